@@ -1,0 +1,40 @@
+/*
+ * The monitor's end of the hypercalls: dispatch from calls.def, and the state behind them (event channels, clock).
+ * Handlers get a private copy of their arguments; all memory the arguments point to is read once, through guest_mem.h.
+ */
+#ifndef HYPERCALLS_HOST_HC_H
+#define HYPERCALLS_HOST_HC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct vm;
+struct vcpu;
+
+/* State of one machine's paravirtual side. */
+struct hc;
+struct hc *hc_create(struct vm *vm); /* NULL when memory is out */
+void hc_destroy(struct hc *hc);
+
+/*
+ * Performs hypercall RAX of the stopped vCPU with its arguments, result to RAX, except calls that load a whole context
+ * (iret). From user mode (CPL 3): #GP(0), as for a privileged instruction.
+ */
+void hc_dispatch(struct vcpu *vcpu);
+
+/* Name of a call for traces and reports, NULL if there is none of that number. */
+const char *hc_name(uint64_t nr);
+
+/* A virtual interrupt line of the paravirtual machine fires (R3_VIRQ_*). vCPU stopped. */
+void hc_raise_virq(struct vm *vm, unsigned virq);
+/* An unmasked event is pending for the vCPU and a vector is registered: the run loop delivers vcpu->pv.event_vector. */
+bool hc_event_pending(struct vcpu *vcpu);
+/*
+ * Brings the shared page up to date before guest code runs: `pending` says whether an interrupt waits for vif. Cheap
+ * when nothing changed.
+ */
+void hc_sync_shared(struct vcpu *vcpu, bool interrupt_waits);
+/* The paravirtual clock's ns since the guest started, at host time now. */
+uint64_t hc_clock_ns(struct vm *vm, uint64_t now);
+
+#endif

@@ -1,0 +1,194 @@
+/*
+ * The processor's own numbers, one home for monitor, shadow page tables and guests; usable from C and assembly.
+ * Source: Intel SDM volume 3 (chapter named per group) and AMD APM volume 2.
+ */
+#ifndef R3_X86_H
+#define R3_X86_H
+
+#ifdef __ASSEMBLER__
+#define R3_U64(x) x
+#else
+#define R3_U64(x) x##ULL
+#endif
+#define R3_BIT(n) (R3_U64(1) << (n))
+
+/* Vectors: SDM 3A 6.15 */
+#define X86_VEC_DE    0
+#define X86_VEC_DB    1
+#define X86_VEC_NMI   2
+#define X86_VEC_BP    3
+#define X86_VEC_OF    4
+#define X86_VEC_BR    5
+#define X86_VEC_UD    6
+#define X86_VEC_NM    7
+#define X86_VEC_DF    8
+#define X86_VEC_TS    10
+#define X86_VEC_NP    11
+#define X86_VEC_SS    12
+#define X86_VEC_GP    13
+#define X86_VEC_PF    14
+#define X86_VEC_MF    16
+#define X86_VEC_AC    17
+#define X86_VEC_MC    18
+#define X86_VEC_XM    19
+#define X86_VEC_CP    21
+#define X86_VEC_COUNT 256
+
+/* Page-fault error code: SDM 3A 4.7 */
+#define X86_PF_P    R3_BIT(0)
+#define X86_PF_W    R3_BIT(1)
+#define X86_PF_U    R3_BIT(2)
+#define X86_PF_RSVD R3_BIT(3)
+#define X86_PF_I    R3_BIT(4)
+
+/* Selector error code: SDM 3A 6.13 */
+#define X86_SELERR_EXT R3_BIT(0)
+#define X86_SELERR_IDT R3_BIT(1)
+#define X86_SELERR_TI  R3_BIT(2)
+
+/* RFLAGS: SDM 1 3.4.3 */
+#define X86_RFLAGS_CF	      R3_BIT(0)
+#define X86_RFLAGS_FIXED      R3_BIT(1)
+#define X86_RFLAGS_PF	      R3_BIT(2)
+#define X86_RFLAGS_AF	      R3_BIT(4)
+#define X86_RFLAGS_ZF	      R3_BIT(6)
+#define X86_RFLAGS_SF	      R3_BIT(7)
+#define X86_RFLAGS_TF	      R3_BIT(8)
+#define X86_RFLAGS_IF	      R3_BIT(9)
+#define X86_RFLAGS_DF	      R3_BIT(10)
+#define X86_RFLAGS_OF	      R3_BIT(11)
+#define X86_RFLAGS_IOPL_SHIFT 12
+#define X86_RFLAGS_IOPL	      (R3_U64(3) << X86_RFLAGS_IOPL_SHIFT)
+#define X86_RFLAGS_NT	      R3_BIT(14)
+#define X86_RFLAGS_RF	      R3_BIT(16)
+#define X86_RFLAGS_VM	      R3_BIT(17)
+#define X86_RFLAGS_AC	      R3_BIT(18)
+#define X86_RFLAGS_VIF	      R3_BIT(19)
+#define X86_RFLAGS_VIP	      R3_BIT(20)
+#define X86_RFLAGS_ID	      R3_BIT(21)
+
+/* Control registers: SDM 3A 2.5 */
+#define X86_CR0_PE R3_BIT(0)
+#define X86_CR0_MP R3_BIT(1)
+#define X86_CR0_EM R3_BIT(2)
+#define X86_CR0_TS R3_BIT(3)
+#define X86_CR0_ET R3_BIT(4)
+#define X86_CR0_NE R3_BIT(5)
+#define X86_CR0_WP R3_BIT(16)
+#define X86_CR0_AM R3_BIT(18)
+#define X86_CR0_NW R3_BIT(29)
+#define X86_CR0_CD R3_BIT(30)
+#define X86_CR0_PG R3_BIT(31)
+
+#define X86_CR3_PWT R3_BIT(3)
+#define X86_CR3_PCD R3_BIT(4)
+
+#define X86_CR4_VME	   R3_BIT(0)
+#define X86_CR4_PVI	   R3_BIT(1)
+#define X86_CR4_TSD	   R3_BIT(2)
+#define X86_CR4_DE	   R3_BIT(3)
+#define X86_CR4_PSE	   R3_BIT(4)
+#define X86_CR4_PAE	   R3_BIT(5)
+#define X86_CR4_MCE	   R3_BIT(6)
+#define X86_CR4_PGE	   R3_BIT(7)
+#define X86_CR4_PCE	   R3_BIT(8)
+#define X86_CR4_OSFXSR	   R3_BIT(9)
+#define X86_CR4_OSXMMEXCPT R3_BIT(10)
+#define X86_CR4_UMIP	   R3_BIT(11)
+#define X86_CR4_LA57	   R3_BIT(12)
+#define X86_CR4_FSGSBASE   R3_BIT(16)
+#define X86_CR4_PCIDE	   R3_BIT(17)
+#define X86_CR4_OSXSAVE	   R3_BIT(18)
+#define X86_CR4_SMEP	   R3_BIT(20)
+#define X86_CR4_SMAP	   R3_BIT(21)
+
+#define X86_XCR0_X87 R3_BIT(0)
+#define X86_XCR0_SSE R3_BIT(1)
+#define X86_XCR0_AVX R3_BIT(2)
+
+/* Debug registers: SDM 3B 17.2 */
+#define X86_DR6_FIXED R3_U64(0xffff0ff0)
+#define X86_DR6_BS    R3_BIT(14)
+#define X86_DR7_FIXED R3_U64(0x400)
+#define X86_DR7_GD    R3_BIT(13)
+
+/* Paging: SDM 3A 4.5 */
+#define X86_PTE_P	R3_BIT(0)
+#define X86_PTE_W	R3_BIT(1)
+#define X86_PTE_U	R3_BIT(2)
+#define X86_PTE_PWT	R3_BIT(3)
+#define X86_PTE_PCD	R3_BIT(4)
+#define X86_PTE_A	R3_BIT(5)
+#define X86_PTE_D	R3_BIT(6)
+#define X86_PTE_PS	R3_BIT(7)
+#define X86_PTE_G	R3_BIT(8)
+#define X86_PTE_NX	R3_BIT(63)
+#define X86_PTE_ADDR	R3_U64(0x000ffffffffff000)
+#define X86_PAGE_SHIFT	12
+#define X86_PAGE_SIZE	R3_BIT(X86_PAGE_SHIFT)
+#define X86_PAGE_MASK	(X86_PAGE_SIZE - 1)
+#define X86_LARGE_SHIFT 21
+#define X86_HUGE_SHIFT	30
+#define X86_PT_ENTRIES	512
+#define X86_PT_LEVELS	4
+
+/* Model-specific registers: SDM 4 chapter 2 */
+#define X86_MSR_TSC	       0x10
+#define X86_MSR_APIC_BASE      0x1b
+#define X86_MSR_PAT	       0x277
+#define X86_MSR_EFER	       0xc0000080
+#define X86_MSR_STAR	       0xc0000081
+#define X86_MSR_LSTAR	       0xc0000082
+#define X86_MSR_CSTAR	       0xc0000083
+#define X86_MSR_SFMASK	       0xc0000084
+#define X86_MSR_FS_BASE	       0xc0000100
+#define X86_MSR_GS_BASE	       0xc0000101
+#define X86_MSR_KERNEL_GS_BASE 0xc0000102
+
+#define X86_EFER_SCE R3_BIT(0)
+#define X86_EFER_LME R3_BIT(8)
+#define X86_EFER_LMA R3_BIT(10)
+#define X86_EFER_NXE R3_BIT(11)
+
+#define X86_PAT_RESET R3_U64(0x0007040600070406)
+
+/* Selectors, descriptors and gates: SDM 3A 3.4, 3.5, 6.14 */
+#define X86_SEL_RPL   3
+#define X86_SEL_TI    4
+#define X86_SEL_INDEX 0xfff8
+
+#define X86_DESC_TYPE_SHIFT 40
+#define X86_DESC_ACCESSED   R3_BIT(40)
+#define X86_DESC_RW	    R3_BIT(41)
+#define X86_DESC_CONFORMING R3_BIT(42)
+#define X86_DESC_CODE	    R3_BIT(43)
+#define X86_DESC_S	    R3_BIT(44)
+#define X86_DESC_DPL_SHIFT  45
+#define X86_DESC_P	    R3_BIT(47)
+#define X86_DESC_L	    R3_BIT(53)
+#define X86_DESC_DB	    R3_BIT(54)
+#define X86_DESC_G	    R3_BIT(55)
+
+#define X86_SYSTYPE_LDT	      2
+#define X86_SYSTYPE_TSS_AVAIL 9
+#define X86_SYSTYPE_TSS_BUSY  11
+#define X86_GATE_INTERRUPT    14
+#define X86_GATE_TRAP	      15
+
+/* 64-bit task-state segment: SDM 3A 7.7 */
+#define X86_TSS_RSP0  4
+#define X86_TSS_IST1  36
+#define X86_TSS_IOMAP 102
+#define X86_TSS_SIZE  104
+
+/* I/O ports of a PC */
+#define X86_PORT_PIC1	  0x20
+#define X86_PORT_PIT	  0x40
+#define X86_PORT_SYSB	  0x61
+#define X86_PORT_POST	  0x80
+#define X86_PORT_PIC2	  0xa0
+#define X86_PORT_DEBUGCON 0xe9
+#define X86_PORT_EXIT	  0xf4
+#define X86_PORT_COM1	  0x3f8
+
+#endif

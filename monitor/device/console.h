@@ -1,0 +1,38 @@
+/*
+ * The guest's console on the host: output is gathered and written in blocks, input comes from a reader thread that
+ * starts when the guest first listens. Terminals are put in raw mode only then, and restored however the monitor ends.
+ */
+#ifndef MONITOR_DEVICE_CONSOLE_H
+#define MONITOR_DEVICE_CONSOLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct console;
+struct vm;
+
+/* out_fd and in_fd stay the caller's. NULL when memory is out. */
+struct console *console_open(struct vm *vm, int in_fd, int out_fd);
+/* Flushes, stops the reader, restores the terminal. */
+void console_close(struct console *console);
+
+/* Takes all bytes. A host that takes no output (closed pipe) ends the guest with VM_STATUS_HOST, once. */
+void console_write(struct console *console, const void *data, size_t len);
+void console_flush(struct console *console);
+/* When gathered output must go out, clock_ns() time; TIMER_NEVER if there is none. */
+uint64_t console_deadline(const struct console *console);
+
+/* The guest listens: start reading. Idempotent. */
+void console_listen(struct console *console);
+/* Input waiting, without taking it. */
+size_t console_input_pending(struct console *console);
+/* Takes up to len bytes; how many. */
+size_t console_read(struct console *console, void *data, size_t len);
+
+/*
+ * Async-signal-safe: puts the terminal back as it was found, for the handlers of deadly signals.
+ */
+void console_restore_terminal(void);
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * The devices of the machine: one visible list that attaches them to the bus, and what the run loop asks of them.
+ */
+#ifndef MONITOR_DEVICE_MACHINE_H
+#define MONITOR_DEVICE_MACHINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct vm;
+struct vcpu;
+
+/* Makes and attaches all devices; sets vm->machine. 0 or negative errno with a message printed. */
+int machine_init(struct vm *vm);
+void machine_exit(struct vm *vm);
+
+/* An interrupt waits at the interrupt controller for this vCPU. */
+bool machine_irq_pending(struct vcpu *vcpu);
+/* Takes it, as the processor's INTA cycle does: the vector. Precondition: machine_irq_pending. */
+uint8_t machine_irq_ack(struct vcpu *vcpu);
+
+/* Runs what is due: expired timers, console input that came. Called by the run loop with the vCPU stopped. */
+void machine_poll(struct vm *vm, uint64_t now);
+/* When machine_poll wants to be called next, clock_ns() time, TIMER_NEVER if only on an event. */
+uint64_t machine_deadline(struct vm *vm);
+/* The vCPU is about to wait, or the guest ended: console output must not linger. */
+void machine_flush(struct vm *vm);
+
+#endif

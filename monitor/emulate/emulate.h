@@ -1,0 +1,40 @@
+/*
+ * Sensitive instructions, done in software on the virtual state. Engines call this when the guest's code trapped on
+ * one (or, interpreting, when they meet one); it knows nothing of how the guest runs.
+ */
+#ifndef MONITOR_EMULATE_EMULATE_H
+#define MONITOR_EMULATE_EMULATE_H
+
+#include <Zydis/Zydis.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct vcpu;
+
+struct emu_insn {
+	ZydisDecodedInstruction info;
+	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
+	uint8_t bytes[15];
+};
+
+enum emu_result {
+	EMU_DONE,     /* executed; RIP and all state advanced */
+	EMU_RAISED,   /* an exception is queued; RIP at the instruction (after it for INT n and traps) */
+	EMU_NOT_OURS, /* innocuous, or none that the group files know: nothing changed */
+};
+
+/* Fetches and decodes at RIP. EMU_DONE with *insn filled, or EMU_RAISED (#PF on fetch, #UD, #GP if longer than 15). */
+enum emu_result emu_decode(struct vcpu *vcpu, struct emu_insn *insn);
+
+/* Executes one decoded sensitive instruction at the present CPL with the manual's checks. */
+enum emu_result emu_execute(struct vcpu *vcpu, const struct emu_insn *insn);
+
+/* True if emu_execute knows the instruction: for looking on after an exit without trapping again. */
+bool emu_is_sensitive(const struct emu_insn *insn);
+
+/*
+ * The instruction's text in Intel syntax, for reports; returns `text`. Never fails: undecodable bytes come as "(bad)".
+ */
+const char *emu_format(const struct emu_insn *insn, uint64_t rip, char *text, unsigned size);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * An engine executes guest instructions until control must pass to the monitor. This is the whole contract between the
+ * run loop (monitor/vm/run.c) and the ways of running guest code.
+ */
+#ifndef MONITOR_ENGINE_ENGINE_H
+#define MONITOR_ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct vm;
+struct vcpu;
+
+/* Why guest code stopped. vm_exit.reason; names for people in exit_names.c. */
+enum exit_reason {
+	EXIT_KICK,	/* somebody asked, or nothing at all: may be spurious. State is at an instruction boundary. */
+	EXIT_HYPERCALL, /* RAX and arguments as the ABI says; RIP is the return address, RSP already past it */
+	EXIT_EXCEPTION, /* the processor raised `vector` with `error`, RIP as the processor reports it for that vector
+			 */
+	EXIT_SYSCALL,	/* SYSCALL executed: RIP after it; RCX and R11 not yet written */
+	EXIT_INT80,	/* INT 0x80 executed: RIP after it */
+	EXIT_DEAD,	/* the engine cannot go on with this guest; vm_kill was called with the reason */
+};
+
+struct vm_exit {
+	enum exit_reason reason;
+	uint8_t vector; /* EXIT_EXCEPTION */
+	uint32_t error; /* EXIT_EXCEPTION, for vectors that have one */
+	uint64_t gva;	/* EXIT_EXCEPTION of X86_VEC_PF: the faulting address */
+};
+
+struct engine_ops {
+	const char *name;    /* as in --engine */
+	const char *summary; /* one line for --help */
+
+	/* Prepares vm->engine for a machine whose RAM and vCPUs exist. 0 or negative errno with a message printed. */
+	int (*init)(struct vm *vm);
+	/* Undoes init; every process the engine made is gone on return. Also valid after a failed init. */
+	void (*exit)(struct vm *vm);
+
+	/*
+	 * Runs the vCPU from its state until an exit; fills *exit and brings vcpu->gpr, rip, rflags, segment bases up
+	 * to date. The caller has delivered what was queued. Returns with EXIT_KICK at once if vm->attention is set.
+	 */
+	void (*enter)(struct vcpu *vcpu, struct vm_exit *exit);
+
+	/* Makes a vCPU that is inside enter come out soon. Async-signal-safe; harmless when it is not inside. */
+	void (*kick)(struct vcpu *vcpu);
+
+	/* Translations changed through shadowpt's ops belong to this engine; NULL for engines that keep none. */
+	const struct spt_ops *spt_ops;
+};
+
+extern const struct engine_ops engine_trap;
+
+/* The engines built in, NULL-terminated, default first. */
+extern const struct engine_ops *const engines[];
+const struct engine_ops *engine_find(const char *name);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * The single door to guest memory. Only guest_mem.c turns a guest address into a host pointer, and it checks the range
+ * in one place. All that lies behind the door is hostile and may change at any moment: copy in once, check the copy.
+ */
+#ifndef MONITOR_VM_GUEST_MEM_H
+#define MONITOR_VM_GUEST_MEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct vm;
+struct vcpu;
+
+struct guest_mem {
+	int fd;	       /* memfd; cells map it too */
+	uint8_t *base; /* whole RAM in the monitor, gpa 0 first */
+	uint64_t size; /* bytes, multiple of 4096 */
+};
+
+/* Makes RAM of size bytes (multiple of 4096). 0 or negative errno. */
+int gm_init(struct guest_mem *gm, uint64_t size);
+void gm_free(struct guest_mem *gm);
+
+/*
+ * Host pointer to [gpa, gpa+len), or NULL if any byte lies outside RAM or the sum wraps. len 0 is valid at any gpa up
+ * to and including the end. Valid as long as the machine.
+ */
+void *gm_ptr(const struct guest_mem *gm, uint64_t gpa, uint64_t len);
+
+/* Copy between monitor and guest-physical memory: true if the whole range is RAM, else nothing is copied. */
+bool gm_read(const struct guest_mem *gm, uint64_t gpa, void *to, uint64_t len);
+bool gm_write(const struct guest_mem *gm, uint64_t gpa, const void *from, uint64_t len);
+
+/* How a linear access failed: what the guest's exception would be. */
+struct gm_fault {
+	uint8_t vector; /* X86_VEC_PF, or X86_VEC_GP for a non-canonical address */
+	uint32_t error;
+	uint64_t gva; /* for CR2 */
+};
+
+/* Who accesses: the present CPL, or the processor itself (descriptor tables, exception delivery: always supervisor). */
+enum gm_privilege { GM_CPL, GM_SYSTEM };
+
+/*
+ * Copy between monitor and guest-virtual memory through the guest's page tables, setting accessed and dirty bits.
+ * True on success. False: *fault says what to inject, and a prefix may have been copied. A gva that translates to
+ * something that is no RAM reads as all ones and swallows writes, as an empty bus does.
+ */
+bool gm_read_gva(struct vcpu *vcpu, uint64_t gva, void *to, uint64_t len, enum gm_privilege who,
+		 struct gm_fault *fault);
+bool gm_write_gva(struct vcpu *vcpu, uint64_t gva, const void *from, uint64_t len, enum gm_privilege who,
+		  struct gm_fault *fault);
+/* The same as an instruction fetch at the present CPL; returns how many bytes came before the fault. */
+size_t gm_fetch(struct vcpu *vcpu, uint64_t gva, void *to, size_t len, struct gm_fault *fault);
+
+/* For reports and debuggers: no bit is set, no privilege checked. Returns the bytes copied before the first hole. */
+size_t gm_peek(struct vcpu *vcpu, uint64_t gva, void *to, size_t len);
+
+#endif

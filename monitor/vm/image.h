@@ -1,0 +1,51 @@
+/*
+ * The guest's image: an ELF64 file loaded into RAM, and the boot information and page tables a guest is entered with.
+ */
+#ifndef MONITOR_VM_IMAGE_H
+#define MONITOR_VM_IMAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct vm;
+
+/*
+ * Low memory as the monitor leaves it: boot tables and boot information lie in [BOOT_START, BOOT_END), reported as
+ * reserved; images load at or above IMAGE_START.
+ */
+#define BOOT_START  0x10000u
+#define BOOT_END    0xa0000u
+#define IMAGE_START 0x100000u
+
+/* Selectors of the GDT the guest is entered with (flat, 64-bit). */
+#define BOOT_CS 0x08
+#define BOOT_DS 0x10
+
+struct image; /* opaque: path, entry, segments, symbols */
+
+/*
+ * Loads vm->config->kernel and the modules into vm->mem, sets vm->image. 0, or negative errno with one line printed
+ * that names the file, the fault and the remedy (including the linker script to use).
+ */
+int image_load(struct vm *vm);
+void image_free(struct vm *vm);
+
+/* Builds page tables (RAM identity-mapped, accessed and dirty preset), GDT, hvm_start_info; sets vCPU 0 to the entry.
+ */
+int image_boot(struct vm *vm);
+
+/* Writes the hypercall page if the image named one. `code` is position-independent. */
+void image_fill_hypercall_page(struct vm *vm, const void *code, size_t len);
+
+/*
+ * The symbol that covers addr: name and offset, or NULL. Loaded on first use: start-up does not pay for it.
+ */
+const char *image_symbol(struct vm *vm, uint64_t addr, uint64_t *offset);
+const char *image_path(const struct vm *vm);
+uint64_t image_entry(const struct vm *vm);
+
+/* Address in guest memory of .eh_frame_hdr and its size, for unwinding; false if the image has none. */
+bool image_eh_frame_hdr(const struct vm *vm, uint64_t *gva, uint64_t *size);
+
+#endif

@@ -1,0 +1,72 @@
+/*
+ * Counters of one machine: exits by reason, time in guest and in monitor, boot marks, and the ring of the last exits
+ * for the crash report. Written by the vCPU thread; read when it is stopped.
+ */
+#ifndef MONITOR_VM_STATS_H
+#define MONITOR_VM_STATS_H
+
+#include <stdint.h>
+
+/* Exits as people count them: finer than enum exit_reason. STAT(name) makes STAT_name and the string "name". */
+#define STATS_EXITS(X)                                                                                                 \
+	X(hypercall)                                                                                                   \
+	X(privileged)  /* a sensitive instruction trapped and was emulated */                                          \
+	X(clustered)   /* emulated on after the first, without a trap of its own */                                    \
+	X(shadow_fill) /* page fault answered by the monitor */                                                        \
+	X(page_fault)  /* page fault given to the guest */                                                             \
+	X(exception)   /* other exception given to the guest */                                                        \
+	X(syscall)                                                                                                     \
+	X(soft_int)                                                                                                    \
+	X(kick)                                                                                                        \
+	X(halt)
+
+enum stats_exit {
+#define X(name) STAT_##name,
+	STATS_EXITS(X)
+#undef X
+		STAT_COUNT
+};
+
+#define STATS_RING  16
+#define STATS_MARKS 32
+
+struct stats_ring_entry {
+	uint64_t rip, detail; /* detail: hypercall number, faulting gva, vector or first bytes of the instruction */
+	uint64_t ns;	      /* since start */
+	uint8_t kind;	      /* enum stats_exit */
+	uint8_t cpl;
+};
+
+struct stats_vcpu {
+	uint64_t exits[STAT_COUNT];
+	uint64_t guest_tsc, monitor_tsc; /* time stamp counter ticks */
+	uint64_t injected;		 /* events delivered */
+	struct stats_ring_entry ring[STATS_RING];
+	uint64_t ring_next; /* total recorded; slot is modulo STATS_RING */
+};
+
+struct stats_mark {
+	const char *name;
+	uint64_t ns; /* since the process started */
+};
+
+struct stats {
+	struct stats_vcpu vcpu[16];
+	struct stats_mark marks[STATS_MARKS];
+	unsigned mark_count;
+	uint8_t post_codes[64]; /* the last codes written to port 0x80 */
+	unsigned post_count;
+};
+
+extern const char *const stats_exit_names[STAT_COUNT];
+
+struct vm;
+/* Notes that a named point of start-up or shutdown was reached; name is a literal. */
+void stats_mark(struct stats *stats, const char *name);
+/* Counts an exit of the vCPU and remembers it in the ring. */
+void stats_exit_note(struct stats *stats, unsigned vcpu, enum stats_exit kind, uint64_t rip, unsigned cpl,
+		     uint64_t detail);
+/* Writes the JSON document (schema in docs/stats.md) to path. 0 or negative errno, with a message printed. */
+int stats_write(struct vm *vm, const char *path);
+
+#endif

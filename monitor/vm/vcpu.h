@@ -1,0 +1,123 @@
+/*
+ * The virtual processor: the state the guest believes it has. While guest code runs, its general registers are in the
+ * engine's hands; between exits everything is here. Only the vCPU's own thread touches it.
+ */
+#ifndef MONITOR_VM_VCPU_H
+#define MONITOR_VM_VCPU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hypercalls/abi.h"
+#include "hypercalls/x86.h"
+#include "shadowpt/shadowpt.h"
+
+struct vm;
+struct engine_vcpu;
+
+/* General registers in the order the instruction encoding numbers them (SDM 2A 2.2.1). */
+enum vcpu_gpr { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, GPR_COUNT };
+
+/* Segment registers in the order the encoding numbers them (SDM 2A table 2-2). */
+enum vcpu_sreg { SREG_ES, SREG_CS, SREG_SS, SREG_DS, SREG_FS, SREG_GS, SREG_COUNT };
+
+/* The visible and hidden parts of a segment register, LDTR or TR. */
+struct vcpu_segment {
+	uint16_t selector;
+	bool present;	/* a descriptor is loaded (false: null selector) */
+	uint32_t limit; /* in bytes */
+	uint64_t base;
+	uint64_t descriptor; /* the 8 bytes it was loaded from */
+};
+
+struct vcpu_table {
+	uint64_t base;
+	uint16_t limit;
+};
+
+/* An exception or interrupt on its way to the guest. */
+struct vcpu_event {
+	uint8_t vector;
+	bool has_error;
+	uint32_t error;
+	uint64_t cr2; /* #PF only */
+	enum {
+		EVENT_FAULT,	       /* exception; RIP at the instruction */
+		EVENT_TRAP,	       /* exception; RIP after the instruction (#DB of single step) */
+		EVENT_INTERRUPT,       /* external */
+		EVENT_SOFT,	       /* INT n, INT3, INTO: DPL of the gate is checked */
+		EVENT_PRIVILEGED_SOFT, /* ICEBP: software, but no DPL check */
+	} kind;
+	uint8_t length; /* EVENT_SOFT: bytes of the instruction, for the fault that delivery itself may raise */
+};
+
+#define VCPU_CHAIN_MAX 8
+
+struct vcpu {
+	struct vm *vm;
+	unsigned id;
+	struct engine_vcpu *engine; /* the engine's own, opaque elsewhere */
+
+	/* Current when the vCPU is stopped. rflags: IF and IOPL here are the virtual ones, see vcpu_if(). */
+	uint64_t gpr[GPR_COUNT];
+	uint64_t rip;
+	uint64_t rflags;
+	unsigned cpl;
+
+	uint64_t cr0, cr2, cr3, cr4, cr8, xcr0;
+	uint64_t dr[8]; /* 4 and 5 unused */
+	struct vcpu_segment sreg[SREG_COUNT], ldtr, tr;
+	struct vcpu_table gdtr, idtr;
+	uint64_t efer, star, lstar, cstar, sfmask, kernel_gs_base, apic_base, pat;
+	uint64_t tsc_offset; /* guest TSC = host TSC + this, for RDMSR; RDTSC itself runs directly */
+	/* FS and GS base live in sreg[].base; the engine carries them in and out of the running cell. */
+
+	bool halted;	       /* HLT or block: wait for an interrupt */
+	bool interrupt_shadow; /* the instruction after STI, MOV SS, POP SS: no interrupt before it */
+
+	/* Paravirtual side. All set by hypercalls. */
+	struct {
+		uint64_t shared_gpa; /* 0: none registered */
+		bool has_traps;	     /* trap table installed: it stands in for the IDT */
+		struct r3_trap_entry traps[X86_VEC_COUNT];
+		uint64_t rsp0;
+		uint8_t event_vector; /* 0: none */
+		uint64_t syscall_entry;
+		bool in_multicall;
+	} pv;
+
+	bool event_pending; /* `event` is to be delivered before the next guest instruction */
+	struct vcpu_event event;
+
+	/* The exceptions that led to the present delivery, oldest first, for double faults and the crash report. */
+	struct vcpu_event chain[VCPU_CHAIN_MAX];
+	unsigned chain_len;
+};
+
+/*
+ * Queues an exception for delivery before the next guest instruction. An exception that is raised while another is
+ * being delivered becomes a double or triple fault in inject.c, not here.
+ */
+void vcpu_raise(struct vcpu *vcpu, uint8_t vector);
+void vcpu_raise_error(struct vcpu *vcpu, uint8_t vector, uint32_t error);
+void vcpu_raise_page_fault(struct vcpu *vcpu, uint64_t gva, uint32_t error);
+
+/*
+ * The one virtual interrupt flag: in the shared-info page once the guest registered it, in rflags before. rflags.IF is
+ * brought up to date by vcpu_rflags(), which gives the image that PUSHF, exception frames and SYSCALL would show.
+ */
+bool vcpu_if(struct vcpu *vcpu);
+void vcpu_set_if(struct vcpu *vcpu, bool enabled);
+uint64_t vcpu_rflags(struct vcpu *vcpu);
+/* Loads an RFLAGS image: reserved bits fixed, VM refused (cleared), IF through vcpu_set_if. */
+void vcpu_set_rflags(struct vcpu *vcpu, uint64_t image);
+
+static inline unsigned vcpu_iopl(const struct vcpu *vcpu)
+{
+	return (vcpu->rflags & X86_RFLAGS_IOPL) >> X86_RFLAGS_IOPL_SHIFT;
+}
+
+/* The paging registers of this vCPU in the form shadowpt takes. */
+struct spt_cpu vcpu_paging(const struct vcpu *vcpu);
+
+#endif

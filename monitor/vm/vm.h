@@ -1,0 +1,78 @@
+/*
+ * The machine: RAM, vCPUs, devices, shadow page tables, and how it ended.
+ */
+#ifndef MONITOR_VM_VM_H
+#define MONITOR_VM_VM_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "monitor/device/bus.h"
+#include "monitor/engine/engine.h"
+#include "monitor/host/timer.h"
+#include "monitor/vm/guest_mem.h"
+#include "monitor/vm/stats.h"
+#include "monitor/vm/vcpu.h"
+
+#define VM_MODULES_MAX 16
+
+/* Exit statuses of the process; 0 to 119 belong to the guest. */
+enum vm_status {
+	VM_STATUS_CRASH = 120, /* triple fault, or killed by a rule */
+	VM_STATUS_TIMEOUT = 124,
+	VM_STATUS_HOST = 125,  /* usage or host error */
+	VM_STATUS_IMAGE = 126, /* the image cannot be used */
+};
+
+/* What the command line asked for; plain data, strings owned by the caller. */
+struct vm_config {
+	const char *kernel;
+	const char *cmdline; /* "" if none */
+	const char *modules[VM_MODULES_MAX];
+	unsigned module_count;
+	uint64_t memory; /* bytes */
+	unsigned vcpus;
+	double timeout;			       /* seconds; 0: none */
+	const char *engine, *transport;	       /* NULL: default */
+	unsigned cpus;			       /* host CPUs to use: 1 or 2; 0: choose */
+	const char *stats_file;		       /* NULL: none */
+	const char *trace_events, *trace_file; /* NULL: none */
+};
+
+struct vm {
+	const struct vm_config *config;
+	struct guest_mem mem;
+	struct spt *spt;
+	struct vcpu *vcpu[R3_MAX_VCPUS];
+	unsigned vcpu_count;
+	const struct engine_ops *engine_ops;
+	struct engine *engine; /* the engine's own, opaque elsewhere */
+	struct bus bus;
+	struct machine *machine; /* devices; monitor/device/machine.h */
+	struct console *console; /* monitor/device/console.h */
+	struct hc *hc;		 /* hypercalls/host/hc.h */
+	struct timers timers;
+	uint64_t start_ns;   /* clock_ns() when the process came to life */
+	struct image *image; /* what was loaded, with symbols; monitor/vm/image.h */
+	struct stats stats;
+
+	/* Set asynchronously (signal handler, console thread) to have the run loop look at its event sources. */
+	atomic_bool attention;
+
+	/* How it ended. The first reason wins; ended stays set. */
+	bool ended;
+	int status;
+	char reason[256]; /* why it was killed; empty if the guest ended itself */
+};
+
+/* The guest broke a rule: record why and end it with VM_STATUS_CRASH. The first call wins; the caller returns safely.
+ */
+void vm_kill(struct vm *vm, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The guest ended itself, or time ran out: no crash report. */
+void vm_end(struct vm *vm, int status);
+
+/* Runs the machine until it has ended. monitor/vm/run.c */
+void vm_run(struct vm *vm);
+
+#endif

@@ -1,0 +1,170 @@
+/*
+ * Shadow page tables: the memory-management unit of the virtual processor, as a pure library.
+ *
+ * The guest keeps page tables (gpte) in its own RAM; a *space* is what the host really maps for one root and one mode
+ * (spte). The library walks the guest's tables as the processor does (SDM 3A 4.5 to 4.10), fills a space on a fault,
+ * remembers what it mapped and from which table frames, and drops it when the guest invalidates or changes a table.
+ * It touches the outside only through struct spt_ops, knows no Linux header, and is not thread-safe: one caller at a
+ * time. Guest tables may change at any moment under it (hostile or another vCPU): every entry is read once per step.
+ */
+#ifndef SHADOWPT_H
+#define SHADOWPT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hypercalls/x86.h"
+
+struct spt;
+struct spt_space;
+
+/* A kernel space holds supervisor and user pages, a user space user pages only. */
+enum spt_mode { SPT_KERNEL, SPT_USER };
+
+/* What a mapping permits; reading is always permitted. */
+#define SPT_WRITE 1u
+#define SPT_EXEC  2u
+
+struct spt_ops {
+	/*
+	 * Host address of guest RAM [gpa, gpa+4096), gpa page-aligned; NULL outside RAM. The pointer stays valid while
+	 * the struct spt lives.
+	 */
+	void *(*frame)(void *ctx, uint64_t gpa);
+	/*
+	 * Effects on the space's real address space. All addresses and lengths are multiples of 4096. May be queued,
+	 * but must be in force, in order, before the space next runs guest code. map replaces what was there. Return 0,
+	 * or a negative error that the failing library call returns in turn; the caller then drops the space.
+	 */
+	int (*map)(void *ctx, struct spt_space *space, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot);
+	int (*unmap)(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len);
+	int (*protect)(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len, unsigned prot);
+};
+
+struct spt_config {
+	uint64_t ram_size;	/* bytes from gpa 0, multiple of 4096 */
+	uint64_t gva_lowest;	/* first gva a space can map (the host's mmap_min_addr, page-aligned) */
+	uint64_t gva_limit;	/* first gva above what a space can map (start of the monitor's hole) */
+	unsigned physical_bits; /* guest MAXPHYADDR; entry bits above it are reserved */
+};
+
+/* The registers that paging depends on, of the vCPU on whose behalf a call is made. */
+struct spt_cpu {
+	uint64_t cr3;
+	bool wp;   /* CR0.WP */
+	bool nxe;  /* EFER.NXE */
+	bool smep; /* CR4.SMEP */
+	bool pge;  /* CR4.PGE: G bits count */
+};
+
+struct spt *spt_create(const struct spt_config *config, const struct spt_ops *ops, void *ctx);
+void spt_destroy(struct spt *spt);
+
+/*
+ * The space for (root of cr3, mode), made empty if there is none; NULL when memory is out. `owner` is the caller's
+ * pointer, NULL in a new space.
+ */
+struct spt_space *spt_space_get(struct spt *spt, uint64_t cr3, enum spt_mode mode);
+void **spt_space_owner(struct spt_space *space);
+enum spt_mode spt_space_mode(const struct spt_space *space);
+uint64_t spt_space_root(const struct spt_space *space);
+
+/* Forgets the space without any effect: the caller has emptied or discarded the real address space. */
+void spt_space_discard(struct spt_space *space);
+/* Unmaps everything in the space and keeps it. 0 or an op's error. */
+int spt_space_empty(struct spt_space *space);
+
+/* ------------------------------------------------------------------------------------------------ translation */
+
+struct spt_translation {
+	uint64_t gpa;	   /* of the byte accessed */
+	uint64_t page_len; /* 4096, 2 MiB or 1 GiB: the guest's page */
+	unsigned prot;	   /* SPT_WRITE, SPT_EXEC as this access's privilege would have it, D bit not considered */
+	bool user;	   /* U/S of the combined entries */
+	uint32_t error;	   /* when the walk faults: the page-fault error code */
+};
+
+/*
+ * Walks the guest's tables for an access given as X86_PF_W | X86_PF_U | X86_PF_I bits, with all checks of the
+ * processor, and sets accessed and dirty bits if it succeeds. True: out->gpa and the rest are set; the gpa may lie
+ * outside RAM. False: out->error holds the error code for the guest's #PF.
+ */
+bool spt_translate(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uint32_t access,
+		   struct spt_translation *out);
+
+/* One step of a walk, for people to read. */
+struct spt_step {
+	unsigned level;	    /* 4 (PML4) to 1 (PT) */
+	uint64_t entry_gpa; /* where the entry lies */
+	uint64_t entry;	    /* its value; 0 if entry_gpa lies outside RAM */
+};
+/* Walks without setting any bit and without checks of privilege; returns the steps made (1 to 4). */
+unsigned spt_probe(struct spt *spt, uint64_t cr3, uint64_t gva, struct spt_step steps[X86_PT_LEVELS]);
+
+/* ----------------------------------------------------------------------------------------------- shadow paging */
+
+enum spt_result {
+	SPT_FILLED,	  /* the space now permits the access, or always did: run on */
+	SPT_GUEST_FAULT,  /* the guest's tables forbid it: deliver #PF with out->error */
+	SPT_NOT_RAM,	  /* translates to out->gpa, which is no RAM: device or nothing */
+	SPT_UNREACHABLE,  /* translates to RAM, but the host cannot map this gva (below gva_lowest, at or above
+			     gva_limit) */
+	SPT_HOST_REFUSED, /* an op failed with out->host_error; the space is as if emptied and must be emptied for real
+			   */
+};
+
+struct spt_outcome {
+	uint64_t gpa;
+	uint32_t error;
+	int host_error;
+};
+
+/* A host fault at gva in the space: fill it and what lies around, or say why not. access as in spt_translate. */
+enum spt_result spt_fault(struct spt_space *space, const struct spt_cpu *cpu, uint64_t gva, uint32_t access,
+			  struct spt_outcome *out);
+
+/* INVLPG: drops the page of gva from the current root's spaces, global or not. */
+int spt_invlpg(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva);
+/*
+ * MOV CR3 with cpu->cr3 already the new value: afterwards the spaces of that root agree with the guest's tables in all
+ * but global entries. Costs in proportion to the table frames written since, not to what is mapped.
+ */
+int spt_cr3_load(struct spt *spt, const struct spt_cpu *cpu);
+/* Drops every translation of every root (change of CR0.WP, CR4.PGE, CR4.SMEP, EFER.NXE; flush of everything). */
+int spt_flush_all(struct spt *spt);
+/*
+ * Stores value in the guest page-table entry at entry_gpa (8-byte aligned, in RAM: the caller checked) and drops, in
+ * every root, what was derived from the old one.
+ */
+int spt_entry_write(struct spt *spt, uint64_t entry_gpa, uint64_t value);
+
+/* -------------------------------------------------------------------------------------------- watching frames */
+
+/*
+ * Write-protects the frame at gpa in every space. The next guest write to it reaches spt_fault, which calls `written`
+ * once, takes the watch off and lets the write proceed. Table frames are watched by the library itself in the same way;
+ * both may hold for one frame. Returns 0 or an op's error.
+ */
+int spt_watch(struct spt *spt, uint64_t gpa);
+void spt_unwatch(struct spt *spt, uint64_t gpa);
+void spt_set_written(struct spt *spt, void (*written)(void *ctx, uint64_t gpa));
+
+/* ------------------------------------------------------------------------------------------------- to look at */
+
+struct spt_stats {
+	uint64_t fills;	       /* faults answered by mapping */
+	uint64_t pages_mapped; /* pages that those mapped, fill-around included */
+	uint64_t guest_faults; /* faults handed to the guest */
+	uint64_t drops;	       /* sptes dropped */
+	uint64_t table_writes; /* write faults on watched table frames */
+	uint64_t resyncs;      /* table frames compared on a CR3 load or INVLPG */
+	uint64_t spaces;       /* spaces alive now */
+};
+void spt_get_stats(const struct spt *spt, struct spt_stats *out);
+
+/* Calls visit for each mapped run of the space in ascending order, until it returns false. */
+void spt_space_each(struct spt_space *space,
+		    bool (*visit)(void *arg, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot), void *arg);
+
+#endif
