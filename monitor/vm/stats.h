@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+#include "hypercalls/abi.h"
+
 /* Exits as people count them: finer than enum exit_reason. STAT(name) makes STAT_name and the string "name". */
 #define STATS_EXITS(X)                                                                                                 \
 	X(hypercall)                                                                                                   \
@@ -29,10 +31,12 @@ enum stats_exit {
 
 #define STATS_RING  16
 #define STATS_MARKS 32
+/* Codes of port 0x80 that are kept. */
+#define STATS_POST_CODES 64
 
 struct stats_ring_entry {
 	uint64_t rip, detail; /* detail: hypercall number, faulting gva, vector or first bytes of the instruction */
-	uint64_t ns;	      /* since start */
+	uint64_t tsc;	      /* clock_tsc() when it was noted */
 	uint8_t kind;	      /* enum stats_exit */
 	uint8_t cpl;
 };
@@ -47,25 +51,31 @@ struct stats_vcpu {
 
 struct stats_mark {
 	const char *name;
-	uint64_t ns; /* since the process started */
+	uint64_t ns; /* since struct stats.start_ns */
 };
 
 struct stats {
-	struct stats_vcpu vcpu[16];
+	uint64_t start_ns, start_tsc; /* both clocks when the verb began, right after main was entered */
+	struct stats_vcpu vcpu[R3_MAX_VCPUS];
 	struct stats_mark marks[STATS_MARKS];
 	unsigned mark_count;
-	uint8_t post_codes[64]; /* the last codes written to port 0x80 */
-	unsigned post_count;
+	uint8_t post_codes[STATS_POST_CODES]; /* the last codes written to port 0x80; slot is count modulo the size */
+	unsigned post_count;		      /* total written */
 };
 
 extern const char *const stats_exit_names[STAT_COUNT];
 
 struct vm;
+
+/* Takes both clocks as the zero of all times; everything else must be zero already. */
+void stats_start(struct stats *stats);
 /* Notes that a named point of start-up or shutdown was reached; name is a literal. */
 void stats_mark(struct stats *stats, const char *name);
 /* Counts an exit of the vCPU and remembers it in the ring. */
 void stats_exit_note(struct stats *stats, unsigned vcpu, enum stats_exit kind, uint64_t rip, unsigned cpl,
 		     uint64_t detail);
+/* Proves that stats_write could replace path, and leaves no trace. 0 or negative errno, with a message printed. */
+int stats_check_path(const char *path);
 /* Writes the JSON document (schema in docs/stats.md) to path. 0 or negative errno, with a message printed. */
 int stats_write(struct vm *vm, const char *path);
 

@@ -1,0 +1,32 @@
+/*
+ * Where everything lies: the guest's physical and virtual addresses as the monitor hands them out.
+ *
+ *   guest-physical                                      guest-virtual (one cell)
+ *
+ *   RAM end  +---------------------------+              2^64      +-----------------------------------+
+ *            | modules, from the top down|                        | does not exist for code that runs |
+ *            | page-aligned              |                        | directly: Linux keeps it          |
+ *            +---------------------------+              2^47      +-----------------------------------+
+ *            | free RAM                  |                        | PML4 slot 255: the monitor's hole |
+ *            +---------------------------+                        | (gate, signal stack, mapper)      |
+ *            | image: PT_LOAD by p_paddr |  GATE_HOLE_START       +-----------------------------------+
+ *   1 MiB    +---------------------------+                        | the guest's own; RAM is mapped    |
+ *            | reserved                  |                        | here at its physical address      |
+ *   640 KiB  +---------------------------+                        | until the guest loads a root of   |
+ *            | boot page tables, GDT,    |                        | its own                           |
+ *            | start info, command line  |              mmap_min_ +-----------------------------------+
+ *   64 KiB   +---------------------------+              addr      | the host maps nothing here        |
+ *            | reserved                  |              0         +-----------------------------------+
+ *   0        +---------------------------+
+ *
+ * The bounds of the physical side are in image.h.
+ */
+#ifndef MONITOR_VM_LAYOUT_H
+#define MONITOR_VM_LAYOUT_H
+
+/* Bottom of PML4 slot 255: the first guest-virtual address that is not the guest's. */
+#define GATE_HOLE_START 0x7f8000000000ULL
+/* First address above the lower canonical half. */
+#define GVA_LOWER_END 0x800000000000ULL
+
+#endif
