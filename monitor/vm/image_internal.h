@@ -1,0 +1,70 @@
+/*
+ * What image.c, image_elf.c, image_note.c, boot.c and symbols.c share: the loaded image itself. Everybody else uses
+ * image.h. All numbers were read from the file once and passed the checks of image_elf.c and image_note.c.
+ */
+#ifndef MONITOR_VM_IMAGE_INTERNAL_H
+#define MONITOR_VM_IMAGE_INTERNAL_H
+
+#include <libelf.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "monitor/vm/vm.h"
+
+#define IMAGE_SEGMENTS_MAX 32
+
+/* A PT_LOAD segment with memsz > 0. */
+struct image_segment {
+	uint64_t vaddr, paddr, memsz; /* bytes; [paddr, paddr+memsz) is RAM */
+	uint64_t offset, filesz;      /* in the file; filesz <= memsz */
+};
+
+/* A module (initrd) in RAM. */
+struct image_module {
+	const char *name; /* last component of its path */
+	uint64_t gpa, size;
+};
+
+struct image_symbol {
+	uint64_t addr, size; /* size 0: unknown, up to the next symbol */
+	const char *name;    /* printable; owned by the Elf handle */
+};
+
+struct image {
+	const char *path;
+	int fd;
+	Elf *elf;
+	uint64_t file_size;
+
+	uint64_t entry;
+	struct image_segment segment[IMAGE_SEGMENTS_MAX];
+	unsigned segment_count;
+	uint64_t end; /* first page above the highest segment */
+
+	uint64_t hypercall_page;		  /* gpa, 0: none */
+	uint64_t eh_frame_hdr, eh_frame_hdr_size; /* gva and bytes, 0: none */
+
+	struct image_module module[VM_MODULES_MAX];
+	unsigned module_count;
+
+	bool symbols_loaded;
+	struct image_symbol *symbol; /* ascending addr */
+	size_t symbol_count;
+};
+
+/* Prints "ring3: PATH: ..." as one line; always returns -ENOEXEC. */
+int image_refuse(const char *path, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * Reads headers and notes of image->elf (image->fd and file_size are set) and checks every number against the file,
+ * ram_size and the layout. 0, or -ENOEXEC with the fault printed.
+ */
+int image_read_elf(struct image *image, uint64_t ram_size);
+int image_read_notes(struct image *image, uint64_t ram_size);
+/* How the file would like to be started instead, as a hint for people; NULL if it does not say. */
+const char *image_foreign_hint(const struct image *image);
+
+/* The loaded segment that holds the virtual range, or NULL. */
+const struct image_segment *image_segment_of(const struct image *image, uint64_t vaddr, uint64_t len);
+
+#endif

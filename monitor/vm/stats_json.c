@@ -1,0 +1,239 @@
+/*
+ * The statistics as a JSON document; docs/stats.md has the schema. The file appears whole or not at all: it is written
+ * beside its place and renamed. What is no regular file (a pipe, /dev/stdout) is written to directly.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "monitor/host/clock.h"
+#include "monitor/vm/image.h"
+#include "monitor/vm/vm.h"
+
+#define STATS_SCHEMA  "ring3-stats"
+#define STATS_VERSION 1
+
+/* A JSON string of text that may hold anything a host path or a guest put there: what is not ASCII becomes '?'. */
+static json_t *json_text(const char *text)
+{
+	char *copy;
+	json_t *json;
+
+	if (!text || !*text)
+		return json_null();
+	copy = strdup(text);
+	if (!copy)
+		return NULL;
+	for (char *c = copy; *c; c++) {
+		if ((unsigned char)*c >= 0x80)
+			*c = '?';
+	}
+	json = json_string(copy);
+	free(copy);
+	return json;
+}
+
+static json_t *json_count(uint64_t n)
+{
+	return json_integer((json_int_t)n);
+}
+
+static json_t *json_vcpu(const struct stats_vcpu *s, unsigned id)
+{
+	json_t *exits = json_object();
+	uint64_t total = 0;
+
+	for (unsigned kind = 0; kind < STAT_COUNT; kind++) {
+		json_object_set_new(exits, stats_exit_names[kind], json_count(s->exits[kind]));
+		total += s->exits[kind];
+	}
+	return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o}", "id", (int)id, "exits", exits, "exits_total",
+			 json_count(total), "injected", json_count(s->injected), "guest_ns",
+			 json_count(clock_tsc_to_ns(s->guest_tsc)), "monitor_ns",
+			 json_count(clock_tsc_to_ns(s->monitor_tsc)));
+}
+
+static json_t *json_vcpus(const struct vm *vm)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < vm->vcpu_count; i++)
+		json_array_append_new(list, json_vcpu(&vm->stats.vcpu[i], i));
+	return list;
+}
+
+static json_t *json_marks(const struct stats *stats)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < stats->mark_count; i++)
+		json_array_append_new(list, json_pack("{s:s, s:o}", "name", stats->marks[i].name, "ns",
+						      json_count(stats->marks[i].ns)));
+	return list;
+}
+
+static json_t *json_post_codes(const struct stats *stats)
+{
+	unsigned kept = stats->post_count < STATS_POST_CODES ? stats->post_count : STATS_POST_CODES;
+	json_t *list = json_array();
+
+	for (unsigned i = stats->post_count - kept; i != stats->post_count; i++)
+		json_array_append_new(list, json_integer(stats->post_codes[i % STATS_POST_CODES]));
+	return list;
+}
+
+static json_t *json_shadow(const struct vm *vm)
+{
+	struct spt_stats s = {0};
+
+	if (!vm->spt)
+		return json_null();
+	spt_get_stats(vm->spt, &s);
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "fills", json_count(s.fills), "pages_mapped",
+			 json_count(s.pages_mapped), "guest_faults", json_count(s.guest_faults), "drops",
+			 json_count(s.drops), "table_writes", json_count(s.table_writes), "resyncs",
+			 json_count(s.resyncs), "spaces", json_count(s.spaces));
+}
+
+static json_t *json_memory(const struct vm *vm)
+{
+	struct rusage usage = {0};
+	struct stat ram = {0};
+
+	if (vm->mem.size)
+		fstat(vm->mem.fd, &ram);
+	getrusage(RUSAGE_SELF, &usage);
+	return json_pack("{s:o, s:o, s:o}", "ram_bytes", json_count(vm->mem.size), "touched_bytes",
+			 json_count((uint64_t)ram.st_blocks * 512), "monitor_peak_bytes",
+			 json_count((uint64_t)usage.ru_maxrss * 1024));
+}
+
+static json_t *json_document(const struct vm *vm)
+{
+	const struct vm_config *config = vm->config;
+
+	return json_pack("{s:s, s:i, s:o, s:o, s:o, s:{s:i, s:o}, s:o, s:o, s:o, s:o, s:o, s:o}", "schema",
+			 STATS_SCHEMA, "version", STATS_VERSION, "image", json_text(config->kernel), "engine",
+			 json_text(config->engine), "transport", json_text(config->transport), "exit", "status",
+			 vm->status, "reason", json_text(vm->reason), "wall_ns",
+			 json_count(clock_ns() - vm->stats.start_ns), "vcpus", json_vcpus(vm), "marks",
+			 json_marks(&vm->stats), "post_codes", json_post_codes(&vm->stats), "shadow", json_shadow(vm),
+			 "memory", json_memory(vm));
+}
+
+static int complain(const char *path, int err)
+{
+	fprintf(stderr, "ring3: --stats %s: cannot write: %s: name a file in a directory that you may write to\n", path,
+		strerror(err));
+	return -err;
+}
+
+/* True if path exists and is something that renaming would destroy: a device, a pipe, a link, a directory. */
+static bool is_special(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
+/* Makes the file beside path that will become it. The name goes to *temporary; -1 with errno on failure. */
+static int open_beside(const char *path, char **temporary)
+{
+	int fd;
+
+	if (asprintf(temporary, "%s.XXXXXX", path) < 0) {
+		*temporary = NULL;
+		errno = ENOMEM;
+		return -1;
+	}
+	fd = mkostemp(*temporary, O_CLOEXEC);
+	if (fd < 0) {
+		int err = errno;
+
+		free(*temporary);
+		*temporary = NULL;
+		errno = err;
+	}
+	return fd;
+}
+
+int stats_check_path(const char *path)
+{
+	char *temporary = NULL;
+	int fd;
+
+	if (is_special(path))
+		fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	else
+		fd = open_beside(path, &temporary);
+	/* A pipe that nobody reads yet: a reader may come. */
+	if (fd < 0 && errno == ENXIO && !temporary)
+		return 0;
+	if (fd < 0)
+		return complain(path, errno);
+	if (temporary)
+		unlink(temporary);
+	free(temporary);
+	close(fd);
+	return 0;
+}
+
+static int dump(json_t *document, int fd)
+{
+	if (json_dumpfd(document, fd, JSON_INDENT(2)) < 0 || write(fd, "\n", 1) != 1)
+		return errno ? errno : EIO;
+	return 0;
+}
+
+static int write_directly(json_t *document, const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY), err;
+
+	if (fd < 0)
+		return errno;
+	err = dump(document, fd);
+	close(fd);
+	return err;
+}
+
+static int write_and_rename(json_t *document, const char *path)
+{
+	char *temporary;
+	int fd = open_beside(path, &temporary), err;
+	mode_t mask;
+
+	if (fd < 0)
+		return errno;
+	mask = umask(0);
+	umask(mask);
+	err = dump(document, fd);
+	if (!err && fchmod(fd, 0666 & ~mask) < 0)
+		err = errno;
+	if (close(fd) < 0 && !err)
+		err = errno;
+	if (!err && rename(temporary, path) < 0)
+		err = errno;
+	if (err)
+		unlink(temporary);
+	free(temporary);
+	return err;
+}
+
+int stats_write(struct vm *vm, const char *path)
+{
+	json_t *document = json_document(vm);
+	int err;
+
+	if (!document)
+		return complain(path, ENOMEM);
+	errno = 0;
+	err = is_special(path) ? write_directly(document, path) : write_and_rename(document, path);
+	json_decref(document);
+	return err ? complain(path, err) : 0;
+}
