@@ -17,6 +17,7 @@ typedef void (*bus_access)(void *device, uint16_t offset, unsigned size, bool wr
 
 struct bus_range {
 	uint16_t base, length;
+	unsigned width; /* largest access the device takes, in bytes */
 	bus_access access;
 	void *device;
 	const char *name;
@@ -27,9 +28,13 @@ struct bus {
 	unsigned count;
 };
 
-/* Claims ports [base, base+length). Overlap or a full table is a broken invariant: aborts. */
-void bus_register(struct bus *bus, uint16_t base, uint16_t length, bus_access access, void *device, const char *name);
-/* Performs one access. Ports nobody claimed read as all ones and swallow writes. */
+/*
+ * Claims ports [base, base+length) for a device that takes accesses of up to `width` bytes (1, 2 or 4); wider ones
+ * reach it byte by byte, lowest port first, as on the ISA bus. Overlap or a full table is a broken invariant: aborts.
+ */
+void bus_register(struct bus *bus, uint16_t base, uint16_t length, unsigned width, bus_access access, void *device,
+		  const char *name);
+/* Performs one access of 1, 2 or 4 bytes. Ports nobody claimed read as all ones and swallow writes. */
 void bus_io(struct bus *bus, uint16_t port, unsigned size, bool write, uint32_t *value);
 
 /* A line into the interrupt controller: level is kept by the controller. */

@@ -12,12 +12,18 @@
 struct console;
 struct vm;
 
+/* The user ended the guest from the keyboard: the status a shell gives a program that Ctrl-C ended. */
+#define CONSOLE_STATUS_QUIT 130
+
 /* out_fd and in_fd stay the caller's. NULL when memory is out. */
 struct console *console_open(struct vm *vm, int in_fd, int out_fd);
 /* Flushes, stops the reader, restores the terminal. */
 void console_close(struct console *console);
 
-/* Takes all bytes. A host that takes no output (closed pipe) ends the guest with VM_STATUS_HOST, once. */
+/*
+ * Takes all bytes; waits for a host that is slow to take them until a signal asks the monitor to end or the guest's
+ * time is up. A host that takes no output (closed pipe) ends the guest with VM_STATUS_HOST, once.
+ */
 void console_write(struct console *console, const void *data, size_t len);
 void console_flush(struct console *console);
 /* When gathered output must go out, clock_ns() time; TIMER_NEVER if there is none. */
@@ -25,14 +31,17 @@ uint64_t console_deadline(const struct console *console);
 
 /* The guest listens: start reading. Idempotent. */
 void console_listen(struct console *console);
+/*
+ * True if input came since the last call. Ends the guest with CONSOLE_STATUS_QUIT if the user typed Ctrl-A X. Called by
+ * the run loop with the vCPU stopped.
+ */
+bool console_poll(struct console *console);
 /* Input waiting, without taking it. */
 size_t console_input_pending(struct console *console);
 /* Takes up to len bytes; how many. */
 size_t console_read(struct console *console, void *data, size_t len);
 
-/*
- * Async-signal-safe: puts the terminal back as it was found, for the handlers of deadly signals.
- */
+/* Puts the terminal back as it was found. Async-signal-safe, for the handlers of deadly signals. */
 void console_restore_terminal(void);
 
 #endif

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <x86intrin.h>
 
+#define CLOCK_NS_PER_SEC 1000000000ull
+
 /* CLOCK_MONOTONIC in ns. */
 uint64_t clock_ns(void);
 /* CLOCK_REALTIME in ns since 1970. */
@@ -17,12 +19,30 @@ static inline uint64_t clock_tsc(void)
 	return __rdtsc();
 }
 
-/* ns = (ticks << shift) * mul >> 32; measured or read from the processor once, on first use. */
+/* One moment on both clocks; their readings lie within some tens of ns of each other. */
+struct clock_moment {
+	uint64_t tsc, ns;
+};
+struct clock_moment clock_now(void);
+
+/* ns = (ticks << shift) * mul >> 32, a negative shift meaning a shift to the right (struct r3_clock in abi.h). */
 struct clock_rate {
 	uint32_t mul;
 	int8_t shift;
 };
+
+/* The rate of a counter that made `ticks` ticks in `ns` ns; both above 0. */
+struct clock_rate clock_rate_make(uint64_t ticks, uint64_t ns);
+uint64_t clock_rate_ns(struct clock_rate rate, uint64_t ticks);
+
+/*
+ * The best estimate so far of the counter's rate, measured against the monotonic clock since the first call of
+ * clock_start: within 100 ppm once 200 us have passed, 1 ppm after 10 ms. A call before 200 us have passed spins until
+ * then.
+ */
 struct clock_rate clock_tsc_rate(void);
 uint64_t clock_tsc_to_ns(uint64_t ticks);
+/* Notes the moment that the rate is measured from; the first call counts. Costs about 200 ns. */
+void clock_start(void);
 
 #endif

@@ -1,0 +1,98 @@
+/*
+ * The devices of the machine, in one list. To add one: write its file, give it ports here.
+ */
+#include "monitor/device/machine.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "hypercalls/host/hc.h"
+#include "monitor/device/console.h"
+#include "monitor/device/pic.h"
+#include "monitor/device/pit.h"
+#include "monitor/device/ports.h"
+#include "monitor/device/uart.h"
+#include "monitor/host/clock.h"
+#include "monitor/vm/vm.h"
+
+/* Lines of the interrupt controller, as on every PC. */
+#define IRQ_PIT	 0
+#define IRQ_COM1 4
+
+struct machine {
+	struct pic pic;
+	struct pit pit;
+	struct uart uart;
+};
+
+static struct irq_line irq(struct machine *machine, unsigned line)
+{
+	return (struct irq_line){.set = pic_set_line, .controller = &machine->pic, .line = line};
+}
+
+static void attach_devices(struct vm *vm, struct machine *machine)
+{
+	pic_init(&machine->pic, &vm->bus);
+	pit_init(&machine->pit, &vm->bus, &vm->timers, irq(machine, IRQ_PIT), clock_ns);
+	uart_init(&machine->uart, &vm->bus, vm->console, irq(machine, IRQ_COM1));
+	debugcon_attach(vm);
+	post_attach(vm);
+	exit_port_attach(vm);
+}
+
+int machine_init(struct vm *vm)
+{
+	vm->console = console_open(vm, STDIN_FILENO, STDOUT_FILENO);
+	vm->machine = calloc(1, sizeof(*vm->machine));
+	if (!vm->console || !vm->machine) {
+		fprintf(stderr, "ring3: no memory for the devices; free some or raise 'ulimit -v'\n");
+		machine_exit(vm);
+		return -ENOMEM;
+	}
+	attach_devices(vm, vm->machine);
+	return 0;
+}
+
+/* Bus and timers point into what is freed here: the machine does not run again. */
+void machine_exit(struct vm *vm)
+{
+	console_close(vm->console);
+	free(vm->machine);
+	vm->console = NULL;
+	vm->machine = NULL;
+}
+
+/* The interrupt controller hangs on the first vCPU, as on a PC without APICs. */
+bool machine_irq_pending(struct vcpu *vcpu)
+{
+	return vcpu->id == 0 && pic_pending(&vcpu->vm->machine->pic);
+}
+
+uint8_t machine_irq_ack(struct vcpu *vcpu)
+{
+	return pic_ack(&vcpu->vm->machine->pic);
+}
+
+void machine_poll(struct vm *vm, uint64_t now)
+{
+	timers_run(&vm->timers, now);
+	if (console_deadline(vm->console) <= now)
+		console_flush(vm->console);
+	if (console_poll(vm->console))
+		hc_raise_virq(vm, R3_VIRQ_CONSOLE);
+	uart_update(&vm->machine->uart);
+}
+
+uint64_t machine_deadline(struct vm *vm)
+{
+	uint64_t timers = timers_next(&vm->timers), console = console_deadline(vm->console);
+
+	return timers < console ? timers : console;
+}
+
+void machine_flush(struct vm *vm)
+{
+	console_flush(vm->console);
+}
