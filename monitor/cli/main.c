@@ -1,0 +1,53 @@
+/*
+ * Where the program starts: picks the verb. A verb is one line of the table and one file beside this one.
+ */
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "monitor/cli/cli.h"
+#include "monitor/vm/vm.h"
+
+static const struct verb {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *summary;
+} verbs[] = {
+	{"run", cli_run, "boot a guest kernel; its console is on stdin and stdout"},
+};
+
+#define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
+
+static void usage(FILE *out)
+{
+	fprintf(out, "Usage: ring3 VERB [ARGUMENTS]\n\nVerbs:\n");
+	for (size_t i = 0; i < VERB_COUNT; i++)
+		fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].summary);
+	fprintf(out,
+		"\n'ring3 VERB --help' tells more. Exit status: 0 to 119 from the guest, %d the guest crashed,\n"
+		"%d timed out, %d usage or host error, %d the image cannot be used.\n",
+		VM_STATUS_CRASH, VM_STATUS_TIMEOUT, VM_STATUS_HOST, VM_STATUS_IMAGE);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		usage(stderr);
+		return VM_STATUS_HOST;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+		usage(stdout);
+		return 0;
+	}
+	if (!strcmp(argv[1], "--version")) {
+		printf("ring3 %s\n", R3_VERSION);
+		return 0;
+	}
+	for (size_t i = 0; i < VERB_COUNT; i++) {
+		if (!strcmp(argv[1], verbs[i].name))
+			return verbs[i].run(argc - 1, argv + 1);
+	}
+	fprintf(stderr, "ring3: there is no verb '%s'\n", argv[1]);
+	usage(stderr);
+	return VM_STATUS_HOST;
+}

@@ -1,0 +1,36 @@
+/*
+ * The keys of the options of `ring3 run`, and the table that options.c reads them with.
+ */
+#ifndef MONITOR_CLI_OPTIONS_TABLE_H
+#define MONITOR_CLI_OPTIONS_TABLE_H
+
+#include <argp.h>
+
+/* About 30 years: a deadline in ns stays far from wrapping. */
+#define OPTIONS_TIMEOUT_MAX 1e9
+
+/* Letters are short options; the others have long names only. */
+enum options_key {
+	OPT_APPEND = 'a',
+	OPT_GDB_DEFAULT = 's',
+	OPT_GDB_STOP = 'S',
+	OPT_HELP = 'h',
+	OPT_MEMORY = 'm',
+	OPT_CPUS = 256,
+	OPT_ENGINE,
+	OPT_GDB,
+	OPT_KERNEL,
+	OPT_MODULE,
+	OPT_NOGRAPHIC,
+	OPT_SMP,
+	OPT_STATS,
+	OPT_TIMEOUT,
+	OPT_TRACE,
+	OPT_TRACE_FILE,
+	OPT_TRANSPORT,
+};
+
+/* Ends with an entry of zeroes. */
+extern const struct argp_option options_table[];
+
+#endif

@@ -1,0 +1,240 @@
+/*
+ * `ring3 run`: a machine from command line to exit status. The list of parts below is all of start-up, in order; going
+ * through it backwards is all of shutdown.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hypercalls/host/hc.h"
+#include "monitor/cli/cli.h"
+#include "monitor/cli/options.h"
+#include "monitor/debug/report.h"
+#include "monitor/device/console.h"
+#include "monitor/device/machine.h"
+#include "monitor/host/clock.h"
+#include "monitor/host/events.h"
+#include "monitor/vm/image.h"
+#include "monitor/vm/layout.h"
+#include "monitor/vm/vm.h"
+
+static int out_of_memory(void)
+{
+	fprintf(stderr, "ring3: this host has no memory left: end other programs first\n");
+	return -ENOMEM;
+}
+
+/* ------------------------------------------------------------------------------------- the parts of the machine */
+
+static int stats_up(struct vm *vm)
+{
+	return vm->config->stats_file ? stats_check_path(vm->config->stats_file) : 0;
+}
+
+static void stats_down(struct vm *vm)
+{
+	if (vm->config->stats_file && stats_write(vm, vm->config->stats_file) && !vm->status)
+		vm->status = VM_STATUS_HOST;
+}
+
+static void events_down(struct vm *vm)
+{
+	events_exit();
+}
+
+static int ram_up(struct vm *vm)
+{
+	return gm_init(&vm->mem, vm->config->memory);
+}
+
+static void ram_down(struct vm *vm)
+{
+	gm_free(&vm->mem);
+}
+
+static int vcpus_up(struct vm *vm)
+{
+	for (; vm->vcpu_count < vm->config->vcpus; vm->vcpu_count++) {
+		vm->vcpu[vm->vcpu_count] = vcpu_create(vm, vm->vcpu_count);
+		if (!vm->vcpu[vm->vcpu_count])
+			return out_of_memory();
+	}
+	return 0;
+}
+
+static void vcpus_down(struct vm *vm)
+{
+	while (vm->vcpu_count)
+		vcpu_free(vm->vcpu[--vm->vcpu_count]);
+}
+
+static int hypercalls_up(struct vm *vm)
+{
+	vm->hc = hc_create(vm);
+	return vm->hc ? 0 : out_of_memory();
+}
+
+static void hypercalls_down(struct vm *vm)
+{
+	hc_destroy(vm->hc);
+}
+
+/* The lowest address that this process may map: the host's vm.mmap_min_addr, in whole pages. */
+static uint64_t lowest_gva(void)
+{
+	char text[24] = "";
+	int fd = open("/proc/sys/vm/mmap_min_addr", O_RDONLY | O_CLOEXEC);
+	uint64_t lowest = 0;
+
+	if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0)
+		lowest = strtoull(text, NULL, 10);
+	if (fd >= 0)
+		close(fd);
+	lowest = (lowest + X86_PAGE_MASK) & ~X86_PAGE_MASK;
+	return lowest ? lowest : X86_PAGE_SIZE;
+}
+
+static int paging_up(struct vm *vm)
+{
+	const struct spt_config config = {.ram_size = vm->mem.size,
+					  .gva_lowest = lowest_gva(),
+					  .gva_limit = GATE_HOLE_START,
+					  .physical_bits = VCPU_PHYSICAL_BITS};
+
+	vm->spt = spt_create(&config, vm->engine_ops->spt_ops, vm);
+	vm->mem.spt = vm->spt;
+	return vm->spt ? 0 : out_of_memory();
+}
+
+static void paging_down(struct vm *vm)
+{
+	vm->mem.spt = NULL;
+	spt_destroy(vm->spt);
+}
+
+static int engine_up(struct vm *vm)
+{
+	return vm->engine_ops->init(vm);
+}
+
+static void engine_down(struct vm *vm)
+{
+	vm->engine_ops->exit(vm);
+}
+
+static int boot_up(struct vm *vm)
+{
+	vm->engine_ops->fill_hypercall_page(vm);
+	return image_boot(vm);
+}
+
+/*
+ * What comes up is taken down even if it failed half-way, so each `down` copes with that. The image comes before what
+ * costs processes, so that a bad one is told at once; statistics come first, so that they are written last.
+ */
+static const struct part {
+	const char *mark;
+	int (*up)(struct vm *vm);
+	void (*down)(struct vm *vm);
+	int status; /* of the process, if it fails */
+} parts[] = {
+	{"events", events_init, events_down, VM_STATUS_HOST},
+	{"ram", ram_up, ram_down, VM_STATUS_HOST},
+	{"image", image_load, image_free, VM_STATUS_IMAGE},
+	{"vcpus", vcpus_up, vcpus_down, VM_STATUS_HOST},
+	{"devices", machine_init, machine_exit, VM_STATUS_HOST},
+	{"hypercalls", hypercalls_up, hypercalls_down, VM_STATUS_HOST},
+	{"paging", paging_up, paging_down, VM_STATUS_HOST},
+	{"engine", engine_up, engine_down, VM_STATUS_HOST},
+	{"boot", boot_up, NULL, VM_STATUS_HOST},
+};
+
+#define PART_COUNT (sizeof(parts) / sizeof(parts[0]))
+
+/* Brings all parts up and returns how many were tried; vm->ended is set if one failed. */
+static size_t start(struct vm *vm)
+{
+	for (size_t i = 0; i < PART_COUNT; i++) {
+		if (parts[i].up(vm)) {
+			vm_end(vm, parts[i].status);
+			return i + 1;
+		}
+		stats_mark(&vm->stats, parts[i].mark);
+	}
+	return PART_COUNT;
+}
+
+static void stop(struct vm *vm, size_t tried)
+{
+	while (tried--) {
+		if (parts[tried].down)
+			parts[tried].down(vm);
+	}
+}
+
+/* --------------------------------------------------------------------------------------------------- the verb */
+
+static void time_is_out(void *arg, uint64_t now)
+{
+	vm_end(arg, VM_STATUS_TIMEOUT);
+}
+
+static void run_guest(struct vm *vm)
+{
+	struct timer timeout;
+
+	if (vm->config->timeout > 0) {
+		timer_add(&vm->timers, &timeout, time_is_out, vm);
+		timer_arm(&timeout, clock_ns() + (uint64_t)(vm->config->timeout * CLOCK_NS_PER_SEC));
+	}
+	vm_run(vm);
+	console_restore_terminal();
+	stats_mark(&vm->stats, "ended");
+}
+
+/* Says on stderr how the guest ended, unless it ended itself. */
+static void tell_end(struct vm *vm)
+{
+	if (vm->reason[0])
+		report_crash(vm, stderr);
+	else if (vm->status == VM_STATUS_TIMEOUT)
+		fprintf(stderr, "ring3: the guest was ended after %g s: raise --timeout if that is too soon\n",
+			vm->config->timeout);
+	else if (vm->status > VM_STATUS_IMAGE)
+		fprintf(stderr, "ring3: the guest was ended by a signal (%s)\n", strsignal(events_quit_signal()));
+}
+
+int cli_run(int argc, char **argv)
+{
+	static struct vm vm;
+	struct vm_config config;
+	size_t tried;
+
+	stats_start(&vm.stats);
+	vm.start_ns = vm.stats.start_ns;
+	switch (options_parse(argc, argv, &config)) {
+	case OPTIONS_DONE:
+		return 0;
+	case OPTIONS_BAD:
+		return VM_STATUS_HOST;
+	case OPTIONS_RUN:
+		break;
+	}
+	vm.config = &config;
+	vm.engine_ops = engine_find(config.engine);
+	if (stats_up(&vm))
+		return VM_STATUS_HOST;
+	stats_mark(&vm.stats, "options");
+	tried = start(&vm);
+	if (!vm.ended) {
+		run_guest(&vm);
+		tell_end(&vm);
+	}
+	stats_down(&vm);
+	stop(&vm, tried);
+	return vm.status;
+}
