@@ -22,6 +22,9 @@ struct spt_space;
 /* A kernel space holds supervisor and user pages, a user space user pages only. */
 enum spt_mode { SPT_KERNEL, SPT_USER };
 
+/* The library's own negative error, beside those of the ops: memory is out. The value is Linux's ENOMEM. */
+#define SPT_ENOMEM 12
+
 /* What a mapping permits; reading is always permitted. */
 #define SPT_WRITE 1u
 #define SPT_EXEC  2u
@@ -34,8 +37,10 @@ struct spt_ops {
 	void *(*frame)(void *ctx, uint64_t gpa);
 	/*
 	 * Effects on the space's real address space. All addresses and lengths are multiples of 4096. May be queued,
-	 * but must be in force, in order, before the space next runs guest code. map replaces what was there. Return 0,
-	 * or a negative error that the failing library call returns in turn; the caller then drops the space.
+	 * but must be in force, in order, before the space next runs guest code. map replaces what was there. Return 0
+	 * or a negative error. After an error the library takes the space for empty: spt_fault returns
+	 * SPT_HOST_REFUSED for its own space; any other space is unmapped from gva_lowest to gva_limit by one more op,
+	 * and as long as that fails, every call that may return an op's error returns it. Ops must not call back.
 	 */
 	int (*map)(void *ctx, struct spt_space *space, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot);
 	int (*unmap)(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len);
@@ -70,7 +75,7 @@ void **spt_space_owner(struct spt_space *space);
 enum spt_mode spt_space_mode(const struct spt_space *space);
 uint64_t spt_space_root(const struct spt_space *space);
 
-/* Forgets the space without any effect: the caller has emptied or discarded the real address space. */
+/* Forgets and frees the space without any effect: the caller has emptied or discarded the real address space. */
 void spt_space_discard(struct spt_space *space);
 /* Unmaps everything in the space and keeps it. 0 or an op's error. */
 int spt_space_empty(struct spt_space *space);
@@ -88,7 +93,8 @@ struct spt_translation {
 /*
  * Walks the guest's tables for an access given as X86_PF_W | X86_PF_U | X86_PF_I bits, with all checks of the
  * processor, and sets accessed and dirty bits if it succeeds. True: out->gpa and the rest are set; the gpa may lie
- * outside RAM. False: out->error holds the error code for the guest's #PF.
+ * outside RAM; for a write, the caller may store to the page until its next call of the library. False: out->error
+ * holds the error code for the guest's #PF; for a non-canonical gva, that of a page not present.
  */
 bool spt_translate(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uint32_t access,
 		   struct spt_translation *out);
@@ -110,8 +116,8 @@ enum spt_result {
 	SPT_NOT_RAM,	  /* translates to out->gpa, which is no RAM: device or nothing */
 	SPT_UNREACHABLE,  /* translates to RAM, but the host cannot map this gva (below gva_lowest, at or above
 			     gva_limit) */
-	SPT_HOST_REFUSED, /* an op failed with out->host_error; the space is as if emptied and must be emptied for real
-			   */
+	SPT_HOST_REFUSED, /* an op failed with out->host_error, or memory is out (-SPT_ENOMEM); the space is as if
+			     emptied and must be emptied for real */
 };
 
 struct spt_outcome {
@@ -120,7 +126,10 @@ struct spt_outcome {
 	int host_error;
 };
 
-/* A host fault at gva in the space: fill it and what lies around, or say why not. access as in spt_translate. */
+/*
+ * A host fault at gva in the space: fill it and what lies around, or say why not. access as in spt_translate, but
+ * X86_PF_U is taken from the space's mode. A guest that changes its tables during the call may fault again.
+ */
 enum spt_result spt_fault(struct spt_space *space, const struct spt_cpu *cpu, uint64_t gva, uint32_t access,
 			  struct spt_outcome *out);
 
@@ -139,12 +148,20 @@ int spt_flush_all(struct spt *spt);
  */
 int spt_entry_write(struct spt *spt, uint64_t entry_gpa, uint64_t value);
 
+/*
+ * The monitor itself wrote guest RAM [gpa, gpa+len), or is about to before its next call: table frames and watched
+ * frames inside are treated as written by the guest. What lies outside RAM is ignored.
+ */
+void spt_note_write(struct spt *spt, uint64_t gpa, uint64_t len);
+
 /* -------------------------------------------------------------------------------------------- watching frames */
 
 /*
- * Write-protects the frame at gpa in every space. The next guest write to it reaches spt_fault, which calls `written`
- * once, takes the watch off and lets the write proceed. Table frames are watched by the library itself in the same way;
- * both may hold for one frame. Returns 0 or an op's error.
+ * Write-protects the frame at gpa in every space; outside RAM it does nothing. The next guest write to it reaches
+ * spt_fault, which calls `written` once, takes the watch off and lets the write proceed. spt_translate for a write,
+ * spt_entry_write, spt_note_write and accessed and dirty bits set on the guest's behalf end a watch likewise. Table
+ * frames are watched by the library itself in the same way; both may hold for one frame. `written` must not call the
+ * library. Returns 0 or an op's error.
  */
 int spt_watch(struct spt *spt, uint64_t gpa);
 void spt_unwatch(struct spt *spt, uint64_t gpa);
@@ -158,7 +175,7 @@ struct spt_stats {
 	uint64_t guest_faults; /* faults handed to the guest */
 	uint64_t drops;	       /* sptes dropped */
 	uint64_t table_writes; /* write faults on watched table frames */
-	uint64_t resyncs;      /* table frames compared on a CR3 load or INVLPG */
+	uint64_t resyncs;      /* table frames compared on a CR3 load */
 	uint64_t spaces;       /* spaces alive now */
 };
 void spt_get_stats(const struct spt *spt, struct spt_stats *out);

@@ -1,0 +1,190 @@
+/*
+ * Filling a space on a fault: the way down to the guest's entry, and the neighbours of that entry that can be mapped
+ * along with it.
+ */
+#include <stdlib.h>
+
+#include "shadowpt/internal.h"
+
+/* Walks made anew because the tables changed meanwhile; then the guest faults again. */
+#define FILL_TRIES 16
+
+struct fill {
+	struct spt_space *space;
+	const struct spt_cpu *cpu;
+	uint64_t gva;
+	uint32_t access;
+	struct walk walk;
+};
+
+/* The node for one step of the walk, made and its table tracked if need be; NULL when memory is out. */
+static struct node *step_node(const struct fill *fill, unsigned step, struct node *parent)
+{
+	unsigned level = LEVEL_TOP - step;
+	struct spte *slot = parent ? &parent->spte[level_index(fill->gva, level + 1)] : NULL;
+	struct node *node = slot ? (slot->kind == SPTE_CHILD ? slot->child : NULL) : fill->space->top;
+	struct table *table;
+
+	if (node) {
+		if (!node->table || node->table->gpa != fill->walk.step[step].table)
+			abort(); /* the entry above was confirmed */
+		return node;
+	}
+	if (slot && slot->kind == SPTE_LEAF)
+		abort();
+	node = spt_node_create(fill->space, level, fill->gva);
+	if (!node)
+		return NULL;
+	table = spt_table_get(fill->space->spt, fill->walk.step[step].table);
+	if (!table) {
+		free(node);
+		return NULL;
+	}
+	spt_table_add_use(table, node);
+	if (slot) {
+		slot->kind = SPTE_CHILD;
+		slot->child = node;
+	} else {
+		fill->space->top = node;
+	}
+	return node;
+}
+
+/*
+ * The node of the leaf entry. NULL if the walk is out of date, or the space refused. A table is protected before its
+ * entry is confirmed, so no write between the two goes unseen; and after a drop nothing on the way down is trusted.
+ */
+static struct node *leaf_node(const struct fill *fill)
+{
+	struct node *node = NULL;
+
+	for (unsigned step = 0; step < fill->walk.steps; step++) {
+		node = step_node(fill, step, node);
+		if (!node)
+			spt_space_refuse(fill->space, -SPT_ENOMEM);
+		if (fill->space->error)
+			return NULL;
+		if (!spt_table_confirm(fill->space->spt, node->table, level_index(fill->gva, node->level),
+				       fill->walk.step[step].entry))
+			return NULL;
+	}
+	return node;
+}
+
+/* ------------------------------------------------------------------------------------------------- fill-around */
+
+/* What a leaf may be mapped with: written only if dirty already, so that the first write is seen. */
+static unsigned leaf_prot(const struct fill *fill, struct rights rights, uint64_t entry)
+{
+	unsigned prot = spt_rights_prot(rights, fill->cpu, fill->access);
+
+	return entry & X86_PTE_D ? prot : prot & ~SPT_WRITE;
+}
+
+/* A 4 KiB page can be less than its entry allows; in a large page spt_node_put sorts that out. */
+static unsigned effective_prot(const struct fill *fill, unsigned level, uint64_t page, unsigned prot)
+{
+	bool locked = level == LEVEL_PAGE && spt_frames_locked(fill->space->spt, level, page);
+
+	return locked ? prot & ~SPT_WRITE : prot;
+}
+
+/* Entry i, not mapped yet, may be mapped to page with prot although nobody accessed it just now. */
+static bool is_neighbour(const struct fill *fill, struct node *node, unsigned i, uint64_t page, unsigned prot)
+{
+	struct spt *spt = fill->space->spt;
+	uint64_t entry = entry_load(&node->table->live[i]), *snapshot = &node->table->snapshot[i];
+	struct rights rights;
+
+	if (node->spte[i].kind != SPTE_NONE || !spt_in_ram(spt, page) ||
+	    !spt_entry_is_leaf(spt, fill->cpu, node->level, entry) || spt_entry_page(node->level, entry) != page ||
+	    !(entry & X86_PTE_A))
+		return false;
+	rights = spt_rights_with(fill->walk.above, fill->cpu, entry);
+	if (!spt_rights_readable(rights, fill->access) ||
+	    effective_prot(fill, node->level, page, leaf_prot(fill, rights, entry)) != prot)
+		return false;
+	if (spt_entry_revoked(*snapshot, entry))
+		return false;
+	*snapshot = entry;
+	return true;
+}
+
+/* How many entries around a fault to look at: ever more while faults follow each other, up or down. */
+static unsigned next_window(struct spt_space *space, uint64_t base, uint64_t size)
+{
+	if (base == space->last_hi || base + size == space->last_lo)
+		space->window *= space->window < X86_PT_ENTRIES ? 2 : 1;
+	else if (space->window > SPT_WINDOW_MIN)
+		space->window /= 2;
+	return space->window;
+}
+
+static void fill_around(const struct fill *fill, struct node *node)
+{
+	unsigned level = node->level, i = level_index(fill->gva, level), first = i, last = i;
+	uint64_t size = level_size(level), base = fill->gva & ~(size - 1), page = fill->walk.gpa & ~(size - 1);
+	unsigned window = next_window(fill->space, base, size), low = i & ~(window - 1), high = low + window - 1;
+	uint64_t entry = fill->walk.step[fill->walk.steps - 1].entry;
+	unsigned granted = leaf_prot(fill, fill->walk.rights, entry);
+	unsigned prot = effective_prot(fill, level, page, granted);
+	struct run run = {0};
+
+	while (first > low && is_neighbour(fill, node, first - 1, page - (i - first + 1) * size, prot))
+		first--;
+	while (last < high && is_neighbour(fill, node, last + 1, page + (last + 1 - i) * size, prot))
+		last++;
+	for (unsigned at = first; at <= last; at++)
+		spt_node_put(node, at, page + at * size - i * size, prot, fill->gva, &run);
+	spt_node_flush(fill->space, &run);
+	fill->space->last_lo = base - (i - first) * size;
+	fill->space->last_hi = base + (last + 1 - i) * size;
+}
+
+/* ----------------------------------------------------------------------------------------------------- the fault */
+
+/* Walks and fills; true when that is settled one way or the other, false to walk again. */
+static bool try_fill(struct fill *fill, enum spt_result *result)
+{
+	struct spt *spt = fill->space->spt;
+	struct node *node;
+
+	if (!spt_walk_access(spt, fill->cpu, fill->gva, fill->access, &fill->walk)) {
+		/* A page fault takes its own address's stale translation with it: SDM 3A 4.10.4.1. */
+		spt_space_drop_page(fill->space, fill->gva);
+		*result = SPT_GUEST_FAULT;
+	} else if (!spt_in_ram(spt, fill->walk.gpa)) {
+		*result = SPT_NOT_RAM;
+	} else if (fill->gva < spt->config.gva_lowest || fill->gva >= spt->config.gva_limit) {
+		*result = SPT_UNREACHABLE;
+	} else {
+		*result = SPT_FILLED;
+		node = leaf_node(fill);
+		if (!node)
+			return fill->space->error;
+		if (fill->access & X86_PF_W)
+			spt_frame_written(spt, fill->walk.gpa);
+		fill_around(fill, node);
+	}
+	return true;
+}
+
+enum spt_result spt_fault(struct spt_space *space, const struct spt_cpu *cpu, uint64_t gva, uint32_t access,
+			  struct spt_outcome *out)
+{
+	struct fill fill = {.space = space, .cpu = cpu, .gva = gva, .access = access & ~X86_PF_U};
+	enum spt_result result = SPT_FILLED;
+
+	if (space->mode == SPT_USER)
+		fill.access |= X86_PF_U;
+	for (unsigned tries = 0; tries < FILL_TRIES; tries++)
+		if (try_fill(&fill, &result))
+			break;
+	*out = (struct spt_outcome){.gpa = fill.walk.gpa, .error = fill.walk.error};
+	out->host_error = spt_settle(space->spt, space);
+	if (out->host_error)
+		return SPT_HOST_REFUSED;
+	space->spt->stats.fills += result == SPT_FILLED;
+	space->spt->stats.guest_faults += result == SPT_GUEST_FAULT;
+	return result;
+}

@@ -1,0 +1,305 @@
+/*
+ * The inside of shadowpt: what its files share, and the invariants that hold between them.
+ *
+ * A space is a radix tree of nodes shaped like the page tables it shadows. A node that stands for a guest table is a
+ * *use* of that table's frame; its slot i holds what was derived from the guest's entry i. A node without a table is
+ * the split of a large spte. A frame with uses has a struct table, whose snapshot[i] is the guest's entry from which
+ * every use's slot i was derived, short of accessed and dirty bits set since. Two states of a table:
+ *   protected: its frame is locked, so the live entries equal the snapshot;
+ *   unsync:    the guest may write it; every use is on its space's unsync list until a comparison.
+ * No spte maps a locked frame writable. Frames are locked by their table, by a watch, or both.
+ *
+ * A failed op only marks its space refused: structures stay whole until spt_settle empties the space at the end of
+ * the call.
+ */
+#ifndef SHADOWPT_INTERNAL_H
+#define SHADOWPT_INTERNAL_H
+
+#include "shadowpt/shadowpt.h"
+
+/* -------------------------------------------------------------------------------------------------------- lists */
+
+struct list {
+	struct list *next, *prev;
+};
+
+static inline void list_init(struct list *head)
+{
+	head->next = head->prev = head;
+}
+
+static inline bool list_empty(const struct list *head)
+{
+	return head->next == head;
+}
+
+static inline void list_add(struct list *head, struct list *item)
+{
+	item->next = head;
+	item->prev = head->prev;
+	head->prev->next = item;
+	head->prev = item;
+}
+
+/* Leaves item a list of its own, so that removing it again is harmless. */
+static inline void list_remove(struct list *item)
+{
+	item->prev->next = item->next;
+	item->next->prev = item->prev;
+	list_init(item);
+}
+
+/* Moves all of from to the end of to. */
+static inline void list_move_all(struct list *to, struct list *from)
+{
+	if (list_empty(from))
+		return;
+	from->next->prev = to->prev;
+	to->prev->next = from->next;
+	from->prev->next = to;
+	to->prev = from->prev;
+	list_init(from);
+}
+
+#define LIST_ITEM(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
+
+/* ------------------------------------------------------------------------------------------------------- levels */
+
+#define LEVEL_TOP  X86_PT_LEVELS
+#define LEVEL_HUGE 3
+#define LEVEL_BIG  2
+#define LEVEL_PAGE 1
+
+#define INDEX_BITS 9
+
+static inline unsigned level_shift(unsigned level)
+{
+	return X86_PAGE_SHIFT + INDEX_BITS * (level - 1);
+}
+
+/* Bytes that one entry of a table of this level covers. */
+static inline uint64_t level_size(unsigned level)
+{
+	return R3_BIT(level_shift(level));
+}
+
+static inline unsigned level_index(uint64_t gva, unsigned level)
+{
+	return (gva >> level_shift(level)) & (X86_PT_ENTRIES - 1);
+}
+
+/* ---------------------------------------------------------------------------------------------------- structures */
+
+enum spte_kind { SPTE_NONE, SPTE_LEAF, SPTE_CHILD };
+
+struct spte {
+	uint64_t frame : 40; /* leaf: gpa >> X86_PAGE_SHIFT of the whole page, clipped or not */
+	uint64_t kind : 2;   /* enum spte_kind */
+	uint64_t prot : 2;   /* leaf: SPT_WRITE, SPT_EXEC */
+	uint64_t index : 9;  /* leaf: place in its node, to get from here back to the node */
+	union {
+		struct node *child;
+		struct {
+			struct spte *next, **link; /* writable leaf: list of the writers of its memory */
+		};
+	};
+};
+
+struct node {
+	struct spt_space *space;
+	struct table *table; /* the guest table it shadows; NULL in a split large page */
+	uint64_t gva;	     /* first address it covers */
+	unsigned level;
+	struct list use;    /* in table->uses */
+	struct list unsync; /* in space->unsync while the table is */
+	struct spte spte[X86_PT_ENTRIES];
+};
+
+struct table {
+	uint64_t gpa;
+	const uint64_t *live; /* the frame, in guest memory */
+	struct list uses;     /* nodes */
+	unsigned use_count;
+	bool unsync;
+	unsigned clean; /* comparisons in a row that found nothing written */
+	uint64_t epoch; /* of the last comparison */
+	uint64_t snapshot[X86_PT_ENTRIES];
+};
+
+struct frame {
+	struct spte *writers; /* 4 KiB leaves that map it writable */
+	struct table *table;
+	uint8_t locks; /* one for a protected table, one for a watch */
+	bool watched;
+};
+
+/* Larger runs of RAM, 2 MiB and 1 GiB, aligned. */
+struct region {
+	struct spte *writers; /* leaves of that size */
+	uint32_t locked;      /* frames in it that are locked */
+};
+
+/* Entries looked at around a fault, at first. */
+#define SPT_WINDOW_MIN 16
+
+struct spt_space {
+	struct spt *spt;
+	uint64_t root;
+	enum spt_mode mode;
+	void *owner;
+	struct spt_space *hash_next;
+	struct node *top;    /* NULL: nothing mapped */
+	struct list unsync;  /* uses of unsync tables */
+	int error;	     /* a refused op's, until settled */
+	struct list refused; /* in spt->refused while error is set */
+	uint64_t last_lo;    /* what the last fault filled, to see sequences */
+	uint64_t last_hi;
+	unsigned window; /* entries to look at around a fault, a power of two */
+};
+
+struct spt {
+	struct spt_config config;
+	struct spt_ops ops;
+	void *ctx;
+	uint64_t reserved; /* physical address bits above physical_bits */
+	struct frame *frames;
+	struct region *big, *huge;
+	struct spt_space **buckets;
+	size_t bucket_count; /* a power of two */
+	struct list refused; /* spaces */
+	uint64_t epoch;	     /* one per CR3 load */
+	void (*written)(void *ctx, uint64_t gpa);
+	struct spt_stats stats;
+};
+
+static inline bool spt_in_ram(const struct spt *spt, uint64_t gpa)
+{
+	return gpa < spt->config.ram_size;
+}
+
+static inline struct frame *spt_frame(struct spt *spt, uint64_t gpa)
+{
+	return &spt->frames[gpa >> X86_PAGE_SHIFT];
+}
+
+/* Guest tables change under us: every access to an entry goes through one of these. */
+static inline uint64_t entry_load(const uint64_t *entry)
+{
+	return __atomic_load_n(entry, __ATOMIC_RELAXED);
+}
+
+static inline bool entry_exchange(uint64_t *entry, uint64_t expected, uint64_t value)
+{
+	return __atomic_compare_exchange_n(entry, &expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+/* --------------------------------------------------------------------------------------------------- walk.c */
+
+/* What the entries of a walk grant together. */
+struct rights {
+	bool user, write, no_exec;
+};
+
+struct walk {
+	unsigned steps; /* 1 to 4; the last is the leaf */
+	struct {
+		uint64_t table; /* gpa of the table */
+		uint64_t *slot; /* the entry in guest memory; NULL outside RAM */
+		uint64_t entry; /* as read, with the accessed and dirty bits set since */
+	} step[X86_PT_LEVELS];
+	struct rights above;  /* of all levels but the leaf */
+	struct rights rights; /* of all */
+	uint64_t gpa;	      /* of the byte */
+	uint32_t error;	      /* if it failed */
+};
+
+static inline unsigned walk_level(const struct walk *walk)
+{
+	return LEVEL_TOP + 1 - walk->steps;
+}
+
+/* As spt_translate, with all that a fill needs to know. */
+bool spt_walk_access(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uint32_t access, struct walk *walk);
+/* A present leaf entry at level, with no reserved bit set. */
+bool spt_entry_is_leaf(const struct spt *spt, const struct spt_cpu *cpu, unsigned level, uint64_t entry);
+struct rights spt_rights_with(struct rights rights, const struct spt_cpu *cpu, uint64_t entry);
+bool spt_rights_readable(struct rights rights, uint32_t access);
+unsigned spt_rights_prot(struct rights rights, const struct spt_cpu *cpu, uint32_t access);
+/* First gpa of the page that a leaf entry maps. */
+uint64_t spt_entry_page(unsigned level, uint64_t entry);
+
+/* -------------------------------------------------------------------------------------------------- space.c */
+
+/* Ops; after one failed, those that follow for the same space do nothing. */
+void spt_space_map(struct spt_space *space, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot);
+void spt_space_unmap(struct spt_space *space, uint64_t gva, uint64_t len);
+void spt_space_protect(struct spt_space *space, uint64_t gva, uint64_t len, unsigned prot);
+void spt_space_refuse(struct spt_space *space, int error);
+/* Unmaps what the space holds, by one op. */
+void spt_space_drop_all(struct spt_space *space);
+struct spt_space *spt_space_find(struct spt *spt, uint64_t root, enum spt_mode mode);
+/*
+ * Ends a call: empties the spaces that refused an op. `faulting` is emptied for real by the caller, the others are
+ * here. 0, or the error that the caller of the library must see.
+ */
+int spt_settle(struct spt *spt, struct spt_space *faulting);
+
+/* --------------------------------------------------------------------------------------------------- tree.c */
+
+/* A contiguous piece of a space; len 0 is none. */
+struct run {
+	uint64_t gva, gpa, len;
+	unsigned prot;
+};
+
+/* A new empty node without a table, for the addresses around gva. NULL when memory is out. */
+struct node *spt_node_create(struct spt_space *space, unsigned level, uint64_t gva);
+/* Forgets the node and what is under it; no effect on the host. */
+void spt_node_free(struct node *node);
+/* Unmaps what slots [first, first+count) hold. */
+void spt_node_drop(struct node *node, unsigned first, unsigned count);
+/*
+ * Has slot i map its whole page to gpa, as far as RAM, limits and locked frames allow, and adds to the run, op by op,
+ * what differs from before and the page of `fault` in any case. The run's last piece is left for spt_node_flush.
+ */
+void spt_node_put(struct node *node, unsigned i, uint64_t gpa, unsigned prot, uint64_t fault, struct run *run);
+void spt_node_flush(struct spt_space *space, struct run *run);
+/* Drops the guest's page at gva, all of it. */
+void spt_space_drop_page(struct spt_space *space, uint64_t gva);
+/* Makes every spte of the frame read-only, splitting large ones. */
+void spt_frame_write_protect(struct spt *spt, uint64_t gpa);
+
+/* -------------------------------------------------------------------------------------------------- table.c */
+
+/* The table in the frame at gpa, tracked from now on; NULL when memory is out. It lives while it has uses. */
+struct table *spt_table_get(struct spt *spt, uint64_t gpa);
+void spt_table_add_use(struct table *table, struct node *node);
+void spt_table_remove_use(struct table *table, struct node *node);
+/*
+ * Entry i was read as `entry` and is to be used. True if the snapshot agrees. False if something had to be dropped,
+ * nodes perhaps, or the entry changed again: the walk is out of date.
+ */
+bool spt_table_confirm(struct spt *spt, struct table *table, unsigned i, uint64_t entry);
+/* What was derived from `old` may be more than `value` grants. */
+bool spt_entry_revoked(uint64_t old, uint64_t value);
+/* Entry i is `value` now. */
+void spt_table_set(struct table *table, unsigned i, uint64_t value);
+/* Compares every unsync table of the space with its snapshot, once per epoch. */
+void spt_space_sync(struct spt_space *space);
+
+/* -------------------------------------------------------------------------------------------------- frame.c */
+
+void spt_frame_lock(struct spt *spt, uint64_t gpa);
+void spt_frame_unlock(struct spt *spt, uint64_t gpa);
+/* Locked frames in the page of this level at gpa. */
+bool spt_frames_locked(struct spt *spt, unsigned level, uint64_t gpa);
+/* List of the leaves of that level that map gpa writable. */
+struct spte **spt_frame_writers(struct spt *spt, unsigned level, uint64_t gpa);
+/* The contents change otherwise than by the guest's store: only a watch ends. */
+void spt_frame_changed(struct spt *spt, uint64_t gpa);
+/* The guest is about to write: a watch ends, a table becomes unsync. */
+void spt_frame_written(struct spt *spt, uint64_t gpa);
+/* The table's part of it. */
+void spt_table_written(struct spt *spt, struct table *table);
+
+#endif

@@ -1,0 +1,58 @@
+/*
+ * What the guest does to have translations forgotten: SDM 3A 4.10.4. Dropping more than asked is always allowed.
+ */
+#include "shadowpt/internal.h"
+
+static struct spt_space *root_space(struct spt *spt, const struct spt_cpu *cpu, enum spt_mode mode)
+{
+	return spt_space_find(spt, cpu->cr3 & X86_PTE_ADDR, mode);
+}
+
+/*
+ * No table needs comparing: the next fill of gva confirms every entry it uses, and other pages may stay as they are
+ * until they are invalidated themselves.
+ */
+int spt_invlpg(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva)
+{
+	for (enum spt_mode mode = SPT_KERNEL; mode <= SPT_USER; mode++) {
+		struct spt_space *space = root_space(spt, cpu, mode);
+
+		if (space)
+			spt_space_drop_page(space, gva);
+	}
+	return spt_settle(spt, NULL);
+}
+
+int spt_cr3_load(struct spt *spt, const struct spt_cpu *cpu)
+{
+	spt->epoch++;
+	for (enum spt_mode mode = SPT_KERNEL; mode <= SPT_USER; mode++) {
+		struct spt_space *space = root_space(spt, cpu, mode);
+
+		if (space)
+			spt_space_sync(space);
+	}
+	return spt_settle(spt, NULL);
+}
+
+int spt_flush_all(struct spt *spt)
+{
+	for (size_t i = 0; i < spt->bucket_count; i++)
+		for (struct spt_space *space = spt->buckets[i]; space; space = space->hash_next)
+			spt_space_drop_all(space);
+	return spt_settle(spt, NULL);
+}
+
+int spt_entry_write(struct spt *spt, uint64_t entry_gpa, uint64_t value)
+{
+	uint64_t frame_gpa = entry_gpa & ~X86_PAGE_MASK;
+	unsigned i = (entry_gpa & X86_PAGE_MASK) / sizeof(uint64_t);
+	uint64_t *entries = spt->ops.frame(spt->ctx, frame_gpa);
+	struct table *table = spt_frame(spt, frame_gpa)->table;
+
+	__atomic_store_n(&entries[i], value, __ATOMIC_SEQ_CST);
+	spt_frame_changed(spt, frame_gpa);
+	if (table)
+		spt_table_set(table, i, value);
+	return spt_settle(spt, NULL);
+}

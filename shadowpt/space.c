@@ -1,0 +1,242 @@
+/*
+ * Life of the library's instance and of its spaces: the hash that finds a space, the ops on its host address space,
+ * and what becomes of a space whose op the host refused.
+ */
+#include <stdlib.h>
+
+#include "shadowpt/internal.h"
+
+#define BUCKETS_FIRST 64
+
+static uint64_t pages_of(uint64_t size, unsigned level)
+{
+	return (size + level_size(level) - 1) >> level_shift(level);
+}
+
+struct spt *spt_create(const struct spt_config *config, const struct spt_ops *ops, void *ctx)
+{
+	struct spt *spt = calloc(1, sizeof(*spt));
+
+	if (!spt)
+		return NULL;
+	spt->config = *config;
+	spt->ops = *ops;
+	spt->ctx = ctx;
+	spt->reserved = X86_PTE_ADDR & ~(R3_BIT(config->physical_bits) - 1);
+	spt->bucket_count = BUCKETS_FIRST;
+	list_init(&spt->refused);
+	spt->buckets = calloc(spt->bucket_count, sizeof(struct spt_space *));
+	spt->frames = calloc(pages_of(config->ram_size, LEVEL_PAGE), sizeof(struct frame));
+	spt->big = calloc(pages_of(config->ram_size, LEVEL_BIG), sizeof(struct region));
+	spt->huge = calloc(pages_of(config->ram_size, LEVEL_HUGE), sizeof(struct region));
+	if (!spt->buckets || !spt->frames || !spt->big || !spt->huge) {
+		spt_destroy(spt);
+		return NULL;
+	}
+	return spt;
+}
+
+void spt_destroy(struct spt *spt)
+{
+	if (!spt)
+		return;
+	for (size_t i = 0; spt->buckets && i < spt->bucket_count; i++)
+		while (spt->buckets[i])
+			spt_space_discard(spt->buckets[i]);
+	free(spt->buckets);
+	free(spt->frames);
+	free(spt->big);
+	free(spt->huge);
+	free(spt);
+}
+
+void spt_get_stats(const struct spt *spt, struct spt_stats *out)
+{
+	*out = spt->stats;
+}
+
+/* ------------------------------------------------------------------------------------------------------- the hash */
+
+static struct spt_space **bucket(const struct spt *spt, uint64_t root, enum spt_mode mode)
+{
+	uint64_t hash = (((root >> X86_PAGE_SHIFT) << 1) | mode) * R3_U64(0x9e3779b97f4a7c15);
+
+	return &spt->buckets[(hash >> 32) & (spt->bucket_count - 1)];
+}
+
+struct spt_space *spt_space_find(struct spt *spt, uint64_t root, enum spt_mode mode)
+{
+	struct spt_space *space = *bucket(spt, root, mode);
+
+	while (space && (space->root != root || space->mode != mode))
+		space = space->hash_next;
+	return space;
+}
+
+static void hash_insert(struct spt *spt, struct spt_space *space)
+{
+	struct spt_space **head = bucket(spt, space->root, space->mode);
+
+	space->hash_next = *head;
+	*head = space;
+}
+
+/* Without memory to grow, chains just get longer. */
+static void hash_grow(struct spt *spt)
+{
+	struct spt_space **old = spt->buckets;
+	size_t old_count = spt->bucket_count;
+	struct spt_space **buckets = calloc(2 * old_count, sizeof(struct spt_space *));
+
+	if (!buckets)
+		return;
+	spt->buckets = buckets;
+	spt->bucket_count = 2 * old_count;
+	for (size_t i = 0; i < old_count; i++) {
+		for (struct spt_space *space = old[i], *next; space; space = next) {
+			next = space->hash_next;
+			hash_insert(spt, space);
+		}
+	}
+	free(old);
+}
+
+struct spt_space *spt_space_get(struct spt *spt, uint64_t cr3, enum spt_mode mode)
+{
+	uint64_t root = cr3 & X86_PTE_ADDR;
+	struct spt_space *space = spt_space_find(spt, root, mode);
+
+	if (space)
+		return space;
+	space = calloc(1, sizeof(*space));
+	if (!space)
+		return NULL;
+	space->spt = spt;
+	space->root = root;
+	space->mode = mode;
+	space->window = SPT_WINDOW_MIN;
+	list_init(&space->unsync);
+	list_init(&space->refused);
+	if (spt->stats.spaces >= spt->bucket_count)
+		hash_grow(spt);
+	hash_insert(spt, space);
+	spt->stats.spaces++;
+	return space;
+}
+
+void **spt_space_owner(struct spt_space *space)
+{
+	return &space->owner;
+}
+
+enum spt_mode spt_space_mode(const struct spt_space *space)
+{
+	return space->mode;
+}
+
+uint64_t spt_space_root(const struct spt_space *space)
+{
+	return space->root;
+}
+
+/* ------------------------------------------------------------------------------------------------------ emptying */
+
+static void space_forget(struct spt_space *space)
+{
+	if (space->top)
+		spt_node_free(space->top);
+	space->top = NULL;
+	space->last_lo = space->last_hi = 0;
+	space->window = SPT_WINDOW_MIN;
+}
+
+void spt_space_discard(struct spt_space *space)
+{
+	struct spt *spt = space->spt;
+	struct spt_space **link = bucket(spt, space->root, space->mode);
+
+	while (*link != space)
+		link = &(*link)->hash_next;
+	*link = space->hash_next;
+	list_remove(&space->refused);
+	space_forget(space);
+	free(space);
+	spt->stats.spaces--;
+}
+
+void spt_space_drop_all(struct spt_space *space)
+{
+	if (space->top)
+		spt_node_drop(space->top, 0, X86_PT_ENTRIES);
+	space_forget(space);
+}
+
+int spt_space_empty(struct spt_space *space)
+{
+	spt_space_drop_all(space);
+	return spt_settle(space->spt, NULL);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- ops */
+
+void spt_space_refuse(struct spt_space *space, int error)
+{
+	if (!error || space->error)
+		return;
+	space->error = error;
+	list_add(&space->spt->refused, &space->refused);
+}
+
+void spt_space_map(struct spt_space *space, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot)
+{
+	struct spt *spt = space->spt;
+
+	if (!space->error)
+		spt_space_refuse(space, spt->ops.map(spt->ctx, space, gva, gpa, len, prot));
+}
+
+void spt_space_unmap(struct spt_space *space, uint64_t gva, uint64_t len)
+{
+	struct spt *spt = space->spt;
+
+	if (!space->error)
+		spt_space_refuse(space, spt->ops.unmap(spt->ctx, space, gva, len));
+}
+
+void spt_space_protect(struct spt_space *space, uint64_t gva, uint64_t len, unsigned prot)
+{
+	struct spt *spt = space->spt;
+
+	if (!space->error)
+		spt_space_refuse(space, spt->ops.protect(spt->ctx, space, gva, len, prot));
+}
+
+static void space_settled(struct spt_space *space)
+{
+	space->error = 0;
+	list_remove(&space->refused);
+}
+
+/* A space that cannot even be unmapped whole stays on the list, and every call fails until it can be, or is gone. */
+int spt_settle(struct spt *spt, struct spt_space *faulting)
+{
+	int error = 0;
+
+	for (struct list *at = spt->refused.next, *next; at != &spt->refused; at = next) {
+		struct spt_space *space = LIST_ITEM(at, struct spt_space, refused);
+		int failed = space->error;
+
+		next = at->next;
+		space_forget(space);
+		if (space != faulting)
+			failed = spt->ops.unmap(spt->ctx, space, spt->config.gva_lowest,
+						spt->config.gva_limit - spt->config.gva_lowest);
+		if (failed && !error)
+			error = failed;
+		if (!failed || space == faulting)
+			space_settled(space);
+	}
+	if (error && faulting)
+		space_forget(faulting);
+	return error;
+}

@@ -1,0 +1,180 @@
+/*
+ * Frames that hold guest page tables: tracked while some space shadows them, protected against unseen writes or
+ * compared with a snapshot after them.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "shadowpt/internal.h"
+
+/*
+ * A written table is protected again after this many comparisons without a change. A comparison costs a tenth of a
+ * microsecond, the write fault that protection provokes a hundred times that.
+ */
+#define CLEAN_COMPARISONS 8
+
+/* The bits of an entry that decide what is derived from it. Global, cache and software bits do not. */
+#define ENTRY_BITS (X86_PTE_P | X86_PTE_W | X86_PTE_U | X86_PTE_A | X86_PTE_D | X86_PTE_PS | X86_PTE_ADDR | X86_PTE_NX)
+
+/* Setting A or D takes nothing away: a page with D clear is mapped read-only and one with A clear not at all. */
+bool spt_entry_revoked(uint64_t old, uint64_t value)
+{
+	uint64_t gained = ~old & value & (X86_PTE_A | X86_PTE_D);
+
+	return (old & X86_PTE_P) && ((old ^ value) & ENTRY_BITS & ~gained);
+}
+
+struct table *spt_table_get(struct spt *spt, uint64_t gpa)
+{
+	struct frame *frame = spt_frame(spt, gpa);
+	struct table *table = frame->table;
+
+	if (table)
+		return table;
+	table = malloc(sizeof(*table));
+	if (!table)
+		return NULL;
+	*table = (struct table){.gpa = gpa, .live = spt->ops.frame(spt->ctx, gpa)};
+	list_init(&table->uses);
+	frame->table = table;
+	spt_frame_lock(spt, gpa);
+	for (unsigned i = 0; i < X86_PT_ENTRIES; i++)
+		table->snapshot[i] = entry_load(&table->live[i]);
+	return table;
+}
+
+void spt_table_add_use(struct table *table, struct node *node)
+{
+	node->table = table;
+	list_add(&table->uses, &node->use);
+	table->use_count++;
+	if (table->unsync)
+		list_add(&node->space->unsync, &node->unsync);
+}
+
+void spt_table_remove_use(struct table *table, struct node *node)
+{
+	struct spt *spt = node->space->spt;
+
+	list_remove(&node->use);
+	list_remove(&node->unsync);
+	if (--table->use_count)
+		return;
+	if (!table->unsync)
+		spt_frame_unlock(spt, table->gpa);
+	spt_frame(spt, table->gpa)->table = NULL;
+	free(table);
+}
+
+/*
+ * Drops the stale slots of every use. In a table that points to itself one use lies under another and goes with it, so
+ * uses are taken off the list one at a time; the one in hand never goes, nor does the table.
+ */
+static void table_drop(struct table *table, const bool stale[X86_PT_ENTRIES])
+{
+	struct list done;
+
+	list_init(&done);
+	while (!list_empty(&table->uses)) {
+		struct node *node = LIST_ITEM(table->uses.next, struct node, use);
+
+		list_remove(&node->use);
+		list_add(&done, &node->use);
+		for (unsigned i = 0, count; i < X86_PT_ENTRIES; i += count + 1) {
+			for (count = 0; i + count < X86_PT_ENTRIES && stale[i + count]; count++)
+				;
+			if (count)
+				spt_node_drop(node, i, count);
+		}
+	}
+	list_move_all(&table->uses, &done);
+}
+
+void spt_table_set(struct table *table, unsigned i, uint64_t value)
+{
+	uint64_t old = table->snapshot[i];
+	bool stale[X86_PT_ENTRIES] = {false};
+
+	table->snapshot[i] = value;
+	if (!spt_entry_revoked(old, value))
+		return;
+	stale[i] = true;
+	table_drop(table, stale);
+}
+
+bool spt_table_confirm(struct spt *spt, struct table *table, unsigned i, uint64_t entry)
+{
+	uint64_t old = table->snapshot[i], live;
+
+	if (old == entry)
+		return true;
+	live = entry_load(&table->live[i]);
+	spt_table_set(table, i, live);
+	return live == entry && !spt_entry_revoked(old, live);
+}
+
+void spt_table_written(struct spt *spt, struct table *table)
+{
+	table->unsync = true;
+	table->clean = 0;
+	spt_frame_unlock(spt, table->gpa);
+	for (struct list *at = table->uses.next; at != &table->uses; at = at->next) {
+		struct node *node = LIST_ITEM(at, struct node, use);
+
+		list_add(&node->space->unsync, &node->unsync);
+	}
+	spt->stats.table_writes++;
+}
+
+static void table_protect(struct spt *spt, struct table *table)
+{
+	table->unsync = false;
+	for (struct list *at = table->uses.next; at != &table->uses; at = at->next)
+		list_remove(&LIST_ITEM(at, struct node, use)->unsync);
+	spt_frame_lock(spt, table->gpa);
+}
+
+/* Brings the snapshot up to date; true if the guest wrote. memcmp only tells whether to look: it may read twice. */
+static bool table_compare(struct spt *spt, struct table *table)
+{
+	bool stale[X86_PT_ENTRIES] = {false}, revoked = false, written = false;
+
+	spt->stats.resyncs++;
+	if (!memcmp(table->snapshot, table->live, sizeof(table->snapshot)))
+		return false;
+	for (unsigned i = 0; i < X86_PT_ENTRIES; i++) {
+		uint64_t old = table->snapshot[i], live = entry_load(&table->live[i]);
+
+		stale[i] = spt_entry_revoked(old, live);
+		revoked |= stale[i];
+		written |= stale[i] || ((old ^ live) & ~(X86_PTE_A | X86_PTE_D));
+		table->snapshot[i] = live;
+	}
+	if (revoked)
+		table_drop(table, stale);
+	return written;
+}
+
+/* Dropping a changed entry may free nodes of this very list, hence one at a time as in table_drop. */
+void spt_space_sync(struct spt_space *space)
+{
+	struct spt *spt = space->spt;
+	struct list done;
+
+	list_init(&done);
+	while (!list_empty(&space->unsync)) {
+		struct node *node = LIST_ITEM(space->unsync.next, struct node, unsync);
+		struct table *table = node->table;
+
+		list_remove(&node->unsync);
+		list_add(&done, &node->unsync);
+		if (table->epoch == spt->epoch)
+			continue;
+		table->epoch = spt->epoch;
+		if (table_compare(spt, table))
+			table->clean = 0;
+		else if (++table->clean >= CLEAN_COMPARISONS)
+			table_protect(spt, table);
+	}
+	list_move_all(&space->unsync, &done);
+}
