@@ -7,11 +7,14 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct vm;
 struct vcpu;
+struct spt_space;
+struct spt_ops;
 
-/* Why guest code stopped. vm_exit.reason; names for people in exit_names.c. */
+/* Why guest code stopped. */
 enum exit_reason {
 	EXIT_KICK,	/* somebody asked, or nothing at all: may be spurious. State is at an instruction boundary. */
 	EXIT_HYPERCALL, /* RAX and arguments as the ABI says; RIP is the return address, RSP already past it */
@@ -44,8 +47,20 @@ struct engine_ops {
 	 */
 	void (*enter)(struct vcpu *vcpu, struct vm_exit *exit);
 
+	/*
+	 * The image is loaded: put into its hypercall page what makes a hypercall travel in this engine
+	 * (image_fill_hypercall_page).
+	 */
+	void (*fill_hypercall_page)(struct vm *vm);
+
+	/* A shadow effect was refused with `error` (negative errno): start the space again from empty, or vm_kill. */
+	void (*space_lost)(struct vm *vm, struct spt_space *space, int error);
+
 	/* Makes a vCPU that is inside enter come out soon. Async-signal-safe; harmless when it is not inside. */
 	void (*kick)(struct vcpu *vcpu);
+
+	/* The stopped task that holds the vCPU's registers, if it is under the caller's ptrace, else 0. May be NULL. */
+	pid_t (*tracee)(struct vcpu *vcpu);
 
 	/* Translations changed through shadowpt's ops belong to this engine; NULL for engines that keep none. */
 	const struct spt_ops *spt_ops;

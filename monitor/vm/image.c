@@ -194,6 +194,11 @@ void image_fill_hypercall_page(struct vm *vm, const void *code, size_t len)
 	memcpy(page, code, len);
 }
 
+uint64_t image_hypercall_page(const struct vm *vm)
+{
+	return vm->image->hypercall_page;
+}
+
 const char *image_path(const struct vm *vm)
 {
 	return vm->image ? vm->image->path : vm->config->kernel;

@@ -44,6 +44,8 @@ void image_fill_hypercall_page(struct vm *vm, const void *code, size_t len);
  * The symbol that covers addr: name and offset, or NULL. Loaded on first use: start-up does not pay for it.
  */
 const char *image_symbol(struct vm *vm, uint64_t addr, uint64_t *offset);
+/* gpa of the hypercall page, 0 if the image named none. */
+uint64_t image_hypercall_page(const struct vm *vm);
 const char *image_path(const struct vm *vm);
 uint64_t image_entry(const struct vm *vm);
 

@@ -19,14 +19,16 @@
  *            | reserved                  |              0         +-----------------------------------+
  *   0        +---------------------------+
  *
- * The bounds of the physical side are in image.h.
+ * The bounds of the physical side are in image.h. Usable from C and assembly.
  */
 #ifndef MONITOR_VM_LAYOUT_H
 #define MONITOR_VM_LAYOUT_H
 
 /* Bottom of PML4 slot 255: the first guest-virtual address that is not the guest's. */
-#define GATE_HOLE_START 0x7f8000000000ULL
+#define GATE_HOLE_START 0x7f8000000000
 /* First address above the lower canonical half. */
-#define GVA_LOWER_END 0x800000000000ULL
+#define GVA_LOWER_END 0x800000000000
+/* First address above what Linux gives a process (TASK_SIZE_MAX). */
+#define LAYOUT_TASK_END 0x7ffffffff000
 
 #endif

@@ -1,0 +1,16 @@
+/*
+ * The engines built in.
+ */
+#include <string.h>
+
+#include "monitor/engine/engine.h"
+
+const struct engine_ops *const engines[] = {&engine_trap, NULL};
+
+const struct engine_ops *engine_find(const char *name)
+{
+	for (unsigned i = 0; engines[i]; i++)
+		if (!name || !strcmp(engines[i]->name, name))
+			return engines[i];
+	return NULL;
+}

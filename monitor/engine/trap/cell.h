@@ -1,0 +1,101 @@
+/*
+ * A cell: a host process that holds one shadow address space and the gate, nothing else. It has two tasks in one thread
+ * group, so that one kill ends both: the runner executes guest code, the mapper changes mappings on the monitor's
+ * order.
+ *
+ * Cells are pooled: one whose space is dropped is emptied and used again.
+ */
+#ifndef MONITOR_ENGINE_TRAP_CELL_H
+#define MONITOR_ENGINE_TRAP_CELL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/user.h>
+#include <ucontext.h>
+
+#include "monitor/engine/trap/gate.h"
+#include "shadowpt/shadowpt.h"
+
+struct cells;
+
+/* The kernel's struct rt_sigframe (arch/x86/include/asm/sigframe.h) as far as the monitor reads and writes it. */
+struct cell_frame {
+	uint64_t return_address;
+	struct {
+		uint64_t flags;
+		uint64_t link;
+		stack_t altstack;
+		uint64_t gregs[23]; /* indexed by REG_* */
+		uint64_t fpstate;   /* gate address of the XSAVE image */
+		uint64_t reserved[8];
+		uint64_t sigmask;
+	} uc;
+	siginfo_t info;
+};
+
+struct cell {
+	struct cells *owner;
+	struct cell *next;	 /* list of all cells */
+	struct spt_space *space; /* NULL: in the pool */
+	uint64_t used;		 /* when entered last, in entries of the engine: for eviction */
+	unsigned slot;		 /* of the arena */
+	pid_t pid, runner;
+	int reply_fd;
+	bool dead;
+
+	/* The gate's pages as the monitor sees them. */
+	struct gate_order *order;
+	struct gate_xchg *xchg;
+	void *fpu;
+	uint8_t *stack;
+
+	/* Where the kernel puts the signal frame, learnt from the first one, before any guest code ran. */
+	uint64_t frame_gate; /* gate address */
+	struct cell_frame *frame;
+	uint8_t *fpstate;	   /* NULL if it lies elsewhere than expected */
+	uint64_t csgsfs, uc_flags; /* as the kernel made them: for 64-bit code */
+
+	/* Transport ptrace: registers of the last stop, and the signal that made it. */
+	struct user_regs_struct regs;
+	int stop;
+
+	bool in_signal;	 /* the runner waits in the handler, not in the hypercall path */
+	bool fresh;	 /* frame's mask is still the boot one */
+	unsigned queued; /* operations in order, not yet carried out */
+};
+
+struct cells {
+	struct cell *all;
+	int arena_fd, ram_fd;
+	unsigned slots, count, limit;
+	uint32_t spins, yields;	    /* for the runners */
+	int runner_cpu, mapper_cpu; /* host CPU, or -1 for any */
+	bool traced;
+};
+
+/* Prepares the arena and filters. 0 or negative errno with a message printed. */
+int cells_init(struct cells *cells, int ram_fd, bool traced);
+/* Kills and reaps every cell. Valid after a failed or no init, if *cells was zeroed. */
+void cells_exit(struct cells *cells);
+
+/*
+ * An empty cell for the space: pooled, new, or taken from the space used longest ago (which is discarded; never
+ * `keep`). NULL if the host refused, with a message printed.
+ */
+struct cell *cell_take(struct cells *cells, struct spt_space *space, const struct cell *keep);
+/* Ends the process of a cell that went bad and forgets it. The space is the caller's to discard. */
+void cell_destroy(struct cell *cell);
+/* True once the process is gone (reaps it). */
+bool cell_is_dead(struct cell *cell);
+
+/* Queues a system call for the mapper; carries out what is queued first if the order page is full. */
+int cell_queue(struct cell *cell, const struct gate_op *op);
+/* Has the mapper carry out what is queued. 0, or the first error as a negative errno; -ESRCH if the cell died. */
+int cell_flush(struct cell *cell);
+/* Unmaps all guest pages. As cell_flush. */
+int cell_empty(struct cell *cell);
+/* Pins the tasks as cells->runner_cpu and mapper_cpu say. */
+void cell_place(struct cell *cell);
+
+#endif

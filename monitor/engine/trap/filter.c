@@ -1,0 +1,108 @@
+/*
+ * What a cell's tasks may ask of the host. Everything else traps: in a runner as SIGSYS, which is a guest SYSCALL; in a
+ * mapper, which never makes another call, it is death.
+ */
+#include "monitor/engine/trap/filter.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <seccomp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Appends the program of ctx to data->code at *used and describes it in prog with its address in the gate. */
+static int filter_export(scmp_filter_ctx ctx, struct gate_data *data, size_t *used, struct sock_fprog *prog)
+{
+	int fd = memfd_create("ring3 filter", MFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	int error = seccomp_export_bpf(ctx, fd);
+	off_t size = error ? 0 : lseek(fd, 0, SEEK_END);
+	size_t room = sizeof(data->code) - *used * sizeof(data->code[0]);
+	if (!error && (size_t)size > room)
+		error = -E2BIG;
+	if (!error && pread(fd, &data->code[*used], size, 0) != size)
+		error = -EIO;
+	close(fd);
+	if (error)
+		return error;
+	prog->len = size / sizeof(data->code[0]);
+	prog->filter = (void *)(GATE_DATA + offsetof(struct gate_data, code) + *used * sizeof(data->code[0]));
+	*used += prog->len;
+	return 0;
+}
+
+static int filter_attributes(scmp_filter_ctx ctx)
+{
+	/* INT 0x80, SYSENTER and x32 numbers are other architectures to the host: they too must become a trap. */
+	int error = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_TRAP);
+	/* Do not have the host slow the task down by mitigations that only matter to code trusting its own memory. */
+	if (!error)
+		error = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_SSB, 1);
+	return error;
+}
+
+/*
+ * Runner: the three calls of the gate. The cookie in the sixth argument keeps a guest program's own futex, sched_yield
+ * and rt_sigreturn apart from the gate's.
+ */
+static int filter_runner(scmp_filter_ctx ctx)
+{
+	const struct scmp_arg_cmp cookie = SCMP_A5(SCMP_CMP_EQ, GATE_COOKIE, 0);
+	int error = filter_attributes(ctx);
+	if (!error)
+		error = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(rt_sigreturn), 1, cookie);
+	if (!error)
+		error = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(sched_yield), 1, cookie);
+	/* Only on the exchange word: a futex of the order page would let the guest pose as the mapper. */
+	if (!error)
+		error = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(futex), 2,
+					 SCMP_A0(SCMP_CMP_EQ, GATE_XCHG + offsetof(struct gate_xchg, state), 0),
+					 cookie);
+	return error;
+}
+
+/* Mapper: shared fixed mappings of guest RAM, their removal and protection; waiting for orders; the answer. */
+static int filter_mapper(scmp_filter_ctx ctx, int ram_fd)
+{
+	int error = filter_attributes(ctx);
+	if (!error)
+		error = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
+					 SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_TYPE | MAP_FIXED, MAP_SHARED | MAP_FIXED),
+					 SCMP_A4(SCMP_CMP_EQ, (unsigned)ram_fd, 0));
+	if (!error)
+		error = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(munmap), 0);
+	if (!error)
+		error = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 0);
+	if (!error)
+		error = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(futex), 1,
+					 SCMP_A0(SCMP_CMP_EQ, GATE_ORDER + offsetof(struct gate_order, sequence), 0));
+	if (!error)
+		error = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(write), 1, SCMP_A2(SCMP_CMP_EQ, 1, 0));
+	return error;
+}
+
+int filter_build(struct gate_data *data, int ram_fd)
+{
+	size_t used = 0;
+	scmp_filter_ctx runner = seccomp_init(SCMP_ACT_TRAP);
+	scmp_filter_ctx mapper = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int error = runner && mapper ? 0 : -ENOMEM;
+	if (!error)
+		error = filter_runner(runner);
+	if (!error)
+		error = filter_mapper(mapper, ram_fd);
+	if (!error)
+		error = filter_export(runner, data, &used, &data->runner);
+	if (!error)
+		error = filter_export(mapper, data, &used, &data->mapper);
+	if (runner)
+		seccomp_release(runner);
+	if (mapper)
+		seccomp_release(mapper);
+	if (error)
+		fprintf(stderr, "ring3: cannot build the seccomp filters: %s; see 'ring3 doctor'\n", strerror(-error));
+	return error;
+}

@@ -1,0 +1,325 @@
+/*
+ * Code of the gate. It runs in cells, in ring 3, next to hostile code that may jump to any byte of it with any
+ * registers: so it addresses memory by constant addresses only, and holds no right that the cell's filters do not give.
+ */
+#include <asm/unistd_64.h>
+
+#include "gate_offsets.h"
+#include "monitor/engine/trap/gate.h"
+
+#define RAX 0
+#define RCX 1
+#define RDX 2
+#define RBX 3
+#define RSP 4
+#define RBP 5
+#define RSI 6
+#define RDI 7
+
+	.section .rodata.gate, "a", @progbits
+	.balign 4096
+	.globl gate_text
+gate_text:
+
+/*
+ * Hands over to the monitor and waits: tells it, then spins, yields and at last sleeps. RBX = GATE_XCHG; clobbers RAX
+ * RCX RDX RSI RDI R8-R12.
+ *
+ * The exchange is a full barrier: the store to state must be seen before monitor_waits is read, or both sides sleep.
+ */
+.macro HANDOVER
+	movl	$GATE_EXITED, %eax
+	xchgl	%eax, XCHG_STATE(%rbx)
+	cmpl	$0, XCHG_MONITOR_WAITS(%rbx)
+	je	1f
+	lea	XCHG_STATE(%rbx), %rdi
+	movl	$HOST_FUTEX_WAKE, %esi
+	movl	$1, %edx
+	xorl	%r10d, %r10d
+	movl	$GATE_COOKIE, %r9d
+	movl	$__NR_futex, %eax
+	syscall
+1:	movl	XCHG_SPINS(%rbx), %ecx
+	incl	%ecx
+2:	cmpl	$GATE_EXITED, XCHG_STATE(%rbx)
+	jne	9f
+	pause
+	decl	%ecx
+	jnz	2b
+	movl	XCHG_YIELDS(%rbx), %r12d
+3:	testl	%r12d, %r12d
+	jz	4f
+	movl	$GATE_COOKIE, %r9d
+	movl	$__NR_sched_yield, %eax
+	syscall
+	decl	%r12d
+	cmpl	$GATE_EXITED, XCHG_STATE(%rbx)
+	je	3b
+	jmp	9f
+4:	movl	$1, %eax
+	xchgl	%eax, XCHG_RUNNER_WAITS(%rbx)
+5:	cmpl	$GATE_EXITED, XCHG_STATE(%rbx)
+	jne	6f
+	lea	XCHG_STATE(%rbx), %rdi
+	movl	$HOST_FUTEX_WAIT, %esi
+	movl	$GATE_EXITED, %edx
+	xorl	%r10d, %r10d
+	movl	$GATE_COOKIE, %r9d
+	movl	$__NR_futex, %eax
+	syscall
+	jmp	5b
+6:	movl	$0, XCHG_RUNNER_WAITS(%rbx)
+9:
+.endm
+
+.macro SAVE_BASES
+	rdfsbase %rax
+	mov	%rax, XCHG_FS_BASE(%rbx)
+	rdgsbase %rax
+	mov	%rax, XCHG_GS_BASE(%rbx)
+.endm
+
+.macro LOAD_BASES
+	mov	XCHG_FS_BASE(%rbx), %rax
+	wrfsbase %rax
+	mov	XCHG_GS_BASE(%rbx), %rax
+	wrgsbase %rax
+.endm
+
+/*
+ * Hypercalls enter here from the guest's hypercall page, with the return address on the guest's stack. All registers go
+ * to the exchange page; what the monitor puts there is loaded on the way out, wherever that leads.
+ */
+	.globl gate_hypercall
+gate_hypercall:
+	movabs	$GATE_XCHG, %r11
+	mov	%rbx, XCHG_GPR + 8 * RBX(%r11)
+	mov	%r11, %rbx
+	mov	%rax, XCHG_GPR + 8 * RAX(%rbx)
+	mov	%rdx, XCHG_GPR + 8 * RDX(%rbx)
+	mov	(%rsp), %rcx
+	mov	%rcx, XCHG_RIP(%rbx)
+	lea	8(%rsp), %rcx
+	mov	%rcx, XCHG_GPR + 8 * RSP(%rbx)
+	mov	%rbp, XCHG_GPR + 8 * RBP(%rbx)
+	mov	%rsi, XCHG_GPR + 8 * RSI(%rbx)
+	mov	%rdi, XCHG_GPR + 8 * RDI(%rbx)
+	mov	%r8, XCHG_GPR + 8 * 8(%rbx)
+	mov	%r9, XCHG_GPR + 8 * 9(%rbx)
+	mov	%r10, XCHG_GPR + 8 * 10(%rbx)
+	mov	%r12, XCHG_GPR + 8 * 12(%rbx)
+	mov	%r13, XCHG_GPR + 8 * 13(%rbx)
+	mov	%r14, XCHG_GPR + 8 * 14(%rbx)
+	mov	%r15, XCHG_GPR + 8 * 15(%rbx)
+	SAVE_BASES
+	cmpl	$0, XCHG_XSAVE(%rbx)
+	je	1f
+	mov	XCHG_XCR0(%rbx), %eax
+	mov	XCHG_XCR0 + 4(%rbx), %edx
+	movabs	$GATE_FPU, %rcx
+	xsaveopt64 (%rcx)
+1:	movl	$GATE_KIND_HYPERCALL, XCHG_KIND(%rbx)
+gate_hypercall_wait:
+	HANDOVER
+
+/*
+ * From here to gate_restore_end registers are being replaced. A kick that arrives in between must not be lost: the
+ * handler sends it to gate_reexit, and nothing is lost either, since the exchange page still holds the state.
+ */
+gate_restore:
+	LOAD_BASES
+	cmpl	$0, XCHG_XRSTOR(%rbx)
+	je	1f
+	mov	XCHG_XCR0(%rbx), %eax
+	mov	XCHG_XCR0 + 4(%rbx), %edx
+	movabs	$GATE_FPU, %rcx
+	xrstor64 (%rcx)
+1:	lea	XCHG_SCRATCH_TOP(%rbx), %rsp
+	pushq	XCHG_RFLAGS(%rbx)
+	mov	XCHG_GPR + 8 * RAX(%rbx), %rax
+	mov	XCHG_GPR + 8 * RCX(%rbx), %rcx
+	mov	XCHG_GPR + 8 * RDX(%rbx), %rdx
+	mov	XCHG_GPR + 8 * RBP(%rbx), %rbp
+	mov	XCHG_GPR + 8 * RSI(%rbx), %rsi
+	mov	XCHG_GPR + 8 * RDI(%rbx), %rdi
+	mov	XCHG_GPR + 8 * 8(%rbx), %r8
+	mov	XCHG_GPR + 8 * 9(%rbx), %r9
+	mov	XCHG_GPR + 8 * 10(%rbx), %r10
+	mov	XCHG_GPR + 8 * 11(%rbx), %r11
+	mov	XCHG_GPR + 8 * 12(%rbx), %r12
+	mov	XCHG_GPR + 8 * 13(%rbx), %r13
+	mov	XCHG_GPR + 8 * 14(%rbx), %r14
+	mov	XCHG_GPR + 8 * 15(%rbx), %r15
+	popfq
+	mov	XCHG_GPR + 8 * RSP(%rbx), %rsp
+	mov	XCHG_GPR + 8 * RBX(%rbx), %rbx
+	jmp	*gate_rip_pointer(%rip)
+gate_restore_end:
+
+gate_reexit:
+	movabs	$GATE_XCHG, %rbx
+	movl	$GATE_KIND_REEXIT, XCHG_KIND(%rbx)
+	jmp	gate_hypercall_wait
+
+/*
+ * All signals arrive here, on the alternate stack, with all signals blocked: RDI signal number, RSI siginfo, RDX
+ * ucontext, RSP at the frame. The frame is the trap frame; the monitor changes it in place and sigreturn loads it.
+ */
+	.globl gate_handler
+gate_handler:
+	movabs	$GATE_XCHG, %rbx
+	mov	UC_RIP(%rdx), %rax
+	movabs	$GATE_TEXT, %rcx
+	sub	%rcx, %rax
+	cmp	$(gate_text_end - gate_text), %rax
+	jb	.Lin_gate
+.Lexit:	mov	%rsp, XCHG_FRAME(%rbx)
+	SAVE_BASES
+	movl	$GATE_KIND_SIGNAL, XCHG_KIND(%rbx)
+	HANDOVER
+	LOAD_BASES
+.Lsigreturn:
+	add	$8, %rsp
+	movl	$GATE_COOKIE, %r9d
+	movl	$__NR_rt_sigreturn, %eax
+	syscall
+	ud2
+/* A kick, or a single-step trap of the RFLAGS just loaded, met the gate itself. Anything else is a real fault. */
+.Lin_gate:
+	cmpl	$HOST_TRAP, %edi
+	je	.Lsigreturn
+	cmpl	$HOST_KICK, %edi
+	jne	.Lexit
+	cmp	$(gate_restore - gate_text), %rax
+	jb	.Lsigreturn
+	cmp	$(gate_restore_end - gate_text), %rax
+	jae	.Lsigreturn
+	lea	gate_reexit(%rip), %rax
+	mov	%rax, UC_RIP(%rdx)
+	jmp	.Lsigreturn
+
+/*
+ * First code of a new cell, still unfiltered, entered once by the forked child with the host's text still mapped:
+ * empties the address space, then parts into runner and mapper.
+ */
+	.globl gate_boot
+gate_boot:
+	xorl	%edi, %edi
+	movabs	$GATE_TEXT, %rsi
+	movl	$__NR_munmap, %eax
+	syscall
+	test	%rax, %rax
+	jnz	.Lboot_failed
+	movabs	$GATE_END, %rdi
+	movabs	$LAYOUT_TASK_END, %rsi
+	sub	%rdi, %rsi
+	movl	$__NR_munmap, %eax
+	syscall
+	test	%rax, %rax
+	jnz	.Lboot_failed
+	movl	$HOST_THREAD, %edi
+	xorl	%esi, %esi
+	movabs	$(GATE_XCHG + XCHG_RUNNER_TID), %rdx
+	xorl	%r10d, %r10d
+	xorl	%r8d, %r8d
+	movl	$__NR_clone, %eax
+	syscall
+	test	%rax, %rax
+	js	.Lboot_failed
+	jnz	gate_mapper
+	movabs	$(GATE_XCHG + XCHG_ALTSTACK), %rdi
+	xorl	%esi, %esi
+	movl	$__NR_sigaltstack, %eax
+	syscall
+	test	%rax, %rax
+	jnz	.Lboot_failed
+	movabs	$(GATE_DATA + DATA_RUNNER), %rdx
+	movl	$HOST_SECCOMP_FILTER, %edi
+	xorl	%esi, %esi
+	movl	$__NR_seccomp, %eax
+	syscall
+	test	%rax, %rax
+	jnz	.Lboot_failed
+	ud2	/* the first exit: its frame is the one every later resume fills in */
+.Lboot_failed:
+	mov	%eax, %edi
+	neg	%edi
+	movl	$__NR_exit_group, %eax
+	syscall
+	ud2
+
+/*
+ * The mapper: carries out the system calls that the order page lists. The guest sees that page read-only and cannot
+ * reach registers, so it cannot steer this; the answer leaves through a pipe that a runner's filter does not let it
+ * write. R12 last sequence, R13 present sequence, R14 operations left, R15 operation, RBP first error.
+ */
+gate_mapper:
+	movabs	$(GATE_DATA + DATA_MAPPER), %rdx
+	movl	$HOST_SECCOMP_FILTER, %edi
+	xorl	%esi, %esi
+	movl	$__NR_seccomp, %eax
+	syscall
+	test	%rax, %rax
+	jnz	.Lboot_failed
+	movabs	$GATE_ORDER, %rbx
+	xorl	%r12d, %r12d
+.Lawait:
+	movl	ORDER_SEQUENCE(%rbx), %r13d
+	cmp	%r12d, %r13d
+	jne	.Lorder
+	lea	ORDER_SEQUENCE(%rbx), %rdi
+	movl	$HOST_FUTEX_WAIT, %esi
+	movl	%r12d, %edx
+	xorl	%r10d, %r10d
+	movl	$__NR_futex, %eax
+	syscall
+	jmp	.Lawait
+.Lorder:
+	movl	%r13d, %r12d
+	movl	ORDER_COUNT(%rbx), %r14d
+	lea	ORDER_OPS(%rbx), %r15
+	xorl	%ebp, %ebp
+1:	test	%r14d, %r14d
+	jz	.Lanswer
+	mov	(%r15), %rax
+	mov	OP_ARGS + 8 * 0(%r15), %rdi
+	mov	OP_ARGS + 8 * 1(%r15), %rsi
+	mov	OP_ARGS + 8 * 2(%r15), %rdx
+	mov	OP_ARGS + 8 * 3(%r15), %r10
+	mov	OP_ARGS + 8 * 4(%r15), %r8
+	mov	OP_ARGS + 8 * 5(%r15), %r9
+	syscall
+	add	$OP_SIZE, %r15
+	dec	%r14d
+	cmp	$-4095, %rax
+	jb	1b
+	neg	%rax
+	movzbl	%al, %ebp
+.Lanswer:
+	movl	ORDER_REPLY_FD(%rbx), %edi
+	lea	ORDER_ERRNOS(%rbx,%rbp), %rsi
+	movl	$1, %edx
+	movl	$__NR_write, %eax
+	syscall
+	jmp	.Lawait
+
+	.set	gate_rip_pointer, gate_text + (GATE_XCHG - GATE_TEXT) + XCHG_RIP
+	.globl gate_text_end
+gate_text_end:
+	.org	gate_text + GATE_TEXT_SIZE /* an error if the text outgrew its page */
+
+/* The hypercall page: the gate, or for a traced runner a system call that the tracer recognises by its address. */
+	.globl gate_hypercall_stub, gate_hypercall_stub_end
+gate_hypercall_stub:
+	movabs	$(GATE_TEXT), %r11
+	add	$(gate_hypercall - gate_text), %r11
+	jmp	*%r11
+gate_hypercall_stub_end:
+
+	.globl gate_ptrace_stub, gate_ptrace_stub_end
+gate_ptrace_stub:
+	syscall
+	ret
+gate_ptrace_stub_end:
+
+	.section .note.GNU-stack, "", @progbits

@@ -1,0 +1,125 @@
+/*
+ * The gate: all that a cell contains besides guest pages. It lies at the bottom of PML4 slot 255, at the same address
+ * in every cell:
+ *
+ *   GATE_TEXT   rx  code (gate.S), one copy for all cells
+ *   GATE_DATA   r   constant data for boot: the filters' programs, one copy for all cells
+ *   GATE_ORDER  r   orders for the mapper; only the monitor can write it
+ *   GATE_XCHG   rw  struct gate_xchg: how runner and monitor hand over to each other
+ *   GATE_FPU    rw  XSAVE area of the hypercall path
+ *   GATE_STACK  rw  alternate signal stack; the kernel's signal frame on it is the trap frame
+ *
+ * What is rw here the guest can write as well: the monitor reads each field once and believes nothing that could hurt
+ * anyone but this guest. Offsets for gate.S are generated from these structures (gate_offsets.c).
+ */
+#ifndef MONITOR_ENGINE_TRAP_GATE_H
+#define MONITOR_ENGINE_TRAP_GATE_H
+
+#include "monitor/vm/layout.h"
+
+#define GATE_PAGE	0x1000
+#define GATE_TEXT	GATE_HOLE_START
+#define GATE_TEXT_SIZE	(1 * GATE_PAGE)
+#define GATE_DATA	(GATE_TEXT + GATE_TEXT_SIZE)
+#define GATE_DATA_SIZE	(1 * GATE_PAGE)
+#define GATE_ORDER	(GATE_DATA + GATE_DATA_SIZE)
+#define GATE_ORDER_SIZE (2 * GATE_PAGE)
+#define GATE_XCHG	(GATE_ORDER + GATE_ORDER_SIZE)
+#define GATE_XCHG_SIZE	(1 * GATE_PAGE)
+#define GATE_FPU	(GATE_XCHG + GATE_XCHG_SIZE)
+#define GATE_FPU_SIZE	(4 * GATE_PAGE)
+#define GATE_STACK	(GATE_FPU + GATE_FPU_SIZE)
+#define GATE_STACK_SIZE (8 * GATE_PAGE)
+#define GATE_END	(GATE_STACK + GATE_STACK_SIZE)
+
+/* Pages of one cell's own, in the order they have in the arena. */
+#define GATE_CELL_SIZE (GATE_END - GATE_ORDER)
+
+/* gate_xchg.state, also the futex that both sides wait on */
+#define GATE_RUN    0 /* guest code runs, or is about to */
+#define GATE_EXITED 1 /* the runner has handed over and waits */
+#define GATE_NUDGE  2 /* as RUN, but the monitor shall look up from its wait */
+
+/* gate_xchg.kind */
+#define GATE_KIND_SIGNAL    1 /* state is in the signal frame */
+#define GATE_KIND_HYPERCALL 2 /* state is in gate_xchg.gpr */
+#define GATE_KIND_REEXIT    3 /* a kick met the gate while it loaded gate_xchg.gpr: the state is what it was loading */
+
+/*
+ * Passed in the sixth argument of the calls a runner may make, so that the filter tells the gate's calls from a guest
+ * program's SYSCALL of the same number. No secret: those calls are harmless whoever makes them.
+ */
+#define GATE_COOKIE 0x7f80c0de
+
+/* Makes a running cell come out. Ignored by default, so never deadly. */
+#define GATE_KICK_SIGNAL SIGURG
+
+#ifndef __ASSEMBLER__
+
+#include <linux/filter.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct gate_xchg {
+	_Atomic uint32_t state;		/* both */
+	_Atomic uint32_t monitor_waits; /* monitor writes: it sleeps on state, wake it */
+	_Atomic uint32_t runner_waits;	/* runner writes: it sleeps on state */
+	uint32_t spins;			/* monitor writes: how long the runner spins, then yields, before it sleeps */
+	uint32_t yields;
+	uint32_t kind;	     /* runner writes at exit: GATE_KIND_* */
+	uint32_t runner_tid; /* the kernel writes at boot */
+	uint32_t reserved;
+	uint64_t frame;	  /* runner writes at exit: RSP in the handler */
+	uint64_t fs_base; /* runner writes at exit, monitor before resume */
+	uint64_t gs_base;
+	uint32_t xsave;	  /* monitor writes: XSAVE on a hypercall */
+	uint32_t xrstor;  /* monitor writes: XRSTOR when resuming on the hypercall path */
+	uint64_t xcr0;	  /* monitor writes: components for XSAVE and XRSTOR */
+	uint64_t gpr[16]; /* hypercall path: runner writes at exit, monitor before resume */
+	uint64_t rip, rflags;
+	stack_t altstack;    /* monitor writes before boot */
+	uint64_t scratch[8]; /* stack of the few instructions that load RFLAGS */
+	uint64_t scratch_top[1];
+};
+
+/* One system call for the mapper. */
+struct gate_op {
+	uint64_t nr;
+	uint64_t args[6];
+};
+
+#define GATE_ORDER_OPS 120
+
+struct gate_order {
+	_Atomic uint32_t sequence; /* changes when an order is complete; the mapper waits on it */
+	uint32_t count;
+	uint32_t reply_fd; /* pipe: one byte per order, 0 or an errno */
+	uint32_t reserved;
+	uint8_t errnos[256]; /* errnos[i] == i: what the mapper writes must lie where the guest cannot write */
+	struct gate_op ops[GATE_ORDER_OPS];
+};
+
+struct gate_data {
+	struct sock_fprog runner, mapper; /* pointers are gate addresses */
+	struct sock_filter code[400];
+};
+
+_Static_assert(sizeof(struct gate_xchg) <= GATE_XCHG_SIZE, "exchange fits its page");
+_Static_assert(sizeof(struct gate_order) <= GATE_ORDER_SIZE, "orders fit their pages");
+_Static_assert(sizeof(struct gate_data) <= GATE_DATA_SIZE, "filters fit their page");
+
+/* gate.S; copied into the arena, never run in the monitor. Offsets from gate_text are offsets from GATE_TEXT. */
+extern const char gate_text[], gate_text_end[], gate_hypercall[], gate_handler[], gate_boot[];
+/* What the monitor copies into the guest's hypercall page. */
+extern const char gate_hypercall_stub[], gate_hypercall_stub_end[];
+extern const char gate_ptrace_stub[], gate_ptrace_stub_end[];
+
+static inline uint64_t gate_address(const char *symbol)
+{
+	return GATE_TEXT + (uint64_t)(symbol - gate_text);
+}
+
+#endif
+#endif

@@ -1,0 +1,77 @@
+/*
+ * The monitor's side of the hand-over; the runner's is the macro HANDOVER of gate.S.
+ */
+#include "monitor/engine/trap/handover.h"
+
+#include <errno.h>
+#include <immintrin.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static void futex_wake(_Atomic uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+void handover_resume(struct cell *cell)
+{
+	struct gate_xchg *xchg = cell->xchg;
+	/* A full barrier, for the same reason as in HANDOVER. */
+	atomic_exchange(&xchg->state, GATE_RUN);
+	if (atomic_load(&xchg->runner_waits))
+		futex_wake(&xchg->state);
+}
+
+void handover_nudge(struct cell *cell)
+{
+	uint32_t running = GATE_RUN;
+	if (atomic_compare_exchange_strong(&cell->xchg->state, &running, GATE_NUDGE))
+		futex_wake(&cell->xchg->state);
+}
+
+static bool handover_sleep(struct cell *cell, const struct timespec *timeout)
+{
+	struct gate_xchg *xchg = cell->xchg;
+	atomic_exchange(&xchg->monitor_waits, 1);
+	long result = 0;
+	if (atomic_load(&xchg->state) == GATE_RUN)
+		result = syscall(SYS_futex, &xchg->state, FUTEX_WAIT, GATE_RUN, timeout, NULL, 0);
+	bool timed_out = result < 0 && errno == ETIMEDOUT;
+	atomic_store(&xchg->monitor_waits, 0);
+	return !timed_out;
+}
+
+enum handover handover_wait(struct cell *cell, unsigned spins, unsigned yields)
+{
+	_Atomic uint32_t *state = &cell->xchg->state;
+	uint32_t now;
+	while ((now = atomic_load_explicit(state, memory_order_acquire)) == GATE_RUN) {
+		if (spins) {
+			spins--;
+			_mm_pause();
+		} else if (yields) {
+			yields--;
+			sched_yield();
+		} else {
+			handover_sleep(cell, NULL);
+		}
+	}
+	if (now != GATE_NUDGE)
+		return HANDOVER_EXITED;
+	/* Back to RUN, unless the runner has handed over meanwhile. */
+	atomic_compare_exchange_strong(state, &now, GATE_RUN);
+	return HANDOVER_NUDGED;
+}
+
+bool handover_wait_boot(struct cell *cell)
+{
+	/* A child that dies before it can hand over wakes nobody. */
+	const struct timespec look_again = {.tv_nsec = 20 * 1000 * 1000};
+	while (atomic_load(&cell->xchg->state) != GATE_EXITED)
+		if (!handover_sleep(cell, &look_again) && cell_is_dead(cell))
+			return false;
+	return true;
+}

@@ -1,0 +1,29 @@
+/*
+ * Control passes between monitor and runner through one word in the exchange page: the side that gives up control
+ * stores it, the other spins on it, yields, and at last sleeps on it as a futex. How long each lasts depends on whether
+ * both have a CPU of their own (handover_policy).
+ */
+#ifndef MONITOR_ENGINE_TRAP_HANDOVER_H
+#define MONITOR_ENGINE_TRAP_HANDOVER_H
+
+#include <stdbool.h>
+
+#include "monitor/engine/trap/cell.h"
+
+/* Lets the runner go on. */
+void handover_resume(struct cell *cell);
+
+enum handover {
+	HANDOVER_EXITED, /* the runner handed over, or forged it: the exchange page says how it wants to be understood
+			  */
+	HANDOVER_NUDGED, /* handover_nudge was called, or the cell died */
+};
+/* Waits for the runner. spins: rounds of PAUSE before yielding; yields: rounds of sched_yield before sleeping. */
+enum handover handover_wait(struct cell *cell, unsigned spins, unsigned yields);
+/* Makes handover_wait return. Async-signal-safe, any thread. Without effect once the runner has handed over. */
+void handover_nudge(struct cell *cell);
+
+/* Waits for a new cell's first exit; false if the process ended instead. */
+bool handover_wait_boot(struct cell *cell);
+
+#endif

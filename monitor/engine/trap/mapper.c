@@ -1,0 +1,59 @@
+/*
+ * Orders to a cell's mapper: queued by the shadow page tables' effects, carried out before the cell next runs.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "monitor/engine/trap/cell.h"
+
+/*
+ * The answer comes through a pipe whose other end only the mapper can write (the runner's filter has no write), so it
+ * cannot be forged; the pipe ends when the cell does.
+ */
+static int mapper_answer(struct cell *cell)
+{
+	uint8_t answer;
+	for (;;) {
+		ssize_t n = read(cell->reply_fd, &answer, 1);
+		if (n == 1)
+			return -(int)answer;
+		if (n == 0)
+			return -ESRCH;
+		if (errno != EINTR)
+			return -errno;
+	}
+}
+
+int cell_flush(struct cell *cell)
+{
+	if (!cell->queued)
+		return 0;
+	struct gate_order *order = cell->order;
+	order->count = cell->queued;
+	cell->queued = 0;
+	atomic_fetch_add(&order->sequence, 1);
+	syscall(SYS_futex, &order->sequence, FUTEX_WAKE, 1, NULL, NULL, 0);
+	return mapper_answer(cell);
+}
+
+int cell_queue(struct cell *cell, const struct gate_op *op)
+{
+	if (cell->queued == GATE_ORDER_OPS) {
+		int error = cell_flush(cell);
+		if (error)
+			return error;
+	}
+	cell->order->ops[cell->queued++] = *op;
+	return 0;
+}
+
+int cell_empty(struct cell *cell)
+{
+	struct gate_op low = {SYS_munmap, {0, GATE_TEXT}};
+	cell->queued = 0;
+	int error = cell_queue(cell, &low);
+	return error ? error : cell_flush(cell);
+}

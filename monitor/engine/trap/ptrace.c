@@ -1,0 +1,198 @@
+/*
+ * Transport by ptrace: the same cells, but each exit is a stop of the traced runner, and registers travel by ptrace
+ * calls. Slower and simpler; works where signals are filtered. System calls stop by PTRACE_SYSEMU before they reach any
+ * filter, so nothing the guest calls is ever executed; a hypercall is a system call made from the hypercall page.
+ */
+#include <elf.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+
+#include "monitor/engine/trap/trap.h"
+#include "monitor/vm/image.h"
+#include "monitor/vm/vm.h"
+
+#define STOP_SYSCALL (SIGTRAP | 0x80)
+
+static int ptrace_attach(struct cell *cell)
+{
+	const unsigned long options = PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD;
+	uint64_t nothing_blocked = 0;
+	int status;
+	if (ptrace(PTRACE_SEIZE, cell->runner, 0, options) || ptrace(PTRACE_INTERRUPT, cell->runner, 0, 0) ||
+	    waitpid(cell->runner, &status, __WALL) != cell->runner || !WIFSTOPPED(status) ||
+	    ptrace(PTRACE_SETSIGMASK, cell->runner, sizeof(nothing_blocked), &nothing_blocked)) {
+		int error = -errno;
+		fprintf(stderr, "ring3: cannot trace a child: %s; use --transport=signal, see 'ring3 doctor'\n",
+			strerror(errno));
+		return error;
+	}
+	/* The registers of the moment, for those that the vCPU does not set. */
+	return ptrace(PTRACE_GETREGS, cell->runner, 0, &cell->regs) ? -errno : 0;
+}
+
+static void ptrace_resume(struct trap *trap, struct cell *cell, const struct vcpu *vcpu)
+{
+	struct user_regs_struct *regs = &cell->regs;
+	const uint64_t *gpr = vcpu->gpr;
+	regs->rax = gpr[RAX], regs->rcx = gpr[RCX], regs->rdx = gpr[RDX], regs->rbx = gpr[RBX];
+	regs->rsp = gpr[RSP], regs->rbp = gpr[RBP], regs->rsi = gpr[RSI], regs->rdi = gpr[RDI];
+	regs->r8 = gpr[R8], regs->r9 = gpr[R9], regs->r10 = gpr[R10], regs->r11 = gpr[R11];
+	regs->r12 = gpr[R12], regs->r13 = gpr[R13], regs->r14 = gpr[R14], regs->r15 = gpr[R15];
+	regs->rip = vcpu->rip;
+	regs->eflags = transport_real_rflags(vcpu);
+	regs->fs_base = vcpu->sreg[SREG_FS].base;
+	regs->gs_base = vcpu->sreg[SREG_GS].base;
+	regs->orig_rax = -1; /* no system call to restart */
+	if (ptrace(PTRACE_SETREGS, cell->runner, 0, regs) || ptrace(PTRACE_SYSEMU, cell->runner, 0, 0))
+		cell->dead = true;
+}
+
+static enum transport_wait ptrace_wait(struct trap *trap, struct cell *cell)
+{
+	int status;
+	if (waitpid(cell->runner, &status, __WALL) != cell->runner)
+		return TRANSPORT_NUDGED;
+	if (!WIFSTOPPED(status)) {
+		return TRANSPORT_NUDGED;
+	}
+	cell->stop = WSTOPSIG(status);
+	return TRANSPORT_EXITED;
+}
+
+static void take_registers(struct vcpu *vcpu, const struct user_regs_struct *regs)
+{
+	uint64_t *gpr = vcpu->gpr;
+	gpr[RAX] = regs->rax, gpr[RCX] = regs->rcx, gpr[RDX] = regs->rdx, gpr[RBX] = regs->rbx;
+	gpr[RSP] = regs->rsp, gpr[RBP] = regs->rbp, gpr[RSI] = regs->rsi, gpr[RDI] = regs->rdi;
+	gpr[R8] = regs->r8, gpr[R9] = regs->r9, gpr[R10] = regs->r10, gpr[R11] = regs->r11;
+	gpr[R12] = regs->r12, gpr[R13] = regs->r13, gpr[R14] = regs->r14, gpr[R15] = regs->r15;
+	vcpu->rip = regs->rip;
+	vcpu->sreg[SREG_FS].base = regs->fs_base;
+	vcpu->sreg[SREG_GS].base = regs->gs_base;
+	transport_take_rflags(vcpu, regs->eflags);
+}
+
+/* The guest's tables may map the hypercall page anywhere. */
+static bool is_hypercall_page(struct vcpu *vcpu, uint64_t gva)
+{
+	struct spt_cpu paging = vcpu_paging(vcpu);
+	struct spt_translation translation;
+	uint64_t page = image_hypercall_page(vcpu->vm);
+	return page && spt_translate(vcpu->vm->spt, &paging, gva, X86_PF_I, &translation) && translation.gpa == page;
+}
+
+/*
+ * A stop for a page fault does not tell whether it was a read, a write or a fetch, but the signal frame does: a step
+ * with the signal has the kernel build the frame and stop before the handler's first instruction. The guest's own
+ * registers are put back by the next resume.
+ */
+static bool fault_detail(struct cell *cell, int signo, uint64_t *error)
+{
+	int status;
+	uint64_t nothing_blocked = 0;
+	if (ptrace(PTRACE_SINGLESTEP, cell->runner, 0, signo) ||
+	    waitpid(cell->runner, &status, __WALL) != cell->runner || !WIFSTOPPED(status) ||
+	    ptrace(PTRACE_SETSIGMASK, cell->runner, sizeof(nothing_blocked), &nothing_blocked))
+		return false;
+	*error = cell->frame->uc.gregs[REG_ERR];
+	return true;
+}
+
+/* The vector behind a signal, as Linux maps them (arch/x86/kernel/traps.c). */
+static uint64_t trap_number(const siginfo_t *info)
+{
+	switch (info->si_signo) {
+	case SIGSEGV:
+		return info->si_code == SI_KERNEL ? X86_VEC_GP : X86_VEC_PF;
+	case SIGBUS:
+		return info->si_code == BUS_ADRALN ? X86_VEC_AC : info->si_code == SI_KERNEL ? X86_VEC_SS : X86_VEC_PF;
+	case SIGTRAP:
+		return info->si_code == SI_KERNEL ? X86_VEC_BP : X86_VEC_DB;
+	case SIGFPE:
+		return info->si_code == FPE_INTDIV ? X86_VEC_DE : X86_VEC_XM;
+	default:
+		return X86_VEC_UD;
+	}
+}
+
+/* At a system call stop RAX shows -ENOSYS; the guest's is in orig_rax. */
+static void fetch_syscall(struct cell *cell, struct vcpu *vcpu, struct vm_exit *exit)
+{
+	uint8_t insn[2];
+	struct gm_fault fault;
+	vcpu->gpr[RAX] = cell->regs.orig_rax;
+	exit->reason = EXIT_SYSCALL;
+	if (vcpu->cpl == 0 && is_hypercall_page(vcpu, vcpu->rip - sizeof(insn))) {
+		/* The stub's RET is done here, so that RIP is the return address as in every transport. */
+		if (!gm_read_gva(vcpu, vcpu->gpr[RSP], &vcpu->rip, sizeof(vcpu->rip), GM_SYSTEM, &fault)) {
+			vm_kill(vcpu->vm, "hypercall without a stack");
+			exit->reason = EXIT_DEAD;
+			return;
+		}
+		vcpu->gpr[RSP] += 8;
+		exit->reason = EXIT_HYPERCALL;
+	} else if (gm_peek(vcpu, vcpu->rip - sizeof(insn), insn, sizeof(insn)) == sizeof(insn) && insn[0] == 0xcd &&
+		   insn[1] == 0x80) {
+		exit->reason = EXIT_INT80;
+	}
+}
+
+static void ptrace_fetch(struct cell *cell, struct vcpu *vcpu, struct vm_exit *exit)
+{
+	*exit = (struct vm_exit){.reason = EXIT_DEAD};
+	siginfo_t info = {0};
+	uint64_t error = 0;
+	if (ptrace(PTRACE_GETREGS, cell->runner, 0, &cell->regs))
+		return;
+	take_registers(vcpu, &cell->regs);
+	if (cell->stop == STOP_SYSCALL) {
+		fetch_syscall(cell, vcpu, exit);
+		return;
+	}
+	if (ptrace(PTRACE_GETSIGINFO, cell->runner, 0, &info)) {
+		exit->reason = EXIT_KICK; /* a stop without a signal: PTRACE_INTERRUPT, group stop */
+		return;
+	}
+	uint64_t vector = trap_number(&info);
+	if (info.si_code > 0 && vector == X86_VEC_PF && !fault_detail(cell, info.si_signo, &error))
+		return;
+	transport_classify(&info, vector, error, (uint64_t)info.si_addr, vcpu, exit);
+}
+
+static void ptrace_fpu_get(struct cell *cell, void *image, unsigned size)
+{
+	struct iovec io = {image, size};
+	ptrace(PTRACE_GETREGSET, cell->runner, NT_X86_XSTATE, &io);
+}
+
+static void ptrace_fpu_set(struct cell *cell, const void *image, unsigned size)
+{
+	struct iovec io = {(void *)image, size};
+	ptrace(PTRACE_SETREGSET, cell->runner, NT_X86_XSTATE, &io);
+}
+
+static void ptrace_nudge(struct cell *cell)
+{
+	transport_kick(cell);
+}
+
+const struct transport transport_ptrace = {
+	.name = "ptrace",
+	.summary = "exits are ptrace stops: slower, simpler, where signals are filtered",
+	.traced = true,
+	.attach = ptrace_attach,
+	.resume = ptrace_resume,
+	.wait = ptrace_wait,
+	.fetch = ptrace_fetch,
+	.fpu_get = ptrace_fpu_get,
+	.fpu_set = ptrace_fpu_set,
+	.nudge = ptrace_nudge,
+	.stub = gate_ptrace_stub,
+	.stub_end = gate_ptrace_stub_end,
+};

@@ -1,0 +1,148 @@
+/*
+ * Transport by signals: the kernel's signal frame on the gate's stack, in memory shared with the monitor, is the trap
+ * frame. Hypercalls come without a signal, through the exchange page. Both lie in memory that the guest can write, at
+ * any time: each field is read once.
+ */
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "monitor/engine/trap/handover.h"
+#include "monitor/engine/trap/trap.h"
+#include "monitor/vm/vcpu.h"
+
+/* Index into the frame's registers of each general register, in vcpu order. */
+static const uint8_t greg[GPR_COUNT] = {
+	[RAX] = REG_RAX, [RCX] = REG_RCX, [RDX] = REG_RDX, [RBX] = REG_RBX, [RSP] = REG_RSP, [RBP] = REG_RBP,
+	[RSI] = REG_RSI, [RDI] = REG_RDI, [R8] = REG_R8,   [R9] = REG_R9,   [R10] = REG_R10, [R11] = REG_R11,
+	[R12] = REG_R12, [R13] = REG_R13, [R14] = REG_R14, [R15] = REG_R15,
+};
+
+static int signal_attach(struct cell *cell)
+{
+	return 0;
+}
+
+static void signal_load_frame(struct cell *cell, const struct vcpu *vcpu)
+{
+	uint64_t *gregs = cell->frame->uc.gregs;
+	for (unsigned i = 0; i < GPR_COUNT; i++)
+		gregs[greg[i]] = vcpu->gpr[i];
+	gregs[REG_RIP] = vcpu->rip;
+	gregs[REG_EFL] = transport_real_rflags(vcpu);
+	gregs[REG_CSGSFS] = cell->csgsfs;
+	cell->frame->uc.flags = cell->uc_flags;
+	if (cell->fresh) {
+		cell->frame->uc.sigmask = 0;
+		cell->fresh = false;
+	}
+}
+
+static void signal_load_xchg(struct cell *cell, const struct vcpu *vcpu)
+{
+	struct gate_xchg *xchg = cell->xchg;
+	memcpy(xchg->gpr, vcpu->gpr, sizeof(xchg->gpr));
+	xchg->rip = vcpu->rip;
+	xchg->rflags = transport_real_rflags(vcpu);
+}
+
+static void signal_resume(struct trap *trap, struct cell *cell, const struct vcpu *vcpu)
+{
+	if (cell->in_signal)
+		signal_load_frame(cell, vcpu);
+	else
+		signal_load_xchg(cell, vcpu);
+	cell->xchg->fs_base = vcpu->sreg[SREG_FS].base;
+	cell->xchg->gs_base = vcpu->sreg[SREG_GS].base;
+	handover_resume(cell);
+}
+
+static enum transport_wait signal_wait(struct trap *trap, struct cell *cell)
+{
+	enum handover result = handover_wait(cell, trap->placement.spins, trap->placement.yields);
+	return result == HANDOVER_EXITED ? TRANSPORT_EXITED : TRANSPORT_NUDGED;
+}
+
+static void signal_fetch_frame(struct cell *cell, struct vcpu *vcpu, struct vm_exit *exit)
+{
+	struct cell_frame *frame = cell->frame;
+	cell->in_signal = true;
+	for (unsigned i = 0; i < GPR_COUNT; i++)
+		vcpu->gpr[i] = frame->uc.gregs[greg[i]];
+	vcpu->rip = frame->uc.gregs[REG_RIP];
+	transport_take_rflags(vcpu, frame->uc.gregs[REG_EFL]);
+	siginfo_t info = frame->info;
+	transport_classify(&info, frame->uc.gregs[REG_TRAPNO], frame->uc.gregs[REG_ERR], frame->uc.gregs[REG_CR2], vcpu,
+			   exit);
+}
+
+static void signal_fetch_xchg(struct cell *cell, struct vcpu *vcpu, struct vm_exit *exit)
+{
+	struct gate_xchg *xchg = cell->xchg;
+	cell->in_signal = false;
+	cell->xchg->xrstor = 0;
+	memcpy(vcpu->gpr, xchg->gpr, sizeof(vcpu->gpr));
+	vcpu->rip = xchg->rip;
+	transport_take_rflags(vcpu, 0);
+	exit->reason = EXIT_HYPERCALL;
+}
+
+static void signal_fetch(struct cell *cell, struct vcpu *vcpu, struct vm_exit *exit)
+{
+	struct gate_xchg *xchg = cell->xchg;
+	uint32_t kind = xchg->kind;
+	*exit = (struct vm_exit){.reason = EXIT_DEAD};
+	if (kind != GATE_KIND_REEXIT) {
+		/* Guest code can have moved the bases itself. A re-exit moved nothing: vcpu has what was loading. */
+		vcpu->sreg[SREG_FS].base = xchg->fs_base;
+		vcpu->sreg[SREG_GS].base = xchg->gs_base;
+	}
+	if (kind == GATE_KIND_SIGNAL && xchg->frame == cell->frame_gate)
+		signal_fetch_frame(cell, vcpu, exit);
+	else if (kind == GATE_KIND_HYPERCALL)
+		signal_fetch_xchg(cell, vcpu, exit);
+	else if (kind == GATE_KIND_REEXIT && !cell->in_signal)
+		exit->reason = EXIT_KICK;
+}
+
+/*
+ * The image in the frame carries the kernel's own marks behind the legacy registers (struct _fpx_sw_bytes) and behind
+ * the end; they stay as the kernel wrote them.
+ */
+#define FPU_LEGACY 464
+#define FPU_HEADER 512
+
+static void signal_fpu_get(struct cell *cell, void *image, unsigned size)
+{
+	memcpy(image, cell->in_signal ? cell->fpstate : cell->fpu, size);
+}
+
+static void signal_fpu_set(struct cell *cell, const void *image, unsigned size)
+{
+	if (cell->in_signal) {
+		memcpy(cell->fpstate, image, FPU_LEGACY);
+		memcpy(cell->fpstate + FPU_HEADER, (const uint8_t *)image + FPU_HEADER, size - FPU_HEADER);
+	} else {
+		memcpy(cell->fpu, image, size);
+		cell->xchg->xrstor = 1;
+	}
+}
+
+void transport_kick(struct cell *cell)
+{
+	syscall(SYS_tgkill, cell->pid, cell->runner, GATE_KICK_SIGNAL);
+}
+
+const struct transport transport_signal = {
+	.name = "signal",
+	.summary = "exits are signals on shared memory (default)",
+	.attach = signal_attach,
+	.resume = signal_resume,
+	.wait = signal_wait,
+	.fetch = signal_fetch,
+	.fpu_get = signal_fpu_get,
+	.fpu_set = signal_fpu_set,
+	.nudge = handover_nudge,
+	.stub = gate_hypercall_stub,
+	.stub_end = gate_hypercall_stub_end,
+};

@@ -1,0 +1,295 @@
+/*
+ * The engine `trap`: guest code, kernel and user, runs directly in cells. Trap-and-emulate for what traps; what the
+ * processor does silently in ring 3, it does silently here.
+ */
+#include "monitor/engine/trap/trap.h"
+
+#include <cpuid.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "monitor/host/clock.h"
+#include "monitor/vm/image.h"
+#include "monitor/vm/vm.h"
+
+/* A page that the host refuses to map this often in a row will not be mapped. */
+#define REFUSALS_MAX 3
+
+/* Runs of up to this many pages are populated when mapped: cheaper than the host's own fault for each. */
+#define POPULATE_MAX (16 * X86_PAGE_SIZE)
+
+struct engine {
+	struct trap trap;
+};
+
+static const struct transport *const transports[] = {&transport_signal, &transport_ptrace, NULL};
+
+/* ------------------------------------------------------------------------------------------------ shadow effects */
+
+static void *trap_frame(void *ctx, uint64_t gpa)
+{
+	struct vm *vm = ctx;
+	return gm_ptr(&vm->mem, gpa, X86_PAGE_SIZE);
+}
+
+static int trap_prot(unsigned prot)
+{
+	return PROT_READ | (prot & SPT_WRITE ? PROT_WRITE : 0) | (prot & SPT_EXEC ? PROT_EXEC : 0);
+}
+
+static int trap_map(void *ctx, struct spt_space *space, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot)
+{
+	struct vm *vm = ctx;
+	int flags = MAP_SHARED | MAP_FIXED | (len <= POPULATE_MAX ? MAP_POPULATE : 0);
+	struct gate_op op = {SYS_mmap, {gva, len, trap_prot(prot), flags, vm->mem.fd, gpa}};
+	return cell_queue(*spt_space_owner(space), &op);
+}
+
+static int trap_unmap(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len)
+{
+	struct gate_op op = {SYS_munmap, {gva, len}};
+	return cell_queue(*spt_space_owner(space), &op);
+}
+
+static int trap_protect(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len, unsigned prot)
+{
+	struct gate_op op = {SYS_mprotect, {gva, len, trap_prot(prot)}};
+	return cell_queue(*spt_space_owner(space), &op);
+}
+
+static const struct spt_ops trap_spt_ops = {trap_frame, trap_map, trap_unmap, trap_protect};
+
+/* ---------------------------------------------------------------------------------------------- choosing a cell */
+
+/* The cell for the vCPU's root and mode, or NULL after vm_kill. */
+static struct cell *trap_cell(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	struct trap *trap = &vm->engine->trap;
+	struct spt_space *space = spt_space_get(vm->spt, vcpu->cr3, vcpu->cpl == 3 ? SPT_USER : SPT_KERNEL);
+	if (!space) {
+		vm_kill(vm, "the host has no memory left for shadow page tables");
+		return NULL;
+	}
+	struct cell *cell = *spt_space_owner(space);
+	if (!cell) {
+		unsigned before = trap->cells.slots;
+		cell = cell_take(&trap->cells, space, trap->last);
+		if (cell && trap->cells.slots != before && trap->transport->attach(cell)) {
+			cell_destroy(cell);
+			cell = NULL;
+		}
+		if (!cell) {
+			spt_space_discard(space);
+			vm_kill(vm, "the host refuses another process for guest code; see 'ring3 doctor'");
+			return NULL;
+		}
+		*spt_space_owner(space) = cell;
+	}
+	cell->used = ++trap->entries;
+	return cell;
+}
+
+/* Most often the cell ran out of the host's map areas: the space is filled anew, with what is in use now. */
+static void trap_space_lost(struct vm *vm, struct spt_space *space, int error)
+{
+	struct trap *trap = &vm->engine->trap;
+	struct cell *cell = *spt_space_owner(space);
+	spt_space_discard(space);
+	cell->space = NULL; /* cell_take empties it */
+	cell->queued = 0;
+	if (error == -ESRCH || ++trap->refusals == REFUSALS_MAX)
+		vm_kill(vm, "the host refuses to map guest memory: %s", strerror(-error));
+}
+
+static bool trap_flush(struct vcpu *vcpu, struct cell *cell)
+{
+	struct trap *trap = &vcpu->vm->engine->trap;
+	if (!cell->queued)
+		return true;
+	int error = cell_flush(cell);
+	if (error)
+		trap_space_lost(vcpu->vm, cell->space, error);
+	else
+		trap->refusals = 0;
+	return !error;
+}
+
+/* The FPU state belongs to the vCPU; it lies in the runner that ran last. */
+static void trap_move_fpu(struct trap *trap, struct cell *from, struct cell *to)
+{
+	uint8_t image[GATE_FPU_SIZE] __attribute__((aligned(64)));
+	unsigned size = trap->fpu_size;
+	trap->transport->fpu_get(from, image, size);
+	/* Header, SDM 1 13.4.2: what is not standard form would fault when loaded. */
+	uint64_t *header = (uint64_t *)(image + 512);
+	header[0] &= from->xchg->xcr0;
+	memset(&header[1], 0, 56);
+	trap->transport->fpu_set(to, image, size);
+}
+
+/* ------------------------------------------------------------------------------------------------------- running */
+
+/* Guest code met the gate: no address of the guest's. */
+static void trap_in_gate(struct vcpu *vcpu, struct vm_exit *exit)
+{
+	if (vcpu->cpl == 0) {
+		vm_kill(vcpu->vm,
+			"guest code at %#lx lies in the monitor's gate: bad jump, or a hypercall without a stack",
+			vcpu->rip);
+		exit->reason = EXIT_DEAD;
+		return;
+	}
+	*exit = (struct vm_exit){EXIT_EXCEPTION, X86_VEC_PF, X86_PF_U | X86_PF_I, vcpu->rip};
+}
+
+static void trap_take_exit(struct vcpu *vcpu, struct cell *cell, struct vm_exit *exit)
+{
+	struct trap *trap = &vcpu->vm->engine->trap;
+	trap->transport->fetch(cell, vcpu, exit);
+	if (exit->reason == EXIT_DEAD)
+		vm_kill(vcpu->vm, "forged signal frame");
+	else if (vcpu->rip - GATE_TEXT < GATE_END - GATE_TEXT)
+		trap_in_gate(vcpu, exit);
+}
+
+/* Waits until the runner is out, kicking it once if the monitor has something else to do. False: the cell died. */
+static bool trap_wait(struct vcpu *vcpu, struct cell *cell)
+{
+	struct trap *trap = &vcpu->vm->engine->trap;
+	while (trap->transport->wait(trap, cell) == TRANSPORT_NUDGED) {
+		if (cell_is_dead(cell))
+			return false;
+		transport_kick(cell);
+	}
+	return true;
+}
+
+/* The single step that ends an interrupt shadow is the monitor's own, unless the guest steps too. */
+static void trap_end_step(struct vcpu *vcpu, struct vm_exit *exit)
+{
+	vcpu->rflags &= ~X86_RFLAGS_TF;
+	if (exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_DB)
+		exit->reason = EXIT_KICK;
+}
+
+static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
+{
+	struct vm *vm = vcpu->vm;
+	struct trap *trap = &vm->engine->trap;
+	struct stats_vcpu *stats = &vm->stats.vcpu[vcpu->id];
+	*exit = (struct vm_exit){.reason = EXIT_KICK};
+
+	struct cell *cell = trap_cell(vcpu);
+	if (!cell || !trap_flush(vcpu, cell))
+		return;
+	if (trap->last && trap->last != cell)
+		trap_move_fpu(trap, trap->last, cell);
+	trap->last = cell;
+
+	atomic_store(&trap->inside, cell);
+	if (atomic_load(&vm->attention)) {
+		atomic_store(&trap->inside, NULL);
+		return;
+	}
+	bool step = vcpu->window_wanted && !(vcpu->rflags & X86_RFLAGS_TF);
+	if (step)
+		vcpu->rflags |= X86_RFLAGS_TF;
+	uint64_t entry = clock_tsc();
+	trap->transport->resume(trap, cell, vcpu);
+	bool alive = trap_wait(vcpu, cell);
+	uint64_t out = clock_tsc();
+	atomic_store(&trap->inside, NULL);
+
+	stats->guest_tsc += out - entry;
+	if (trap->exit_tsc)
+		stats->monitor_tsc += entry - trap->exit_tsc;
+	trap->exit_tsc = out;
+	if (!alive) {
+		vm_kill(vm, "the process that ran guest code died");
+		return;
+	}
+	trap_take_exit(vcpu, cell, exit);
+	vcpu->interrupt_shadow = false;
+	if (step)
+		trap_end_step(vcpu, exit);
+	placement_note(&trap->placement, &trap->cells, out, out - entry);
+}
+
+static void trap_kick(struct vcpu *vcpu)
+{
+	struct engine *engine = vcpu->vm->engine;
+	struct cell *cell = engine ? atomic_load(&engine->trap.inside) : NULL;
+	if (cell)
+		engine->trap.transport->nudge(cell);
+}
+
+/* ------------------------------------------------------------------------------------------------ start and end */
+
+/* CPUID leaf 0xD, SDM 1 13.2: size of the XSAVE area for what the host enabled. */
+static unsigned fpu_size(void)
+{
+	unsigned a, b, c, d;
+	if (!__get_cpuid_count(0xd, 0, &a, &b, &c, &d) || b > GATE_FPU_SIZE)
+		return 0;
+	return b;
+}
+
+static const struct transport *transport_find(const char *name)
+{
+	for (unsigned i = 0; transports[i]; i++)
+		if (!name || !strcmp(transports[i]->name, name))
+			return transports[i];
+	return NULL;
+}
+
+static int trap_init(struct vm *vm)
+{
+	struct engine *engine = calloc(1, sizeof(*engine));
+	if (!engine)
+		return -ENOMEM;
+	vm->engine = engine;
+	struct trap *trap = &engine->trap;
+	trap->transport = transport_find(vm->config->transport);
+	trap->fpu_size = fpu_size();
+	if (!trap->transport || !trap->fpu_size) {
+		fprintf(stderr, "ring3: this processor's register state is larger than the gate holds\n");
+		return -ENOTSUP;
+	}
+	int error = cells_init(&trap->cells, vm->mem.fd, trap->transport->traced);
+	if (!error)
+		error = placement_init(&trap->placement, &trap->cells, trap->transport->traced ? 1 : vm->config->cpus);
+	return error;
+}
+
+static void trap_fill_hypercall_page(struct vm *vm)
+{
+	const struct transport *transport = vm->engine->trap.transport;
+	image_fill_hypercall_page(vm, transport->stub, transport->stub_end - transport->stub);
+}
+
+static void trap_exit(struct vm *vm)
+{
+	if (!vm->engine)
+		return;
+	cells_exit(&vm->engine->trap.cells);
+	placement_exit(&vm->engine->trap.placement);
+	free(vm->engine);
+	vm->engine = NULL;
+}
+
+const struct engine_ops engine_trap = {
+	.name = "trap",
+	.summary = "guest code runs directly, what traps is emulated (default)",
+	.init = trap_init,
+	.exit = trap_exit,
+	.fill_hypercall_page = trap_fill_hypercall_page,
+	.space_lost = trap_space_lost,
+	.enter = trap_enter,
+	.kick = trap_kick,
+	.spt_ops = &trap_spt_ops,
+};

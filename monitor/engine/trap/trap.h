@@ -1,0 +1,25 @@
+/*
+ * The engine's state, shared by its files.
+ */
+#ifndef MONITOR_ENGINE_TRAP_TRAP_H
+#define MONITOR_ENGINE_TRAP_TRAP_H
+
+#include <stdatomic.h>
+
+#include "monitor/engine/trap/cell.h"
+#include "monitor/engine/trap/placement.h"
+#include "monitor/engine/trap/transport.h"
+
+struct trap {
+	struct cells cells;
+	const struct transport *transport;
+	struct placement placement;
+	struct cell *last;	       /* the cell whose runner holds the vCPU's FPU state */
+	_Atomic(struct cell *) inside; /* the cell being waited for; read by kick */
+	uint64_t entries;
+	unsigned refusals; /* flushes the host refused in a row */
+	unsigned fpu_size; /* bytes of the XSAVE image, from the processor */
+	uint64_t exit_tsc; /* when the last exit was taken */
+};
+
+#endif

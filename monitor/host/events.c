@@ -1,0 +1,135 @@
+/*
+ * Signals, deadlines and wake-ups.
+ */
+#include "monitor/host/events.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "monitor/host/clock.h"
+#include "monitor/host/timer.h"
+#include "monitor/vm/vm.h"
+
+static struct {
+	struct vm *vm;
+	int wake_fd; /* eventfd: readable once events_wake was called since the last sleep */
+	timer_t timer;
+	bool has_timer;
+	uint64_t armed;
+	volatile sig_atomic_t quit;
+} events = {.wake_fd = -1};
+
+/* SIGCHLD: a cell died. SIGALRM: the armed deadline. */
+static const int events_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM, SIGCHLD};
+#define EVENTS_SIGNALS (sizeof(events_signals) / sizeof(events_signals[0]))
+static struct sigaction events_found[EVENTS_SIGNALS];
+
+void events_wake(void)
+{
+	int saved = errno;
+	struct vm *vm = events.vm;
+	if (vm && !atomic_exchange(&vm->attention, true)) {
+		uint64_t one = 1;
+		ssize_t written = write(events.wake_fd, &one, sizeof(one));
+		(void)written; /* full means it is readable already */
+	}
+	if (vm && vm->engine_ops)
+		for (unsigned i = 0; i < vm->vcpu_count; i++)
+			vm->engine_ops->kick(vm->vcpu[i]);
+	errno = saved;
+}
+
+static void events_handler(int signal)
+{
+	if (signal != SIGALRM && signal != SIGCHLD)
+		events.quit = signal;
+	events_wake();
+}
+
+int events_quit_signal(void)
+{
+	return events.quit;
+}
+
+int events_init(struct vm *vm)
+{
+	events.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (events.wake_fd < 0) {
+		int error = -errno;
+		fprintf(stderr, "ring3: no event descriptor: %s; raise 'ulimit -n'\n", strerror(errno));
+		return error;
+	}
+	events.vm = vm;
+	events.quit = 0;
+	events.armed = TIMER_NEVER;
+	struct sigaction action = {.sa_handler = events_handler};
+	sigfillset(&action.sa_mask);
+	for (unsigned i = 0; i < EVENTS_SIGNALS; i++) {
+		sigaction(events_signals[i], NULL, &events_found[i]);
+		/* What the caller had ignored (nohup) stays ignored. */
+		if (events_found[i].sa_handler != SIG_IGN || events_signals[i] == SIGCHLD)
+			sigaction(events_signals[i], &action, NULL);
+	}
+	return 0;
+}
+
+void events_exit(void)
+{
+	if (events.wake_fd < 0)
+		return;
+	if (events.has_timer)
+		timer_delete(events.timer);
+	for (unsigned i = 0; i < EVENTS_SIGNALS; i++)
+		sigaction(events_signals[i], &events_found[i], NULL);
+	events.vm = NULL;
+	close(events.wake_fd);
+	events.wake_fd = -1;
+	events.has_timer = false;
+}
+
+void events_arm(uint64_t deadline)
+{
+	if (deadline == events.armed)
+		return;
+	if (!events.has_timer) {
+		struct sigevent notify = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM};
+		if (timer_create(CLOCK_MONOTONIC, &notify, &events.timer)) {
+			vm_kill(events.vm, "the host has no timer: %s", strerror(errno));
+			return;
+		}
+		events.has_timer = true;
+	}
+	struct itimerspec when = {0};
+	if (deadline != TIMER_NEVER) {
+		when.it_value.tv_sec = deadline / 1000000000;
+		when.it_value.tv_nsec = deadline % 1000000000;
+		if (!deadline) /* zero would disarm */
+			when.it_value.tv_nsec = 1;
+	}
+	timer_settime(events.timer, TIMER_ABSTIME, &when, NULL);
+	events.armed = deadline;
+}
+
+void events_sleep(struct vm *vm, uint64_t deadline)
+{
+	struct pollfd wake = {.fd = events.wake_fd, .events = POLLIN};
+	struct timespec timeout = {0}, *limit = NULL;
+	if (deadline != TIMER_NEVER) {
+		uint64_t now = clock_ns();
+		uint64_t left = deadline > now ? deadline - now : 0;
+		timeout = (struct timespec){.tv_sec = left / 1000000000, .tv_nsec = left % 1000000000};
+		limit = &timeout;
+	}
+	/* The descriptor stays readable from events_wake on, so a wake-up just before ppoll is not lost. */
+	if (!atomic_load(&vm->attention))
+		ppoll(&wake, 1, limit, NULL);
+	uint64_t drained;
+	ssize_t n = read(events.wake_fd, &drained, sizeof(drained));
+	(void)n;
+}

@@ -1,0 +1,33 @@
+/*
+ * What reaches the monitor from outside while it runs or waits: signals, deadlines, wake-ups of other threads. Handlers
+ * only note what came, set vm->attention and kick the vCPU; the run loop acts.
+ */
+#ifndef MONITOR_HOST_EVENTS_H
+#define MONITOR_HOST_EVENTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct vm;
+
+/* Installs handlers for the one machine of this process. 0 or negative errno with a message printed. */
+int events_init(struct vm *vm);
+/* Restores the dispositions found. */
+void events_exit(void);
+
+/* The deadly signal that asks the monitor to end (SIGINT, SIGTERM, SIGHUP, SIGQUIT), or 0. */
+int events_quit_signal(void);
+
+/*
+ * Has vm->attention set at clock_ns() time `deadline`; TIMER_NEVER: not. One deadline at a time, the latest call wins;
+ * repeating the present one is free.
+ */
+void events_arm(uint64_t deadline);
+
+/* Sleeps until vm->attention is set or `deadline` passes. Returns at once if it is set already. */
+void events_sleep(struct vm *vm, uint64_t deadline);
+
+/* Sets attention, kicks the running vCPU and ends events_sleep. Async-signal-safe, any thread. */
+void events_wake(void);
+
+#endif

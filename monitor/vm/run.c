@@ -1,0 +1,90 @@
+/*
+ * The run loop: what happens between one exit of the vCPU and the next entry.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "hypercalls/host/hc.h"
+#include "monitor/device/machine.h"
+#include "monitor/emulate/emulate.h"
+#include "monitor/host/clock.h"
+#include "monitor/host/events.h"
+#include "monitor/vm/exits.h"
+#include "monitor/vm/inject.h"
+#include "monitor/vm/vm.h"
+
+/* Signals, deadlines, console input: whatever asked for attention. */
+static void run_attend(struct vm *vm)
+{
+	atomic_store(&vm->attention, false);
+	if (events_quit_signal()) {
+		vm_end(vm, 128 + events_quit_signal());
+		return;
+	}
+	machine_poll(vm, clock_ns());
+}
+
+static bool run_interrupt_waits(struct vcpu *vcpu)
+{
+	return machine_irq_pending(vcpu) || hc_event_pending(vcpu);
+}
+
+/* Takes the interrupt of highest priority: the controller's before an event. */
+static void run_interrupt(struct vcpu *vcpu)
+{
+	uint8_t vector = machine_irq_pending(vcpu) ? machine_irq_ack(vcpu) : hc_event_ack(vcpu);
+	vcpu->event = (struct vcpu_event){.vector = vector, .kind = EVENT_INTERRUPT};
+	vcpu->event_pending = true;
+	vcpu->halted = false;
+}
+
+/* Brings the vCPU to where its next guest instruction is the one to run. False: it has none now (halted, or ended). */
+static bool run_prepare(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	bool waits = run_interrupt_waits(vcpu);
+	if (waits && inject_window_open(vcpu)) {
+		run_interrupt(vcpu);
+		waits = run_interrupt_waits(vcpu);
+	}
+	while (vcpu->event_pending && !vm->ended) {
+		inject_event(vcpu);
+		vm->stats.vcpu[vcpu->id].injected++;
+	}
+	hc_sync_shared(vcpu, waits);
+	vcpu->window_wanted = waits && vcpu->interrupt_shadow;
+	return !vcpu->halted && !vm->ended;
+}
+
+/* Nothing to run: console output goes out, and the host may do something else. */
+static void run_halted(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	machine_flush(vm);
+	if (!vcpu_if(vcpu)) {
+		vm_kill(vm, "halted with interrupts disabled: nothing can wake the processor again");
+		return;
+	}
+	events_sleep(vm, machine_deadline(vm));
+	machine_poll(vm, clock_ns());
+}
+
+void vm_run(struct vm *vm)
+{
+	struct vcpu *vcpu = vm->vcpu[0];
+	struct vm_exit exit;
+
+	while (!vm->ended) {
+		if (atomic_load(&vm->attention))
+			run_attend(vm);
+		if (!run_prepare(vcpu)) {
+			if (!vm->ended)
+				run_halted(vcpu);
+			continue;
+		}
+		events_arm(machine_deadline(vm));
+		vm->engine_ops->enter(vcpu, &exit);
+		exit_handle(vcpu, &exit);
+	}
+	machine_flush(vm);
+}
