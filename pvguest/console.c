@@ -1,0 +1,104 @@
+/*
+ * The console: a line buffer before pvg_ops->console_write, and input. A line goes out in one exit, not a byte each.
+ */
+#include "pvguest/internal.h"
+
+#define BUFFER_SIZE 1024
+
+static char buffer[BUFFER_SIZE];
+static size_t used;
+
+static void flush_masked(void)
+{
+	size_t len = used;
+
+	used = 0;
+	if (len)
+		pvg_ops->console_write(buffer, len);
+}
+
+static void put_masked(void *arg, char c)
+{
+	(void)arg;
+	buffer[used++] = c;
+	if (c == '\n' || used == BUFFER_SIZE)
+		flush_masked();
+}
+
+void pvg_console_flush(void)
+{
+	bool enabled = pvg_irq_save();
+
+	flush_masked();
+	pvg_irq_restore(enabled);
+}
+
+void pvg_write(const char *bytes, size_t len)
+{
+	bool enabled = pvg_irq_save();
+
+	for (; len; len--)
+		put_masked(NULL, *bytes++);
+	pvg_irq_restore(enabled);
+}
+
+void pvg_putc(char c)
+{
+	pvg_write(&c, 1);
+}
+
+void pvg_puts(const char *text)
+{
+	pvg_write(text, pvg_strlen(text));
+}
+
+int pvg_vprintf(const char *format, va_list args)
+{
+	bool enabled = pvg_irq_save();
+	int count = pvg_format(put_masked, NULL, format, args);
+
+	pvg_irq_restore(enabled);
+	return count;
+}
+
+int pvg_printf(const char *format, ...)
+{
+	va_list args;
+	int count;
+
+	va_start(args, format);
+	count = pvg_vprintf(format, args);
+	va_end(args);
+	return count;
+}
+
+int pvg_getc(void)
+{
+	return pvg_ops->console_read();
+}
+
+/* The interrupt itself is the message: it ends pvg_halt. */
+static void input_arrived(void *arg)
+{
+	(void)arg;
+}
+
+int pvg_getc_wait(void)
+{
+	static bool listening;
+	bool enabled = pvg_irq_save();
+	int c;
+
+	pvg_console_flush();
+	if (!listening) {
+		listening = true;
+		if (pvg_irq_register(PVG_IRQ_CONSOLE, input_arrived, NULL))
+			pvg_panic("no interrupt for console input");
+	}
+	while ((c = pvg_getc()) < 0) {
+		pvg_halt();
+		pvg_irq_disable();
+	}
+	pvg_irq_restore(enabled);
+	return c;
+}

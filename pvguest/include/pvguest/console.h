@@ -1,0 +1,30 @@
+/*
+ * The console. Output is gathered by line and written when a line ends, the buffer is full, or the guest waits for
+ * input or ends. May be used with interrupts on, and from handlers.
+ */
+#ifndef PVGUEST_CONSOLE_H
+#define PVGUEST_CONSOLE_H
+
+#include <stdarg.h>
+#include <stddef.h>
+
+void pvg_putc(char c);
+void pvg_puts(const char *text); /* adds no newline */
+void pvg_write(const char *bytes, size_t len);
+void pvg_console_flush(void);
+
+/*
+ * %d %i %u %x %X %p %s %c %% with flags 0 - +, width, precision for %s, and l, ll, z. Returns the bytes that the whole
+ * text has; pvg_snprintf cuts to size and terminates.
+ */
+int pvg_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int pvg_vprintf(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
+int pvg_snprintf(char *to, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int pvg_vsnprintf(char *to, size_t size, const char *format, va_list args) __attribute__((format(printf, 3, 0)));
+
+/* A byte of input, or -1 when none waits. */
+int pvg_getc(void);
+/* A byte of input; waits for it, idle, with interrupts enabled. */
+int pvg_getc_wait(void);
+
+#endif

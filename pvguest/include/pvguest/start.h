@@ -1,0 +1,35 @@
+/*
+ * What the guest was started with, and how it ends.
+ */
+#ifndef PVGUEST_START_H
+#define PVGUEST_START_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hypercalls/start_info.h"
+
+/* Exit status of a guest that panicked. */
+#define PVG_STATUS_PANIC 101
+
+/* Provided by the guest's author. The result, 0 to R3_EXIT_MAX, is the exit status. */
+int main(const char *cmdline);
+
+/* Boot information as the monitor wrote it, and the command line ("" if none). Valid for ever. */
+const struct hvm_start_info *pvg_start_info(void);
+const char *pvg_cmdline(void);
+
+/*
+ * Value of `key=value` on the command line (words separated by spaces; the last one wins): copied to value, cut to
+ * size, always terminated. False and "" if the key is not there.
+ */
+bool pvg_option(const char *key, char *value, size_t size);
+
+/* Writes out the console and ends the guest with status 0 to R3_EXIT_MAX; larger ones are cut to R3_EXIT_MAX. */
+_Noreturn void pvg_exit(unsigned status);
+
+/* The image in memory, page-aligned: [pvg_image_start, pvg_image_end). */
+extern char pvg_image_start[], pvg_image_end[];
+
+#endif

@@ -1,0 +1,57 @@
+/*
+ * What the library's files share among themselves and guests do not see.
+ */
+#ifndef PVGUEST_INTERNAL_H
+#define PVGUEST_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <pvguest/pvguest.h>
+
+_Noreturn void pvg_start_c(const struct hvm_start_info *info);
+
+/* traps.c */
+void pvg_traps_init(void);
+void pvg_trap_c(struct pvg_frame *frame);
+extern const char pvg_trap_stubs[]; /* traps.S: X86_VEC_COUNT stubs of PVG_TRAP_STUB_SIZE bytes */
+void pvg_trap_return_iretq(void);
+void pvg_trap_return_hypercall(void);
+
+/* catch.c: redirects the frame to the innermost pvg_catch; false if there is none. */
+bool pvg_catch_trap(struct pvg_frame *frame);
+
+/* irq.c: runs the handler of a line. */
+void pvg_irq_dispatch(unsigned line);
+
+/* tables.c: descriptor tables of pv=off */
+void pvg_tables_init(void);
+void pvg_tables_set_idt(const uint64_t *entries, const uint64_t *user);
+void pvg_tables_set_rsp0(uint64_t rsp0);
+
+/* pic.c: the 8259 pair of pv=off */
+void pvg_pic_init(void);
+void pvg_pic_mask(unsigned line, bool masked);
+
+/* pit.c: the 8254 of pv=off, and the time stamp counter measured against it */
+uint64_t pvg_pit_clock_ns(void);
+void pvg_pit_arm(uint64_t deadline_ns);
+
+/* uart.c: console of pv=off */
+void pvg_uart_write(const char *bytes, size_t len);
+int pvg_uart_read(void);
+void pvg_uart_listen(void);
+
+/* event.c: event channels of pv=on */
+void pvg_event_init(void);
+int pvg_event_bind(unsigned source);
+
+/* printf.c: formats through emit(arg, byte); returns the length of the text. */
+int pvg_format(void (*emit)(void *arg, char c), void *arg, const char *format, va_list args);
+
+/* page.c, map.c */
+void pvg_page_init(const struct hvm_start_info *info);
+void pvg_map_init(void);
+
+#endif

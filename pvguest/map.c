@@ -1,0 +1,211 @@
+/*
+ * Page-table construction (SDM 3A 4.5): 4 levels, leaves of 4 KiB and 2 MiB. All entries are written through
+ * pvg_ops->pte_write, a run of leaves as one batch.
+ */
+#include "pvguest/internal.h"
+
+#define LEVEL_BITS 9
+#define PT	   1
+#define PD	   2
+#define PML4	   4
+/* Tables permit everything; the leaf decides. */
+#define TABLE_PROT (X86_PTE_P | X86_PTE_W | X86_PTE_U)
+
+static struct pvg_space boot_space;
+static struct pvg_space *current = &boot_space;
+
+void pvg_map_init(void)
+{
+	boot_space.root = pvg_read_cr3() & X86_PTE_ADDR;
+}
+
+struct pvg_space *pvg_space_boot(void)
+{
+	return &boot_space;
+}
+
+struct pvg_space *pvg_space_current(void)
+{
+	return current;
+}
+
+void pvg_space_switch(struct pvg_space *space)
+{
+	current = space;
+	pvg_ops->load_cr3(space->root);
+}
+
+static uint64_t *table_of(uint64_t entry)
+{
+	return pvg_gpa_to_ptr(entry & X86_PTE_ADDR);
+}
+
+static unsigned shift_of(unsigned level)
+{
+	return X86_PAGE_SHIFT + (level - 1) * LEVEL_BITS;
+}
+
+static unsigned index_of(uint64_t gva, unsigned level)
+{
+	return gva >> shift_of(level) & (X86_PT_ENTRIES - 1);
+}
+
+static bool is_leaf(uint64_t entry, unsigned level)
+{
+	return level == PT || (level < PML4 && entry & X86_PTE_PS);
+}
+
+int pvg_space_create(struct pvg_space *space)
+{
+	uint64_t *pml4 = pvg_page_alloc();
+
+	if (!pml4)
+		return -R3_ENOSPC;
+	pml4[0] = *(uint64_t *)pvg_gpa_to_ptr(boot_space.root);
+	space->root = pvg_ptr_to_gpa(pml4);
+	return 0;
+}
+
+static void free_tables(uint64_t *table, unsigned level)
+{
+	unsigned first = level == PML4 ? index_of(PVG_SPACE_BASE, PML4) : 0;
+
+	for (unsigned i = first; level > PT && i < X86_PT_ENTRIES; i++)
+		if (table[i] & X86_PTE_P && !is_leaf(table[i], level))
+			free_tables(table_of(table[i]), level - 1);
+	pvg_page_free(table);
+}
+
+void pvg_space_destroy(struct pvg_space *space)
+{
+	pvg_assert(space != current && space != &boot_space);
+	free_tables(pvg_gpa_to_ptr(space->root), PML4);
+	space->root = 0;
+}
+
+uint64_t *pvg_lookup(struct pvg_space *space, uint64_t gva, unsigned *level)
+{
+	uint64_t *table = pvg_gpa_to_ptr(space->root);
+
+	for (*level = PML4;; (*level)--) {
+		uint64_t *entry = &table[index_of(gva, *level)];
+
+		if (!(*entry & X86_PTE_P))
+			return NULL;
+		if (is_leaf(*entry, *level))
+			return entry;
+		table = table_of(*entry);
+	}
+}
+
+void pvg_entry_set(struct pvg_space *space, uint64_t gva, uint64_t *entry, uint64_t value)
+{
+	bool replaced = *entry & X86_PTE_P;
+
+	pvg_ops->pte_write(entry, value);
+	pvg_ops->pte_sync();
+	if (replaced && space == current)
+		pvg_ops->pte_replaced(gva);
+}
+
+/* The entry for gva at `level`, with the tables above it made; NULL when memory is out or a larger page is there. */
+static uint64_t *make_entry(struct pvg_space *space, uint64_t gva, unsigned level, int *err)
+{
+	uint64_t *table = pvg_gpa_to_ptr(space->root);
+
+	for (unsigned at = PML4; at > level; at--) {
+		uint64_t *entry = &table[index_of(gva, at)];
+
+		if (!(*entry & X86_PTE_P)) {
+			void *page = pvg_page_alloc();
+
+			*err = -R3_ENOSPC;
+			if (!page)
+				return NULL;
+			pvg_ops->pte_write(entry, pvg_ptr_to_gpa(page) | TABLE_PROT);
+			pvg_ops->pte_sync();
+		} else if (is_leaf(*entry, at)) {
+			*err = -R3_EINVAL;
+			return NULL;
+		}
+		table = table_of(*entry);
+	}
+	return &table[index_of(gva, level)];
+}
+
+/* True if [gva, gva + count pages) lies in the space's own part. */
+static bool is_own(uint64_t gva, size_t count, uint64_t page_size)
+{
+	return !(gva & (page_size - 1)) && gva >= PVG_SPACE_BASE && gva < PVG_SPACE_END &&
+	       count <= (PVG_SPACE_END - gva) / page_size;
+}
+
+static int map_pages(struct pvg_space *space, uint64_t gva, uint64_t gpa, size_t count, uint64_t prot, unsigned level)
+{
+	uint64_t size = R3_BIT(shift_of(level));
+	uint64_t leaf = X86_PTE_P | (level == PT ? 0 : X86_PTE_PS);
+	int err = 0;
+
+	if (!is_own(gva, count, size) || gpa & (size - 1))
+		return -R3_EINVAL;
+	for (; count; count--, gva += size, gpa += size) {
+		uint64_t *entry = make_entry(space, gva, level, &err);
+
+		if (entry && *entry & X86_PTE_P && !is_leaf(*entry, level)) {
+			err = -R3_EINVAL;
+			entry = NULL;
+		}
+		if (!entry)
+			break;
+		if (*entry & X86_PTE_P)
+			pvg_entry_set(space, gva, entry, gpa | prot | leaf);
+		else
+			pvg_ops->pte_write(entry, gpa | prot | leaf);
+	}
+	pvg_ops->pte_sync();
+	return count ? err : 0;
+}
+
+int pvg_map(struct pvg_space *space, uint64_t gva, uint64_t gpa, size_t count, uint64_t prot)
+{
+	return map_pages(space, gva, gpa, count, prot, PT);
+}
+
+int pvg_map_large(struct pvg_space *space, uint64_t gva, uint64_t gpa, size_t count, uint64_t prot)
+{
+	return map_pages(space, gva, gpa, count, prot, PD);
+}
+
+/* Gives every mapped 4 KiB page a new entry: its frame and prot, or nothing if !prot. */
+static int change_pages(struct pvg_space *space, uint64_t gva, size_t count, uint64_t prot)
+{
+	if (!is_own(gva, count, X86_PAGE_SIZE))
+		return -R3_EINVAL;
+	for (size_t i = 0; i < count; i++) {
+		uint64_t at = gva + i * X86_PAGE_SIZE;
+		unsigned level;
+		uint64_t *entry = pvg_lookup(space, at, &level);
+
+		if (!entry)
+			continue;
+		if (level != PT) {
+			pvg_ops->pte_sync();
+			return -R3_EINVAL;
+		}
+		pvg_ops->pte_write(entry, prot ? (*entry & X86_PTE_ADDR) | prot : 0);
+		if (space == current)
+			pvg_ops->pte_replaced(at);
+	}
+	pvg_ops->pte_sync();
+	return 0;
+}
+
+int pvg_unmap(struct pvg_space *space, uint64_t gva, size_t count)
+{
+	return change_pages(space, gva, count, 0);
+}
+
+int pvg_protect(struct pvg_space *space, uint64_t gva, size_t count, uint64_t prot)
+{
+	return change_pages(space, gva, count, prot | X86_PTE_P);
+}

@@ -1,0 +1,125 @@
+/*
+ * The allocator of physical pages: a bitmap just above the image, one bit a page, 1 = free.
+ */
+#include "pvguest/internal.h"
+
+#define LOW_END	   0x100000ull /* below: boot information and the holes of a PC */
+#define WORD_PAGES 64
+
+static uint64_t *bitmap;
+static size_t words;
+static size_t lowest; /* no word below has a free page */
+static size_t available;
+
+static size_t page_number(const void *page)
+{
+	return pvg_ptr_to_gpa(page) >> X86_PAGE_SHIFT;
+}
+
+static bool is_free(size_t page)
+{
+	return bitmap[page / WORD_PAGES] >> (page % WORD_PAGES) & 1;
+}
+
+static void set_free(size_t page, bool free)
+{
+	uint64_t bit = R3_BIT(page % WORD_PAGES);
+
+	if (is_free(page) == free)
+		return;
+	bitmap[page / WORD_PAGES] ^= bit;
+	available += free ? 1 : -1ul;
+	if (free && page / WORD_PAGES < lowest)
+		lowest = page / WORD_PAGES;
+}
+
+static void set_range(uint64_t start, uint64_t end, bool free)
+{
+	size_t first = (free ? start + X86_PAGE_MASK : start) >> X86_PAGE_SHIFT;
+	size_t last = (free ? end : end + X86_PAGE_MASK) >> X86_PAGE_SHIFT;
+
+	for (size_t page = first; page < last && page < words * WORD_PAGES; page++)
+		set_free(page, free);
+}
+
+void pvg_page_init(const struct hvm_start_info *info)
+{
+	const struct hvm_memmap_entry *map = pvg_gpa_to_ptr(info->memmap_paddr);
+	const struct hvm_modlist_entry *modules = pvg_gpa_to_ptr(info->modlist_paddr);
+	uint64_t end = 0;
+
+	for (uint32_t i = 0; i < info->memmap_entries; i++)
+		if (map[i].type == HVM_MEMMAP_RAM && map[i].addr + map[i].size > end)
+			end = map[i].addr + map[i].size;
+	words = (end / X86_PAGE_SIZE + WORD_PAGES - 1) / WORD_PAGES;
+	bitmap = (uint64_t *)pvg_image_end;
+	for (uint32_t i = 0; i < info->nr_modules; i++)
+		pvg_assert(modules[i].paddr >= (uint64_t)(bitmap + words));
+	if ((uint64_t)(bitmap + words) > end)
+		pvg_panic("%lu bytes of RAM hold no more than the image", end);
+	memset(bitmap, 0, words * sizeof(*bitmap));
+
+	for (uint32_t i = 0; i < info->memmap_entries; i++)
+		if (map[i].type == HVM_MEMMAP_RAM)
+			set_range(map[i].addr, map[i].addr + map[i].size, true);
+	set_range(0, LOW_END, false);
+	set_range((uint64_t)pvg_image_start, (uint64_t)(bitmap + words), false);
+	for (uint32_t i = 0; i < info->nr_modules; i++)
+		set_range(modules[i].paddr, modules[i].paddr + modules[i].size, false);
+}
+
+void *pvg_page_alloc(void)
+{
+	while (lowest < words && !bitmap[lowest])
+		lowest++;
+	if (lowest == words)
+		return NULL;
+	return pvg_pages_alloc(1, 1);
+}
+
+static size_t free_run(size_t page, size_t count)
+{
+	size_t len = 0;
+
+	while (len < count && page + len < words * WORD_PAGES && is_free(page + len))
+		len++;
+	return len;
+}
+
+void *pvg_pages_alloc(size_t count, size_t align)
+{
+	size_t page = lowest * WORD_PAGES, run;
+	void *pages;
+
+	pvg_assert(count && align && !(align & (align - 1)));
+	for (;; page += run + 1) {
+		page = (page + align - 1) & ~(align - 1);
+		if (page + count > words * WORD_PAGES)
+			return NULL;
+		run = free_run(page, count);
+		if (run == count)
+			break;
+	}
+	for (size_t i = 0; i < count; i++)
+		set_free(page + i, false);
+	pages = pvg_gpa_to_ptr(page << X86_PAGE_SHIFT);
+	return memset(pages, 0, count << X86_PAGE_SHIFT);
+}
+
+void pvg_page_free(void *page)
+{
+	pvg_pages_free(page, 1);
+}
+
+void pvg_pages_free(void *pages, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		pvg_assert(!is_free(page_number(pages) + i));
+		set_free(page_number(pages) + i, true);
+	}
+}
+
+size_t pvg_pages_available(void)
+{
+	return available;
+}

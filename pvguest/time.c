@@ -1,0 +1,79 @@
+/*
+ * One timer with an absolute deadline, over whatever one-shot timer the machine has. The hardware may fire early (the
+ * 8254 cannot count further than 55 ms, and a stale interrupt may be pending): the deadline is what counts.
+ */
+#include "pvguest/internal.h"
+
+static struct {
+	uint64_t deadline, period; /* period 0: once */
+	pvg_irq_handler handler;
+	void *arg;
+	bool bound;
+} timer = {.deadline = PVG_TIMER_OFF};
+
+uint64_t pvg_clock_ns(void)
+{
+	return pvg_ops->clock_ns();
+}
+
+static void timer_interrupt(void *arg)
+{
+	(void)arg;
+	while (timer.deadline != PVG_TIMER_OFF && pvg_clock_ns() >= timer.deadline) {
+		timer.deadline = timer.period ? timer.deadline + timer.period : PVG_TIMER_OFF;
+		timer.handler(timer.arg);
+	}
+	if (timer.deadline != PVG_TIMER_OFF)
+		pvg_ops->timer_arm(timer.deadline);
+}
+
+static void set(uint64_t deadline, uint64_t period, pvg_irq_handler handler, void *arg)
+{
+	bool enabled = pvg_irq_save();
+
+	if (!timer.bound) {
+		timer.bound = true;
+		if (pvg_irq_register(PVG_IRQ_TIMER, timer_interrupt, NULL))
+			pvg_panic("no interrupt for the timer");
+	}
+	timer.deadline = deadline;
+	timer.period = period;
+	timer.handler = handler;
+	timer.arg = arg;
+	pvg_ops->timer_arm(deadline);
+	pvg_irq_restore(enabled);
+}
+
+void pvg_timer_at(uint64_t deadline_ns, pvg_irq_handler handler, void *arg)
+{
+	set(deadline_ns, 0, handler, arg);
+}
+
+void pvg_timer_every(uint64_t period_ns, pvg_irq_handler handler, void *arg)
+{
+	pvg_assert(period_ns);
+	set(pvg_clock_ns() + period_ns, period_ns, handler, arg);
+}
+
+void pvg_timer_stop(void)
+{
+	set(PVG_TIMER_OFF, 0, NULL, NULL);
+}
+
+static void wake(void *arg)
+{
+	*(volatile bool *)arg = true;
+}
+
+void pvg_sleep_ns(uint64_t ns)
+{
+	volatile bool done = false;
+	bool enabled = pvg_irq_save();
+
+	pvg_timer_at(pvg_clock_ns() + ns, wake, (void *)&done);
+	while (!done) {
+		pvg_halt();
+		pvg_irq_disable();
+	}
+	pvg_irq_restore(enabled);
+}
