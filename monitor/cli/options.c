@@ -17,7 +17,7 @@
 static const char *const transports[] = {"signal", "ptrace", NULL};
 
 const struct argp_option options_table[] = {
-	{"engine", OPT_ENGINE, "NAME", 0, "how guest code is run", 1},
+	{"engine", OPT_ENGINE, "NAME", 0, "how guest code is run, see below", 1},
 	{"transport", OPT_TRANSPORT, "NAME", 0, "how traps reach the monitor: signal (default) or ptrace", 1},
 	{"memory", OPT_MEMORY, "SIZE", 0, "RAM, with suffix K, M, G; a bare number is MiB (default 64M)", 1},
 	{"append", OPT_APPEND, "STRING", 0, "command line for the guest", 1},
@@ -250,7 +250,30 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static const struct argp argp = {.options = options_table, .parser = parse_option, .args_doc = args_doc, .doc = doc};
+/* The engines, each with its line, after the options. */
+static char *list_engines(const char *text)
+{
+	char *list = NULL;
+	size_t size;
+	FILE *out = open_memstream(&list, &size);
+
+	if (!out)
+		return (char *)text;
+	fputs("Engines:\n", out);
+	for (const struct engine_ops *const *engine = engines; *engine; engine++)
+		fprintf(out, "  %-10s %s\n", (*engine)->name, (*engine)->summary);
+	fprintf(out, "\n%s", text);
+	fclose(out);
+	return list;
+}
+
+static char *help_filter(int key, const char *text, void *input)
+{
+	return key == ARGP_KEY_HELP_POST_DOC ? list_engines(text) : (char *)text;
+}
+
+static const struct argp argp = {
+	.help_filter = help_filter, .options = options_table, .parser = parse_option, .args_doc = args_doc, .doc = doc};
 
 /* A copy of argv that may be permuted and rewritten; argv[0] is what getopt's messages begin with. */
 static char **copy_arguments(int argc, char **argv)
@@ -288,7 +311,7 @@ enum options_result options_parse(int argc, char **argv, struct vm_config *confi
 		return OPTIONS_BAD;
 	}
 	if (parse.help) {
-		argp_help(&argp, stdout, ARGP_HELP_USAGE | ARGP_HELP_DOC | ARGP_HELP_LONG, name);
+		argp_help(&argp, stdout, ARGP_HELP_SHORT_USAGE | ARGP_HELP_DOC | ARGP_HELP_LONG, name);
 		return OPTIONS_DONE;
 	}
 	if (!config->kernel) {

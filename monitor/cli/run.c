@@ -189,7 +189,7 @@ static void run_guest(struct vm *vm)
 
 	if (vm->config->timeout > 0) {
 		timer_add(&vm->timers, &timeout, time_is_out, vm);
-		timer_arm(&timeout, clock_ns() + (uint64_t)(vm->config->timeout * CLOCK_NS_PER_SEC));
+		timer_arm(&timeout, vm->start_ns + (uint64_t)(vm->config->timeout * CLOCK_NS_PER_SEC));
 	}
 	vm_run(vm);
 	console_restore_terminal();

@@ -11,6 +11,7 @@
 #include "hypercalls/start_info.h"
 #include "monitor/vm/image.h"
 #include "monitor/vm/image_internal.h"
+#include "monitor/vm/segment.h"
 
 #define LARGE_SIZE R3_BIT(X86_LARGE_SHIFT)
 #define HUGE_SIZE  R3_BIT(X86_HUGE_SHIFT)
@@ -85,18 +86,13 @@ static uint64_t build_page_tables(struct boot *boot)
 	return pml4;
 }
 
-/* Flat segments, accessed already: SDM 3A 3.4.5. The order is the one that SYSCALL and SYSRET want. */
-#define FLAT	  (X86_DESC_P | X86_DESC_S | X86_DESC_RW | X86_DESC_ACCESSED | X86_DESC_G | R3_U64(0x000f00000000ffff))
-#define FLAT_CODE (FLAT | X86_DESC_CODE | X86_DESC_L)
-#define FLAT_DATA (FLAT | X86_DESC_DB)
-#define DPL3	  (R3_U64(3) << X86_DESC_DPL_SHIFT)
-
+/* In the order that SYSCALL and SYSRET count from STAR. */
 static const uint64_t boot_gdt[] = {
 	0,
-	[BOOT_CS / 8] = FLAT_CODE,
-	[BOOT_DS / 8] = FLAT_DATA,
-	[BOOT_USER_DS / 8] = FLAT_DATA | DPL3,
-	[BOOT_USER_CS / 8] = FLAT_CODE | DPL3,
+	[BOOT_CS / 8] = SEG_FLAT_CODE(0),
+	[BOOT_DS / 8] = SEG_FLAT_DATA(0),
+	[BOOT_USER_DS / 8] = SEG_FLAT_DATA(3),
+	[BOOT_USER_CS / 8] = SEG_FLAT_CODE(3),
 };
 
 /* Copies len bytes into the boot area; the gpa, or 0 when it is full. */
@@ -155,29 +151,13 @@ static uint64_t put_start_info(struct boot *boot, const struct vm *vm)
 	return boot_put(boot, &info, sizeof(info), sizeof(uint64_t));
 }
 
-static struct vcpu_segment flat_segment(uint16_t selector)
-{
-	return (struct vcpu_segment){
-		.selector = selector, .present = true, .limit = UINT32_MAX, .descriptor = boot_gdt[selector / 8]};
-}
-
+/* All else is as vcpu_create left it: the descriptors above are those that its segment registers hold. */
 static void set_registers(struct vcpu *vcpu, uint64_t entry, uint64_t root, uint64_t gdt, uint64_t info)
 {
-	memset(vcpu->gpr, 0, sizeof(vcpu->gpr));
-	vcpu->gpr[RDI] = info;
 	vcpu->rip = entry;
-	vcpu->rflags = X86_RFLAGS_FIXED;
-	vcpu->cpl = 0;
-	vcpu->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_PG;
+	vcpu->gpr[RDI] = info;
 	vcpu->cr3 = root;
-	vcpu->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT;
-	vcpu->efer = X86_EFER_LME | X86_EFER_LMA;
-	for (unsigned i = 0; i < SREG_COUNT; i++)
-		vcpu->sreg[i] = flat_segment(i == SREG_CS ? BOOT_CS : BOOT_DS);
 	vcpu->gdtr = (struct vcpu_table){.base = gdt, .limit = sizeof(boot_gdt) - 1};
-	vcpu->idtr = (struct vcpu_table){0};
-	vcpu->ldtr = (struct vcpu_segment){0};
-	vcpu->tr = (struct vcpu_segment){0};
 }
 
 int image_boot(struct vm *vm)

@@ -33,7 +33,9 @@ struct image; /* opaque: path, entry, segments, symbols */
 int image_load(struct vm *vm);
 void image_free(struct vm *vm);
 
-/* Builds page tables (RAM identity-mapped, accessed and dirty preset), GDT, hvm_start_info; sets vCPU 0 to the entry.
+/*
+ * Builds page tables (RAM identity-mapped, accessed and dirty preset), GDT, hvm_start_info; sets vCPU 0, fresh from
+ * vcpu_create, to the entry. 0, or negative errno with a message printed.
  */
 int image_boot(struct vm *vm);
 

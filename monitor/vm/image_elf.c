@@ -29,6 +29,11 @@ static int check_ident(const struct image *image)
 	const char *ident = elf_getident(image->elf, &size);
 	char hint[40];
 
+	if (image->file_size < sizeof(Elf64_Ehdr))
+		return image_refuse(image->path,
+				    "is truncated: %" PRIu64
+				    " bytes are too few for an ELF file: build or copy it again",
+				    image->file_size);
 	if (elf_kind(image->elf) != ELF_K_ELF || !ident || size < EI_NIDENT)
 		return image_refuse(image->path,
 				    "is not an ELF file%s: ring3 boots 64-bit ELF kernels linked with pvguest.lds",
@@ -70,9 +75,10 @@ static int check_segment_vaddr(const struct image *image, size_t index, const GE
 				    index, ph->p_vaddr);
 	if (ph->p_vaddr >= GATE_HOLE_START || ph->p_memsz > GATE_HOLE_START - ph->p_vaddr)
 		return image_refuse(image->path,
-				    "segment %zu is linked at virtual address 0x%" PRIx64 ", in PML4 slot 255 (0x%llx "
-				    "up), the monitor's hole: link the kernel low, with pvguest.lds",
-				    index, ph->p_vaddr, GATE_HOLE_START);
+				    "segment %zu is linked at virtual address 0x%" PRIx64
+				    ", in PML4 slot 255 (0x%" PRIx64
+				    " up), the monitor's hole: link the kernel low, with pvguest.lds",
+				    index, ph->p_vaddr, (uint64_t)GATE_HOLE_START);
 	return 0;
 }
 

@@ -1,0 +1,254 @@
+/*
+ * The command line of `ring3 run`: what each option sets, QEMU's spellings, and that bad input is refused by name.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "monitor/cli/options.h"
+#include "tests/unit/capture.h"
+
+#define ARGS_MAX 24
+
+static struct vm_config config;
+static struct capture out, err;
+
+/* Parses the words after "run", which end with NULL. */
+static enum options_result parse_list(const char *const *words)
+{
+	char *argv[ARGS_MAX + 1] = {"run"};
+	enum options_result result;
+	int argc = 1;
+
+	for (; *words; words++)
+		argv[argc++] = (char *)*words;
+	capture_start(&out, stdout);
+	capture_start(&err, stderr);
+	result = options_parse(argc, argv, &config);
+	capture_end(&err);
+	capture_end(&out);
+	return result;
+}
+#define parse(...) parse_list((const char *const[]){__VA_ARGS__, NULL})
+
+#define assert_run(...)                                                                                                \
+	do {                                                                                                           \
+		assert_int_equal(parse(__VA_ARGS__), OPTIONS_RUN);                                                     \
+		assert_string_equal(err.text, "");                                                                     \
+		assert_string_equal(out.text, "");                                                                     \
+	} while (0)
+
+/* Refused, with every line on stderr marked, and the fragment in the first. */
+static void check_refusal(enum options_result result, const char *fragment)
+{
+	const char *line = err.text, *end;
+
+	assert_int_equal(result, OPTIONS_BAD);
+	assert_string_equal(out.text, "");
+	if (!strstr(err.text, fragment) || strstr(err.text, fragment) > strchr(err.text, '\n'))
+		fail_msg("no \"%s\" in the first line of \"%s\"", fragment, err.text);
+	for (; (end = strchr(line, '\n')); line = end + 1)
+		assert_int_equal(strncmp(line, "ring3: ", 7), 0);
+	assert_int_equal(*line, 0);
+}
+#define assert_refused(fragment, ...) check_refusal(parse(__VA_ARGS__), fragment)
+
+static void test_defaults(void **state)
+{
+	assert_run("k.elf");
+	assert_string_equal(config.kernel, "k.elf");
+	assert_string_equal(config.cmdline, "");
+	assert_int_equal(config.memory, 64 << 20);
+	assert_int_equal(config.vcpus, 1);
+	assert_int_equal(config.cpus, 0);
+	assert_int_equal(config.module_count, 0);
+	assert_true(config.timeout == 0);
+	assert_string_equal(config.engine, "trap");
+	assert_string_equal(config.transport, "signal");
+	assert_null(config.stats_file);
+}
+
+static void test_long_options(void **state)
+{
+	assert_run("--engine", "trap", "--transport=ptrace", "--memory=128M", "--append", "pv=off x", "--module=a",
+		   "--module", "b", "--smp=1", "--cpus=2", "--timeout=1.5", "--stats", "s.json", "k.elf");
+	assert_string_equal(config.transport, "ptrace");
+	assert_int_equal(config.memory, 128 << 20);
+	assert_string_equal(config.cmdline, "pv=off x");
+	assert_int_equal(config.module_count, 2);
+	assert_string_equal(config.modules[0], "a");
+	assert_string_equal(config.modules[1], "b");
+	assert_int_equal(config.cpus, 2);
+	assert_true(config.timeout == 1.5);
+	assert_string_equal(config.stats_file, "s.json");
+}
+
+static void test_short_options(void **state)
+{
+	assert_run("k.elf", "-m", "32", "-a", "hello");
+	assert_int_equal(config.memory, 32 << 20);
+	assert_string_equal(config.cmdline, "hello");
+	assert_run("-m8M", "k.elf");
+	assert_int_equal(config.memory, 8 << 20);
+}
+
+static void test_qemu_spellings(void **state)
+{
+	assert_run("-kernel", "k.elf", "-append", "quiet", "-initrd", "i.img", "-m", "256", "-smp", "1", "-nographic");
+	assert_string_equal(config.kernel, "k.elf");
+	assert_string_equal(config.cmdline, "quiet");
+	assert_string_equal(config.modules[0], "i.img");
+	assert_int_equal(config.memory, 256 << 20);
+}
+
+/* A value may look like an option: it is none. */
+static void test_values_are_left_alone(void **state)
+{
+	assert_run("-append", "-kernel", "k.elf");
+	assert_string_equal(config.cmdline, "-kernel");
+	assert_run("--app", "-smp", "k.elf");
+	assert_string_equal(config.cmdline, "-smp");
+	assert_run("-a", "-accel", "k.elf");
+	assert_string_equal(config.cmdline, "-accel");
+	assert_run("--append=-initrd", "--", "-kernel");
+	assert_string_equal(config.kernel, "-kernel");
+}
+
+static void test_sizes(void **state)
+{
+	static const struct {
+		const char *text;
+		int err;
+		uint64_t bytes;
+	} cases[] = {
+		{"1", 0, 1 << 20},
+		{"64", 0, 64 << 20},
+		{"4096K", 0, 4 << 20},
+		{"16m", 0, 16 << 20},
+		{"3G", 0, 3ULL << 30},
+		{"1T", 0, 1ULL << 40},
+		{"0", 0, 0},
+		{"", -EINVAL, 0},
+		{"x", -EINVAL, 0},
+		{"-1", -EINVAL, 0},
+		{" 1", -EINVAL, 0},
+		{"+1", -EINVAL, 0},
+		{"1MB", -EINVAL, 0},
+		{"1.5G", -EINVAL, 0},
+		{"0x10", -EINVAL, 0},
+		{"1Q", -EINVAL, 0},
+		{"17592186044415M", 0, 17592186044415ULL << 20},
+		{"17592186044416", -ERANGE, 0},
+		{"16777216T", -ERANGE, 0},
+		{"99999999999999999999", -ERANGE, 0},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t bytes = 0;
+
+		assert_int_equal(options_size(cases[i].text, &bytes), cases[i].err);
+		assert_int_equal(bytes, cases[i].bytes);
+	}
+}
+
+static void test_memory_bounds(void **state)
+{
+	assert_run("-m", "2M", "k.elf");
+	assert_int_equal(config.memory, 2 << 20);
+	assert_refused("--memory 1M is too little: give at least 2M", "-m", "1M", "k.elf");
+	assert_refused("--memory 0 is too little", "-m", "0", "k.elf");
+	assert_refused("--memory 2T is too much: give at most 1T", "-m", "2T", "k.elf");
+	assert_refused("--memory 99999999999999999999G is too much", "-m", "99999999999999999999G", "k.elf");
+	assert_refused("steps of 2M: give 4M", "-m", "3M", "k.elf");
+	assert_refused("'lots' is no size", "-m", "lots", "k.elf");
+}
+
+static void test_bad_values(void **state)
+{
+	assert_refused("there is no engine 'warp': choose from trap", "--engine", "warp", "k.elf");
+	assert_refused("there is no transport 'fax': choose from signal ptrace", "--transport", "fax", "k.elf");
+	assert_refused("--cpus: '3' is none of 1, 2, auto", "--cpus", "3", "k.elf");
+	assert_refused("--smp 2: this build gives a guest one processor", "-smp", "2", "k.elf");
+	assert_refused("--smp: '0' is no number", "--smp=0", "k.elf");
+	assert_refused("--smp: 'two' is no number", "--smp=two", "k.elf");
+	assert_refused("--timeout: '0' is no time", "--timeout", "0", "k.elf");
+	assert_refused("--timeout: '-1' is no time", "--timeout", "-1", "k.elf");
+	assert_refused("--timeout: 'nan' is no time", "--timeout", "nan", "k.elf");
+	assert_refused("--timeout: 'inf' is no time", "--timeout", "inf", "k.elf");
+	assert_refused("--timeout: '1s' is no time", "--timeout", "1s", "k.elf");
+	assert_refused("--timeout 1e300 is too long", "--timeout", "1e300", "k.elf");
+}
+
+static void test_unknown_options(void **state)
+{
+	assert_refused("unrecognized option '--frobnicate'", "--frobnicate", "k.elf");
+	assert_refused("there is no option '-accel'", "-accel", "tcg", "k.elf");
+	assert_refused("there is no option '-machine'", "-machine", "q35", "k.elf");
+	assert_refused("invalid option -- 'Z'", "-Z", "k.elf");
+	assert_refused("requires an argument", "k.elf", "-m");
+	assert_refused("requires an argument", "k.elf", "-append");
+}
+
+static void test_kernel(void **state)
+{
+	assert_refused("no kernel: name the guest's ELF file", "-m", "8");
+	assert_refused("'verbose' is one argument too many, the kernel is k.elf", "k.elf", "verbose");
+	assert_refused("'l.elf' is one argument too many, the kernel is k.elf", "-kernel", "k.elf", "l.elf");
+}
+
+static void test_too_many_modules(void **state)
+{
+	const char *words[VM_MODULES_MAX + 3] = {0};
+
+	for (unsigned i = 0; i < VM_MODULES_MAX; i++)
+		words[i] = "--module=m";
+	words[VM_MODULES_MAX] = "k.elf";
+	assert_int_equal(parse_list(words), OPTIONS_RUN);
+	words[VM_MODULES_MAX + 1] = "--module=n";
+	check_refusal(parse_list(words), "--module n: there can be no more than 16 modules");
+}
+
+static void test_not_in_this_build(void **state)
+{
+	assert_refused("this build has no debugger", "-s", "k.elf");
+	assert_refused("this build has no debugger", "-S", "k.elf");
+	assert_refused("this build has no debugger", "--gdb", "tcp::1234", "k.elf");
+	assert_refused("this build has no debugger", "-gdb", "tcp::1234", "k.elf");
+	assert_refused("this build has no traces", "--trace", "exits", "k.elf");
+	assert_refused("this build has no traces", "--trace-file=t", "k.elf");
+}
+
+static void test_help(void **state)
+{
+	assert_int_equal(parse("--help"), OPTIONS_DONE);
+	assert_string_equal(err.text, "");
+	assert_non_null(strstr(out.text, "Usage: ring3 run [OPTION...] KERNEL"));
+	assert_non_null(strstr(out.text, "--transport=NAME"));
+	assert_null(strstr(out.text, "--gdb"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_long_options),
+		cmocka_unit_test(test_short_options),
+		cmocka_unit_test(test_qemu_spellings),
+		cmocka_unit_test(test_values_are_left_alone),
+		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_memory_bounds),
+		cmocka_unit_test(test_bad_values),
+		cmocka_unit_test(test_unknown_options),
+		cmocka_unit_test(test_kernel),
+		cmocka_unit_test(test_too_many_modules),
+		cmocka_unit_test(test_not_in_this_build),
+		cmocka_unit_test(test_help),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
