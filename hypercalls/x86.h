@@ -105,12 +105,17 @@
 #define X86_XCR0_X87 R3_BIT(0)
 #define X86_XCR0_SSE R3_BIT(1)
 #define X86_XCR0_AVX R3_BIT(2)
+/* AVX-512 state: opmask, upper halves of ZMM0-15, ZMM16-31; all or none (SDM 1 13.3) */
+#define X86_XCR0_AVX512 (R3_U64(7) << 5)
 
 /* Debug registers: SDM 3B 17.2 */
-#define X86_DR6_FIXED R3_U64(0xffff0ff0)
-#define X86_DR6_BS    R3_BIT(14)
-#define X86_DR7_FIXED R3_U64(0x400)
-#define X86_DR7_GD    R3_BIT(13)
+#define X86_DR6_FIXED	 R3_U64(0xffff0ff0)
+#define X86_DR6_WRITABLE R3_U64(0xe00f)
+#define X86_DR6_BD	 R3_BIT(13)
+#define X86_DR6_BS	 R3_BIT(14)
+#define X86_DR7_FIXED	 R3_U64(0x400)
+#define X86_DR7_WRITABLE R3_U64(0xffff23ff)
+#define X86_DR7_GD	 R3_BIT(13)
 
 /* Paging: SDM 3A 4.5 */
 #define X86_PTE_P	R3_BIT(0)
@@ -145,10 +150,20 @@
 #define X86_MSR_GS_BASE	       0xc0000101
 #define X86_MSR_KERNEL_GS_BASE 0xc0000102
 
+/* STAR: selectors of SYSCALL in bits 47:32, of SYSRET in 63:48 (SDM 2B SYSCALL, SYSRET) */
+#define X86_STAR_SYSCALL_SHIFT 32
+#define X86_STAR_SYSRET_SHIFT  48
+/* The RFLAGS bits that SYSRET takes from R11 */
+#define X86_SYSRET_RFLAGS R3_U64(0x3c7fd7)
+
 #define X86_EFER_SCE R3_BIT(0)
 #define X86_EFER_LME R3_BIT(8)
 #define X86_EFER_LMA R3_BIT(10)
 #define X86_EFER_NXE R3_BIT(11)
+
+#define X86_APIC_BASE_BSP    R3_BIT(8)
+#define X86_APIC_BASE_ENABLE R3_BIT(11)
+#define X86_APIC_BASE_RESET  R3_U64(0xfee00000)
 
 #define X86_PAT_RESET R3_U64(0x0007040600070406)
 
@@ -172,8 +187,12 @@
 #define X86_SYSTYPE_LDT	      2
 #define X86_SYSTYPE_TSS_AVAIL 9
 #define X86_SYSTYPE_TSS_BUSY  11
+#define X86_GATE_CALL	      12
 #define X86_GATE_INTERRUPT    14
 #define X86_GATE_TRAP	      15
+
+#define X86_DESC_SIZE	    8
+#define X86_GATE_SIZE	    16
 
 /* 64-bit task-state segment: SDM 3A 7.7 */
 #define X86_TSS_RSP0  4
@@ -190,5 +209,6 @@
 #define X86_PORT_DEBUGCON 0xe9
 #define X86_PORT_EXIT	  0xf4
 #define X86_PORT_COM1	  0x3f8
+#define X86_PORT_ELCR	  0x4d0
 
 #endif

@@ -29,8 +29,21 @@ enum emu_result emu_decode(struct vcpu *vcpu, struct emu_insn *insn);
 /* Executes one decoded sensitive instruction at the present CPL with the manual's checks. */
 enum emu_result emu_execute(struct vcpu *vcpu, const struct emu_insn *insn);
 
-/* True if emu_execute knows the instruction: for looking on after an exit without trapping again. */
+/* True if emu_execute knows the instruction, be it one that traps or one that an interpreter must not miss. */
 bool emu_is_sensitive(const struct emu_insn *insn);
+/*
+ * Looking on after an exit: decodes at RIP and is true if that instruction, run directly in ring 3, always traps, so
+ * that emu_execute at once, without a trap of its own, changes nothing the guest could tell. Not so SGDT, MOV to
+ * segment registers and their like, which the processor may let pass. Queues nothing when false.
+ */
+bool emu_look_on(struct vcpu *vcpu, struct emu_insn *insn);
+
+/*
+ * SYSCALL was executed: RIP after it, RCX and R11 not yet written. Enters the guest's kernel as SDM 2B SYSCALL says, or
+ * at the entry point that a paravirtual guest registered for its user mode (then with interrupts masked and TF, DF,
+ * NT, AC clear, on the user's stack as ever); #UD if there is neither.
+ */
+void emu_syscall(struct vcpu *vcpu);
 
 /*
  * The instruction's text in Intel syntax, for reports; returns `text`. Never fails: undecodable bytes come as "(bad)".

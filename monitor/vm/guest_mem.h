@@ -11,14 +11,18 @@
 
 struct vm;
 struct vcpu;
+struct spt;
 
 struct guest_mem {
 	int fd;	       /* memfd; cells map it too */
 	uint8_t *base; /* whole RAM in the monitor, gpa 0 first */
 	uint64_t size; /* bytes, multiple of 4096 */
+
+	/* Told of every write that gm_write makes; NULL as long as the machine has no shadow page tables. */
+	struct spt *spt;
 };
 
-/* Makes RAM of size bytes (multiple of 4096). 0 or negative errno. */
+/* Makes RAM of size bytes (multiple of 4096, not 0). 0 or negative errno with a message printed. */
 int gm_init(struct guest_mem *gm, uint64_t size);
 void gm_free(struct guest_mem *gm);
 
@@ -34,7 +38,7 @@ bool gm_write(const struct guest_mem *gm, uint64_t gpa, const void *from, uint64
 
 /* How a linear access failed: what the guest's exception would be. */
 struct gm_fault {
-	uint8_t vector; /* X86_VEC_PF, or X86_VEC_GP for a non-canonical address */
+	uint8_t vector; /* X86_VEC_PF, or X86_VEC_GP for a non-canonical address; descriptor loading also sets others */
 	uint32_t error;
 	uint64_t gva; /* for CR2 */
 };
@@ -51,6 +55,8 @@ bool gm_read_gva(struct vcpu *vcpu, uint64_t gva, void *to, uint64_t len, enum g
 		 struct gm_fault *fault);
 bool gm_write_gva(struct vcpu *vcpu, uint64_t gva, const void *from, uint64_t len, enum gm_privilege who,
 		  struct gm_fault *fault);
+/* True if gm_write_gva of this range would succeed now: for a write that must not be lost once its datum was taken. */
+bool gm_probe_write_gva(struct vcpu *vcpu, uint64_t gva, uint64_t len, enum gm_privilege who, struct gm_fault *fault);
 /* The same as an instruction fetch at the present CPL; returns how many bytes came before the fault. */
 size_t gm_fetch(struct vcpu *vcpu, uint64_t gva, void *to, size_t len, struct gm_fault *fault);
 

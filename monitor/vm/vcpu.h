@@ -14,6 +14,10 @@
 
 struct vm;
 struct engine_vcpu;
+struct gm_fault;
+
+/* The guest's MAXPHYADDR (CPUID 80000008h): address bits above are reserved in CR3 and page-table entries. */
+#define VCPU_PHYSICAL_BITS 46
 
 /* General registers in the order the instruction encoding numbers them (SDM 2A 2.2.1). */
 enum vcpu_gpr { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, GPR_COUNT };
@@ -48,7 +52,8 @@ struct vcpu_event {
 		EVENT_SOFT,	       /* INT n, INT3, INTO: DPL of the gate is checked */
 		EVENT_PRIVILEGED_SOFT, /* ICEBP: software, but no DPL check */
 	} kind;
-	uint8_t length; /* EVENT_SOFT: bytes of the instruction, for the fault that delivery itself may raise */
+	uint8_t length; /* EVENT_SOFT, EVENT_PRIVILEGED_SOFT: bytes of the instruction; RIP goes back by so much when
+			   delivery itself faults */
 };
 
 #define VCPU_CHAIN_MAX 8
@@ -65,7 +70,8 @@ struct vcpu {
 	unsigned cpl;
 
 	uint64_t cr0, cr2, cr3, cr4, cr8, xcr0;
-	uint64_t dr[8]; /* 4 and 5 unused */
+	uint64_t xcr0_supported; /* the host's XCR0: what XSETBV accepts */
+	uint64_t dr[8];		 /* 4 and 5 unused */
 	struct vcpu_segment sreg[SREG_COUNT], ldtr, tr;
 	struct vcpu_table gdtr, idtr;
 	uint64_t efer, star, lstar, cstar, sfmask, kernel_gs_base, apic_base, pat;
@@ -74,6 +80,8 @@ struct vcpu {
 
 	bool halted;	       /* HLT or block: wait for an interrupt */
 	bool interrupt_shadow; /* the instruction after STI, MOV SS, POP SS: no interrupt before it */
+
+	bool window_wanted; /* an interrupt waits for the shadow to end: the engine stops after one instruction */
 
 	/* Paravirtual side. All set by hypercalls. */
 	struct {
@@ -92,15 +100,39 @@ struct vcpu {
 	/* The exceptions that led to the present delivery, oldest first, for double faults and the crash report. */
 	struct vcpu_event chain[VCPU_CHAIN_MAX];
 	unsigned chain_len;
+	/* The chain of the latest delivery that reached a handler: what a report shows of a guest that died later. */
+	struct vcpu_event last_chain[VCPU_CHAIN_MAX];
+	unsigned last_chain_len;
 };
 
 /*
+ * A vCPU as the guest is entered: long mode, paging on, interrupts off, flat segments (BOOT_CS, BOOT_DS), all general
+ * registers zero; CR3, RIP and RSP are the caller's to set. NULL when memory is out.
+ */
+struct vcpu *vcpu_create(struct vm *vm, unsigned id);
+void vcpu_free(struct vcpu *vcpu);
+
+/*
  * Queues an exception for delivery before the next guest instruction. An exception that is raised while another is
- * being delivered becomes a double or triple fault in inject.c, not here.
+ * being delivered becomes a double or triple fault in inject.c, not here. All are faults (RIP at the instruction), but
+ * for vcpu_raise of #DB, which is the trap of a single step: DR6.BS is set, RIP is after the instruction.
  */
 void vcpu_raise(struct vcpu *vcpu, uint8_t vector);
 void vcpu_raise_error(struct vcpu *vcpu, uint8_t vector, uint32_t error);
 void vcpu_raise_page_fault(struct vcpu *vcpu, uint64_t gva, uint32_t error);
+/* What a failed access through guest_mem.h asks for. */
+void vcpu_raise_fault(struct vcpu *vcpu, const struct gm_fault *fault);
+/* INT n, INT3 of `length` bytes was executed, RIP is after it. ICEBP likewise, with vcpu_raise_icebp. */
+void vcpu_raise_soft(struct vcpu *vcpu, uint8_t vector, uint8_t length);
+void vcpu_raise_icebp(struct vcpu *vcpu, uint8_t length);
+/* An external interrupt (or a paravirtual event) is taken; the caller saw inject_window_open(). */
+void vcpu_raise_interrupt(struct vcpu *vcpu, uint8_t vector);
+
+/* "#GP" and so on, "interrupt" for vectors that are no exception's. */
+const char *vcpu_vector_name(uint8_t vector);
+
+/* The vCPU's slot in the shared-info page; NULL while none is registered. All in it is hostile. */
+struct r3_vcpu_info *vcpu_shared(struct vcpu *vcpu);
 
 /*
  * The one virtual interrupt flag: in the shared-info page once the guest registered it, in rflags before. rflags.IF is
@@ -115,6 +147,11 @@ void vcpu_set_rflags(struct vcpu *vcpu, uint64_t image);
 static inline unsigned vcpu_iopl(const struct vcpu *vcpu)
 {
 	return (vcpu->rflags & X86_RFLAGS_IOPL) >> X86_RFLAGS_IOPL_SHIFT;
+}
+
+static inline bool vcpu_canonical(uint64_t gva)
+{
+	return (uint64_t)((int64_t)(gva << 16) >> 16) == gva;
 }
 
 /* The paging registers of this vCPU in the form shadowpt takes. */

@@ -1,0 +1,107 @@
+/*
+ * From bytes at RIP to a decoded instruction. Decoding is a pure function of the bytes, so a small cache is indexed by
+ * RIP and believed only if the bytes agree: code that changes needs no invalidation.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "monitor/emulate/group.h"
+
+#define INSN_MAX    15 /* SDM 2A 2.3.11 */
+#define CACHE_SLOTS 128
+
+static _Thread_local struct emu_insn cache[CACHE_SLOTS];
+
+static struct emu_insn *cache_slot(uint64_t rip)
+{
+	return &cache[(rip ^ rip >> 7) % CACHE_SLOTS];
+}
+
+static void copy_insn(struct emu_insn *to, const struct emu_insn *from)
+{
+	to->info = from->info;
+	memcpy(to->bytes, from->bytes, sizeof(to->bytes));
+	memcpy(to->operands, from->operands, from->info.operand_count * sizeof(to->operands[0]));
+}
+
+static ZyanStatus decode_bytes(const uint8_t *bytes, size_t len, struct emu_insn *insn)
+{
+	ZydisDecoder decoder;
+	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	ZyanStatus status = ZydisDecoderDecodeFull(&decoder, bytes, len, &insn->info, insn->operands);
+	if (ZYAN_FAILED(status))
+		return status;
+	memset(insn->bytes, 0, sizeof(insn->bytes));
+	memcpy(insn->bytes, bytes, insn->info.length);
+	return status;
+}
+
+/* What stands in the way of an instruction at RIP. */
+struct decode_fault {
+	bool fetch; /* gm holds it; else vector */
+	struct gm_fault gm;
+	uint8_t vector;
+};
+
+static bool decode(struct vcpu *vcpu, struct emu_insn *insn, struct decode_fault *fault)
+{
+	uint8_t bytes[INSN_MAX];
+	struct emu_insn *slot = cache_slot(vcpu->rip);
+	size_t room = X86_PAGE_SIZE - (vcpu->rip & X86_PAGE_MASK);
+	size_t want = room < INSN_MAX ? room : INSN_MAX;
+
+	*fault = (struct decode_fault){.fetch = true};
+	size_t have = gm_fetch(vcpu, vcpu->rip, bytes, want, &fault->gm);
+	if (have < want)
+		return false;
+	if (slot->info.length && slot->info.length <= have && !memcmp(slot->bytes, bytes, slot->info.length)) {
+		copy_insn(insn, slot);
+		return true;
+	}
+	ZyanStatus status = decode_bytes(bytes, have, insn);
+	if (status == ZYDIS_STATUS_NO_MORE_DATA && have < INSN_MAX) {
+		/* The next page is touched only for an instruction that does reach into it. */
+		have += gm_fetch(vcpu, vcpu->rip + have, bytes + have, INSN_MAX - have, &fault->gm);
+		status = decode_bytes(bytes, have, insn);
+		if (status == ZYDIS_STATUS_NO_MORE_DATA && have < INSN_MAX)
+			return false;
+	}
+	if (ZYAN_FAILED(status)) {
+		fault->fetch = false;
+		bool too_long = status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG || status == ZYDIS_STATUS_NO_MORE_DATA;
+		fault->vector = too_long ? X86_VEC_GP : X86_VEC_UD;
+		return false;
+	}
+	copy_insn(slot, insn);
+	return true;
+}
+
+enum emu_result emu_decode(struct vcpu *vcpu, struct emu_insn *insn)
+{
+	struct decode_fault fault;
+	if (decode(vcpu, insn, &fault))
+		return EMU_DONE;
+	if (fault.fetch)
+		vcpu_raise_fault(vcpu, &fault.gm);
+	else
+		vcpu_raise(vcpu, fault.vector);
+	return EMU_RAISED;
+}
+
+bool emu_look_on(struct vcpu *vcpu, struct emu_insn *insn)
+{
+	struct decode_fault fault;
+	return decode(vcpu, insn, &fault) && emu_always_traps(insn);
+}
+
+const char *emu_format(const struct emu_insn *insn, uint64_t rip, char *text, unsigned size)
+{
+	struct emu_insn fresh;
+	ZydisFormatter formatter;
+	ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
+	if (ZYAN_FAILED(decode_bytes(insn->bytes, sizeof(insn->bytes), &fresh)) ||
+	    ZYAN_FAILED(ZydisFormatterFormatInstruction(&formatter, &fresh.info, fresh.operands,
+							fresh.info.operand_count_visible, text, size, rip, NULL)))
+		snprintf(text, size, "(bad)");
+	return text;
+}

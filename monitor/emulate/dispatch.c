@@ -1,0 +1,146 @@
+/*
+ * Which function executes which instruction, and what every instruction has in common: RIP, interrupt shadow, single
+ * step.
+ */
+#include "monitor/emulate/group.h"
+
+/* Run directly in ring 3: does it always trap, or may the processor let it pass? */
+enum directness { MAY_PASS, TRAPS };
+
+struct handler {
+	emu_function *execute;
+	enum directness direct;
+};
+
+static const struct handler handlers[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
+	[ZYDIS_MNEMONIC_CLI] = {emu_cli, TRAPS},
+	[ZYDIS_MNEMONIC_STI] = {emu_sti, TRAPS},
+	[ZYDIS_MNEMONIC_HLT] = {emu_hlt, TRAPS},
+	[ZYDIS_MNEMONIC_CLTS] = {emu_clts, TRAPS},
+	[ZYDIS_MNEMONIC_LMSW] = {emu_lmsw, TRAPS},
+	[ZYDIS_MNEMONIC_XSETBV] = {emu_xsetbv, TRAPS},
+	[ZYDIS_MNEMONIC_LGDT] = {emu_lgdt, TRAPS},
+	[ZYDIS_MNEMONIC_LIDT] = {emu_lidt, TRAPS},
+	[ZYDIS_MNEMONIC_LLDT] = {emu_lldt, TRAPS},
+	[ZYDIS_MNEMONIC_LTR] = {emu_ltr, TRAPS},
+	[ZYDIS_MNEMONIC_SGDT] = {emu_sgdt, MAY_PASS},
+	[ZYDIS_MNEMONIC_SIDT] = {emu_sidt, MAY_PASS},
+	[ZYDIS_MNEMONIC_SLDT] = {emu_sldt, MAY_PASS},
+	[ZYDIS_MNEMONIC_STR] = {emu_str, MAY_PASS},
+	[ZYDIS_MNEMONIC_SMSW] = {emu_smsw, MAY_PASS},
+	[ZYDIS_MNEMONIC_INVLPG] = {emu_invlpg, TRAPS},
+	[ZYDIS_MNEMONIC_INVD] = {emu_invd, TRAPS},
+	[ZYDIS_MNEMONIC_WBINVD] = {emu_invd, TRAPS},
+	[ZYDIS_MNEMONIC_IN] = {emu_in, TRAPS},
+	[ZYDIS_MNEMONIC_OUT] = {emu_out, TRAPS},
+	/* With REP and RCX = 0 these do nothing, and trap or not as the processor likes. */
+	[ZYDIS_MNEMONIC_INSB] = {emu_ins, MAY_PASS},
+	[ZYDIS_MNEMONIC_INSW] = {emu_ins, MAY_PASS},
+	[ZYDIS_MNEMONIC_INSD] = {emu_ins, MAY_PASS},
+	[ZYDIS_MNEMONIC_OUTSB] = {emu_outs, MAY_PASS},
+	[ZYDIS_MNEMONIC_OUTSW] = {emu_outs, MAY_PASS},
+	[ZYDIS_MNEMONIC_OUTSD] = {emu_outs, MAY_PASS},
+	[ZYDIS_MNEMONIC_RDMSR] = {emu_rdmsr, TRAPS},
+	[ZYDIS_MNEMONIC_WRMSR] = {emu_wrmsr, TRAPS},
+	[ZYDIS_MNEMONIC_SWAPGS] = {emu_swapgs, TRAPS},
+	[ZYDIS_MNEMONIC_SYSRET] = {emu_sysret, TRAPS},
+	/* A return to the host's own ring-3 selectors would pass. */
+	[ZYDIS_MNEMONIC_IRET] = {emu_iret, MAY_PASS},
+	[ZYDIS_MNEMONIC_IRETD] = {emu_iret, MAY_PASS},
+	[ZYDIS_MNEMONIC_IRETQ] = {emu_iret, MAY_PASS},
+	/* INT 0x80 is the host's system call. */
+	[ZYDIS_MNEMONIC_INT] = {emu_int, MAY_PASS},
+	[ZYDIS_MNEMONIC_INT3] = {emu_int3, TRAPS},
+	[ZYDIS_MNEMONIC_INT1] = {emu_icebp, TRAPS},
+	[ZYDIS_MNEMONIC_LFS] = {emu_load_far, MAY_PASS},
+	[ZYDIS_MNEMONIC_LGS] = {emu_load_far, MAY_PASS},
+	[ZYDIS_MNEMONIC_LSS] = {emu_load_far, MAY_PASS},
+};
+
+static const struct handler none;
+
+static bool is_class(const struct emu_insn *insn, unsigned operand, ZydisRegisterClass class)
+{
+	return insn->operands[operand].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+	       ZydisRegisterGetClass(insn->operands[operand].reg.value) == class;
+}
+
+static struct handler find_mov(const struct emu_insn *insn)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		if (is_class(insn, i, ZYDIS_REGCLASS_CONTROL))
+			return (struct handler){emu_mov_cr, TRAPS};
+		if (is_class(insn, i, ZYDIS_REGCLASS_DEBUG))
+			return (struct handler){emu_mov_dr, TRAPS};
+		if (is_class(insn, i, ZYDIS_REGCLASS_SEGMENT))
+			return (struct handler){emu_mov_sreg, MAY_PASS};
+	}
+	return none;
+}
+
+static struct handler find(const struct emu_insn *insn)
+{
+	bool far = insn->info.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
+	switch (insn->info.mnemonic) {
+	case ZYDIS_MNEMONIC_MOV:
+		return find_mov(insn);
+	case ZYDIS_MNEMONIC_PUSH:
+		return is_class(insn, 0, ZYDIS_REGCLASS_SEGMENT) ? (struct handler){emu_push_sreg, MAY_PASS} : none;
+	case ZYDIS_MNEMONIC_POP:
+		return is_class(insn, 0, ZYDIS_REGCLASS_SEGMENT) ? (struct handler){emu_pop_sreg, MAY_PASS} : none;
+	case ZYDIS_MNEMONIC_JMP:
+		return far ? (struct handler){emu_far_jump, MAY_PASS} : none;
+	case ZYDIS_MNEMONIC_CALL:
+		return far ? (struct handler){emu_far_call, MAY_PASS} : none;
+	case ZYDIS_MNEMONIC_RET:
+		return far ? (struct handler){emu_far_return, MAY_PASS} : none;
+	default:
+		return handlers[insn->info.mnemonic];
+	}
+}
+
+bool emu_is_sensitive(const struct emu_insn *insn)
+{
+	return find(insn).execute != NULL;
+}
+
+bool emu_always_traps(const struct emu_insn *insn)
+{
+	return find(insn).direct == TRAPS;
+}
+
+/* The instruction is complete. TF as it was when it began makes a #DB (SDM 3B 17.3.1.4). */
+static enum emu_result complete(struct vcpu *vcpu, const struct emu_insn *insn, bool stepping)
+{
+	/* After a load of SS the trap waits for one more instruction, which runs with TF set and makes its own. */
+	bool held = vcpu->interrupt_shadow && insn->info.mnemonic != ZYDIS_MNEMONIC_STI;
+	if (!stepping || held)
+		return EMU_DONE;
+	vcpu_raise(vcpu, X86_VEC_DB);
+	return EMU_RAISED;
+}
+
+enum emu_result emu_execute(struct vcpu *vcpu, const struct emu_insn *insn)
+{
+	emu_function *execute = find(insn).execute;
+	if (!execute)
+		return EMU_NOT_OURS;
+
+	bool stepping = vcpu->rflags & X86_RFLAGS_TF;
+	bool shadow = vcpu->interrupt_shadow;
+	vcpu->interrupt_shadow = false;
+	switch (execute(vcpu, insn)) {
+	case STEP_NEXT:
+		vcpu->rip += insn->info.length;
+		vcpu->rflags &= ~X86_RFLAGS_RF;
+		return complete(vcpu, insn, stepping);
+	case STEP_STAYS:
+		return complete(vcpu, insn, stepping);
+	case STEP_FAULT:
+		vcpu->interrupt_shadow = shadow;
+		return EMU_RAISED;
+	case STEP_TRAPPED:
+		return EMU_RAISED;
+	}
+	__builtin_unreachable();
+}

@@ -1,0 +1,192 @@
+/*
+ * Port I/O: IN, OUT, INS, OUTS with REP (SDM 2A, 2B; permission: SDM 1 19.5).
+ */
+#include "monitor/emulate/group.h"
+#include "monitor/vm/vm.h"
+
+/* Iterations of one REP at a time; then interrupts get in, and the instruction goes on where it stood. */
+#define REP_BATCH 4096
+
+#define PREFIX_REPNE 0xf2
+#define PREFIX_REP   0xf3
+
+/* The TSS's I/O bitmap: a clear bit for each port of the access permits it. */
+static bool bitmap_permits(struct vcpu *vcpu, uint16_t port, unsigned size, struct gm_fault *fault)
+{
+	uint16_t base, bits;
+	*fault = (struct gm_fault){.vector = X86_VEC_GP};
+	if (!vcpu->tr.present || vcpu->tr.limit < X86_TSS_IOMAP + sizeof(base) - 1)
+		return false;
+	if (!gm_read_gva(vcpu, vcpu->tr.base + X86_TSS_IOMAP, &base, sizeof(base), GM_SYSTEM, fault))
+		return false;
+	/* The processor always reads two bytes, so both must lie inside. */
+	uint32_t offset = base + port / 8u;
+	if (offset + sizeof(bits) - 1 > vcpu->tr.limit)
+		return false;
+	if (!gm_read_gva(vcpu, vcpu->tr.base + offset, &bits, sizeof(bits), GM_SYSTEM, fault))
+		return false;
+	return (bits >> port % 8 & ((1u << size) - 1)) == 0;
+}
+
+/* False: an exception is queued. */
+static bool permitted(struct vcpu *vcpu, uint16_t port, unsigned size)
+{
+	struct gm_fault fault;
+	if (vcpu->cpl <= vcpu_iopl(vcpu) || bitmap_permits(vcpu, port, size, &fault))
+		return true;
+	vcpu_raise_fault(vcpu, &fault);
+	return false;
+}
+
+/* Bytes of the access: the operand size, but no more than 4. */
+static unsigned access_size(const struct emu_insn *insn, unsigned operand)
+{
+	return insn->operands[operand].size / 8;
+}
+
+static uint16_t port_of(const struct vcpu *vcpu, const struct emu_insn *insn, unsigned operand)
+{
+	const ZydisDecodedOperand *op = &insn->operands[operand];
+	if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+		return (uint8_t)op->imm.value.u;
+	return (uint16_t)vcpu->gpr[RDX];
+}
+
+enum emu_step emu_in(struct vcpu *vcpu, const struct emu_insn *insn)
+{
+	unsigned size = access_size(insn, 0);
+	uint16_t port = port_of(vcpu, insn, 1);
+	uint32_t value = 0;
+	if (!permitted(vcpu, port, size))
+		return STEP_FAULT;
+	bus_io(&vcpu->vm->bus, port, size, false, &value);
+	uint64_t mask = R3_BIT(8 * size) - 1;
+	/* As with any register, a 32-bit result clears the upper half and a smaller one keeps the rest. */
+	vcpu->gpr[RAX] = size == 4 ? value : (vcpu->gpr[RAX] & ~mask) | (value & mask);
+	return STEP_NEXT;
+}
+
+enum emu_step emu_out(struct vcpu *vcpu, const struct emu_insn *insn)
+{
+	unsigned size = access_size(insn, 1);
+	uint16_t port = port_of(vcpu, insn, 0);
+	if (!permitted(vcpu, port, size))
+		return STEP_FAULT;
+	uint32_t value = (uint32_t)(vcpu->gpr[RAX] & (R3_BIT(8 * size) - 1));
+	bus_io(&vcpu->vm->bus, port, size, true, &value);
+	return STEP_NEXT;
+}
+
+/* An INS or OUTS under way. */
+struct string_io {
+	struct vcpu *vcpu;
+	unsigned size;	       /* of one element */
+	enum vcpu_gpr pointer; /* RDI or RSI */
+	uint64_t segment_base; /* of what it points into */
+	uint64_t mask;	       /* address size */
+	bool repeats;
+	bool input;
+};
+
+static uint64_t wrap(const struct string_io *io, uint64_t value)
+{
+	return value & io->mask;
+}
+
+/* One element. False: an exception is queued and no port was touched. */
+static bool one_element(const struct string_io *io, uint16_t port)
+{
+	struct vcpu *vcpu = io->vcpu;
+	struct gm_fault fault;
+	uint64_t gva = io->segment_base + wrap(io, vcpu->gpr[io->pointer]);
+	uint32_t value = 0;
+	if (!permitted(vcpu, port, io->size))
+		return false;
+	/* Memory first: a datum once taken from a port could not be put back. */
+	bool reachable = io->input ? gm_probe_write_gva(vcpu, gva, io->size, GM_CPL, &fault)
+				   : gm_read_gva(vcpu, gva, &value, io->size, GM_CPL, &fault);
+	if (!reachable) {
+		vcpu_raise_fault(vcpu, &fault);
+		return false;
+	}
+	bus_io(&vcpu->vm->bus, port, io->size, !io->input, &value);
+	if (io->input && !gm_write_gva(vcpu, gva, &value, io->size, GM_CPL, &fault)) {
+		/* Another vCPU changed the tables in between; the datum is lost, as on hardware. */
+		vcpu_raise_fault(vcpu, &fault);
+		return false;
+	}
+	return true;
+}
+
+static void advance(const struct string_io *io)
+{
+	uint64_t *pointer = &io->vcpu->gpr[io->pointer];
+	uint64_t step = io->vcpu->rflags & X86_RFLAGS_DF ? -(uint64_t)io->size : io->size;
+	*pointer = wrap(io, *pointer + step);
+	if (io->repeats)
+		io->vcpu->gpr[RCX] = wrap(io, io->vcpu->gpr[RCX] - 1);
+}
+
+static enum emu_step run_string(const struct string_io *io)
+{
+	struct vcpu *vcpu = io->vcpu;
+	uint16_t port = (uint16_t)vcpu->gpr[RDX];
+	/* With TF set each iteration is a step of its own. */
+	unsigned batch = vcpu->rflags & X86_RFLAGS_TF ? 1 : REP_BATCH;
+
+	if (!io->repeats) {
+		if (!one_element(io, port))
+			return STEP_FAULT;
+		advance(io);
+		return STEP_NEXT;
+	}
+	for (unsigned i = 0; i < batch && wrap(io, vcpu->gpr[RCX]); i++) {
+		if (!one_element(io, port))
+			return STEP_FAULT;
+		advance(io);
+		/* A device may have ended the machine, or asked for attention. */
+		if (vcpu->vm->ended)
+			break;
+	}
+	return wrap(io, vcpu->gpr[RCX]) ? STEP_STAYS : STEP_NEXT;
+}
+
+static bool has_rep(const struct emu_insn *insn)
+{
+	for (unsigned i = 0; i < insn->info.raw.prefix_count; i++) {
+		uint8_t prefix = insn->info.raw.prefixes[i].value;
+		if (prefix == PREFIX_REP || prefix == PREFIX_REPNE)
+			return true;
+	}
+	return false;
+}
+
+static struct string_io string_io(struct vcpu *vcpu, const struct emu_insn *insn, bool input)
+{
+	bool wide = insn->info.address_width == 64;
+	return (struct string_io){
+		.vcpu = vcpu,
+		.size = access_size(insn, input ? 0 : 1),
+		.pointer = input ? RDI : RSI,
+		.mask = wide ? UINT64_MAX : UINT32_MAX,
+		.repeats = has_rep(insn),
+		.input = input,
+	};
+}
+
+enum emu_step emu_ins(struct vcpu *vcpu, const struct emu_insn *insn)
+{
+	struct string_io io = string_io(vcpu, insn, true);
+	return run_string(&io);
+}
+
+enum emu_step emu_outs(struct vcpu *vcpu, const struct emu_insn *insn)
+{
+	struct string_io io = string_io(vcpu, insn, false);
+	ZydisRegister segment = insn->operands[1].mem.segment;
+	if (segment == ZYDIS_REGISTER_FS)
+		io.segment_base = vcpu->sreg[SREG_FS].base;
+	else if (segment == ZYDIS_REGISTER_GS)
+		io.segment_base = vcpu->sreg[SREG_GS].base;
+	return run_string(&io);
+}

@@ -1,0 +1,150 @@
+/*
+ * The operands of a decoded instruction: registers, effective addresses, memory, stack.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "monitor/emulate/group.h"
+#include "monitor/vm/vm.h"
+
+enum emu_step emu_raise(struct vcpu *vcpu, uint8_t vector)
+{
+	vcpu_raise(vcpu, vector);
+	return STEP_FAULT;
+}
+
+enum emu_step emu_raise_gp(struct vcpu *vcpu, uint32_t error)
+{
+	vcpu_raise_error(vcpu, X86_VEC_GP, error);
+	return STEP_FAULT;
+}
+
+enum emu_step emu_raise_fault(struct vcpu *vcpu, const struct gm_fault *fault)
+{
+	vcpu_raise_fault(vcpu, fault);
+	return STEP_FAULT;
+}
+
+enum emu_step emu_shadow(struct vcpu *vcpu, int error)
+{
+	if (error && !vcpu->vm->ended) {
+		fprintf(stderr,
+			"ring3: the host refused a change of shadow page tables: %s; free memory or raise "
+			"vm.max_map_count\n",
+			strerror(-error));
+		vm_end(vcpu->vm, VM_STATUS_HOST);
+	}
+	return STEP_NEXT;
+}
+
+uint64_t emu_gpr(const struct vcpu *vcpu, ZydisRegister reg)
+{
+	uint64_t value = vcpu->gpr[ZydisRegisterGetId(reg)];
+	switch (ZydisRegisterGetClass(reg)) {
+	case ZYDIS_REGCLASS_GPR16:
+		return (uint16_t)value;
+	case ZYDIS_REGCLASS_GPR32:
+		return (uint32_t)value;
+	default:
+		return value;
+	}
+}
+
+void emu_set_gpr(struct vcpu *vcpu, ZydisRegister reg, uint64_t value)
+{
+	uint64_t *gpr = &vcpu->gpr[ZydisRegisterGetId(reg)];
+	switch (ZydisRegisterGetClass(reg)) {
+	case ZYDIS_REGCLASS_GPR16:
+		*gpr = (*gpr & ~R3_U64(0xffff)) | (uint16_t)value;
+		break;
+	case ZYDIS_REGCLASS_GPR32:
+		*gpr = (uint32_t)value;
+		break;
+	default:
+		*gpr = value;
+	}
+}
+
+uint64_t emu_address(const struct vcpu *vcpu, const struct emu_insn *insn, unsigned operand)
+{
+	const ZydisDecodedOperandMem *mem = &insn->operands[operand].mem;
+	uint64_t address = (uint64_t)mem->disp.value;
+	if (mem->base == ZYDIS_REGISTER_RIP || mem->base == ZYDIS_REGISTER_EIP)
+		address += vcpu->rip + insn->info.length;
+	else if (mem->base != ZYDIS_REGISTER_NONE)
+		address += emu_gpr(vcpu, mem->base);
+	if (mem->index != ZYDIS_REGISTER_NONE)
+		address += emu_gpr(vcpu, mem->index) * mem->scale;
+	if (insn->info.address_width == 32)
+		address = (uint32_t)address;
+	/* The other segments have base 0 in 64-bit mode. */
+	if (mem->segment == ZYDIS_REGISTER_FS)
+		address += vcpu->sreg[SREG_FS].base;
+	else if (mem->segment == ZYDIS_REGISTER_GS)
+		address += vcpu->sreg[SREG_GS].base;
+	return address;
+}
+
+/* Queues what a failed access asks for: on the stack segment a non-canonical address is #SS(0), else #GP(0). */
+static bool memory_fault(struct vcpu *vcpu, struct gm_fault *fault, bool stack)
+{
+	if (stack && fault->vector == X86_VEC_GP)
+		fault->vector = X86_VEC_SS;
+	vcpu_raise_fault(vcpu, fault);
+	return false;
+}
+
+bool emu_load(struct vcpu *vcpu, const struct emu_insn *insn, unsigned operand, void *to, unsigned len)
+{
+	struct gm_fault fault;
+	return gm_read_gva(vcpu, emu_address(vcpu, insn, operand), to, len, GM_CPL, &fault) ||
+	       memory_fault(vcpu, &fault, insn->operands[operand].mem.segment == ZYDIS_REGISTER_SS);
+}
+
+bool emu_store(struct vcpu *vcpu, const struct emu_insn *insn, unsigned operand, const void *from, unsigned len)
+{
+	struct gm_fault fault;
+	return gm_write_gva(vcpu, emu_address(vcpu, insn, operand), from, len, GM_CPL, &fault) ||
+	       memory_fault(vcpu, &fault, insn->operands[operand].mem.segment == ZYDIS_REGISTER_SS);
+}
+
+bool emu_read_operand(struct vcpu *vcpu, const struct emu_insn *insn, unsigned operand, uint64_t *value)
+{
+	const ZydisDecodedOperand *op = &insn->operands[operand];
+	*value = 0;
+	if (op->type == ZYDIS_OPERAND_TYPE_MEMORY)
+		return emu_load(vcpu, insn, operand, value, op->size / 8);
+	*value = emu_gpr(vcpu, op->reg.value);
+	return true;
+}
+
+bool emu_write_operand(struct vcpu *vcpu, const struct emu_insn *insn, unsigned operand, uint64_t value)
+{
+	const ZydisDecodedOperand *op = &insn->operands[operand];
+	if (op->type == ZYDIS_OPERAND_TYPE_MEMORY)
+		return emu_store(vcpu, insn, operand, &value, op->size / 8);
+	emu_set_gpr(vcpu, op->reg.value, value);
+	return true;
+}
+
+bool emu_peek_stack(struct vcpu *vcpu, unsigned width, unsigned count, uint64_t *words)
+{
+	uint8_t raw[8 * 8];
+	struct gm_fault fault;
+	if (!gm_read_gva(vcpu, vcpu->gpr[RSP], raw, width * count, GM_CPL, &fault))
+		return memory_fault(vcpu, &fault, true);
+	for (unsigned i = 0; i < count; i++) {
+		words[i] = 0;
+		memcpy(&words[i], raw + i * width, width);
+	}
+	return true;
+}
+
+bool emu_push(struct vcpu *vcpu, unsigned width, uint64_t word)
+{
+	struct gm_fault fault;
+	if (!gm_write_gva(vcpu, vcpu->gpr[RSP] - width, &word, width, GM_CPL, &fault))
+		return memory_fault(vcpu, &fault, true);
+	vcpu->gpr[RSP] -= width;
+	return true;
+}

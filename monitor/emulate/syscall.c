@@ -1,0 +1,65 @@
+/*
+ * The fast way in and out: SYSCALL, SYSRET, SWAPGS (SDM 2B).
+ */
+#include "monitor/emulate/group.h"
+#include "monitor/vm/image.h"
+#include "monitor/vm/segment.h"
+
+#define SYSCALL_BYTES 2
+
+/* What the paravirtual entry clears: as if the guest's SFMASK named these. */
+#define PV_SYSCALL_MASK (X86_RFLAGS_IF | X86_RFLAGS_TF | X86_RFLAGS_DF | X86_RFLAGS_NT | X86_RFLAGS_AC)
+
+enum emu_step emu_swapgs(struct vcpu *vcpu, const struct emu_insn *insn)
+{
+	if (vcpu->cpl != 0)
+		return emu_raise_gp(vcpu, 0);
+	uint64_t gs = vcpu->sreg[SREG_GS].base;
+	vcpu->sreg[SREG_GS].base = vcpu->kernel_gs_base;
+	vcpu->kernel_gs_base = gs;
+	return STEP_NEXT;
+}
+
+/* Both load fixed, flat segments whatever the descriptor tables hold. */
+static void load_flat(struct vcpu *vcpu, uint16_t cs, uint16_t ss, unsigned cpl)
+{
+	vcpu->sreg[SREG_CS] = seg_make(cs, SEG_FLAT_CODE(cpl));
+	vcpu->sreg[SREG_SS] = seg_make(ss, SEG_FLAT_DATA(cpl));
+	vcpu->cpl = cpl;
+}
+
+enum emu_step emu_sysret(struct vcpu *vcpu, const struct emu_insn *insn)
+{
+	uint64_t rip = vcpu->gpr[RCX];
+	if (!(vcpu->efer & X86_EFER_SCE))
+		return emu_raise(vcpu, X86_VEC_UD);
+	/* The 32-bit form returns to compatibility mode, which this machine lacks. */
+	if (vcpu->cpl != 0 || insn->info.operand_width != 64 || !vcpu_canonical(rip))
+		return emu_raise_gp(vcpu, 0);
+	uint16_t base = (uint16_t)(vcpu->star >> X86_STAR_SYSRET_SHIFT);
+	load_flat(vcpu, (base + 16) | X86_SEL_RPL, (base + 8) | X86_SEL_RPL, 3);
+	vcpu_set_rflags(vcpu, vcpu->gpr[R11] & X86_SYSRET_RFLAGS);
+	vcpu->rip = rip;
+	return STEP_STAYS;
+}
+
+void emu_syscall(struct vcpu *vcpu)
+{
+	bool pv = vcpu->cpl == 3 && vcpu->pv.syscall_entry;
+	if (!pv && !(vcpu->efer & X86_EFER_SCE)) {
+		vcpu->rip -= SYSCALL_BYTES;
+		vcpu_raise(vcpu, X86_VEC_UD);
+		return;
+	}
+	uint64_t rflags = vcpu_rflags(vcpu);
+	vcpu->gpr[RCX] = vcpu->rip;
+	vcpu->gpr[R11] = rflags;
+	vcpu->rip = pv ? vcpu->pv.syscall_entry : vcpu->lstar;
+	vcpu_set_rflags(vcpu, rflags & ~(pv ? PV_SYSCALL_MASK : vcpu->sfmask));
+	uint16_t cs = seg_error((uint16_t)(vcpu->star >> X86_STAR_SYSCALL_SHIFT));
+	/* A paravirtual guest that never wrote STAR has the selectors it was entered with. */
+	if (pv && !cs)
+		load_flat(vcpu, BOOT_CS, BOOT_DS, 0);
+	else
+		load_flat(vcpu, cs, cs + 8, 0);
+}

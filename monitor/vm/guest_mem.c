@@ -1,0 +1,205 @@
+/*
+ * Guest memory: the one place where a guest address becomes a host pointer.
+ */
+#include "monitor/vm/guest_mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "monitor/vm/vm.h"
+#include "shadowpt/shadowpt.h"
+
+static int refuse(struct guest_mem *gm, uint64_t size, const char *call)
+{
+	int error = -errno;
+	fprintf(stderr, "ring3: cannot make %lu MiB of guest RAM: %s: %s; ask for less with --memory\n",
+		(unsigned long)(size >> 20), call, strerror(-error));
+	gm_free(gm);
+	return error;
+}
+
+int gm_init(struct guest_mem *gm, uint64_t size)
+{
+	*gm = (struct guest_mem){.fd = -1};
+	if (size == 0 || size & X86_PAGE_MASK) {
+		errno = EINVAL;
+		return refuse(gm, size, "size is no multiple of a page");
+	}
+	gm->fd = memfd_create("ring3-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (gm->fd < 0)
+		return refuse(gm, size, "memfd_create");
+	if (ftruncate(gm->fd, (off_t)size))
+		return refuse(gm, size, "ftruncate");
+	/* RAM that shrank would turn every access here into SIGBUS. */
+	if (fcntl(gm->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		return refuse(gm, size, "F_ADD_SEALS");
+	void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, gm->fd, 0);
+	if (base == MAP_FAILED)
+		return refuse(gm, size, "mmap");
+	gm->base = base;
+	gm->size = size;
+	/* A cell maps what its shadow page tables say, and must not inherit all of RAM. */
+	if (madvise(base, size, MADV_DONTFORK))
+		return refuse(gm, size, "madvise");
+	return 0;
+}
+
+void gm_free(struct guest_mem *gm)
+{
+	if (gm->base)
+		munmap(gm->base, gm->size);
+	if (gm->fd >= 0)
+		close(gm->fd);
+	*gm = (struct guest_mem){.fd = -1};
+}
+
+void *gm_ptr(const struct guest_mem *gm, uint64_t gpa, uint64_t len)
+{
+	if (len > gm->size || gpa > gm->size - len)
+		return NULL;
+	return gm->base + gpa;
+}
+
+bool gm_read(const struct guest_mem *gm, uint64_t gpa, void *to, uint64_t len)
+{
+	const void *from = gm_ptr(gm, gpa, len);
+	if (!from)
+		return false;
+	if (len)
+		memcpy(to, from, len);
+	return true;
+}
+
+bool gm_write(const struct guest_mem *gm, uint64_t gpa, const void *from, uint64_t len)
+{
+	void *to = gm_ptr(gm, gpa, len);
+	if (!to)
+		return false;
+	if (!len)
+		return true;
+	if (gm->spt)
+		spt_note_write(gm->spt, gpa, len);
+	memcpy(to, from, len);
+	return true;
+}
+
+/* How much of [gva, gva+len) lies in the page of gva. */
+static uint64_t within_page(uint64_t gva, uint64_t len)
+{
+	uint64_t room = X86_PAGE_SIZE - (gva & X86_PAGE_MASK);
+	return len < room ? len : room;
+}
+
+/* Translates for an access that stays within one page. *host is NULL where the gva leads to no RAM. */
+static bool translate(struct vcpu *vcpu, uint64_t gva, uint64_t len, uint32_t access, uint8_t **host,
+		      struct gm_fault *fault)
+{
+	struct spt_translation at;
+	struct spt_cpu paging = vcpu_paging(vcpu);
+	if (!vcpu_canonical(gva)) {
+		*fault = (struct gm_fault){.vector = X86_VEC_GP, .gva = gva};
+		return false;
+	}
+	if (!spt_translate(vcpu->vm->spt, &paging, gva, access, &at)) {
+		*fault = (struct gm_fault){.vector = X86_VEC_PF, .error = at.error, .gva = gva};
+		return false;
+	}
+	*host = gm_ptr(&vcpu->vm->mem, at.gpa, len);
+	return true;
+}
+
+static uint32_t access_of(const struct vcpu *vcpu, enum gm_privilege who)
+{
+	return who == GM_CPL && vcpu->cpl == 3 ? X86_PF_U : 0;
+}
+
+/* Reads page by page; returns the bytes that came before the fault. */
+static uint64_t read_gva(struct vcpu *vcpu, uint64_t gva, uint8_t *to, uint64_t len, uint32_t access,
+			 struct gm_fault *fault)
+{
+	uint64_t done = 0;
+	while (done < len) {
+		uint64_t part = within_page(gva + done, len - done);
+		uint8_t *host;
+		if (!translate(vcpu, gva + done, part, access, &host, fault))
+			break;
+		if (host)
+			memcpy(to + done, host, part);
+		else
+			memset(to + done, 0xff, part);
+		done += part;
+	}
+	return done;
+}
+
+bool gm_read_gva(struct vcpu *vcpu, uint64_t gva, void *to, uint64_t len, enum gm_privilege who, struct gm_fault *fault)
+{
+	return read_gva(vcpu, gva, to, len, access_of(vcpu, who), fault) == len;
+}
+
+size_t gm_fetch(struct vcpu *vcpu, uint64_t gva, void *to, size_t len, struct gm_fault *fault)
+{
+	return read_gva(vcpu, gva, to, len, access_of(vcpu, GM_CPL) | X86_PF_I, fault);
+}
+
+bool gm_write_gva(struct vcpu *vcpu, uint64_t gva, const void *from, uint64_t len, enum gm_privilege who,
+		  struct gm_fault *fault)
+{
+	uint32_t access = access_of(vcpu, who) | X86_PF_W;
+	const uint8_t *bytes = from;
+	for (uint64_t done = 0, part; done < len; done += part) {
+		uint8_t *host;
+		part = within_page(gva + done, len - done);
+		if (!translate(vcpu, gva + done, part, access, &host, fault))
+			return false;
+		if (host)
+			memcpy(host, bytes + done, part);
+	}
+	return true;
+}
+
+bool gm_probe_write_gva(struct vcpu *vcpu, uint64_t gva, uint64_t len, enum gm_privilege who, struct gm_fault *fault)
+{
+	uint32_t access = access_of(vcpu, who) | X86_PF_W;
+	for (uint64_t done = 0, part; done < len; done += part) {
+		uint8_t *host;
+		part = within_page(gva + done, len - done);
+		if (!translate(vcpu, gva + done, part, access, &host, fault))
+			return false;
+	}
+	return true;
+}
+
+/* Where the guest's tables lead, without a trace in them. */
+static bool probe(struct vcpu *vcpu, uint64_t gva, uint64_t *gpa)
+{
+	struct spt_step steps[X86_PT_LEVELS];
+	if (!vcpu_canonical(gva))
+		return false;
+	unsigned count = spt_probe(vcpu->vm->spt, vcpu->cr3, gva, steps);
+	if (count == 0)
+		return false;
+	const struct spt_step *leaf = &steps[count - 1];
+	if (!(leaf->entry & X86_PTE_P) || (leaf->level > 1 && !(leaf->entry & X86_PTE_PS)))
+		return false;
+	uint64_t offset = R3_BIT(X86_PAGE_SHIFT + 9 * (leaf->level - 1)) - 1;
+	*gpa = (leaf->entry & X86_PTE_ADDR & ~offset) | (gva & offset);
+	return true;
+}
+
+size_t gm_peek(struct vcpu *vcpu, uint64_t gva, void *to, size_t len)
+{
+	size_t done = 0;
+	while (done < len) {
+		uint64_t part = within_page(gva + done, len - done);
+		uint64_t gpa;
+		if (!probe(vcpu, gva + done, &gpa) || !gm_read(&vcpu->vm->mem, gpa, (uint8_t *)to + done, part))
+			break;
+		done += part;
+	}
+	return done;
+}

@@ -1,0 +1,171 @@
+/*
+ * Segment descriptors: how a selector becomes a segment register, with the checks in the manual's order.
+ */
+#include "monitor/vm/segment.h"
+
+#define DESC_LIMIT_LOW	R3_U64(0xffff)
+#define DESC_LIMIT_HIGH R3_U64(0x000f000000000000)
+
+struct vcpu_segment seg_make(uint16_t selector, uint64_t d)
+{
+	uint32_t limit = (d & DESC_LIMIT_LOW) | (d & DESC_LIMIT_HIGH) >> 32;
+	uint64_t base = (d >> 16 & 0xffffff) | (d >> 56) << 24;
+	if (d & X86_DESC_G)
+		limit = limit << X86_PAGE_SHIFT | X86_PAGE_MASK;
+	return (struct vcpu_segment){
+		.selector = selector, .present = true, .limit = limit, .base = base, .descriptor = d};
+}
+
+/* Where in linear memory the selector's descriptor of `size` bytes lies. */
+static bool locate(struct vcpu *vcpu, uint16_t selector, unsigned size, uint64_t *gva, struct gm_fault *fault)
+{
+	uint32_t offset = selector & X86_SEL_INDEX;
+	uint64_t base = vcpu->gdtr.base;
+	uint32_t limit = vcpu->gdtr.limit;
+	if (selector & X86_SEL_TI) {
+		if (!vcpu->ldtr.present)
+			return seg_fail(fault, X86_VEC_GP, seg_error(selector));
+		base = vcpu->ldtr.base;
+		limit = vcpu->ldtr.limit;
+	}
+	if (offset + size - 1 > limit)
+		return seg_fail(fault, X86_VEC_GP, seg_error(selector));
+	*gva = base + offset;
+	return true;
+}
+
+bool seg_read(struct vcpu *vcpu, uint16_t selector, uint64_t *descriptor, struct gm_fault *fault)
+{
+	uint64_t gva;
+	return locate(vcpu, selector, X86_DESC_SIZE, &gva, fault) &&
+	       gm_read_gva(vcpu, gva, descriptor, sizeof(*descriptor), GM_SYSTEM, fault);
+}
+
+bool seg_read_system(struct vcpu *vcpu, uint16_t selector, uint64_t descriptor[2], struct gm_fault *fault)
+{
+	uint64_t gva;
+	if (selector & X86_SEL_TI)
+		return seg_fail(fault, X86_VEC_GP, seg_error(selector));
+	return locate(vcpu, selector, X86_GATE_SIZE, &gva, fault) &&
+	       gm_read_gva(vcpu, gva, descriptor, X86_GATE_SIZE, GM_SYSTEM, fault);
+}
+
+bool seg_write(struct vcpu *vcpu, uint16_t selector, uint64_t descriptor, struct gm_fault *fault)
+{
+	uint64_t gva;
+	return locate(vcpu, selector, X86_DESC_SIZE, &gva, fault) &&
+	       gm_write_gva(vcpu, gva, &descriptor, sizeof(descriptor), GM_SYSTEM, fault);
+}
+
+/* The processor marks a descriptor it loads as accessed. */
+static bool mark_accessed(struct vcpu *vcpu, uint16_t selector, uint64_t *descriptor, struct gm_fault *fault)
+{
+	if (*descriptor & X86_DESC_ACCESSED)
+		return true;
+	*descriptor |= X86_DESC_ACCESSED;
+	return seg_write(vcpu, selector, *descriptor, fault);
+}
+
+bool seg_load_data(struct vcpu *vcpu, enum vcpu_sreg sreg, uint16_t selector, struct gm_fault *fault)
+{
+	uint64_t d;
+	if (seg_is_null(selector)) {
+		vcpu->sreg[sreg] = (struct vcpu_segment){.selector = selector};
+		return true;
+	}
+	if (!seg_read(vcpu, selector, &d, fault))
+		return false;
+	bool readable = (d & X86_DESC_S) && (!(d & X86_DESC_CODE) || (d & X86_DESC_RW));
+	bool conforming = seg_is_code(d) && (d & X86_DESC_CONFORMING);
+	unsigned rpl = selector & X86_SEL_RPL;
+	if (!readable || (!conforming && (rpl > seg_dpl(d) || vcpu->cpl > seg_dpl(d))))
+		return seg_fail(fault, X86_VEC_GP, seg_error(selector));
+	if (!(d & X86_DESC_P))
+		return seg_fail(fault, X86_VEC_NP, seg_error(selector));
+	if (!mark_accessed(vcpu, selector, &d, fault))
+		return false;
+	vcpu->sreg[sreg] = seg_make(selector, d);
+	return true;
+}
+
+bool seg_check_stack(struct vcpu *vcpu, uint16_t selector, unsigned cpl, struct vcpu_segment *segment,
+		     struct gm_fault *fault)
+{
+	uint64_t d;
+	if (seg_is_null(selector)) {
+		if (cpl == 3)
+			return seg_fail(fault, X86_VEC_GP, 0);
+		*segment = (struct vcpu_segment){.selector = selector};
+		return true;
+	}
+	if (!seg_read(vcpu, selector, &d, fault))
+		return false;
+	bool writable = (d & X86_DESC_S) && !(d & X86_DESC_CODE) && (d & X86_DESC_RW);
+	if (!writable || (selector & X86_SEL_RPL) != cpl || seg_dpl(d) != cpl)
+		return seg_fail(fault, X86_VEC_GP, seg_error(selector));
+	if (!(d & X86_DESC_P))
+		return seg_fail(fault, X86_VEC_SS, seg_error(selector));
+	if (!mark_accessed(vcpu, selector, &d, fault))
+		return false;
+	*segment = seg_make(selector, d);
+	return true;
+}
+
+/* What jumps and returns check alike, once privilege is settled. */
+static bool finish_code(struct vcpu *vcpu, uint16_t selector, uint64_t d, unsigned cpl, struct vcpu_segment *segment,
+			struct gm_fault *fault)
+{
+	if (!(d & X86_DESC_P))
+		return seg_fail(fault, X86_VEC_NP, seg_error(selector));
+	/* L clear would be compatibility mode, which this machine lacks; L and D both set no machine has. */
+	if (!(d & X86_DESC_L) || (d & X86_DESC_DB))
+		return seg_fail(fault, X86_VEC_GP, seg_error(selector));
+	if (!mark_accessed(vcpu, selector, &d, fault))
+		return false;
+	*segment = seg_make(seg_error(selector) | cpl, d);
+	return true;
+}
+
+bool seg_check_jump(struct vcpu *vcpu, uint16_t selector, struct vcpu_segment *segment, struct gm_fault *fault)
+{
+	uint64_t d;
+	if (seg_is_null(selector))
+		return seg_fail(fault, X86_VEC_GP, 0);
+	if (!seg_read(vcpu, selector, &d, fault))
+		return false;
+	/* Call gates are not followed: 64-bit kernels enter through SYSCALL and interrupts. */
+	if (!seg_is_code(d))
+		return seg_fail(fault, X86_VEC_GP, seg_error(selector));
+	bool allowed = d & X86_DESC_CONFORMING ? seg_dpl(d) <= vcpu->cpl
+					       : seg_dpl(d) == vcpu->cpl && (selector & X86_SEL_RPL) <= vcpu->cpl;
+	if (!allowed)
+		return seg_fail(fault, X86_VEC_GP, seg_error(selector));
+	return finish_code(vcpu, selector, d, vcpu->cpl, segment, fault);
+}
+
+bool seg_check_return(struct vcpu *vcpu, uint16_t selector, struct vcpu_segment *segment, struct gm_fault *fault)
+{
+	uint64_t d;
+	unsigned rpl = selector & X86_SEL_RPL;
+	if (seg_is_null(selector))
+		return seg_fail(fault, X86_VEC_GP, 0);
+	if (!seg_read(vcpu, selector, &d, fault))
+		return false;
+	bool allowed = d & X86_DESC_CONFORMING ? seg_dpl(d) <= rpl : seg_dpl(d) == rpl;
+	if (!seg_is_code(d) || rpl < vcpu->cpl || !allowed)
+		return seg_fail(fault, X86_VEC_GP, seg_error(selector));
+	return finish_code(vcpu, selector, d, rpl, segment, fault);
+}
+
+void seg_drop_privileged(struct vcpu *vcpu, unsigned cpl)
+{
+	static const enum vcpu_sreg data[] = {SREG_ES, SREG_DS, SREG_FS, SREG_GS};
+	for (unsigned i = 0; i < sizeof(data) / sizeof(data[0]); i++) {
+		struct vcpu_segment *s = &vcpu->sreg[data[i]];
+		bool conforming = seg_is_code(s->descriptor) && (s->descriptor & X86_DESC_CONFORMING);
+		if (!s->present || conforming || seg_dpl(s->descriptor) >= cpl)
+			continue;
+		s->selector = 0;
+		s->present = false;
+	}
+}

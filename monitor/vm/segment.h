@@ -1,0 +1,73 @@
+/*
+ * Segment descriptors in 64-bit mode: reading them from the guest's GDT and LDT, and the checks of SDM 3A chapter 5
+ * that loading a segment register makes. Functions return false with *fault set (vector, error code) and no register
+ * changed; error codes already carry the selector.
+ */
+#ifndef MONITOR_VM_SEGMENT_H
+#define MONITOR_VM_SEGMENT_H
+
+#include "monitor/vm/guest_mem.h"
+#include "monitor/vm/vcpu.h"
+
+/* Flat descriptors with limit 4 GiB, as SYSCALL and SYSRET load them without looking at memory. */
+#define SEG_FLAT	   (X86_DESC_P | X86_DESC_S | X86_DESC_RW | X86_DESC_ACCESSED | X86_DESC_G | R3_U64(0x000f00000000ffff))
+#define SEG_FLAT_CODE(dpl) (SEG_FLAT | X86_DESC_CODE | X86_DESC_L | (uint64_t)(dpl) << X86_DESC_DPL_SHIFT)
+#define SEG_FLAT_DATA(dpl) (SEG_FLAT | X86_DESC_DB | (uint64_t)(dpl) << X86_DESC_DPL_SHIFT)
+
+static inline unsigned seg_dpl(uint64_t descriptor)
+{
+	return descriptor >> X86_DESC_DPL_SHIFT & 3;
+}
+/* The type field with the S bit above it: system types compare equal to X86_SYSTYPE_* and X86_GATE_*. */
+static inline unsigned seg_type(uint64_t descriptor)
+{
+	return descriptor >> X86_DESC_TYPE_SHIFT & 0x1f;
+}
+static inline bool seg_is_code(uint64_t descriptor)
+{
+	return (descriptor & X86_DESC_S) && (descriptor & X86_DESC_CODE);
+}
+static inline bool seg_is_null(uint16_t selector)
+{
+	return (selector & ~X86_SEL_RPL) == 0;
+}
+/* A selector as error codes show it. */
+static inline uint32_t seg_error(uint16_t selector)
+{
+	return selector & ~(uint32_t)X86_SEL_RPL;
+}
+
+/* The segment register that a descriptor of the GDT or LDT makes. */
+struct vcpu_segment seg_make(uint16_t selector, uint64_t descriptor);
+
+/* Sets *fault to vector(error) and returns false, for the end of a check. */
+static inline bool seg_fail(struct gm_fault *fault, uint8_t vector, uint32_t error)
+{
+	*fault = (struct gm_fault){.vector = vector, .error = error};
+	return false;
+}
+
+/* Reads the descriptor of a selector that is not null. #GP(selector) beyond the table. */
+bool seg_read(struct vcpu *vcpu, uint16_t selector, uint64_t *descriptor, struct gm_fault *fault);
+/* Reads a 16-byte system descriptor, which only the GDT holds. */
+bool seg_read_system(struct vcpu *vcpu, uint16_t selector, uint64_t descriptor[2], struct gm_fault *fault);
+/* Writes a changed descriptor back (accessed, busy). */
+bool seg_write(struct vcpu *vcpu, uint16_t selector, uint64_t descriptor, struct gm_fault *fault);
+
+/* Loads DS, ES, FS or GS. */
+bool seg_load_data(struct vcpu *vcpu, enum vcpu_sreg sreg, uint16_t selector, struct gm_fault *fault);
+/* Checks SS for code of privilege cpl and makes *segment. A null selector passes below privilege 3. */
+bool seg_check_stack(struct vcpu *vcpu, uint16_t selector, unsigned cpl, struct vcpu_segment *segment,
+		     struct gm_fault *fault);
+
+/*
+ * Checks a code segment: the target of a far JMP or CALL at the present CPL, and of a far return (IRET, RETF) to the
+ * RPL of the selector. Makes *segment with RPL as CS will have it. #GP(selector) for code that is not 64-bit: this
+ * machine has no compatibility mode.
+ */
+bool seg_check_jump(struct vcpu *vcpu, uint16_t selector, struct vcpu_segment *segment, struct gm_fault *fault);
+bool seg_check_return(struct vcpu *vcpu, uint16_t selector, struct vcpu_segment *segment, struct gm_fault *fault);
+/* A return to less privilege takes data segments away that it may not use (SDM 3A 5.8.6). */
+void seg_drop_privileged(struct vcpu *vcpu, unsigned cpl);
+
+#endif

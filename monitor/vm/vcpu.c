@@ -1,0 +1,186 @@
+/*
+ * The virtual processor's state: its reset, its interrupt flag and RFLAGS image, and the queueing of events.
+ */
+#include "monitor/vm/vcpu.h"
+
+#include <cpuid.h>
+#include <stdlib.h>
+
+#include "monitor/vm/image.h"
+#include "monitor/vm/segment.h"
+#include "monitor/vm/vm.h"
+
+/* What a guest can keep in RFLAGS; VM, VIF and VIP belong to modes that this machine lacks. */
+#define RFLAGS_KEPT                                                                                                    \
+	(X86_RFLAGS_CF | X86_RFLAGS_PF | X86_RFLAGS_AF | X86_RFLAGS_ZF | X86_RFLAGS_SF | X86_RFLAGS_TF |               \
+	 X86_RFLAGS_DF | X86_RFLAGS_OF | X86_RFLAGS_IOPL | X86_RFLAGS_NT | X86_RFLAGS_RF | X86_RFLAGS_AC |             \
+	 X86_RFLAGS_ID)
+
+/* The host's XCR0, which the guest's code runs with; x87 and SSE alone where the host has no XSAVE. */
+static uint64_t host_xcr0(bool *has_xsave)
+{
+	unsigned eax, ebx, ecx, edx;
+	*has_xsave = __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_OSXSAVE);
+	if (!*has_xsave)
+		return X86_XCR0_X87 | X86_XCR0_SSE;
+	__asm__ volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
+	return (uint64_t)edx << 32 | eax;
+}
+
+struct vcpu *vcpu_create(struct vm *vm, unsigned id)
+{
+	struct vcpu *vcpu = calloc(1, sizeof(*vcpu));
+	if (!vcpu)
+		return NULL;
+	vcpu->vm = vm;
+	vcpu->id = id;
+	vcpu->rflags = X86_RFLAGS_FIXED;
+	vcpu->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_PG;
+	vcpu->cr4 = X86_CR4_PAE | X86_CR4_PGE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_FSGSBASE;
+	bool has_xsave;
+	vcpu->xcr0 = vcpu->xcr0_supported = host_xcr0(&has_xsave);
+	if (has_xsave)
+		vcpu->cr4 |= X86_CR4_OSXSAVE;
+	vcpu->efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE;
+	vcpu->pat = X86_PAT_RESET;
+	vcpu->dr[6] = X86_DR6_FIXED;
+	vcpu->dr[7] = X86_DR7_FIXED;
+	vcpu->apic_base = X86_APIC_BASE_RESET | X86_APIC_BASE_ENABLE | (id == 0 ? X86_APIC_BASE_BSP : 0);
+	for (unsigned i = 0; i < SREG_COUNT; i++)
+		vcpu->sreg[i] = seg_make(BOOT_DS, SEG_FLAT_DATA(0));
+	vcpu->sreg[SREG_CS] = seg_make(BOOT_CS, SEG_FLAT_CODE(0));
+	return vcpu;
+}
+
+void vcpu_free(struct vcpu *vcpu)
+{
+	free(vcpu);
+}
+
+static bool has_error_code(uint8_t vector)
+{
+	switch (vector) {
+	case X86_VEC_DF:
+	case X86_VEC_TS:
+	case X86_VEC_NP:
+	case X86_VEC_SS:
+	case X86_VEC_GP:
+	case X86_VEC_PF:
+	case X86_VEC_AC:
+	case X86_VEC_CP:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void queue(struct vcpu *vcpu, struct vcpu_event event)
+{
+	vcpu->event = event;
+	vcpu->event_pending = true;
+	vcpu->halted = false;
+}
+
+void vcpu_raise_error(struct vcpu *vcpu, uint8_t vector, uint32_t error)
+{
+	queue(vcpu,
+	      (struct vcpu_event){
+		      .vector = vector, .kind = EVENT_FAULT, .has_error = has_error_code(vector), .error = error});
+}
+
+void vcpu_raise(struct vcpu *vcpu, uint8_t vector)
+{
+	vcpu_raise_error(vcpu, vector, 0);
+	if (vector == X86_VEC_DB) {
+		vcpu->event.kind = EVENT_TRAP;
+		vcpu->dr[6] |= X86_DR6_BS;
+	}
+}
+
+void vcpu_raise_page_fault(struct vcpu *vcpu, uint64_t gva, uint32_t error)
+{
+	vcpu_raise_error(vcpu, X86_VEC_PF, error);
+	vcpu->event.cr2 = gva;
+}
+
+void vcpu_raise_fault(struct vcpu *vcpu, const struct gm_fault *fault)
+{
+	vcpu_raise_error(vcpu, fault->vector, fault->error);
+	vcpu->event.cr2 = fault->gva;
+}
+
+void vcpu_raise_soft(struct vcpu *vcpu, uint8_t vector, uint8_t length)
+{
+	queue(vcpu, (struct vcpu_event){.vector = vector, .kind = EVENT_SOFT, .length = length});
+}
+
+void vcpu_raise_icebp(struct vcpu *vcpu, uint8_t length)
+{
+	queue(vcpu, (struct vcpu_event){.vector = X86_VEC_DB, .kind = EVENT_PRIVILEGED_SOFT, .length = length});
+}
+
+void vcpu_raise_interrupt(struct vcpu *vcpu, uint8_t vector)
+{
+	queue(vcpu, (struct vcpu_event){.vector = vector, .kind = EVENT_INTERRUPT});
+}
+
+const char *vcpu_vector_name(uint8_t vector)
+{
+	static const char *const names[] = {
+		[X86_VEC_DE] = "#DE", [X86_VEC_DB] = "#DB", [X86_VEC_NMI] = "NMI", [X86_VEC_BP] = "#BP",
+		[X86_VEC_OF] = "#OF", [X86_VEC_BR] = "#BR", [X86_VEC_UD] = "#UD",  [X86_VEC_NM] = "#NM",
+		[X86_VEC_DF] = "#DF", [X86_VEC_TS] = "#TS", [X86_VEC_NP] = "#NP",  [X86_VEC_SS] = "#SS",
+		[X86_VEC_GP] = "#GP", [X86_VEC_PF] = "#PF", [X86_VEC_MF] = "#MF",  [X86_VEC_AC] = "#AC",
+		[X86_VEC_MC] = "#MC", [X86_VEC_XM] = "#XM", [X86_VEC_CP] = "#CP",
+	};
+	if (vector < sizeof(names) / sizeof(names[0]) && names[vector])
+		return names[vector];
+	return "interrupt";
+}
+
+struct r3_vcpu_info *vcpu_shared(struct vcpu *vcpu)
+{
+	if (!vcpu->pv.shared_gpa)
+		return NULL;
+	struct r3_shared_info *info = gm_ptr(&vcpu->vm->mem, vcpu->pv.shared_gpa, sizeof(*info));
+	return info ? &info->vcpu[vcpu->id] : NULL;
+}
+
+bool vcpu_if(struct vcpu *vcpu)
+{
+	struct r3_vcpu_info *shared = vcpu_shared(vcpu);
+	if (shared)
+		return __atomic_load_n(&shared->vif, __ATOMIC_RELAXED) != 0;
+	return vcpu->rflags & X86_RFLAGS_IF;
+}
+
+void vcpu_set_if(struct vcpu *vcpu, bool enabled)
+{
+	struct r3_vcpu_info *shared = vcpu_shared(vcpu);
+	if (shared)
+		__atomic_store_n(&shared->vif, enabled, __ATOMIC_RELAXED);
+	vcpu->rflags = (vcpu->rflags & ~X86_RFLAGS_IF) | (enabled ? X86_RFLAGS_IF : 0);
+}
+
+uint64_t vcpu_rflags(struct vcpu *vcpu)
+{
+	vcpu->rflags = (vcpu->rflags & ~X86_RFLAGS_IF) | (vcpu_if(vcpu) ? X86_RFLAGS_IF : 0);
+	return vcpu->rflags;
+}
+
+void vcpu_set_rflags(struct vcpu *vcpu, uint64_t image)
+{
+	vcpu->rflags = (image & RFLAGS_KEPT) | X86_RFLAGS_FIXED;
+	vcpu_set_if(vcpu, image & X86_RFLAGS_IF);
+}
+
+struct spt_cpu vcpu_paging(const struct vcpu *vcpu)
+{
+	return (struct spt_cpu){
+		.cr3 = vcpu->cr3,
+		.wp = vcpu->cr0 & X86_CR0_WP,
+		.nxe = vcpu->efer & X86_EFER_NXE,
+		.smep = vcpu->cr4 & X86_CR4_SMEP,
+		.pge = vcpu->cr4 & X86_CR4_PGE,
+	};
+}

@@ -1,0 +1,115 @@
+/*
+ * The virtual processor's reset state, its interrupt flag in both homes, and how events are queued.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "monitor/vm/inject.h"
+#include "tests/unit/machine_fixture.h"
+
+static struct r3_vcpu_info *shared(struct machine_fixture *m)
+{
+	struct r3_shared_info *info = gm_ptr(&m->vm.mem, FIX_SHARED, sizeof(*info));
+	return &info->vcpu[0];
+}
+
+static void reset(void **state)
+{
+	struct machine_fixture *m = *state;
+	struct vcpu *c = m->vcpu;
+	assert_int_equal(c->rflags, X86_RFLAGS_FIXED);
+	assert_true(c->efer == (X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE));
+	assert_true(c->cr0 == 0x80010033);
+	assert_int_equal(c->cr4 & ~X86_CR4_OSXSAVE, 0x106a0 & ~0);
+	assert_true(c->xcr0 & X86_XCR0_X87);
+	assert_int_equal(c->sreg[SREG_CS].selector, 8);
+	assert_int_equal(c->sreg[SREG_SS].selector, 0x10);
+	assert_int_equal(c->sreg[SREG_CS].limit, UINT32_MAX);
+	assert_true(c->apic_base == 0xfee00900);
+	struct vcpu *second = vcpu_create(&m->vm, 1);
+	assert_true(second->apic_base == 0xfee00800);
+	vcpu_free(second);
+}
+
+static void interrupt_flag(void **state)
+{
+	struct machine_fixture *m = *state;
+	struct vcpu *c = m->vcpu;
+
+	vcpu_set_if(c, true);
+	assert_true(vcpu_if(c));
+	assert_int_equal(vcpu_rflags(c), X86_RFLAGS_FIXED | X86_RFLAGS_IF);
+	assert_int_equal(shared(m)->vif, 0);
+
+	/* From now on the page alone decides, and what lies in rflags is stale. */
+	c->pv.shared_gpa = FIX_SHARED;
+	assert_false(vcpu_if(c));
+	assert_int_equal(vcpu_rflags(c), X86_RFLAGS_FIXED);
+	shared(m)->vif = 0x80;
+	assert_true(vcpu_if(c));
+	vcpu_set_if(c, false);
+	assert_int_equal(shared(m)->vif, 0);
+
+	/* A page outside RAM is as if there were none. */
+	c->pv.shared_gpa = FIX_RAM;
+	vcpu_set_if(c, true);
+	assert_true(vcpu_if(c));
+}
+
+static void rflags_image(void **state)
+{
+	struct machine_fixture *m = *state;
+	struct vcpu *c = m->vcpu;
+	vcpu_set_rflags(c, UINT64_MAX);
+	assert_int_equal(vcpu_rflags(c), 0x257fd7);
+	assert_int_equal(vcpu_iopl(c), 3);
+	vcpu_set_rflags(c, 0);
+	assert_int_equal(vcpu_rflags(c), X86_RFLAGS_FIXED);
+}
+
+static void queueing(void **state)
+{
+	struct machine_fixture *m = *state;
+	struct vcpu *c = m->vcpu;
+	c->halted = true;
+	vcpu_raise(c, X86_VEC_GP);
+	assert_true(c->event_pending && c->event.has_error && c->event.kind == EVENT_FAULT && !c->halted);
+	vcpu_raise(c, X86_VEC_UD);
+	assert_false(c->event.has_error);
+	vcpu_raise(c, X86_VEC_DB);
+	assert_true(c->event.kind == EVENT_TRAP && !c->event.has_error && (c->dr[6] & X86_DR6_BS));
+	vcpu_raise_page_fault(c, 0x1234, 7);
+	assert_true(c->event.vector == X86_VEC_PF && c->event.cr2 == 0x1234 && c->event.error == 7);
+	vcpu_raise_soft(c, 13, 2);
+	assert_true(c->event.kind == EVENT_SOFT && !c->event.has_error && c->event.length == 2);
+	vcpu_raise_interrupt(c, 14);
+	assert_true(c->event.kind == EVENT_INTERRUPT && !c->event.has_error);
+	assert_string_equal(vcpu_vector_name(X86_VEC_GP), "#GP");
+	assert_string_equal(vcpu_vector_name(15), "interrupt");
+	assert_string_equal(vcpu_vector_name(255), "interrupt");
+}
+
+static void window(void **state)
+{
+	struct machine_fixture *m = *state;
+	struct vcpu *c = m->vcpu;
+	assert_false(inject_window_open(c));
+	vcpu_set_if(c, true);
+	assert_true(inject_window_open(c));
+	c->interrupt_shadow = true;
+	assert_false(inject_window_open(c));
+	c->interrupt_shadow = false;
+	vcpu_raise(c, X86_VEC_UD);
+	assert_false(inject_window_open(c));
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, fix_setup, fix_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {T(reset), T(interrupt_flag), T(rflags_image), T(queueing), T(window)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
