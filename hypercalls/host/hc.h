@@ -30,6 +30,11 @@ void hc_raise_virq(struct vm *vm, unsigned virq);
 /* An unmasked event is pending for the vCPU and a vector is registered: the run loop delivers vcpu->pv.event_vector. */
 bool hc_event_pending(struct vcpu *vcpu);
 /*
+ * Takes the event: the vector. Precondition: hc_event_pending. The ports pending now make no further event until the
+ * guest has cleared them and they become pending anew.
+ */
+uint8_t hc_event_ack(struct vcpu *vcpu);
+/*
  * Brings the shared page up to date before guest code runs: `pending` says whether an interrupt waits for vif. Cheap
  * when nothing changed.
  */

@@ -1,0 +1,75 @@
+/*
+ * From a number to its handler. The table comes from calls.def, as does everything else that lists the calls.
+ */
+#include <stdlib.h>
+
+#include "hypercalls/host/hc.h"
+#include "hypercalls/host/hc_internal.h"
+#include "monitor/vm/vm.h"
+
+static const struct {
+	const char *name;
+	int64_t (*handler)(struct vcpu *vcpu, const uint64_t arg[HC_ARGS]);
+} calls[] = {
+#define R3_CALL(nr, name, args, doc) [nr] = {#name, hc_call_##name},
+#include "hypercalls/calls.def"
+#undef R3_CALL
+};
+
+#define CALLS (sizeof(calls) / sizeof(calls[0]))
+
+const char *hc_name(uint64_t nr)
+{
+	return nr < CALLS ? calls[nr].name : NULL;
+}
+
+int64_t hc_call(struct vcpu *vcpu, uint64_t nr, const uint64_t arg[HC_ARGS])
+{
+	return nr < CALLS && calls[nr].handler ? calls[nr].handler(vcpu, arg) : -R3_ENOSYS;
+}
+
+void hc_dispatch(struct vcpu *vcpu)
+{
+	const uint64_t *gpr = vcpu->gpr;
+	const uint64_t arg[HC_ARGS] = {gpr[RDI], gpr[RSI], gpr[RDX], gpr[R10], gpr[R8], gpr[R9]};
+	uint64_t nr = gpr[RAX];
+	int64_t result;
+
+	if (vcpu->cpl != 0) {
+		vcpu_raise_error(vcpu, X86_VEC_GP, 0);
+		return;
+	}
+	result = hc_call(vcpu, nr, arg);
+	/* iret loads a whole context, RAX with it, unless its frame cannot be read. */
+	if (nr != R3_HC_iret || result != 0)
+		vcpu->gpr[RAX] = (uint64_t)result;
+}
+
+struct hc *hc_create(struct vm *vm)
+{
+	struct hc *hc = calloc(1, sizeof(*hc));
+
+	if (!hc)
+		return NULL;
+	hc->vm = vm;
+	hc_event_init(hc);
+	hc_time_init(hc);
+	return hc;
+}
+
+void hc_destroy(struct hc *hc)
+{
+	free(hc);
+}
+
+void hc_sync_shared(struct vcpu *vcpu, bool interrupt_waits)
+{
+	struct hc *hc = vcpu->vm->hc;
+	struct r3_vcpu_info *info;
+
+	if (!hc->shared)
+		return;
+	info = &hc->shared->vcpu[vcpu->id];
+	__atomic_store_n(&info->pending, interrupt_waits, __ATOMIC_RELAXED);
+	hc_time_sync(hc);
+}

@@ -1,0 +1,104 @@
+/*
+ * Hypercalls: page-table root, page-table entries, and what was derived from them.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "hypercalls/host/hc_internal.h"
+#include "monitor/vm/guest_mem.h"
+#include "monitor/vm/vm.h"
+
+#define UPDATES_AT_ONCE	 128
+#define PAGES_ONE_BY_ONE 512 /* more are dropped by dropping everything */
+
+/* The engine could not change a real address space: what runs there no longer agrees with the guest's tables. */
+static int64_t host_refused(struct vm *vm, int error)
+{
+	fprintf(stderr,
+		"ring3: the host refused to change a guest's address space: %s; see vm.max_map_count and 'ulimit -v'\n",
+		strerror(-error));
+	vm_end(vm, VM_STATUS_HOST);
+	return -R3_EAGAIN;
+}
+
+int64_t hc_call_set_root(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
+{
+	return vcpu_load_cr3(vcpu, arg[0]) ? 0 : -R3_EINVAL;
+}
+
+/* Applies updates until one is wrong; how many were right. */
+static uint64_t apply(struct vcpu *vcpu, const struct r3_mmu_update *updates, uint64_t count)
+{
+	struct vm *vm = vcpu->vm;
+
+	for (uint64_t i = 0; i < count; i++) {
+		uint64_t gpa = updates[i].entry_gpa;
+		int error;
+
+		if (gpa % sizeof(uint64_t) || !gm_ptr(&vm->mem, gpa, sizeof(uint64_t)))
+			return i;
+		error = spt_entry_write(vm->spt, gpa, updates[i].value);
+		if (error) {
+			host_refused(vm, error);
+			return i;
+		}
+	}
+	return count;
+}
+
+int64_t hc_call_mmu_update(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
+{
+	uint64_t table = arg[0], count = arg[1], done = 0;
+	struct r3_mmu_update updates[UPDATES_AT_ONCE];
+	struct gm_fault fault;
+
+	if (count > R3_MMU_UPDATE_MAX)
+		return -R3_EINVAL;
+	while (done < count) {
+		uint64_t n = count - done < UPDATES_AT_ONCE ? count - done : UPDATES_AT_ONCE, applied;
+
+		if (!gm_read_gva(vcpu, table + done * sizeof(updates[0]), updates, n * sizeof(updates[0]), GM_CPL,
+				 &fault))
+			return done ? (int64_t)done : -R3_EFAULT;
+		applied = apply(vcpu, updates, n);
+		done += applied;
+		if (applied < n)
+			return done ? (int64_t)done : -R3_EINVAL;
+	}
+	return (int64_t)done;
+}
+
+static int flush_pages(struct vcpu *vcpu, uint64_t gva, uint64_t pages)
+{
+	struct spt_cpu cpu = vcpu_paging(vcpu);
+	int error = 0;
+
+	if (pages > PAGES_ONE_BY_ONE)
+		return spt_flush_all(vcpu->vm->spt);
+	for (uint64_t i = 0; i < pages && !error; i++)
+		error = spt_invlpg(vcpu->vm->spt, &cpu, gva + i * X86_PAGE_SIZE);
+	return error;
+}
+
+int64_t hc_call_mmu_flush(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
+{
+	uint64_t op = arg[0], gva = arg[1], pages = arg[2];
+	struct spt_cpu cpu = vcpu_paging(vcpu);
+	struct vm *vm = vcpu->vm;
+	int error;
+
+	switch (op) {
+	case R3_FLUSH_PAGES:
+		error = flush_pages(vcpu, gva & ~X86_PAGE_MASK, pages);
+		break;
+	case R3_FLUSH_ROOT:
+		error = spt_cr3_load(vm->spt, &cpu);
+		break;
+	case R3_FLUSH_ALL:
+		error = spt_flush_all(vm->spt);
+		break;
+	default:
+		return -R3_EINVAL;
+	}
+	return error ? host_refused(vm, error) : 0;
+}

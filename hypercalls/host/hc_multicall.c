@@ -1,0 +1,47 @@
+/*
+ * Hypercalls: several in one. Entries are copied in and out in blocks, and the private copy is what runs.
+ */
+#include "hypercalls/host/hc_internal.h"
+#include "monitor/vm/guest_mem.h"
+#include "monitor/vm/vm.h"
+
+#define ENTRIES_AT_ONCE 32
+
+/* Calls that load a context or wait have no place before others; a multicall in one would have no bound. */
+static bool may_batch(uint64_t nr)
+{
+	return nr != R3_HC_multicall && nr != R3_HC_iret && nr != R3_HC_block;
+}
+
+/* Runs entries until the guest has ended; how many. */
+static uint64_t run(struct vcpu *vcpu, struct r3_multicall_entry *entries, uint64_t count)
+{
+	uint64_t i;
+
+	for (i = 0; i < count && !vcpu->vm->ended; i++)
+		entries[i].result =
+			may_batch(entries[i].nr) ? hc_call(vcpu, entries[i].nr, entries[i].args) : -R3_EPERM;
+	return i;
+}
+
+int64_t hc_call_multicall(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
+{
+	uint64_t table = arg[0], count = arg[1];
+	struct r3_multicall_entry entries[ENTRIES_AT_ONCE];
+	struct gm_fault fault;
+
+	if (count > R3_MULTICALL_MAX)
+		return -R3_EINVAL;
+	for (uint64_t done = 0; done < count && !vcpu->vm->ended;) {
+		uint64_t n = count - done < ENTRIES_AT_ONCE ? count - done : ENTRIES_AT_ONCE;
+		uint64_t at = table + done * sizeof(entries[0]);
+
+		if (!gm_read_gva(vcpu, at, entries, n * sizeof(entries[0]), GM_CPL, &fault))
+			return -R3_EFAULT;
+		n = run(vcpu, entries, n);
+		if (!gm_write_gva(vcpu, at, entries, n * sizeof(entries[0]), GM_CPL, &fault))
+			return -R3_EFAULT;
+		done += n;
+	}
+	return 0;
+}
