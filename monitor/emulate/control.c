@@ -37,13 +37,19 @@ static enum emu_step write_cr0(struct vcpu *vcpu, uint64_t value)
 	return STEP_NEXT;
 }
 
-static enum emu_step write_cr3(struct vcpu *vcpu, uint64_t value)
+bool vcpu_load_cr3(struct vcpu *vcpu, uint64_t value)
 {
 	if (value >> VCPU_PHYSICAL_BITS)
-		return emu_raise_gp(vcpu, 0);
+		return false;
 	vcpu->cr3 = value;
 	struct spt_cpu paging = vcpu_paging(vcpu);
-	return emu_shadow(vcpu, spt_cr3_load(vcpu->vm->spt, &paging));
+	emu_shadow(vcpu, spt_cr3_load(vcpu->vm->spt, &paging));
+	return true;
+}
+
+static enum emu_step write_cr3(struct vcpu *vcpu, uint64_t value)
+{
+	return vcpu_load_cr3(vcpu, value) ? STEP_NEXT : emu_raise_gp(vcpu, 0);
 }
 
 static enum emu_step write_cr4(struct vcpu *vcpu, uint64_t value)

@@ -154,6 +154,9 @@ static inline bool vcpu_canonical(uint64_t gva)
 	return (uint64_t)((int64_t)(gva << 16) >> 16) == gva;
 }
 
+/* Loads the page-table root, as MOV CR3 does; false if a reserved bit is set, nothing is changed then. */
+bool vcpu_load_cr3(struct vcpu *vcpu, uint64_t value);
+
 /* The paging registers of this vCPU in the form shadowpt takes. */
 struct spt_cpu vcpu_paging(const struct vcpu *vcpu);
 
