@@ -22,10 +22,12 @@
 #include "monitor/engine/trap/filter.h"
 #include "monitor/engine/trap/handover.h"
 
-/* A cell costs two tasks, one descriptor and one address space; beyond this the oldest is reused. */
-#define CELLS_MAX 2048
+/* The arena begins with what all cells share, at the offsets it has in the gate. */
+#define ARENA_SHARED (GATE_ORDER - GATE_TEXT)
+#define ARENA_DATA   (GATE_DATA - GATE_TEXT)
+#define ARENA_TURN   (GATE_TURN - GATE_TEXT)
 
-#define ARENA_SHARED (GATE_TEXT_SIZE + GATE_DATA_SIZE)
+_Static_assert(CELLS_MAX * sizeof(uint32_t) <= GATE_TURN_SIZE, "each cell has a turn");
 
 /* The sigaction the kernel takes: the C library's wrapper would put its own restorer in the host's text. */
 struct kernel_sigaction {
@@ -106,7 +108,8 @@ static _Noreturn void child_main(struct cells *cells, unsigned slot, int reply, 
 
 	off_t own = arena_offset(slot);
 	child_map(GATE_TEXT, GATE_TEXT_SIZE, PROT_READ | PROT_EXEC, cells->arena_fd, 0);
-	child_map(GATE_DATA, GATE_DATA_SIZE, PROT_READ, cells->arena_fd, GATE_TEXT_SIZE);
+	child_map(GATE_DATA, GATE_DATA_SIZE, PROT_READ, cells->arena_fd, ARENA_DATA);
+	child_map(GATE_TURN, GATE_TURN_SIZE, PROT_READ, cells->arena_fd, ARENA_TURN);
 	child_map(GATE_ORDER, GATE_ORDER_SIZE, PROT_READ, cells->arena_fd, own);
 	child_map(GATE_XCHG, GATE_END - GATE_XCHG, PROT_READ | PROT_WRITE, cells->arena_fd, own + GATE_ORDER_SIZE);
 	child_close_all_but(cells->ram_fd, reply);
@@ -132,6 +135,11 @@ static int cell_map_pages(struct cell *cell)
 	memset(cell->xchg, 0, sizeof(*cell->xchg));
 	for (unsigned i = 0; i < 256; i++)
 		cell->order->errnos[i] = i;
+	cell->turn = &cells->turns[cell->slot];
+	cell->xchg->turn = cell->slot * sizeof(uint32_t);
+	cell->xchg->wake = ~0u;
+	cell->xchg->xsave = 1;
+	cell->xchg->xcr0 = cells->xcr0;
 	cell->xchg->altstack = (stack_t){.ss_sp = (void *)GATE_STACK, .ss_size = GATE_STACK_SIZE};
 	cell->xchg->spins = cells->spins;
 	cell->xchg->yields = cells->yields;
@@ -205,15 +213,15 @@ static struct cell *cell_create(struct cells *cells)
 	if (!cell)
 		return NULL;
 	cell->owner = cells;
-	cell->slot = cells->slots;
 	cell->reply_fd = -1;
-	int error = ftruncate(cells->arena_fd, arena_offset(cell->slot + 1)) ? -errno : 0;
-	if (!error)
-		error = cell_map_pages(cell);
+	while (cells->used[cell->slot])
+		cell->slot++;
+	int error = cell_map_pages(cell);
 	if (!error)
 		error = cell_fork(cell);
 	if (!error) {
-		cells->slots++;
+		cells->used[cell->slot] = true;
+		cells->made++;
 		cells->count++;
 		cell->next = cells->all;
 		cells->all = cell;
@@ -248,6 +256,7 @@ void cell_destroy(struct cell *cell)
 			break;
 		}
 	cells->count--;
+	cells->used[cell->slot] = false;
 	if (!cell->dead) {
 		kill(cell->pid, SIGKILL);
 		/* A traced thread is reaped by its own number first, or its group never ends. */
@@ -257,6 +266,8 @@ void cell_destroy(struct cell *cell)
 	}
 	close(cell->reply_fd);
 	munmap(cell->order, GATE_CELL_SIZE);
+	fallocate(cells->arena_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, arena_offset(cell->slot),
+		  GATE_CELL_SIZE);
 	free(cell);
 }
 
@@ -305,6 +316,14 @@ struct cell *cell_take(struct cells *cells, struct spt_space *space, const struc
 	return cell;
 }
 
+/* XGETBV of register 0, SDM 1 13.3: the state components that the host enabled. */
+static uint64_t host_xcr0(void)
+{
+	uint32_t low, high;
+	__asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	return (uint64_t)high << 32 | low;
+}
+
 int cells_init(struct cells *cells, int ram_fd, bool traced)
 {
 	*cells = (struct cells){.arena_fd = -1, .ram_fd = ram_fd, .runner_cpu = -1, .mapper_cpu = -1, .traced = traced};
@@ -314,8 +333,15 @@ int cells_init(struct cells *cells, int ram_fd, bool traced)
 		setrlimit(RLIMIT_NOFILE, &files);
 		cells->limit = files.rlim_cur < CELLS_MAX + 64 ? files.rlim_cur / 2 : CELLS_MAX;
 	}
+	/* Keeps the gate's addresses free in this process, since a child is born with a copy of it. */
+	if (mmap((void *)GATE_TEXT, GATE_END - GATE_TEXT, PROT_NONE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED) {
+		fprintf(stderr, "ring3: the addresses of the gate are taken by chance: run it again\n");
+		return -EADDRINUSE;
+	}
+	cells->xcr0 = host_xcr0();
 	cells->arena_fd = memfd_create("ring3 gate", MFD_CLOEXEC);
-	if (cells->arena_fd < 0 || ftruncate(cells->arena_fd, ARENA_SHARED)) {
+	if (cells->arena_fd < 0 || ftruncate(cells->arena_fd, arena_offset(CELLS_MAX))) {
 		int error = -errno;
 		fprintf(stderr, "ring3: no shared memory for the gate: %s; see 'ring3 doctor'\n", strerror(errno));
 		return error;
@@ -323,17 +349,21 @@ int cells_init(struct cells *cells, int ram_fd, bool traced)
 	uint8_t *shared = mmap(NULL, ARENA_SHARED, PROT_READ | PROT_WRITE, MAP_SHARED, cells->arena_fd, 0);
 	if (shared == MAP_FAILED)
 		return -errno;
+	madvise(shared, ARENA_SHARED, MADV_DONTFORK);
 	memcpy(shared, gate_text, gate_text_end - gate_text);
-	int error = filter_build((void *)(shared + GATE_TEXT_SIZE), ram_fd);
-	munmap(shared, ARENA_SHARED);
-	return error;
+	cells->shared = shared;
+	cells->turns = (void *)(shared + ARENA_TURN);
+	return filter_build((void *)(shared + ARENA_DATA), ram_fd);
 }
 
 void cells_exit(struct cells *cells)
 {
 	while (cells->all)
 		cell_destroy(cells->all);
+	if (cells->shared)
+		munmap(cells->shared, ARENA_SHARED);
 	if (cells->arena_fd > 0)
 		close(cells->arena_fd);
-	cells->arena_fd = -1;
+	munmap((void *)GATE_TEXT, GATE_END - GATE_TEXT);
+	*cells = (struct cells){.arena_fd = -1};
 }

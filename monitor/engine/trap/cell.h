@@ -19,6 +19,9 @@
 
 struct cells;
 
+/* A cell costs two tasks, one descriptor and one address space; beyond this the one used longest ago is reused. */
+#define CELLS_MAX 2048
+
 /* The kernel's struct rt_sigframe (arch/x86/include/asm/sigframe.h) as far as the monitor reads and writes it. */
 struct cell_frame {
 	uint64_t return_address;
@@ -47,6 +50,7 @@ struct cell {
 	/* The gate's pages as the monitor sees them. */
 	struct gate_order *order;
 	struct gate_xchg *xchg;
+	_Atomic uint32_t *turn;
 	void *fpu;
 	uint8_t *stack;
 
@@ -68,7 +72,11 @@ struct cell {
 struct cells {
 	struct cell *all;
 	int arena_fd, ram_fd;
-	unsigned slots, count, limit;
+	uint8_t *shared;	     /* the arena's shared part */
+	_Atomic uint32_t *turns;     /* GATE_TURN, writable */
+	bool used[CELLS_MAX];	     /* slots of the arena */
+	unsigned made, count, limit; /* cells ever made, alive, allowed */
+	uint64_t xcr0;
 	uint32_t spins, yields;	    /* for the runners */
 	int runner_cpu, mapper_cpu; /* host CPU, or -1 for any */
 	bool traced;

@@ -56,10 +56,14 @@ static int filter_runner(scmp_filter_ctx ctx)
 		error = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(rt_sigreturn), 1, cookie);
 	if (!error)
 		error = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(sched_yield), 1, cookie);
-	/* Only on the exchange word: a futex of the order page would let the guest pose as the mapper. */
+	/* To wake the monitor, and to sleep and wake by turns. Not on the order page: the mapper sleeps there. */
 	if (!error)
 		error = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(futex), 2,
 					 SCMP_A0(SCMP_CMP_EQ, GATE_XCHG + offsetof(struct gate_xchg, state), 0),
+					 cookie);
+	if (!error)
+		error = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(futex), 2,
+					 SCMP_A0(SCMP_CMP_MASKED_EQ, ~(uint64_t)(GATE_TURN_SIZE - 1), GATE_TURN),
 					 cookie);
 	return error;
 }

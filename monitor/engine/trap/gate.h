@@ -4,6 +4,7 @@
  *
  *   GATE_TEXT   rx  code (gate.S), one copy for all cells
  *   GATE_DATA   r   constant data for boot: the filters' programs, one copy for all cells
+ *   GATE_TURN   r   one word a cell, on which its runner sleeps; one copy, only the monitor can write it
  *   GATE_ORDER  r   orders for the mapper; only the monitor can write it
  *   GATE_XCHG   rw  struct gate_xchg: how runner and monitor hand over to each other
  *   GATE_FPU    rw  XSAVE area of the hypercall path
@@ -17,12 +18,15 @@
 
 #include "monitor/vm/layout.h"
 
-#define GATE_PAGE	0x1000
-#define GATE_TEXT	GATE_HOLE_START
-#define GATE_TEXT_SIZE	(1 * GATE_PAGE)
-#define GATE_DATA	(GATE_TEXT + GATE_TEXT_SIZE)
-#define GATE_DATA_SIZE	(1 * GATE_PAGE)
-#define GATE_ORDER	(GATE_DATA + GATE_DATA_SIZE)
+#define GATE_PAGE      0x1000
+#define GATE_TEXT      GATE_HOLE_START
+#define GATE_TEXT_SIZE (1 * GATE_PAGE)
+#define GATE_DATA      (GATE_TEXT + GATE_TEXT_SIZE)
+#define GATE_DATA_SIZE (1 * GATE_PAGE)
+/* Aligned to its size, so that the filter can compare addresses under a mask. */
+#define GATE_TURN	(GATE_TEXT + GATE_TURN_SIZE)
+#define GATE_TURN_SIZE	(4 * GATE_PAGE)
+#define GATE_ORDER	(GATE_TURN + GATE_TURN_SIZE)
 #define GATE_ORDER_SIZE (2 * GATE_PAGE)
 #define GATE_XCHG	(GATE_ORDER + GATE_ORDER_SIZE)
 #define GATE_XCHG_SIZE	(1 * GATE_PAGE)
@@ -35,10 +39,11 @@
 /* Pages of one cell's own, in the order they have in the arena. */
 #define GATE_CELL_SIZE (GATE_END - GATE_ORDER)
 
-/* gate_xchg.state, also the futex that both sides wait on */
+/* gate_xchg.state; odd: the runner waits */
 #define GATE_RUN    0 /* guest code runs, or is about to */
 #define GATE_EXITED 1 /* the runner has handed over and waits */
 #define GATE_NUDGE  2 /* as RUN, but the monitor shall look up from its wait */
+#define GATE_PARK   3 /* as EXITED, but stop spinning: wake what `wake` says, and sleep */
 
 /* gate_xchg.kind */
 #define GATE_KIND_SIGNAL    1 /* state is in the signal frame */
@@ -63,13 +68,15 @@
 #include <stdint.h>
 
 struct gate_xchg {
-	_Atomic uint32_t state;		/* both */
+	_Atomic uint32_t state;		/* both; the monitor sleeps on it */
 	_Atomic uint32_t monitor_waits; /* monitor writes: it sleeps on state, wake it */
-	_Atomic uint32_t runner_waits;	/* runner writes: it sleeps on state */
+	_Atomic uint32_t runner_waits;	/* runner writes: it sleeps on its turn */
 	uint32_t spins;			/* monitor writes: how long the runner spins, then yields, before it sleeps */
 	uint32_t yields;
-	uint32_t kind;	     /* runner writes at exit: GATE_KIND_* */
-	uint32_t runner_tid; /* the kernel writes at boot */
+	uint32_t kind;	       /* runner writes at exit: GATE_KIND_* */
+	uint32_t runner_tid;   /* the kernel writes at boot */
+	uint32_t turn;	       /* monitor writes before boot: offset of this cell's word in GATE_TURN */
+	_Atomic uint32_t wake; /* monitor writes before PARK: likewise for the cell to wake, ~0 for none */
 	uint32_t reserved;
 	uint64_t frame;	  /* runner writes at exit: RSP in the handler */
 	uint64_t fs_base; /* runner writes at exit, monitor before resume */

@@ -20,6 +20,8 @@ void gate_offsets(void)
 	OFFSET(XCHG_YIELDS, gate_xchg, yields);
 	OFFSET(XCHG_KIND, gate_xchg, kind);
 	OFFSET(XCHG_RUNNER_TID, gate_xchg, runner_tid);
+	OFFSET(XCHG_TURN, gate_xchg, turn);
+	OFFSET(XCHG_WAKE, gate_xchg, wake);
 	OFFSET(XCHG_FRAME, gate_xchg, frame);
 	OFFSET(XCHG_FS_BASE, gate_xchg, fs_base);
 	OFFSET(XCHG_GS_BASE, gate_xchg, gs_base);

@@ -16,13 +16,25 @@ static void futex_wake(_Atomic uint32_t *word)
 	syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
-void handover_resume(struct cell *cell)
+/* The runner that waits spinning stops, and wakes the one with that turn. */
+static void handover_park(struct cell *place, uint32_t wake)
+{
+	uint32_t spinning = GATE_EXITED;
+	atomic_store(&place->xchg->wake, wake);
+	atomic_compare_exchange_strong(&place->xchg->state, &spinning, GATE_PARK);
+}
+
+void handover_resume(struct cell *cell, struct cell *place)
 {
 	struct gate_xchg *xchg = cell->xchg;
-	/* A full barrier, for the same reason as in HANDOVER. */
-	atomic_exchange(&xchg->state, GATE_RUN);
-	if (atomic_load(&xchg->runner_waits))
-		futex_wake(&xchg->state);
+	/* Full barriers, for the same reason as in HANDOVER. */
+	atomic_store(&xchg->state, GATE_RUN);
+	atomic_fetch_add(cell->turn, 1);
+	bool asleep = atomic_load(&xchg->runner_waits);
+	if (place && !atomic_load(&place->xchg->runner_waits))
+		handover_park(place, asleep ? cell->slot * sizeof(uint32_t) : ~0u);
+	else if (asleep)
+		futex_wake(cell->turn);
 }
 
 void handover_nudge(struct cell *cell)

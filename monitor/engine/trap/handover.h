@@ -10,8 +10,8 @@
 
 #include "monitor/engine/trap/cell.h"
 
-/* Lets the runner go on. */
-void handover_resume(struct cell *cell);
+/* Lets the runner go on. `place` is another cell's runner that waits on the same CPU and makes room, or NULL. */
+void handover_resume(struct cell *cell, struct cell *place);
 
 enum handover {
 	HANDOVER_EXITED, /* the runner handed over, or forged it: the exchange page says how it wants to be understood

@@ -12,8 +12,12 @@
 
 /* Apart, both sides spin about this long: longer than an exit takes to handle, shorter than a scheduler's slice. */
 #define SPIN_ROUNDS 4000
-/* Together, a few yields find the other side ready if it answers at once; then sleeping costs less. */
-#define YIELD_ROUNDS 4
+/*
+ * Together, one yield finds the other side ready if it answers at once. More on both sides do harm: each yield in vain
+ * moves the task back in the scheduler's order (EEVDF), so that later ones come in vain too.
+ */
+#define MONITOR_YIELDS 1
+#define RUNNER_YIELDS  16
 
 /* The rate of exits is judged over this many. */
 #define WINDOW_EXITS 64
@@ -34,9 +38,9 @@ static void placement_set(struct placement *placement, struct cells *cells, bool
 	placement->apart = apart;
 	cells->mapper_cpu = apart ? placement->far : placement->near;
 	cells->spins = apart ? SPIN_ROUNDS : 0;
-	cells->yields = apart ? 0 : YIELD_ROUNDS;
+	cells->yields = apart ? 0 : RUNNER_YIELDS;
 	placement->spins = cells->spins;
-	placement->yields = cells->yields;
+	placement->yields = apart ? 0 : MONITOR_YIELDS;
 	pin_self(cells->mapper_cpu);
 	for (struct cell *cell = cells->all; cell; cell = cell->next) {
 		cell->xchg->spins = cells->spins;

@@ -54,7 +54,7 @@ static void signal_resume(struct trap *trap, struct cell *cell, const struct vcp
 		signal_load_xchg(cell, vcpu);
 	cell->xchg->fs_base = vcpu->sreg[SREG_FS].base;
 	cell->xchg->gs_base = vcpu->sreg[SREG_GS].base;
-	handover_resume(cell);
+	handover_resume(cell, trap->last != cell ? trap->last : NULL);
 }
 
 static enum transport_wait signal_wait(struct trap *trap, struct cell *cell)
@@ -80,7 +80,7 @@ static void signal_fetch_xchg(struct cell *cell, struct vcpu *vcpu, struct vm_ex
 {
 	struct gate_xchg *xchg = cell->xchg;
 	cell->in_signal = false;
-	cell->xchg->xrstor = 0;
+	xchg->xrstor = 0;
 	memcpy(vcpu->gpr, xchg->gpr, sizeof(vcpu->gpr));
 	vcpu->rip = xchg->rip;
 	transport_take_rflags(vcpu, 0);

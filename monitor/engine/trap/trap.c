@@ -77,9 +77,9 @@ static struct cell *trap_cell(struct vcpu *vcpu)
 	}
 	struct cell *cell = *spt_space_owner(space);
 	if (!cell) {
-		unsigned before = trap->cells.slots;
+		unsigned before = trap->cells.made;
 		cell = cell_take(&trap->cells, space, trap->last);
-		if (cell && trap->cells.slots != before && trap->transport->attach(cell)) {
+		if (cell && trap->cells.made != before && trap->transport->attach(cell)) {
 			cell_destroy(cell);
 			cell = NULL;
 		}
@@ -189,11 +189,11 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 		return;
 	if (trap->last && trap->last != cell)
 		trap_move_fpu(trap, trap->last, cell);
-	trap->last = cell;
 
 	atomic_store(&trap->inside, cell);
 	if (atomic_load(&vm->attention)) {
 		atomic_store(&trap->inside, NULL);
+		trap->last = cell;
 		return;
 	}
 	bool step = vcpu->window_wanted && !(vcpu->rflags & X86_RFLAGS_TF);
@@ -201,6 +201,7 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 		vcpu->rflags |= X86_RFLAGS_TF;
 	uint64_t entry = clock_tsc();
 	trap->transport->resume(trap, cell, vcpu);
+	trap->last = cell;
 	bool alive = trap_wait(vcpu, cell);
 	uint64_t out = clock_tsc();
 	atomic_store(&trap->inside, NULL);
