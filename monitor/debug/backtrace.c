@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <libunwind-ptrace.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "monitor/debug/report.h"
 #include "monitor/vm/image.h"
@@ -33,10 +34,15 @@ struct eh_frame_pair {
 extern int UNW_OBJ(dwarf_search_unwind_table)(unw_addr_space_t as, unw_word_t ip, unw_dyn_info_t *info,
 					      unw_proc_info_t *proc, int need_unwind_info, void *arg);
 
+/* General registers and RIP by DWARF's numbers: System V ABI x86-64, figure 3.36. libunwind's are the same. */
+enum { REG_COUNT = UNW_X86_64_RIP + 1 };
+static const uint8_t dwarf_gpr[GPR_COUNT] = {RAX, RDX, RCX, RBX, RSI, RDI, RBP, RSP,
+					     R8,  R9,  R10, R11, R12, R13, R14, R15};
+
 struct backtrace {
 	struct vcpu *vcpu;
-	void *upt; /* libunwind's view of the tracee, or NULL */
-	bool upt_registers;
+	void *upt;		 /* libunwind's view of the tracee, or NULL */
+	uint64_t reg[REG_COUNT]; /* of the innermost frame, or of where the latest exception came from */
 	unsigned reads;
 	FILE *out;
 };
@@ -59,30 +65,16 @@ static int access_mem(unw_addr_space_t as, unw_word_t addr, unw_word_t *value, i
 	return read_word(arg, addr, value) ? 0 : -UNW_EINVAL;
 }
 
-static int vcpu_register(const struct vcpu *vcpu, unw_regnum_t number, unw_word_t *value)
-{
-	/* DWARF's order: System V ABI x86-64, figure 3.36. */
-	static const uint8_t gpr[GPR_COUNT] = {RAX, RDX, RCX, RBX, RSI, RDI, RBP, RSP,
-					       R8,  R9,	 R10, R11, R12, R13, R14, R15};
-
-	if (number >= 0 && number < GPR_COUNT)
-		*value = vcpu->gpr[gpr[number]];
-	else if (number == UNW_X86_64_RIP)
-		*value = vcpu->rip;
-	else
-		return -UNW_EBADREG;
-	return 0;
-}
-
 static int access_reg(unw_addr_space_t as, unw_regnum_t number, unw_word_t *value, int write, void *arg)
 {
 	struct backtrace *bt = arg;
 
 	if (write)
 		return -UNW_EREADONLYREG;
-	if (bt->upt_registers && _UPT_access_reg(as, number, value, 0, bt->upt) == 0)
-		return 0;
-	return vcpu_register(bt->vcpu, number, value);
+	if (number < 0 || number >= REG_COUNT)
+		return -UNW_EBADREG;
+	*value = bt->reg[number];
+	return 0;
 }
 
 static int access_fpreg(unw_addr_space_t as, unw_regnum_t number, unw_fpreg_t *value, int write, void *arg)
@@ -169,38 +161,65 @@ static void walk_frame_pointers(struct backtrace *bt)
 	}
 }
 
+/*
+ * The frame that the cursor stepped to was left by an exception if the one before says where the stack pointer was
+ * saved: nothing else saves it. libunwind takes the end of the exception's frame for it, which is wrong when the
+ * processor aligned or switched the stack; so the walk starts anew from the interrupted registers.
+ */
+static bool restart_behind_exception(struct backtrace *bt, unw_addr_space_t as, unw_cursor_t *cursor)
+{
+	unw_save_loc_t saved = {.type = UNW_SLT_NONE};
+	uint64_t reg[REG_COUNT], rsp;
+
+	if (unw_get_save_loc(cursor, UNW_X86_64_RSP, &saved) < 0 || saved.type != UNW_SLT_MEMORY ||
+	    !read_word(bt, saved.u.addr, &rsp))
+		return false;
+	for (unsigned i = 0; i < REG_COUNT; i++) {
+		if (unw_get_reg(cursor, (int)i, &reg[i]) < 0)
+			reg[i] = 0;
+	}
+	memcpy(bt->reg, reg, sizeof(reg));
+	bt->reg[UNW_X86_64_RSP] = rsp;
+	return unw_init_remote(cursor, as, bt) == 0;
+}
+
+static void walk_cursor(struct backtrace *bt, unw_addr_space_t as, unw_cursor_t *cursor)
+{
+	bool is_return = false;
+
+	for (unsigned i = 0; i < REPORT_FRAMES; i++) {
+		unw_word_t ip = 0;
+
+		if (unw_get_reg(cursor, UNW_REG_IP, &ip) < 0 || (!ip && i))
+			return;
+		print_frame(bt, i, ip, is_return);
+		if (unw_step(cursor) <= 0)
+			return;
+		is_return = !restart_behind_exception(bt, as, cursor);
+	}
+}
+
 static void walk_unwind_tables(struct backtrace *bt)
 {
 	unw_addr_space_t as = unw_create_addr_space(&accessors, 0);
-	bool is_return = false;
 	unw_cursor_t cursor;
 
 	if (!as)
 		return;
 	unw_set_caching_policy(as, UNW_CACHE_NONE);
-	if (unw_init_remote(&cursor, as, bt) == 0) {
-		for (unsigned i = 0; i < REPORT_FRAMES; i++) {
-			unw_word_t ip = 0;
-
-			if (unw_get_reg(&cursor, UNW_REG_IP, &ip) < 0 || (!ip && i))
-				break;
-			print_frame(bt, i, ip, is_return);
-			is_return = unw_is_signal_frame(&cursor) <= 0;
-			if (unw_step(&cursor) <= 0)
-				break;
-		}
-	}
+	if (unw_init_remote(&cursor, as, bt) == 0)
+		walk_cursor(bt, as, &cursor);
 	unw_destroy_addr_space(as);
 }
 
-/* The tracee's registers are the vCPU's only where nothing was emulated since it stopped. */
-static void attach_tracee(struct backtrace *bt, pid_t tracee)
+/* The vCPU's registers, even with a tracee: only they know what was emulated since it stopped. */
+static void take_registers(struct backtrace *bt)
 {
-	unw_word_t rip;
+	const struct vcpu *vcpu = bt->vcpu;
 
-	bt->upt = tracee > 0 ? _UPT_create(tracee) : NULL;
-	bt->upt_registers =
-		bt->upt && _UPT_access_reg(NULL, UNW_X86_64_RIP, &rip, 0, bt->upt) == 0 && rip == bt->vcpu->rip;
+	for (unsigned i = 0; i < GPR_COUNT; i++)
+		bt->reg[i] = vcpu->gpr[dwarf_gpr[i]];
+	bt->reg[UNW_X86_64_RIP] = vcpu->rip;
 }
 
 void report_backtrace(struct vcpu *vcpu, pid_t tracee, FILE *out)
@@ -208,7 +227,9 @@ void report_backtrace(struct vcpu *vcpu, pid_t tracee, FILE *out)
 	struct backtrace bt = {.vcpu = vcpu, .out = out};
 	unw_dyn_info_t info;
 
-	attach_tracee(&bt, tracee);
+	if (tracee > 0)
+		bt.upt = _UPT_create(tracee);
+	take_registers(&bt);
 	if (find_table(&bt, vcpu->rip, &info)) {
 		fputs("Backtrace:\n", out);
 		walk_unwind_tables(&bt);
