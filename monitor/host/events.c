@@ -68,7 +68,8 @@ int events_init(struct vm *vm)
 	events.vm = vm;
 	events.quit = 0;
 	events.armed = TIMER_NEVER;
-	struct sigaction action = {.sa_handler = events_handler};
+	/* Stops of a traced child are no news: whoever traces it waits for them. */
+	struct sigaction action = {.sa_handler = events_handler, .sa_flags = SA_NOCLDSTOP};
 	sigfillset(&action.sa_mask);
 	for (unsigned i = 0; i < EVENTS_SIGNALS; i++) {
 		sigaction(events_signals[i], NULL, &events_found[i]);
