@@ -185,7 +185,7 @@ static void time_is_out(void *arg, uint64_t now)
 
 static void run_guest(struct vm *vm)
 {
-	struct timer timeout;
+	static struct timer timeout; /* the machine's list keeps it */
 
 	if (vm->config->timeout > 0) {
 		timer_add(&vm->timers, &timeout, time_is_out, vm);
@@ -230,10 +230,9 @@ int cli_run(int argc, char **argv)
 		return VM_STATUS_HOST;
 	stats_mark(&vm.stats, "options");
 	tried = start(&vm);
-	if (!vm.ended) {
+	if (!vm.ended)
 		run_guest(&vm);
-		tell_end(&vm);
-	}
+	tell_end(&vm);
 	stats_down(&vm);
 	stop(&vm, tried);
 	return vm.status;

@@ -129,13 +129,33 @@ void report_instruction(struct vcpu *vcpu, FILE *out)
 
 /* ------------------------------------------------------------------------------------------------ the last exits */
 
+/* What the detail of an exit is called: hypercalls, instructions and exceptions have names. */
+static const char *detail_name(const struct stats_ring_entry *entry)
+{
+	switch (entry->kind) {
+	case STAT_hypercall:
+		return hc_name(entry->detail);
+	case STAT_privileged:
+	case STAT_clustered:
+		return ZydisMnemonicGetString((ZydisMnemonic)entry->detail);
+	case STAT_exception:
+		return vcpu_vector_name((uint8_t)entry->detail);
+	default:
+		return NULL;
+	}
+}
+
 static void print_exit(struct vm *vm, const struct stats_ring_entry *entry, FILE *out)
 {
-	const char *call = entry->kind == STAT_hypercall ? hc_name(entry->detail) : NULL;
+	const char *name = detail_name(entry);
 
-	fprintf(out, "  %10.3f us  %-11s cpl %u  detail 0x%" PRIx64 "%s%s  at 0x%016" PRIx64,
-		(double)clock_tsc_to_ns(entry->tsc - vm->stats.start_tsc) / 1000, stats_exit_names[entry->kind],
-		entry->cpl, entry->detail, call ? " " : "", call ? call : "", entry->rip);
+	fprintf(out, "  %10.3f us  CPL %u  0x%016" PRIx64 "  %-11s ",
+		(double)clock_tsc_to_ns(entry->tsc - vm->stats.start_tsc) / 1000, entry->cpl, entry->rip,
+		stats_exit_names[entry->kind]);
+	if (name)
+		fputs(name, out);
+	else
+		fprintf(out, "0x%" PRIx64, entry->detail);
 	report_symbol(vm, entry->rip, out);
 	fputc('\n', out);
 }

@@ -13,6 +13,7 @@ const char *const stats_exit_names[STAT_COUNT] = {
 
 void stats_start(struct stats *stats)
 {
+	clock_start();
 	stats->start_ns = clock_ns();
 	stats->start_tsc = clock_tsc();
 }

@@ -35,7 +35,7 @@ enum stats_exit {
 #define STATS_POST_CODES 64
 
 struct stats_ring_entry {
-	uint64_t rip, detail; /* detail: hypercall number, faulting gva, vector or first bytes of the instruction */
+	uint64_t rip, detail; /* detail: hypercall number, faulting gva, vector or ZydisMnemonic */
 	uint64_t tsc;	      /* clock_tsc() when it was noted */
 	uint8_t kind;	      /* enum stats_exit */
 	uint8_t cpl;

@@ -226,7 +226,7 @@ static void test_whole_report(void **state)
 	       ": ud2", "bytes 0f 0b\n", "Registers of vCPU 0, CPL 0", "RAX ", "RFLAGS", "CR0 ", " PE ", " PG\n",
 	       "EFER", "CS   0008", "GDTR", "faulting address 0x0000000040000000", "PML4 [  0]", " P W A", "PDPT [  1]",
 	       "not present", "RIP 0x", "PD   [  4]", "page of 2 MiB", "is gpa 0x8", "Last 2 of 2 exits", "hypercall",
-	       "features", "<image_entry_point+0x0>", "page_fault", "0x40000000", "Backtrace:", "handler+0x");
+	       "features", "<image_entry_point+0x0>", "page_fault  0x40000000", "Backtrace:", "handler+0x");
 	assert_null(strchr(report.text, 0x1b));
 	machine_down();
 }
