@@ -116,7 +116,7 @@ static void try_cr4(void)
 
 static void try_cr4_bad(void)
 {
-	pvg_write_cr4(pvg_read_cr4() | R3_BIT(31));
+	pvg_write_cr4(pvg_read_cr4() | R3_BIT(40));
 }
 
 static void try_cr8(void)
@@ -697,11 +697,14 @@ int main(const char *cmdline)
 	for (unsigned i = 0; i < sizeof(attempts) / sizeof(attempts[0]); i++) {
 		struct pvg_caught caught;
 
+		say("nothing happened");
 		if (pvg_catch(run_attempt, (void *)attempts[i].attempt, &caught)) {
 			if (pvg_vector_has_error(caught.vector))
 				say("%s(0x%lx)", pvg_vector_name(caught.vector), caught.error);
+			else if (caught.vector < 32)
+				say("%s", pvg_vector_name(caught.vector));
 			else
-				say("%s %u", pvg_vector_name(caught.vector), caught.vector);
+				say("vector 0x%x", caught.vector);
 		}
 		pvg_printf("%-24s %s\n", attempts[i].name, answer);
 	}

@@ -115,8 +115,8 @@ static void pte_sync(void)
 	unsigned count = pte_queued;
 
 	pte_queued = 0;
-	if (count)
-		must(pvg_hypercall2(R3_HC_mmu_update, (uint64_t)pte_queue, count), "mmu_update");
+	if (count && must(pvg_hypercall2(R3_HC_mmu_update, (uint64_t)pte_queue, count), "mmu_update") != count)
+		pvg_panic("hypercall mmu_update: not all of %u entries were taken", count);
 }
 
 static void pte_write(uint64_t *entry, uint64_t value)

@@ -1,0 +1,47 @@
+#!/bin/sh
+# Runs one guest under ring3 and judges it:
+#   run.sh RING3 STATUS EXPECTED|- KERNEL [options of ring3 run...]
+# STATUS is the exit status it must have. EXPECTED holds the console output it must print; with `-` the output must be
+# TAP: a plan, as many checks as planned, none failed. In no case may a process be left over.
+set -u
+ring3=$1 status=$2 expected=$3 kernel=$4
+shift 4
+limit=60
+
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+
+fail() {
+	echo "FAIL: $*"
+	echo "--- stdout"
+	cat "$work/out"
+	echo "--- stderr"
+	cat "$work/err"
+	exit 1
+}
+
+# Processes of a session, zombies aside: field 6 of stat, counted after the command name, which may hold anything.
+session_members() {
+	for stat in /proc/[0-9]*/stat; do
+		sed 's/.*) //' "$stat" 2>/dev/null | while read -r state _ _ session _; do
+			[ "$session" = "$1" ] && [ "$state" != Z ] && [ "$state" != X ] && echo "$stat"
+		done
+	done
+}
+
+setsid -w sh -c 'echo $$ >"$0"; exec timeout -k 5 "$@"' "$work/session" $((limit + 10)) \
+	"$ring3" run --timeout $limit "$@" "$kernel" </dev/null >"$work/out" 2>"$work/err"
+got=$?
+
+[ "$got" -eq "$status" ] || fail "exit status $got, expected $status"
+left=$(session_members "$(cat "$work/session")")
+[ -z "$left" ] || fail "left running: $left"
+
+if [ "$expected" != - ]; then
+	diff -u "$expected" "$work/out" >"$work/diff" || { cat "$work/diff"; fail "output differs from $expected"; }
+	exit 0
+fi
+grep '^not ok' "$work/out" && fail "a check failed"
+plan=$(sed -n 's/^1\.\.\([0-9]*\)$/\1/p' "$work/out")
+[ -n "$plan" ] && [ "$plan" -gt 0 ] || fail "no plan"
+[ "$(grep -c '^ok ' "$work/out")" -eq "$plan" ] || fail "$plan checks planned, another number made"
