@@ -208,16 +208,14 @@ static void leaf_put(struct node *node, unsigned i, const struct run *piece, uin
 		     struct run *run)
 {
 	struct spte *spte = &node->spte[i];
+	bool faulting = fault - slot_gva(node, i) < level_size(node->level);
 
 	if (spte->kind == SPTE_LEAF) {
-		if (spte_gpa(spte) == gpa && spte->prot == piece->prot &&
-		    fault - slot_gva(node, i) >= level_size(node->level))
+		if (spte_gpa(spte) != gpa)
+			abort(); /* confirmed, yet shadowed as something else */
+		if (spte->prot == piece->prot && !faulting)
 			return;
-		/* Another page may be clipped elsewhere, so mapping the new one need not cover the old. */
-		if (spte_gpa(spte) != gpa && node->level > LEVEL_PAGE)
-			spt_node_drop(node, i, 1);
-		else
-			leaf_clear(spte);
+		leaf_clear(spte);
 	}
 	leaf_set(node, i, gpa, piece->prot);
 	if (!run_extend(run, piece)) {

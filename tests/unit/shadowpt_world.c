@@ -1,0 +1,299 @@
+/*
+ * Guest RAM, fake host and reference walker for the tests of shadowpt.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/shadowpt_world.h"
+
+/* ------------------------------------------------------------------------------------------------------- the host */
+
+static void host_insert(struct host *host, size_t at, struct host_run run)
+{
+	if (host->count == host->capacity) {
+		host->capacity = host->capacity ? 2 * host->capacity : 16;
+		host->runs = realloc(host->runs, host->capacity * sizeof(run));
+		assert_non_null(host->runs);
+	}
+	/* By hand: the address sanitizer's memmove goes byte by byte. */
+	for (size_t i = host->count++; i > at; i--)
+		host->runs[i] = host->runs[i - 1];
+	host->runs[at] = run;
+}
+
+/* The first run that ends above gva. */
+static size_t host_at(const struct host *host, uint64_t gva)
+{
+	size_t low = 0, high = host->count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (host->runs[middle].gva + host->runs[middle].len <= gva)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Has a run start at gva, if one lies across it. */
+static void host_cut(struct host *host, uint64_t gva)
+{
+	size_t at = host_at(host, gva);
+	struct host_run *run, tail;
+	uint64_t head;
+
+	if (at == host->count || host->runs[at].gva >= gva)
+		return;
+	run = &host->runs[at];
+	head = gva - run->gva;
+	tail = (struct host_run){gva, run->gpa + head, run->len - head, run->prot};
+	run->len = head;
+	host_insert(host, at + 1, tail);
+}
+
+static size_t host_remove(struct host *host, uint64_t gva, uint64_t len)
+{
+	size_t first, last;
+
+	host_cut(host, gva);
+	host_cut(host, gva + len);
+	first = host_at(host, gva);
+	for (last = first; last < host->count && host->runs[last].gva < gva + len; last++)
+		;
+	if (last > first) {
+		for (size_t i = last; i < host->count; i++)
+			host->runs[i - (last - first)] = host->runs[i];
+		host->count -= last - first;
+	}
+	return first;
+}
+
+bool host_find(const struct host *host, uint64_t gva, struct host_run *page)
+{
+	size_t at = host_at(host, gva);
+	const struct host_run *run;
+
+	if (at == host->count || host->runs[at].gva > gva)
+		return false;
+	run = &host->runs[at];
+	gva &= ~X86_PAGE_MASK;
+	*page = (struct host_run){gva, run->gpa + (gva - run->gva), X86_PAGE_SIZE, run->prot};
+	return true;
+}
+
+/* ------------------------------------------------------------------------------------------------------ the ops */
+
+static bool op_fails(struct world *world, const struct spt_space *space)
+{
+	return world->fail_space == space || (world->fail_in && !--world->fail_in);
+}
+
+static void check_range(struct world *world, uint64_t gva, uint64_t len)
+{
+	assert_int_equal((gva | len) & X86_PAGE_MASK, 0);
+	assert_true(len > 0 && gva >= world->config.gva_lowest && gva + len <= world->config.gva_limit);
+}
+
+static int op_map(void *ctx, struct spt_space *space, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot)
+{
+	struct world *world = ctx;
+	struct host *host = world_host(space);
+	struct host_run run = {gva, gpa, len, prot};
+
+	check_range(world, gva, len);
+	assert_true(!(gpa & X86_PAGE_MASK) && gpa + len <= world->config.ram_size);
+	world->maps++;
+	world->last_map = run;
+	if (op_fails(world, space))
+		return WORLD_OP_ERROR;
+	host_insert(host, host_remove(host, gva, len), run);
+	return 0;
+}
+
+static int op_unmap(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len)
+{
+	struct world *world = ctx;
+
+	check_range(world, gva, len);
+	world->unmaps++;
+	if (op_fails(world, space))
+		return WORLD_OP_ERROR;
+	host_remove(world_host(space), gva, len);
+	return 0;
+}
+
+static int op_protect(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len, unsigned prot)
+{
+	struct world *world = ctx;
+	struct host *host = world_host(space);
+	uint64_t covered = 0;
+
+	check_range(world, gva, len);
+	world->protects++;
+	if (op_fails(world, space))
+		return WORLD_OP_ERROR;
+	host_cut(host, gva);
+	host_cut(host, gva + len);
+	for (size_t i = host_at(host, gva); i < host->count && host->runs[i].gva < gva + len; i++) {
+		host->runs[i].prot = prot;
+		covered += host->runs[i].len;
+	}
+	assert_int_equal(covered, len);
+	return 0;
+}
+
+static void *op_frame(void *ctx, uint64_t gpa)
+{
+	struct world *world = ctx;
+
+	assert_int_equal(gpa & X86_PAGE_MASK, 0);
+	if (world->on_frame)
+		world->on_frame(world, gpa);
+	return gpa < world->config.ram_size ? world->ram + gpa : NULL;
+}
+
+static void on_written(void *ctx, uint64_t gpa)
+{
+	struct world *world = ctx;
+
+	world->written++;
+	if (world->on_written)
+		world->on_written(world, gpa);
+}
+
+/* ------------------------------------------------------------------------------------------------------ the world */
+
+struct world *world_create(uint64_t ram_size, uint64_t gva_lowest, uint64_t gva_limit)
+{
+	static const struct spt_ops ops = {op_frame, op_map, op_unmap, op_protect};
+	struct world *world = calloc(1, sizeof(*world));
+
+	assert_non_null(world);
+	world->config = (struct spt_config){ram_size, gva_lowest, gva_limit, WORLD_PHYSICAL_BITS};
+	world->ram = calloc(1, ram_size);
+	assert_non_null(world->ram);
+	world->spt = spt_create(&world->config, &ops, world);
+	assert_non_null(world->spt);
+	spt_set_written(world->spt, on_written);
+	return world;
+}
+
+void world_destroy(struct world *world)
+{
+	spt_destroy(world->spt);
+	free(world->ram);
+	free(world);
+}
+
+uint64_t *world_entry(struct world *world, uint64_t table, unsigned index)
+{
+	return (uint64_t *)(void *)(world->ram + table) + index;
+}
+
+unsigned world_ops(const struct world *world)
+{
+	return world->maps + world->unmaps + world->protects;
+}
+
+struct spt_space *world_space(struct world *world, uint64_t cr3, enum spt_mode mode)
+{
+	struct spt_space *space = spt_space_get(world->spt, cr3, mode);
+
+	assert_non_null(space);
+	if (!*spt_space_owner(space)) {
+		*spt_space_owner(space) = calloc(1, sizeof(struct host));
+		assert_non_null(*spt_space_owner(space));
+	}
+	return space;
+}
+
+struct host *world_host(struct spt_space *space)
+{
+	return *spt_space_owner(space);
+}
+
+void world_clear(struct spt_space *space)
+{
+	world_host(space)->count = 0;
+}
+
+void world_discard(struct spt_space *space)
+{
+	struct host *host = world_host(space);
+
+	free(host->runs);
+	free(host);
+	spt_space_discard(space);
+}
+
+/* ------------------------------------------------------------------------------------------------- the reference */
+
+static struct reference refused(const struct spt_cpu *cpu, uint32_t access, uint32_t bits)
+{
+	struct reference r = {.error = bits};
+
+	if (access & X86_PF_W)
+		r.error |= X86_PF_W;
+	if (access & X86_PF_U)
+		r.error |= X86_PF_U;
+	if ((access & X86_PF_I) && (cpu->nxe || cpu->smep))
+		r.error |= X86_PF_I;
+	return r;
+}
+
+struct reference reference_walk(struct world *world, const struct spt_cpu *cpu, uint64_t gva, uint32_t access,
+				bool mark)
+{
+	static const unsigned shifts[] = {39, 30, 21, 12};
+	const uint64_t above = (R3_BIT(52) - 1) & ~(R3_BIT(WORLD_PHYSICAL_BITS) - 1);
+	uint64_t *used[4] = {0}, table = (cpu->cr3 & 0xffffffffff000), e = 0;
+	bool user = true, write = true, execute = true, accessed = true, by_user = access & X86_PF_U;
+	unsigned n = 0, shift;
+	struct reference r;
+
+	if (gva >> 47 != 0 && gva >> 47 != 0x1ffff)
+		return refused(cpu, access, 0);
+	do {
+		bool leaf;
+
+		shift = shifts[n];
+		if (table >= world->config.ram_size)
+			return refused(cpu, access, 0);
+		used[n] = world_entry(world, table, (gva >> shift) & 511);
+		e = *used[n++];
+		if (!(e & 1))
+			return refused(cpu, access, 0);
+		leaf = shift == 12 || (shift < 39 && (e & 0x80));
+		if ((e & above) || ((e >> 63) && !cpu->nxe) || (shift == 39 && (e & 0x80)) ||
+		    (shift == 30 && leaf && (e & 0x3fffe000)) || (shift == 21 && leaf && (e & 0x1fe000)))
+			return refused(cpu, access, X86_PF_P | X86_PF_RSVD);
+		write &= e >> 1 & 1;
+		user &= e >> 2 & 1;
+		accessed &= e >> 5 & 1;
+		execute &= !(e >> 63);
+		table = (e & 0xffffffffff000);
+		if (leaf)
+			break;
+	} while (n < 4);
+	if (by_user && !user)
+		return refused(cpu, access, X86_PF_P);
+	write |= !by_user && !cpu->wp;
+	execute &= by_user || !cpu->smep || !user;
+	if (((access & X86_PF_W) && !write) || ((access & X86_PF_I) && !execute))
+		return refused(cpu, access, X86_PF_P);
+	for (unsigned i = 0; mark && i < n; i++)
+		*used[i] |= 0x20;
+	if (mark && (access & X86_PF_W))
+		*used[n - 1] |= 0x40;
+	r = (struct reference){.ok = true, .user = user, .accessed = accessed, .dirty = e >> 6 & 1};
+	r.page_len = R3_BIT(shift);
+	r.gpa = (table & ~(r.page_len - 1)) | (gva & (r.page_len - 1));
+	r.prot = (write ? SPT_WRITE : 0) | (execute ? SPT_EXEC : 0);
+	return r;
+}
