@@ -108,4 +108,18 @@ enum emu_result fix_run(struct machine_fixture *m, const uint8_t *code, size_t l
 		fix_run(m, from_, (size_t)(to_ - from_));                                                              \
 	})
 
+/* For tests that include cmocka.h: the instruction is done, or raises the exception at itself. */
+#define FIX_DONE(m, text) assert_int_equal(FIX_RUN(m, text), EMU_DONE)
+#define FIX_FAULTS(m, text, number, code)                                                                              \
+	do {                                                                                                           \
+		uint64_t at_ = (m)->vcpu->rip;                                                                         \
+		assert_int_equal(FIX_RUN(m, text), EMU_RAISED);                                                        \
+		assert_true((m)->vcpu->event_pending);                                                                 \
+		assert_int_equal((m)->vcpu->event.vector, number);                                                     \
+		assert_int_equal((m)->vcpu->event.error, code);                                                        \
+		assert_int_equal((m)->vcpu->event.kind, EVENT_FAULT);                                                  \
+		assert_true((m)->vcpu->rip == at_);                                                                    \
+		(m)->vcpu->event_pending = false;                                                                      \
+	} while (0)
+
 #endif
