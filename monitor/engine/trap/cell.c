@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +20,7 @@
 
 #include "monitor/engine/trap/filter.h"
 #include "monitor/engine/trap/handover.h"
+#include "monitor/engine/trap/placement.h"
 
 /* The arena begins with what all cells share, at the offsets it has in the gate. */
 #define ARENA_SHARED (GATE_ORDER - GATE_TEXT)
@@ -137,12 +137,10 @@ static int cell_map_pages(struct cell *cell)
 		cell->order->errnos[i] = i;
 	cell->turn = &cells->turns[cell->slot];
 	cell->xchg->turn = cell->slot * sizeof(uint32_t);
-	cell->xchg->wake = ~0u;
+	cell->xchg->wake = GATE_WAKE_NONE;
 	cell->xchg->xsave = 1;
 	cell->xchg->xcr0 = cells->xcr0;
 	cell->xchg->altstack = (stack_t){.ss_sp = (void *)GATE_STACK, .ss_size = GATE_STACK_SIZE};
-	cell->xchg->spins = cells->spins;
-	cell->xchg->yields = cells->yields;
 	return 0;
 }
 
@@ -193,18 +191,10 @@ static int cell_learn_frame(struct cell *cell)
 
 void cell_place(struct cell *cell)
 {
-	const struct cells *cells = cell->owner;
-	cpu_set_t set;
-	if (cells->runner_cpu >= 0) {
-		CPU_ZERO(&set);
-		CPU_SET(cells->runner_cpu, &set);
-		sched_setaffinity(cell->runner, sizeof(set), &set);
-	}
-	if (cells->mapper_cpu >= 0) {
-		CPU_ZERO(&set);
-		CPU_SET(cells->mapper_cpu, &set);
-		sched_setaffinity(cell->pid, sizeof(set), &set);
-	}
+	cell->xchg->spins = cell->owner->placement->runner_spins;
+	cell->xchg->yields = cell->owner->placement->runner_yields;
+	placement_pin(cell->owner->placement, cell->runner, false);
+	placement_pin(cell->owner->placement, cell->pid, true);
 }
 
 static struct cell *cell_create(struct cells *cells)
@@ -324,9 +314,9 @@ static uint64_t host_xcr0(void)
 	return (uint64_t)high << 32 | low;
 }
 
-int cells_init(struct cells *cells, int ram_fd, bool traced)
+int cells_init(struct cells *cells, const struct placement *placement, int ram_fd, bool traced)
 {
-	*cells = (struct cells){.arena_fd = -1, .ram_fd = ram_fd, .runner_cpu = -1, .mapper_cpu = -1, .traced = traced};
+	*cells = (struct cells){.arena_fd = -1, .placement = placement, .ram_fd = ram_fd, .traced = traced};
 	struct rlimit files;
 	if (!getrlimit(RLIMIT_NOFILE, &files)) {
 		files.rlim_cur = files.rlim_max;

@@ -18,6 +18,7 @@
 #include "shadowpt/shadowpt.h"
 
 struct cells;
+struct placement;
 
 /* A cell costs two tasks, one descriptor and one address space; beyond this the one used longest ago is reused. */
 #define CELLS_MAX 2048
@@ -77,13 +78,12 @@ struct cells {
 	bool used[CELLS_MAX];	     /* slots of the arena */
 	unsigned made, count, limit; /* cells ever made, alive, allowed */
 	uint64_t xcr0;
-	uint32_t spins, yields;	    /* for the runners */
-	int runner_cpu, mapper_cpu; /* host CPU, or -1 for any */
+	const struct placement *placement; /* how to place new cells */
 	bool traced;
 };
 
 /* Prepares the arena and filters. 0 or negative errno with a message printed. */
-int cells_init(struct cells *cells, int ram_fd, bool traced);
+int cells_init(struct cells *cells, const struct placement *placement, int ram_fd, bool traced);
 /* Kills and reaps every cell. Valid after a failed or no init, if *cells was zeroed. */
 void cells_exit(struct cells *cells);
 
@@ -103,7 +103,7 @@ int cell_queue(struct cell *cell, const struct gate_op *op);
 int cell_flush(struct cell *cell);
 /* Unmaps all guest pages. As cell_flush. */
 int cell_empty(struct cell *cell);
-/* Pins the tasks as cells->runner_cpu and mapper_cpu say. */
+/* Has the tasks run where, and wait how, the placement says now. */
 void cell_place(struct cell *cell);
 
 #endif

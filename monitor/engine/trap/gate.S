@@ -63,28 +63,28 @@ gate_text:
 	je	3b
 4:	testl	$1, XCHG_STATE(%rbx)
 	jz	9f
+5:	movl	$1, %eax
+	xchgl	%eax, XCHG_RUNNER_WAITS(%rbx)
 	movl	$-1, %edi
 	xchgl	%edi, XCHG_WAKE(%rbx)
 	cmpl	$-1, %edi
-	je	5f
+	je	6f
 	andl	$(GATE_TURN_SIZE - 4), %edi
 	movabs	$GATE_TURN, %rax
 	addq	%rax, %rdi
 	movl	$1, %edx
 	FUTEX	HOST_FUTEX_WAKE
-5:	movl	$1, %eax
-	xchgl	%eax, XCHG_RUNNER_WAITS(%rbx)
-	movl	XCHG_TURN(%rbx), %r13d
+6:	movl	XCHG_TURN(%rbx), %r13d
 	andl	$(GATE_TURN_SIZE - 4), %r13d
 	movabs	$GATE_TURN, %rax
 	addq	%rax, %r13
-6:	movl	(%r13), %edx
+7:	movl	(%r13), %edx
 	testl	$1, XCHG_STATE(%rbx)
-	jz	7f
+	jz	8f
 	mov	%r13, %rdi
 	FUTEX	HOST_FUTEX_WAIT
-	jmp	6b
-7:	movl	$0, XCHG_RUNNER_WAITS(%rbx)
+	jmp	7b
+8:	movl	$0, XCHG_RUNNER_WAITS(%rbx)
 9:
 .endm
 

@@ -45,6 +45,9 @@
 #define GATE_NUDGE  2 /* as RUN, but the monitor shall look up from its wait */
 #define GATE_PARK   3 /* as EXITED, but stop spinning: wake what `wake` says, and sleep */
 
+/* gate_xchg.wake */
+#define GATE_WAKE_NONE 0xffffffff
+
 /* gate_xchg.kind */
 #define GATE_KIND_SIGNAL    1 /* state is in the signal frame */
 #define GATE_KIND_HYPERCALL 2 /* state is in gate_xchg.gpr */
@@ -76,7 +79,7 @@ struct gate_xchg {
 	uint32_t kind;	       /* runner writes at exit: GATE_KIND_* */
 	uint32_t runner_tid;   /* the kernel writes at boot */
 	uint32_t turn;	       /* monitor writes before boot: offset of this cell's word in GATE_TURN */
-	_Atomic uint32_t wake; /* monitor writes before PARK: likewise for the cell to wake, ~0 for none */
+	_Atomic uint32_t wake; /* monitor writes before PARK: likewise for the cell to wake, GATE_WAKE_NONE for none */
 	uint32_t reserved;
 	uint64_t frame;	  /* runner writes at exit: RSP in the handler */
 	uint64_t fs_base; /* runner writes at exit, monitor before resume */

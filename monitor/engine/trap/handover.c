@@ -16,12 +16,21 @@ static void futex_wake(_Atomic uint32_t *word)
 	syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
-/* The runner that waits spinning stops, and wakes the one with that turn. */
-static void handover_park(struct cell *place, uint32_t wake)
+/*
+ * The runner that waits spinning stops, and wakes `cell` if that sleeps. It may just be going to sleep itself: it looks
+ * at `wake` after it has said so, the monitor looks whether it has said so after `wake` is set, and one of both takes
+ * it.
+ */
+static void handover_park(struct cell *place, struct cell *cell, bool asleep)
 {
+	struct gate_xchg *xchg = place->xchg;
 	uint32_t spinning = GATE_EXITED;
-	atomic_store(&place->xchg->wake, wake);
-	atomic_compare_exchange_strong(&place->xchg->state, &spinning, GATE_PARK);
+	if (asleep)
+		atomic_store(&xchg->wake, cell->slot * sizeof(uint32_t));
+	atomic_compare_exchange_strong(&xchg->state, &spinning, GATE_PARK);
+	if (asleep && atomic_load(&xchg->runner_waits) &&
+	    atomic_exchange(&xchg->wake, GATE_WAKE_NONE) != GATE_WAKE_NONE)
+		futex_wake(cell->turn);
 }
 
 void handover_resume(struct cell *cell, struct cell *place)
@@ -32,7 +41,7 @@ void handover_resume(struct cell *cell, struct cell *place)
 	atomic_fetch_add(cell->turn, 1);
 	bool asleep = atomic_load(&xchg->runner_waits);
 	if (place && !atomic_load(&place->xchg->runner_waits))
-		handover_park(place, asleep ? cell->slot * sizeof(uint32_t) : ~0u);
+		handover_park(place, cell, asleep);
 	else if (asleep)
 		futex_wake(cell->turn);
 }
@@ -56,8 +65,9 @@ static bool handover_sleep(struct cell *cell, const struct timespec *timeout)
 	return !timed_out;
 }
 
-enum handover handover_wait(struct cell *cell, unsigned spins, unsigned yields)
+enum handover handover_wait(struct cell *cell, unsigned spins, unsigned yields, bool endless)
 {
+	const struct timespec quiet = {.tv_nsec = HANDOVER_QUIET_NS};
 	_Atomic uint32_t *state = &cell->xchg->state;
 	uint32_t now;
 	while ((now = atomic_load_explicit(state, memory_order_acquire)) == GATE_RUN) {
@@ -67,8 +77,8 @@ enum handover handover_wait(struct cell *cell, unsigned spins, unsigned yields)
 		} else if (yields) {
 			yields--;
 			sched_yield();
-		} else {
-			handover_sleep(cell, NULL);
+		} else if (!handover_sleep(cell, endless ? NULL : &quiet)) {
+			return HANDOVER_QUIET;
 		}
 	}
 	if (now != GATE_NUDGE)

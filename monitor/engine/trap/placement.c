@@ -1,10 +1,9 @@
 /*
- * Choosing host CPUs, and moving the monitor between together and apart as the rate of exits asks for it.
+ * Choosing host CPUs, and changing between together, apart and loose as the rate of exits asks for it.
  */
 #include "monitor/engine/trap/placement.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 
 #include "monitor/engine/trap/cell.h"
@@ -21,67 +20,87 @@
 
 /* The rate of exits is judged over this many. */
 #define WINDOW_EXITS 64
-/* Move apart if exits come closer than this on average, together again if they are this much rarer. */
-#define APART_BELOW_NS	  25000
-#define TOGETHER_ABOVE_NS 100000
+/* Mean distance of exits: apart below the first; together again above the second; loose above the third. */
+#define APART_NS    25000
+#define TOGETHER_NS 100000
+#define LOOSE_NS    1000000
 
-static void pin_self(int cpu)
+void placement_pin(const struct placement *placement, pid_t task, bool monitor_side)
 {
-	cpu_set_t set;
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
+	cpu_set_t set = placement->allowed;
+	if (placement->mode != PLACEMENT_LOOSE) {
+		CPU_ZERO(&set);
+		CPU_SET(placement->mode == PLACEMENT_APART && monitor_side ? placement->far : placement->near, &set);
+	}
+	sched_setaffinity(task, sizeof(set), &set);
 }
 
-static void placement_set(struct placement *placement, struct cells *cells, bool apart)
+static void placement_set(struct placement *placement, struct cells *cells, enum placement_mode mode)
 {
-	placement->apart = apart;
-	cells->mapper_cpu = apart ? placement->far : placement->near;
-	cells->spins = apart ? SPIN_ROUNDS : 0;
-	cells->yields = apart ? 0 : RUNNER_YIELDS;
-	placement->spins = cells->spins;
+	bool apart = mode == PLACEMENT_APART;
+	placement->mode = mode;
+	placement->spins = placement->runner_spins = apart ? SPIN_ROUNDS : 0;
 	placement->yields = apart ? 0 : MONITOR_YIELDS;
-	pin_self(cells->mapper_cpu);
-	for (struct cell *cell = cells->all; cell; cell = cell->next) {
-		cell->xchg->spins = cells->spins;
-		cell->xchg->yields = cells->yields;
+	placement->runner_yields = apart ? 0 : RUNNER_YIELDS;
+	placement_pin(placement, 0, true);
+	for (struct cell *cell = cells->all; cell; cell = cell->next)
 		cell_place(cell);
-	}
+}
+
+/* Some allowed CPU other than `near`, or -1. */
+static int other_cpu(const struct placement *placement)
+{
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &placement->allowed) && cpu != placement->near)
+			return cpu;
+	return -1;
 }
 
 int placement_init(struct placement *placement, struct cells *cells, unsigned cpus)
 {
-	cpu_set_t allowed;
-	sched_getaffinity(0, sizeof(allowed), &allowed);
+	sched_getaffinity(0, sizeof(placement->allowed), &placement->allowed);
 	placement->near = sched_getcpu();
-	placement->far = -1;
-	for (int cpu = 0; cpu < CPU_SETSIZE && placement->far < 0; cpu++)
-		if (CPU_ISSET(cpu, &allowed) && cpu != placement->near)
-			placement->far = cpu;
+	placement->far = other_cpu(placement);
 	if (cpus == 2 && placement->far < 0) {
 		fprintf(stderr, "ring3: --cpus=2, but only one host CPU is allowed here; use --cpus=1 or taskset\n");
 		return -EINVAL;
 	}
 	placement->adaptive = cpus == 0 && placement->far >= 0;
-	cells->runner_cpu = placement->near;
-	placement_set(placement, cells, cpus == 2);
 	placement->window_tsc = clock_tsc();
+	placement_set(placement, cells, cpus == 2 ? PLACEMENT_APART : PLACEMENT_TOGETHER);
 	return 0;
 }
 
-void placement_note(struct placement *placement, struct cells *cells, uint64_t tsc, uint64_t waited)
+void placement_note(struct placement *placement, struct cells *cells, uint64_t tsc)
 {
 	if (!placement->adaptive || ++placement->exits < WINDOW_EXITS)
 		return;
 	uint64_t each = clock_tsc_to_ns(tsc - placement->window_tsc) / WINDOW_EXITS;
+	enum placement_mode mode = placement->mode;
 	placement->exits = 0;
 	placement->window_tsc = tsc;
-	if (!placement->apart && each < APART_BELOW_NS)
-		placement_set(placement, cells, true);
-	else if (placement->apart && each > TOGETHER_ABOVE_NS)
-		placement_set(placement, cells, false);
+	if (each < APART_NS)
+		mode = PLACEMENT_APART;
+	else if (each > LOOSE_NS)
+		mode = PLACEMENT_LOOSE;
+	else if (each > TOGETHER_NS || mode == PLACEMENT_LOOSE)
+		mode = PLACEMENT_TOGETHER;
+	if (mode == placement->mode)
+		return;
+	if (placement->mode == PLACEMENT_LOOSE) {
+		placement->near = sched_getcpu();
+		placement->far = other_cpu(placement);
+	}
+	placement_set(placement, cells, mode);
+}
+
+void placement_quiet(struct placement *placement, struct cells *cells)
+{
+	if (placement->adaptive && placement->mode != PLACEMENT_LOOSE)
+		placement_set(placement, cells, PLACEMENT_LOOSE);
 }
 
 void placement_exit(struct placement *placement)
 {
+	sched_setaffinity(0, sizeof(placement->allowed), &placement->allowed);
 }

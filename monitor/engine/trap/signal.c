@@ -59,7 +59,13 @@ static void signal_resume(struct trap *trap, struct cell *cell, const struct vcp
 
 static enum transport_wait signal_wait(struct trap *trap, struct cell *cell)
 {
-	enum handover result = handover_wait(cell, trap->placement.spins, trap->placement.yields);
+	struct placement *placement = &trap->placement;
+	enum handover result =
+		handover_wait(cell, placement->spins, placement->yields, placement->mode == PLACEMENT_LOOSE);
+	if (result == HANDOVER_QUIET) {
+		placement_quiet(placement, &trap->cells);
+		result = handover_wait(cell, 0, 0, true);
+	}
 	return result == HANDOVER_EXITED ? TRANSPORT_EXITED : TRANSPORT_NUDGED;
 }
 

@@ -218,7 +218,7 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	vcpu->interrupt_shadow = false;
 	if (step)
 		trap_end_step(vcpu, exit);
-	placement_note(&trap->placement, &trap->cells, out, out - entry);
+	placement_note(&trap->placement, &trap->cells, out);
 }
 
 static void trap_kick(struct vcpu *vcpu)
@@ -261,7 +261,7 @@ static int trap_init(struct vm *vm)
 		fprintf(stderr, "ring3: this processor's register state is larger than the gate holds\n");
 		return -ENOTSUP;
 	}
-	int error = cells_init(&trap->cells, vm->mem.fd, trap->transport->traced);
+	int error = cells_init(&trap->cells, &trap->placement, vm->mem.fd, trap->transport->traced);
 	if (!error)
 		error = placement_init(&trap->placement, &trap->cells, trap->transport->traced ? 1 : vm->config->cpus);
 	return error;
