@@ -19,13 +19,23 @@
 
 #define STOP_SYSCALL (SIGTRAP | 0x80)
 
+/* Waits for the stop that a ptrace call just asked for, whatever signals the monitor gets meanwhile. */
+static bool wait_stop(pid_t task)
+{
+	int status;
+	pid_t who;
+	do
+		who = waitpid(task, &status, __WALL);
+	while (who < 0 && errno == EINTR);
+	return who == task && WIFSTOPPED(status);
+}
+
 static int ptrace_attach(struct cell *cell)
 {
 	const unsigned long options = PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD;
 	uint64_t nothing_blocked = 0;
-	int status;
 	if (ptrace(PTRACE_SEIZE, cell->runner, 0, options) || ptrace(PTRACE_INTERRUPT, cell->runner, 0, 0) ||
-	    waitpid(cell->runner, &status, __WALL) != cell->runner || !WIFSTOPPED(status) ||
+	    !wait_stop(cell->runner) ||
 	    ptrace(PTRACE_SETSIGMASK, cell->runner, sizeof(nothing_blocked), &nothing_blocked)) {
 		int error = -errno;
 		fprintf(stderr, "ring3: cannot trace a child: %s; use --transport=signal, see 'ring3 doctor'\n",
@@ -94,10 +104,8 @@ static bool is_hypercall_page(struct vcpu *vcpu, uint64_t gva)
  */
 static bool fault_detail(struct cell *cell, int signo, uint64_t *error)
 {
-	int status;
 	uint64_t nothing_blocked = 0;
-	if (ptrace(PTRACE_SINGLESTEP, cell->runner, 0, signo) ||
-	    waitpid(cell->runner, &status, __WALL) != cell->runner || !WIFSTOPPED(status) ||
+	if (ptrace(PTRACE_SINGLESTEP, cell->runner, 0, signo) || !wait_stop(cell->runner) ||
 	    ptrace(PTRACE_SETSIGMASK, cell->runner, sizeof(nothing_blocked), &nothing_blocked))
 		return false;
 	*error = cell->frame->uc.gregs[REG_ERR];
