@@ -55,7 +55,7 @@ static enum emu_step write_cr3(struct vcpu *vcpu, uint64_t value)
 static enum emu_step write_cr4(struct vcpu *vcpu, uint64_t value)
 {
 	uint64_t supported = CR4_SUPPORTED;
-	if (vcpu->xcr0_supported <= (X86_XCR0_X87 | X86_XCR0_SSE))
+	if (!vcpu->xcr0_supported)
 		supported &= ~X86_CR4_OSXSAVE;
 	if ((value & ~supported) || !(value & X86_CR4_PAE))
 		return emu_raise_gp(vcpu, 0);

@@ -16,13 +16,12 @@
 	 X86_RFLAGS_DF | X86_RFLAGS_OF | X86_RFLAGS_IOPL | X86_RFLAGS_NT | X86_RFLAGS_RF | X86_RFLAGS_AC |             \
 	 X86_RFLAGS_ID)
 
-/* The host's XCR0, which the guest's code runs with; x87 and SSE alone where the host has no XSAVE. */
-static uint64_t host_xcr0(bool *has_xsave)
+/* The host's XCR0, which the guest's code runs with; 0 where the host has no XSAVE. */
+static uint64_t host_xcr0(void)
 {
 	unsigned eax, ebx, ecx, edx;
-	*has_xsave = __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_OSXSAVE);
-	if (!*has_xsave)
-		return X86_XCR0_X87 | X86_XCR0_SSE;
+	if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & bit_OSXSAVE))
+		return 0;
 	__asm__ volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
 	return (uint64_t)edx << 32 | eax;
 }
@@ -37,9 +36,8 @@ struct vcpu *vcpu_create(struct vm *vm, unsigned id)
 	vcpu->rflags = X86_RFLAGS_FIXED;
 	vcpu->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_PG;
 	vcpu->cr4 = X86_CR4_PAE | X86_CR4_PGE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_FSGSBASE;
-	bool has_xsave;
-	vcpu->xcr0 = vcpu->xcr0_supported = host_xcr0(&has_xsave);
-	if (has_xsave)
+	vcpu->xcr0 = vcpu->xcr0_supported = host_xcr0();
+	if (vcpu->xcr0_supported)
 		vcpu->cr4 |= X86_CR4_OSXSAVE;
 	vcpu->efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE;
 	vcpu->pat = X86_PAT_RESET;

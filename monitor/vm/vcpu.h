@@ -70,7 +70,7 @@ struct vcpu {
 	unsigned cpl;
 
 	uint64_t cr0, cr2, cr3, cr4, cr8, xcr0;
-	uint64_t xcr0_supported; /* the host's XCR0: what XSETBV accepts */
+	uint64_t xcr0_supported; /* the host's XCR0: what XSETBV accepts; 0 without XSAVE */
 	uint64_t dr[8];		 /* 4 and 5 unused */
 	struct vcpu_segment sreg[SREG_COUNT], ldtr, tr;
 	struct vcpu_table gdtr, idtr;

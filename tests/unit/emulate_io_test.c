@@ -209,6 +209,14 @@ static void fetch_faults(void **state)
 	assert_int_equal(m->vcpu->event.vector, X86_VEC_PF);
 	assert_int_equal(m->vcpu->event.error, X86_PF_I);
 	assert_int_equal(m->vcpu->event.cr2, FIX_HOLE);
+	/* What was decoded while the next page was there is no excuse once it is gone. */
+	const uint8_t cr0[] = {0x0f, 0x20, 0xc0};
+	fix_map(m, FIX_HOLE, FIX_HOLE | X86_PTE_P | X86_PTE_W);
+	fix_put(m, FIX_HOLE - 2, cr0, sizeof(cr0));
+	assert_int_equal(emu_decode(m->vcpu, &insn), EMU_DONE);
+	fix_map(m, FIX_HOLE, 0);
+	assert_int_equal(emu_decode(m->vcpu, &insn), EMU_RAISED);
+	assert_int_equal(m->vcpu->event.cr2, FIX_HOLE);
 	m->vcpu->rip = FIX_NONCANONICAL;
 	assert_int_equal(emu_decode(m->vcpu, &insn), EMU_RAISED);
 	assert_int_equal(m->vcpu->event.vector, X86_VEC_GP);

@@ -86,6 +86,8 @@ static void load_stack(void **state)
 	FIX_FAULTS(m, "mov ss, eax", X86_VEC_GP, 0);
 	*rax = FIX_UDATA;
 	FIX_FAULTS(m, "mov ss, eax", X86_VEC_GP, FIX_UDATA & ~3);
+	*rax = FIX_UDATA & ~3;
+	FIX_FAULTS(m, "mov ss, eax", X86_VEC_GP, FIX_UDATA & ~3);
 	*rax = FIX_KDATA | 3;
 	FIX_FAULTS(m, "mov ss, eax", X86_VEC_GP, FIX_KDATA);
 	*rax = FIX_READONLY;
@@ -163,6 +165,9 @@ static void addressing(void **state)
 	c->gpr[RBX] = FIX_DATA | R3_BIT(40);
 	FIX_DONE(m, "sidt [ebx]");
 	assert_int_equal(fix_get64(m, FIX_DATA) & 0xffff, 0xfff);
+	c->gpr[RBX] = 0xfffffff8;
+	FIX_DONE(m, "sidt [ebx + 0x18308]");
+	assert_int_equal(fix_get64(m, 0x18300) & 0xffff, 0xfff);
 	c->gpr[RSI] = 2;
 	c->sreg[SREG_GS].base = 0x100;
 	c->gpr[RBX] = FIX_DATA;
@@ -198,6 +203,8 @@ static void far_transfers(void **state)
 		{FIX_UCODE, X86_VEC_GP, FIX_UCODE & ~3},
 		{FIX_KCODE | 3, X86_VEC_GP, FIX_KCODE},
 		{FIX_CODE32, X86_VEC_GP, FIX_CODE32},
+		{FIX_CODE_LD, X86_VEC_GP, FIX_CODE_LD},
+		{FIX_CONFORMING3, X86_VEC_GP, FIX_CONFORMING3},
 		{FIX_CALL_GATE, X86_VEC_GP, FIX_CALL_GATE},
 		{FIX_ABSENT_CODE, X86_VEC_NP, FIX_ABSENT_CODE},
 		{FIX_GDT_END, X86_VEC_GP, FIX_GDT_END},
@@ -288,6 +295,15 @@ static void iret(void **state)
 	FIX_FAULTS(m, "iretq", X86_VEC_PF, 0);
 	c->gpr[RSP] = FIX_NONCANONICAL;
 	FIX_FAULTS(m, "iretq", X86_VEC_SS, 0);
+
+	/* 16 bits of flags leave the others alone. */
+	const uint16_t frame16[] = {0x1234, FIX_KCODE, X86_RFLAGS_CF, 0x2000, FIX_KDATA};
+	c->gpr[RSP] = FIX_DATA;
+	c->rflags |= X86_RFLAGS_ID;
+	fix_put(m, FIX_DATA, frame16, sizeof(frame16));
+	FIX_DONE(m, ".byte 0x66, 0xcf");
+	assert_int_equal(c->rip, 0x1234);
+	assert_int_equal(c->rflags, X86_RFLAGS_FIXED | X86_RFLAGS_CF | X86_RFLAGS_ID);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, fix_setup, fix_teardown)

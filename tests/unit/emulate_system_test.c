@@ -57,6 +57,10 @@ static void interrupt_flag(void **state)
 	FIX_DONE(m, "sti");
 	assert_true(vcpu_if(c) && c->interrupt_shadow);
 	assert_int_equal(c->rip, FIX_CODE + 1);
+	/* An instruction that faults has not ended the shadow. */
+	c->gpr[RAX] = 0;
+	FIX_FAULTS(m, "mov cr0, rax", X86_VEC_GP, 0);
+	assert_true(c->interrupt_shadow);
 	FIX_DONE(m, "sti");
 	assert_false(c->interrupt_shadow);
 	FIX_DONE(m, "cli");
@@ -169,6 +173,11 @@ static void cr4(void **state)
 	*rax = (now | X86_CR4_SMEP | X86_CR4_UMIP) & ~X86_CR4_PGE;
 	FIX_DONE(m, "mov cr4, rax");
 	assert_true(vcpu_paging(m->vcpu).smep && !vcpu_paging(m->vcpu).pge);
+	m->vcpu->xcr0_supported = 0;
+	*rax = now | X86_CR4_OSXSAVE;
+	FIX_FAULTS(m, "mov cr4, rax", X86_VEC_GP, 0);
+	m->vcpu->xcr0_supported = X86_XCR0_X87;
+	FIX_DONE(m, "mov cr4, rax");
 	*rax = now & ~X86_CR4_PAE;
 	FIX_FAULTS(m, "mov cr4, rax", X86_VEC_GP, 0);
 	for (unsigned i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
@@ -285,13 +294,79 @@ static void load_tr_and_ldtr(void **state)
 	assert_int_equal(*rax, FIX_LDT_SEL);
 	fix_put64(m, FIX_GDT + FIX_LDT_SEL, fix_get64(m, FIX_GDT + FIX_LDT_SEL) & ~X86_DESC_P);
 	FIX_FAULTS(m, "lldt ax", X86_VEC_NP, FIX_LDT_SEL);
+	fix_put64(m, FIX_GDT + FIX_LDT_SEL, fix_get64(m, FIX_GDT + FIX_LDT_SEL) | X86_DESC_P);
+	fix_put64(m, FIX_GDT + FIX_LDT_SEL + 8, R3_BIT(40));
+	FIX_FAULTS(m, "lldt ax", X86_VEC_GP, FIX_LDT_SEL);
 	*rax = 0;
 	FIX_DONE(m, "lldt ax");
 	assert_false(c->ldtr.present);
-	fix_put64(m, FIX_GDT + FIX_LDT_SEL, fix_get64(m, FIX_GDT + FIX_LDT_SEL) | X86_DESC_P);
 	fix_put64(m, FIX_GDT + FIX_LDT_SEL + 8, R3_BIT(15));
 	*rax = FIX_LDT_SEL;
 	FIX_FAULTS(m, "lldt ax", X86_VEC_GP, FIX_LDT_SEL);
+}
+
+static bool find_page(void *arg, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot)
+{
+	bool *found = arg;
+	*found = *found || (gva <= FIX_DATA && FIX_DATA < gva + len && gpa + (FIX_DATA - gva) == FIX_DATA);
+	return true;
+}
+
+/* FIX_DATA is mapped at its own address in the shadow of the kernel's space. */
+static bool shadowed(struct machine_fixture *m)
+{
+	bool found = false;
+	spt_space_each(spt_space_get(m->vm.spt, m->vcpu->cr3, SPT_KERNEL), find_page, &found);
+	return found;
+}
+
+static void touch(struct machine_fixture *m)
+{
+	struct spt_outcome outcome;
+	struct spt_cpu paging = vcpu_paging(m->vcpu);
+	struct spt_space *space = spt_space_get(m->vm.spt, m->vcpu->cr3, SPT_KERNEL);
+	assert_int_equal(spt_fault(space, &paging, FIX_DATA, 0, &outcome), SPT_FILLED);
+	assert_true(shadowed(m));
+}
+
+/* What an instruction must drop from the shadow page tables, it drops. */
+static void translations_dropped(void **state)
+{
+	static const uint64_t elsewhere = (FIX_DATA + 0x1000) | X86_PTE_P | X86_PTE_W;
+	struct machine_fixture *m = *state;
+	struct vcpu *c = m->vcpu;
+	uint64_t *entry = gm_ptr(&m->vm.mem, FIX_PT + FIX_DATA / 0x1000 * 8, 8);
+	c->gpr[RBX] = FIX_DATA;
+
+	touch(m);
+	*entry = elsewhere;
+	FIX_DONE(m, "invlpg [rbx]");
+	assert_false(shadowed(m));
+
+	fix_map(m, FIX_DATA, FIX_DATA | X86_PTE_P | X86_PTE_W);
+	c->gpr[RAX] = c->cr3;
+	FIX_DONE(m, "mov cr3, rax");
+	touch(m);
+	fix_map(m, FIX_DATA, elsewhere);
+	FIX_DONE(m, "mov cr3, rax");
+	assert_false(shadowed(m));
+
+	fix_map(m, FIX_DATA, FIX_DATA | X86_PTE_P | X86_PTE_W);
+	FIX_DONE(m, "mov cr3, rax");
+	touch(m);
+	c->gpr[RAX] = c->cr0 & ~X86_CR0_WP;
+	FIX_DONE(m, "mov cr0, rax");
+	assert_false(shadowed(m));
+	touch(m);
+	c->gpr[RAX] = c->cr4 ^ X86_CR4_PGE;
+	FIX_DONE(m, "mov cr4, rax");
+	assert_false(shadowed(m));
+	touch(m);
+	c->gpr[RCX] = X86_MSR_EFER;
+	c->gpr[RDX] = 0;
+	c->gpr[RAX] = c->efer ^ X86_EFER_NXE;
+	FIX_DONE(m, "wrmsr");
+	assert_false(shadowed(m));
 }
 
 static void invalidation(void **state)
@@ -457,6 +532,7 @@ int main(void)
 		T(debug_registers),
 		T(table_registers),
 		T(load_tr_and_ldtr),
+		T(translations_dropped),
 		T(invalidation),
 		T(msr_round_trips),
 		T(tsc),

@@ -146,8 +146,12 @@ static void large_pages(void **state)
 	fix_put64(m, FIX_PML4 + 0x2000, X86_PTE_P | X86_PTE_W | X86_PTE_PS);
 	assert_true(gm_peek(m->vcpu, FIX_DATA + 8, &value, 8) == 8);
 	assert_int_equal(value, 0x1234);
+	/* Bit 12 of a large page is its PAT bit, no address. */
+	fix_put64(m, FIX_PML4 + 0x2000, X86_PTE_P | X86_PTE_W | X86_PTE_PS | R3_BIT(12));
+	assert_true(gm_peek(m->vcpu, FIX_DATA + 8, &value, 8) == 8);
+	assert_int_equal(value, 0x1234);
 	/* No bit was set on the way. */
-	assert_int_equal(fix_get64(m, FIX_PML4 + 0x2000), X86_PTE_P | X86_PTE_W | X86_PTE_PS);
+	assert_int_equal(fix_get64(m, FIX_PML4 + 0x2000), X86_PTE_P | X86_PTE_W | X86_PTE_PS | R3_BIT(12));
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, fix_setup, fix_teardown)

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "monitor/vm/inject.h"
+#include "monitor/vm/segment.h"
 #include "tests/unit/machine_fixture.h"
 
 static unsigned arrived(const struct vcpu *c)
@@ -179,6 +180,16 @@ static void iret_outward_and_back(void **state)
 	assert_int_equal(c->rip, FIX_USER_CODE);
 }
 
+/* Conforming code may be read from anywhere, so a return to less privilege leaves it in place. */
+static void iret_keeps_conforming(void **state)
+{
+	struct machine_fixture *m = *state;
+	m->vcpu->sreg[SREG_DS] = seg_make(FIX_CONFORMING, fix_get64(m, FIX_GDT + FIX_CONFORMING));
+	inject_iret(m->vcpu, to_user);
+	assert_true(m->vcpu->sreg[SREG_DS].present);
+	assert_false(m->vcpu->sreg[SREG_ES].present);
+}
+
 static void iret_same_privilege(void **state)
 {
 	struct machine_fixture *m = *state;
@@ -204,6 +215,8 @@ static void iret_faults(void **state)
 		{FIX_CODE, FIX_KCODE | 3, FIX_UDATA, X86_VEC_GP, FIX_KCODE},
 		{FIX_CODE, FIX_UCODE & ~3, FIX_KDATA, X86_VEC_GP, FIX_UCODE & ~3},
 		{FIX_CODE, FIX_CODE32, FIX_KDATA, X86_VEC_GP, FIX_CODE32},
+		{FIX_CODE, FIX_CODE_LD, FIX_KDATA, X86_VEC_GP, FIX_CODE_LD},
+		{FIX_CODE, FIX_CONFORMING3, FIX_KDATA, X86_VEC_GP, FIX_CONFORMING3},
 		{FIX_CODE, FIX_ABSENT_CODE, FIX_KDATA, X86_VEC_NP, FIX_ABSENT_CODE},
 		{FIX_CODE, FIX_ABSENT_UCODE, FIX_UDATA, X86_VEC_NP, FIX_ABSENT_UCODE & ~3},
 		{FIX_NONCANONICAL, FIX_KCODE, FIX_KDATA, X86_VEC_GP, 0},
@@ -267,6 +280,7 @@ int main(void)
 		T(longest_chain),
 		T(no_idt_is_a_triple_fault),
 		T(iret_outward_and_back),
+		T(iret_keeps_conforming),
 		T(iret_same_privilege),
 		T(iret_faults),
 		T(iret_flags_by_privilege),

@@ -113,6 +113,8 @@ static void put_descriptors(struct machine_fixture *m)
 		{FIX_READONLY, SEG_FLAT_DATA(0) & ~X86_DESC_RW},
 		{FIX_EXEC_ONLY, SEG_FLAT_CODE(0) & ~X86_DESC_RW},
 		{FIX_ABSENT_UCODE, SEG_FLAT_CODE(3) & ~X86_DESC_P},
+		{FIX_CODE_LD, SEG_FLAT_CODE(0) | X86_DESC_DB},
+		{FIX_CONFORMING3, SEG_FLAT_CODE(3) | X86_DESC_CONFORMING},
 		{FIX_FRESH_DATA, SEG_FLAT_DATA(0) & ~X86_DESC_ACCESSED},
 	};
 	for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++)

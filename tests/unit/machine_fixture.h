@@ -47,8 +47,10 @@ enum fix_selector {
 	FIX_EXEC_ONLY = 0x70,	/* code, not readable */
 	FIX_CALL_GATE = 0x78,
 	FIX_ABSENT_UCODE = 0x88 | 3,
-	FIX_FRESH_DATA = 0x90, /* accessed bit clear */
-	FIX_GDT_END = 0xa0,
+	FIX_FRESH_DATA = 0x90,	/* accessed bit clear */
+	FIX_CODE_LD = 0x98,	/* L and D both set */
+	FIX_CONFORMING3 = 0xa0, /* 64-bit conforming code, DPL 3 */
+	FIX_GDT_END = 0xa8,
 };
 
 #define FIX_PORT     0x500 /* the recording device: 16 ports */
