@@ -227,8 +227,14 @@ static void far_transfers(void **state)
 	assert_int_equal(c->rip, FIX_CODE + 3);
 	assert_int_equal(c->gpr[RSP], FIX_STACK + 0x20);
 	assert_int_equal(c->sreg[SREG_CS].selector, FIX_KCODE);
+	fix_put64(m, FIX_DATA + 8, FIX_KCODE);
+	FIX_DONE(m, ".byte 0x48, 0xff, 0x2b");
+	assert_int_equal(c->rip, FIX_CODE + 0x200);
 	fix_put64(m, FIX_DATA, FIX_NONCANONICAL);
 	FIX_FAULTS(m, ".byte 0x48, 0xff, 0x2b", X86_VEC_GP, 0);
+	c->gpr[RBX] = FIX_HOLE;
+	FIX_FAULTS(m, ".byte 0x48, 0xff, 0x2b", X86_VEC_PF, 0);
+	c->gpr[RBX] = FIX_DATA;
 	/* A stack that takes the selector but not the offset. */
 	fix_put64(m, FIX_DATA, FIX_CODE + 0x200);
 	c->gpr[RSP] = FIX_HOLE + 0x1008;
@@ -249,7 +255,25 @@ static void far_return_outward(void **state)
 	assert_int_equal(c->gpr[RSP], FIX_USER_STACK + 8);
 	assert_int_equal(c->sreg[SREG_SS].selector, FIX_UDATA);
 	assert_false(c->sreg[SREG_DS].present);
+	/* A bad stack to go back to, a bad address, nothing to read. */
+	fix_reset(m);
+	c = m->vcpu;
+	c->gpr[RSP] = FIX_DATA;
+	fix_put(m, FIX_DATA, frame, sizeof(frame));
+	fix_put64(m, FIX_DATA + 32, FIX_KDATA);
+	FIX_FAULTS(m, ".byte 0x48, 0xca, 0x08, 0x00", X86_VEC_GP, FIX_KDATA);
+	fix_put64(m, FIX_DATA, FIX_NONCANONICAL);
+	fix_put64(m, FIX_DATA + 32, FIX_UDATA);
+	FIX_FAULTS(m, ".byte 0x48, 0xca, 0x08, 0x00", X86_VEC_GP, 0);
+	fix_put(m, FIX_HOLE - 16, frame, 16);
+	c->gpr[RSP] = FIX_HOLE - 16;
+	FIX_FAULTS(m, ".byte 0x48, 0xcb", X86_VEC_PF, 0);
+	assert_int_equal(c->gpr[RSP], FIX_HOLE - 16);
+	c->gpr[RSP] = FIX_HOLE;
+	FIX_FAULTS(m, ".byte 0x48, 0xcb", X86_VEC_PF, 0);
+	assert_int_equal(c->cpl, 0);
 	/* And never inward. */
+	fix_user(m);
 	const uint64_t inward[] = {FIX_CODE, FIX_KCODE};
 	c->gpr[RSP] = FIX_USER_DATA;
 	fix_put(m, FIX_USER_DATA, inward, sizeof(inward));

@@ -7,6 +7,9 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include "monitor/host/clock.h"
 #include "tests/unit/machine_fixture.h"
@@ -129,6 +132,12 @@ static void cr0(void **state)
 	*rax = X86_CR0_TS;
 	FIX_DONE(m, "lmsw ax");
 	assert_true(m->vcpu->cr0 == ((now | X86_CR0_TS) & ~X86_CR0_MP));
+	m->vcpu->gpr[RBX] = FIX_HOLE;
+	FIX_FAULTS(m, "lmsw [rbx]", X86_VEC_PF, 0);
+	FIX_FAULTS(m, "lldt [rbx]", X86_VEC_PF, 0);
+	FIX_FAULTS(m, "ltr [rbx]", X86_VEC_PF, 0);
+	FIX_FAULTS(m, "lgdt [rbx]", X86_VEC_PF, 0);
+	FIX_FAULTS(m, "smsw [rbx]", X86_VEC_PF, X86_PF_W);
 	FIX_DONE(m, "smsw eax");
 	assert_true(*rax == m->vcpu->cr0);
 	*rax = now & ~X86_CR0_WP;
@@ -369,6 +378,25 @@ static void translations_dropped(void **state)
 	assert_false(shadowed(m));
 }
 
+/* A translation that the host will not drop must not survive: the machine ends, as the host's fault. */
+static void host_refuses(void **state)
+{
+	struct machine_fixture *m = *state;
+	int err = dup(2), null = open("/dev/null", O_WRONLY);
+	touch(m);
+	m->refusal = -ENOMEM;
+	m->vcpu->gpr[RBX] = FIX_DATA;
+	assert_int_equal(dup2(null, 2), 2);
+	enum emu_result result = FIX_RUN(m, "invlpg [rbx]");
+	assert_int_equal(dup2(err, 2), 2);
+	close(err);
+	close(null);
+	assert_int_equal(result, EMU_DONE);
+	assert_true(m->vm.ended);
+	assert_int_equal(m->vm.status, VM_STATUS_HOST);
+	m->refusal = 0;
+}
+
 static void invalidation(void **state)
 {
 	struct machine_fixture *m = *state;
@@ -533,6 +561,7 @@ int main(void)
 		T(table_registers),
 		T(load_tr_and_ldtr),
 		T(translations_dropped),
+		T(host_refuses),
 		T(invalidation),
 		T(msr_round_trips),
 		T(tsc),

@@ -303,6 +303,26 @@ static void bad_stacks(void **state)
 	assert_int_equal(m->vcpu->gpr[RSP], FIX_USER_DATA - 40);
 }
 
+/* The IDT or the GDT is not there: the processor's own read faults. */
+static void tables_missing(void **state)
+{
+	struct machine_fixture *m = *state;
+	m->vcpu->idtr.base = FIX_HOLE - X86_VEC_PF * X86_GATE_SIZE - X86_GATE_SIZE;
+	fix_put64(m, m->vcpu->idtr.base + X86_VEC_PF * X86_GATE_SIZE,
+		  fix_get64(m, FIX_IDT + X86_VEC_PF * X86_GATE_SIZE));
+	vcpu_raise(m->vcpu, X86_VEC_MF);
+	inject_event(m->vcpu);
+	assert_int_equal(arrived(m->vcpu), X86_VEC_PF);
+	assert_int_equal(m->vcpu->cr2, FIX_HOLE + X86_GATE_SIZE);
+	assert_int_equal(top(m, 0), 0);
+
+	fix_reset(m);
+	m->vcpu->gdtr.base = FIX_HOLE;
+	vcpu_raise(m->vcpu, X86_VEC_UD);
+	inject_event(m->vcpu);
+	assert_true(m->vm.ended);
+}
+
 static void noncanonical_handler(void **state)
 {
 	struct machine_fixture *m = *state;
@@ -373,6 +393,7 @@ int main(void)
 		T(conforming_keeps_privilege),
 		T(idt_limit),
 		T(bad_stacks),
+		T(tables_missing),
 		T(noncanonical_handler),
 		T(trap_table),
 	};

@@ -16,17 +16,17 @@ static void *frame(void *ctx, uint64_t gpa)
 
 static int map(void *ctx, struct spt_space *space, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot)
 {
-	return 0;
+	return ((struct machine_fixture *)ctx)->refusal;
 }
 
 static int unmap(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len)
 {
-	return 0;
+	return ((struct machine_fixture *)ctx)->refusal;
 }
 
 static int protect(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len, unsigned prot)
 {
-	return 0;
+	return ((struct machine_fixture *)ctx)->refusal;
 }
 
 static const struct spt_ops ops = {.frame = frame, .map = map, .unmap = unmap, .protect = protect};
@@ -151,6 +151,7 @@ static void put_registers(struct machine_fixture *m)
 
 void fix_reset(struct machine_fixture *m)
 {
+	m->refusal = 0;
 	if (spt_flush_all(m->vm.spt))
 		abort();
 	memset(m->vm.mem.base, 0, m->vm.mem.size);

@@ -70,6 +70,7 @@ struct machine_fixture {
 	unsigned log_len;
 	struct fix_access log[FIX_LOG_SIZE];
 	uint32_t next_input; /* what the device answers; counts up */
+	int refusal;	     /* what every shadow operation returns: 0, or a negative errno */
 };
 
 /* Makes and unmakes the machine. */
@@ -104,7 +105,7 @@ enum emu_result fix_run(struct machine_fixture *m, const uint8_t *code, size_t l
 #define FIX_RUN(m, text)                                                                                               \
 	({                                                                                                             \
 		const uint8_t *from_, *to_;                                                                            \
-		__asm__(".pushsection .rodata\n\t.intel_syntax noprefix\n771: " text                                   \
+		__asm__(".pushsection .text.fix,\"ax\",@progbits\n\t.intel_syntax noprefix\n771: " text                \
 			"\n772:\n\t.att_syntax prefix\n\t.popsection\n\tlea 771b(%%rip), %0\n\tlea 772b(%%rip), %1"    \
 			: "=r"(from_), "=r"(to_));                                                                     \
 		fix_run(m, from_, (size_t)(to_ - from_));                                                              \
