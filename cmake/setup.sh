@@ -1,0 +1,102 @@
+# What `run`, `test` and `.ci/run` share; sourced by bash with `root` set to the source tree. Owns installing packages,
+# building quietly, and counting tests.
+
+say() {
+	echo "ring3: $*" >&2
+}
+
+# need_packages GROUP...: installs what is missing of cmake/packages.txt. Exit 125 if that takes rights one has not got.
+need_packages() {
+	local groups="$*" wanted missing
+	command -v dpkg-query >/dev/null || return 0 # not a Debian: CMake will say what is missing
+	wanted=$(awk -v groups=" $groups " '$1 !~ /^#/ && NF && index(groups, " " $1 " ") { print $2 }' \
+		"$root/cmake/packages.txt")
+	# shellcheck disable=SC2086
+	missing=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $wanted 2>/dev/null |
+		awk -v wanted="$wanted" '$2 == "installed" { have[$1] = 1 }
+			END { n = split(wanted, w, /[ \n]+/); for (i = 1; i <= n; i++) if (!(w[i] in have)) print w[i] }')
+	[ -n "$missing" ] || return 0
+	# shellcheck disable=SC2086
+	set -- $missing
+	local as_root=
+	if [ "$(id -u)" -ne 0 ]; then
+		if sudo -n true 2>/dev/null || { [ -t 0 ] && [ -t 2 ] && sudo -v; }; then
+			as_root=sudo
+		else
+			say "packages are missing; have them installed, then start this again:"
+			echo "    sudo apt-get install --no-install-recommends $*" >&2
+			exit 125
+		fi
+	fi
+	say "installing $*"
+	quietly $as_root apt-get update || say "apt-get update failed; trying with the lists that are there"
+	quietly $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" || exit 125
+}
+
+# quietly COMMAND...: shows its output only if it fails.
+quietly() {
+	local log status=0
+	log=$(mktemp) || exit 125
+	"$@" >"$log" 2>&1 </dev/null || status=$?
+	[ $status -eq 0 ] || cat "$log" >&2
+	rm -f "$log"
+	return $status
+}
+
+# build DIRECTORY TARGETS [CMake option...]: configures once, then builds what changed. TARGETS: words, ninja's names.
+build() {
+	local dir=$1 targets=$2
+	shift 2
+	mkdir -p "$dir" 2>/dev/null
+	if [ ! -w "$dir" ] || { [ -e "$dir/.ninja_log" ] && [ ! -w "$dir/.ninja_log" ]; }; then
+		say "$dir belongs to another user: set R3_BUILD to a directory of your own, or remove it"
+		exit 125
+	fi
+	if [ ! -e "$dir/build.ninja" ]; then
+		quietly cmake -S "$root" -B "$dir" -G Ninja "$@" || return 125
+	fi
+	# shellcheck disable=SC2086
+	quietly ninja -C "$dir" $targets || return 125
+}
+
+passed=0 failed=0
+run_as=() # command in front of ctest: another user, say
+
+# tests NAME DIRECTORY [ctest option...]: runs ctest there and adds its count to passed and failed.
+tests() {
+	local name=$1 dir=$2 log bad all
+	shift 2
+	echo "=== $name"
+	log=$(mktemp) || exit 125
+	# Bounded: each test has its own limit, and all of them have this one.
+	timeout -k 10 900 "${run_as[@]}" ctest --test-dir "$dir" -j2 --output-on-failure --timeout 300 \
+		--no-tests=error "$@" 2>&1 </dev/null | tee "$log"
+	read -r bad all <<<"$(sed -n 's/.* tests passed, \([0-9]*\) tests failed out of \([0-9]*\)$/\1 \2/p' "$log")"
+	rm -f "$log"
+	count $((${all:-1} - ${bad:-1})) "${bad:-1}"
+}
+
+# step NAME COMMAND...: one more thing that passes or fails.
+step() {
+	local name=$1 status=0
+	shift
+	echo "=== $name"
+	"$@" || status=$?
+	if [ $status -eq 0 ]; then
+		count 1 0
+	else
+		echo "FAILED: $name"
+		count 0 1
+	fi
+}
+
+count() {
+	passed=$((passed + $1))
+	failed=$((failed + $2))
+}
+
+# The last line of output, and the exit status.
+summary() {
+	echo "$passed passed, $failed failed"
+	[ "$failed" -eq 0 ]
+}
