@@ -24,6 +24,7 @@
 #define R3_FEATURE_EVTCHN     4	 /* local event channels */
 #define R3_FEATURE_MMU_UPDATE 8	 /* mmu_update and mmu_flush */
 #define R3_FEATURE_MULTICALL  16 /* multicall */
+#define R3_FEATURE_FPU 32 /* fpu_switch, get_segment_base, R3_CALLBACK_DIRECT */
 
 /* Errors: Linux's numbers, returned negated */
 #define R3_EPERM  1
@@ -45,7 +46,17 @@
 
 /* set_callback */
 #define R3_CALLBACK_EVENT   0 /* value: vector that events are delivered through, 32 to 255; 0 for none */
-#define R3_CALLBACK_SYSCALL 1 /* value: entry point for SYSCALL from user mode; 0 for #UD */
+/*
+ * value: entry point for SYSCALL from user mode, 0 for as the MSRs say. It is entered on the stack that stack_switch
+ * set, with the frame that IRETQ takes (rip, cs, rflags, rsp, ss) on it; RCX and R11 are clobbered as by SYSCALL, all
+ * other registers are the user's; IF, TF, DF, NT and AC are clear.
+ */
+#define R3_CALLBACK_SYSCALL 1
+/*
+ * value: 1 if the kernel leaves FPU, FS and GS base to user mode and handles them by fpu_switch, set_segment_base and
+ * get_segment_base alone. Then SYSCALL and iret may pass between user and kernel mode without the monitor.
+ */
+#define R3_CALLBACK_DIRECT 2
 
 /* set_segment_base */
 #define R3_SEGBASE_FS	     0
@@ -118,6 +129,13 @@ struct r3_clock {
 	uint64_t reserved2;
 };
 
+/*
+ * The page is the guest's to zero before it registers it; the monitor then writes clock, vif and pending. Events:
+ * after every exit the monitor looks at evtchn_pending & ~evtchn_mask, and delivers the event vector once vif allows
+ * for ports there that the guest was not told of yet. One delivery tells of all ports pending then, so the handler
+ * clears and serves bits until none is left. A port is new again once the guest has cleared it. Unmasking a port is no
+ * exit: a guest that finds its bit pending makes any hypercall (abi_version is the shortest) to have the monitor look.
+ */
 struct r3_shared_info {
 	struct r3_clock clock;	 /* monitor writes, guest reads */
 	uint64_t evtchn_pending; /* both write: monitor sets bits, guest clears them (LOCK BTR) */

@@ -18,6 +18,7 @@
 #include "monitor/host/events.h"
 
 #define READER_STACK  (64 * 1024)
+#define LARGEST_STACK (8 * 1024 * 1024)
 #define READ_CHUNK    512
 #define STOP_PATIENCE 200000000 /* ns */
 #define CTRL_A	      1
@@ -116,23 +117,34 @@ void input_init(struct console_input *input, int fd)
 	input->wake_fd = -1;
 }
 
+/* The library takes thread-local data out of the stack, and refuses one that has no room for it. */
+static int create_thread(struct console_input *input)
+{
+	pthread_attr_t attributes;
+	int error = EINVAL;
+
+	pthread_attr_init(&attributes);
+	for (size_t size = READER_STACK; error == EINVAL && size <= LARGEST_STACK; size *= 2) {
+		pthread_attr_setstacksize(&attributes, size);
+		error = pthread_create(&input->reader, &attributes, reader, input);
+	}
+	pthread_attr_destroy(&attributes);
+	return error;
+}
+
 /* Every signal is for the vCPU's thread. */
 static int start_reader(struct console_input *input)
 {
-	pthread_attr_t attributes;
 	sigset_t all, before;
 	int error;
 
 	input->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (input->wake_fd < 0)
 		return errno;
-	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, READER_STACK);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&input->reader, &attributes, reader, input);
+	error = create_thread(input);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attributes);
 	return error;
 }
 
