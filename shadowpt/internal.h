@@ -237,7 +237,6 @@ void spt_space_protect(struct spt_space *space, uint64_t gva, uint64_t len, unsi
 void spt_space_refuse(struct spt_space *space, int error);
 /* Unmaps what the space holds, by one op. */
 void spt_space_drop_all(struct spt_space *space);
-struct spt_space *spt_space_find(struct spt *spt, uint64_t root, enum spt_mode mode);
 /*
  * Ends a call: empties the spaces that refused an op. `faulting` is emptied for real by the caller, the others are
  * here. 0, or the error that the caller of the library must see.

@@ -71,6 +71,8 @@ void spt_destroy(struct spt *spt);
  * pointer, NULL in a new space.
  */
 struct spt_space *spt_space_get(struct spt *spt, uint64_t cr3, enum spt_mode mode);
+/* The same without making one: NULL if there is none. */
+struct spt_space *spt_space_find(struct spt *spt, uint64_t cr3, enum spt_mode mode);
 void **spt_space_owner(struct spt_space *space);
 enum spt_mode spt_space_mode(const struct spt_space *space);
 uint64_t spt_space_root(const struct spt_space *space);

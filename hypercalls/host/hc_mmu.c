@@ -26,6 +26,34 @@ int64_t hc_call_set_root(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
 	return vcpu_load_cr3(vcpu, arg[0]) ? 0 : -R3_EINVAL;
 }
 
+int64_t hc_call_set_user_root(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
+{
+	struct spt_cpu cpu = vcpu_paging(vcpu);
+	int error;
+
+	if (arg[0] >> VCPU_PHYSICAL_BITS)
+		return -R3_EINVAL;
+	vcpu->pv.user_root = cpu.cr3 = arg[0];
+	error = arg[0] ? spt_cr3_load(vcpu->vm->spt, &cpu) : 0;
+	return error ? host_refused(vcpu->vm, error) : 0;
+}
+
+int64_t hc_call_drop_root(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
+{
+	struct vm *vm = vcpu->vm;
+	uint64_t root = arg[0] & X86_PTE_ADDR;
+
+	if (root == (vcpu->cr3 & X86_PTE_ADDR) || root == (vcpu->pv.user_root & X86_PTE_ADDR))
+		return -R3_EBUSY;
+	for (enum spt_mode mode = SPT_KERNEL; mode <= SPT_USER; mode++) {
+		struct spt_space *space = spt_space_find(vm->spt, root, mode);
+
+		if (space)
+			vm->engine_ops->space_drop(vm, space);
+	}
+	return 0;
+}
+
 /* Applies updates until one is wrong; how many were right. */
 static uint64_t apply(struct vcpu *vcpu, const struct r3_mmu_update *updates, uint64_t count)
 {

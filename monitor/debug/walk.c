@@ -63,7 +63,7 @@ void report_walk(struct vcpu *vcpu, uint64_t gva, FILE *out)
 		fputs("    not canonical\n", out);
 		return;
 	}
-	count = spt_probe(vcpu->vm->spt, vcpu->cr3, gva, steps);
+	count = spt_probe(vcpu->vm->spt, vcpu_root(vcpu), gva, steps);
 	for (unsigned i = 0; i < count; i++)
 		print_step(&steps[i], gva, out);
 	if (count)
@@ -87,7 +87,7 @@ static bool fault_address(const struct vcpu *vcpu, uint64_t *gva)
 
 void report_walks(struct vcpu *vcpu, FILE *out)
 {
-	uint64_t root = vcpu->cr3 & X86_PTE_ADDR, gva;
+	uint64_t root = vcpu_root(vcpu) & X86_PTE_ADDR, gva;
 
 	if (!vcpu->vm->spt)
 		return;

@@ -56,6 +56,9 @@ struct engine_ops {
 	/* A shadow effect was refused with `error` (negative errno): start the space again from empty, or vm_kill. */
 	void (*space_lost)(struct vm *vm, struct spt_space *space, int error);
 
+	/* Nobody will run in the space again: discard it, and what the engine keeps for it. */
+	void (*space_drop)(struct vm *vm, struct spt_space *space);
+
 	/* Makes a vCPU that is inside enter come out soon. Async-signal-safe; harmless when it is not inside. */
 	void (*kick)(struct vcpu *vcpu);
 

@@ -101,7 +101,7 @@ static void exit_page_fault(struct vcpu *vcpu, const struct vm_exit *exit)
 	uint32_t access = exit->error & (X86_PF_W | X86_PF_I);
 	if (vcpu->cpl == 3)
 		access |= X86_PF_U;
-	struct spt_space *space = spt_space_get(vm->spt, vcpu->cr3, vcpu->cpl == 3 ? SPT_USER : SPT_KERNEL);
+	struct spt_space *space = spt_space_get(vm->spt, vcpu_root(vcpu), vcpu->cpl == 3 ? SPT_USER : SPT_KERNEL);
 	if (!space) {
 		vm_kill(vm, "the host has no memory left for shadow page tables");
 		return;

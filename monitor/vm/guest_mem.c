@@ -94,17 +94,30 @@ static uint64_t within_page(uint64_t gva, uint64_t len)
 	return len < room ? len : room;
 }
 
+struct access {
+	uint64_t root;
+	uint32_t bits; /* X86_PF_* */
+};
+
+static struct access access_of(const struct vcpu *vcpu, enum gm_privilege who, uint32_t bits)
+{
+	if (who == GM_SYSTEM)
+		return (struct access){vcpu->cr3, bits};
+	return (struct access){vcpu_root(vcpu), bits | (vcpu->cpl == 3 ? X86_PF_U : 0)};
+}
+
 /* Translates for an access that stays within one page. *host is NULL where the gva leads to no RAM. */
-static bool translate(struct vcpu *vcpu, uint64_t gva, uint64_t len, uint32_t access, uint8_t **host,
+static bool translate(struct vcpu *vcpu, uint64_t gva, uint64_t len, struct access access, uint8_t **host,
 		      struct gm_fault *fault)
 {
 	struct spt_translation at;
 	struct spt_cpu paging = vcpu_paging(vcpu);
+	paging.cr3 = access.root;
 	if (!vcpu_canonical(gva)) {
 		*fault = (struct gm_fault){.vector = X86_VEC_GP, .gva = gva};
 		return false;
 	}
-	if (!spt_translate(vcpu->vm->spt, &paging, gva, access, &at)) {
+	if (!spt_translate(vcpu->vm->spt, &paging, gva, access.bits, &at)) {
 		*fault = (struct gm_fault){.vector = X86_VEC_PF, .error = at.error, .gva = gva};
 		return false;
 	}
@@ -112,13 +125,8 @@ static bool translate(struct vcpu *vcpu, uint64_t gva, uint64_t len, uint32_t ac
 	return true;
 }
 
-static uint32_t access_of(const struct vcpu *vcpu, enum gm_privilege who)
-{
-	return who == GM_CPL && vcpu->cpl == 3 ? X86_PF_U : 0;
-}
-
 /* Reads page by page; returns the bytes that came before the fault. */
-static uint64_t read_gva(struct vcpu *vcpu, uint64_t gva, uint8_t *to, uint64_t len, uint32_t access,
+static uint64_t read_gva(struct vcpu *vcpu, uint64_t gva, uint8_t *to, uint64_t len, struct access access,
 			 struct gm_fault *fault)
 {
 	uint64_t done = 0;
@@ -138,18 +146,18 @@ static uint64_t read_gva(struct vcpu *vcpu, uint64_t gva, uint8_t *to, uint64_t 
 
 bool gm_read_gva(struct vcpu *vcpu, uint64_t gva, void *to, uint64_t len, enum gm_privilege who, struct gm_fault *fault)
 {
-	return read_gva(vcpu, gva, to, len, access_of(vcpu, who), fault) == len;
+	return read_gva(vcpu, gva, to, len, access_of(vcpu, who, 0), fault) == len;
 }
 
 size_t gm_fetch(struct vcpu *vcpu, uint64_t gva, void *to, size_t len, struct gm_fault *fault)
 {
-	return read_gva(vcpu, gva, to, len, access_of(vcpu, GM_CPL) | X86_PF_I, fault);
+	return read_gva(vcpu, gva, to, len, access_of(vcpu, GM_CPL, X86_PF_I), fault);
 }
 
 bool gm_write_gva(struct vcpu *vcpu, uint64_t gva, const void *from, uint64_t len, enum gm_privilege who,
 		  struct gm_fault *fault)
 {
-	uint32_t access = access_of(vcpu, who) | X86_PF_W;
+	struct access access = access_of(vcpu, who, X86_PF_W);
 	const uint8_t *bytes = from;
 	for (uint64_t done = 0, part; done < len; done += part) {
 		uint8_t *host;
@@ -164,7 +172,7 @@ bool gm_write_gva(struct vcpu *vcpu, uint64_t gva, const void *from, uint64_t le
 
 bool gm_probe_write_gva(struct vcpu *vcpu, uint64_t gva, uint64_t len, enum gm_privilege who, struct gm_fault *fault)
 {
-	uint32_t access = access_of(vcpu, who) | X86_PF_W;
+	struct access access = access_of(vcpu, who, X86_PF_W);
 	for (uint64_t done = 0, part; done < len; done += part) {
 		uint8_t *host;
 		part = within_page(gva + done, len - done);
@@ -180,7 +188,7 @@ static bool probe(struct vcpu *vcpu, uint64_t gva, uint64_t *gpa)
 	struct spt_step steps[X86_PT_LEVELS];
 	if (!vcpu_canonical(gva))
 		return false;
-	unsigned count = spt_probe(vcpu->vm->spt, vcpu->cr3, gva, steps);
+	unsigned count = spt_probe(vcpu->vm->spt, vcpu_root(vcpu), gva, steps);
 	if (count == 0)
 		return false;
 	const struct spt_step *leaf = &steps[count - 1];

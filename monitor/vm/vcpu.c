@@ -175,7 +175,7 @@ void vcpu_set_rflags(struct vcpu *vcpu, uint64_t image)
 struct spt_cpu vcpu_paging(const struct vcpu *vcpu)
 {
 	return (struct spt_cpu){
-		.cr3 = vcpu->cr3,
+		.cr3 = vcpu_root(vcpu),
 		.wp = vcpu->cr0 & X86_CR0_WP,
 		.nxe = vcpu->efer & X86_EFER_NXE,
 		.smep = vcpu->cr4 & X86_CR4_SMEP,

@@ -91,6 +91,7 @@ struct vcpu {
 		uint64_t rsp0;
 		uint8_t event_vector; /* 0: none */
 		uint64_t syscall_entry;
+		uint64_t user_root; /* CR3 of user mode; 0: as in kernel mode */
 		bool in_multicall;
 	} pv;
 
@@ -154,10 +155,16 @@ static inline bool vcpu_canonical(uint64_t gva)
 	return (uint64_t)((int64_t)(gva << 16) >> 16) == gva;
 }
 
+/* The CR3 in force at the present CPL: a paravirtual guest may have one for each. */
+static inline uint64_t vcpu_root(const struct vcpu *vcpu)
+{
+	return vcpu->cpl == 3 && vcpu->pv.user_root ? vcpu->pv.user_root : vcpu->cr3;
+}
+
 /* Loads the page-table root, as MOV CR3 does; false if a reserved bit is set, nothing is changed then. */
 bool vcpu_load_cr3(struct vcpu *vcpu, uint64_t value);
 
-/* The paging registers of this vCPU in the form shadowpt takes. */
+/* The paging registers of this vCPU at its present CPL in the form shadowpt takes. */
 struct spt_cpu vcpu_paging(const struct vcpu *vcpu);
 
 #endif

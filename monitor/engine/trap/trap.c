@@ -70,7 +70,7 @@ static struct cell *trap_cell(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
 	struct trap *trap = &vm->engine->trap;
-	struct spt_space *space = spt_space_get(vm->spt, vcpu->cr3, vcpu->cpl == 3 ? SPT_USER : SPT_KERNEL);
+	struct spt_space *space = spt_space_get(vm->spt, vcpu_root(vcpu), vcpu->cpl == 3 ? SPT_USER : SPT_KERNEL);
 	if (!space) {
 		vm_kill(vm, "the host has no memory left for shadow page tables");
 		return NULL;
@@ -94,14 +94,22 @@ static struct cell *trap_cell(struct vcpu *vcpu)
 	return cell;
 }
 
+/* The cell goes to the pool; cell_take empties it. */
+static void trap_space_drop(struct vm *vm, struct spt_space *space)
+{
+	struct cell *cell = *spt_space_owner(space);
+	spt_space_discard(space);
+	if (!cell)
+		return;
+	cell->space = NULL;
+	cell->queued = 0;
+}
+
 /* Most often the cell ran out of the host's map areas: the space is filled anew, with what is in use now. */
 static void trap_space_lost(struct vm *vm, struct spt_space *space, int error)
 {
 	struct trap *trap = &vm->engine->trap;
-	struct cell *cell = *spt_space_owner(space);
-	spt_space_discard(space);
-	cell->space = NULL; /* cell_take empties it */
-	cell->queued = 0;
+	trap_space_drop(vm, space);
 	if (error == -ESRCH || ++trap->refusals == REFUSALS_MAX)
 		vm_kill(vm, "the host refuses to map guest memory: %s", strerror(-error));
 }
@@ -290,6 +298,7 @@ const struct engine_ops engine_trap = {
 	.exit = trap_exit,
 	.fill_hypercall_page = trap_fill_hypercall_page,
 	.space_lost = trap_space_lost,
+	.space_drop = trap_space_drop,
 	.enter = trap_enter,
 	.kick = trap_kick,
 	.spt_ops = &trap_spt_ops,
