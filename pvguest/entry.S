@@ -1,16 +1,29 @@
 /*
  * Where the monitor enters the guest: long mode, RAM identity-mapped, interrupts off, RDI = gpa of hvm_start_info.
- * And the ELF note that says so.
+ * From there to where the image is linked; and the ELF note that says so.
  */
 #include "hypercalls/abi.h"
 #include "hypercalls/x86.h"
 
 #define BOOT_STACK_SIZE 65536
 
-	.text
+	/* Runs where it was loaded, below what a high layout is linked at. No unwind information can reach so far. */
+	.section .pvg.entry, "ax", @progbits
 	.globl	_start
 	.type	_start, @function
 _start:
+	movabs	$pvg_direct_base, %rax
+	shr	$39, %rax		/* slot of the PML4 */
+	mov	%cr3, %rcx
+	mov	(%rcx), %rdx
+	mov	%rdx, (%rcx, %rax, 8)	/* RAM appears there as well */
+	movabs	$start_linked, %rax
+	jmp	*%rax
+	.size	_start, . - _start
+
+	.text
+	.type	start_linked, @function
+start_linked:
 	.cfi_startproc
 	.cfi_undefined rip	/* the outermost frame */
 	lea	pvg_boot_stack_top(%rip), %rsp
@@ -18,7 +31,7 @@ _start:
 	call	pvg_start_c
 	ud2
 	.cfi_endproc
-	.size	_start, . - _start
+	.size	start_linked, . - start_linked
 
 	.section .note.ring3, "a", @note
 	.balign	4
@@ -29,7 +42,7 @@ _start:
 2:	.balign	4
 3:	.long	R3_ABI_VERSION		/* struct r3_note */
 	.long	0
-	.quad	pvg_hypercall_page
+	.quad	pvg_hypercall_page_gpa
 4:	.balign	4
 
 	.bss

@@ -18,6 +18,16 @@ void pvg_trap_c(struct pvg_frame *frame);
 extern const char pvg_trap_stubs[]; /* traps.S: X86_VEC_COUNT stubs of PVG_TRAP_STUB_SIZE bytes */
 void pvg_trap_return_iretq(void);
 void pvg_trap_return_hypercall(void);
+_Noreturn void pvg_trap_leave(struct pvg_frame *frame);
+
+/* user.S, user.c */
+extern const char pvg_syscall_native[], pvg_syscall_paravirt[];
+extern uint64_t pvg_syscall_stack;
+void pvg_user_return(struct pvg_frame *frame);
+
+/* fpu.c: by XSAVE and XRSTOR */
+void pvg_fpu_store(void *image);
+void pvg_fpu_load(const void *image);
 
 /* catch.c: redirects the frame to the innermost pvg_catch; false if there is none. */
 bool pvg_catch_trap(struct pvg_frame *frame);

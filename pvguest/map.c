@@ -55,23 +55,26 @@ static bool is_leaf(uint64_t entry, unsigned level)
 	return level == PT || (level < PML4 && entry & X86_PTE_PS);
 }
 
+static unsigned kernel_slot(void)
+{
+	return index_of((uint64_t)pvg_direct_base, PML4);
+}
+
 int pvg_space_create(struct pvg_space *space)
 {
 	uint64_t *pml4 = pvg_page_alloc();
 
 	if (!pml4)
 		return -R3_ENOSPC;
-	pml4[0] = *(uint64_t *)pvg_gpa_to_ptr(boot_space.root);
+	pml4[kernel_slot()] = ((uint64_t *)pvg_gpa_to_ptr(boot_space.root))[kernel_slot()];
 	space->root = pvg_ptr_to_gpa(pml4);
 	return 0;
 }
 
 static void free_tables(uint64_t *table, unsigned level)
 {
-	unsigned first = level == PML4 ? index_of(PVG_SPACE_BASE, PML4) : 0;
-
-	for (unsigned i = first; level > PT && i < X86_PT_ENTRIES; i++)
-		if (table[i] & X86_PTE_P && !is_leaf(table[i], level))
+	for (unsigned i = 0; level > PT && i < X86_PT_ENTRIES; i++)
+		if (table[i] & X86_PTE_P && !is_leaf(table[i], level) && !(level == PML4 && i == kernel_slot()))
 			free_tables(table_of(table[i]), level - 1);
 	pvg_page_free(table);
 }
@@ -79,6 +82,7 @@ static void free_tables(uint64_t *table, unsigned level)
 void pvg_space_destroy(struct pvg_space *space)
 {
 	pvg_assert(space != current && space != &boot_space);
+	pvg_ops->drop_root(space->root);
 	free_tables(pvg_gpa_to_ptr(space->root), PML4);
 	space->root = 0;
 }
@@ -108,8 +112,7 @@ void pvg_entry_set(struct pvg_space *space, uint64_t gva, uint64_t *entry, uint6
 		pvg_ops->pte_replaced(gva);
 }
 
-/* The entry for gva at `level`, with the tables above it made; NULL when memory is out or a larger page is there. */
-static uint64_t *make_entry(struct pvg_space *space, uint64_t gva, unsigned level, int *err)
+uint64_t *pvg_entry_make(struct pvg_space *space, uint64_t gva, unsigned level, int *err)
 {
 	uint64_t *table = pvg_gpa_to_ptr(space->root);
 
@@ -136,8 +139,10 @@ static uint64_t *make_entry(struct pvg_space *space, uint64_t gva, unsigned leve
 /* True if [gva, gva + count pages) lies in the space's own part. */
 static bool is_own(uint64_t gva, size_t count, uint64_t page_size)
 {
-	return !(gva & (page_size - 1)) && gva >= PVG_SPACE_BASE && gva < PVG_SPACE_END &&
-	       count <= (PVG_SPACE_END - gva) / page_size;
+	uint64_t start = kernel_slot() ? 0 : PVG_SPACE_BASE;
+	uint64_t end = kernel_slot() ? PVG_SPACE_HIGH_END : PVG_SPACE_END;
+
+	return !(gva & (page_size - 1)) && gva >= start && gva < end && count <= (end - gva) / page_size;
 }
 
 static int map_pages(struct pvg_space *space, uint64_t gva, uint64_t gpa, size_t count, uint64_t prot, unsigned level)
@@ -149,7 +154,7 @@ static int map_pages(struct pvg_space *space, uint64_t gva, uint64_t gpa, size_t
 	if (!is_own(gva, count, size) || gpa & (size - 1))
 		return -R3_EINVAL;
 	for (; count; count--, gva += size, gpa += size) {
-		uint64_t *entry = make_entry(space, gva, level, &err);
+		uint64_t *entry = pvg_entry_make(space, gva, level, &err);
 
 		if (entry && *entry & X86_PTE_P && !is_leaf(*entry, level)) {
 			err = -R3_EINVAL;

@@ -77,6 +77,36 @@ static void set_base(unsigned which, uint64_t base)
 	pvg_wrmsr(msr[which], base);
 }
 
+static void set_kernel_stack(uint64_t rsp0)
+{
+	pvg_syscall_stack = rsp0;
+	pvg_tables_set_rsp0(rsp0);
+}
+
+static void user_switch(struct pvg_user *from, struct pvg_user *to)
+{
+	struct pvg_space *space = to ? to->space : pvg_space_boot();
+
+	if (from) {
+		from->fs_base = pvg_rdmsr(X86_MSR_FS_BASE);
+		from->gs_base = pvg_rdmsr(X86_MSR_GS_BASE);
+		pvg_fpu_store(from->fpu);
+	}
+	if (space != pvg_space_current())
+		pvg_space_switch(space);
+	if (!to || to == from)
+		return;
+	set_kernel_stack(to->stack_top);
+	pvg_wrmsr(X86_MSR_FS_BASE, to->fs_base);
+	pvg_wrmsr(X86_MSR_GS_BASE, to->gs_base);
+	pvg_fpu_load(to->fpu);
+}
+
+static void drop_root(uint64_t cr3)
+{
+	(void)cr3;
+}
+
 static void pte_write(uint64_t *entry, uint64_t value)
 {
 	*(volatile uint64_t *)entry = value;
@@ -129,11 +159,13 @@ const struct pvg_ops pvg_native_ops = {
 	.trap_return = pvg_trap_return_iretq,
 	.set_traps = pvg_tables_set_idt,
 	.clear_traps = clear_traps,
-	.set_kernel_stack = pvg_tables_set_rsp0,
+	.set_kernel_stack = set_kernel_stack,
 	.set_syscall_entry = set_syscall_entry,
 	.set_base = set_base,
 	.read_cr2 = pvg_read_cr2,
 	.load_cr3 = pvg_write_cr3,
+	.drop_root = drop_root,
+	.user_switch = user_switch,
 	.pte_write = pte_write,
 	.pte_sync = pte_sync,
 	.pte_replaced = pvg_invlpg,

@@ -42,6 +42,11 @@ static void set_range(uint64_t start, uint64_t end, bool free)
 		set_free(page, free);
 }
 
+static uint64_t bitmap_end(void)
+{
+	return pvg_ptr_to_gpa(bitmap + words);
+}
+
 void pvg_page_init(const struct hvm_start_info *info)
 {
 	const struct hvm_memmap_entry *map = pvg_gpa_to_ptr(info->memmap_paddr);
@@ -54,8 +59,8 @@ void pvg_page_init(const struct hvm_start_info *info)
 	words = (end / X86_PAGE_SIZE + WORD_PAGES - 1) / WORD_PAGES;
 	bitmap = (uint64_t *)pvg_image_end;
 	for (uint32_t i = 0; i < info->nr_modules; i++)
-		pvg_assert(modules[i].paddr >= (uint64_t)(bitmap + words));
-	if ((uint64_t)(bitmap + words) > end)
+		pvg_assert(modules[i].paddr >= bitmap_end());
+	if (bitmap_end() > end)
 		pvg_panic("%lu bytes of RAM hold no more than the image", end);
 	memset(bitmap, 0, words * sizeof(*bitmap));
 
@@ -63,7 +68,7 @@ void pvg_page_init(const struct hvm_start_info *info)
 		if (map[i].type == HVM_MEMMAP_RAM)
 			set_range(map[i].addr, map[i].addr + map[i].size, true);
 	set_range(0, LOW_END, false);
-	set_range((uint64_t)pvg_image_start, (uint64_t)(bitmap + words), false);
+	set_range(pvg_ptr_to_gpa(pvg_image_start), bitmap_end(), false);
 	for (uint32_t i = 0; i < info->nr_modules; i++)
 		set_range(modules[i].paddr, modules[i].paddr + modules[i].size, false);
 }

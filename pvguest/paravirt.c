@@ -4,7 +4,7 @@
  */
 #include "pvguest/internal.h"
 
-#define PTE_QUEUE 64
+#define PTE_QUEUE 512
 
 #define barrier() __asm__ volatile("" : : : "memory")
 
@@ -110,6 +110,48 @@ static void load_cr3(uint64_t cr3)
 	must(pvg_hypercall1(R3_HC_set_root, cr3), "set_root");
 }
 
+static void drop_root(uint64_t cr3)
+{
+	must(pvg_hypercall1(R3_HC_drop_root, cr3), "drop_root");
+}
+
+struct batch {
+	struct r3_multicall_entry entries[8];
+	unsigned count;
+};
+
+static void batch_add(struct batch *batch, uint64_t nr, uint64_t a0, uint64_t a1)
+{
+	batch->entries[batch->count++] = (struct r3_multicall_entry){.nr = nr, .args = {a0, a1}};
+}
+
+static void user_switch(struct pvg_user *from, struct pvg_user *to)
+{
+	struct batch batch;
+
+	batch.count = 0;
+	if (from) {
+		batch_add(&batch, R3_HC_get_segment_base, R3_SEGBASE_FS, 0);
+		batch_add(&batch, R3_HC_get_segment_base, R3_SEGBASE_GS, 0);
+	}
+	batch_add(&batch, R3_HC_set_user_root, to ? to->space->root : 0, 0);
+	if (from || to)
+		batch_add(&batch, R3_HC_fpu_switch, from ? (uint64_t)from->fpu : 0, to ? (uint64_t)to->fpu : 0);
+	if (to && to != from) {
+		batch_add(&batch, R3_HC_stack_switch, to->stack_top, 0);
+		batch_add(&batch, R3_HC_set_segment_base, R3_SEGBASE_FS, to->fs_base);
+		batch_add(&batch, R3_HC_set_segment_base, R3_SEGBASE_GS, to->gs_base);
+	}
+	must(pvg_multicall(batch.entries, batch.count), "multicall");
+	/* A base may look like an error. */
+	for (unsigned i = from ? 2 : 0; i < batch.count; i++)
+		must(batch.entries[i].result, "in user_switch");
+	if (from) {
+		from->fs_base = (uint64_t)batch.entries[0].result;
+		from->gs_base = (uint64_t)batch.entries[1].result;
+	}
+}
+
 static void pte_sync(void)
 {
 	unsigned count = pte_queued;
@@ -208,6 +250,8 @@ const struct pvg_ops pvg_paravirt_ops = {
 	.set_base = set_base,
 	.read_cr2 = read_cr2,
 	.load_cr3 = load_cr3,
+	.drop_root = drop_root,
+	.user_switch = user_switch,
 	.pte_write = pte_write,
 	.pte_sync = pte_sync,
 	.pte_replaced = pte_replaced,

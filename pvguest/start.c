@@ -89,7 +89,7 @@ _Noreturn void pvg_start_c(const struct hvm_start_info *info)
 {
 	int status;
 
-	parse_start_info(info);
+	parse_start_info(pvg_gpa_to_ptr((uint64_t)info));
 	choose_ops();
 	pvg_ops->init();
 	pvg_traps_init();

@@ -51,14 +51,15 @@ pvg_trap_stubs:
 	.endif
 	push	$vector
 	.cfi_adjust_cfa_offset 8
-	jmp	trap_common
+	jmp	pvg_trap_common
 	.cfi_endproc
 	.set	vector, vector + 1
 	.endr
 	.size	pvg_trap_stubs, . - pvg_trap_stubs
 
-	.type	trap_common, @function
-trap_common:
+	.globl	pvg_trap_common
+	.type	pvg_trap_common, @function
+pvg_trap_common:
 	.cfi_startproc
 	cfi_hardware_frame 7
 	push_gpr rax
@@ -80,6 +81,7 @@ trap_common:
 	mov	%rsp, %rdi
 	/* 22 words are on the stack; the processor aligned RSP to 16 before pushing its 5, and the stub made it 7 */
 	call	pvg_trap_c
+trap_pop:
 	pop_gpr	r15
 	pop_gpr	r14
 	pop_gpr	r13
@@ -99,7 +101,15 @@ trap_common:
 	.cfi_adjust_cfa_offset -16
 	jmp	*pvg_trap_return(%rip)
 	.cfi_endproc
-	.size	trap_common, . - trap_common
+	.size	pvg_trap_common, . - pvg_trap_common
+
+	/* pvg_trap_leave(frame): as if the trap that came with this frame had been handled. */
+	.globl	pvg_trap_leave
+	.type	pvg_trap_leave, @function
+pvg_trap_leave:
+	mov	%rdi, %rsp
+	jmp	trap_pop
+	.size	pvg_trap_leave, . - pvg_trap_leave
 
 	.globl	pvg_trap_return_iretq
 	.type	pvg_trap_return_iretq, @function

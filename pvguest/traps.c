@@ -9,7 +9,9 @@ struct trap_slot {
 	void *arg;
 };
 
-static struct trap_slot slots[X86_VEC_COUNT];
+static struct trap_slot slots[X86_VEC_COUNT + 1];
+_Static_assert(PVG_TRAP_SYSCALL_NUMBER == X86_VEC_COUNT, "SYSCALL has the slot after the vectors");
+_Static_assert(PVG_USER_CODE == PVG_SEL_USER_CODE && PVG_USER_DATA == PVG_SEL_USER_DATA, "one set of selectors");
 static uint64_t user_vectors[X86_VEC_COUNT / 64] = {R3_BIT(X86_VEC_BP) | R3_BIT(X86_VEC_OF)};
 
 /* Where the stubs jump to leave; read by traps.S. */
@@ -39,6 +41,15 @@ void pvg_trap_register(unsigned vector, pvg_trap_handler handler, void *arg)
 	pvg_irq_restore(enabled);
 }
 
+void pvg_syscall_register(pvg_trap_handler handler, void *arg)
+{
+	slots[PVG_TRAP_SYSCALL_NUMBER] = (struct trap_slot){handler, arg};
+	/* The library touches what user mode keeps in FPU, FS and GS by hypercalls alone. */
+	if (pvg_is_paravirt())
+		pvg_hypercall2(R3_HC_set_callback, R3_CALLBACK_DIRECT, 1);
+	pvg_ops->set_syscall_entry((uint64_t)(pvg_is_paravirt() ? pvg_syscall_paravirt : pvg_syscall_native));
+}
+
 void pvg_trap_allow_user(unsigned vector)
 {
 	pvg_assert(vector < X86_VEC_COUNT);
@@ -65,6 +76,7 @@ void pvg_trap_c(struct pvg_frame *frame)
 		slot->handler(frame, slot->arg);
 	else if (!pvg_catch_trap(frame))
 		pvg_panic_frame(frame, "nobody handles %s", pvg_vector_name((unsigned)frame->vector));
+	pvg_user_return(frame);
 	pvg_ops->trap_leave(frame);
 }
 

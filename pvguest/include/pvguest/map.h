@@ -1,6 +1,7 @@
 /*
- * Address spaces and page tables. Every space shares the kernel's slot 0 of the PML4 (RAM, identity-mapped); what lies
- * in [PVG_SPACE_BASE, PVG_SPACE_END) is its own. The slots above belong to the monitor.
+ * Address spaces and page tables. Every space shares the kernel's slot of the PML4, where RAM is mapped: slot 0 with
+ * pvguest.lds, and then [PVG_SPACE_BASE, PVG_SPACE_END) is the space's own; slot 254 with pvguest-high.lds, and then
+ * [0, PVG_SPACE_HIGH_END) is. The slots above PVG_SPACE_END belong to the monitor.
  *
  * Entries may be looked at directly at any time (accessed and dirty bits), and changed only by these functions.
  */
@@ -12,8 +13,9 @@
 
 #include "hypercalls/x86.h"
 
-#define PVG_SPACE_BASE R3_BIT(39)
-#define PVG_SPACE_END  (R3_U64(255) << 39)
+#define PVG_SPACE_BASE	   R3_BIT(39)
+#define PVG_SPACE_END	   (R3_U64(255) << 39)
+#define PVG_SPACE_HIGH_END (R3_U64(254) << 39)
 
 struct pvg_space {
 	uint64_t root; /* gpa of the PML4 */
@@ -26,7 +28,7 @@ struct pvg_space *pvg_space_current(void);
 
 /* A new space with nothing but the kernel in it; 0 or -R3_ENOSPC. */
 int pvg_space_create(struct pvg_space *space);
-/* Frees the tables (not the pages they map). Not for the current space. */
+/* Frees the tables (not the pages they map). Not for the current space, nor for that of the user mode loaded last. */
 void pvg_space_destroy(struct pvg_space *space);
 void pvg_space_switch(struct pvg_space *space);
 
@@ -41,6 +43,12 @@ int pvg_map_large(struct pvg_space *space, uint64_t gva, uint64_t gpa, size_t co
 int pvg_unmap(struct pvg_space *space, uint64_t gva, size_t count);
 /* Gives `count` mapped 4 KiB pages from gva a new prot; accessed and dirty bits are cleared. Holes stay holes. */
 int pvg_protect(struct pvg_space *space, uint64_t gva, size_t count, uint64_t prot);
+
+/*
+ * The entry for gva at `level` (1: of 4 KiB pages, to 3), with the tables above it made; NULL, and -R3_ENOSPC in *err
+ * when memory is out or -R3_EINVAL when a larger page is there.
+ */
+uint64_t *pvg_entry_make(struct pvg_space *space, uint64_t gva, unsigned level, int *err);
 
 /* The entry that maps gva, and in *level 1, 2 or 3 for a page of 4 KiB, 2 MiB or 1 GiB; NULL if gva is not mapped. */
 uint64_t *pvg_lookup(struct pvg_space *space, uint64_t gva, unsigned *level);

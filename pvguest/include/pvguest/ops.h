@@ -13,6 +13,7 @@
 #include "hypercalls/abi.h"
 
 struct pvg_frame;
+struct pvg_user;
 
 #define PVG_TIMER_OFF UINT64_MAX
 
@@ -43,6 +44,10 @@ struct pvg_ops {
 
 	uint64_t (*read_cr2)(void);
 	void (*load_cr3)(uint64_t cr3);
+	void (*drop_root)(
+		uint64_t cr3); /* the root is no longer in use anywhere, and its tables are about to be freed */
+	/* Leaves one user context for another; either may be NULL (user.h). */
+	void (*user_switch)(struct pvg_user *from, struct pvg_user *to);
 	/* Stores a page-table entry of any space. May be queued: in force after pte_sync. */
 	void (*pte_write)(uint64_t *entry, uint64_t value);
 	void (*pte_sync)(void);

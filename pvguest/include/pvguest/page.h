@@ -10,15 +10,18 @@
 
 #include "hypercalls/x86.h"
 
-/* Virtual and physical addresses are the same for all RAM (pvguest.lds, PVG_SPACE_BASE in map.h). */
+/* All RAM is mapped from here: the linker script says where; 0 in pvguest.lds. */
+extern char pvg_direct_base[];
+
 static inline void *pvg_gpa_to_ptr(uint64_t gpa)
 {
-	return (void *)gpa;
+	return (void *)(gpa + (uint64_t)pvg_direct_base);
 }
 
+/* Of memory in the direct mapping, to which the image belongs. */
 static inline uint64_t pvg_ptr_to_gpa(const void *pointer)
 {
-	return (uint64_t)pointer;
+	return (uint64_t)pointer - (uint64_t)pvg_direct_base;
 }
 
 /* One zeroed page, or NULL when memory is out. */

@@ -10,8 +10,11 @@
 
 #include <pvguest/catch.h>
 #include <pvguest/console.h>
+#include <pvguest/context.h>
+#include <pvguest/copy.h>
 #include <pvguest/cpu.h>
 #include <pvguest/event.h>
+#include <pvguest/fpu.h>
 #include <pvguest/hypercall.h>
 #include <pvguest/irq.h>
 #include <pvguest/map.h>
@@ -23,5 +26,6 @@
 #include <pvguest/test.h>
 #include <pvguest/time.h>
 #include <pvguest/trap.h>
+#include <pvguest/user.h>
 
 #endif

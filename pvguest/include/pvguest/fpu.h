@@ -1,0 +1,21 @@
+/*
+ * FPU, SSE and AVX state as XSAVE images in standard form (SDM 1 13.4), of all that XCR0 enables. The library itself
+ * never uses these registers.
+ */
+#ifndef PVGUEST_FPU_H
+#define PVGUEST_FPU_H
+
+#include <stdint.h>
+
+#define PVG_FPU_ALIGNMENT 64
+
+/* Bytes of an image here (CPUID leaf 0xD). */
+unsigned pvg_fpu_size(void);
+/* XCR0: the state components there are. */
+uint64_t pvg_fpu_components(void);
+/* Writes the image of a processor just reset. */
+void pvg_fpu_reset(void *image);
+/* Makes an image of whatever origin one that loading cannot fault on. */
+void pvg_fpu_sanitize(void *image);
+
+#endif
