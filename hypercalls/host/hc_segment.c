@@ -1,8 +1,13 @@
 /*
- * Hypercalls: segment bases.
+ * Hypercalls: segment bases and FPU state.
  */
+#include <string.h>
+
 #include "hypercalls/host/hc_internal.h"
+#include "monitor/vm/guest_mem.h"
 #include "monitor/vm/vm.h"
+
+#define FPU_ALIGNMENT 64
 
 int64_t hc_call_set_segment_base(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
 {
@@ -23,4 +28,41 @@ int64_t hc_call_set_segment_base(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
 	default:
 		return -R3_EINVAL;
 	}
+}
+
+int64_t hc_call_get_segment_base(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
+{
+	switch (arg[0]) {
+	case R3_SEGBASE_FS:
+		return (int64_t)vcpu->sreg[SREG_FS].base;
+	case R3_SEGBASE_GS:
+		return (int64_t)vcpu->sreg[SREG_GS].base;
+	case R3_SEGBASE_KERNEL_GS:
+		return (int64_t)vcpu->kernel_gs_base;
+	default:
+		return -R3_EINVAL;
+	}
+}
+
+/* The image to load is a private copy; the engine makes it harmless before the processor sees it. */
+int64_t hc_call_fpu_switch(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
+{
+	const struct engine_ops *engine = vcpu->vm->engine_ops;
+	uint64_t save = arg[0], load = arg[1];
+	uint8_t image[ENGINE_FPU_MAX] __attribute__((aligned(FPU_ALIGNMENT))) = {0};
+	unsigned size = engine->fpu_size(vcpu->vm);
+	struct gm_fault fault;
+
+	if ((save | load) % FPU_ALIGNMENT)
+		return -R3_EINVAL;
+	if (save) {
+		engine->fpu_get(vcpu, image, size);
+		if (!gm_write_gva(vcpu, save, image, size, GM_CPL, &fault))
+			return -R3_EFAULT;
+	}
+	memset(image, 0, size);
+	if (load && !gm_read_gva(vcpu, load, image, size, GM_CPL, &fault))
+		return -R3_EFAULT;
+	engine->fpu_set(vcpu, image, size);
+	return 0;
 }

@@ -59,6 +59,11 @@ int64_t hc_call_set_callback(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
 			return -R3_EINVAL;
 		vcpu->pv.syscall_entry = value;
 		return 0;
+	case R3_CALLBACK_DIRECT:
+		if (value > 1)
+			return -R3_EINVAL;
+		vcpu->pv.direct = value;
+		return 0;
 	default:
 		return -R3_EINVAL;
 	}

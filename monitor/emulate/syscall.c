@@ -43,10 +43,40 @@ enum emu_step emu_sysret(struct vcpu *vcpu, const struct emu_insn *insn)
 	return STEP_STAYS;
 }
 
+/*
+ * The paravirtual entry arrives on the kernel's stack with the frame that IRETQ takes, so that no register needs saving
+ * before there is a stack: what SYSCALL lacks. engine/trap/gate.S does the same without the monitor.
+ */
+static void pv_syscall(struct vcpu *vcpu)
+{
+	uint64_t rflags = vcpu_rflags(vcpu);
+	uint64_t frame[5] = {vcpu->rip, vcpu->sreg[SREG_CS].selector, rflags, vcpu->gpr[RSP],
+			     vcpu->sreg[SREG_SS].selector};
+	struct gm_fault fault;
+	if (!gm_write_gva(vcpu, vcpu->pv.rsp0 - sizeof(frame), frame, sizeof(frame), GM_SYSTEM, &fault)) {
+		vcpu_raise_error(vcpu, X86_VEC_DF, 0);
+		return;
+	}
+	vcpu->gpr[RCX] = vcpu->rip;
+	vcpu->gpr[R11] = rflags;
+	vcpu->gpr[RSP] = vcpu->pv.rsp0 - sizeof(frame);
+	vcpu->rip = vcpu->pv.syscall_entry;
+	vcpu_set_rflags(vcpu, rflags & ~PV_SYSCALL_MASK);
+	/* A guest that never wrote STAR has the selectors it was entered with. */
+	uint16_t cs = seg_error((uint16_t)(vcpu->star >> X86_STAR_SYSCALL_SHIFT));
+	if (cs)
+		load_flat(vcpu, cs, cs + 8, 0);
+	else
+		load_flat(vcpu, BOOT_CS, BOOT_DS, 0);
+}
+
 void emu_syscall(struct vcpu *vcpu)
 {
-	bool pv = vcpu->cpl == 3 && vcpu->pv.syscall_entry;
-	if (!pv && !(vcpu->efer & X86_EFER_SCE)) {
+	if (vcpu->cpl == 3 && vcpu->pv.syscall_entry && vcpu->pv.rsp0) {
+		pv_syscall(vcpu);
+		return;
+	}
+	if (!(vcpu->efer & X86_EFER_SCE)) {
 		vcpu->rip -= SYSCALL_BYTES;
 		vcpu_raise(vcpu, X86_VEC_UD);
 		return;
@@ -54,12 +84,8 @@ void emu_syscall(struct vcpu *vcpu)
 	uint64_t rflags = vcpu_rflags(vcpu);
 	vcpu->gpr[RCX] = vcpu->rip;
 	vcpu->gpr[R11] = rflags;
-	vcpu->rip = pv ? vcpu->pv.syscall_entry : vcpu->lstar;
-	vcpu_set_rflags(vcpu, rflags & ~(pv ? PV_SYSCALL_MASK : vcpu->sfmask));
+	vcpu->rip = vcpu->lstar;
+	vcpu_set_rflags(vcpu, rflags & ~vcpu->sfmask);
 	uint16_t cs = seg_error((uint16_t)(vcpu->star >> X86_STAR_SYSCALL_SHIFT));
-	/* A paravirtual guest that never wrote STAR has the selectors it was entered with. */
-	if (pv && !cs)
-		load_flat(vcpu, BOOT_CS, BOOT_DS, 0);
-	else
-		load_flat(vcpu, cs, cs + 8, 0);
+	load_flat(vcpu, cs, cs + 8, 0);
 }

@@ -14,6 +14,8 @@ struct vcpu;
 struct spt_space;
 struct spt_ops;
 
+#define ENGINE_FPU_MAX 16384
+
 /* Why guest code stopped. */
 enum exit_reason {
 	EXIT_KICK,	/* somebody asked, or nothing at all: may be spurious. State is at an instruction boundary. */
@@ -64,6 +66,12 @@ struct engine_ops {
 
 	/* The stopped task that holds the vCPU's registers, if it is under the caller's ptrace, else 0. May be NULL. */
 	pid_t (*tracee)(struct vcpu *vcpu);
+
+	/* The vCPU's FPU state as an XSAVE image in standard form (SDM 1 13.4) of fpu_size bytes; the vCPU is stopped. */
+	unsigned (*fpu_size)(struct vm *vm); /* at most ENGINE_FPU_MAX */
+	void (*fpu_get)(struct vcpu *vcpu, void *image, unsigned size);
+	/* Bits and components that the host does not have are dropped from *image. */
+	void (*fpu_set)(struct vcpu *vcpu, void *image, unsigned size);
 
 	/* Translations changed through shadowpt's ops belong to this engine; NULL for engines that keep none. */
 	const struct spt_ops *spt_ops;

@@ -53,7 +53,7 @@ static void exit_cluster(struct vcpu *vcpu)
 	for (unsigned i = 0; i < CLUSTER_MAX; i++) {
 		if (vcpu->event_pending || vcpu->halted || vm->ended || atomic_load(&vm->attention))
 			return;
-		if (emu_decode(vcpu, &insn) != EMU_DONE || !emu_is_sensitive(&insn))
+		if (!emu_look_on(vcpu, &insn))
 			return;
 		note(vcpu, STAT_clustered, insn.info.mnemonic);
 		if (emu_execute(vcpu, &insn) != EMU_DONE)

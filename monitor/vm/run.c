@@ -52,6 +52,7 @@ static bool run_prepare(struct vcpu *vcpu)
 		vm->stats.vcpu[vcpu->id].injected++;
 	}
 	hc_sync_shared(vcpu, waits);
+	vcpu->interrupt_waits = waits;
 	vcpu->window_wanted = waits && vcpu->interrupt_shadow;
 	return !vcpu->halted && !vm->ended;
 }

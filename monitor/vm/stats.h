@@ -17,6 +17,7 @@
 	X(shadow_fill) /* page fault answered by the monitor */                                                        \
 	X(page_fault)  /* page fault given to the guest */                                                             \
 	X(exception)   /* other exception given to the guest */                                                        \
+	X(direct)      /* SYSCALL and return that passed without the monitor */                                        \
 	X(syscall)                                                                                                     \
 	X(soft_int)                                                                                                    \
 	X(kick)                                                                                                        \

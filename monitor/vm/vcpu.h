@@ -81,6 +81,7 @@ struct vcpu {
 	bool halted;	       /* HLT or block: wait for an interrupt */
 	bool interrupt_shadow; /* the instruction after STI, MOV SS, POP SS: no interrupt before it */
 
+	bool interrupt_waits;  /* at the controller or as an event; set by the run loop before each entry */
 	bool window_wanted; /* an interrupt waits for the shadow to end: the engine stops after one instruction */
 
 	/* Paravirtual side. All set by hypercalls. */
@@ -92,6 +93,7 @@ struct vcpu {
 		uint8_t event_vector; /* 0: none */
 		uint64_t syscall_entry;
 		uint64_t user_root; /* CR3 of user mode; 0: as in kernel mode */
+		bool direct; /* FPU, FS and GS base are user mode's alone (R3_CALLBACK_DIRECT) */
 		bool in_multicall;
 	} pv;
 

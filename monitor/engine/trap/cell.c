@@ -27,8 +27,6 @@
 #define ARENA_DATA   (GATE_DATA - GATE_TEXT)
 #define ARENA_TURN   (GATE_TURN - GATE_TEXT)
 
-_Static_assert(CELLS_MAX * sizeof(uint32_t) <= GATE_TURN_SIZE, "each cell has a turn");
-
 /* The sigaction the kernel takes: the C library's wrapper would put its own restorer in the host's text. */
 struct kernel_sigaction {
 	uint64_t handler, flags, restorer, mask;
@@ -36,9 +34,18 @@ struct kernel_sigaction {
 
 static const int cell_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, GATE_KICK_SIGNAL};
 
-static off_t arena_offset(unsigned slot)
+/* Then all cells' orders, then all that GATE_PEERS shows. */
+#define ARENA_PEERS (ARENA_SHARED + GATE_CELLS_MAX * GATE_ORDER_SIZE)
+#define ARENA_SIZE  (ARENA_PEERS + GATE_CELLS_MAX * GATE_OWN_SIZE)
+
+static off_t arena_order(unsigned slot)
 {
-	return ARENA_SHARED + (off_t)slot * GATE_CELL_SIZE;
+	return ARENA_SHARED + (off_t)slot * GATE_ORDER_SIZE;
+}
+
+static off_t arena_own(unsigned slot)
+{
+	return ARENA_PEERS + (off_t)slot * GATE_OWN_SIZE;
 }
 
 /* ------------------------------------------------------------------------------------------------ in the child */
@@ -92,8 +99,10 @@ static void child_leave_rseq(void)
  * Runs in the forked child until the gate takes over. Only system calls: the heap and locks of the parent are in
  * whatever state they were in.
  */
-static _Noreturn void child_main(struct cells *cells, unsigned slot, int reply, pid_t parent)
+static _Noreturn void child_main(const struct cell *cell, int reply, pid_t parent)
 {
+	const struct cells *cells = cell->owner;
+	const int arena = cells->arena_fd;
 	/* Two steps, since the parent may die between fork and prctl. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
@@ -106,12 +115,13 @@ static _Noreturn void child_main(struct cells *cells, unsigned slot, int reply, 
 	child_leave_rseq();
 	child_signals();
 
-	off_t own = arena_offset(slot);
-	child_map(GATE_TEXT, GATE_TEXT_SIZE, PROT_READ | PROT_EXEC, cells->arena_fd, 0);
-	child_map(GATE_DATA, GATE_DATA_SIZE, PROT_READ, cells->arena_fd, ARENA_DATA);
-	child_map(GATE_TURN, GATE_TURN_SIZE, PROT_READ, cells->arena_fd, ARENA_TURN);
-	child_map(GATE_ORDER, GATE_ORDER_SIZE, PROT_READ, cells->arena_fd, own);
-	child_map(GATE_XCHG, GATE_END - GATE_XCHG, PROT_READ | PROT_WRITE, cells->arena_fd, own + GATE_ORDER_SIZE);
+	child_map(GATE_TEXT, GATE_TEXT_SIZE, PROT_READ | PROT_EXEC, arena, 0);
+	child_map(GATE_DATA, GATE_DATA_SIZE, PROT_READ, arena, ARENA_DATA);
+	child_map(GATE_TURN, GATE_TURN_SIZE, PROT_READ | (cell->kernel ? PROT_WRITE : 0), arena, ARENA_TURN);
+	child_map(GATE_ORDER, GATE_ORDER_SIZE, PROT_READ, arena, arena_order(cell->slot));
+	child_map(GATE_XCHG, GATE_OWN_SIZE, PROT_READ | PROT_WRITE, arena, arena_own(cell->slot));
+	if (cell->kernel)
+		child_map(GATE_PEERS, GATE_CELLS_MAX * GATE_OWN_SIZE, PROT_READ | PROT_WRITE, arena, ARENA_PEERS);
 	child_close_all_but(cells->ram_fd, reply);
 	((void (*)(void))gate_address(gate_boot))();
 	__builtin_unreachable();
@@ -119,20 +129,37 @@ static _Noreturn void child_main(struct cells *cells, unsigned slot, int reply, 
 
 /* ------------------------------------------------------------------------------------------------ in the monitor */
 
+static void *arena_map(const struct cells *cells, size_t size, off_t offset)
+{
+	void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, cells->arena_fd, offset);
+	if (pages == MAP_FAILED)
+		return NULL;
+	madvise(pages, size, MADV_DONTFORK);
+	return pages;
+}
+
+/* Gives the pages back to the host: the next cell of the slot starts with zeroes. */
+static void cell_unmap_pages(struct cell *cell)
+{
+	const int how = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+	if (cell->order)
+		munmap(cell->order, GATE_ORDER_SIZE);
+	if (cell->xchg)
+		munmap(cell->xchg, GATE_OWN_SIZE);
+	fallocate(cell->owner->arena_fd, how, arena_order(cell->slot), GATE_ORDER_SIZE);
+	fallocate(cell->owner->arena_fd, how, arena_own(cell->slot), GATE_OWN_SIZE);
+}
+
 static int cell_map_pages(struct cell *cell)
 {
 	struct cells *cells = cell->owner;
-	uint8_t *pages = mmap(NULL, GATE_CELL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, cells->arena_fd,
-			      arena_offset(cell->slot));
-	if (pages == MAP_FAILED)
+	cell->order = arena_map(cells, GATE_ORDER_SIZE, arena_order(cell->slot));
+	uint8_t *own = arena_map(cells, GATE_OWN_SIZE, arena_own(cell->slot));
+	cell->xchg = (void *)own;
+	if (!cell->order || !own)
 		return -errno;
-	madvise(pages, GATE_CELL_SIZE, MADV_DONTFORK);
-	cell->order = (void *)pages;
-	cell->xchg = (void *)(pages + (GATE_XCHG - GATE_ORDER));
-	cell->fpu = pages + (GATE_FPU - GATE_ORDER);
-	cell->stack = pages + (GATE_STACK - GATE_ORDER);
-	memset(cell->order, 0, sizeof(*cell->order));
-	memset(cell->xchg, 0, sizeof(*cell->xchg));
+	cell->fpu = own + (GATE_FPU - GATE_XCHG);
+	cell->stack = own + (GATE_STACK - GATE_XCHG);
 	for (unsigned i = 0; i < 256; i++)
 		cell->order->errnos[i] = i;
 	cell->turn = &cells->turns[cell->slot];
@@ -146,7 +173,6 @@ static int cell_map_pages(struct cell *cell)
 
 static int cell_fork(struct cell *cell)
 {
-	struct cells *cells = cell->owner;
 	int pipe_fds[2];
 	if (pipe2(pipe_fds, O_CLOEXEC))
 		return -errno;
@@ -157,7 +183,7 @@ static int cell_fork(struct cell *cell)
 	sigprocmask(SIG_SETMASK, &all, &old); /* no handler of the monitor may run in the child */
 	cell->pid = fork();
 	if (cell->pid == 0)
-		child_main(cells, cell->slot, pipe_fds[1], parent);
+		child_main(cell, pipe_fds[1], parent);
 	int error = cell->pid < 0 ? -errno : 0;
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	close(pipe_fds[1]);
@@ -191,18 +217,20 @@ static int cell_learn_frame(struct cell *cell)
 
 void cell_place(struct cell *cell)
 {
-	cell->xchg->spins = cell->owner->placement->runner_spins;
-	cell->xchg->yields = cell->owner->placement->runner_yields;
-	placement_pin(cell->owner->placement, cell->runner, false);
-	placement_pin(cell->owner->placement, cell->pid, true);
+	const struct placement *placement = cell->owner->placement;
+	cell->xchg->spins = placement->runner[cell->kernel].spins;
+	cell->xchg->yields = placement->runner[cell->kernel].yields;
+	placement_pin(placement, cell->runner, cell->kernel && placement->mode == PLACEMENT_SPLIT);
+	placement_pin(placement, cell->pid, true);
 }
 
-static struct cell *cell_create(struct cells *cells)
+static struct cell *cell_create(struct cells *cells, bool kernel)
 {
 	struct cell *cell = calloc(1, sizeof(*cell));
 	if (!cell)
 		return NULL;
 	cell->owner = cells;
+	cell->kernel = kernel;
 	cell->reply_fd = -1;
 	while (cells->used[cell->slot])
 		cell->slot++;
@@ -222,8 +250,7 @@ static struct cell *cell_create(struct cells *cells)
 		}
 		cell_destroy(cell);
 	} else {
-		if (cell->order)
-			munmap(cell->order, GATE_CELL_SIZE);
+		cell_unmap_pages(cell);
 		free(cell);
 	}
 	fprintf(stderr, "ring3: cannot make a process for guest code: %s; see 'ring3 doctor'\n", strerror(-error));
@@ -255,9 +282,12 @@ void cell_destroy(struct cell *cell)
 		cell_reap(cell->pid);
 	}
 	close(cell->reply_fd);
-	munmap(cell->order, GATE_CELL_SIZE);
-	fallocate(cells->arena_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, arena_offset(cell->slot),
-		  GATE_CELL_SIZE);
+	cell_unmap_pages(cell);
+	if (cells->holder == cell)
+		cells->holder = NULL;
+	for (struct cell *other = cells->all; other; other = other->next)
+		if (other->peer == cell)
+			other->peer = NULL;
 	free(cell);
 }
 
@@ -271,11 +301,13 @@ bool cell_is_dead(struct cell *cell)
 	return cell->dead;
 }
 
-static struct cell *cell_evict(struct cells *cells, const struct cell *keep)
+/* The cell used longest ago loses its space. The vCPU's FPU state stays where it is. */
+static struct cell *cell_evict(struct cells *cells, bool kernel)
 {
 	struct cell *oldest = NULL;
 	for (struct cell *cell = cells->all; cell; cell = cell->next)
-		if (cell != keep && cell->space && (!oldest || cell->used < oldest->used))
+		if (cell != cells->holder && cell->kernel == kernel && cell->space &&
+		    (!oldest || cell->used < oldest->used))
 			oldest = cell;
 	if (!oldest)
 		return NULL;
@@ -285,21 +317,28 @@ static struct cell *cell_evict(struct cells *cells, const struct cell *keep)
 	return oldest;
 }
 
-struct cell *cell_take(struct cells *cells, struct spt_space *space, const struct cell *keep)
+static struct cell *cell_pooled(struct cells *cells, bool kernel)
 {
 	struct cell *cell = cells->all;
-	while (cell && (cell->space || cell->dead))
+	while (cell && (cell->space || cell->dead || cell->kernel != kernel))
 		cell = cell->next;
-	bool used = cell;
-	if (!cell && cells->count < cells->limit)
-		cell = cell_create(cells);
-	if (!cell) {
-		cell = cell_evict(cells, keep);
-		used = cell;
+	return cell;
+}
+
+struct cell *cell_take(struct cells *cells, struct spt_space *space)
+{
+	bool kernel = spt_space_mode(space) == SPT_KERNEL;
+	struct cell *cell = cell_pooled(cells, kernel);
+	bool fresh = false;
+	if (!cell && cells->count < cells->limit) {
+		cell = cell_create(cells, kernel);
+		fresh = cell;
 	}
-	if (cell && used && cell_empty(cell)) {
+	if (!cell)
+		cell = cell_evict(cells, kernel);
+	if (cell && !fresh && cell_empty(cell)) {
 		cell_destroy(cell);
-		cell = cell_create(cells);
+		cell = cell_create(cells, kernel);
 	}
 	if (cell)
 		cell->space = space;
@@ -321,17 +360,17 @@ int cells_init(struct cells *cells, const struct placement *placement, int ram_f
 	if (!getrlimit(RLIMIT_NOFILE, &files)) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
-		cells->limit = files.rlim_cur < CELLS_MAX + 64 ? files.rlim_cur / 2 : CELLS_MAX;
+		cells->limit = files.rlim_cur < GATE_CELLS_MAX + 64 ? files.rlim_cur / 2 : GATE_CELLS_MAX;
 	}
 	/* Keeps the gate's addresses free in this process, since a child is born with a copy of it. */
-	if (mmap((void *)GATE_TEXT, GATE_END - GATE_TEXT, PROT_NONE,
+	if (mmap((void *)GATE_TEXT, GATE_PEERS_END - GATE_TEXT, PROT_NONE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED) {
 		fprintf(stderr, "ring3: the addresses of the gate are taken by chance: run it again\n");
 		return -EADDRINUSE;
 	}
 	cells->xcr0 = host_xcr0();
 	cells->arena_fd = memfd_create("ring3 gate", MFD_CLOEXEC);
-	if (cells->arena_fd < 0 || ftruncate(cells->arena_fd, arena_offset(CELLS_MAX))) {
+	if (cells->arena_fd < 0 || ftruncate(cells->arena_fd, ARENA_SIZE)) {
 		int error = -errno;
 		fprintf(stderr, "ring3: no shared memory for the gate: %s; see 'ring3 doctor'\n", strerror(errno));
 		return error;
@@ -354,6 +393,6 @@ void cells_exit(struct cells *cells)
 		munmap(cells->shared, ARENA_SHARED);
 	if (cells->arena_fd > 0)
 		close(cells->arena_fd);
-	munmap((void *)GATE_TEXT, GATE_END - GATE_TEXT);
+	munmap((void *)GATE_TEXT, GATE_PEERS_END - GATE_TEXT);
 	*cells = (struct cells){.arena_fd = -1};
 }

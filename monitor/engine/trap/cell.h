@@ -20,9 +20,6 @@
 struct cells;
 struct placement;
 
-/* A cell costs two tasks, one descriptor and one address space; beyond this the one used longest ago is reused. */
-#define CELLS_MAX 2048
-
 /* The kernel's struct rt_sigframe (arch/x86/include/asm/sigframe.h) as far as the monitor reads and writes it. */
 struct cell_frame {
 	uint64_t return_address;
@@ -44,6 +41,12 @@ struct cell {
 	struct spt_space *space; /* NULL: in the pool */
 	uint64_t used;		 /* when entered last, in entries of the engine: for eviction */
 	unsigned slot;		 /* of the arena */
+	bool kernel;		 /* sees all cells through GATE_PEERS; such a cell never runs user mode */
+	bool armed;		 /* may enter `peer` directly, see direct.h */
+	struct cell *peer;
+	uint32_t cycles;     /* of xchg->cycles, when looked at last */
+	uint64_t shared_gpa; /* what GATE_SHARED shows; 0: nothing yet */
+
 	pid_t pid, runner;
 	int reply_fd;
 	bool dead;
@@ -72,10 +75,11 @@ struct cell {
 
 struct cells {
 	struct cell *all;
+	struct cell *holder; /* the cell whose runner holds the vCPU's FPU state; NULL: none */
 	int arena_fd, ram_fd;
 	uint8_t *shared;	     /* the arena's shared part */
 	_Atomic uint32_t *turns;     /* GATE_TURN, writable */
-	bool used[CELLS_MAX];	     /* slots of the arena */
+	bool used[GATE_CELLS_MAX];   /* slots of the arena */
 	unsigned made, count, limit; /* cells ever made, alive, allowed */
 	uint64_t xcr0;
 	const struct placement *placement; /* how to place new cells */
@@ -88,10 +92,10 @@ int cells_init(struct cells *cells, const struct placement *placement, int ram_f
 void cells_exit(struct cells *cells);
 
 /*
- * An empty cell for the space: pooled, new, or taken from the space used longest ago (which is discarded; never
- * `keep`). NULL if the host refused, with a message printed.
+ * An empty cell for the space: pooled, new, or taken from the space used longest ago (which is discarded). NULL if the
+ * host refused, with a message printed.
  */
-struct cell *cell_take(struct cells *cells, struct spt_space *space, const struct cell *keep);
+struct cell *cell_take(struct cells *cells, struct spt_space *space);
 /* Ends the process of a cell that went bad and forgets it. The space is the caller's to discard. */
 void cell_destroy(struct cell *cell);
 /* True once the process is gone (reaps it). */

@@ -65,6 +65,12 @@ static int filter_runner(scmp_filter_ctx ctx)
 		error = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(futex), 2,
 					 SCMP_A0(SCMP_CMP_MASKED_EQ, ~(uint64_t)(GATE_TURN_SIZE - 1), GATE_TURN),
 					 cookie);
+	/* A kernel cell's wait for the user cell that it entered. Where there is no window there is nothing to wait on.
+	 */
+	if (!error)
+		error = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(futex), 2,
+					 SCMP_A0(SCMP_CMP_MASKED_EQ, ~(uint64_t)(GATE_PEERS_SIZE - 1), GATE_PEERS),
+					 cookie);
 	return error;
 }
 

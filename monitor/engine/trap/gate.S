@@ -5,6 +5,8 @@
 #include <asm/unistd_64.h>
 
 #include "gate_offsets.h"
+#include "hypercalls/abi.h"
+#include "hypercalls/x86.h"
 #include "monitor/engine/trap/gate.h"
 
 #define RAX 0
@@ -109,6 +111,11 @@ gate_text:
 	.globl gate_hypercall
 gate_hypercall:
 	movabs	$GATE_XCHG, %r11
+	cmpl	$0, XCHG_ARMED(%r11)
+	je	.Lhypercall
+	cmpl	$R3_HC_iret, %eax
+	je	gate_direct
+.Lhypercall:
 	mov	%rbx, XCHG_GPR + 8 * RBX(%r11)
 	mov	%r11, %rbx
 	mov	%rax, XCHG_GPR + 8 * RAX(%rbx)
@@ -178,6 +185,142 @@ gate_reexit:
 	jmp	gate_hypercall_wait
 
 /*
+ * The iret hypercall to user mode, in a kernel cell that the monitor armed: enters the user cell without the monitor,
+ * and takes its SYSCALL back into the guest kernel. What is not the plain case goes the long way: the hypercall as such
+ * (registers but RAX RCX R11 still untouched), or the user cell's exit as GATE_KIND_PEER (its frame holds all).
+ */
+gate_direct:
+	mov	8 + IRET_CS(%rsp), %rcx
+	cmp	XCHG_USER_CS(%r11), %rcx
+	jne	.Lhypercall
+	mov	8 + IRET_SS(%rsp), %rcx
+	cmp	XCHG_USER_SS(%r11), %rcx
+	jne	.Lhypercall
+	mov	8 + IRET_RFLAGS(%rsp), %rcx
+	and	$~DIRECT_RFLAGS_FREE, %rcx
+	cmp	$X86_RFLAGS_IF, %rcx
+	jne	.Lhypercall
+	mov	XCHG_PEER_GREGS(%r11), %rcx
+	mov	%r8, GREG_R8(%rcx)
+	mov	%r9, GREG_R9(%rcx)
+	mov	%r10, GREG_R10(%rcx)
+	mov	%r12, GREG_R12(%rcx)
+	mov	%r13, GREG_R13(%rcx)
+	mov	%r14, GREG_R14(%rcx)
+	mov	%r15, GREG_R15(%rcx)
+	mov	%rdi, GREG_RDI(%rcx)
+	mov	%rsi, GREG_RSI(%rcx)
+	mov	%rbp, GREG_RBP(%rcx)
+	mov	%rbx, GREG_RBX(%rcx)
+	mov	%rdx, GREG_RDX(%rcx)
+	mov	8 + IRET_RAX(%rsp), %rax
+	mov	%rax, GREG_RAX(%rcx)
+	mov	8 + IRET_RCX(%rsp), %rax
+	mov	%rax, GREG_RCX(%rcx)
+	mov	8 + IRET_R11(%rsp), %rax
+	mov	%rax, GREG_R11(%rcx)
+	mov	8 + IRET_RSP(%rsp), %rax
+	mov	%rax, GREG_RSP(%rcx)
+	mov	8 + IRET_RIP(%rsp), %rax
+	mov	%rax, GREG_RIP(%rcx)
+	mov	8 + IRET_RFLAGS(%rsp), %rax
+	mov	%rax, GREG_EFL(%rcx)
+	mov	XCHG_VIF(%r11), %rax
+	movb	$1, (%rax)
+gate_direct_committed:
+	mov	%r11, %rbx
+	mov	XCHG_PEER(%rbx), %r14
+	mov	XCHG_PEER_TURN(%rbx), %r13
+	movl	$GATE_RUN, %eax
+	xchgl	%eax, XCHG_STATE(%r14)
+	lock incl (%r13)
+	cmpl	$0, XCHG_RUNNER_WAITS(%r14)
+	je	1f
+	mov	%r13, %rdi
+	movl	$1, %edx
+	FUTEX	HOST_FUTEX_WAKE
+1:	movl	XCHG_PEER_SPINS(%rbx), %ecx
+	incl	%ecx
+2:	cmpl	$GATE_RUN, XCHG_STATE(%r14)
+	jne	gate_direct_exited
+	pause
+	decl	%ecx
+	jnz	2b
+	movl	XCHG_PEER_YIELDS(%rbx), %r12d
+3:	testl	%r12d, %r12d
+	jz	4f
+	movl	$GATE_COOKIE, %r9d
+	movl	$__NR_sched_yield, %eax
+	syscall
+	decl	%r12d
+	cmpl	$GATE_RUN, XCHG_STATE(%r14)
+	je	3b
+	jmp	gate_direct_exited
+4:	movl	$1, %eax
+	xchgl	%eax, XCHG_MONITOR_WAITS(%r14)
+5:	cmpl	$GATE_RUN, XCHG_STATE(%r14)
+	jne	6f
+	lea	XCHG_STATE(%r14), %rdi
+	movl	$GATE_RUN, %edx
+	FUTEX	HOST_FUTEX_WAIT
+	jmp	5b
+6:	movl	$0, XCHG_MONITOR_WAITS(%r14)
+gate_direct_exited:
+	cmpl	$GATE_KIND_SIGNAL, XCHG_KIND(%r14)
+	jne	gate_peer_exit
+	mov	XCHG_PEER_FRAME(%rbx), %rax
+	cmp	XCHG_FRAME(%r14), %rax
+	jne	gate_peer_exit
+	mov	XCHG_PEER_GREGS(%rbx), %r15
+	cmpl	$HOST_SIGSYS, GREG_SIGNO(%r15)
+	jne	gate_peer_exit
+	cmpl	$HOST_SYS_SECCOMP, GREG_CODE(%r15)
+	jne	gate_peer_exit
+	cmpl	$HOST_ARCH, GREG_ARCH(%r15)
+	jne	gate_peer_exit
+	cmpl	$0x7fff, GREG_CALL_HIGH(%r15)	/* the host's vsyscall page lies in the upper half */
+	ja	gate_peer_exit
+	mov	XCHG_RSP0(%rbx), %rsp
+	pushq	XCHG_USER_SS(%rbx)
+	pushq	GREG_RSP(%r15)
+	pushq	GREG_EFL(%r15)
+	pushq	XCHG_USER_CS(%rbx)
+	pushq	GREG_RIP(%r15)
+	pushq	$X86_RFLAGS_FIXED
+	popfq
+	mov	XCHG_VIF(%rbx), %rax
+	movb	$0, (%rax)
+	incl	XCHG_CYCLES(%rbx)
+	mov	GREG_R8(%r15), %r8
+	mov	GREG_R9(%r15), %r9
+	mov	GREG_R10(%r15), %r10
+	mov	GREG_R12(%r15), %r12
+	mov	GREG_R13(%r15), %r13
+	mov	GREG_R14(%r15), %r14
+	mov	GREG_RDI(%r15), %rdi
+	mov	GREG_RSI(%r15), %rsi
+	mov	GREG_RBP(%r15), %rbp
+	mov	GREG_RBX(%r15), %rbx
+	mov	GREG_RDX(%r15), %rdx
+	mov	GREG_RAX(%r15), %rax
+	mov	GREG_RIP(%r15), %rcx
+	mov	GREG_EFL(%r15), %r11
+	mov	GREG_R15(%r15), %r15
+	jmp	*gate_entry_pointer(%rip)
+gate_direct_end:
+
+/* Its own iret frame could not be read after all: the monitor says so to the guest. */
+gate_direct_undo:
+	movl	$R3_HC_iret, %eax
+	movabs	$GATE_XCHG, %r11
+	jmp	.Lhypercall
+
+gate_peer_exit:
+	movabs	$GATE_XCHG, %rbx
+	movl	$GATE_KIND_PEER, XCHG_KIND(%rbx)
+	jmp	gate_hypercall_wait
+
+/*
  * All signals arrive here, on the alternate stack, with all signals blocked: RDI signal number, RSI siginfo, RDX
  * ucontext, RSP at the frame. The frame is the trap frame; the monitor changes it in place and sigreturn loads it.
  */
@@ -200,19 +343,37 @@ gate_handler:
 	movl	$__NR_rt_sigreturn, %eax
 	syscall
 	ud2
-/* A kick, or a single-step trap of the RFLAGS just loaded, met the gate itself. Anything else is a real fault. */
+/*
+ * A signal met the gate itself; RAX is where. A kick, or the single-step trap of RFLAGS just loaded, goes on, but not
+ * where the kick would be lost. A fault of the guest's stack under the direct path takes the long way. All else is a
+ * real fault.
+ */
+.macro REDIRECT from to target
+	cmp	$(\from - gate_text), %rax
+	jb	1f
+	cmp	$(\to - gate_text), %rax
+	jae	1f
+	lea	\target(%rip), %rax
+	mov	%rax, UC_RIP(%rdx)
+	jmp	.Lsigreturn
+1:
+.endm
 .Lin_gate:
 	cmpl	$HOST_TRAP, %edi
 	je	.Lsigreturn
+	cmpl	$HOST_SIGSEGV, %edi
+	je	.Lfault_in_gate
+	cmpl	$HOST_SIGBUS, %edi
+	je	.Lfault_in_gate
 	cmpl	$HOST_KICK, %edi
 	jne	.Lexit
-	cmp	$(gate_restore - gate_text), %rax
-	jb	.Lsigreturn
-	cmp	$(gate_restore_end - gate_text), %rax
-	jae	.Lsigreturn
-	lea	gate_reexit(%rip), %rax
-	mov	%rax, UC_RIP(%rdx)
+	REDIRECT gate_restore, gate_restore_end, gate_reexit
+	REDIRECT gate_direct_exited, gate_direct_end, gate_peer_exit
 	jmp	.Lsigreturn
+.Lfault_in_gate:
+	REDIRECT gate_direct, gate_direct_committed, gate_direct_undo
+	REDIRECT gate_direct_exited, gate_direct_end, gate_peer_exit
+	jmp	.Lexit
 
 /*
  * First code of a new cell, still unfiltered, entered once by the forked child with the host's text still mapped:
@@ -226,7 +387,7 @@ gate_boot:
 	syscall
 	test	%rax, %rax
 	jnz	.Lboot_failed
-	movabs	$GATE_END, %rdi
+	movabs	$GATE_PEERS_END, %rdi
 	movabs	$LAYOUT_TASK_END, %rsi
 	sub	%rdi, %rsi
 	movl	$__NR_munmap, %eax
@@ -322,6 +483,7 @@ gate_mapper:
 	.set	gate_rip_pointer, gate_text + (GATE_XCHG - GATE_TEXT) + XCHG_RIP
 	.globl gate_text_end
 gate_text_end:
+	.set	gate_entry_pointer, gate_text + (GATE_XCHG - GATE_TEXT) + XCHG_ENTRY
 	.org	gate_text + GATE_TEXT_SIZE /* an error if the text outgrew its page */
 
 /* The hypercall page: the gate, or for a traced runner a system call that the tracer recognises by its address. */

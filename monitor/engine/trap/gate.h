@@ -9,6 +9,8 @@
  *   GATE_XCHG   rw  struct gate_xchg: how runner and monitor hand over to each other
  *   GATE_FPU    rw  XSAVE area of the hypercall path
  *   GATE_STACK  rw  alternate signal stack; the kernel's signal frame on it is the trap frame
+ *   GATE_SHARED rw  kernel cells: the guest's shared-info page, once user mode is entered directly
+ *   GATE_PEERS  rw  kernel cells: XCHG, FPU and STACK of all cells, by slot, to enter user mode directly
  *
  * What is rw here the guest can write as well: the monitor reads each field once and believes nothing that could hurt
  * anyone but this guest. Offsets for gate.S are generated from these structures (gate_offsets.c).
@@ -36,8 +38,17 @@
 #define GATE_STACK_SIZE (8 * GATE_PAGE)
 #define GATE_END	(GATE_STACK + GATE_STACK_SIZE)
 
-/* Pages of one cell's own, in the order they have in the arena. */
-#define GATE_CELL_SIZE (GATE_END - GATE_ORDER)
+/* What a cell has of its own besides orders. */
+#define GATE_OWN_SIZE (GATE_END - GATE_XCHG)
+
+#define GATE_SHARED (GATE_END + GATE_PAGE)
+
+/* A cell costs two tasks, one descriptor and one address space; beyond this the one used longest ago is reused. */
+#define GATE_CELLS_MAX 2048
+/* Aligned to its size, as GATE_TURN. */
+#define GATE_PEERS_SIZE 0x8000000
+#define GATE_PEERS	(GATE_TEXT + GATE_PEERS_SIZE)
+#define GATE_PEERS_END	(GATE_PEERS + GATE_PEERS_SIZE)
 
 /* gate_xchg.state; odd: the runner waits */
 #define GATE_RUN    0 /* guest code runs, or is about to */
@@ -51,7 +62,10 @@
 /* gate_xchg.kind */
 #define GATE_KIND_SIGNAL    1 /* state is in the signal frame */
 #define GATE_KIND_HYPERCALL 2 /* state is in gate_xchg.gpr */
-#define GATE_KIND_REEXIT    3 /* a kick met the gate while it loaded gate_xchg.gpr: the state is what it was loading */
+#define GATE_KIND_PEER                                                                                                 \
+	4		   /* kernel cell: the user cell that it entered directly has exited otherwise than by SYSCALL \
+			    */
+#define GATE_KIND_REEXIT 3 /* a kick met the gate while it loaded gate_xchg.gpr: the state is what it was loading */
 
 /*
  * Passed in the sixth argument of the calls a runner may make, so that the filter tells the gate's calls from a guest
@@ -84,9 +98,21 @@ struct gate_xchg {
 	uint64_t frame;	  /* runner writes at exit: RSP in the handler */
 	uint64_t fs_base; /* runner writes at exit, monitor before resume */
 	uint64_t gs_base;
-	uint32_t xsave;	  /* monitor writes: XSAVE on a hypercall */
-	uint32_t xrstor;  /* monitor writes: XRSTOR when resuming on the hypercall path */
-	uint64_t xcr0;	  /* monitor writes: components for XSAVE and XRSTOR */
+	uint32_t xsave;	 /* monitor writes: XSAVE on a hypercall */
+	uint32_t xrstor; /* monitor writes: XRSTOR when resuming on the hypercall path */
+	uint64_t xcr0;	 /* monitor writes: components for XSAVE and XRSTOR */
+	/*
+	 * Entering user mode directly: monitor writes before resume, see trap/direct.h. `cycles` the runner counts.
+	 */
+	uint32_t armed, cycles;
+	uint32_t peer_spins, peer_yields;
+	uint64_t peer;	      /* the user cell's struct gate_xchg in GATE_PEERS */
+	uint64_t peer_gregs;  /* its frame's registers there */
+	uint64_t peer_frame;  /* what its `frame` must say */
+	uint64_t peer_turn;   /* its word in GATE_TURN */
+	uint64_t vif;	      /* address of the virtual interrupt flag in GATE_SHARED */
+	uint64_t entry, rsp0; /* of the kernel's SYSCALL handler */
+	uint64_t user_cs, user_ss;
 	uint64_t gpr[16]; /* hypercall path: runner writes at exit, monitor before resume */
 	uint64_t rip, rflags;
 	stack_t altstack;    /* monitor writes before boot */
@@ -116,6 +142,9 @@ struct gate_data {
 	struct sock_filter code[400];
 };
 
+_Static_assert(GATE_CELLS_MAX * sizeof(uint32_t) <= GATE_TURN_SIZE, "each cell has a turn");
+_Static_assert(GATE_CELLS_MAX *GATE_OWN_SIZE <= GATE_PEERS_SIZE, "the window shows every cell");
+_Static_assert(GATE_SHARED + GATE_PAGE <= GATE_PEERS, "gate and window do not meet");
 _Static_assert(sizeof(struct gate_xchg) <= GATE_XCHG_SIZE, "exchange fits its page");
 _Static_assert(sizeof(struct gate_order) <= GATE_ORDER_SIZE, "orders fit their pages");
 _Static_assert(sizeof(struct gate_data) <= GATE_DATA_SIZE, "filters fit their page");

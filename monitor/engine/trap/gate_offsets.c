@@ -1,11 +1,21 @@
 /* Compiled to assembly only; the build turns each marker into a #define for gate.S: offsets and the host's numbers. */
 #define _GNU_SOURCE
+#include <linux/audit.h>
 #include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <ucontext.h>
 
+#include "hypercalls/abi.h"
+#include "hypercalls/x86.h"
+#include "monitor/engine/trap/cell.h"
 #include "monitor/engine/trap/gate.h"
+
+/* si_code of a SIGSYS that a filter raised (Linux asm-generic/siginfo.h, SYS_SECCOMP; the C library hides it). */
+#define HOST_SI_SECCOMP 1
+
+/* From the frame's registers to its siginfo. */
+#define GREGS_TO_INFO (offsetof(struct cell_frame, info) - offsetof(struct cell_frame, uc.gregs))
 
 #define OFFSET(name, type, field) __asm__ volatile("\n@@" #name " %c0\n" : : "i"(offsetof(struct type, field)))
 #define CONSTANT(name, value)	  __asm__ volatile("\n@@" #name " %c0\n" : : "i"(value))
@@ -28,6 +38,19 @@ void gate_offsets(void)
 	OFFSET(XCHG_XSAVE, gate_xchg, xsave);
 	OFFSET(XCHG_XRSTOR, gate_xchg, xrstor);
 	OFFSET(XCHG_XCR0, gate_xchg, xcr0);
+	OFFSET(XCHG_ARMED, gate_xchg, armed);
+	OFFSET(XCHG_CYCLES, gate_xchg, cycles);
+	OFFSET(XCHG_PEER_SPINS, gate_xchg, peer_spins);
+	OFFSET(XCHG_PEER_YIELDS, gate_xchg, peer_yields);
+	OFFSET(XCHG_PEER, gate_xchg, peer);
+	OFFSET(XCHG_PEER_GREGS, gate_xchg, peer_gregs);
+	OFFSET(XCHG_PEER_FRAME, gate_xchg, peer_frame);
+	OFFSET(XCHG_PEER_TURN, gate_xchg, peer_turn);
+	OFFSET(XCHG_VIF, gate_xchg, vif);
+	OFFSET(XCHG_ENTRY, gate_xchg, entry);
+	OFFSET(XCHG_RSP0, gate_xchg, rsp0);
+	OFFSET(XCHG_USER_CS, gate_xchg, user_cs);
+	OFFSET(XCHG_USER_SS, gate_xchg, user_ss);
 	OFFSET(XCHG_GPR, gate_xchg, gpr);
 	OFFSET(XCHG_RIP, gate_xchg, rip);
 	OFFSET(XCHG_RFLAGS, gate_xchg, rflags);
@@ -42,6 +65,44 @@ void gate_offsets(void)
 	CONSTANT(OP_SIZE, sizeof(struct gate_op));
 	OFFSET(DATA_RUNNER, gate_data, runner);
 	OFFSET(DATA_MAPPER, gate_data, mapper);
+	OFFSET(IRET_RAX, r3_iret_frame, rax);
+	OFFSET(IRET_RCX, r3_iret_frame, rcx);
+	OFFSET(IRET_R11, r3_iret_frame, r11);
+	OFFSET(IRET_RIP, r3_iret_frame, rip);
+	OFFSET(IRET_CS, r3_iret_frame, cs);
+	OFFSET(IRET_RFLAGS, r3_iret_frame, rflags);
+	OFFSET(IRET_RSP, r3_iret_frame, rsp);
+	OFFSET(IRET_SS, r3_iret_frame, ss);
+	CONSTANT(GREG_R8, 8 * REG_R8);
+	CONSTANT(GREG_R9, 8 * REG_R9);
+	CONSTANT(GREG_R10, 8 * REG_R10);
+	CONSTANT(GREG_R11, 8 * REG_R11);
+	CONSTANT(GREG_R12, 8 * REG_R12);
+	CONSTANT(GREG_R13, 8 * REG_R13);
+	CONSTANT(GREG_R14, 8 * REG_R14);
+	CONSTANT(GREG_R15, 8 * REG_R15);
+	CONSTANT(GREG_RDI, 8 * REG_RDI);
+	CONSTANT(GREG_RSI, 8 * REG_RSI);
+	CONSTANT(GREG_RBP, 8 * REG_RBP);
+	CONSTANT(GREG_RBX, 8 * REG_RBX);
+	CONSTANT(GREG_RDX, 8 * REG_RDX);
+	CONSTANT(GREG_RAX, 8 * REG_RAX);
+	CONSTANT(GREG_RCX, 8 * REG_RCX);
+	CONSTANT(GREG_RSP, 8 * REG_RSP);
+	CONSTANT(GREG_RIP, 8 * REG_RIP);
+	CONSTANT(GREG_EFL, 8 * REG_EFL);
+	CONSTANT(GREG_SIGNO, GREGS_TO_INFO + offsetof(siginfo_t, si_signo));
+	CONSTANT(GREG_CODE, GREGS_TO_INFO + offsetof(siginfo_t, si_code));
+	CONSTANT(GREG_ARCH, GREGS_TO_INFO + offsetof(siginfo_t, si_arch));
+	CONSTANT(GREG_CALL_HIGH, GREGS_TO_INFO + offsetof(siginfo_t, si_call_addr) + 4);
+	CONSTANT(HOST_SIGSYS, SIGSYS);
+	CONSTANT(HOST_SIGSEGV, SIGSEGV);
+	CONSTANT(HOST_SIGBUS, SIGBUS);
+	CONSTANT(HOST_SYS_SECCOMP, HOST_SI_SECCOMP);
+	CONSTANT(HOST_ARCH, AUDIT_ARCH_X86_64);
+	CONSTANT(DIRECT_RFLAGS_FREE, X86_RFLAGS_CF | X86_RFLAGS_FIXED | X86_RFLAGS_PF | X86_RFLAGS_AF | X86_RFLAGS_ZF |
+					     X86_RFLAGS_SF | X86_RFLAGS_DF | X86_RFLAGS_OF | X86_RFLAGS_RF |
+					     X86_RFLAGS_AC | X86_RFLAGS_ID);
 	OFFSET(UC_RIP, ucontext_t, uc_mcontext.gregs[REG_RIP]);
 	CONSTANT(HOST_FUTEX_WAIT, FUTEX_WAIT);
 	CONSTANT(HOST_FUTEX_WAKE, FUTEX_WAKE);

@@ -33,16 +33,17 @@ static void handover_park(struct cell *place, struct cell *cell, bool asleep)
 		futex_wake(cell->turn);
 }
 
-void handover_resume(struct cell *cell, struct cell *place)
+void handover_resume(struct cell *cell, struct cell *place, bool same_cpu)
 {
 	struct gate_xchg *xchg = cell->xchg;
 	/* Full barriers, for the same reason as in HANDOVER. */
 	atomic_store(&xchg->state, GATE_RUN);
 	atomic_fetch_add(cell->turn, 1);
 	bool asleep = atomic_load(&xchg->runner_waits);
-	if (place && !atomic_load(&place->xchg->runner_waits))
-		handover_park(place, cell, asleep);
-	else if (asleep)
+	bool awake_place = place && !atomic_load(&place->xchg->runner_waits);
+	if (awake_place)
+		handover_park(place, cell, asleep && same_cpu);
+	if (asleep && !(awake_place && same_cpu))
 		futex_wake(cell->turn);
 }
 
@@ -65,19 +66,19 @@ static bool handover_sleep(struct cell *cell, const struct timespec *timeout)
 	return !timed_out;
 }
 
-enum handover handover_wait(struct cell *cell, unsigned spins, unsigned yields, bool endless)
+enum handover handover_wait(struct cell *cell, struct patience patience, unsigned quiet_ns)
 {
-	const struct timespec quiet = {.tv_nsec = HANDOVER_QUIET_NS};
+	const struct timespec quiet = {.tv_nsec = quiet_ns};
 	_Atomic uint32_t *state = &cell->xchg->state;
 	uint32_t now;
 	while ((now = atomic_load_explicit(state, memory_order_acquire)) == GATE_RUN) {
-		if (spins) {
-			spins--;
+		if (patience.spins) {
+			patience.spins--;
 			_mm_pause();
-		} else if (yields) {
-			yields--;
+		} else if (patience.yields) {
+			patience.yields--;
 			sched_yield();
-		} else if (!handover_sleep(cell, endless ? NULL : &quiet)) {
+		} else if (!handover_sleep(cell, quiet_ns ? &quiet : NULL)) {
 			return HANDOVER_QUIET;
 		}
 	}
@@ -86,6 +87,13 @@ enum handover handover_wait(struct cell *cell, unsigned spins, unsigned yields, 
 	/* Back to RUN, unless the runner has handed over meanwhile. */
 	atomic_compare_exchange_strong(state, &now, GATE_RUN);
 	return HANDOVER_NUDGED;
+}
+
+void handover_give_up(struct cell *peer)
+{
+	peer->xchg->kind = 0;
+	atomic_store(&peer->xchg->state, GATE_EXITED);
+	futex_wake(&peer->xchg->state);
 }
 
 bool handover_wait_boot(struct cell *cell)

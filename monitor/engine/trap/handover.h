@@ -9,23 +9,33 @@
 #include <stdbool.h>
 
 #include "monitor/engine/trap/cell.h"
+#include "monitor/engine/trap/placement.h"
 
-/* Lets the runner go on. `place` is another cell's runner that waits on the same CPU and makes room, or NULL. */
-void handover_resume(struct cell *cell, struct cell *place);
+/*
+ * Lets the runner go on. `place` is another cell, whose runner may be waiting and makes room, or NULL; if it waits on
+ * the same CPU it does the waking.
+ */
+void handover_resume(struct cell *cell, struct cell *place, bool same_cpu);
 
 /* A guest that runs this long without an exit computes. */
 #define HANDOVER_QUIET_NS 10000000
+/* A runner that is to come out and has not after this is kicked again. */
+#define HANDOVER_KICK_NS 2000000
 
 enum handover {
 	HANDOVER_EXITED, /* the runner handed over, or forged it: the exchange page says how it wants to be understood
 			  */
 	HANDOVER_NUDGED, /* handover_nudge was called, or the cell died */
-	HANDOVER_QUIET,	 /* nothing for HANDOVER_QUIET_NS; only if not `endless` */
+	HANDOVER_QUIET,	 /* nothing for `quiet_ns` */
+
 };
-/* Waits for the runner. spins: rounds of PAUSE before yielding; yields: rounds of sched_yield before sleeping. */
-enum handover handover_wait(struct cell *cell, unsigned spins, unsigned yields, bool endless);
+/* Waits for the runner; quiet_ns 0: for ever. */
+enum handover handover_wait(struct cell *cell, struct patience patience, unsigned quiet_ns);
 /* Makes handover_wait return. Async-signal-safe, any thread. Without effect once the runner has handed over. */
 void handover_nudge(struct cell *cell);
+
+/* A user cell died while a kernel cell waits for it: has that wait end. */
+void handover_give_up(struct cell *peer);
 
 /* Waits for a new cell's first exit; false if the process ended instead. */
 bool handover_wait_boot(struct cell *cell);

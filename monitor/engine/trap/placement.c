@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "monitor/engine/trap/cell.h"
+#include "monitor/engine/trap/handover.h"
 #include "monitor/host/clock.h"
 
 /* Apart, both sides spin about this long: longer than an exit takes to handle, shorter than a scheduler's slice. */
@@ -27,21 +28,27 @@
 
 void placement_pin(const struct placement *placement, pid_t task, bool monitor_side)
 {
+	bool two = placement->mode == PLACEMENT_APART || placement->mode == PLACEMENT_SPLIT;
 	cpu_set_t set = placement->allowed;
 	if (placement->mode != PLACEMENT_LOOSE) {
 		CPU_ZERO(&set);
-		CPU_SET(placement->mode == PLACEMENT_APART && monitor_side ? placement->far : placement->near, &set);
+		CPU_SET(two && monitor_side ? placement->far : placement->near, &set);
 	}
 	sched_setaffinity(task, sizeof(set), &set);
 }
 
 static void placement_set(struct placement *placement, struct cells *cells, enum placement_mode mode)
 {
-	bool apart = mode == PLACEMENT_APART;
+	const struct patience spin = {SPIN_ROUNDS, 0}, yield = {0, RUNNER_YIELDS}, yield_once = {0, MONITOR_YIELDS};
+	if (mode == PLACEMENT_APART && placement->direct)
+		mode = PLACEMENT_SPLIT;
+	bool apart = mode == PLACEMENT_APART, split = mode == PLACEMENT_SPLIT;
 	placement->mode = mode;
-	placement->spins = placement->runner_spins = apart ? SPIN_ROUNDS : 0;
-	placement->yields = apart ? 0 : MONITOR_YIELDS;
-	placement->runner_yields = apart ? 0 : RUNNER_YIELDS;
+	placement->runner[false] = apart || split ? spin : yield;
+	placement->runner[true] = apart ? spin : yield;
+	placement->monitor[false] = apart || split ? spin : yield_once;
+	placement->monitor[true] = apart ? spin : yield_once;
+	placement->peer = split ? spin : yield_once;
 	placement_pin(placement, 0, true);
 	for (struct cell *cell = cells->all; cell; cell = cell->next)
 		cell_place(cell);
@@ -71,20 +78,25 @@ int placement_init(struct placement *placement, struct cells *cells, unsigned cp
 	return 0;
 }
 
-void placement_note(struct placement *placement, struct cells *cells, uint64_t tsc)
+void placement_direct(struct placement *placement, struct cells *cells)
 {
-	if (!placement->adaptive || ++placement->exits < WINDOW_EXITS)
+	if (placement->direct)
 		return;
-	uint64_t each = clock_tsc_to_ns(tsc - placement->window_tsc) / WINDOW_EXITS;
+	placement->direct = true;
+	placement_set(placement, cells, placement->mode);
+}
+
+/* The mode for exits that come every `each` ns. */
+static void placement_judge(struct placement *placement, struct cells *cells, uint64_t each)
+{
+	bool two = placement->mode == PLACEMENT_APART || placement->mode == PLACEMENT_SPLIT;
 	enum placement_mode mode = placement->mode;
-	placement->exits = 0;
-	placement->window_tsc = tsc;
-	if (each < APART_NS)
-		mode = PLACEMENT_APART;
-	else if (each > LOOSE_NS)
+	if (each > LOOSE_NS)
 		mode = PLACEMENT_LOOSE;
-	else if (each > TOGETHER_NS || mode == PLACEMENT_LOOSE)
+	else if (each > TOGETHER_NS || (each > APART_NS && !two))
 		mode = PLACEMENT_TOGETHER;
+	else if (!two)
+		mode = PLACEMENT_APART;
 	if (mode == placement->mode)
 		return;
 	if (placement->mode == PLACEMENT_LOOSE) {
@@ -94,10 +106,21 @@ void placement_note(struct placement *placement, struct cells *cells, uint64_t t
 	placement_set(placement, cells, mode);
 }
 
-void placement_quiet(struct placement *placement, struct cells *cells)
+void placement_note(struct placement *placement, struct cells *cells, uint64_t tsc, unsigned direct)
 {
-	if (placement->adaptive && placement->mode != PLACEMENT_LOOSE)
-		placement_set(placement, cells, PLACEMENT_LOOSE);
+	placement->exits += 1 + direct;
+	if (!placement->adaptive || placement->exits < WINDOW_EXITS)
+		return;
+	uint64_t each = clock_tsc_to_ns(tsc - placement->window_tsc) / placement->exits;
+	placement->exits = 0;
+	placement->window_tsc = tsc;
+	placement_judge(placement, cells, each);
+}
+
+void placement_quiet(struct placement *placement, struct cells *cells, unsigned direct)
+{
+	if (placement->adaptive)
+		placement_judge(placement, cells, HANDOVER_QUIET_NS / (direct + 1));
 }
 
 void placement_exit(struct placement *placement)

@@ -1,7 +1,7 @@
 /*
- * Where monitor and runners run, and how they wait for each other. Together on one CPU, hand-overs go by sched_yield
- * and then sleep; apart on two, both spin. A wake-up that crosses CPUs costs several times either, so the monitor does
- * not sleep apart for long. A guest that computes is left to the host's scheduler.
+ * Where monitor and runners run, and how they wait for each other. On one CPU, hand-overs go by sched_yield and then
+ * sleep; between two, both sides spin. A wake-up that crosses CPUs costs several times either, so nobody sleeps for
+ * long with the other side on another CPU. A guest that computes is left to the host's scheduler.
  */
 #ifndef MONITOR_ENGINE_TRAP_PLACEMENT_H
 #define MONITOR_ENGINE_TRAP_PLACEMENT_H
@@ -13,26 +13,41 @@
 
 struct cells;
 
-enum placement_mode { PLACEMENT_TOGETHER, PLACEMENT_APART, PLACEMENT_LOOSE };
+enum placement_mode {
+	PLACEMENT_TOGETHER, /* all on one CPU */
+	PLACEMENT_APART,    /* runners on one, the monitor on the other */
+	PLACEMENT_SPLIT,    /* user mode on one, kernel mode and the monitor on the other (see direct.h) */
+	PLACEMENT_LOOSE,    /* anywhere */
+};
+
+/* How long one side spins, then yields, before it sleeps. */
+struct patience {
+	unsigned spins, yields;
+};
 
 struct placement {
 	bool adaptive; /* the mode follows the rate of exits */
+	bool direct;   /* the guest enters user mode directly: never APART, but SPLIT */
 	enum placement_mode mode;
 	cpu_set_t allowed;
-	int near, far;			      /* host CPUs: the runners', and the monitor's when apart */
-	unsigned spins, yields;		      /* the monitor's patience */
-	unsigned runner_spins, runner_yields; /* the runners' */
-	unsigned exits;			      /* in the present window */
-	uint64_t window_tsc;		      /* when it began */
+	int near, far; /* host CPUs: user mode's, and the monitor's if it has one of its own */
+	/* Indexed by whether the cell is a kernel cell. */
+	struct patience runner[2];  /* runner waiting for whoever resumes it */
+	struct patience monitor[2]; /* monitor waiting for such a runner */
+	struct patience peer;	    /* kernel cell waiting for a user cell */
+	unsigned exits;		    /* in the present window */
+	uint64_t window_tsc;	    /* when it began */
 };
 
 /* cpus: 1 together, 2 apart, 0 adaptive. 0 or -EINVAL with a message if two are asked for and one is there. */
 int placement_init(struct placement *placement, struct cells *cells, unsigned cpus);
-/* Notes an exit at tsc; may change the mode. */
-void placement_note(struct placement *placement, struct cells *cells, uint64_t tsc);
-/* Notes that no exit came for long; may change the mode. */
-void placement_quiet(struct placement *placement, struct cells *cells);
-/* Has a task run where the mode wants runners, or the monitor and its mappers. */
+/* The guest enters user mode directly from now on. */
+void placement_direct(struct placement *placement, struct cells *cells);
+/* Notes an exit at tsc, with the direct entries since the last; may change the mode. */
+void placement_note(struct placement *placement, struct cells *cells, uint64_t tsc, unsigned direct);
+/* Notes that no exit came for HANDOVER_QUIET_NS, but so many direct entries; may change the mode. */
+void placement_quiet(struct placement *placement, struct cells *cells, unsigned direct);
+/* Has a task run where the mode wants it. */
 void placement_pin(const struct placement *placement, pid_t task, bool monitor_side);
 /* Gives the monitor its own affinity back. */
 void placement_exit(struct placement *placement);

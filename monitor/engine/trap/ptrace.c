@@ -63,7 +63,7 @@ static void ptrace_resume(struct trap *trap, struct cell *cell, const struct vcp
 		cell->dead = true;
 }
 
-static enum transport_wait ptrace_wait(struct trap *trap, struct cell *cell)
+static enum transport_wait ptrace_wait(struct trap *trap, struct cell *cell, bool kicked)
 {
 	int status;
 	if (waitpid(cell->runner, &status, __WALL) != cell->runner)
@@ -151,26 +151,27 @@ static void fetch_syscall(struct cell *cell, struct vcpu *vcpu, struct vm_exit *
 	}
 }
 
-static void ptrace_fetch(struct cell *cell, struct vcpu *vcpu, struct vm_exit *exit)
+static struct cell *ptrace_fetch(struct trap *trap, struct cell *cell, struct vcpu *vcpu, struct vm_exit *exit)
 {
 	*exit = (struct vm_exit){.reason = EXIT_DEAD};
 	siginfo_t info = {0};
 	uint64_t error = 0;
 	if (ptrace(PTRACE_GETREGS, cell->runner, 0, &cell->regs))
-		return;
+		return cell;
 	take_registers(vcpu, &cell->regs);
 	if (cell->stop == STOP_SYSCALL) {
 		fetch_syscall(cell, vcpu, exit);
-		return;
+		return cell;
 	}
 	if (ptrace(PTRACE_GETSIGINFO, cell->runner, 0, &info)) {
 		exit->reason = EXIT_KICK; /* a stop without a signal: PTRACE_INTERRUPT, group stop */
-		return;
+		return cell;
 	}
 	uint64_t vector = trap_number(&info);
 	if (info.si_code > 0 && vector == X86_VEC_PF && !fault_detail(cell, info.si_signo, &error))
-		return;
+		return cell;
 	transport_classify(&info, vector, error, (uint64_t)info.si_addr, vcpu, exit);
+	return cell;
 }
 
 static void ptrace_fpu_get(struct cell *cell, void *image, unsigned size)

@@ -54,19 +54,30 @@ static void signal_resume(struct trap *trap, struct cell *cell, const struct vcp
 		signal_load_xchg(cell, vcpu);
 	cell->xchg->fs_base = vcpu->sreg[SREG_FS].base;
 	cell->xchg->gs_base = vcpu->sreg[SREG_GS].base;
-	handover_resume(cell, trap->last != cell ? trap->last : NULL);
+	struct cell *place = trap->last != cell ? trap->last : NULL;
+	bool split = trap->placement.mode == PLACEMENT_SPLIT;
+	handover_resume(cell, place, place && !(split && place->kernel != cell->kernel));
 }
 
-static enum transport_wait signal_wait(struct trap *trap, struct cell *cell)
+static enum transport_wait signal_wait(struct trap *trap, struct cell *cell, bool kicked)
 {
 	struct placement *placement = &trap->placement;
-	enum handover result =
-		handover_wait(cell, placement->spins, placement->yields, placement->mode == PLACEMENT_LOOSE);
-	if (result == HANDOVER_QUIET) {
-		placement_quiet(placement, &trap->cells);
-		result = handover_wait(cell, 0, 0, true);
+	unsigned quiet_ns = kicked ? HANDOVER_KICK_NS : HANDOVER_QUIET_NS;
+	struct patience patience = placement->monitor[cell->kernel];
+	for (;;) {
+		bool watch = kicked || (placement->adaptive && placement->mode != PLACEMENT_LOOSE) || cell->armed;
+		switch (handover_wait(cell, patience, watch ? quiet_ns : 0)) {
+		case HANDOVER_EXITED:
+			return TRANSPORT_EXITED;
+		case HANDOVER_NUDGED:
+			return TRANSPORT_NUDGED;
+		case HANDOVER_QUIET:
+			if (kicked)
+				return TRANSPORT_NUDGED;
+			placement_quiet(placement, &trap->cells, direct_cycles(trap, cell));
+			patience = (struct patience){0, 0};
+		}
 	}
-	return result == HANDOVER_EXITED ? TRANSPORT_EXITED : TRANSPORT_NUDGED;
 }
 
 static void signal_fetch_frame(struct cell *cell, struct vcpu *vcpu, struct vm_exit *exit)
@@ -82,6 +93,18 @@ static void signal_fetch_frame(struct cell *cell, struct vcpu *vcpu, struct vm_e
 			   exit);
 }
 
+/* The bases are user mode's alone in a guest that said so, wherever it runs. */
+static void signal_fetch_bases(const struct cell *cell, struct vcpu *vcpu)
+{
+	if (cell->kernel && vcpu->pv.direct) {
+		if (cell->armed)
+			direct_take_bases(cell, vcpu);
+		return;
+	}
+	vcpu->sreg[SREG_FS].base = cell->xchg->fs_base;
+	vcpu->sreg[SREG_GS].base = cell->xchg->gs_base;
+}
+
 static void signal_fetch_xchg(struct cell *cell, struct vcpu *vcpu, struct vm_exit *exit)
 {
 	struct gate_xchg *xchg = cell->xchg;
@@ -93,22 +116,34 @@ static void signal_fetch_xchg(struct cell *cell, struct vcpu *vcpu, struct vm_ex
 	exit->reason = EXIT_HYPERCALL;
 }
 
-static void signal_fetch(struct cell *cell, struct vcpu *vcpu, struct vm_exit *exit)
+/* The kernel cell waits in its gate; the exit is its peer's. */
+static struct cell *signal_fetch_peer(struct trap *trap, struct cell *cell, struct vcpu *vcpu, struct vm_exit *exit)
+{
+	struct cell *peer = cell->peer;
+	cell->in_signal = false;
+	direct_take_user(trap, vcpu);
+	if (!peer->dead && peer->xchg->kind == GATE_KIND_SIGNAL && peer->xchg->frame == peer->frame_gate)
+		signal_fetch_frame(peer, vcpu, exit);
+	return peer;
+}
+
+static struct cell *signal_fetch(struct trap *trap, struct cell *cell, struct vcpu *vcpu, struct vm_exit *exit)
 {
 	struct gate_xchg *xchg = cell->xchg;
 	uint32_t kind = xchg->kind;
 	*exit = (struct vm_exit){.reason = EXIT_DEAD};
-	if (kind != GATE_KIND_REEXIT) {
-		/* Guest code can have moved the bases itself. A re-exit moved nothing: vcpu has what was loading. */
-		vcpu->sreg[SREG_FS].base = xchg->fs_base;
-		vcpu->sreg[SREG_GS].base = xchg->gs_base;
-	}
+	/* Guest code can have moved the bases itself. A re-exit moved nothing: vcpu has what was loading. */
+	if (kind != GATE_KIND_REEXIT)
+		signal_fetch_bases(cell, vcpu);
 	if (kind == GATE_KIND_SIGNAL && xchg->frame == cell->frame_gate)
 		signal_fetch_frame(cell, vcpu, exit);
 	else if (kind == GATE_KIND_HYPERCALL)
 		signal_fetch_xchg(cell, vcpu, exit);
 	else if (kind == GATE_KIND_REEXIT && !cell->in_signal)
 		exit->reason = EXIT_KICK;
+	else if (kind == GATE_KIND_PEER && cell->armed && cell->peer)
+		return signal_fetch_peer(trap, cell, vcpu, exit);
+	return cell;
 }
 
 /*

@@ -24,12 +24,14 @@ struct transport {
 	int (*attach)(struct cell *cell);
 	/* Puts the vCPU's registers into the stopped runner and lets it go; trap->last is the one that ran before. */
 	void (*resume)(struct trap *trap, struct cell *cell, const struct vcpu *vcpu);
-	enum transport_wait (*wait)(struct trap *trap, struct cell *cell);
+	/* kicked: the runner was asked to come out; TRANSPORT_NUDGED again if it takes its time. */
+	enum transport_wait (*wait)(struct trap *trap, struct cell *cell, bool kicked);
 	/*
-	 * Takes registers and reason from the stopped runner. EXIT_DEAD without a reason recorded: what it left cannot
-	 * be the kernel's doing (a forged frame), the cell must go.
+	 * Takes registers and reason from the stopped runner, or from the user cell that it entered directly: returns
+	 * the cell that the exit is of. EXIT_DEAD without a reason recorded: what it left cannot be the kernel's doing
+	 * (a forged frame), that cell must go.
 	 */
-	void (*fetch)(struct cell *cell, struct vcpu *vcpu, struct vm_exit *exit);
+	struct cell *(*fetch)(struct trap *trap, struct cell *cell, struct vcpu *vcpu, struct vm_exit *exit);
 	/* Copies the FPU image (XSAVE standard form, `size` bytes at most) out of or into the stopped runner. */
 	void (*fpu_get)(struct cell *cell, void *image, unsigned size);
 	void (*fpu_set)(struct cell *cell, const void *image, unsigned size);

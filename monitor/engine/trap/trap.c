@@ -6,18 +6,23 @@
 
 #include <cpuid.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "monitor/engine/trap/handover.h"
 #include "monitor/host/clock.h"
 #include "monitor/vm/image.h"
 #include "monitor/vm/vm.h"
 
 /* A page that the host refuses to map this often in a row will not be mapped. */
 #define REFUSALS_MAX 3
+
+/* How often a runner that does not come out is kicked before it is ended; HANDOVER_KICK_NS apart. */
+#define KICKS_MAX 500
 
 /* Runs of up to this many pages are populated when mapped: cheaper than the host's own fault for each. */
 #define POPULATE_MAX (16 * X86_PAGE_SIZE)
@@ -78,7 +83,7 @@ static struct cell *trap_cell(struct vcpu *vcpu)
 	struct cell *cell = *spt_space_owner(space);
 	if (!cell) {
 		unsigned before = trap->cells.made;
-		cell = cell_take(&trap->cells, space, trap->last);
+		cell = cell_take(&trap->cells, space);
 		if (cell && trap->cells.made != before && trap->transport->attach(cell)) {
 			cell_destroy(cell);
 			cell = NULL;
@@ -127,17 +132,58 @@ static bool trap_flush(struct vcpu *vcpu, struct cell *cell)
 	return !error;
 }
 
-/* The FPU state belongs to the vCPU; it lies in the runner that ran last. */
-static void trap_move_fpu(struct trap *trap, struct cell *from, struct cell *to)
+/* ----------------------------------------------------------------------------------------------------- FPU state */
+
+/* SDM 1 10.2.3, 13.4.2: what would make XRSTOR fault, or name components that the host has not. */
+#define FPU_MXCSR      24
+#define FPU_MXCSR_MASK 0xffbf
+#define FPU_HEADER     512
+#define FPU_HEADER_LEN 64
+
+static void fpu_sanitize(const struct trap *trap, uint8_t *image)
 {
+	uint64_t *header = (uint64_t *)(image + FPU_HEADER);
+	uint32_t *mxcsr = (uint32_t *)(image + FPU_MXCSR);
+	header[0] &= trap->cells.xcr0;
+	memset(&header[1], 0, FPU_HEADER_LEN - sizeof(header[0]));
+	*mxcsr &= FPU_MXCSR_MASK;
+}
+
+/*
+ * The FPU state belongs to the vCPU; it lies in the runner that ran last. A kernel that left it to user mode has none.
+ */
+static void trap_hold_fpu(struct trap *trap, struct cell *cell, const struct vcpu *vcpu)
+{
+	struct cell *holder = trap->cells.holder;
 	uint8_t image[GATE_FPU_SIZE] __attribute__((aligned(64)));
-	unsigned size = trap->fpu_size;
-	trap->transport->fpu_get(from, image, size);
-	/* Header, SDM 1 13.4.2: what is not standard form would fault when loaded. */
-	uint64_t *header = (uint64_t *)(image + 512);
-	header[0] &= from->xchg->xcr0;
-	memset(&header[1], 0, 56);
-	trap->transport->fpu_set(to, image, size);
+	if (holder == cell || (cell->kernel && vcpu->pv.direct))
+		return;
+	if (holder) {
+		trap->transport->fpu_get(holder, image, trap->fpu_size);
+		fpu_sanitize(trap, image);
+		trap->transport->fpu_set(cell, image, trap->fpu_size);
+	}
+	trap->cells.holder = cell;
+}
+
+static unsigned trap_fpu_size(struct vm *vm)
+{
+	return vm->engine->trap.fpu_size;
+}
+
+static void trap_fpu_get(struct vcpu *vcpu, void *image, unsigned size)
+{
+	struct trap *trap = &vcpu->vm->engine->trap;
+	if (trap->cells.holder)
+		trap->transport->fpu_get(trap->cells.holder, image, size);
+}
+
+static void trap_fpu_set(struct vcpu *vcpu, void *image, unsigned size)
+{
+	struct trap *trap = &vcpu->vm->engine->trap;
+	fpu_sanitize(trap, image);
+	if (trap->cells.holder)
+		trap->transport->fpu_set(trap->cells.holder, image, size);
 }
 
 /* ------------------------------------------------------------------------------------------------------- running */
@@ -155,26 +201,57 @@ static void trap_in_gate(struct vcpu *vcpu, struct vm_exit *exit)
 	*exit = (struct vm_exit){EXIT_EXCEPTION, X86_VEC_PF, X86_PF_U | X86_PF_I, vcpu->rip};
 }
 
+/*
+ * A user cell that broke down takes only its process with it: the guest kernel sees #GP at the place last known, and
+ * the next entry gets a new cell.
+ */
+static void trap_user_broken(struct vcpu *vcpu, struct cell *cell, struct vm_exit *exit)
+{
+	struct trap *trap = &vcpu->vm->engine->trap;
+	if (trap->direct.user == cell)
+		trap->direct.user = NULL;
+	if (trap->last == cell)
+		trap->last = NULL;
+	if (cell->space)
+		spt_space_discard(cell->space);
+	cell_destroy(cell);
+	*exit = (struct vm_exit){.reason = EXIT_EXCEPTION, .vector = X86_VEC_GP};
+}
+
 static void trap_take_exit(struct vcpu *vcpu, struct cell *cell, struct vm_exit *exit)
 {
 	struct trap *trap = &vcpu->vm->engine->trap;
-	trap->transport->fetch(cell, vcpu, exit);
-	if (exit->reason == EXIT_DEAD)
-		vm_kill(vcpu->vm, "forged signal frame");
-	else if (vcpu->rip - GATE_TEXT < GATE_END - GATE_TEXT)
+	*exit = (struct vm_exit){.reason = EXIT_DEAD};
+	if (!cell->dead)
+		cell = trap->transport->fetch(trap, cell, vcpu, exit);
+	if (exit->reason == EXIT_DEAD && vcpu->cpl == 3 && !vcpu->vm->ended)
+		trap_user_broken(vcpu, cell, exit);
+	else if (exit->reason == EXIT_DEAD)
+		vm_kill(vcpu->vm, cell->dead ? "the process that ran guest code died" : "forged signal frame");
+	else if (vcpu->rip - GATE_TEXT < GATE_PEERS_END - GATE_TEXT)
 		trap_in_gate(vcpu, exit);
 }
 
-/* Waits until the runner is out, kicking it once if the monitor has something else to do. False: the cell died. */
-static bool trap_wait(struct vcpu *vcpu, struct cell *cell)
+/*
+ * Waits until the runner is out, kicking it if the monitor has something else to do. Guest code may hold it in places
+ * where one kick is lost, or block the signal altogether: kicks go on, and a user cell that resists them all is ended.
+ */
+static void trap_wait(struct vcpu *vcpu, struct cell *cell)
 {
 	struct trap *trap = &vcpu->vm->engine->trap;
-	while (trap->transport->wait(trap, cell) == TRANSPORT_NUDGED) {
+	unsigned kicks = 0;
+	while (trap->transport->wait(trap, cell, kicks > 0) == TRANSPORT_NUDGED) {
+		struct cell *peer = cell->armed ? cell->peer : NULL;
 		if (cell_is_dead(cell))
-			return false;
+			return;
+		if (++kicks > KICKS_MAX)
+			kill(peer ? peer->pid : cell->pid, SIGKILL);
+		if (peer && cell_is_dead(peer))
+			handover_give_up(peer);
 		transport_kick(cell);
+		if (peer)
+			transport_kick(peer);
 	}
-	return true;
 }
 
 /* The single step that ends an interrupt shadow is the monitor's own, unless the guest steps too. */
@@ -195,8 +272,11 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	struct cell *cell = trap_cell(vcpu);
 	if (!cell || !trap_flush(vcpu, cell))
 		return;
-	if (trap->last && trap->last != cell)
-		trap_move_fpu(trap, trap->last, cell);
+	trap_hold_fpu(trap, cell, vcpu);
+	if (cell->kernel)
+		direct_arm(trap, cell, vcpu);
+	else
+		direct_note_user(trap, cell, vcpu);
 
 	atomic_store(&trap->inside, cell);
 	if (atomic_load(&vm->attention)) {
@@ -210,7 +290,7 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	uint64_t entry = clock_tsc();
 	trap->transport->resume(trap, cell, vcpu);
 	trap->last = cell;
-	bool alive = trap_wait(vcpu, cell);
+	trap_wait(vcpu, cell);
 	uint64_t out = clock_tsc();
 	atomic_store(&trap->inside, NULL);
 
@@ -218,15 +298,13 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	if (trap->exit_tsc)
 		stats->monitor_tsc += entry - trap->exit_tsc;
 	trap->exit_tsc = out;
-	if (!alive) {
-		vm_kill(vm, "the process that ran guest code died");
-		return;
-	}
+	unsigned direct = direct_cycles(trap, cell);
+	stats->exits[STAT_direct] += direct;
 	trap_take_exit(vcpu, cell, exit);
 	vcpu->interrupt_shadow = false;
 	if (step)
 		trap_end_step(vcpu, exit);
-	placement_note(&trap->placement, &trap->cells, out);
+	placement_note(&trap->placement, &trap->cells, out, direct);
 }
 
 static void trap_kick(struct vcpu *vcpu)
@@ -301,5 +379,8 @@ const struct engine_ops engine_trap = {
 	.space_drop = trap_space_drop,
 	.enter = trap_enter,
 	.kick = trap_kick,
+	.fpu_size = trap_fpu_size,
+	.fpu_get = trap_fpu_get,
+	.fpu_set = trap_fpu_set,
 	.spt_ops = &trap_spt_ops,
 };

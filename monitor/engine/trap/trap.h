@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "monitor/engine/trap/cell.h"
+#include "monitor/engine/trap/direct.h"
 #include "monitor/engine/trap/placement.h"
 #include "monitor/engine/trap/transport.h"
 
@@ -14,7 +15,9 @@ struct trap {
 	struct cells cells;
 	const struct transport *transport;
 	struct placement placement;
-	struct cell *last;	       /* the cell whose runner holds the vCPU's FPU state */
+	struct direct direct;
+	struct cell *last; /* the cell that ran last */
+
 	_Atomic(struct cell *) inside; /* the cell being waited for; read by kick */
 	uint64_t entries;
 	unsigned refusals; /* flushes the host refused in a row */

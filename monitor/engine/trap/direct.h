@@ -1,0 +1,34 @@
+/*
+ * User mode entered without the monitor. A paravirtual kernel that left FPU and segment bases to user mode
+ * (R3_CALLBACK_DIRECT) has its iret hypercalls and the SYSCALLs that answer them done by the gate: the kernel cell sees
+ * the user cell's exchange page and signal frame, resumes it, waits for it, and enters the kernel's SYSCALL handler.
+ * The monitor sleeps meanwhile; it arms a kernel cell whenever it resumes it, and learns of anything but a SYSCALL as
+ * an exit of the user cell. Nothing here is new power: a guest kernel may do to its user mode what it likes.
+ */
+#ifndef MONITOR_ENGINE_TRAP_DIRECT_H
+#define MONITOR_ENGINE_TRAP_DIRECT_H
+
+#include <stdbool.h>
+
+#include "monitor/engine/trap/cell.h"
+#include "monitor/vm/vcpu.h"
+
+struct trap;
+
+struct direct {
+	struct cell *user;	    /* the user cell entered last by way of the monitor */
+	struct vcpu_segment cs, ss; /* what user mode runs with, as the monitor loaded them */
+};
+
+/* The vCPU is about to run user mode in `cell`: remembers what it takes to go there directly. */
+void direct_note_user(struct trap *trap, struct cell *cell, const struct vcpu *vcpu);
+/* The vCPU is about to run kernel mode in `cell`: arms it if user mode may be entered directly, else disarms it. */
+void direct_arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu);
+/* Direct entries from the cell since this was asked last: for statistics and placement, the guest can falsify it. */
+unsigned direct_cycles(struct trap *trap, struct cell *cell);
+/* An exit of `cell`, which was armed: bases are those of its peer. */
+void direct_take_bases(const struct cell *cell, struct vcpu *vcpu);
+/* The armed cell reports its peer's exit: the vCPU is in user mode now. */
+void direct_take_user(struct trap *trap, struct vcpu *vcpu);
+
+#endif
