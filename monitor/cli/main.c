@@ -14,6 +14,7 @@ static const struct verb {
 	const char *summary;
 } verbs[] = {
 	{"run", cli_run, "boot a guest kernel; its console is on stdin and stdout"},
+	{"bench", cli_bench, "measure what exits, hypercalls, faults and switches take here"},
 };
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))

@@ -1,0 +1,96 @@
+/*
+ * `ring3 bench`: what is measured, in which ways, and the samples that come of it.
+ */
+#ifndef MONITOR_CLI_BENCH_H
+#define MONITOR_CLI_BENCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define BENCH_SAMPLES_MAX 256
+
+/* Ways of running that are compared; each row is measured in each. */
+enum bench_way {
+	BENCH_SIGNAL_1, /* transport signal, one host CPU */
+	BENCH_SIGNAL_2, /* transport signal, two */
+	BENCH_PTRACE_1, /* transport ptrace, which uses one */
+	BENCH_WAYS,
+};
+
+struct bench_way_info {
+	const char *title, *transport, *cpus;
+};
+extern const struct bench_way_info bench_ways[BENCH_WAYS];
+
+/* What the host does by itself, for comparison. */
+enum bench_native {
+	BENCH_NATIVE_TRAP,    /* CLI -> SIGSEGV handler -> sigreturn in one process: the floor */
+	BENCH_NATIVE_TOUCH,   /* first touch of a page of a shared mapping */
+	BENCH_NATIVE_COMPUTE, /* one turn of bench_compute */
+	BENCH_NATIVE_PROCESS, /* exec to exit of /bin/true */
+	BENCH_NATIVES,
+};
+
+/* What a figure should reach, for one and two CPUs; 0: nothing asked. */
+struct bench_reach {
+	double ns[2];	 /* absolute, at most */
+	double ratio[2]; /* against `native`, at most */
+};
+
+struct bench_row {
+	const char *name;  /* for --rows, JSON, and the guest's bench= */
+	const char *title; /* what one operation is */
+	enum bench_native native;
+	uint64_t count; /* operations a round; 0: not measured inside the guest */
+	struct bench_reach reach;
+};
+extern const struct bench_row bench_rows[];
+extern const unsigned bench_row_count;
+
+struct bench_native_info {
+	const char *name, *title;
+};
+extern const struct bench_native_info bench_natives[BENCH_NATIVES];
+
+/* Time of one operation in ns, once a round. */
+struct bench_samples {
+	unsigned count;
+	double ns[BENCH_SAMPLES_MAX];
+};
+
+#define BENCH_ROWS_MAX 32
+
+struct bench {
+	const char *guest, *hello; /* images */
+	const char *json;	   /* NULL: none */
+	unsigned passes;	   /* times that everything is gone through */
+	unsigned rounds;	   /* samples a pass */
+	unsigned divisor;	   /* operations a round are fewer by this */
+	bool row_wanted[BENCH_ROWS_MAX];
+	bool way_wanted[BENCH_WAYS];
+	double load_before, load_after;
+	struct bench_samples native[BENCH_NATIVES];
+	struct bench_samples row[BENCH_ROWS_MAX][BENCH_WAYS];
+};
+
+void bench_add(struct bench_samples *samples, double ns);
+/* 0 without samples. */
+double bench_median(const struct bench_samples *samples);
+/* The spread: what a tenth of the samples lie below, and a tenth above. */
+double bench_low(const struct bench_samples *samples);
+double bench_high(const struct bench_samples *samples);
+
+/* bench_native.c: one pass over everything native. 0 or negative errno with a message printed. */
+int bench_measure_native(struct bench *bench);
+/* ns from exec to exit of the program, its output discarded; negative if it failed, with a message printed. */
+double bench_process(char *const argv[]);
+
+/* bench_run.c: one pass of one row in one way, in a guest of its own. 0 or negative errno with a message printed. */
+int bench_measure_row(struct bench *bench, unsigned row, enum bench_way way);
+
+/* bench_report.c */
+void bench_print(const struct bench *bench);
+/* Writes the document to bench->json ("-": standard output). 0 or negative errno with a message printed. */
+int bench_write_json(const struct bench *bench);
+
+#endif
