@@ -527,22 +527,45 @@ static void syscall_and_sysret(void **state)
 	FIX_FAULTS(m, ".byte 0x48, 0x0f, 0x07", X86_VEC_UD, 0);
 }
 
+/* The entry finds the frame that IRETQ takes on the stack the kernel named. */
 static void paravirtual_syscall(void **state)
 {
 	struct machine_fixture *m = *state;
 	struct vcpu *c = m->vcpu;
+	uint64_t frame[5];
 	c->pv.syscall_entry = FIX_CODE + 0x100;
+	c->pv.rsp0 = FIX_STACK;
 	fix_user(m);
 	vcpu_set_if(c, true);
 	c->rip += 2;
+	uint64_t rip = c->rip, rsp = c->gpr[RSP];
 	emu_syscall(c);
 	assert_int_equal(c->rip, FIX_CODE + 0x100);
 	assert_int_equal(c->cpl, 0);
 	assert_int_equal(c->sreg[SREG_CS].selector, FIX_KCODE);
 	assert_false(vcpu_if(c));
+	assert_int_equal(c->gpr[RSP], FIX_STACK - sizeof(frame));
+	assert_true(gm_read(&m->vm.mem, FIX_STACK - sizeof(frame), frame, sizeof(frame)));
+	assert_int_equal(frame[0], rip);
+	assert_int_equal(frame[1] & X86_SEL_RPL, 3);
+	assert_int_equal(frame[2] & X86_RFLAGS_IF, X86_RFLAGS_IF);
+	assert_int_equal(frame[3], rsp);
+	assert_int_equal(frame[4] & X86_SEL_RPL, 3);
+	assert_int_equal(c->gpr[RCX], rip);
 	/* From kernel mode it is not this entry's business. */
 	emu_syscall(c);
 	assert_int_equal(c->event.vector, X86_VEC_UD);
+}
+
+static void paravirtual_syscall_without_stack(void **state)
+{
+	struct machine_fixture *m = *state;
+	struct vcpu *c = m->vcpu;
+	c->pv.syscall_entry = FIX_CODE + 0x100;
+	c->pv.rsp0 = FIX_HOLE + 8;
+	fix_user(m);
+	emu_syscall(c);
+	assert_int_equal(c->event.vector, X86_VEC_DF);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, fix_setup, fix_teardown)
@@ -568,6 +591,7 @@ int main(void)
 		T(swapgs),
 		T(syscall_and_sysret),
 		T(paravirtual_syscall),
+		T(paravirtual_syscall_without_stack),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
