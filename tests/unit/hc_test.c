@@ -276,7 +276,10 @@ static void stack_and_entry_points_are_checked(void **state)
 	assert_int_equal(f->vcpu->pv.event_vector, 255);
 	assert_int_equal(HC(f, set_callback, R3_CALLBACK_EVENT, 0), 0);
 	assert_int_equal(f->vcpu->pv.event_vector, 0);
-	assert_int_equal(HC(f, set_callback, 2, 0), -R3_EINVAL);
+	assert_int_equal(HC(f, set_callback, R3_CALLBACK_DIRECT, 1), 0);
+	assert_true(f->vcpu->pv.direct);
+	assert_int_equal(HC(f, set_callback, R3_CALLBACK_DIRECT, 2), -R3_EINVAL);
+	assert_int_equal(HC(f, set_callback, 3, 0), -R3_EINVAL);
 }
 
 static void segment_bases(void **state)

@@ -98,35 +98,55 @@ static bool is_hypercall_page(struct vcpu *vcpu, uint64_t gva)
 }
 
 /*
- * A stop for a page fault does not tell whether it was a read, a write or a fetch, but the signal frame does: a step
- * with the signal has the kernel build the frame and stop before the handler's first instruction. The guest's own
- * registers are put back by the next resume.
+ * A stop does not tell vector and error code, but the signal frame does: a step with the signal has the kernel build
+ * the frame and stop before the handler's first instruction. The guest's own registers are put back by the next resume.
  */
-static bool fault_detail(struct cell *cell, int signo, uint64_t *error)
+static bool fault_detail(struct cell *cell, int signo, uint64_t *vector, uint64_t *error)
 {
 	uint64_t nothing_blocked = 0;
 	if (ptrace(PTRACE_SINGLESTEP, cell->runner, 0, signo) || !wait_stop(cell->runner) ||
 	    ptrace(PTRACE_SETSIGMASK, cell->runner, sizeof(nothing_blocked), &nothing_blocked))
 		return false;
+	*vector = cell->frame->uc.gregs[REG_TRAPNO];
 	*error = cell->frame->uc.gregs[REG_ERR];
 	return true;
 }
 
-/* The vector behind a signal, as Linux maps them (arch/x86/kernel/traps.c). */
-static uint64_t trap_number(const siginfo_t *info)
+/* The processor left RIP behind INT 4: a SIGSEGV that may be #OF. */
+static bool after_int4(struct vcpu *vcpu)
 {
+	uint8_t insn[2];
+	return gm_peek(vcpu, vcpu->rip - sizeof(insn), insn, sizeof(insn)) == sizeof(insn) && insn[0] == 0xcd &&
+	       insn[1] == X86_VEC_OF;
+}
+
+/*
+ * The vector behind a signal, as Linux maps them (arch/x86/kernel/traps.c), where the signal alone tells: the plain #GP
+ * of a privileged instruction is worth saving the second stop.
+ */
+static bool fetch_vector(struct cell *cell, struct vcpu *vcpu, const siginfo_t *info, uint64_t *vector, uint64_t *error)
+{
+	*error = 0;
 	switch (info->si_signo) {
 	case SIGSEGV:
-		return info->si_code == SI_KERNEL ? X86_VEC_GP : X86_VEC_PF;
-	case SIGBUS:
-		return info->si_code == BUS_ADRALN ? X86_VEC_AC : info->si_code == SI_KERNEL ? X86_VEC_SS : X86_VEC_PF;
+		*vector = X86_VEC_GP;
+		if (info->si_code == SI_KERNEL && !after_int4(vcpu))
+			return true;
+		break;
 	case SIGTRAP:
-		return info->si_code == SI_KERNEL ? X86_VEC_BP : X86_VEC_DB;
-	case SIGFPE:
-		return info->si_code == FPE_INTDIV ? X86_VEC_DE : X86_VEC_XM;
-	default:
-		return X86_VEC_UD;
+		*vector = info->si_code == SI_KERNEL ? X86_VEC_BP : X86_VEC_DB;
+		return true;
+	case SIGILL:
+		*vector = X86_VEC_UD;
+		return true;
 	}
+	return fault_detail(cell, info->si_signo, vector, error);
+}
+
+static bool is_fault(const siginfo_t *info)
+{
+	return info->si_code > 0 && (info->si_signo == SIGSEGV || info->si_signo == SIGBUS ||
+				     info->si_signo == SIGILL || info->si_signo == SIGFPE || info->si_signo == SIGTRAP);
 }
 
 /* At a system call stop RAX shows -ENOSYS; the guest's is in orig_rax. */
@@ -155,7 +175,6 @@ static struct cell *ptrace_fetch(struct trap *trap, struct cell *cell, struct vc
 {
 	*exit = (struct vm_exit){.reason = EXIT_DEAD};
 	siginfo_t info = {0};
-	uint64_t error = 0;
 	if (ptrace(PTRACE_GETREGS, cell->runner, 0, &cell->regs))
 		return cell;
 	take_registers(vcpu, &cell->regs);
@@ -167,8 +186,8 @@ static struct cell *ptrace_fetch(struct trap *trap, struct cell *cell, struct vc
 		exit->reason = EXIT_KICK; /* a stop without a signal: PTRACE_INTERRUPT, group stop */
 		return cell;
 	}
-	uint64_t vector = trap_number(&info);
-	if (info.si_code > 0 && vector == X86_VEC_PF && !fault_detail(cell, info.si_signo, &error))
+	uint64_t vector = 0, error = 0;
+	if (is_fault(&info) && !fetch_vector(cell, vcpu, &info, &vector, &error))
 		return cell;
 	transport_classify(&info, vector, error, (uint64_t)info.si_addr, vcpu, exit);
 	return cell;
