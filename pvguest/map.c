@@ -11,7 +11,10 @@
 /* Tables permit everything; the leaf decides. */
 #define TABLE_PROT (X86_PTE_P | X86_PTE_W | X86_PTE_U)
 
-static struct pvg_space boot_space;
+/* Flushing everything is cheaper than flushing more pages than these one by one. */
+#define FLUSH_ALL_PAGES 32
+
+static struct pvg_space boot_space = {.used = true};
 static struct pvg_space *current = &boot_space;
 
 void pvg_map_init(void)
@@ -32,6 +35,7 @@ struct pvg_space *pvg_space_current(void)
 void pvg_space_switch(struct pvg_space *space)
 {
 	current = space;
+	space->used = true;
 	pvg_ops->load_cr3(space->root);
 }
 
@@ -67,23 +71,33 @@ int pvg_space_create(struct pvg_space *space)
 	if (!pml4)
 		return -R3_ENOSPC;
 	pml4[kernel_slot()] = ((uint64_t *)pvg_gpa_to_ptr(boot_space.root))[kernel_slot()];
-	space->root = pvg_ptr_to_gpa(pml4);
+	*space = (struct pvg_space){.root = pvg_ptr_to_gpa(pml4)};
 	return 0;
 }
 
-static void free_tables(uint64_t *table, unsigned level)
+static void free_tables(uint64_t *table, unsigned level, void (*release)(uint64_t *table))
 {
+	if (level == PT && release) {
+		release(table);
+		return;
+	}
 	for (unsigned i = 0; level > PT && i < X86_PT_ENTRIES; i++)
 		if (table[i] & X86_PTE_P && !is_leaf(table[i], level) && !(level == PML4 && i == kernel_slot()))
-			free_tables(table_of(table[i]), level - 1);
+			free_tables(table_of(table[i]), level - 1, release);
 	pvg_page_free(table);
 }
 
 void pvg_space_destroy(struct pvg_space *space)
 {
+	pvg_space_release(space, NULL);
+}
+
+void pvg_space_release(struct pvg_space *space, void (*release)(uint64_t *table))
+{
 	pvg_assert(space != current && space != &boot_space);
-	pvg_ops->drop_root(space->root);
-	free_tables(pvg_gpa_to_ptr(space->root), PML4);
+	if (space->used)
+		pvg_ops->drop_root(space->root);
+	free_tables(pvg_gpa_to_ptr(space->root), PML4, release);
 	space->root = 0;
 }
 
@@ -100,6 +114,31 @@ uint64_t *pvg_lookup(struct pvg_space *space, uint64_t gva, unsigned *level)
 			return entry;
 		table = table_of(*entry);
 	}
+}
+
+void pvg_entry_store(struct pvg_space *space, uint64_t *entry, uint64_t value)
+{
+	if (space->used)
+		pvg_ops->pte_write(entry, value);
+	else
+		*(volatile uint64_t *)entry = value;
+}
+
+void pvg_entry_sync(void)
+{
+	pvg_ops->pte_sync();
+}
+
+void pvg_entry_flush(uint64_t gva, size_t pages)
+{
+	if (pvg_is_paravirt()) /* the update itself did it */
+		return;
+	if (pages > FLUSH_ALL_PAGES) {
+		pvg_ops->flush_tlb();
+		return;
+	}
+	for (size_t i = 0; i < pages; i++)
+		pvg_ops->pte_replaced(gva + i * X86_PAGE_SIZE);
 }
 
 void pvg_entry_set(struct pvg_space *space, uint64_t gva, uint64_t *entry, uint64_t value)
@@ -125,7 +164,7 @@ uint64_t *pvg_entry_make(struct pvg_space *space, uint64_t gva, unsigned level, 
 			*err = -R3_ENOSPC;
 			if (!page)
 				return NULL;
-			pvg_ops->pte_write(entry, pvg_ptr_to_gpa(page) | TABLE_PROT);
+			pvg_entry_store(space, entry, pvg_ptr_to_gpa(page) | TABLE_PROT);
 			pvg_ops->pte_sync();
 		} else if (is_leaf(*entry, at)) {
 			*err = -R3_EINVAL;

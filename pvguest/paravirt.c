@@ -137,6 +137,8 @@ static void user_switch(struct pvg_user *from, struct pvg_user *to)
 	batch_add(&batch, R3_HC_set_user_root, to ? to->space->root : 0, 0);
 	if (from || to)
 		batch_add(&batch, R3_HC_fpu_switch, from ? (uint64_t)from->fpu : 0, to ? (uint64_t)to->fpu : 0);
+	if (to)
+		to->space->used = true;
 	if (to && to != from) {
 		batch_add(&batch, R3_HC_stack_switch, to->stack_top, 0);
 		batch_add(&batch, R3_HC_set_segment_base, R3_SEGBASE_FS, to->fs_base);

@@ -8,6 +8,7 @@
 #ifndef PVGUEST_MAP_H
 #define PVGUEST_MAP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,7 @@
 
 struct pvg_space {
 	uint64_t root; /* gpa of the PML4 */
+	bool used;     /* was switched to: from then on entries may not be stored to behind the processor's back */
 };
 
 /* The space that the guest was entered with; it is the current one until the first switch. */
@@ -30,6 +32,8 @@ struct pvg_space *pvg_space_current(void);
 int pvg_space_create(struct pvg_space *space);
 /* Frees the tables (not the pages they map). Not for the current space, nor for that of the user mode loaded last. */
 void pvg_space_destroy(struct pvg_space *space);
+/* The same, but calls release for each table of 4 KiB pages instead of freeing it. */
+void pvg_space_release(struct pvg_space *space, void (*release)(uint64_t *table));
 void pvg_space_switch(struct pvg_space *space);
 
 /*
@@ -49,6 +53,12 @@ int pvg_protect(struct pvg_space *space, uint64_t gva, size_t count, uint64_t pr
  * when memory is out or -R3_EINVAL when a larger page is there.
  */
 uint64_t *pvg_entry_make(struct pvg_space *space, uint64_t gva, unsigned level, int *err);
+
+/* Stores an entry of the space, in force after pvg_entry_sync; whoever replaces a present one also flushes it. */
+void pvg_entry_store(struct pvg_space *space, uint64_t *entry, uint64_t value);
+void pvg_entry_sync(void);
+/* After replacing present entries for [gva, gva + pages) of the current or the loaded user space. */
+void pvg_entry_flush(uint64_t gva, size_t pages);
 
 /* The entry that maps gva, and in *level 1, 2 or 3 for a page of 4 KiB, 2 MiB or 1 GiB; NULL if gva is not mapped. */
 uint64_t *pvg_lookup(struct pvg_space *space, uint64_t gva, unsigned *level);
