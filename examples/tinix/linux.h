@@ -8,6 +8,7 @@
 #include <asm/errno.h>
 #include <asm/ioctls.h>
 #include <asm/prctl.h>
+#include <asm/sigcontext.h>
 #include <asm/siginfo.h>
 #include <asm/signal.h>
 #include <asm/stat.h>
@@ -20,9 +21,12 @@
 #include <linux/elf.h>
 #include <linux/eventpoll.h>
 #include <linux/fcntl.h>
+#include <linux/fs.h>
 #include <linux/futex.h>
 #include <linux/limits.h>
+#include <linux/magic.h>
 #include <linux/mman.h>
+#include <linux/mount.h>
 #include <linux/poll.h>
 #include <linux/prctl.h>
 #include <linux/random.h>

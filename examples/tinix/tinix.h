@@ -139,7 +139,22 @@ struct mm_region {
 };
 bool mm_next_region(struct mm *mm, uint64_t *at, struct mm_region *out);
 
+/* What /proc/stat and /proc/loadavg show: since boot; load averages of 1, 5 and 15 minutes in 1/65536. */
+struct sched_info {
+	uint64_t user_ns, system_ns, idle_ns;
+	uint64_t switches, forks;
+	unsigned runnable; /* now */
+	int last_pid;
+	uint64_t load[3];
+};
+void sched_get_info(struct sched_info *out); /* sched.c */
+
+void random_bytes(void *to, size_t len); /* machine.c */
+
 /* ---------------------------------------------------------------------------------------- signals: signal.c */
+
+/* For ppoll and pselect: blocks just what *mask has, until this system call is over and its signals are delivered. */
+void signal_mask_for_call(const uint64_t *mask);
 
 /* From anywhere, interrupt handlers included. */
 void signal_process(struct proc *p, int signal);
