@@ -14,6 +14,7 @@ static const struct verb {
 	const char *summary;
 } verbs[] = {
 	{"run", cli_run, "boot a guest kernel; its console is on stdin and stdout"},
+	{"doctor", cli_doctor, "what this host offers, what is missing, and the remedy"},
 	{"bench", cli_bench, "measure what exits, hypercalls, faults and switches take here"},
 };
 
