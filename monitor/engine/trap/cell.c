@@ -164,6 +164,7 @@ static int cell_map_pages(struct cell *cell)
 		cell->order->errnos[i] = i;
 	cell->turn = &cells->turns[cell->slot];
 	cell->xchg->turn = cell->slot * sizeof(uint32_t);
+	cell->xchg->dispatch = !cells->traced;
 	cell->xchg->wake = GATE_WAKE_NONE;
 	cell->xchg->xsave = 1;
 	cell->xchg->xcr0 = cells->xcr0;

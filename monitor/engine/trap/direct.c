@@ -90,6 +90,7 @@ unsigned direct_cycles(struct trap *trap, struct cell *cell)
 	uint32_t now = cell->xchg->cycles;
 	unsigned since = now - cell->cycles;
 	cell->cycles = now;
+	trap->direct.total += since;
 	return since;
 }
 

@@ -18,6 +18,7 @@ struct trap;
 struct direct {
 	struct cell *user;	    /* the user cell entered last by way of the monitor */
 	struct vcpu_segment cs, ss; /* what user mode runs with, as the monitor loaded them */
+	uint64_t total;		    /* direct entries ever */
 };
 
 /* The vCPU is about to run user mode in `cell`: remembers what it takes to go there directly. */

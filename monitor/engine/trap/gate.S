@@ -274,8 +274,10 @@ gate_direct_exited:
 	mov	XCHG_PEER_GREGS(%rbx), %r15
 	cmpl	$HOST_SIGSYS, GREG_SIGNO(%r15)
 	jne	gate_peer_exit
-	cmpl	$HOST_SYS_SECCOMP, GREG_CODE(%r15)
-	jne	gate_peer_exit
+	movl	GREG_CODE(%r15), %eax
+	subl	$HOST_SYS_SECCOMP, %eax
+	cmpl	$(HOST_SYS_DISPATCH - HOST_SYS_SECCOMP), %eax
+	ja	gate_peer_exit
 	cmpl	$HOST_ARCH, GREG_ARCH(%r15)
 	jne	gate_peer_exit
 	cmpl	$0x7fff, GREG_CALL_HIGH(%r15)	/* the host's vsyscall page lies in the upper half */
@@ -410,7 +412,21 @@ gate_boot:
 	syscall
 	test	%rax, %rax
 	jnz	.Lboot_failed
-	movabs	$(GATE_DATA + DATA_RUNNER), %rdx
+	/*
+	 * Every SYSCALL from outside the gate becomes SIGSYS. The filter alone would do but for the few calls that
+	 * Linux lets past any filter (uretprobe, uprobe), so a host that has no user dispatch does without.
+	 */
+	movabs	$GATE_XCHG, %rbx
+	cmpl	$0, XCHG_DISPATCH(%rbx)
+	je	1f
+	movl	$HOST_PR_DISPATCH, %edi
+	movl	$HOST_DISPATCH_ON, %esi
+	movabs	$GATE_TEXT, %rdx
+	movl	$GATE_TEXT_SIZE, %r10d
+	xorl	%r8d, %r8d
+	movl	$__NR_prctl, %eax
+	syscall
+1:	movabs	$(GATE_DATA + DATA_RUNNER), %rdx
 	movl	$HOST_SECCOMP_FILTER, %edi
 	xorl	%esi, %esi
 	movl	$__NR_seccomp, %eax

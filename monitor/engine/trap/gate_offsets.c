@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <linux/audit.h>
 #include <linux/futex.h>
+#include <linux/prctl.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <ucontext.h>
@@ -11,8 +12,9 @@
 #include "monitor/engine/trap/cell.h"
 #include "monitor/engine/trap/gate.h"
 
-/* si_code of a SIGSYS that a filter raised (Linux asm-generic/siginfo.h, SYS_SECCOMP; the C library hides it). */
-#define HOST_SI_SECCOMP 1
+/* si_code of SIGSYS: SYS_SECCOMP and SYS_USER_DISPATCH of Linux asm-generic/siginfo.h, which the C library hides. */
+#define HOST_SI_SECCOMP	 1
+#define HOST_SI_DISPATCH 2
 
 /* From the frame's registers to its siginfo. */
 #define GREGS_TO_INFO (offsetof(struct cell_frame, info) - offsetof(struct cell_frame, uc.gregs))
@@ -32,6 +34,7 @@ void gate_offsets(void)
 	OFFSET(XCHG_RUNNER_TID, gate_xchg, runner_tid);
 	OFFSET(XCHG_TURN, gate_xchg, turn);
 	OFFSET(XCHG_WAKE, gate_xchg, wake);
+	OFFSET(XCHG_DISPATCH, gate_xchg, dispatch);
 	OFFSET(XCHG_FRAME, gate_xchg, frame);
 	OFFSET(XCHG_FS_BASE, gate_xchg, fs_base);
 	OFFSET(XCHG_GS_BASE, gate_xchg, gs_base);
@@ -99,6 +102,9 @@ void gate_offsets(void)
 	CONSTANT(HOST_SIGSEGV, SIGSEGV);
 	CONSTANT(HOST_SIGBUS, SIGBUS);
 	CONSTANT(HOST_SYS_SECCOMP, HOST_SI_SECCOMP);
+	CONSTANT(HOST_SYS_DISPATCH, HOST_SI_DISPATCH);
+	CONSTANT(HOST_PR_DISPATCH, PR_SET_SYSCALL_USER_DISPATCH);
+	CONSTANT(HOST_DISPATCH_ON, PR_SYS_DISPATCH_ON);
 	CONSTANT(HOST_ARCH, AUDIT_ARCH_X86_64);
 	CONSTANT(DIRECT_RFLAGS_FREE, X86_RFLAGS_CF | X86_RFLAGS_FIXED | X86_RFLAGS_PF | X86_RFLAGS_AF | X86_RFLAGS_ZF |
 					     X86_RFLAGS_SF | X86_RFLAGS_DF | X86_RFLAGS_OF | X86_RFLAGS_RF |

@@ -299,7 +299,7 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 		stats->monitor_tsc += entry - trap->exit_tsc;
 	trap->exit_tsc = out;
 	unsigned direct = direct_cycles(trap, cell);
-	stats->exits[STAT_direct] += direct;
+	stats->exits[STAT_direct] = trap->direct.total;
 	trap_take_exit(vcpu, cell, exit);
 	vcpu->interrupt_shadow = false;
 	if (step)

@@ -1,0 +1,279 @@
+/*
+ * User mode as a guest kernel sees it: system calls keep every register, traps and interrupts arrive from it, FPU state
+ * and segment bases follow the context, and it reaches neither the kernel nor the monitor.
+ */
+#include <pvguest/pvguest.h>
+
+#define USER_CODE  (PVG_SPACE_BASE + 0x200000)
+#define USER_STACK (PVG_SPACE_BASE + 0x400000)
+#define USER_HOLE  (PVG_SPACE_BASE + 0x600000)
+
+#define USER_PAGE (X86_PTE_P | X86_PTE_U | X86_PTE_W)
+
+#define CALLS 20000
+
+/* The program of user mode; copied to USER_CODE, so it refers to nothing but itself. */
+extern const char user_program[], user_program_end[];
+extern const char user_count[], user_spin[], user_fault[], user_vector[], user_bases[], user_gate[], user_kernel[],
+	user_cli[], user_blocked[];
+
+__asm__(".pushsection .rodata\n"
+	"user_program:\n"
+	/* RAX counts up by way of the kernel, all else must stay. */
+	"user_count:\n"
+	"	mov $0x1111, %ebx\n	mov $0x2222, %r8d\n	mov $0x3333, %r15d\n	mov $0x4444, %ebp\n"
+	"	mov $0x5555, %r9d\n	mov $0x6666, %r12d\n	xor %eax, %eax\n"
+	"1:	syscall\n"
+	"	cmp $0x1111, %ebx\n	jne 2f\n	cmp $0x2222, %r8d\n	jne 2f\n	cmp $0x3333, "
+	"%r15d\n	jne 2f\n"
+	"	cmp $0x4444, %ebp\n	jne 2f\n	cmp $0x5555, %r9d\n	jne 2f\n	cmp $0x6666, "
+	"%r12d\n	jne 2f\n"
+	"	lea 1b(%rip), %rdx\n	add $2, %rdx\n	cmp %rdx, %rcx\n	jne 2f\n"
+	"	cmp $20000, %eax\n	jne 1b\n"
+	"	mov $-1, %rdi\n	syscall\n"
+	"2:	mov $-2, %rdi\n	syscall\n"
+	"user_spin:\n	jmp user_spin\n"
+	"user_fault:\n	movb $7, (%rdi)\n	movzbl (%rdi), %eax\n	mov $-1, %rdi\n	syscall\n"
+	/* Adds to XMM0 and to a register above it as long as the kernel says so. */
+	"user_vector:\n	movq %rdi, %xmm7\n	movq %rdi, %xmm0\n"
+	"1:	syscall\n	movq %xmm0, %rsi\n	movq %xmm7, %rdx\n	paddq %xmm7, %xmm0\n	jmp 1b\n"
+	"user_bases:\n	wrfsbase %rdi\n	wrgsbase %rsi\n"
+	"1:	syscall\n	rdfsbase %rdi\n	rdgsbase %rsi\n	jmp 1b\n"
+	"user_gate:\n	jmp *%rdi\n"
+	"user_kernel:\n	mov (%rdi), %rax\n	ud2\n"
+	"user_cli:\n	cli\n	ud2\n"
+	/* rt_sigreturn with the gate's cookie and a frame that blocks every signal, to a loop. */
+	"user_blocked:\n	mov $0x7f80c0de, %r9d\n	mov $15, %eax\n	syscall\n	ud2\n"
+	"user_program_end:\n"
+	".popsection\n");
+
+struct context {
+	struct pvg_user user;
+	struct pvg_frame saved; /* where it stands while others run */
+};
+
+static struct pvg_space space;
+static struct pvg_context kernel, runner;
+static struct context contexts[2], *current;
+static uint8_t stacks[2][16384] __attribute__((aligned(16)));
+static uint8_t fpu_images[2][16384] __attribute__((aligned(PVG_FPU_ALIGNMENT)));
+
+/* What stopped user mode last: its frame, with the vector, or SYSCALL_STOP. */
+#define SYSCALL_STOP 0x1000
+static struct pvg_frame stop;
+static uint64_t stop_address;
+static unsigned calls;
+static volatile unsigned ticks;
+
+static uint64_t address_of(const char *label)
+{
+	return USER_CODE + (uint64_t)(label - user_program);
+}
+
+/* Back to run(): the frame is kept, the stack of the trap is given up. */
+static void leave_user(struct pvg_frame *frame)
+{
+	stop = *frame;
+	current->saved = *frame;
+	struct pvg_context gone;
+	pvg_context_switch(&gone, &kernel);
+}
+
+static void on_syscall(struct pvg_frame *frame, void *arg)
+{
+	(void)arg;
+	calls++;
+	if (frame->rdi == 0 && frame->rax < CALLS) {
+		frame->rax++;
+		return;
+	}
+	frame->vector = SYSCALL_STOP;
+	leave_user(frame);
+}
+
+static void on_fault(struct pvg_frame *frame, void *arg)
+{
+	(void)arg;
+	if (!(frame->cs & X86_SEL_RPL))
+		pvg_panic_frame(frame, "fault in the kernel");
+	stop_address = frame->vector == X86_VEC_PF ? pvg_fault_address() : 0;
+	leave_user(frame);
+}
+
+static void tick(void *arg)
+{
+	(void)arg;
+	ticks++;
+}
+
+/* A tick from user mode ends the stay there. */
+static void on_return(struct pvg_frame *frame)
+{
+	if (ticks) {
+		frame->vector = 0x2000;
+		leave_user(frame);
+	}
+}
+
+static void start_user(void *arg)
+{
+	struct pvg_frame *frame = pvg_user_frame(&current->user);
+	(void)arg;
+	*frame = current->saved;
+	pvg_user_enter(frame);
+}
+
+/* Runs the context from its saved frame until it stops. */
+static void resume(struct context *context)
+{
+	static struct context *loaded;
+
+	pvg_user_switch(loaded ? &loaded->user : NULL, &context->user);
+	loaded = current = context;
+	/* The runner has a stack of its own, since the context's is where its traps arrive. */
+	static uint8_t stack[16384] __attribute__((aligned(16)));
+	pvg_context_make(&runner, stack + sizeof(stack), start_user, NULL);
+	pvg_context_switch(&kernel, &runner);
+}
+
+static void run(struct context *context, const char *label, uint64_t rdi, uint64_t rsi)
+{
+	context->saved = (struct pvg_frame){.rip = address_of(label),
+					    .cs = PVG_SEL_USER_CODE,
+					    .rflags = X86_RFLAGS_FIXED | X86_RFLAGS_IF,
+					    .rsp = USER_STACK + X86_PAGE_SIZE,
+					    .ss = PVG_SEL_USER_DATA,
+					    .rdi = rdi,
+					    .rsi = rsi};
+	resume(context);
+}
+
+static void make_space(void)
+{
+	void *code = pvg_page_alloc(), *stack = pvg_page_alloc();
+
+	memcpy(code, user_program, user_program_end - user_program);
+	pvg_assert(!pvg_space_create(&space));
+	pvg_assert(!pvg_map(&space, USER_CODE, pvg_ptr_to_gpa(code), 1, X86_PTE_P | X86_PTE_U));
+	pvg_assert(!pvg_map(&space, USER_STACK, pvg_ptr_to_gpa(stack), 1, USER_PAGE | X86_PTE_NX));
+	for (unsigned i = 0; i < 2; i++) {
+		contexts[i].user = (struct pvg_user){
+			.stack_top = (uint64_t)stacks[i] + sizeof(stacks[i]), .space = &space, .fpu = fpu_images[i]};
+		pvg_fpu_reset(fpu_images[i]);
+	}
+}
+
+static void test_calls(void)
+{
+	calls = 0;
+	run(&contexts[0], user_count, 0, 0);
+	pvg_test_equal(stop.vector, SYSCALL_STOP, "user mode ends with a system call");
+	pvg_test_equal(stop.rdi, (uint64_t)-1, "%u system calls kept all registers", CALLS);
+	pvg_test_equal(calls, CALLS + 1, "each arrived once");
+	pvg_test_equal(stop.cs, PVG_SEL_USER_CODE, "from user mode");
+	pvg_test(stop.rflags & X86_RFLAGS_IF, "with interrupts enabled there");
+}
+
+static void test_interrupts(void)
+{
+	unsigned long long rounds = 0;
+
+	for (unsigned i = 0; i < 20; i++) {
+		ticks = 0;
+		pvg_timer_at(pvg_clock_ns() + PVG_NS_PER_MS, tick, NULL);
+		run(&contexts[0], i % 2 ? user_count : user_spin, 0, 0);
+		while (!ticks && ++rounds)
+			run(&contexts[0], i % 2 ? user_count : user_spin, 0, 0);
+	}
+	ticks = 0;
+	pvg_test(true, "20 timer interrupts got through to user mode");
+}
+
+static void test_faults(void)
+{
+	void *page = pvg_page_alloc();
+
+	run(&contexts[0], user_fault, USER_HOLE, 0);
+	pvg_test_equal(stop.vector, X86_VEC_PF, "a hole gives #PF");
+	pvg_test_equal(stop.error, X86_PF_W | X86_PF_U, "for a user write");
+	pvg_test_equal(stop_address, USER_HOLE, "at the address");
+	pvg_assert(!pvg_map(&space, USER_HOLE, pvg_ptr_to_gpa(page), 1, USER_PAGE | X86_PTE_NX));
+	resume(&contexts[0]);
+	pvg_test_equal(stop.vector, SYSCALL_STOP, "and goes on once it is mapped");
+	pvg_test_equal(stop.rax, 7, "with what it stored");
+	run(&contexts[0], user_cli, 0, 0);
+	pvg_test_equal(stop.vector, X86_VEC_GP, "CLI in user mode is #GP");
+	run(&contexts[0], user_gate, USER_STACK, 0);
+	pvg_test(stop.vector == X86_VEC_PF && stop.error == (X86_PF_P | X86_PF_U | X86_PF_I), "NX holds");
+}
+
+static void test_walls(void)
+{
+	const uint64_t kernel_data = (uint64_t)&space, gate = 0x7f8000000000;
+
+	run(&contexts[0], user_kernel, kernel_data, 0);
+	pvg_test(stop.vector == X86_VEC_PF && stop.error & X86_PF_U, "kernel memory is out of reach");
+	/* Reading the gate shows only what the process itself is run by; beyond it is nothing. */
+	run(&contexts[0], user_kernel, gate + 0x8000000, 0);
+	pvg_test_equal(stop.vector, X86_VEC_PF, "the window on other cells is not there");
+	run(&contexts[0], user_kernel, 0xffff800000000000, 0);
+	pvg_test(stop.vector == X86_VEC_PF || stop.vector == X86_VEC_GP, "nor is the upper half");
+	for (uint64_t offset = 0; offset < 4096; offset += 7) {
+		run(&contexts[0], user_gate, gate + offset, 0);
+				run(&contexts[0], user_vector, offset + 1, 0);
+		if (stop.vector != SYSCALL_STOP || stop.rdi != offset + 1)
+			break;
+	}
+	pvg_test_equal(stop.vector, SYSCALL_STOP, "jumps into the gate end in a fault or a system call, and leave no trace");
+}
+
+static void test_vector_state(void)
+{
+	bool right = true;
+
+	run(&contexts[0], user_vector, 3, 0);
+	run(&contexts[1], user_vector, 5, 0);
+	for (uint64_t i = 1; i <= 50; i++)
+		for (unsigned c = 0; c < 2; c++) {
+			uint64_t step = c ? 5 : 3;
+
+			contexts[c].saved.rdi = -1;
+			resume(&contexts[c]);
+			right &= stop.rsi == step * i && stop.rdx == step;
+		}
+	pvg_test(right, "two contexts have vector registers of their own");
+}
+
+static void test_bases(void)
+{
+	bool right = true;
+
+	run(&contexts[0], user_bases, 0x1000, 0x2000);
+	run(&contexts[1], user_bases, 0x3000, 0x4000);
+	for (unsigned i = 0; i < 20; i++)
+		for (unsigned c = 0; c < 2; c++) {
+			contexts[c].saved.rdi = -1;
+			resume(&contexts[c]);
+			right &= stop.rdi == (c ? 0x3000 : 0x1000) && stop.rsi == (c ? 0x4000 : 0x2000);
+		}
+	pvg_test(right, "and FS and GS bases");
+}
+
+int main(const char *cmdline)
+{
+	(void)cmdline;
+	make_space();
+	pvg_syscall_register(on_syscall, NULL);
+	pvg_user_return_register(on_return);
+	for (unsigned vector = 0; vector < 32; vector++)
+		pvg_trap_register(vector, on_fault, NULL);
+	pvg_irq_disable();
+	test_calls();
+	test_interrupts();
+	test_faults();
+	test_vector_state();
+	test_bases();
+	test_walls();
+	test_calls();
+	return pvg_test_finish();
+}
