@@ -5,6 +5,7 @@
  * The guest is told on its command line what to measure: bench=NAME count=N rounds=N. After one round that is not
  * reported it prints one line a round:  BENCH_LINE NAME TICKS OPERATIONS
  * with the ticks of the time stamp counter that so many operations took.
+ * bench=idle makes it print BENCH_LINE idle, and wait for ever.
  */
 #ifndef MONITOR_CLI_BENCH_SHARED_H
 #define MONITOR_CLI_BENCH_SHARED_H

@@ -271,6 +271,15 @@ static uint64_t compute(uint64_t count)
 	return pvg_rdtsc() - start;
 }
 
+/* For tests/bench/idle.sh: nothing to do, for ever. */
+static _Noreturn void idle(void)
+{
+	pvg_puts(BENCH_LINE " idle\n");
+	pvg_console_flush();
+	for (;;)
+		pvg_halt();
+}
+
 static const struct {
 	const char *name;
 	measure run;
@@ -308,11 +317,15 @@ static uint64_t number(const char *key)
 
 int main(const char *cmdline)
 {
-	uint64_t count = number("count"), rounds = number("rounds");
+	uint64_t count, rounds;
 	char name[32];
 
 	(void)cmdline;
 	pvg_option("bench", name, sizeof(name));
+	if (!pvg_strcmp(name, "idle"))
+		idle();
+	count = number("count");
+	rounds = number("rounds");
 	for (size_t i = 0; i < sizeof(benches) / sizeof(benches[0]); i++) {
 		if (pvg_strcmp(name, benches[i].name))
 			continue;
