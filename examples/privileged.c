@@ -205,7 +205,7 @@ static uint8_t tss[X86_TSS_SIZE] __attribute__((aligned(16)));
 static uint64_t ldt[2];
 static uint8_t trap_stack[16384] __attribute__((aligned(16)));
 static uint64_t idt[X86_VEC_COUNT][2];
-static volatile unsigned soft_interrupts;
+static volatile unsigned soft_interrupts __attribute__((used));
 
 static void system_descriptor(unsigned selector, const void *base, uint64_t limit, uint64_t type)
 {
