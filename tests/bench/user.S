@@ -20,7 +20,7 @@ user_run:
 	mov	%rsp, kernel_rsp(%rip)
 	mov	%rsi, %rbx
 	mov	%rdi, %rcx
-	mov	$X86_RFLAGS_FIXED, %r11d
+	mov	$(X86_RFLAGS_FIXED | X86_RFLAGS_IF), %r11d
 	xor	%eax, %eax
 	push	$PVG_SEL_USER_DATA	/* struct r3_iret_frame */
 	push	$0
