@@ -1,11 +1,13 @@
 /*
  * Where the program starts: picks the verb. A verb is one line of the table and one file beside this one.
  */
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "monitor/cli/cli.h"
+#include "monitor/host/reserve.h"
 #include "monitor/vm/vm.h"
 
 static const struct verb {
@@ -31,8 +33,18 @@ static void usage(FILE *out)
 		VM_STATUS_CRASH, VM_STATUS_TIMEOUT, VM_STATUS_HOST, VM_STATUS_IMAGE);
 }
 
+/* A descriptor opened later must not become the console because a caller left 0, 1 or 2 closed. */
+static void open_standard_files(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			open("/dev/null", O_RDWR);
+}
+
 int main(int argc, char **argv)
 {
+	reserve_gate(argv);
+	open_standard_files();
 	if (argc < 2) {
 		usage(stderr);
 		return VM_STATUS_HOST;

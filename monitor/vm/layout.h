@@ -26,6 +26,8 @@
 
 /* Bottom of PML4 slot 255: the first guest-virtual address that is not the guest's. */
 #define GATE_HOLE_START 0x7f8000000000
+/* End of what the gate takes of the hole (engine/trap/gate.h). */
+#define LAYOUT_GATE_END 0x7f8010000000
 /* First address above the lower canonical half. */
 #define GVA_LOWER_END 0x800000000000
 /* First address above what Linux gives a process (TASK_SIZE_MAX). */

@@ -21,6 +21,7 @@
 #include "monitor/engine/trap/filter.h"
 #include "monitor/engine/trap/handover.h"
 #include "monitor/engine/trap/placement.h"
+#include "monitor/host/reserve.h"
 
 /* The arena begins with what all cells share, at the offsets it has in the gate. */
 #define ARENA_SHARED (GATE_ORDER - GATE_TEXT)
@@ -363,9 +364,7 @@ int cells_init(struct cells *cells, const struct placement *placement, int ram_f
 		setrlimit(RLIMIT_NOFILE, &files);
 		cells->limit = files.rlim_cur < GATE_CELLS_MAX + 64 ? files.rlim_cur / 2 : GATE_CELLS_MAX;
 	}
-	/* Keeps the gate's addresses free in this process, since a child is born with a copy of it. */
-	if (mmap((void *)GATE_TEXT, GATE_PEERS_END - GATE_TEXT, PROT_NONE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED) {
+	if (!reserve_gate_held()) {
 		fprintf(stderr, "ring3: the addresses of the gate are taken by chance: run it again\n");
 		return -EADDRINUSE;
 	}
@@ -394,6 +393,5 @@ void cells_exit(struct cells *cells)
 		munmap(cells->shared, ARENA_SHARED);
 	if (cells->arena_fd > 0)
 		close(cells->arena_fd);
-	munmap((void *)GATE_TEXT, GATE_PEERS_END - GATE_TEXT);
 	*cells = (struct cells){.arena_fd = -1};
 }

@@ -144,6 +144,7 @@ struct gate_data {
 
 _Static_assert(GATE_CELLS_MAX * sizeof(uint32_t) <= GATE_TURN_SIZE, "each cell has a turn");
 _Static_assert(GATE_CELLS_MAX *GATE_OWN_SIZE <= GATE_PEERS_SIZE, "the window shows every cell");
+_Static_assert(GATE_PEERS_END == LAYOUT_GATE_END, "what the monitor keeps free is what the gate takes");
 _Static_assert(GATE_SHARED + GATE_PAGE <= GATE_PEERS, "gate and window do not meet");
 _Static_assert(sizeof(struct gate_xchg) <= GATE_XCHG_SIZE, "exchange fits its page");
 _Static_assert(sizeof(struct gate_order) <= GATE_ORDER_SIZE, "orders fit their pages");
