@@ -287,8 +287,12 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	bool step = vcpu->window_wanted && !(vcpu->rflags & X86_RFLAGS_TF);
 	if (step)
 		vcpu->rflags |= X86_RFLAGS_TF;
+	uint64_t rip = vcpu->rip;
 	uint64_t entry = clock_tsc();
 	trap->transport->resume(trap, cell, vcpu);
+	/* A kick that came after the look above and before the runner went found nobody to stop. */
+	if (atomic_load(&vm->attention))
+		trap->transport->nudge(cell);
 	trap->last = cell;
 	trap_wait(vcpu, cell);
 	uint64_t out = clock_tsc();
@@ -301,7 +305,9 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	unsigned direct = direct_cycles(trap, cell);
 	stats->exits[STAT_direct] = trap->direct.total;
 	trap_take_exit(vcpu, cell, exit);
-	vcpu->interrupt_shadow = false;
+	/* Kicked or faulted before the instruction in the shadow was through: it is in the shadow still. */
+	if (vcpu->rip != rip || (step && exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_DB))
+		vcpu->interrupt_shadow = false;
 	if (step)
 		trap_end_step(vcpu, exit);
 	placement_note(&trap->placement, &trap->cells, out, direct);
