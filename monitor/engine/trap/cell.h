@@ -68,6 +68,11 @@ struct cell {
 	struct user_regs_struct regs;
 	int stop;
 
+	/* In the monitor's own memory, since the guest can overwrite the state word. */
+	_Atomic bool nudged; /* the monitor is to look up from its wait */
+	bool resisted;	     /* it was ended because no kick brought it out */
+	bool wake_left;	     /* the runner slept, and another one, which may be lying, was told to wake it */
+
 	bool in_signal;	 /* the runner waits in the handler, not in the hypercall path */
 	bool fresh;	 /* frame's mask is still the boot one */
 	unsigned queued; /* operations in order, not yet carried out */

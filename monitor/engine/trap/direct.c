@@ -96,8 +96,7 @@ unsigned direct_cycles(struct trap *trap, struct cell *cell)
 
 void direct_take_bases(const struct cell *cell, struct vcpu *vcpu)
 {
-	vcpu->sreg[SREG_FS].base = cell->peer->xchg->fs_base;
-	vcpu->sreg[SREG_GS].base = cell->peer->xchg->gs_base;
+	transport_take_bases(vcpu, cell->peer->xchg->fs_base, cell->peer->xchg->gs_base);
 }
 
 void direct_take_user(struct trap *trap, struct vcpu *vcpu)

@@ -45,6 +45,15 @@ static int filter_attributes(scmp_filter_ctx ctx)
 }
 
 /*
+ * One futex operation of the gate. Not the others: they could move the monitor to another queue, or write elsewhere.
+ */
+static int filter_futex(scmp_filter_ctx ctx, unsigned op, struct scmp_arg_cmp address)
+{
+	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(futex), 3, address, SCMP_A1(SCMP_CMP_EQ, op, 0),
+				SCMP_A5(SCMP_CMP_EQ, GATE_COOKIE, 0));
+}
+
+/*
  * Runner: the three calls of the gate. The cookie in the sixth argument keeps a guest program's own futex, sched_yield
  * and rt_sigreturn apart from the gate's.
  */
@@ -58,19 +67,15 @@ static int filter_runner(scmp_filter_ctx ctx)
 		error = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(sched_yield), 1, cookie);
 	/* To wake the monitor, and to sleep and wake by turns. Not on the order page: the mapper sleeps there. */
 	if (!error)
-		error = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(futex), 2,
-					 SCMP_A0(SCMP_CMP_EQ, GATE_XCHG + offsetof(struct gate_xchg, state), 0),
-					 cookie);
-	if (!error)
-		error = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(futex), 2,
-					 SCMP_A0(SCMP_CMP_MASKED_EQ, ~(uint64_t)(GATE_TURN_SIZE - 1), GATE_TURN),
-					 cookie);
+		error = filter_futex(ctx, FUTEX_WAKE,
+				     SCMP_A0(SCMP_CMP_EQ, GATE_XCHG + offsetof(struct gate_xchg, state), 0));
+	for (unsigned op = FUTEX_WAIT; op <= FUTEX_WAKE && !error; op++)
+		error = filter_futex(ctx, op, SCMP_A0(SCMP_CMP_MASKED_EQ, ~(uint64_t)(GATE_TURN_SIZE - 1), GATE_TURN));
 	/* A kernel cell's wait for the user cell that it entered. Where there is no window there is nothing to wait on.
 	 */
-	if (!error)
-		error = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(futex), 2,
-					 SCMP_A0(SCMP_CMP_MASKED_EQ, ~(uint64_t)(GATE_PEERS_SIZE - 1), GATE_PEERS),
-					 cookie);
+	for (unsigned op = FUTEX_WAIT; op <= FUTEX_WAKE && !error; op++)
+		error = filter_futex(ctx, op,
+				     SCMP_A0(SCMP_CMP_MASKED_EQ, ~(uint64_t)(GATE_PEERS_SIZE - 1), GATE_PEERS));
 	return error;
 }
 

@@ -175,6 +175,7 @@ gate_restore:
 	mov	XCHG_GPR + 8 * 15(%rbx), %r15
 	popfq
 	mov	XCHG_GPR + 8 * RSP(%rbx), %rsp
+gate_restore_last:
 	mov	XCHG_GPR + 8 * RBX(%rbx), %rbx
 	jmp	*gate_rip_pointer(%rip)
 gate_restore_end:
@@ -229,6 +230,7 @@ gate_direct:
 	movb	$1, (%rax)
 gate_direct_committed:
 	mov	%r11, %rbx
+	movl	$0, XCHG_STEPPED(%rbx)
 	mov	XCHG_PEER(%rbx), %r14
 	mov	XCHG_PEER_TURN(%rbx), %r13
 	movl	$GATE_RUN, %eax
@@ -362,7 +364,7 @@ gate_handler:
 .endm
 .Lin_gate:
 	cmpl	$HOST_TRAP, %edi
-	je	.Lsigreturn
+	je	.Lstep_in_gate
 	cmpl	$HOST_SIGSEGV, %edi
 	je	.Lfault_in_gate
 	cmpl	$HOST_SIGBUS, %edi
@@ -371,6 +373,25 @@ gate_handler:
 	jne	.Lexit
 	REDIRECT gate_restore, gate_restore_end, gate_reexit
 	REDIRECT gate_direct_exited, gate_direct_end, gate_peer_exit
+	jmp	.Lsigreturn
+/*
+ * A single step. Of the flags just loaded: what is left to load, sigreturn does, so that the first instruction stepped
+ * is the guest's. Of a guest that called with TF set: the gate is one instruction to it, so TF waits for its end.
+ */
+.Lstep_in_gate:
+	cmp	$(gate_restore_last - gate_text), %rax
+	jb	1f
+	cmp	$(gate_restore_end - gate_text), %rax
+	jae	1f
+	mov	XCHG_GPR + 8 * RBX(%rbx), %rax
+	mov	%rax, UC_RBX(%rdx)
+	mov	XCHG_GPR + 8 * RSP(%rbx), %rax
+	mov	%rax, UC_RSP(%rdx)
+	mov	XCHG_RIP(%rbx), %rax
+	mov	%rax, UC_RIP(%rdx)
+	jmp	.Lsigreturn
+1:	andl	$~X86_RFLAGS_TF, UC_RFLAGS(%rdx)
+	movl	$1, XCHG_STEPPED(%rbx)
 	jmp	.Lsigreturn
 .Lfault_in_gate:
 	REDIRECT gate_direct, gate_direct_committed, gate_direct_undo

@@ -95,8 +95,10 @@ struct gate_xchg {
 	uint32_t turn;	       /* monitor writes before boot: offset of this cell's word in GATE_TURN */
 	_Atomic uint32_t wake; /* monitor writes before PARK: likewise for the cell to wake, GATE_WAKE_NONE for none */
 	uint32_t dispatch;     /* monitor writes before boot: turn on syscall user dispatch */
-	uint64_t frame;	       /* runner writes at exit: RSP in the handler */
-	uint64_t fs_base;      /* runner writes at exit, monitor before resume */
+	uint32_t stepped;      /* runner writes: a hypercall came with TF set; monitor clears */
+	uint32_t reserved;
+	uint64_t frame;	  /* runner writes at exit: RSP in the handler */
+	uint64_t fs_base; /* runner writes at exit, monitor before resume */
 	uint64_t gs_base;
 	uint32_t xsave;	 /* monitor writes: XSAVE on a hypercall */
 	uint32_t xrstor; /* monitor writes: XRSTOR when resuming on the hypercall path */

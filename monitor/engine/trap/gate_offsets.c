@@ -39,6 +39,7 @@ void gate_offsets(void)
 	OFFSET(XCHG_FS_BASE, gate_xchg, fs_base);
 	OFFSET(XCHG_GS_BASE, gate_xchg, gs_base);
 	OFFSET(XCHG_XSAVE, gate_xchg, xsave);
+	OFFSET(XCHG_STEPPED, gate_xchg, stepped);
 	OFFSET(XCHG_XRSTOR, gate_xchg, xrstor);
 	OFFSET(XCHG_XCR0, gate_xchg, xcr0);
 	OFFSET(XCHG_ARMED, gate_xchg, armed);
@@ -110,6 +111,9 @@ void gate_offsets(void)
 					     X86_RFLAGS_SF | X86_RFLAGS_DF | X86_RFLAGS_OF | X86_RFLAGS_RF |
 					     X86_RFLAGS_AC | X86_RFLAGS_ID);
 	OFFSET(UC_RIP, ucontext_t, uc_mcontext.gregs[REG_RIP]);
+	OFFSET(UC_RBX, ucontext_t, uc_mcontext.gregs[REG_RBX]);
+	OFFSET(UC_RSP, ucontext_t, uc_mcontext.gregs[REG_RSP]);
+	OFFSET(UC_RFLAGS, ucontext_t, uc_mcontext.gregs[REG_EFL]);
 	CONSTANT(HOST_FUTEX_WAIT, FUTEX_WAIT);
 	CONSTANT(HOST_FUTEX_WAKE, FUTEX_WAKE);
 	CONSTANT(HOST_SECCOMP_FILTER, SECCOMP_SET_MODE_FILTER);

@@ -43,13 +43,15 @@ void handover_resume(struct cell *cell, struct cell *place, bool same_cpu)
 	bool awake_place = place && !atomic_load(&place->xchg->runner_waits);
 	if (awake_place)
 		handover_park(place, cell, asleep && same_cpu);
-	if (asleep && !(awake_place && same_cpu))
+	cell->wake_left = asleep && awake_place && same_cpu;
+	if (asleep && !cell->wake_left)
 		futex_wake(cell->turn);
 }
 
 void handover_nudge(struct cell *cell)
 {
 	uint32_t running = GATE_RUN;
+	atomic_store(&cell->nudged, true);
 	if (atomic_compare_exchange_strong(&cell->xchg->state, &running, GATE_NUDGE))
 		futex_wake(&cell->xchg->state);
 }
@@ -66,26 +68,40 @@ static bool handover_sleep(struct cell *cell, const struct timespec *timeout)
 	return !timed_out;
 }
 
+/* Guest code can take back a nudge between two looks at the word: then the next look comes this much later. */
+#define LOOK_NS	      100000000
+#define WAKE_AFTER_NS 1000000
+
 enum handover handover_wait(struct cell *cell, struct patience patience, unsigned quiet_ns)
 {
-	const struct timespec quiet = {.tv_nsec = quiet_ns};
 	_Atomic uint32_t *state = &cell->xchg->state;
 	uint32_t now;
-	while ((now = atomic_load_explicit(state, memory_order_acquire)) == GATE_RUN) {
+	while ((now = atomic_load_explicit(state, memory_order_acquire)) == GATE_RUN && !atomic_load(&cell->nudged)) {
 		if (patience.spins) {
 			patience.spins--;
 			_mm_pause();
 		} else if (patience.yields) {
 			patience.yields--;
 			sched_yield();
-		} else if (!handover_sleep(cell, quiet_ns ? &quiet : NULL)) {
-			return HANDOVER_QUIET;
+		} else {
+			const struct timespec limit = {.tv_nsec = cell->wake_left ? WAKE_AFTER_NS
+								  : quiet_ns	  ? quiet_ns
+										  : LOOK_NS};
+			if (handover_sleep(cell, &limit))
+				continue;
+			if (cell->wake_left)
+				futex_wake(cell->turn);
+			else if (quiet_ns)
+				return HANDOVER_QUIET;
+			cell->wake_left = false;
 		}
 	}
-	if (now != GATE_NUDGE)
+	atomic_store(&cell->nudged, false);
+	if (now != GATE_NUDGE && now != GATE_RUN)
 		return HANDOVER_EXITED;
 	/* Back to RUN, unless the runner has handed over meanwhile. */
-	atomic_compare_exchange_strong(state, &now, GATE_RUN);
+	if (now == GATE_NUDGE)
+		atomic_compare_exchange_strong(state, &now, GATE_RUN);
 	return HANDOVER_NUDGED;
 }
 

@@ -101,8 +101,7 @@ static void signal_fetch_bases(const struct cell *cell, struct vcpu *vcpu)
 			direct_take_bases(cell, vcpu);
 		return;
 	}
-	vcpu->sreg[SREG_FS].base = cell->xchg->fs_base;
-	vcpu->sreg[SREG_GS].base = cell->xchg->gs_base;
+	transport_take_bases(vcpu, cell->xchg->fs_base, cell->xchg->gs_base);
 }
 
 static void signal_fetch_xchg(struct cell *cell, struct vcpu *vcpu, struct vm_exit *exit)
@@ -112,7 +111,8 @@ static void signal_fetch_xchg(struct cell *cell, struct vcpu *vcpu, struct vm_ex
 	xchg->xrstor = 0;
 	memcpy(vcpu->gpr, xchg->gpr, sizeof(vcpu->gpr));
 	vcpu->rip = xchg->rip;
-	transport_take_rflags(vcpu, 0);
+	transport_take_rflags(vcpu, xchg->stepped ? X86_RFLAGS_TF : 0);
+	xchg->stepped = 0;
 	exit->reason = EXIT_HYPERCALL;
 }
 

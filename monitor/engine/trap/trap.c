@@ -218,6 +218,13 @@ static void trap_user_broken(struct vcpu *vcpu, struct cell *cell, struct vm_exi
 	*exit = (struct vm_exit){.reason = EXIT_EXCEPTION, .vector = X86_VEC_GP};
 }
 
+static const char *trap_broken_reason(const struct cell *cell)
+{
+	if (cell->resisted)
+		return "guest code could not be stopped: it blocks signals, or stays in the monitor's gate";
+	return cell->dead ? "the process that ran guest code died" : "forged signal frame";
+}
+
 static void trap_take_exit(struct vcpu *vcpu, struct cell *cell, struct vm_exit *exit)
 {
 	struct trap *trap = &vcpu->vm->engine->trap;
@@ -227,7 +234,7 @@ static void trap_take_exit(struct vcpu *vcpu, struct cell *cell, struct vm_exit 
 	if (exit->reason == EXIT_DEAD && vcpu->cpl == 3 && !vcpu->vm->ended)
 		trap_user_broken(vcpu, cell, exit);
 	else if (exit->reason == EXIT_DEAD)
-		vm_kill(vcpu->vm, cell->dead ? "the process that ran guest code died" : "forged signal frame");
+		vm_kill(vcpu->vm, "%s", trap_broken_reason(cell));
 	else if (vcpu->rip - GATE_TEXT < GATE_PEERS_END - GATE_TEXT)
 		trap_in_gate(vcpu, exit);
 }
@@ -244,8 +251,10 @@ static void trap_wait(struct vcpu *vcpu, struct cell *cell)
 		struct cell *peer = cell->armed ? cell->peer : NULL;
 		if (cell_is_dead(cell))
 			return;
-		if (++kicks > KICKS_MAX)
+		if (++kicks > KICKS_MAX) {
 			kill(peer ? peer->pid : cell->pid, SIGKILL);
+			cell->resisted = !peer;
+		}
 		if (peer && cell_is_dead(peer))
 			handover_give_up(peer);
 		transport_kick(cell);
