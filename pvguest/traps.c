@@ -10,7 +10,8 @@ struct trap_slot {
 };
 
 static struct trap_slot slots[X86_VEC_COUNT + 1];
-_Static_assert(PVG_TRAP_SYSCALL_NUMBER == X86_VEC_COUNT, "SYSCALL has the slot after the vectors");
+_Static_assert(PVG_TRAP_SYSCALL_NUMBER == PVG_TRAP_SYSCALL && PVG_TRAP_SYSCALL == X86_VEC_COUNT,
+	       "SYSCALL has the slot after the vectors");
 _Static_assert(PVG_USER_CODE == PVG_SEL_USER_CODE && PVG_USER_DATA == PVG_SEL_USER_DATA, "one set of selectors");
 static uint64_t user_vectors[X86_VEC_COUNT / 64] = {R3_BIT(X86_VEC_BP) | R3_BIT(X86_VEC_OF)};
 

@@ -21,6 +21,11 @@ void pvg_user_load(struct pvg_user *user)
 	pvg_ops->user_switch(NULL, user);
 }
 
+void pvg_user_unload(void)
+{
+	pvg_ops->user_switch(NULL, NULL);
+}
+
 void pvg_user_return_register(void (*hook)(struct pvg_frame *frame))
 {
 	return_hook = hook;

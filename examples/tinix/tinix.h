@@ -25,14 +25,14 @@ struct file;
 struct files;
 struct inode;
 
-#define PAGE_SIZE 4096ul
-#define PAGE_MASK (PAGE_SIZE - 1)
+#define PAGE_SIZE   4096ul
+#define PAGE_MASK   (PAGE_SIZE - 1)
 #define NO_DEADLINE UINT64_MAX
 
 /* ------------------------------------------------------------------------------------------------ log: main.c */
 
 extern bool debugging; /* the word "debug" is on the command line */
-#define log(...) pvg_printf("tinix: " __VA_ARGS__)
+#define log(...)   pvg_printf("tinix: " __VA_ARGS__)
 #define debug(...) (debugging ? (void)log(__VA_ARGS__) : (void)0)
 
 /* Writes out the console and ends the machine; the status becomes that of `ring3 run`. */
@@ -69,7 +69,10 @@ struct waitq {
 	struct list sleepers;
 };
 
-#define WAITQ_INIT(name) {LIST_INIT((name).sleepers)}
+#define WAITQ_INIT(name)                                                                                               \
+	{                                                                                                              \
+		LIST_INIT((name).sleepers)                                                                             \
+	}
 void waitq_init(struct waitq *queue);
 
 /*
@@ -105,20 +108,20 @@ struct proc {
 	int pid, pgid, sid;
 	int uid, gid; /* 0: all are root */
 	enum proc_state state;
-	char name[16];	    /* comm: last part of the path executed */
+	char name[16];	     /* comm: last part of the path executed */
 	struct proc *parent; /* NULL for pid 1 */
-	struct list link;   /* in proc_all */
-	struct mm *mm;	    /* NULL in a zombie */
+	struct list link;    /* in proc_all */
+	struct mm *mm;	     /* NULL in a zombie */
 	struct files *files; /* NULL in a zombie */
-	struct inode *exe;  /* what was executed; NULL before that and in a zombie */
+	struct inode *exe;   /* what was executed; NULL before that and in a zombie */
 	struct usage usage, children_usage;
 	uint64_t start; /* when it was forked */
 	struct rlimit limits[RLIM_NLIMITS];
 	struct proc_private *private; /* the core's own: proc_private.h */
 };
 
-extern struct proc *current;  /* NULL in an interrupt handler that came while idle */
-extern struct list proc_all;  /* struct proc.link, in order of creation, zombies included */
+extern struct proc *current; /* NULL in an interrupt handler that came while idle */
+extern struct list proc_all; /* struct proc.link, in order of creation, zombies included */
 struct proc *proc_find(int pid);
 /* 'R', 'S', 'T' or 'Z', as in /proc/PID/stat. */
 char proc_state_letter(const struct proc *p);
@@ -162,8 +165,16 @@ void signal_process(struct proc *p, int signal);
 int signal_group(int pgid, int signal);
 /* True if it would do nothing to the current process: ignored or blocked. For SIGTTIN, SIGTTOU. */
 bool signal_is_ignored(int signal);
+/*
+ * For ppoll and its like: the set of `size` bytes at a user address is the signal mask until the call returns, or until
+ * a handler that ends it. 0, -EINVAL or -EFAULT.
+ */
+int signal_mask_until_return(uint64_t set_at, uint64_t size);
 /* True if no living process of the group has a parent in another group of the same session. */
 bool group_is_orphaned(int pgid);
+
+/* machine.c: not to be guessed where the processor has RDRAND. */
+void random_bytes(void *to, size_t len);
 
 /* ---------------------------------------------------------------------------------- system calls: syscall.c */
 
@@ -181,7 +192,7 @@ void files_init(const void *archive, size_t size);
 /*
  * Descriptors, current directory, root and umask of a process. All of them may sleep, except files_get.
  */
-struct files *files_new(void); /* 0, 1, 2 on the console, directory "/" ; NULL when memory is out */
+struct files *files_new(void);		       /* 0, 1, 2 on the console, directory "/" ; NULL when memory is out */
 struct files *files_copy(struct files *files); /* for fork */
 struct files *files_get(struct files *files);  /* for CLONE_FILES | CLONE_FS */
 void files_put(struct files *files);

@@ -7,8 +7,9 @@ set(PVGUEST_COMPILE_OPTIONS
   -ffreestanding -fpie -mno-red-zone -mgeneral-regs-only -fno-stack-protector
   -fcf-protection=none -fasynchronous-unwind-tables -fno-strict-aliasing -O2 -g
   CACHE INTERNAL "compiler options of every guest")
+# No relaxation: it would turn addresses from the GOT into 32-bit constants, which those of the high layout are not.
 set(PVGUEST_LINK_OPTIONS
-  -nostdlib -static -no-pie -Wl,--eh-frame-hdr -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -Wl,--build-id=none
+  -nostdlib -static -no-pie -Wl,--no-relax -Wl,--eh-frame-hdr -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -Wl,--build-id=none
   CACHE INTERNAL "linker options of every guest")
 
 # pvguest_add_executable(NAME [HIGH] SOURCES...): a guest image, NAME.elf. The sources define int main(const char *cmdline).

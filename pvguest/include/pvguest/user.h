@@ -16,7 +16,7 @@
 struct pvg_user {
 	uint64_t stack_top; /* of the kernel stack, aligned to 16 */
 	struct pvg_space *space;
-	uint64_t fs_base, gs_base; /* as of the last switch away from it, see pvg_user_bases */
+	uint64_t fs_base, gs_base; /* as of the last switch away from it, or pvg_user_save */
 	void *fpu;		   /* pvg_fpu_size() bytes, see fpu.h; likewise */
 };
 
@@ -29,11 +29,16 @@ void pvg_user_switch(struct pvg_user *from, struct pvg_user *to);
 /* Brings fs_base, gs_base and *fpu up to date, for the context that is loaded; and loads them anew from there. */
 void pvg_user_save(struct pvg_user *user);
 void pvg_user_load(struct pvg_user *user);
+/* No context is loaded any more, and nothing is saved: the space of the one that was may be destroyed. */
+void pvg_user_unload(void);
 
 static inline struct pvg_frame *pvg_user_frame(const struct pvg_user *user)
 {
 	return (struct pvg_frame *)user->stack_top - 1;
 }
+
+/* Stands for the vector in the frame of a SYSCALL. */
+#define PVG_TRAP_SYSCALL 256
 
 /* SYSCALL in user mode calls handler(frame, arg), interrupts masked; RCX and R11 of the frame are as SYSCALL sets them.
  */

@@ -1,0 +1,229 @@
+/*
+ * System calls that change an address space.
+ */
+#include "examples/tinix/core.h"
+
+int mm_map(struct mm *mm, uint64_t start, uint64_t length, unsigned prot, bool shared, struct inode *inode,
+	   uint64_t offset)
+{
+	const struct vma vma = {.start = start,
+				.end = start + length,
+				.prot = prot,
+				.shared = shared,
+				.inode = inode,
+				.offset = offset};
+
+	return vma_insert(mm, &vma);
+}
+
+/* [start, start + length) lies in user space; length is rounded up, and not 0. */
+static bool range_valid(uint64_t start, uint64_t *length)
+{
+	uint64_t rounded = page_up(*length);
+
+	if (start & PAGE_MASK || rounded < *length || !rounded || start > USER_END || rounded > USER_END - start)
+		return false;
+	*length = rounded;
+	return true;
+}
+
+static bool range_free(struct mm *mm, uint64_t start, uint64_t length)
+{
+	const struct vma *vma = vma_find(mm, start);
+
+	return start >= USER_START && length <= USER_END - start && (!vma || vma->start >= start + length);
+}
+
+int64_t sys_brk(const uint64_t arg[6])
+{
+	struct mm *mm = current->mm;
+	uint64_t old = page_up(mm->brk), new = page_up(arg[0]);
+	struct vma heap = {.start = old, .end = new, .prot = PROT_READ | PROT_WRITE, .heap = true};
+
+	if (arg[0] < mm->brk_start || arg[0] >= USER_END || new - mm->brk_start > current->limits[RLIMIT_DATA].rlim_cur)
+		return (int64_t)mm->brk;
+	if (new > old && (new - old > memory_total() || !range_free(mm, old, new - old) || vma_insert(mm, &heap)))
+		return (int64_t)mm->brk;
+	if (new < old && mm_unmap(mm, new, old))
+		return (int64_t)mm->brk;
+	mm->brk = arg[0];
+	return (int64_t)arg[0];
+}
+
+/* Where a mapping goes: 0 if nowhere. What was at a fixed place is unmapped. */
+static int64_t choose_place(struct mm *mm, uint64_t hint, uint64_t length, unsigned flags)
+{
+	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
+		if (hint & PAGE_MASK || hint > USER_END || length > USER_END - hint)
+			return -ENOMEM;
+		if (hint < USER_START)
+			return -EPERM;
+		if (!range_free(mm, hint, length)) {
+			int err = flags & MAP_FIXED_NOREPLACE ? -EEXIST : mm_unmap(mm, hint, hint + length);
+
+			if (err)
+				return err;
+		}
+		return (int64_t)hint;
+	}
+	hint = page_down(hint);
+	if (hint && hint < USER_END && range_free(mm, hint, length))
+		return (int64_t)hint;
+	hint = mm_find_free(mm, length);
+	return hint ? (int64_t)hint : -ENOMEM;
+}
+
+/* The file to map, with a reference; NULL for private anonymous memory. */
+static int choose_file(const uint64_t arg[6], uint64_t length, struct inode **inode)
+{
+	unsigned prot = (unsigned)arg[2], flags = (unsigned)arg[3];
+	int err = 0;
+
+	*inode = NULL;
+	if (!(flags & MAP_ANONYMOUS))
+		err = files_map((int)arg[4], prot, flags, inode);
+	if (err || *inode || (flags & MAP_TYPE) == MAP_PRIVATE)
+		return err;
+	*inode = inode_anonymous(length);
+	return *inode ? 0 : -ENOMEM;
+}
+
+int64_t sys_mmap(const uint64_t arg[6])
+{
+	uint64_t length = arg[1], offset = arg[5];
+	unsigned prot = arg[2] & (PROT_READ | PROT_WRITE | PROT_EXEC), flags = (unsigned)arg[3];
+	bool shared = (flags & MAP_TYPE) != MAP_PRIVATE;
+	struct mm *mm = current->mm;
+	struct inode *inode;
+	int64_t start;
+	int err;
+
+	if (offset & PAGE_MASK || (flags & MAP_TYPE) == 0 || (flags & MAP_TYPE) > MAP_SHARED_VALIDATE)
+		return -EINVAL;
+	if (!range_valid(0, &length))
+		return arg[1] ? -ENOMEM : -EINVAL;
+	if (flags & MAP_ANONYMOUS && prot && !(flags & MAP_NORESERVE) && length > memory_total())
+		return -ENOMEM;
+	err = choose_file(arg, length, &inode);
+	if (err)
+		return err;
+	start = choose_place(mm, arg[0], length, flags);
+	if (start > 0) {
+		err = mm_map(mm, (uint64_t)start, length, prot, shared, inode, flags & MAP_ANONYMOUS ? 0 : offset);
+		if (err)
+			start = err;
+	}
+	if (inode)
+		inode_put(inode);
+	return start;
+}
+
+int64_t sys_munmap(const uint64_t arg[6])
+{
+	uint64_t length = arg[1];
+
+	return range_valid(arg[0], &length) ? mm_unmap(current->mm, arg[0], arg[0] + length) : -EINVAL;
+}
+
+/* True if areas cover the whole range. */
+static bool is_mapped(struct mm *mm, uint64_t start, uint64_t end)
+{
+	while (start < end) {
+		const struct vma *vma = vma_find(mm, start);
+
+		if (!vma || vma->start > start)
+			return false;
+		start = vma->end;
+	}
+	return true;
+}
+
+int64_t sys_mprotect(const uint64_t arg[6])
+{
+	uint64_t start = arg[0], length = arg[1];
+	unsigned prot = arg[2] & (PROT_READ | PROT_WRITE | PROT_EXEC);
+	struct mm *mm = current->mm;
+	int err;
+
+	if (!(start & PAGE_MASK) && !length)
+		return 0;
+	if (!range_valid(start, &length))
+		return start & PAGE_MASK ? -EINVAL : -ENOMEM;
+	if (!is_mapped(mm, start, start + length))
+		return -ENOMEM;
+	err = vma_cut(mm, start, start + length);
+	if (err)
+		return err;
+	list_each(node, &mm->vmas)
+	{
+		struct vma *vma = list_entry(node, struct vma, link);
+
+		if (vma->start >= start && vma->end <= start + length)
+			vma->prot = prot;
+	}
+	return table_protect(mm, start, start + length, prot);
+}
+
+/* Moves a whole area of old bytes to a free place of new bytes. */
+static int64_t move_area(struct mm *mm, const struct vma *old, uint64_t place, uint64_t length)
+{
+	struct vma moved = *old;
+	uint64_t start = old->start, old_length = old->end - old->start;
+	int err;
+
+	moved.start = place;
+	moved.end = place + length;
+	moved.heap = false;
+	err = vma_insert(mm, &moved);
+	if (!err)
+		err = table_move(mm, start, place, min_u64(old_length, length));
+	if (!err)
+		err = mm_unmap(mm, start, start + old_length);
+	return err ? err : (int64_t)place;
+}
+
+int64_t sys_mremap(const uint64_t arg[6])
+{
+	uint64_t start = arg[0], old = arg[1], new = arg[2];
+	struct mm *mm = current->mm;
+	struct vma *vma;
+	int64_t place;
+	int err;
+
+	if (!range_valid(start, &old) || !range_valid(0, &new) || arg[3] & ~(uint64_t)(MREMAP_MAYMOVE | MREMAP_FIXED))
+		return -EINVAL;
+	vma = vma_find(mm, start);
+	if (!vma || vma->start > start || vma->end < start + old)
+		return -EFAULT;
+	if (!(arg[3] & MREMAP_FIXED)) {
+		if (new <= old)
+			return new == old					? (int64_t)start
+			       : (err = mm_unmap(mm, start + new, start + old)) ? err
+										: (int64_t)start;
+		if (vma->end == start + old && range_free(mm, vma->end, new - old)) {
+			vma->end = start + new;
+			return (int64_t)start;
+		}
+	}
+	if (!(arg[3] & MREMAP_MAYMOVE))
+		return -ENOMEM;
+	place = choose_place(mm, arg[3] & MREMAP_FIXED ? arg[4] : 0, new, arg[3] & MREMAP_FIXED ? MAP_FIXED : 0);
+	if (place < 0)
+		return place;
+	err = vma_cut(mm, start, start + old);
+	return err ? err : move_area(mm, vma_find(mm, start), (uint64_t)place, new);
+}
+
+int64_t sys_madvise(const uint64_t arg[6])
+{
+	uint64_t length = arg[1];
+
+	if (!length)
+		return 0;
+	if (!range_valid(arg[0], &length))
+		return -EINVAL;
+	/* Private pages come back zero or as the file has them. */
+	if (arg[2] == MADV_DONTNEED)
+		return table_clear(current->mm, arg[0], arg[0] + length);
+	return 0;
+}

@@ -1,0 +1,292 @@
+/*
+ * Who runs: the run queue, sleeping and waking, timers, and the switch from one process to the next. Round robin; user
+ * mode is preempted when its slice is over or a sleeper's time has come, the kernel never.
+ */
+#include "examples/tinix/core.h"
+
+#define SLICE (10 * PVG_NS_PER_MS)
+
+struct proc *current;
+struct waitq poll_queue = WAITQ_INIT(poll_queue);
+
+static struct list run_queue = LIST_INIT(run_queue);
+static struct list timers = LIST_INIT(timers); /* by deadline */
+static uint64_t slice_end, armed = NO_DEADLINE;
+static bool reschedule;
+static struct proc *loaded;  /* whose user context the processor holds */
+static struct proc *to_free; /* ended on the stack that we have just left, perhaps */
+
+uint64_t now(void)
+{
+	return pvg_clock_ns();
+}
+
+uint64_t wall_offset(void)
+{
+	return pvg_shared_info ? pvg_shared_info->clock.wall_ns : 0;
+}
+
+void account(bool user)
+{
+	uint64_t time = now(), *spent = user ? &current->usage.user_ns : &current->usage.system_ns;
+
+	*spent += time - current->private->entered;
+	current->private->entered = time;
+}
+
+/* ------------------------------------------------------------------------------------------------------- timers */
+
+static void tick(void *arg);
+
+/* An earlier deadline than needed stays armed: it fires for nothing, which costs less than to arm at every switch. */
+static void arm(void)
+{
+	uint64_t wanted = list_empty(&run_queue) ? NO_DEADLINE : slice_end;
+
+	if (!list_empty(&timers))
+		wanted = min_u64(wanted, list_entry(timers.next, struct timer, link)->deadline);
+	if (wanted >= armed)
+		return;
+	armed = wanted;
+	pvg_timer_at(wanted, tick, NULL);
+}
+
+static void tick(void *arg)
+{
+	uint64_t time = now();
+
+	(void)arg;
+	armed = NO_DEADLINE;
+	while (!list_empty(&timers)) {
+		struct timer *timer = list_entry(timers.next, struct timer, link);
+
+		if (timer->deadline > time)
+			break;
+		list_remove(&timer->link);
+		timer->fire(timer);
+		reschedule = true;
+	}
+	if (!list_empty(&run_queue) && time >= slice_end)
+		reschedule = true;
+	arm();
+}
+
+void timer_start(struct timer *timer, uint64_t deadline, void (*fire)(struct timer *timer))
+{
+	struct list *at = timers.next;
+
+	timer->deadline = deadline;
+	timer->fire = fire;
+	while (at != &timers && list_entry(at, struct timer, link)->deadline <= deadline)
+		at = at->next;
+	list_add(at, &timer->link);
+	arm();
+}
+
+void timer_stop(struct timer *timer)
+{
+	list_remove(&timer->link);
+}
+
+/* ---------------------------------------------------------------------------------------------------- switching */
+
+void make_runnable(struct proc *p)
+{
+	p->state = PROC_RUNNABLE;
+	if (list_empty(&run_queue))
+		slice_end = now() + SLICE;
+	list_add(&run_queue, &p->private->queue);
+	if (!current) /* woken by an interrupt while idle */
+		return;
+	arm();
+}
+
+static void idle(void)
+{
+	struct proc *before = current;
+
+	current = NULL;
+	while (list_empty(&run_queue)) {
+		pvg_console_flush();
+		pvg_halt();
+		pvg_irq_disable();
+	}
+	current = before;
+}
+
+static void free_ended(void)
+{
+	if (to_free && to_free != current) {
+		proc_free(to_free);
+		to_free = NULL;
+	}
+}
+
+void schedule(void)
+{
+	struct proc *before = current;
+	uint64_t time;
+
+	account(false);
+	if (list_empty(&run_queue))
+		idle();
+	current = list_entry(run_queue.next, struct proc_private, queue)->self;
+	list_remove(&current->private->queue);
+	reschedule = false;
+	time = now();
+	current->private->entered = time;
+	slice_end = time + SLICE;
+	arm();
+	if (current == before)
+		return;
+	current->usage.switches++;
+	pvg_context_switch(&before->private->context, &current->private->context);
+	free_ended();
+}
+
+_Noreturn void run_first(void)
+{
+	struct pvg_context boot;
+
+	current = list_entry(run_queue.next, struct proc_private, queue)->self;
+	list_remove(&current->private->queue);
+	pvg_context_switch(&boot, &current->private->context);
+	pvg_panic("back on the boot stack");
+}
+
+void yield(void)
+{
+	make_runnable(current);
+	schedule();
+}
+
+void proc_free_later(struct proc *p)
+{
+	if (to_free)
+		proc_free(to_free);
+	to_free = p;
+}
+
+void forget_user(struct proc *p)
+{
+	if (loaded != p)
+		return;
+	pvg_user_unload();
+	loaded = NULL;
+}
+
+void save_user(void)
+{
+	if (loaded == current)
+		pvg_user_save(&current->private->user);
+}
+
+void reload_user(void)
+{
+	if (loaded == current)
+		loaded = NULL;
+}
+
+void return_to_user(struct pvg_frame *frame)
+{
+	for (;;) {
+		if (reschedule && !list_empty(&run_queue))
+			yield();
+		else if (signal_is_pending(current))
+			signal_deliver(frame);
+		else
+			break;
+	}
+	signal_settle(frame);
+	if (loaded != current) {
+		pvg_user_switch(loaded ? &loaded->private->user : NULL, &current->private->user);
+		loaded = current;
+	}
+	account(false);
+}
+
+/* ----------------------------------------------------------------------------------------------------- sleeping */
+
+struct alarm_clock {
+	struct timer timer;
+	struct proc *sleeper;
+};
+
+static void wake(struct proc *p)
+{
+	list_remove(&p->private->queue);
+	p->private->waiting = NULL;
+	make_runnable(p);
+}
+
+static void alarm_rings(struct timer *timer)
+{
+	struct proc *p = ((struct alarm_clock *)timer)->sleeper;
+
+	if (!p->private->waiting)
+		return;
+	p->private->timed_out = true;
+	wake(p);
+}
+
+static void sleep(struct waitq *queue)
+{
+	struct proc_private *me = current->private;
+
+	me->interrupted = me->timed_out = false;
+	me->waiting = queue;
+	current->state = PROC_SLEEPING;
+	list_add(&queue->sleepers, &me->queue);
+	schedule();
+}
+
+int sleep_on(struct waitq *queue, uint64_t deadline)
+{
+	struct alarm_clock clock = {.sleeper = current};
+
+	if (signal_is_pending(current))
+		return -ERESTARTSYS;
+	if (deadline != NO_DEADLINE) {
+		if (deadline <= now())
+			return -ETIMEDOUT;
+		timer_start(&clock.timer, deadline, alarm_rings);
+	}
+	sleep(queue);
+	if (deadline != NO_DEADLINE)
+		timer_stop(&clock.timer);
+	if (current->private->interrupted)
+		return -ERESTARTSYS;
+	return current->private->timed_out ? -ETIMEDOUT : 0;
+}
+
+void sleep_uninterruptible(struct waitq *queue)
+{
+	current->private->uninterruptible = true;
+	sleep(queue);
+	current->private->uninterruptible = false;
+}
+
+void interrupt_sleep(struct proc *p)
+{
+	if (!p->private->waiting || p->private->uninterruptible)
+		return;
+	p->private->interrupted = true;
+	wake(p);
+}
+
+void waitq_init(struct waitq *queue)
+{
+	list_init(&queue->sleepers);
+}
+
+void wake_one(struct waitq *queue)
+{
+	if (!list_empty(&queue->sleepers))
+		wake(list_entry(queue->sleepers.next, struct proc_private, queue)->self);
+}
+
+void wake_all(struct waitq *queue)
+{
+	while (!list_empty(&queue->sleepers))
+		wake_one(queue);
+}

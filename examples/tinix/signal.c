@@ -1,0 +1,409 @@
+/*
+ * Signals: sending, what each does by default, and delivery. One of each number waits at most.
+ */
+#include "examples/tinix/core.h"
+
+#define STOPPING (SIGBIT(SIGSTOP) | SIGBIT(SIGTSTP) | SIGBIT(SIGTTIN) | SIGBIT(SIGTTOU))
+#define HARMLESS (SIGBIT(SIGCHLD) | SIGBIT(SIGCONT) | SIGBIT(SIGURG) | SIGBIT(SIGWINCH))
+/* What a fault of the program itself raises comes first. */
+#define FAULTS (SIGBIT(SIGSEGV) | SIGBIT(SIGBUS) | SIGBIT(SIGILL) | SIGBIT(SIGTRAP) | SIGBIT(SIGFPE))
+
+static bool is_default(const struct proc *p, int signal)
+{
+	return p->private->actions[signal].handler == (uint64_t)SIG_DFL;
+}
+
+/* Would come to nothing whenever it is delivered. */
+static bool is_discarded(const struct proc *p, int signal)
+{
+	if (p->private->actions[signal].handler == (uint64_t)SIG_IGN)
+		return true;
+	/* The first process cannot be killed by accident. */
+	return is_default(p, signal) && (p->pid == 1 || HARMLESS & SIGBIT(signal));
+}
+
+bool signal_is_ignored(int signal)
+{
+	return current->private->blocked & SIGBIT(signal) ||
+	       current->private->actions[signal].handler == (uint64_t)SIG_IGN;
+}
+
+bool signal_is_pending(const struct proc *p)
+{
+	return p->private->pending & ~p->private->blocked;
+}
+
+static void go_on(struct proc *p)
+{
+	make_runnable(p);
+	p->private->stop_signal = 0;
+}
+
+void signal_with(struct proc *p, const struct signal_info *info)
+{
+	struct proc_private *private = p->private;
+	uint64_t bit = SIGBIT(info->signal);
+
+	if (p->state == PROC_ZOMBIE)
+		return;
+	if (info->signal == SIGCONT) {
+		private->pending &= ~STOPPING;
+		if (p->state == PROC_STOPPED) {
+			go_on(p);
+			private->continued = true;
+			notify_parent(p, CLD_CONTINUED, SIGCONT);
+		}
+	} else if (bit & STOPPING) {
+		private->pending &= ~SIGBIT(SIGCONT);
+	}
+	if (is_discarded(p, info->signal) && !(private->blocked & bit))
+		return;
+	private->pending |= bit;
+	private->infos[info->signal] = *info;
+	if (private->blocked & bit)
+		return;
+	if (info->signal == SIGKILL && p->state == PROC_STOPPED)
+		go_on(p);
+	interrupt_sleep(p);
+}
+
+void signal_process(struct proc *p, int signal)
+{
+	const struct signal_info info = {.signal = signal, .code = SI_KERNEL};
+
+	signal_with(p, &info);
+}
+
+void signal_force(int signal, int code, uint64_t address)
+{
+	struct proc_private *private = current->private;
+
+	if (private->blocked & SIGBIT(signal) || is_discarded(current, signal))
+	private->actions[signal].handler = (uint64_t)SIG_DFL;
+	private->blocked &= ~SIGBIT(signal);
+	private->infos[signal] = (struct signal_info){.signal = signal, .code = code, .address = address};
+	private->pending |= SIGBIT(signal);
+}
+
+static int group_with(int pgid, const struct signal_info *info)
+{
+	int members = 0;
+
+	list_each(node, &proc_all)
+	{
+		struct proc *p = list_entry(node, struct proc, link);
+
+		if (p->pgid != pgid || p->state == PROC_ZOMBIE)
+			continue;
+		members++;
+		if (info->signal)
+			signal_with(p, info);
+	}
+	return members;
+}
+
+int signal_group(int pgid, int signal)
+{
+	const struct signal_info info = {.signal = signal, .code = SI_KERNEL};
+
+	return group_with(pgid, &info);
+}
+
+bool group_is_orphaned(int pgid)
+{
+	list_each(node, &proc_all)
+	{
+		const struct proc *p = list_entry(node, struct proc, link), *parent = p->parent;
+
+		if (p->pgid == pgid && p->state != PROC_ZOMBIE && parent && parent->pgid != pgid &&
+		    parent->sid == p->sid)
+			return false;
+	}
+	return true;
+}
+
+void notify_parent(struct proc *p, int code, int status)
+{
+	const struct signal_info info = {
+		.signal = p->private->exit_signal, .code = code, .pid = p->pid, .status = status};
+	bool stopped = code == CLD_STOPPED || code == CLD_CONTINUED;
+
+	if (!p->parent)
+		return;
+	if (info.signal && !(stopped && p->parent->private->actions[SIGCHLD].flags & SA_NOCLDSTOP))
+		signal_with(p->parent, &info);
+	wake_all(&p->parent->private->wait_queue);
+}
+
+void signal_fork(struct proc *child, const struct proc *parent)
+{
+	memcpy(child->private->actions, parent->private->actions, sizeof(child->private->actions));
+	child->private->blocked = parent->private->blocked;
+	child->private->altstack = parent->private->altstack;
+}
+
+void signal_exec(struct proc *p)
+{
+	for (int signal = 1; signal <= SIGNALS; signal++) {
+		bool ignored = p->private->actions[signal].handler == (uint64_t)SIG_IGN;
+
+		p->private->actions[signal] =
+			(struct signal_action){.handler = (uint64_t)(ignored ? SIG_IGN : SIG_DFL)};
+	}
+	p->private->altstack = (stack_t){.ss_flags = SS_DISABLE};
+}
+
+/* ------------------------------------------------------------------------------------------------------ delivery */
+
+static void stop(int signal)
+{
+	current->state = PROC_STOPPED;
+	current->private->stop_signal = signal;
+	notify_parent(current, CLD_STOPPED, signal);
+	schedule();
+}
+
+static void act_by_default(int signal)
+{
+	if (current->pid == 1 && !(FAULTS & SIGBIT(signal)) && signal != SIGKILL)
+		return;
+	if (HARMLESS & SIGBIT(signal))
+		return;
+	if (!(STOPPING & SIGBIT(signal)))
+		proc_exit(signal);
+	if (signal == SIGSTOP || !group_is_orphaned(current->pgid))
+		stop(signal);
+}
+
+/* Executes the SYSCALL again on return. */
+static void restart_syscall(struct pvg_frame *frame)
+{
+	frame->rax = current->private->syscall;
+	frame->rip -= 2;
+	frame->vector = 0;
+}
+
+static bool wants_restart(const struct pvg_frame *frame, int64_t how)
+{
+	return frame->vector == PVG_TRAP_SYSCALL && (int64_t)frame->rax == -how;
+}
+
+static void run_handler(struct pvg_frame *frame, int signal)
+{
+	struct proc_private *private = current->private;
+	struct signal_action action = private->actions[signal];
+	uint64_t mask = private->restore_mask ? private->saved_mask : private->blocked;
+
+	private->restore_mask = false;
+	if (wants_restart(frame, ERESTARTSYS) && action.flags & SA_RESTART)
+		restart_syscall(frame);
+	else if (wants_restart(frame, ERESTARTSYS) || wants_restart(frame, ERESTARTNOHAND))
+		frame->rax = (uint64_t)-EINTR;
+	if (!sigframe_push(frame, &private->infos[signal], &action, mask))
+		proc_exit(SIGSEGV);
+	frame->vector = 0;
+	private->blocked |= action.mask & ~UNBLOCKABLE;
+	if (!(action.flags & SA_NODEFER))
+	private->blocked |= SIGBIT(signal);
+	if (action.flags & SA_RESETHAND)
+	private->actions[signal].handler = (uint64_t)SIG_DFL;
+}
+
+static int take_signal(uint64_t among)
+{
+	uint64_t ready = current->private->pending & among;
+	int signal;
+
+	if (ready & SIGBIT(SIGKILL))
+		ready = SIGBIT(SIGKILL);
+	else if (ready & FAULTS)
+		ready &= FAULTS;
+	signal = __builtin_ctzl(ready) + 1;
+	current->private->pending &= ~SIGBIT(signal);
+	return signal;
+}
+
+void signal_deliver(struct pvg_frame *frame)
+{
+	int signal = take_signal(~current->private->blocked);
+	uint64_t handler = current->private->actions[signal].handler;
+
+	if (handler == (uint64_t)SIG_IGN)
+		return;
+	if (handler == (uint64_t)SIG_DFL)
+		act_by_default(signal);
+	else
+		run_handler(frame, signal);
+}
+
+void signal_settle(struct pvg_frame *frame)
+{
+	struct proc_private *private = current->private;
+
+	if (wants_restart(frame, ERESTARTSYS) || wants_restart(frame, ERESTARTNOHAND))
+		restart_syscall(frame);
+	if (private->restore_mask) {
+		private->restore_mask = false;
+		private->blocked = private->saved_mask;
+	}
+}
+
+/* -------------------------------------------------------------------------------------------------- system calls */
+
+static int64_t send(int pid, int signal)
+{
+	const struct signal_info info = {.signal = signal, .code = SI_USER, .pid = current->pid};
+	struct proc *p;
+	int members = 0;
+
+	if (signal < 0 || signal > SIGNALS)
+		return -EINVAL;
+	if (pid > 0) {
+		p = proc_find(pid);
+		if (p && signal)
+			signal_with(p, &info);
+		return p ? 0 : -ESRCH;
+	}
+	if (pid != -1)
+		return group_with(pid ? -pid : current->pgid, &info) ? 0 : -ESRCH;
+	list_each(node, &proc_all)
+	{
+		p = list_entry(node, struct proc, link);
+		if (p->pid == 1 || p == current)
+			continue;
+		members++;
+		if (signal)
+			signal_with(p, &info);
+	}
+	return members ? 0 : -ESRCH;
+}
+
+int64_t sys_kill(const uint64_t arg[6])
+{
+	return send((int)arg[0], (int)arg[1]);
+}
+
+int64_t sys_tkill(const uint64_t arg[6])
+{
+	return (int)arg[0] > 0 ? send((int)arg[0], (int)arg[1]) : -EINVAL;
+}
+
+int64_t sys_tgkill(const uint64_t arg[6])
+{
+	return (int)arg[1] > 0 ? send((int)arg[1], (int)arg[2]) : -EINVAL;
+}
+
+int64_t sys_rt_sigaction(const uint64_t arg[6])
+{
+	int signal = (int)arg[0];
+	struct signal_action new, *action;
+
+	if (signal < 1 || signal > SIGNALS || arg[3] != sizeof(new.mask))
+		return -EINVAL;
+	if (arg[1] && (UNBLOCKABLE & SIGBIT(signal)))
+		return -EINVAL;
+	action = &current->private->actions[signal];
+	if (arg[1] && copy_from_user(&new, arg[1], sizeof(new)))
+		return -EFAULT;
+	if (arg[2] && copy_to_user(arg[2], action, sizeof(*action)))
+		return -EFAULT;
+	if (arg[1])
+		*action = new;
+	if (is_discarded(current, signal))
+		current->private->pending &= ~SIGBIT(signal);
+	return 0;
+}
+
+int64_t sys_rt_sigprocmask(const uint64_t arg[6])
+{
+	uint64_t set, old = current->private->blocked;
+
+	if (arg[3] != sizeof(set))
+		return -EINVAL;
+	if (arg[1]) {
+		if (copy_from_user(&set, arg[1], sizeof(set)))
+			return -EFAULT;
+		set &= ~UNBLOCKABLE;
+		if (arg[0] == SIG_BLOCK)
+			current->private->blocked |= set;
+		else if (arg[0] == SIG_UNBLOCK)
+			current->private->blocked &= ~set;
+		else if (arg[0] == SIG_SETMASK)
+			current->private->blocked = set;
+		else
+			return -EINVAL;
+	}
+	return arg[2] ? copy_to_user(arg[2], &old, sizeof(old)) : 0;
+}
+
+int64_t sys_rt_sigpending(const uint64_t arg[6])
+{
+	uint64_t set = current->private->pending & current->private->blocked;
+
+	return arg[1] <= sizeof(set) ? copy_to_user(arg[0], &set, arg[1]) : -EINVAL;
+}
+
+static int wait_for_signal(void)
+{
+	struct waitq nobody = WAITQ_INIT(nobody);
+	int err;
+
+	do
+		err = sleep_on(&nobody, NO_DEADLINE);
+	while (!err);
+	return -ERESTARTNOHAND;
+}
+
+int64_t sys_pause(const uint64_t arg[6])
+{
+	(void)arg;
+	return wait_for_signal();
+}
+
+int signal_mask_until_return(uint64_t set_at, uint64_t size)
+{
+	uint64_t set;
+
+	if (size != sizeof(set))
+		return -EINVAL;
+	if (copy_from_user(&set, set_at, sizeof(set)))
+		return -EFAULT;
+	current->private->saved_mask = current->private->blocked;
+	current->private->restore_mask = true;
+	current->private->blocked = set & ~UNBLOCKABLE;
+	return 0;
+}
+
+int64_t sys_rt_sigsuspend(const uint64_t arg[6])
+{
+	int err = signal_mask_until_return(arg[0], arg[1]);
+
+	return err ? err : wait_for_signal();
+}
+
+int64_t sys_rt_sigtimedwait(const uint64_t arg[6])
+{
+	struct waitq nobody = WAITQ_INIT(nobody);
+	uint64_t set, timeout, deadline = NO_DEADLINE, blocked = current->private->blocked;
+	siginfo_t info;
+	int err = 0, signal;
+
+	if (arg[3] != sizeof(set) || copy_from_user(&set, arg[0], sizeof(set)))
+		return arg[3] != sizeof(set) ? -EINVAL : -EFAULT;
+	if (arg[2]) {
+		err = timespec_from_user(arg[2], &timeout);
+		if (err)
+			return err;
+		deadline = now() + timeout;
+	}
+	set &= ~UNBLOCKABLE;
+	current->private->blocked &= ~set; /* or they would not end the sleep */
+	while (!err && !(current->private->pending & set))
+		err = sleep_on(&nobody, deadline);
+	current->private->blocked = blocked;
+	if (!(current->private->pending & set))
+		return err == -ETIMEDOUT ? -EAGAIN : -EINTR;
+	signal = take_signal(set);
+	signal_info_report(&info, &current->private->infos[signal]);
+	return arg[1] && copy_to_user(arg[1], &info, sizeof(info)) ? -EFAULT : signal;
+}

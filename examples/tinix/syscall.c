@@ -1,0 +1,55 @@
+/*
+ * System calls: from the number to the function.
+ */
+#include "examples/tinix/core.h"
+
+static const struct {
+	const char *name;
+	syscall_function *function;
+} calls[] = {
+#define SYSCALL(name) [__NR_##name] = {#name, sys_##name},
+#include "examples/tinix/syscalls.def"
+#undef SYSCALL
+};
+
+#define CALLS (sizeof(calls) / sizeof(calls[0]))
+
+/* All that Linux has; made from its own header when tinix is built. */
+static const char *const names[] = {
+#include "syscall_names.def"
+};
+
+#define NAMES (sizeof(names) / sizeof(names[0]))
+
+static int64_t missing(uint64_t nr)
+{
+	static bool told[NAMES];
+
+	if (nr >= NAMES || !names[nr]) {
+		debug("%s: no such system call: %lu\n", current->name, nr);
+	} else if (!told[nr]) {
+		told[nr] = true;
+		debug("%s: system call %s is not there\n", current->name, names[nr]);
+	}
+	return -ENOSYS;
+}
+
+static void system_call(struct pvg_frame *frame, void *arg)
+{
+	const uint64_t args[6] = {frame->rdi, frame->rsi, frame->rdx, frame->r10, frame->r8, frame->r9};
+	uint64_t nr = frame->rax;
+	int64_t result;
+
+	(void)arg;
+	account(true);
+	current->private->syscall = nr;
+	result = nr < CALLS && calls[nr].function ? calls[nr].function(args) : missing(nr);
+	/* execve has made a frame of its own: RAX there is 0, as its result is. */
+	frame->rax = (uint64_t)result;
+}
+
+void syscall_init(void)
+{
+	pvg_syscall_register(system_call, NULL);
+	pvg_user_return_register(return_to_user);
+}
