@@ -93,6 +93,28 @@ static void exit_unreachable(struct vcpu *vcpu, uint64_t gva)
 			gva);
 }
 
+/*
+ * A paravirtual guest's handler has changed tables after a fault of user mode. If the access is permitted now, filling
+ * it here saves the fault that would come back for it.
+ */
+static void exit_refill(struct vcpu *vcpu)
+{
+	struct spt *spt = vcpu->vm->spt;
+	uint64_t root = vcpu_user_root(vcpu);
+	if (root != vcpu->refill.root)
+		vcpu->refill.wanted = false;
+	struct spt_cpu paging = vcpu_paging(vcpu);
+	struct spt_translation at;
+	struct spt_outcome outcome;
+	struct spt_space *space = spt_space_find(spt, root, SPT_USER);
+	paging.cr3 = root;
+	if (!space || !vcpu->refill.wanted || !spt_translate(spt, &paging, vcpu->refill.gva, vcpu->refill.access, &at))
+		return;
+	vcpu->refill.wanted = false;
+	if (spt_fault(space, &paging, vcpu->refill.gva, vcpu->refill.access, &outcome) == SPT_HOST_REFUSED)
+		vcpu->vm->engine_ops->space_lost(vcpu->vm, space, outcome.host_error);
+}
+
 static void exit_page_fault(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	struct vm *vm = vcpu->vm;
@@ -113,6 +135,10 @@ static void exit_page_fault(struct vcpu *vcpu, const struct vm_exit *exit)
 	case SPT_GUEST_FAULT:
 		note(vcpu, STAT_page_fault, exit->gva);
 		vcpu_raise_page_fault(vcpu, exit->gva, outcome.error);
+		vcpu->refill.wanted = vcpu->cpl == 3;
+		vcpu->refill.gva = exit->gva;
+		vcpu->refill.root = vcpu_root(vcpu);
+		vcpu->refill.access = access;
 		break;
 	case SPT_NOT_RAM:
 		vm_kill(vm, "guest touched physical address %#lx, where there is no RAM and no device", outcome.gpa);
@@ -157,6 +183,8 @@ void exit_handle(struct vcpu *vcpu, const struct vm_exit *exit)
 	case EXIT_HYPERCALL:
 		note(vcpu, STAT_hypercall, vcpu->gpr[RAX]);
 		hc_dispatch(vcpu);
+		if (vcpu->refill.wanted)
+			exit_refill(vcpu);
 		break;
 	case EXIT_EXCEPTION:
 		exit_exception(vcpu, exit);

@@ -81,8 +81,8 @@ struct vcpu {
 	bool halted;	       /* HLT or block: wait for an interrupt */
 	bool interrupt_shadow; /* the instruction after STI, MOV SS, POP SS: no interrupt before it */
 
-	bool interrupt_waits;  /* at the controller or as an event; set by the run loop before each entry */
-	bool window_wanted; /* an interrupt waits for the shadow to end: the engine stops after one instruction */
+	bool interrupt_waits; /* at the controller or as an event; set by the run loop before each entry */
+	bool window_wanted;   /* an interrupt waits for the shadow to end: the engine stops after one instruction */
 
 	/* Paravirtual side. All set by hypercalls. */
 	struct {
@@ -93,9 +93,17 @@ struct vcpu {
 		uint8_t event_vector; /* 0: none */
 		uint64_t syscall_entry;
 		uint64_t user_root; /* CR3 of user mode; 0: as in kernel mode */
-		bool direct; /* FPU, FS and GS base are user mode's alone (R3_CALLBACK_DIRECT) */
+		bool direct;	    /* FPU, FS and GS base are user mode's alone (R3_CALLBACK_DIRECT) */
 		bool in_multicall;
 	} pv;
+
+	/* A page fault of user mode that the guest is handling: once its tables permit the access, it is filled at
+	 * once. */
+	struct {
+		bool wanted;
+		uint32_t access; /* X86_PF_* bits, as spt_fault takes them */
+		uint64_t gva, root;
+	} refill;
 
 	bool event_pending; /* `event` is to be delivered before the next guest instruction */
 	struct vcpu_event event;
@@ -157,10 +165,15 @@ static inline bool vcpu_canonical(uint64_t gva)
 	return (uint64_t)((int64_t)(gva << 16) >> 16) == gva;
 }
 
-/* The CR3 in force at the present CPL: a paravirtual guest may have one for each. */
+/* The CR3 of user mode, and the one in force at the present CPL: a paravirtual guest may have one for each. */
+static inline uint64_t vcpu_user_root(const struct vcpu *vcpu)
+{
+	return vcpu->pv.user_root ? vcpu->pv.user_root : vcpu->cr3;
+}
+
 static inline uint64_t vcpu_root(const struct vcpu *vcpu)
 {
-	return vcpu->cpl == 3 && vcpu->pv.user_root ? vcpu->pv.user_root : vcpu->cr3;
+	return vcpu->cpl == 3 ? vcpu_user_root(vcpu) : vcpu->cr3;
 }
 
 /* Loads the page-table root, as MOV CR3 does; false if a reserved bit is set, nothing is changed then. */

@@ -23,10 +23,10 @@ void direct_note_user(struct trap *trap, struct cell *cell, const struct vcpu *v
 static struct cell *direct_peer(struct trap *trap, const struct vcpu *vcpu)
 {
 	struct cell *user = trap->direct.user;
-	uint64_t root = vcpu->pv.user_root ? vcpu->pv.user_root : vcpu->cr3;
+	uint64_t root = vcpu_user_root(vcpu);
 	if (!vcpu->pv.direct || !vcpu->pv.syscall_entry || !vcpu->pv.rsp0 || !vcpu->pv.shared_gpa)
 		return NULL;
-	if (!user || !user->space || !user->in_signal || user->queued || trap->cells.holder != user)
+	if (!user || !user->space || !user->in_signal || trap->cells.holder != user)
 		return NULL;
 	return spt_space_root(user->space) == (root & X86_PTE_ADDR) ? user : NULL;
 }
@@ -71,6 +71,8 @@ static void direct_describe(struct gate_xchg *xchg, struct trap *trap, const str
 void direct_arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 {
 	struct cell *peer = direct_peer(trap, vcpu);
+	if (peer && !trap_flush(vcpu->vm, peer))
+		peer = NULL;
 	cell->armed = peer && !vcpu->interrupt_waits && direct_show_shared(cell, vcpu);
 	cell->peer = peer;
 	if (cell->armed) {

@@ -37,11 +37,7 @@ static int filter_export(scmp_filter_ctx ctx, struct gate_data *data, size_t *us
 static int filter_attributes(scmp_filter_ctx ctx)
 {
 	/* INT 0x80, SYSENTER and x32 numbers are other architectures to the host: they too must become a trap. */
-	int error = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_TRAP);
-	/* Do not have the host slow the task down by mitigations that only matter to code trusting its own memory. */
-	if (!error)
-		error = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_SSB, 1);
-	return error;
+	return seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_TRAP);
 }
 
 /*

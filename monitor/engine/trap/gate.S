@@ -399,6 +399,9 @@ gate_handler:
 	jmp	.Lexit
 
 /*
+ * Filters are installed without the mitigation of speculative store bypass that Linux would add: it protects a task's
+ * own memory from code in it, and a cell has no memory to protect from guest code.
+ *
  * First code of a new cell, still unfiltered, entered once by the forked child with the host's text still mapped:
  * empties the address space, then parts into runner and mapper.
  */
@@ -449,7 +452,7 @@ gate_boot:
 	syscall
 1:	movabs	$(GATE_DATA + DATA_RUNNER), %rdx
 	movl	$HOST_SECCOMP_FILTER, %edi
-	xorl	%esi, %esi
+	movl	$HOST_SECCOMP_FLAGS, %esi
 	movl	$__NR_seccomp, %eax
 	syscall
 	test	%rax, %rax
@@ -470,7 +473,7 @@ gate_boot:
 gate_mapper:
 	movabs	$(GATE_DATA + DATA_MAPPER), %rdx
 	movl	$HOST_SECCOMP_FILTER, %edi
-	xorl	%esi, %esi
+	movl	$HOST_SECCOMP_FLAGS, %esi
 	movl	$__NR_seccomp, %eax
 	syscall
 	test	%rax, %rax

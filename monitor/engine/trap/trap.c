@@ -119,14 +119,14 @@ static void trap_space_lost(struct vm *vm, struct spt_space *space, int error)
 		vm_kill(vm, "the host refuses to map guest memory: %s", strerror(-error));
 }
 
-static bool trap_flush(struct vcpu *vcpu, struct cell *cell)
+bool trap_flush(struct vm *vm, struct cell *cell)
 {
-	struct trap *trap = &vcpu->vm->engine->trap;
+	struct trap *trap = &vm->engine->trap;
 	if (!cell->queued)
 		return true;
 	int error = cell_flush(cell);
 	if (error)
-		trap_space_lost(vcpu->vm, cell->space, error);
+		trap_space_lost(vm, cell->space, error);
 	else
 		trap->refusals = 0;
 	return !error;
@@ -279,7 +279,7 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	*exit = (struct vm_exit){.reason = EXIT_KICK};
 
 	struct cell *cell = trap_cell(vcpu);
-	if (!cell || !trap_flush(vcpu, cell))
+	if (!cell || !trap_flush(vm, cell))
 		return;
 	trap_hold_fpu(trap, cell, vcpu);
 	if (cell->kernel)

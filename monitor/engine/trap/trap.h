@@ -25,4 +25,7 @@ struct trap {
 	uint64_t exit_tsc; /* when the last exit was taken */
 };
 
+/* Has the mapper carry out what is queued for the cell. False: the host refused, and the cell lost its space. */
+bool trap_flush(struct vm *vm, struct cell *cell);
+
 #endif

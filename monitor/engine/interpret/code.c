@@ -1,0 +1,290 @@
+/*
+ * Decoded code: blocks by the page of guest RAM they were decoded from. Such a page is watched, so that whoever writes
+ * it, an instruction, a device or a neighbour that runs directly, has what was decoded from it dropped first.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "monitor/engine/interpret/interp.h"
+#include "monitor/vm/guest_mem.h"
+#include "monitor/vm/image.h"
+#include "monitor/vm/vm.h"
+
+/* Beyond this everything is decoded anew: a guest that keeps making code must not eat the host's memory. */
+#define BLOCKS_MAX 65536
+
+/* A block's instructions start within this many bytes, so that the last ends within 255. */
+#define BLOCK_BYTES 240
+
+struct code {
+	struct code_page **page; /* by frame of guest RAM */
+	struct block *dead;
+	struct block *single;
+	unsigned blocks;
+	bool storing; /* an instruction's own store is being translated: it looks itself whether code is hit */
+	uint64_t hypercall_page;
+	ZydisDecoder decoder;
+};
+
+bool code_is_at(const struct code *code, uint64_t gpa)
+{
+	return code->page[gpa >> X86_PAGE_SHIFT] != NULL;
+}
+
+/* ------------------------------------------------------------------------------------------------------ dropping */
+
+static void block_free(struct block *block)
+{
+	if (!block)
+		return;
+	for (unsigned n = 0; n < block->count; n++)
+		free(block->insn[n].detail);
+	free(block);
+}
+
+/* Blocks stay until none is in execution. */
+static void drop_page(struct engine_vcpu *c, uint64_t frame)
+{
+	struct code *code = c->code;
+	struct code_page *page = code->page[frame];
+	if (!page)
+		return;
+	for (unsigned n = 0; n < X86_PAGE_SIZE; n++) {
+		if (!page->at[n])
+			continue;
+		page->at[n]->next = code->dead;
+		code->dead = page->at[n];
+		code->blocks--;
+	}
+	free(page);
+	code->page[frame] = NULL;
+	c->broken = true;
+	memory_flush(c);
+}
+
+/* shadowpt: a watched page is about to be written. */
+static void code_written(void *ctx, uint64_t gpa)
+{
+	struct vm *vm = ctx;
+	struct engine_vcpu *c = vm->vcpu[0]->engine;
+	if (!c->code->storing)
+		drop_page(c, gpa >> X86_PAGE_SHIFT);
+}
+
+void code_store_begin(struct code *code)
+{
+	code->storing = true;
+}
+
+static void watch(struct engine_vcpu *c, uint64_t gpa)
+{
+	int error = spt_watch(c->vm->spt, gpa);
+	if (error)
+		vm_kill(c->vm, "the host refuses to protect guest code: %s", strerror(-error));
+}
+
+void code_store_end(struct engine_vcpu *c, uint64_t gpa, uint64_t len)
+{
+	struct code *code = c->code;
+	bool covered = false;
+	code->storing = false;
+	if (!gm_ptr(&c->vm->mem, gpa, 1) || !code_is_at(code, gpa))
+		return;
+	const struct code_page *page = code->page[gpa >> X86_PAGE_SHIFT];
+	for (uint64_t n = gpa & X86_PAGE_MASK, end = n + len; n < end; n++)
+		covered |= page->covered[n / 8] & 1u << n % 8;
+	if (covered)
+		drop_page(c, gpa >> X86_PAGE_SHIFT);
+	else
+		watch(c, gpa);
+}
+
+static void drop_all(struct engine_vcpu *c)
+{
+	for (uint64_t frame = 0; frame < c->vm->mem.size >> X86_PAGE_SHIFT; frame++)
+		drop_page(c, frame);
+}
+
+void code_collect(struct engine_vcpu *c)
+{
+	struct code *code = c->code;
+	bool full = code->blocks > BLOCKS_MAX || native_is_full(c->native);
+	if (full)
+		drop_all(c);
+	while (code->dead) {
+		struct block *next = code->dead->next;
+		block_free(code->dead);
+		code->dead = next;
+	}
+	if (full)
+		native_reset(c->native);
+	c->broken = false;
+}
+
+/* ------------------------------------------------------------------------------------------------------ building */
+
+static bool leave_with(struct engine_vcpu *c, struct vm_exit exit)
+{
+	*c->exit = exit;
+	c->leave = true;
+	return false;
+}
+
+/* The gpa that c->rip is fetched from. */
+static bool fetch_gpa(struct engine_vcpu *c, uint64_t *gpa)
+{
+	struct spt_translation at;
+	if (!vcpu_canonical(c->rip))
+		return leave_with(c, (struct vm_exit){.reason = EXIT_EXCEPTION, .vector = X86_VEC_GP});
+	if (!spt_translate(c->vm->spt, &c->paging, c->rip, X86_PF_I | c->user, &at))
+		return leave_with(c, (struct vm_exit){EXIT_EXCEPTION, X86_VEC_PF, at.error, c->rip});
+	*gpa = at.gpa;
+	return true;
+}
+
+static bool translate(struct engine_vcpu *c, struct insn *i, const struct emu_insn *emu, uint64_t gpa, bool single)
+{
+	*i = (struct insn){.base = GPR_ZERO, .index = GPR_ZERO};
+	if (c->code->hypercall_page && gpa == c->code->hypercall_page) {
+		i->run = op_hypercall;
+		return true;
+	}
+	return decode_insn(c, i, emu, single);
+}
+
+const struct block *code_single(struct engine_vcpu *c)
+{
+	struct code *code = c->code;
+	struct emu_insn emu;
+	uint64_t gpa;
+	block_free(code->single);
+	code->single = NULL;
+	if (!fetch_gpa(c, &gpa))
+		return NULL;
+	c->vcpu->rip = c->rip;
+	if (emu_decode(c->vcpu, &emu) != EMU_DONE) {
+		leave_with(c, (struct vm_exit){.reason = EXIT_EMULATED});
+		return NULL;
+	}
+	struct block *block = calloc(1, sizeof(*block) + 2 * sizeof(struct insn));
+	if (!block) {
+		vm_kill(c->vm, "the host has no memory left for decoded code");
+		leave_with(c, (struct vm_exit){.reason = EXIT_DEAD});
+		return NULL;
+	}
+	block->count = 1;
+	translate(c, &block->insn[0], &emu, gpa, true);
+	block->insn[0].end = emu.info.length;
+	block->insn[1] = (struct insn){.run = op_end, .start = emu.info.length, .end = emu.info.length};
+	code->single = block;
+	return block;
+}
+
+static void cover(struct code_page *page, uint64_t from, unsigned len)
+{
+	for (uint64_t n = from; n < from + len; n++)
+		page->covered[n / 8] |= (uint8_t)(1u << n % 8);
+}
+
+/* Decodes what lies at gpa; NULL if not even one instruction can be, or memory is out. */
+static struct block *build(struct engine_vcpu *c, struct code_page *page, uint64_t gpa, const uint8_t *bytes)
+{
+	struct insn insns[BLOCK_INSNS + 1];
+	unsigned count = 0, at = 0;
+	uint64_t offset = gpa & X86_PAGE_MASK;
+	struct emu_insn emu;
+	for (bool ended = false; !ended && count < BLOCK_INSNS && at < BLOCK_BYTES && offset + at < X86_PAGE_SIZE;) {
+		size_t room = X86_PAGE_SIZE - offset - at;
+		if (ZYAN_FAILED(ZydisDecoderDecodeFull(&c->code->decoder, bytes + at, room, &emu.info, emu.operands)))
+			break;
+		memset(emu.bytes, 0, sizeof(emu.bytes));
+		memcpy(emu.bytes, bytes + at, emu.info.length);
+		ended = translate(c, &insns[count], &emu, gpa + at, false);
+		insns[count].start = (uint8_t)at;
+		at += emu.info.length;
+		insns[count++].end = (uint8_t)at;
+	}
+	if (!count)
+		return NULL;
+	insns[count] = (struct insn){.run = op_end, .start = (uint8_t)at, .end = (uint8_t)at};
+	struct block *block = malloc(sizeof(*block) + (count + 1) * sizeof(struct insn));
+	if (!block)
+		return NULL;
+	block->count = count;
+	memcpy(block->insn, insns, (count + 1) * sizeof(struct insn));
+	cover(page, offset, at);
+	return block;
+}
+
+static struct code_page *page_get(struct engine_vcpu *c, uint64_t gpa)
+{
+	struct code_page **slot = &c->code->page[gpa >> X86_PAGE_SHIFT];
+	if (*slot)
+		return *slot;
+	*slot = calloc(1, sizeof(**slot));
+	if (*slot) {
+		watch(c, gpa & ~X86_PAGE_MASK);
+		/* Stores to it go the slow way from now on. */
+		memory_flush(c);
+	}
+	return *slot;
+}
+
+static const struct block *code_lookup(struct engine_vcpu *c)
+{
+	uint64_t gpa;
+	if (!fetch_gpa(c, &gpa))
+		return NULL;
+	const uint8_t *bytes = gm_ptr(&c->vm->mem, gpa, 1);
+	struct code_page *page = bytes ? page_get(c, gpa) : NULL;
+	if (!page)
+		return code_single(c);
+	struct block **slot = &page->at[gpa & X86_PAGE_MASK];
+	if (!*slot) {
+		*slot = build(c, page, gpa, bytes);
+		c->code->blocks += *slot != NULL;
+	}
+	/* What crosses the page, or cannot be decoded, is decoded each time. */
+	return *slot ? *slot : code_single(c);
+}
+
+const struct block *code_find(struct engine_vcpu *c)
+{
+	struct jump *jump = &c->jump[c->rip % JUMP_ENTRIES];
+	if (likely(jump->gva == c->rip && jump->generation == c->generation))
+		return jump->block;
+	const struct block *block = code_lookup(c);
+	if (block && block != c->code->single)
+		*jump = (struct jump){c->rip, c->generation, (struct block *)block};
+	return block;
+}
+
+struct code *code_create(struct engine_vcpu *c)
+{
+	struct code *code = calloc(1, sizeof(*code));
+	if (!code)
+		return NULL;
+	code->page = calloc(c->vm->mem.size >> X86_PAGE_SHIFT, sizeof(struct code_page *));
+	if (!code->page) {
+		free(code);
+		return NULL;
+	}
+	code->hypercall_page = image_hypercall_page(c->vm);
+	ZydisDecoderInit(&code->decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	spt_set_written(c->vm->spt, code_written);
+	return code;
+}
+
+void code_destroy(struct engine_vcpu *c)
+{
+	struct code *code = c->code;
+	if (!code)
+		return;
+	spt_set_written(c->vm->spt, NULL);
+	drop_all(c);
+	code_collect(c);
+	block_free(code->single);
+	free(code->page);
+	free(code);
+	c->code = NULL;
+}

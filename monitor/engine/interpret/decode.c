@@ -1,0 +1,481 @@
+/*
+ * From what Zydis decoded to struct insn: which function executes it, and where its operands lie.
+ */
+#include <stdlib.h>
+
+#include "monitor/engine/interpret/interp.h"
+#include "monitor/vm/vm.h"
+
+#define OPERAND(emu, n, kind) ((emu)->operands[n].type == ZYDIS_OPERAND_TYPE_##kind)
+
+/* Byte offset of a general register in the register file. */
+static uint8_t reg_offset(ZydisRegister reg)
+{
+	if (reg >= ZYDIS_REGISTER_AH && reg <= ZYDIS_REGISTER_BH)
+		return (uint8_t)((reg - ZYDIS_REGISTER_AH) * 8 + 1);
+	if (reg >= ZYDIS_REGISTER_AL && reg <= ZYDIS_REGISTER_BL)
+		return (uint8_t)((reg - ZYDIS_REGISTER_AL) * 8);
+	if (reg >= ZYDIS_REGISTER_SPL && reg <= ZYDIS_REGISTER_R15B)
+		return (uint8_t)((reg - ZYDIS_REGISTER_SPL + RSP) * 8);
+	return (uint8_t)(ZydisRegisterGetId(reg) * 8);
+}
+
+static bool is_gpr(const ZydisDecodedOperand *op)
+{
+	if (op->type != ZYDIS_OPERAND_TYPE_REGISTER)
+		return false;
+	switch (ZydisRegisterGetClass(op->reg.value)) {
+	case ZYDIS_REGCLASS_GPR8:
+	case ZYDIS_REGCLASS_GPR16:
+	case ZYDIS_REGCLASS_GPR32:
+	case ZYDIS_REGCLASS_GPR64:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void set_memory(struct insn *i, const struct emu_insn *emu, const ZydisDecodedOperandMem *mem)
+{
+	i->disp = mem->disp.value;
+	if (mem->base == ZYDIS_REGISTER_RIP || mem->base == ZYDIS_REGISTER_EIP)
+		i->ea |= EA_RIP;
+	else if (mem->base != ZYDIS_REGISTER_NONE)
+		i->base = (uint8_t)ZydisRegisterGetId(mem->base);
+	if (mem->index != ZYDIS_REGISTER_NONE) {
+		i->index = (uint8_t)ZydisRegisterGetId(mem->index);
+		i->scale = (uint8_t)__builtin_ctz(mem->scale ? mem->scale : 1);
+	}
+	if (emu->info.address_width == 32)
+		i->ea |= EA_32;
+	if (mem->segment == ZYDIS_REGISTER_FS)
+		i->ea |= EA_FS;
+	else if (mem->segment == ZYDIS_REGISTER_GS)
+		i->ea |= EA_GS;
+	else if (mem->segment == ZYDIS_REGISTER_SS)
+		i->ea |= EA_STACK;
+}
+
+/* An immediate, sign-extended from the width it is encoded with. */
+static int64_t immediate(const struct emu_insn *emu)
+{
+	unsigned shift = 64 - emu->info.raw.imm[0].size;
+	return (int64_t)(emu->info.raw.imm[0].value.u << shift) >> shift;
+}
+
+/* Registers to dst and src, memory to the address. False: an operand that is neither general register nor these. */
+static bool set_operands(struct insn *i, const struct emu_insn *emu)
+{
+	for (unsigned n = 0; n < 2 && n < emu->info.operand_count_visible; n++) {
+		const ZydisDecodedOperand *op = &emu->operands[n];
+		if (is_gpr(op))
+			*(n ? &i->src : &i->dst) = reg_offset(op->reg.value);
+		else if (op->type == ZYDIS_OPERAND_TYPE_MEMORY)
+			set_memory(i, emu, &op->mem);
+		else if (op->type != ZYDIS_OPERAND_TYPE_IMMEDIATE)
+			return false;
+	}
+	if (emu->info.raw.imm[0].size)
+		i->imm = immediate(emu);
+	return true;
+}
+
+static enum width width_of(unsigned bits)
+{
+	return bits == 8 ? WIDTH_8 : bits == 16 ? WIDTH_16 : bits == 32 ? WIDTH_32 : WIDTH_64;
+}
+
+static enum width operand_width(const struct emu_insn *emu, unsigned n)
+{
+	return width_of(emu->operands[n].size);
+}
+
+static enum form form_of(const struct emu_insn *emu)
+{
+	bool immediate_last = OPERAND(emu, 1, IMMEDIATE);
+	if (OPERAND(emu, 0, MEMORY))
+		return immediate_last ? FORM_MI : FORM_MR;
+	return immediate_last ? FORM_RI : OPERAND(emu, 1, MEMORY) ? FORM_RM : FORM_RR;
+}
+
+static insn_function *pick_alu(struct insn *i, const struct emu_insn *emu, enum alu op)
+{
+	enum form form = form_of(emu);
+	/* TEST is the same both ways round. */
+	if (form == FORM_RM && op == ALU_TEST)
+		i->src = i->dst;
+	return alu_table[op][operand_width(emu, 0)][form];
+}
+
+static insn_function *pick_unary(const struct emu_insn *emu, enum unary op)
+{
+	return unary_table[op][operand_width(emu, 0)][OPERAND(emu, 0, MEMORY)];
+}
+
+/* Of memory: natively. */
+static insn_function *pick_shift(struct insn *i, const struct emu_insn *emu, enum shift op)
+{
+	if (!OPERAND(emu, 0, REGISTER))
+		return NULL;
+	if (OPERAND(emu, 1, IMMEDIATE))
+		i->imm = (int64_t)emu->operands[1].imm.value.u;
+	return shift_table[op][operand_width(emu, 0)][!OPERAND(emu, 1, IMMEDIATE)];
+}
+
+static insn_function *pick_imul(const struct emu_insn *emu)
+{
+	if (emu->info.operand_count_visible < 2)
+		return NULL;
+	unsigned three = emu->info.operand_count_visible == 3 ? 2 : 0;
+	return imul_table[operand_width(emu, 0)][three + OPERAND(emu, 1, MEMORY)];
+}
+
+static insn_function *pick_extend(const struct emu_insn *emu, insn_function *const table[WIDTH_COUNT][3][2])
+{
+	enum width from = operand_width(emu, 1);
+	return from == WIDTH_64 ? NULL : table[operand_width(emu, 0)][from][OPERAND(emu, 1, MEMORY)];
+}
+
+static insn_function *pick_xchg(struct insn *i, const struct emu_insn *emu)
+{
+	bool memory = OPERAND(emu, 0, MEMORY) || OPERAND(emu, 1, MEMORY);
+	if (OPERAND(emu, 1, MEMORY))
+		i->src = i->dst;
+	return xchg_table[operand_width(emu, 0)][memory];
+}
+
+static insn_function *pick_push(const struct emu_insn *emu)
+{
+	bool narrow = emu->info.operand_width == 16;
+	if (OPERAND(emu, 0, IMMEDIATE))
+		return narrow ? op_push_imm16 : op_push_imm64;
+	if (OPERAND(emu, 0, MEMORY))
+		return narrow ? op_push_mem16 : op_push_mem64;
+	return narrow ? op_push16 : op_push64;
+}
+
+static insn_function *pick_pop(struct insn *i, const struct emu_insn *emu)
+{
+	bool narrow = emu->info.operand_width == 16;
+	if (!OPERAND(emu, 0, MEMORY))
+		return narrow ? op_pop16 : op_pop64;
+	return narrow ? op_pop_mem16 : op_pop_mem64;
+}
+
+static insn_function *pick_branch(const struct emu_insn *emu, insn_function *near, insn_function *reg,
+				  insn_function *mem)
+{
+	return OPERAND(emu, 0, IMMEDIATE) ? near : OPERAND(emu, 0, MEMORY) ? mem : reg;
+}
+
+/* With a bit offset in a register it is anywhere in memory; else natively. */
+static insn_function *pick_bit(struct insn *i, const struct emu_insn *emu, int op)
+{
+	if (!OPERAND(emu, 0, MEMORY) || !OPERAND(emu, 1, REGISTER))
+		return NULL;
+	i->imm = op;
+	return bit_table[operand_width(emu, 0)];
+}
+
+static insn_function *pick_string(struct insn *i, const struct emu_insn *emu, insn_function *run, unsigned size)
+{
+	i->imm = size;
+	if (emu->info.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE))
+		i->imm |= STRING_REPE;
+	else if (emu->info.attributes & ZYDIS_ATTRIB_HAS_REPNE)
+		i->imm |= STRING_REPNE;
+	if (emu->info.address_width == 32)
+		i->imm |= STRING_A32;
+	/* The source may lie in FS or GS; the destination never does. */
+	if (emu->info.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_FS)
+		i->ea = EA_FS;
+	else if (emu->info.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_GS)
+		i->ea = EA_GS;
+	return run;
+}
+
+/* Zydis names conditions in the alphabet's order; here in that of the encoding. -1: not one of these. */
+static int condition_of(ZydisMnemonic m, const ZydisMnemonic names[16])
+{
+	for (int n = 0; n < 16; n++)
+		if (names[n] == m)
+			return n;
+	return -1;
+}
+#define CONDITIONS(p)                                                                                                  \
+	{                                                                                                              \
+		ZYDIS_MNEMONIC_##p##O, ZYDIS_MNEMONIC_##p##NO, ZYDIS_MNEMONIC_##p##B, ZYDIS_MNEMONIC_##p##NB,          \
+			ZYDIS_MNEMONIC_##p##Z, ZYDIS_MNEMONIC_##p##NZ, ZYDIS_MNEMONIC_##p##BE,                         \
+			ZYDIS_MNEMONIC_##p##NBE, ZYDIS_MNEMONIC_##p##S, ZYDIS_MNEMONIC_##p##NS,                        \
+			ZYDIS_MNEMONIC_##p##P, ZYDIS_MNEMONIC_##p##NP, ZYDIS_MNEMONIC_##p##L, ZYDIS_MNEMONIC_##p##NL,  \
+			ZYDIS_MNEMONIC_##p##LE, ZYDIS_MNEMONIC_##p##NLE                                                \
+	}
+
+static insn_function *pick_conditional(const struct emu_insn *emu)
+{
+	static const ZydisMnemonic jcc[16] = CONDITIONS(J), set[16] = CONDITIONS(SET), cmov[16] = CONDITIONS(CMOV);
+	int cc = condition_of(emu->info.mnemonic, jcc);
+	if (cc >= 0)
+		return jcc_table[cc];
+	cc = condition_of(emu->info.mnemonic, set);
+	if (cc >= 0)
+		return setcc_table[cc][OPERAND(emu, 0, MEMORY)];
+	cc = condition_of(emu->info.mnemonic, cmov);
+	return cc < 0 ? NULL : cmov_table[cc][operand_width(emu, 0)][OPERAND(emu, 1, MEMORY)];
+}
+
+static insn_function *pick_string_op(struct insn *i, const struct emu_insn *emu)
+{
+#define SIZES(name, run)                                                                                               \
+	case ZYDIS_MNEMONIC_##name##B:                                                                                 \
+		return pick_string(i, emu, run, 1);                                                                    \
+	case ZYDIS_MNEMONIC_##name##W:                                                                                 \
+		return pick_string(i, emu, run, 2);                                                                    \
+	case ZYDIS_MNEMONIC_##name##Q:                                                                                 \
+		return pick_string(i, emu, run, 8);
+	/* MOVSD and CMPSD are SSE's names as well. */
+	if (emu->info.meta.category != ZYDIS_CATEGORY_STRINGOP)
+		return NULL;
+	switch (emu->info.mnemonic) {
+		SIZES(MOVS, op_movs)
+		SIZES(STOS, op_stos)
+		SIZES(LODS, op_lods)
+		SIZES(SCAS, op_scas)
+		SIZES(CMPS, op_cmps)
+	case ZYDIS_MNEMONIC_MOVSD:
+		return pick_string(i, emu, op_movs, 4);
+	case ZYDIS_MNEMONIC_STOSD:
+		return pick_string(i, emu, op_stos, 4);
+	case ZYDIS_MNEMONIC_LODSD:
+		return pick_string(i, emu, op_lods, 4);
+	case ZYDIS_MNEMONIC_SCASD:
+		return pick_string(i, emu, op_scas, 4);
+	case ZYDIS_MNEMONIC_CMPSD:
+		return pick_string(i, emu, op_cmps, 4);
+	default:
+		return NULL;
+	}
+}
+
+static insn_function *pick_arithmetic(struct insn *i, const struct emu_insn *emu)
+{
+	switch (emu->info.mnemonic) {
+#define ALU(name)                                                                                                      \
+	case ZYDIS_MNEMONIC_##name:                                                                                    \
+		return pick_alu(i, emu, ALU_##name);
+		ALU(ADD) ALU(OR) ALU(ADC) ALU(SBB) ALU(AND) ALU(SUB) ALU(XOR) ALU(CMP) ALU(TEST)
+#define SHIFT(name)                                                                                                    \
+	case ZYDIS_MNEMONIC_##name:                                                                                    \
+		return pick_shift(i, emu, SHIFT_##name);
+		SHIFT(SHL) SHIFT(SHR) SHIFT(SAR) SHIFT(ROL) SHIFT(ROR)
+#define UNARY(name)                                                                                                    \
+	case ZYDIS_MNEMONIC_##name:                                                                                    \
+		return pick_unary(emu, UNARY_##name);
+		UNARY(INC) UNARY(DEC) UNARY(NEG) UNARY(NOT)
+	case ZYDIS_MNEMONIC_IMUL:
+		return pick_imul(emu);
+	case ZYDIS_MNEMONIC_BT:
+		return pick_bit(i, emu, 0);
+	case ZYDIS_MNEMONIC_BTS:
+		return pick_bit(i, emu, 1);
+	case ZYDIS_MNEMONIC_BTR:
+		return pick_bit(i, emu, 2);
+	case ZYDIS_MNEMONIC_BTC:
+		return pick_bit(i, emu, 3);
+	default:
+		return NULL;
+	}
+}
+
+static insn_function *pick_transfer(struct insn *i, const struct emu_insn *emu)
+{
+	switch (emu->info.mnemonic) {
+	case ZYDIS_MNEMONIC_MOV:
+		return mov_table[operand_width(emu, 0)][form_of(emu)];
+	case ZYDIS_MNEMONIC_MOVZX:
+		return pick_extend(emu, movzx_table);
+	case ZYDIS_MNEMONIC_MOVSX:
+	case ZYDIS_MNEMONIC_MOVSXD:
+		return pick_extend(emu, movsx_table);
+	case ZYDIS_MNEMONIC_LEA:
+		i->ea &= (uint8_t)~(EA_FS | EA_GS);
+		return lea_table[operand_width(emu, 0)];
+	case ZYDIS_MNEMONIC_XCHG:
+		return pick_xchg(i, emu);
+	case ZYDIS_MNEMONIC_PUSH:
+		return pick_push(emu);
+	case ZYDIS_MNEMONIC_POP:
+		return pick_pop(i, emu);
+	case ZYDIS_MNEMONIC_LEAVE:
+		return emu->info.operand_width == 64 ? op_leave : NULL;
+	case ZYDIS_MNEMONIC_ENTER:
+		i->imm = (int64_t)emu->operands[0].imm.value.u;
+		return emu->info.operand_width == 64 && !emu->operands[1].imm.value.u ? op_enter : NULL;
+#define PLAIN(name, function)                                                                                          \
+	case ZYDIS_MNEMONIC_##name:                                                                                    \
+		return function;
+		PLAIN(CBW, op_cbw)
+		PLAIN(CWDE, op_cwde)
+		PLAIN(CDQE, op_cdqe)
+		PLAIN(CWD, op_cwd)
+		PLAIN(CDQ, op_cdq)
+		PLAIN(CQO, op_cqo)
+	case ZYDIS_MNEMONIC_XLAT:
+		set_memory(i, emu, &emu->operands[1].mem);
+		return op_xlat;
+	default:
+		return NULL;
+	}
+}
+
+/* Transfers of control; all end the block. */
+static insn_function *pick_flow(struct insn *i, const struct emu_insn *emu)
+{
+	switch (emu->info.mnemonic) {
+	case ZYDIS_MNEMONIC_JMP:
+		return pick_branch(emu, op_jmp, op_jmp_reg, op_jmp_mem);
+	case ZYDIS_MNEMONIC_CALL:
+		return pick_branch(emu, op_call, op_call_reg, op_call_mem);
+	case ZYDIS_MNEMONIC_RET:
+		i->imm = (int64_t)(emu->info.raw.imm[0].size ? emu->info.raw.imm[0].value.u & 0xffff : 0);
+		return op_ret;
+	case ZYDIS_MNEMONIC_LOOP:
+	case ZYDIS_MNEMONIC_LOOPE:
+	case ZYDIS_MNEMONIC_LOOPNE:
+		i->src = emu->info.mnemonic == ZYDIS_MNEMONIC_LOOP ? 0 : emu->info.mnemonic == ZYDIS_MNEMONIC_LOOPE ? 1 : 2;
+		i->ea = emu->info.address_width == 32 ? EA_32 : 0;
+		return op_loop;
+	case ZYDIS_MNEMONIC_JRCXZ:
+	case ZYDIS_MNEMONIC_JECXZ:
+		i->ea = emu->info.mnemonic == ZYDIS_MNEMONIC_JECXZ ? EA_32 : 0;
+		return op_jrcxz;
+		PLAIN(SYSCALL, op_syscall)
+		PLAIN(POPF, op_popf)
+		PLAIN(POPFQ, op_popf)
+	case ZYDIS_MNEMONIC_INT:
+		return emu->operands[0].imm.value.u == 0x80 ? op_int80 : NULL;
+	default:
+		return NULL;
+	}
+}
+
+/* What has to do with the system and does not end the block. */
+static insn_function *pick_system(const struct emu_insn *emu)
+{
+	switch (emu->info.mnemonic) {
+		PLAIN(CLC, op_clc)
+		PLAIN(STC, op_stc)
+		PLAIN(CMC, op_cmc)
+		PLAIN(CLD, op_cld)
+		PLAIN(STD, op_std)
+		PLAIN(LAHF, op_lahf)
+		PLAIN(SAHF, op_sahf)
+		PLAIN(PUSHF, op_pushf)
+		PLAIN(PUSHFQ, op_pushf)
+		PLAIN(CPUID, op_cpuid)
+		PLAIN(RDTSC, op_rdtsc)
+		PLAIN(RDTSCP, op_rdtscp)
+		PLAIN(RDPID, op_rdpid)
+		PLAIN(XGETBV, op_xgetbv)
+		PLAIN(RDFSBASE, op_base)
+		PLAIN(RDGSBASE, op_base)
+		PLAIN(WRFSBASE, op_base)
+		PLAIN(WRGSBASE, op_base)
+		PLAIN(LAR, op_descriptor)
+		PLAIN(LSL, op_descriptor)
+		PLAIN(VERR, op_descriptor)
+		PLAIN(VERW, op_descriptor)
+		PLAIN(RDPMC, op_protected)
+		PLAIN(MFENCE, op_nop)
+		PLAIN(LFENCE, op_nop)
+		PLAIN(SFENCE, op_nop)
+		PLAIN(PAUSE, op_nop)
+		PLAIN(CLFLUSH, op_nop)
+		PLAIN(SERIALIZE, op_nop)
+		PLAIN(UD0, op_undefined)
+		PLAIN(UD1, op_undefined)
+		PLAIN(UD2, op_undefined)
+	default:
+		break;
+	}
+	switch (emu->info.meta.category) {
+	case ZYDIS_CATEGORY_NOP:
+	case ZYDIS_CATEGORY_WIDENOP:
+	case ZYDIS_CATEGORY_PREFETCH:
+	case ZYDIS_CATEGORY_PREFETCHWT1:
+	case ZYDIS_CATEGORY_CLFLUSHOPT:
+	case ZYDIS_CATEGORY_CLWB:
+	case ZYDIS_CATEGORY_CLDEMOTE:
+	case ZYDIS_CATEGORY_CET:
+		return op_nop;
+	/* None of these is a part of this machine: to its guest the opcode does not exist. */
+	case ZYDIS_CATEGORY_VTX:
+	case ZYDIS_CATEGORY_SMAP:
+	case ZYDIS_CATEGORY_SGX:
+	case ZYDIS_CATEGORY_PKU:
+	case ZYDIS_CATEGORY_SYSCALL:
+	case ZYDIS_CATEGORY_SYSRET:
+	case ZYDIS_CATEGORY_SYSTEM:
+	case ZYDIS_CATEGORY_WAITPKG:
+	case ZYDIS_CATEGORY_RDPRU:
+	case ZYDIS_CATEGORY_UINTR:
+		return op_undefined;
+	default:
+		return NULL;
+	}
+}
+
+static insn_function *pick_plain(struct insn *i, const struct emu_insn *emu)
+{
+	insn_function *run = pick_string_op(i, emu);
+	if (run || emu->info.meta.category == ZYDIS_CATEGORY_STRINGOP)
+		return run;
+	run = pick_system(emu);
+	if (run)
+		return run;
+	if (!set_operands(i, emu))
+		return NULL;
+	run = pick_arithmetic(i, emu);
+	if (!run)
+		run = pick_transfer(i, emu);
+	return run;
+}
+
+static bool add_detail(struct insn *i, const struct emu_insn *emu)
+{
+	i->detail = calloc(1, sizeof(*i->detail));
+	if (i->detail)
+		i->detail->emu = *emu;
+	return i->detail;
+}
+
+bool decode_insn(struct engine_vcpu *c, struct insn *i, const struct emu_insn *emu, bool single)
+{
+	bool sensitive = emu_is_sensitive(emu);
+	if (!sensitive || emu->info.mnemonic == ZYDIS_MNEMONIC_INT) {
+		set_operands(i, emu);
+		i->run = pick_flow(i, emu);
+		if (!i->run && !sensitive)
+			i->run = pick_conditional(emu);
+		if (i->run)
+			return emu->info.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || i->run == op_syscall ||
+			       i->run == op_int80 || i->run == op_popf;
+	}
+	*i = (struct insn){.base = GPR_ZERO, .index = GPR_ZERO};
+	i->run = sensitive ? op_sensitive : pick_plain(i, emu);
+	bool by_table = i->run && !sensitive && i->run != op_base && i->run != op_descriptor && i->run != op_pushf;
+	if (by_table)
+		return i->run == op_undefined;
+	if (!add_detail(i, emu)) {
+		vm_kill(c->vm, "the host has no memory left for decoded code");
+		i->run = op_end;
+		return true;
+	}
+	if (!i->run) {
+		for (unsigned n = 0; n < emu->info.operand_count; n++)
+			if (OPERAND(emu, n, MEMORY))
+				set_memory(i, emu, &emu->operands[n].mem);
+		i->run = native_prepare(c, i->detail, single) ? native_run_insn : op_unknown;
+	}
+	return sensitive || i->run == op_unknown;
+}

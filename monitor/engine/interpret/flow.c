@@ -1,0 +1,98 @@
+/*
+ * Transfers of control: what ends a block.
+ */
+#include "monitor/engine/interpret/interp.h"
+
+/* Not an instruction of the guest's: the block ran into its size or the page's end. */
+void op_end(struct engine_vcpu *c, const struct insn *i)
+{
+	c->rip = c->base + i->start;
+}
+
+/* A target that is not canonical faults at the branch, with nothing changed: SDM 2A CALL, JMP. */
+static bool target_bad(struct engine_vcpu *c, const struct insn *i, uint64_t target)
+{
+	if (likely(vcpu_canonical(target)))
+		return false;
+	interp_raise(c, i, X86_VEC_GP, 0);
+	return true;
+}
+
+void op_jmp(struct engine_vcpu *c, const struct insn *i)
+{
+	c->rip = c->base + i->end + (uint64_t)i->imm;
+}
+
+static void jump(struct engine_vcpu *c, const struct insn *i, uint64_t target)
+{
+	if (!target_bad(c, i, target))
+		c->rip = target;
+}
+
+void op_jmp_reg(struct engine_vcpu *c, const struct insn *i)
+{
+	jump(c, i, REG(64, i->dst));
+}
+
+void op_jmp_mem(struct engine_vcpu *c, const struct insn *i)
+{
+	uint64_t target;
+	if (!load64(c, address_of(c, i), i->ea, &target))
+		FAULT;
+	jump(c, i, target);
+}
+
+static void call(struct engine_vcpu *c, const struct insn *i, uint64_t target)
+{
+	if (target_bad(c, i, target))
+		return;
+	if (!store64(c, c->gpr[RSP] - 8, EA_STACK, c->base + i->end))
+		FAULT;
+	c->gpr[RSP] -= 8;
+	c->rip = target;
+}
+
+void op_call(struct engine_vcpu *c, const struct insn *i)
+{
+	call(c, i, c->base + i->end + (uint64_t)i->imm);
+}
+
+void op_call_reg(struct engine_vcpu *c, const struct insn *i)
+{
+	call(c, i, REG(64, i->dst));
+}
+
+void op_call_mem(struct engine_vcpu *c, const struct insn *i)
+{
+	uint64_t target;
+	if (!load64(c, address_of(c, i), i->ea, &target))
+		FAULT;
+	call(c, i, target);
+}
+
+void op_ret(struct engine_vcpu *c, const struct insn *i)
+{
+	uint64_t target;
+	if (!load64(c, c->gpr[RSP], EA_STACK, &target))
+		FAULT;
+	if (target_bad(c, i, target))
+		return;
+	c->gpr[RSP] += 8 + (uint64_t)i->imm;
+	c->rip = target;
+}
+
+/* LOOP, LOOPE, LOOPNE: src is 0, 1, 2. Of counts of 32 bits, with EA_32, the upper half goes. */
+void op_loop(struct engine_vcpu *c, const struct insn *i)
+{
+	uint64_t count = i->ea & EA_32 ? (uint32_t)(c->gpr[RCX] - 1) : c->gpr[RCX] - 1;
+	bool zero = c->flags & FLAG_ZF;
+	c->gpr[RCX] = count;
+	bool taken = count && (i->src == 0 || zero == (i->src == 1));
+	c->rip = c->base + i->end + (taken ? (uint64_t)i->imm : 0);
+}
+
+void op_jrcxz(struct engine_vcpu *c, const struct insn *i)
+{
+	uint64_t count = i->ea & EA_32 ? (uint32_t)c->gpr[RCX] : c->gpr[RCX];
+	c->rip = c->base + i->end + (count ? 0 : (uint64_t)i->imm);
+}

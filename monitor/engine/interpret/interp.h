@@ -1,0 +1,333 @@
+/*
+ * The engine `interpret`: a processor in software. Guest code is decoded once into blocks of struct insn, each of which
+ * carries the function that executes it and its operands as that function wants them; executing a block is a chain of
+ * calls from each to the next. Private to engine/interpret/.
+ */
+#ifndef MONITOR_ENGINE_INTERPRET_INTERP_H
+#define MONITOR_ENGINE_INTERPRET_INTERP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "monitor/emulate/emulate.h"
+#include "monitor/engine/engine.h"
+#include "monitor/vm/vcpu.h"
+
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* ------------------------------------------------------------------------------------------------ decoded code */
+
+/* Slot of the register file that always reads as zero: the base or index of an address that has none. */
+#define GPR_ZERO GPR_COUNT
+
+/* How an effective address is more than base + index + displacement. */
+#define EA_RIP	 1u
+#define EA_FS	 2u
+#define EA_GS	 4u
+#define EA_32	 8u
+#define EA_STACK 16u /* through SS: a non-canonical address is #SS, not #GP */
+#define EA_OTHER (EA_RIP | EA_FS | EA_GS | EA_32)
+
+struct engine_vcpu;
+struct insn;
+typedef void insn_function(struct engine_vcpu *c, const struct insn *i);
+
+/* What executing by table does not need: the whole instruction, and its copy that runs natively. */
+struct insn_detail {
+	struct emu_insn emu;
+	void *code;	  /* native copy, its memory operand redirected to native_buffer; NULL: none */
+	uint16_t size;	  /* bytes of its memory operand, 0: none */
+	uint16_t align;	  /* that operand must be aligned so; 0: need not */
+	bool reads, writes, fpu; /* memory is read, written; FPU state is used */
+};
+
+struct insn {
+	insn_function *run;
+	int64_t disp, imm;
+	uint8_t base, index, scale, ea; /* memory operand: register slots, log2, EA_* */
+	uint8_t dst, src;		/* register operands: byte offsets into the register file */
+	uint8_t start, end;		/* bytes from the start of the block */
+	struct insn_detail *detail;	/* NULL: not needed */
+};
+
+/* Instructions that follow each other in one page, up to a transfer of control; the last ends the block. */
+struct block {
+	struct block *next; /* list of blocks to be freed */
+	unsigned count;	    /* guest instructions */
+	struct insn insn[];
+};
+
+/* Bytes of code in a block and instructions in it: a block spans less than 256 bytes. */
+#define BLOCK_INSNS 16
+
+/* Code of a page of guest RAM: blocks by the offset they begin at, and the bytes they cover. */
+struct code_page {
+	struct block *at[X86_PAGE_SIZE];
+	uint8_t covered[X86_PAGE_SIZE / 8];
+};
+
+struct jump {
+	uint64_t gva, generation;
+	struct block *block;
+};
+
+/* ---------------------------------------------------------------------------------------------------- the state */
+
+/*
+ * Translations: tags are the page's gva with the generation in the low bits, so that one increment drops all. Pages that
+ * hold decoded code, or are no RAM, are never in `write`: stores there go the slow way.
+ */
+#define TLB_ENTRIES  1024
+#define JUMP_ENTRIES 4096
+struct tlb_entry {
+	uint64_t read, write;
+	uintptr_t addend; /* host address minus gva */
+};
+
+struct engine_vcpu {
+	uint64_t gpr[GPR_COUNT + 1]; /* the register file; the last is GPR_ZERO */
+	/* The six arithmetic flags as LAHF and SETO leave them in AX: OF in bit 0, SF ZF AF PF CF in the upper byte. */
+	uint32_t flags;
+	uint32_t tag; /* generation modulo the page size */
+	bool leave;   /* `exit` is set: back to the run loop */
+	bool broken;  /* decoded code was dropped: finish the instruction, look the next one up again */
+	bool single;  /* one instruction at a time: string instructions stop after one iteration */
+	bool aligned; /* alignment is checked: nothing goes the fast way */
+	uint64_t base; /* gva of the block being executed */
+	uint64_t rip;
+	const struct block *block;
+	struct vcpu *vcpu;
+	struct vm *vm;
+	struct vm_exit *exit;
+	struct spt_cpu paging;
+	uint32_t user; /* X86_PF_U at CPL 3 */
+	uint64_t generation;
+	uint64_t executed; /* instructions */
+
+	/* A read-modify-write that cannot be done in place, for memory_commit. */
+	struct {
+		uint64_t gva;
+		uint8_t bytes[64];
+		unsigned size; /* 0: none */
+		bool lost;     /* no RAM there */
+	} bounce;
+
+	struct code *code;
+	struct native *native;
+	/* The state of another engine that FPU instructions are to work on, NULL: the image here. */
+	const struct engine_ops *fpu_of;
+	unsigned fpu_size;
+	struct tlb_entry tlb[TLB_ENTRIES];
+	struct jump jump[JUMP_ENTRIES];
+	uint8_t fpu[ENGINE_FPU_MAX] __attribute__((aligned(64)));
+};
+
+/* interpret.c: brings registers and flags from and to the vCPU. */
+void interp_load(struct engine_vcpu *c);
+void interp_store(struct engine_vcpu *c);
+/* Leaves with an exception at instruction i, which has changed nothing. */
+void interp_raise(struct engine_vcpu *c, const struct insn *i, uint8_t vector, uint32_t error);
+/* Makes the state for a vCPU that has none. False: memory is out. */
+bool interp_create(struct vcpu *vcpu);
+void interp_destroy(struct vcpu *vcpu);
+
+/* code.c */
+struct code *code_create(struct engine_vcpu *c);
+void code_destroy(struct engine_vcpu *c);
+/* The block at c->rip; NULL after an exit was set (page fault on fetch and its like). */
+const struct block *code_find(struct engine_vcpu *c);
+/* The same of one instruction; valid until the next call. */
+const struct block *code_single(struct engine_vcpu *c);
+/* Frees what was dropped; no block may be in execution. */
+void code_collect(struct engine_vcpu *c);
+/* The page of gpa holds decoded code. */
+bool code_is_at(const struct code *code, uint64_t gpa);
+/*
+ * Around a store of [gpa, gpa+len) that stays within a page: what is decoded from those bytes is dropped, and the page's
+ * other code outlives it. `begin` before shadowpt is asked to translate for the write, `end` in any case; len 0 if
+ * nothing is stored.
+ */
+void code_store_begin(struct code *code);
+void code_store_end(struct engine_vcpu *c, uint64_t gpa, uint64_t len);
+
+/*
+ * decode.c: makes *i of the instruction, but for start and end; detail is allocated where it is needed. `single`: for
+ * code_single, whose native copy lives in a place of its own. True: it ends the block.
+ */
+bool decode_insn(struct engine_vcpu *c, struct insn *i, const struct emu_insn *emu, bool single);
+
+/* memory.c: the slow way of every access. False: the exit is set. */
+void memory_flush(struct engine_vcpu *c);
+bool memory_read(struct engine_vcpu *c, uint64_t gva, void *to, unsigned len, unsigned ea);
+bool memory_write(struct engine_vcpu *c, uint64_t gva, const void *from, unsigned len, unsigned ea);
+/* Host memory to change in place, or a copy that memory_commit writes back; NULL: the exit is set. */
+void *memory_modify(struct engine_vcpu *c, uint64_t gva, unsigned len, unsigned ea);
+void memory_commit(struct engine_vcpu *c);
+/* What can be accessed at gva at once, for string instructions: *len is cut to it. NULL: use single accesses. */
+void *memory_span(struct engine_vcpu *c, uint64_t gva, uint64_t *len, bool write);
+
+/* native.c */
+struct native *native_create(void);
+void native_destroy(struct native *native);
+/* Makes the native copy of d->emu. False: the instruction is not one that may run natively. */
+bool native_prepare(struct engine_vcpu *c, struct insn_detail *d, bool single);
+/* Forgets all native copies; no block refers to one. */
+void native_reset(struct native *native);
+/* A block may not find room any more. */
+bool native_is_full(const struct native *native);
+insn_function native_run_insn;
+
+/* ------------------------------------------------------------------------------------------- for instructions */
+
+#define NEXT return i[1].run(c, i + 1)
+/* After a store, which may have hit decoded code. */
+#define NEXT_STORED                                                                                                    \
+	do {                                                                                                           \
+		if (unlikely(c->broken)) {                                                                             \
+			c->rip = c->base + i->end;                                                                     \
+			return;                                                                                        \
+		}                                                                                                      \
+		NEXT;                                                                                                  \
+	} while (0)
+/* A memory access has set the exit: the instruction has not happened. */
+#define FAULT                                                                                                          \
+	do {                                                                                                           \
+		c->rip = c->base + i->start;                                                                           \
+		return;                                                                                                \
+	} while (0)
+
+uint64_t address_other(const struct engine_vcpu *c, const struct insn *i, uint64_t address);
+
+static inline uint64_t address_of(const struct engine_vcpu *c, const struct insn *i)
+{
+	uint64_t address = c->gpr[i->base] + (c->gpr[i->index] << i->scale) + (uint64_t)i->disp;
+	return unlikely(i->ea & EA_OTHER) ? address_other(c, i, address) : address;
+}
+
+static inline struct tlb_entry *tlb_entry(struct engine_vcpu *c, uint64_t gva)
+{
+	return &c->tlb[(gva >> X86_PAGE_SHIFT) % TLB_ENTRIES];
+}
+
+/* The tag that an access of `size` bytes must find; one that crosses a page finds none. */
+static inline uint64_t tlb_tag(const struct engine_vcpu *c, uint64_t gva, unsigned size)
+{
+	return ((gva + size - 1) & ~X86_PAGE_MASK) | c->tag;
+}
+
+#define MEMORY(n)                                                                                                      \
+	static inline bool load##n(struct engine_vcpu *c, uint64_t gva, unsigned ea, uint##n##_t *value)               \
+	{                                                                                                              \
+		const struct tlb_entry *e = tlb_entry(c, gva);                                                         \
+		if (unlikely(e->read != tlb_tag(c, gva, n / 8)))                                                       \
+			return memory_read(c, gva, value, n / 8, ea);                                                  \
+		__builtin_memcpy(value, (void *)(gva + e->addend), n / 8);                                             \
+		return true;                                                                                           \
+	}                                                                                                              \
+	static inline bool store##n(struct engine_vcpu *c, uint64_t gva, unsigned ea, uint##n##_t value)               \
+	{                                                                                                              \
+		const struct tlb_entry *e = tlb_entry(c, gva);                                                         \
+		if (unlikely(e->write != tlb_tag(c, gva, n / 8)))                                                      \
+			return memory_write(c, gva, &value, n / 8, ea);                                                \
+		__builtin_memcpy((void *)(gva + e->addend), &value, n / 8);                                            \
+		return true;                                                                                           \
+	}                                                                                                              \
+	static inline void *modify##n(struct engine_vcpu *c, uint64_t gva, unsigned ea)                                \
+	{                                                                                                              \
+		const struct tlb_entry *e = tlb_entry(c, gva);                                                         \
+		if (unlikely(e->write != tlb_tag(c, gva, n / 8)))                                                      \
+			return memory_modify(c, gva, n / 8, ea);                                                       \
+		return (void *)(gva + e->addend);                                                                      \
+	}
+MEMORY(8)
+MEMORY(16)
+MEMORY(32)
+MEMORY(64)
+#undef MEMORY
+
+/* Registers by byte offset. A 32-bit result clears the upper half (SDM 1 3.4.1.1). */
+#define REG(n, offset) (*(uint##n##_t *)((char *)c->gpr + (offset)))
+#define SET8(offset, value)  (REG(8, offset) = (value))
+#define SET16(offset, value) (REG(16, offset) = (value))
+#define SET32(offset, value) (REG(64, offset) = (uint32_t)(value))
+#define SET64(offset, value) (REG(64, offset) = (value))
+
+#define FLAG_OF 0x0001u
+#define FLAG_CF 0x0100u
+#define FLAG_PF 0x0400u
+#define FLAG_ZF 0x4000u
+#define FLAG_SF 0x8000u
+
+/* Condition codes in the order the encoding numbers them (SDM 2D B.1.4.7), the even ones; odd ones are the opposite. */
+static inline bool condition(uint32_t flags, unsigned code)
+{
+	switch (code) {
+	case 0:
+		return flags & FLAG_OF;
+	case 2:
+		return flags & FLAG_CF;
+	case 4:
+		return flags & FLAG_ZF;
+	case 6:
+		return flags & (FLAG_CF | FLAG_ZF);
+	case 8:
+		return flags & FLAG_SF;
+	case 10:
+		return flags & FLAG_PF;
+	case 12:
+		return (flags >> 15 ^ flags) & 1;
+	case 14:
+		return ((flags >> 15 ^ flags) & 1) | (flags & FLAG_ZF);
+	default:
+		return !condition(flags, code & ~1u);
+	}
+}
+
+/* --------------------------------------------------------------------------- instructions, by how decode.c picks */
+
+/* Operand forms: register or memory, then register or immediate; memory is the destination in MR and MI. */
+enum form { FORM_RR, FORM_RI, FORM_RM, FORM_MR, FORM_MI, FORM_COUNT };
+/* By operand size: 8, 16, 32, 64 bits. */
+enum width { WIDTH_8, WIDTH_16, WIDTH_32, WIDTH_64, WIDTH_COUNT };
+
+enum alu { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP, ALU_TEST, ALU_COUNT };
+extern insn_function *const alu_table[ALU_COUNT][WIDTH_COUNT][FORM_COUNT];
+enum unary { UNARY_INC, UNARY_DEC, UNARY_NEG, UNARY_NOT, UNARY_COUNT };
+extern insn_function *const unary_table[UNARY_COUNT][WIDTH_COUNT][2]; /* register, memory */
+enum shift { SHIFT_SHL, SHIFT_SHR, SHIFT_SAR, SHIFT_ROL, SHIFT_ROR, SHIFT_COUNT };
+extern insn_function *const shift_table[SHIFT_COUNT][WIDTH_COUNT][2]; /* by immediate, by CL */
+/* IMUL of two operands: register, memory; of three: register, memory. Not for 8 bits. */
+extern insn_function *const imul_table[WIDTH_COUNT][4];
+
+extern insn_function *const mov_table[WIDTH_COUNT][FORM_COUNT];
+/* MOVZX, MOVSX: by width of the result, of the source (8, 16, 32), register or memory. */
+extern insn_function *const movzx_table[WIDTH_COUNT][3][2], *const movsx_table[WIDTH_COUNT][3][2];
+extern insn_function *const lea_table[WIDTH_COUNT];
+extern insn_function *const xchg_table[WIDTH_COUNT][2]; /* register, memory */
+extern insn_function *const cmov_table[16][WIDTH_COUNT][2], *const setcc_table[16][2], *const jcc_table[16];
+insn_function op_push16, op_push64, op_push_imm16, op_push_imm64, op_push_mem16, op_push_mem64;
+insn_function op_pop16, op_pop64, op_pop_mem16, op_pop_mem64, op_leave, op_enter;
+insn_function op_cbw, op_cwde, op_cdqe, op_cwd, op_cdq, op_cqo, op_xlat;
+
+/* Ends of blocks. */
+insn_function op_end, op_jmp, op_jmp_reg, op_jmp_mem, op_call, op_call_reg, op_call_mem, op_ret;
+insn_function op_loop, op_jrcxz;
+
+/* Bit instructions whose bit lies anywhere in memory; imm holds which: 0 BT, 1 BTS, 2 BTR, 3 BTC. */
+extern insn_function *const bit_table[WIDTH_COUNT];
+
+/* String instructions; imm holds the size, REP and address size as string.c packs them. */
+#define STRING_SIZE 15
+#define STRING_REPE 16
+#define STRING_REPNE 32
+#define STRING_A32 64
+insn_function op_movs, op_stos, op_lods, op_scas, op_cmps;
+
+/* system.c */
+insn_function op_nop, op_clc, op_stc, op_cmc, op_cld, op_std, op_lahf, op_sahf, op_pushf, op_popf;
+insn_function op_sensitive, op_syscall, op_int80, op_hypercall, op_undefined, op_unknown, op_protected;
+insn_function op_cpuid, op_rdtsc, op_rdtscp, op_rdpid, op_xgetbv, op_base, op_descriptor;
+
+#endif

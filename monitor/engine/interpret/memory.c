@@ -1,0 +1,186 @@
+/*
+ * Memory as instructions see it: the translation buffer, and all that it does not hold: page walks, accesses that cross
+ * a page, stores to decoded code, what is no RAM.
+ */
+#include <string.h>
+
+#include "monitor/engine/interpret/interp.h"
+#include "monitor/vm/guest_mem.h"
+#include "monitor/vm/vm.h"
+
+void memory_flush(struct engine_vcpu *c)
+{
+	c->tag = ++c->generation & X86_PAGE_MASK;
+	if (c->tag)
+		return;
+	/* Tags of 4096 generations ago would be believed again. */
+	memset(c->tlb, 0, sizeof(c->tlb));
+	c->tag = ++c->generation & X86_PAGE_MASK;
+}
+
+static bool raise(struct engine_vcpu *c, uint8_t vector, uint32_t error, uint64_t gva)
+{
+	*c->exit = (struct vm_exit){EXIT_EXCEPTION, vector, error, gva};
+	c->leave = true;
+	return false;
+}
+
+static bool raise_fault(struct engine_vcpu *c, const struct gm_fault *fault, unsigned ea)
+{
+	bool stack = fault->vector == X86_VEC_GP && (ea & EA_STACK);
+	return raise(c, stack ? X86_VEC_SS : fault->vector, fault->error, fault->gva);
+}
+
+static bool crosses(uint64_t gva, unsigned len)
+{
+	return (gva & X86_PAGE_MASK) + len > X86_PAGE_SIZE;
+}
+
+/* What is checked before the walk. */
+static bool acceptable(struct engine_vcpu *c, uint64_t gva, unsigned len, unsigned ea)
+{
+	if (!vcpu_canonical(gva) || !vcpu_canonical(gva + len - 1))
+		return raise(c, ea & EA_STACK ? X86_VEC_SS : X86_VEC_GP, 0, gva);
+	if (c->aligned && len <= 8 && !(len & (len - 1)) && (gva & (len - 1)))
+		return raise(c, X86_VEC_AC, 0, gva);
+	return true;
+}
+
+/* Walks for an access within a page; *host is NULL where there is no RAM. */
+static bool walk(struct engine_vcpu *c, uint64_t gva, unsigned len, uint32_t access, struct spt_translation *at,
+		 uint8_t **host)
+{
+	if (!spt_translate(c->vm->spt, &c->paging, gva, access | c->user, at))
+		return raise(c, X86_VEC_PF, at->error, gva);
+	*host = gm_ptr(&c->vm->mem, at->gpa, len);
+	return true;
+}
+
+/* The entry of gva's page, emptied if it holds another's or an old one. */
+static struct tlb_entry *claim(struct engine_vcpu *c, uint64_t gva, const uint8_t *host)
+{
+	struct tlb_entry *e = tlb_entry(c, gva);
+	uintptr_t addend = (uintptr_t)host - gva;
+	if (e->addend != addend)
+		*e = (struct tlb_entry){.addend = addend};
+	return e;
+}
+
+static void fill_read(struct engine_vcpu *c, uint64_t gva, const uint8_t *host)
+{
+	if (!c->aligned)
+		claim(c, gva, host)->read = tlb_tag(c, gva, 1);
+}
+
+static void fill_write(struct engine_vcpu *c, uint64_t gva, const uint8_t *host, uint64_t gpa)
+{
+	if (!c->aligned && !code_is_at(c->code, gpa))
+		claim(c, gva, host)->write = tlb_tag(c, gva, 1);
+}
+
+bool memory_read(struct engine_vcpu *c, uint64_t gva, void *to, unsigned len, unsigned ea)
+{
+	struct spt_translation at;
+	struct gm_fault fault;
+	uint8_t *host;
+	if (!acceptable(c, gva, len, ea))
+		return false;
+	if (crosses(gva, len))
+		return gm_read_gva(c->vcpu, gva, to, len, GM_CPL, &fault) || raise_fault(c, &fault, ea);
+	if (!walk(c, gva, len, 0, &at, &host))
+		return false;
+	if (host) {
+		memcpy(to, host, len);
+		fill_read(c, gva, host);
+	} else {
+		memset(to, 0xff, len);
+	}
+	return true;
+}
+
+/* Nothing is written unless all can be. */
+static bool write_crossing(struct engine_vcpu *c, uint64_t gva, const void *from, unsigned len, unsigned ea)
+{
+	struct gm_fault fault;
+	if (!gm_probe_write_gva(c->vcpu, gva, len, GM_CPL, &fault) ||
+	    !gm_write_gva(c->vcpu, gva, from, len, GM_CPL, &fault))
+		return raise_fault(c, &fault, ea);
+	return true;
+}
+
+bool memory_write(struct engine_vcpu *c, uint64_t gva, const void *from, unsigned len, unsigned ea)
+{
+	struct spt_translation at;
+	uint8_t *host;
+	if (!acceptable(c, gva, len, ea))
+		return false;
+	if (crosses(gva, len))
+		return write_crossing(c, gva, from, len, ea);
+	code_store_begin(c->code);
+	bool walked = walk(c, gva, len, X86_PF_W, &at, &host);
+	bool stored = walked && host;
+	code_store_end(c, at.gpa, stored ? len : 0);
+	if (stored) {
+		memcpy(host, from, len);
+		fill_write(c, gva, host, at.gpa);
+	}
+	return walked;
+}
+
+/* The copy is written back by memory_commit. */
+static void *bounce(struct engine_vcpu *c, uint64_t gva, unsigned len)
+{
+	c->bounce.gva = gva;
+	c->bounce.size = len;
+	return c->bounce.bytes;
+}
+
+void *memory_modify(struct engine_vcpu *c, uint64_t gva, unsigned len, unsigned ea)
+{
+	struct spt_translation at;
+	struct gm_fault fault;
+	uint8_t *host;
+	if (!acceptable(c, gva, len, ea))
+		return NULL;
+	if (crosses(gva, len)) {
+		if (gm_probe_write_gva(c->vcpu, gva, len, GM_CPL, &fault) &&
+		    gm_read_gva(c->vcpu, gva, c->bounce.bytes, len, GM_CPL, &fault))
+			return bounce(c, gva, len);
+		raise_fault(c, &fault, ea);
+		return NULL;
+	}
+	code_store_begin(c->code);
+	bool walked = walk(c, gva, len, X86_PF_W, &at, &host);
+	code_store_end(c, at.gpa, 0);
+	if (!walked)
+		return NULL;
+	if (host && !code_is_at(c->code, at.gpa)) {
+		fill_write(c, gva, host, at.gpa);
+		return host;
+	}
+	if (host)
+		memcpy(c->bounce.bytes, host, len);
+	else
+		memset(c->bounce.bytes, 0xff, len);
+	return bounce(c, gva, len);
+}
+
+void memory_commit(struct engine_vcpu *c)
+{
+	unsigned len = c->bounce.size;
+	c->bounce.size = 0;
+	/* The walk for writing succeeded just before, and nothing has run since. */
+	if (!memory_write(c, c->bounce.gva, c->bounce.bytes, len, 0))
+		vm_kill(c->vm, "page tables at %#lx changed while an instruction used them", c->bounce.gva);
+}
+
+void *memory_span(struct engine_vcpu *c, uint64_t gva, uint64_t *len, bool write)
+{
+	const struct tlb_entry *e = tlb_entry(c, gva);
+	uint64_t room = X86_PAGE_SIZE - (gva & X86_PAGE_MASK);
+	if ((write ? e->write : e->read) != tlb_tag(c, gva, 1))
+		return NULL;
+	if (*len > room)
+		*len = room;
+	return (void *)(gva + e->addend);
+}
