@@ -162,17 +162,30 @@ static void limit_ways(struct bench *bench)
 	fprintf(stderr, "ring3: bench: one CPU is allowed here: rows for two are left out; see taskset(1)\n");
 }
 
-/* A row that fails does not keep the others from being measured. Returns how many failed. */
+/* A row that fails does not keep the others from being measured. Returns how many measurements failed. */
+static unsigned measure_row(struct bench *bench, unsigned row)
+{
+	unsigned failed = 0;
+
+	for (unsigned way = 0; way < BENCH_WAYS; way++) {
+		if (!bench->way_wanted[way])
+			continue;
+		failed += bench_measure_native(bench, bench_rows[row].native, &bench->paired[row][way]) < 0;
+		failed += bench_measure_row(bench, row, way) < 0;
+	}
+	return failed;
+}
+
 static unsigned measure(struct bench *bench)
 {
 	unsigned failed = 0;
 
 	for (unsigned pass = 0; pass < bench->passes; pass++) {
-		failed += bench_measure_native(bench) < 0;
+		for (unsigned native = 0; native < BENCH_NATIVES; native++)
+			failed += bench_measure_native(bench, native, &bench->native[native]) < 0;
 		for (unsigned row = 0; row < bench_row_count; row++)
-			for (unsigned way = 0; bench->row_wanted[row] && way < BENCH_WAYS; way++)
-				if (bench->way_wanted[way])
-					failed += bench_measure_row(bench, row, way) < 0;
+			if (bench->row_wanted[row])
+				failed += measure_row(bench, row);
 	}
 	return failed;
 }

@@ -71,6 +71,8 @@ struct bench {
 	double load_before, load_after;
 	struct bench_samples native[BENCH_NATIVES];
 	struct bench_samples row[BENCH_ROWS_MAX][BENCH_WAYS];
+	/* The row's native counterpart, measured right before it each time: what its ratio is against. */
+	struct bench_samples paired[BENCH_ROWS_MAX][BENCH_WAYS];
 };
 
 void bench_add(struct bench_samples *samples, double ns);
@@ -80,8 +82,8 @@ double bench_median(const struct bench_samples *samples);
 double bench_low(const struct bench_samples *samples);
 double bench_high(const struct bench_samples *samples);
 
-/* bench_native.c: one pass over everything native. 0 or negative errno with a message printed. */
-int bench_measure_native(struct bench *bench);
+/* bench_native.c: adds the samples of one pass. 0 or negative errno with a message printed. */
+int bench_measure_native(const struct bench *bench, enum bench_native native, struct bench_samples *samples);
 /* ns from exec to exit of the program, its output discarded; negative if it failed, with a message printed. */
 double bench_process(char *const argv[]);
 

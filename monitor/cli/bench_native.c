@@ -95,28 +95,44 @@ double bench_process(char *const argv[])
 	return -1;
 }
 
-int bench_measure_native(struct bench *bench)
+static double process_ns(void)
 {
 	static char *const argv[] = {"/bin/true", NULL};
-	struct bench_samples *native = bench->native;
+
+	return bench_process(argv);
+}
+
+/* One sample, on whatever CPU the caller is bound to. */
+static double native_ns(const struct bench *bench, enum bench_native native)
+{
+	switch (native) {
+	case BENCH_NATIVE_TRAP:
+		return trap_ns(TRAPS / bench->divisor);
+	case BENCH_NATIVE_TOUCH:
+		return touch_ns(PAGES / bench->divisor);
+	case BENCH_NATIVE_COMPUTE:
+		return compute_ns(COMPUTE / bench->divisor);
+	default:
+		return process_ns();
+	}
+}
+
+int bench_measure_native(const struct bench *bench, enum bench_native native, struct bench_samples *samples)
+{
+	unsigned rounds = native == BENCH_NATIVE_PROCESS ? PROCESSES * bench->rounds : bench->rounds;
 	cpu_set_t all, one;
+	double ns = 0;
 
 	sched_getaffinity(0, sizeof(all), &all);
 	CPU_ZERO(&one);
 	CPU_SET(sched_getcpu(), &one);
-	sched_setaffinity(0, sizeof(one), &one);
-	for (unsigned round = 0; round < bench->rounds; round++) {
-		bench_add(&native[BENCH_NATIVE_TRAP], trap_ns(TRAPS / bench->divisor));
-		bench_add(&native[BENCH_NATIVE_TOUCH], touch_ns(PAGES / bench->divisor));
-		bench_add(&native[BENCH_NATIVE_COMPUTE], compute_ns(COMPUTE / bench->divisor));
+	if (native != BENCH_NATIVE_PROCESS)
+		sched_setaffinity(0, sizeof(one), &one);
+	for (unsigned round = 0; round < rounds && ns >= 0; round++) {
+		ns = native_ns(bench, native);
+		if (ns >= 0)
+			bench_add(samples, ns);
 	}
 	sched_setaffinity(0, sizeof(all), &all);
-	for (unsigned i = 0; i < PROCESSES * bench->rounds; i++) {
-		double ns = bench_process(argv);
-
-		if (ns < 0)
-			return -EIO;
-		bench_add(&native[BENCH_NATIVE_PROCESS], ns);
-	}
-	return 0;
+	return ns < 0 ? -EIO : 0;
 }

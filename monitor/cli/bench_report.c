@@ -57,7 +57,7 @@ double bench_high(const struct bench_samples *samples)
 /* 0 if either is missing. */
 static double ratio_of(const struct bench *bench, unsigned row, enum bench_way way)
 {
-	double native = bench_median(&bench->native[bench_rows[row].native]);
+	double native = bench_median(&bench->paired[row][way]);
 
 	return native > 0 ? bench_median(&bench->row[row][way]) / native : 0;
 }
