@@ -33,6 +33,31 @@ gate_text:
 .endm
 
 /*
+ * Waits while `state` of the exchange page at \base is \value: spins, then yields, as \spins and \yields of this cell's
+ * own page say; goes to \done once it changed, and on when patience is at its end. Clobbers RAX RCX R9 R11 R12.
+ */
+.macro AWAIT base value spins yields done
+	movl	\spins(%rbx), %ecx
+	incl	%ecx
+11:	cmpl	$\value, XCHG_STATE(\base)
+	jne	\done
+	pause
+	decl	%ecx
+	jnz	11b
+	movl	\yields(%rbx), %r12d
+12:	testl	%r12d, %r12d
+	jz	13f
+	movl	$GATE_COOKIE, %r9d
+	movl	$__NR_sched_yield, %eax
+	syscall
+	decl	%r12d
+	cmpl	$\value, XCHG_STATE(\base)
+	je	12b
+	jmp	\done
+13:
+.endm
+
+/*
  * Hands over to the monitor and waits: tells it, then spins, yields and at last sleeps on this cell's turn. Parked, it
  * wakes the cell that takes its place on this CPU, which is cheaper than a wake-up from another one, and sleeps at once.
  * RBX = GATE_XCHG; clobbers RAX RCX RDX RSI RDI R8-R13.
@@ -47,22 +72,8 @@ gate_text:
 	lea	XCHG_STATE(%rbx), %rdi
 	movl	$1, %edx
 	FUTEX	HOST_FUTEX_WAKE
-1:	movl	XCHG_SPINS(%rbx), %ecx
-	incl	%ecx
-2:	cmpl	$GATE_EXITED, XCHG_STATE(%rbx)
-	jne	4f
-	pause
-	decl	%ecx
-	jnz	2b
-	movl	XCHG_YIELDS(%rbx), %r12d
-3:	testl	%r12d, %r12d
-	jz	5f
-	movl	$GATE_COOKIE, %r9d
-	movl	$__NR_sched_yield, %eax
-	syscall
-	decl	%r12d
-	cmpl	$GATE_EXITED, XCHG_STATE(%rbx)
-	je	3b
+1:	AWAIT	%rbx, GATE_EXITED, XCHG_SPINS, XCHG_YIELDS, 4f
+	jmp	5f
 4:	testl	$1, XCHG_STATE(%rbx)
 	jz	9f
 5:	movl	$1, %eax
@@ -241,24 +252,8 @@ gate_direct_committed:
 	mov	%r13, %rdi
 	movl	$1, %edx
 	FUTEX	HOST_FUTEX_WAKE
-1:	movl	XCHG_PEER_SPINS(%rbx), %ecx
-	incl	%ecx
-2:	cmpl	$GATE_RUN, XCHG_STATE(%r14)
-	jne	gate_direct_exited
-	pause
-	decl	%ecx
-	jnz	2b
-	movl	XCHG_PEER_YIELDS(%rbx), %r12d
-3:	testl	%r12d, %r12d
-	jz	4f
-	movl	$GATE_COOKIE, %r9d
-	movl	$__NR_sched_yield, %eax
-	syscall
-	decl	%r12d
-	cmpl	$GATE_RUN, XCHG_STATE(%r14)
-	je	3b
-	jmp	gate_direct_exited
-4:	movl	$1, %eax
+1:	AWAIT	%r14, GATE_RUN, XCHG_PEER_SPINS, XCHG_PEER_YIELDS, gate_direct_exited
+	movl	$1, %eax
 	xchgl	%eax, XCHG_MONITOR_WAITS(%r14)
 5:	cmpl	$GATE_RUN, XCHG_STATE(%r14)
 	jne	6f
