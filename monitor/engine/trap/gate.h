@@ -4,7 +4,7 @@
  *
  *   GATE_TEXT   rx  code (gate.S), one copy for all cells
  *   GATE_DATA   r   constant data for boot: the filters' programs, one copy for all cells
- *   GATE_TURN   r   one word a cell, on which its runner sleeps; one copy, only the monitor can write it
+ *   GATE_TURN   r   one word a cell, on which its runner sleeps; one copy; kernel cells can write it
  *   GATE_ORDER  r   orders for the mapper; only the monitor can write it
  *   GATE_XCHG   rw  struct gate_xchg: how runner and monitor hand over to each other
  *   GATE_FPU    rw  XSAVE area of the hypercall path
