@@ -1,8 +1,9 @@
 #!/bin/sh
 # What guests cost that do nothing:
 #   idle.sh RING3 BENCH_GUEST [SECONDS [GUESTS [options of ring3 run...]]]
-# One guest first: processor time, context switches and private memory over SECONDS (default 5); then GUESTS (default 500) at
-# once: the same of all of them. Guest RAM is counted apart. Not a test: it judges nothing, and needs an idle host.
+# One guest first: processor time, context switches and private memory over SECONDS (default 5); then GUESTS (default
+# 500) at once: the same of all of them. Guest RAM is counted apart. Not a test: it judges nothing, and needs an idle
+# host.
 set -eu
 ring3=$1 guest=$2
 shift 2
@@ -59,8 +60,8 @@ switches() {
 	while read -r pid; do cat "/proc/$pid/task/"*/status; done | awk '/ctxt_switches/ {sum += $2} END {print sum + 0}'
 }
 
-# Private memory in KiB: all but what follows, how much of it is no unchanged page of a file, the gate's pages, guest RAM.
-# A page of RAM that only one process maps is private too.
+# Private memory in KiB: all but what follows, how much of it is no unchanged page of a file, the gate's pages, guest
+# RAM. A page of RAM that only one process maps is private too.
 memory() {
 	while read -r pid; do cat "/proc/$pid/smaps"; done | awk '
 		/^[0-9a-f]+-[0-9a-f]+ / {kind = /memfd:ring3-ram/ ? "ram" : /memfd:ring3 gate/ ? "gate" : "other"}
