@@ -330,6 +330,18 @@ static void trap_kick(struct vcpu *vcpu)
 		engine->trap.transport->nudge(cell);
 }
 
+/* The runner whose memory is the vCPU's at present; only ptrace's can be read by others that trace. */
+static pid_t trap_tracee(struct vcpu *vcpu)
+{
+	struct trap *trap = &vcpu->vm->engine->trap;
+	struct cell *cell = trap->last;
+	if (!trap->transport->traced || !cell || cell->dead || !cell->space)
+		return 0;
+	bool present =
+		spt_space_root(cell->space) == (vcpu_root(vcpu) & X86_PTE_ADDR) && cell->kernel == (vcpu->cpl != 3);
+	return present ? cell->runner : 0;
+}
+
 /* ------------------------------------------------------------------------------------------------ start and end */
 
 /* CPUID leaf 0xD, SDM 1 13.2: size of the XSAVE area for what the host enabled. */
@@ -394,6 +406,7 @@ const struct engine_ops engine_trap = {
 	.space_drop = trap_space_drop,
 	.enter = trap_enter,
 	.kick = trap_kick,
+	.tracee = trap_tracee,
 	.fpu_size = trap_fpu_size,
 	.fpu_get = trap_fpu_get,
 	.fpu_set = trap_fpu_set,
