@@ -24,6 +24,7 @@ enum exit_reason {
 			 */
 	EXIT_SYSCALL,	/* SYSCALL executed: RIP after it; RCX and R11 not yet written */
 	EXIT_INT80,	/* INT 0x80 executed: RIP after it */
+	EXIT_EMULATED,	/* the engine executed what there was to execute; an event may be queued */
 	EXIT_DEAD,	/* the engine cannot go on with this guest; vm_kill was called with the reason */
 };
 
@@ -77,7 +78,7 @@ struct engine_ops {
 	const struct spt_ops *spt_ops;
 };
 
-extern const struct engine_ops engine_trap;
+extern const struct engine_ops engine_trap, engine_interpret;
 
 /* The engines built in, NULL-terminated, default first. */
 extern const struct engine_ops *const engines[];

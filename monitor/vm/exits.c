@@ -197,6 +197,7 @@ void exit_handle(struct vcpu *vcpu, const struct vm_exit *exit)
 		note(vcpu, STAT_soft_int, 0x80);
 		vcpu_raise_soft(vcpu, 0x80, 2);
 		break;
+	case EXIT_EMULATED:
 	case EXIT_DEAD:
 		break;
 	}

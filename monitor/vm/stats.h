@@ -46,6 +46,7 @@ struct stats_vcpu {
 	uint64_t exits[STAT_COUNT];
 	uint64_t guest_tsc, monitor_tsc; /* time stamp counter ticks */
 	uint64_t injected;		 /* events delivered */
+	uint64_t interpreted;		 /* instructions executed in software, by an engine that interprets */
 	struct stats_ring_entry ring[STATS_RING];
 	uint64_t ring_next; /* total recorded; slot is modulo STATS_RING */
 };

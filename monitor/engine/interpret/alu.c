@@ -13,7 +13,7 @@
 	static inline uint##n##_t name##n(uint32_t *flags, uint##n##_t d, uint##n##_t s)                               \
 	{                                                                                                              \
 		uint32_t ax = *flags;                                                                                  \
-		__asm__(text " %" #m "[s], %" #m "[d]" TAKE_FLAGS : [d] "+&r"(d), "+&a"(ax) : [s] "r"(s) : "cc");        \
+		__asm__(text " %" #m "[s], %" #m "[d]" TAKE_FLAGS : [d] "+&r"(d), "+&a"(ax) : [s] "r"(s) : "cc");      \
 		*flags = ax;                                                                                           \
 		return d;                                                                                              \
 	}
@@ -101,8 +101,14 @@ BINARY(xor, "xor")
 COMPARE(cmp, "cmp")
 COMPARE(test, "test")
 
-#define FORMS(name, n)	{name##n##_rr, name##n##_ri, name##n##_rm, name##n##_mr, name##n##_mi}
-#define WIDTHS(name)	{FORMS(name, 8), FORMS(name, 16), FORMS(name, 32), FORMS(name, 64)}
+#define FORMS(name, n)                                                                                                 \
+	{                                                                                                              \
+		name##n##_rr, name##n##_ri, name##n##_rm, name##n##_mr, name##n##_mi                                   \
+	}
+#define WIDTHS(name)                                                                                                   \
+	{                                                                                                              \
+		FORMS(name, 8), FORMS(name, 16), FORMS(name, 32), FORMS(name, 64)                                      \
+	}
 
 insn_function *const alu_table[ALU_COUNT][WIDTH_COUNT][FORM_COUNT] = {
 	[ALU_ADD] = WIDTHS(add), [ALU_OR] = WIDTHS(or),	  [ALU_ADC] = WIDTHS(adc),
@@ -148,25 +154,29 @@ UNARY(neg, "neg")
 
 /* NOT leaves the flags alone. */
 #define NOT(n)                                                                                                         \
-	static inline uint##n##_t not##n(uint32_t *flags, uint##n##_t d)                                               \
+	static inline uint##n##_t not ##n(uint32_t * flags, uint##n##_t d)                                             \
 	{                                                                                                              \
-		return (uint##n##_t)~d;                                                                                \
+		return (uint##n##_t) ~d;                                                                               \
 	}                                                                                                              \
 	UNARY_FORMS(not, n)
-ONES(not)
+ONES(not )
 NOT(8)
 NOT(16)
 NOT(32)
 NOT(64)
 
 #define UNARY_WIDTHS(name)                                                                                             \
-	{{name##8_r, name##_one_8_m}, {name##16_r, name##_one_16_m}, {name##32_r, name##_one_32_m},                    \
-	 {name##64_r, name##_one_64_m}}
+	{                                                                                                              \
+		{name##8_r, name##_one_8_m}, {name##16_r, name##_one_16_m}, {name##32_r, name##_one_32_m},             \
+		{                                                                                                      \
+			name##64_r, name##_one_64_m                                                                    \
+		}                                                                                                      \
+	}
 insn_function *const unary_table[UNARY_COUNT][WIDTH_COUNT][2] = {
 	[UNARY_INC] = UNARY_WIDTHS(inc),
 	[UNARY_DEC] = UNARY_WIDTHS(dec),
 	[UNARY_NEG] = UNARY_WIDTHS(neg),
-	[UNARY_NOT] = UNARY_WIDTHS(not),
+	[UNARY_NOT] = UNARY_WIDTHS(not ),
 };
 
 /* ------------------------------------------------------------------------------------------------------- shifts */
@@ -201,7 +211,12 @@ SHIFT(rol, "rol")
 SHIFT(ror, "ror")
 
 #define SHIFT_WIDTHS(name)                                                                                             \
-	{{name##8_imm, name##8_cl}, {name##16_imm, name##16_cl}, {name##32_imm, name##32_cl}, {name##64_imm, name##64_cl}}
+	{                                                                                                              \
+		{name##8_imm, name##8_cl}, {name##16_imm, name##16_cl}, {name##32_imm, name##32_cl},                   \
+		{                                                                                                      \
+			name##64_imm, name##64_cl                                                                      \
+		}                                                                                                      \
+	}
 insn_function *const shift_table[SHIFT_COUNT][WIDTH_COUNT][2] = {
 	[SHIFT_SHL] = SHIFT_WIDTHS(shl), [SHIFT_SHR] = SHIFT_WIDTHS(shr), [SHIFT_SAR] = SHIFT_WIDTHS(sar),
 	[SHIFT_ROL] = SHIFT_WIDTHS(rol), [SHIFT_ROR] = SHIFT_WIDTHS(ror),

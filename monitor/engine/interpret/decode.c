@@ -206,9 +206,9 @@ static int condition_of(ZydisMnemonic m, const ZydisMnemonic names[16])
 	{                                                                                                              \
 		ZYDIS_MNEMONIC_##p##O, ZYDIS_MNEMONIC_##p##NO, ZYDIS_MNEMONIC_##p##B, ZYDIS_MNEMONIC_##p##NB,          \
 			ZYDIS_MNEMONIC_##p##Z, ZYDIS_MNEMONIC_##p##NZ, ZYDIS_MNEMONIC_##p##BE,                         \
-			ZYDIS_MNEMONIC_##p##NBE, ZYDIS_MNEMONIC_##p##S, ZYDIS_MNEMONIC_##p##NS,                        \
-			ZYDIS_MNEMONIC_##p##P, ZYDIS_MNEMONIC_##p##NP, ZYDIS_MNEMONIC_##p##L, ZYDIS_MNEMONIC_##p##NL,  \
-			ZYDIS_MNEMONIC_##p##LE, ZYDIS_MNEMONIC_##p##NLE                                                \
+			ZYDIS_MNEMONIC_##p##NBE, ZYDIS_MNEMONIC_##p##S, ZYDIS_MNEMONIC_##p##NS, ZYDIS_MNEMONIC_##p##P, \
+			ZYDIS_MNEMONIC_##p##NP, ZYDIS_MNEMONIC_##p##L, ZYDIS_MNEMONIC_##p##NL, ZYDIS_MNEMONIC_##p##LE, \
+			ZYDIS_MNEMONIC_##p##NLE                                                                        \
 	}
 
 static insn_function *pick_conditional(const struct emu_insn *emu)
@@ -263,17 +263,18 @@ static insn_function *pick_arithmetic(struct insn *i, const struct emu_insn *emu
 #define ALU(name)                                                                                                      \
 	case ZYDIS_MNEMONIC_##name:                                                                                    \
 		return pick_alu(i, emu, ALU_##name);
-		ALU(ADD) ALU(OR) ALU(ADC) ALU(SBB) ALU(AND) ALU(SUB) ALU(XOR) ALU(CMP) ALU(TEST)
+		ALU(ADD)
+		ALU(OR)
+		ALU(ADC) ALU(SBB) ALU(AND) ALU(SUB) ALU(XOR) ALU(CMP) ALU(TEST)
 #define SHIFT(name)                                                                                                    \
 	case ZYDIS_MNEMONIC_##name:                                                                                    \
 		return pick_shift(i, emu, SHIFT_##name);
-		SHIFT(SHL) SHIFT(SHR) SHIFT(SAR) SHIFT(ROL) SHIFT(ROR)
+			SHIFT(SHL) SHIFT(SHR) SHIFT(SAR) SHIFT(ROL) SHIFT(ROR)
 #define UNARY(name)                                                                                                    \
 	case ZYDIS_MNEMONIC_##name:                                                                                    \
 		return pick_unary(emu, UNARY_##name);
-		UNARY(INC) UNARY(DEC) UNARY(NEG) UNARY(NOT)
-	case ZYDIS_MNEMONIC_IMUL:
-		return pick_imul(emu);
+				UNARY(INC) UNARY(DEC) UNARY(NEG) UNARY(NOT) case ZYDIS_MNEMONIC_IMUL
+		    : return pick_imul(emu);
 	case ZYDIS_MNEMONIC_BT:
 		return pick_bit(i, emu, 0);
 	case ZYDIS_MNEMONIC_BTS:
@@ -298,7 +299,7 @@ static insn_function *pick_transfer(struct insn *i, const struct emu_insn *emu)
 	case ZYDIS_MNEMONIC_MOVSXD:
 		return pick_extend(emu, movsx_table);
 	case ZYDIS_MNEMONIC_LEA:
-		i->ea &= (uint8_t)~(EA_FS | EA_GS);
+		i->ea &= (uint8_t) ~(EA_FS | EA_GS);
 		return lea_table[operand_width(emu, 0)];
 	case ZYDIS_MNEMONIC_XCHG:
 		return pick_xchg(i, emu);
@@ -342,7 +343,9 @@ static insn_function *pick_flow(struct insn *i, const struct emu_insn *emu)
 	case ZYDIS_MNEMONIC_LOOP:
 	case ZYDIS_MNEMONIC_LOOPE:
 	case ZYDIS_MNEMONIC_LOOPNE:
-		i->src = emu->info.mnemonic == ZYDIS_MNEMONIC_LOOP ? 0 : emu->info.mnemonic == ZYDIS_MNEMONIC_LOOPE ? 1 : 2;
+		i->src = emu->info.mnemonic == ZYDIS_MNEMONIC_LOOP    ? 0
+			 : emu->info.mnemonic == ZYDIS_MNEMONIC_LOOPE ? 1
+								      : 2;
 		i->ea = emu->info.address_width == 32 ? EA_32 : 0;
 		return op_loop;
 	case ZYDIS_MNEMONIC_JRCXZ:
@@ -350,8 +353,10 @@ static insn_function *pick_flow(struct insn *i, const struct emu_insn *emu)
 		i->ea = emu->info.mnemonic == ZYDIS_MNEMONIC_JECXZ ? EA_32 : 0;
 		return op_jrcxz;
 		PLAIN(SYSCALL, op_syscall)
-		PLAIN(POPF, op_popf)
-		PLAIN(POPFQ, op_popf)
+	case ZYDIS_MNEMONIC_POPF:
+	case ZYDIS_MNEMONIC_POPFQ:
+		i->imm = emu->info.operand_width == 16;
+		return op_popf;
 	case ZYDIS_MNEMONIC_INT:
 		return emu->operands[0].imm.value.u == 0x80 ? op_int80 : NULL;
 	default:
@@ -381,10 +386,6 @@ static insn_function *pick_system(const struct emu_insn *emu)
 		PLAIN(RDGSBASE, op_base)
 		PLAIN(WRFSBASE, op_base)
 		PLAIN(WRGSBASE, op_base)
-		PLAIN(LAR, op_descriptor)
-		PLAIN(LSL, op_descriptor)
-		PLAIN(VERR, op_descriptor)
-		PLAIN(VERW, op_descriptor)
 		PLAIN(RDPMC, op_protected)
 		PLAIN(MFENCE, op_nop)
 		PLAIN(LFENCE, op_nop)
@@ -395,6 +396,8 @@ static insn_function *pick_system(const struct emu_insn *emu)
 		PLAIN(UD0, op_undefined)
 		PLAIN(UD1, op_undefined)
 		PLAIN(UD2, op_undefined)
+		PLAIN(MONITOR, op_undefined)
+		PLAIN(MWAIT, op_undefined)
 	default:
 		break;
 	}
@@ -463,7 +466,7 @@ bool decode_insn(struct engine_vcpu *c, struct insn *i, const struct emu_insn *e
 	}
 	*i = (struct insn){.base = GPR_ZERO, .index = GPR_ZERO};
 	i->run = sensitive ? op_sensitive : pick_plain(i, emu);
-	bool by_table = i->run && !sensitive && i->run != op_base && i->run != op_descriptor && i->run != op_pushf;
+	bool by_table = i->run && !sensitive && i->run != op_base && i->run != op_pushf;
 	if (by_table)
 		return i->run == op_undefined;
 	if (!add_detail(i, emu)) {

@@ -37,9 +37,9 @@ typedef void insn_function(struct engine_vcpu *c, const struct insn *i);
 /* What executing by table does not need: the whole instruction, and its copy that runs natively. */
 struct insn_detail {
 	struct emu_insn emu;
-	void *code;	  /* native copy, its memory operand redirected to native_buffer; NULL: none */
-	uint16_t size;	  /* bytes of its memory operand, 0: none */
-	uint16_t align;	  /* that operand must be aligned so; 0: need not */
+	void *code;		 /* native copy, its memory operand redirected to native_buffer; NULL: none */
+	uint16_t size;		 /* bytes of its memory operand, 0: none */
+	uint16_t align;		 /* that operand must be aligned so; 0: need not */
 	bool reads, writes, fpu; /* memory is read, written; FPU state is used */
 };
 
@@ -76,8 +76,8 @@ struct jump {
 /* ---------------------------------------------------------------------------------------------------- the state */
 
 /*
- * Translations: tags are the page's gva with the generation in the low bits, so that one increment drops all. Pages that
- * hold decoded code, or are no RAM, are never in `write`: stores there go the slow way.
+ * Translations: tags are the page's gva with the generation in the low bits, so that one increment drops all. Pages
+ * that hold decoded code, or are no RAM, are never in `write`: stores there go the slow way.
  */
 #define TLB_ENTRIES  1024
 #define JUMP_ENTRIES 4096
@@ -90,11 +90,12 @@ struct engine_vcpu {
 	uint64_t gpr[GPR_COUNT + 1]; /* the register file; the last is GPR_ZERO */
 	/* The six arithmetic flags as LAHF and SETO leave them in AX: OF in bit 0, SF ZF AF PF CF in the upper byte. */
 	uint32_t flags;
-	uint32_t tag; /* generation modulo the page size */
-	bool leave;   /* `exit` is set: back to the run loop */
-	bool broken;  /* decoded code was dropped: finish the instruction, look the next one up again */
-	bool single;  /* one instruction at a time: string instructions stop after one iteration */
-	bool aligned; /* alignment is checked: nothing goes the fast way */
+	uint32_t tag;  /* generation modulo the page size */
+	bool leave;    /* `exit` is set: back to the run loop */
+	bool broken;   /* decoded code was dropped: finish the instruction, look the next one up again */
+	bool yield;    /* the instruction is complete; then back to the run loop, which may have something to deliver */
+	bool single;   /* one instruction at a time: string instructions stop after one iteration */
+	bool aligned;  /* alignment is checked: nothing goes the fast way */
 	uint64_t base; /* gva of the block being executed */
 	uint64_t rip;
 	const struct block *block;
@@ -105,6 +106,7 @@ struct engine_vcpu {
 	uint32_t user; /* X86_PF_U at CPL 3 */
 	uint64_t generation;
 	uint64_t executed; /* instructions */
+	uint64_t exit_tsc; /* when the engine was left last */
 
 	/* A read-modify-write that cannot be done in place, for memory_commit. */
 	struct {
@@ -145,9 +147,9 @@ void code_collect(struct engine_vcpu *c);
 /* The page of gpa holds decoded code. */
 bool code_is_at(const struct code *code, uint64_t gpa);
 /*
- * Around a store of [gpa, gpa+len) that stays within a page: what is decoded from those bytes is dropped, and the page's
- * other code outlives it. `begin` before shadowpt is asked to translate for the write, `end` in any case; len 0 if
- * nothing is stored.
+ * Around a store of [gpa, gpa+len) that stays within a page: what is decoded from those bytes is dropped, and the
+ * page's other code outlives it. `begin` before shadowpt is asked to translate for the write, `end` in any case; len 0
+ * if nothing is stored.
  */
 void code_store_begin(struct code *code);
 void code_store_end(struct engine_vcpu *c, uint64_t gpa, uint64_t len);
@@ -248,7 +250,11 @@ MEMORY(64)
 #undef MEMORY
 
 /* Registers by byte offset. A 32-bit result clears the upper half (SDM 1 3.4.1.1). */
-#define REG(n, offset) (*(uint##n##_t *)((char *)c->gpr + (offset)))
+typedef uint8_t __attribute__((may_alias)) part8;
+typedef uint16_t __attribute__((may_alias)) part16;
+typedef uint32_t __attribute__((may_alias)) part32;
+typedef uint64_t __attribute__((may_alias)) part64;
+#define REG(n, offset)	     (*(part##n *)((char *)c->gpr + (offset)))
 #define SET8(offset, value)  (REG(8, offset) = (value))
 #define SET16(offset, value) (REG(16, offset) = (value))
 #define SET32(offset, value) (REG(64, offset) = (uint32_t)(value))
@@ -319,15 +325,15 @@ insn_function op_loop, op_jrcxz;
 extern insn_function *const bit_table[WIDTH_COUNT];
 
 /* String instructions; imm holds the size, REP and address size as string.c packs them. */
-#define STRING_SIZE 15
-#define STRING_REPE 16
+#define STRING_SIZE  15
+#define STRING_REPE  16
 #define STRING_REPNE 32
-#define STRING_A32 64
+#define STRING_A32   64
 insn_function op_movs, op_stos, op_lods, op_scas, op_cmps;
 
 /* system.c */
 insn_function op_nop, op_clc, op_stc, op_cmc, op_cld, op_std, op_lahf, op_sahf, op_pushf, op_popf;
 insn_function op_sensitive, op_syscall, op_int80, op_hypercall, op_undefined, op_unknown, op_protected;
-insn_function op_cpuid, op_rdtsc, op_rdtscp, op_rdpid, op_xgetbv, op_base, op_descriptor;
+insn_function op_cpuid, op_rdtsc, op_rdtscp, op_rdpid, op_xgetbv, op_base;
 
 #endif

@@ -51,7 +51,10 @@ MOV(8)
 MOV(16)
 MOV(32)
 MOV(64)
-#define FORMS(name, n) {name##n##_rr, name##n##_ri, name##n##_rm, name##n##_mr, name##n##_mi}
+#define FORMS(name, n)                                                                                                 \
+	{                                                                                                              \
+		name##n##_rr, name##n##_ri, name##n##_rm, name##n##_mr, name##n##_mi                                   \
+	}
 insn_function *const mov_table[WIDTH_COUNT][FORM_COUNT] = {FORMS(mov, 8), FORMS(mov, 16), FORMS(mov, 32),
 							   FORMS(mov, 64)};
 
@@ -80,7 +83,10 @@ insn_function *const mov_table[WIDTH_COUNT][FORM_COUNT] = {FORMS(mov, 8), FORMS(
 	EXTEND(name, type, 64, 32)
 EXTENDS(movzx, uint)
 EXTENDS(movsx, int)
-#define PAIR(name, to, from) {name##to##_##from##_r, name##to##_##from##_m}
+#define PAIR(name, to, from)                                                                                           \
+	{                                                                                                              \
+		name##to##_##from##_r, name##to##_##from##_m                                                           \
+	}
 #define EXTEND_WIDTHS(name)                                                                                            \
 	{                                                                                                              \
 		[WIDTH_16] = {PAIR(name, 16, 8), PAIR(name, 16, 16)},                                                  \
@@ -164,8 +170,7 @@ insn_function *const xchg_table[WIDTH_COUNT][2] = {
 	{                                                                                                              \
 		c->rip = c->base + i->end + (condition(c->flags, cc) ? (uint64_t)i->imm : 0);                          \
 	}
-#define ALL_CONDITIONS(X)                                                                                              \
-	X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
+#define ALL_CONDITIONS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
 ALL_CONDITIONS(CONDITIONAL)
 #define CMOV_ROW(cc)                                                                                                   \
 	[cc] = {[WIDTH_16] = {cmov##cc##_16_r, cmov##cc##_16_m},                                                       \

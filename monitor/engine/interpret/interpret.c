@@ -1,0 +1,295 @@
+/*
+ * The engine `interpret`: entering and leaving, and what the contract of an engine asks for.
+ */
+#include <cpuid.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "monitor/engine/interpret/interpret.h"
+
+#include "monitor/engine/interpret/interp.h"
+#include "monitor/host/clock.h"
+#include "monitor/vm/image.h"
+#include "monitor/vm/vm.h"
+
+#define ARITHMETIC (X86_RFLAGS_CF | X86_RFLAGS_PF | X86_RFLAGS_AF | X86_RFLAGS_ZF | X86_RFLAGS_SF | X86_RFLAGS_OF)
+
+/* ----------------------------------------------------------------------------------------------------- the state */
+
+void interp_load(struct engine_vcpu *c)
+{
+	const struct vcpu *vcpu = c->vcpu;
+	memcpy(c->gpr, vcpu->gpr, sizeof(vcpu->gpr));
+	c->rip = vcpu->rip;
+	c->flags = (vcpu->rflags & ARITHMETIC & 0xff) << 8 | !!(vcpu->rflags & X86_RFLAGS_OF);
+	c->paging = vcpu_paging(vcpu);
+	c->user = vcpu->cpl == 3 ? X86_PF_U : 0;
+	c->aligned = c->user && (vcpu->cr0 & X86_CR0_AM) && (vcpu->rflags & X86_RFLAGS_AC);
+}
+
+void interp_store(struct engine_vcpu *c)
+{
+	struct vcpu *vcpu = c->vcpu;
+	uint64_t flags = (c->flags >> 8 & ARITHMETIC) | (c->flags & FLAG_OF ? X86_RFLAGS_OF : 0);
+	memcpy(vcpu->gpr, c->gpr, sizeof(vcpu->gpr));
+	vcpu->rip = c->rip;
+	vcpu->rflags = (vcpu->rflags & ~ARITHMETIC) | flags;
+}
+
+void interp_raise(struct engine_vcpu *c, const struct insn *i, uint8_t vector, uint32_t error)
+{
+	c->rip = c->base + i->start;
+	c->leave = true;
+	*c->exit = (struct vm_exit){EXIT_EXCEPTION, vector, error, 0};
+}
+
+/* CPUID leaf 0xD, SDM 1 13.2: size of the XSAVE area for what the host enabled. */
+static unsigned fpu_size(void)
+{
+	unsigned a, b, c, d;
+	return __get_cpuid_count(0xd, 0, &a, &b, &c, &d) && b <= ENGINE_FPU_MAX ? b : 0;
+}
+
+/* The x87 and SSE control words as after reset: SDM 1 8.1.5, 10.2.3. The rest of the image is "initial". */
+static void fpu_reset(uint8_t *image)
+{
+	const uint16_t fcw = 0x37f;
+	const uint32_t mxcsr = 0x1f80;
+	memcpy(image, &fcw, sizeof(fcw));
+	memcpy(image + 24, &mxcsr, sizeof(mxcsr));
+}
+
+bool interp_create(struct vcpu *vcpu)
+{
+	struct engine_vcpu *c = aligned_alloc(64, (sizeof(*c) + 63) & ~63ul);
+	if (!c)
+		return false;
+	memset(c, 0, sizeof(*c));
+	vcpu->engine = c;
+	c->vcpu = vcpu;
+	c->vm = vcpu->vm;
+	c->fpu_size = fpu_size();
+	fpu_reset(c->fpu);
+	memory_flush(c);
+	c->native = native_create();
+	c->code = c->native ? code_create(c) : NULL;
+	if (c->code && c->fpu_size)
+		return true;
+	interp_destroy(vcpu);
+	return false;
+}
+
+void interp_destroy(struct vcpu *vcpu)
+{
+	struct engine_vcpu *c = vcpu->engine;
+	if (!c)
+		return;
+	code_destroy(c);
+	native_destroy(c->native);
+	free(c);
+	vcpu->engine = NULL;
+}
+
+/* ------------------------------------------------------------------------------------------------------- running */
+
+/* Instructions that a block counted but that an early end left out. */
+static unsigned not_executed(const struct engine_vcpu *c, const struct block *block)
+{
+	uint64_t reached = c->rip - c->base;
+	unsigned left = 0;
+	for (unsigned n = 0; n < block->count; n++)
+		left += block->insn[n].start >= reached;
+	return left;
+}
+
+static void run_block(struct engine_vcpu *c, const struct block *block)
+{
+	c->base = c->rip;
+	c->executed += block->count;
+	block->insn[0].run(c, block->insn);
+	if (unlikely(c->leave || c->broken))
+		c->executed -= not_executed(c, block);
+}
+
+static void run(struct engine_vcpu *c)
+{
+	atomic_bool *attention = &c->vm->attention;
+	do {
+		const struct block *block = code_find(c);
+		if (unlikely(!block))
+			return;
+		c->vcpu->interrupt_shadow = false;
+		run_block(c, block);
+		if (unlikely(c->broken))
+			code_collect(c);
+	} while (likely(!c->leave && !c->yield && !atomic_load_explicit(attention, memory_order_relaxed)));
+}
+
+static void run_single(struct engine_vcpu *c)
+{
+	const struct block *block = code_single(c);
+	if (!block)
+		return;
+	c->vcpu->interrupt_shadow = false;
+	run_block(c, block);
+}
+
+static void interpret(struct engine_vcpu *c, struct vm_exit *exit)
+{
+	struct vcpu *vcpu = c->vcpu;
+	bool stepping = vcpu->rflags & X86_RFLAGS_TF;
+	c->exit = exit;
+	c->leave = c->yield = false;
+	c->single = stepping || vcpu->window_wanted;
+	interp_load(c);
+	memory_flush(c);
+	code_collect(c);
+	*exit = (struct vm_exit){.reason = EXIT_KICK};
+	if (c->single)
+		run_single(c);
+	else
+		run(c);
+	interp_store(c);
+	if (c->leave)
+		return;
+	vcpu->rflags &= ~X86_RFLAGS_RF;
+	if (stepping)
+		*exit = (struct vm_exit){.reason = EXIT_EXCEPTION, .vector = X86_VEC_DB};
+	else if (c->yield)
+		exit->reason = EXIT_EMULATED;
+}
+
+void interpret_enter(struct vcpu *vcpu, struct vm_exit *exit)
+{
+	struct engine_vcpu *c = vcpu->engine;
+	struct stats_vcpu *stats = &vcpu->vm->stats.vcpu[vcpu->id];
+	*exit = (struct vm_exit){.reason = EXIT_KICK};
+	if (atomic_load(&vcpu->vm->attention))
+		return;
+	uint64_t entry = clock_tsc();
+	interpret(c, exit);
+	uint64_t out = clock_tsc();
+	stats->guest_tsc += out - entry;
+	if (c->exit_tsc)
+		stats->monitor_tsc += entry - c->exit_tsc;
+	c->exit_tsc = out;
+	stats->interpreted += c->executed;
+	c->executed = 0;
+}
+
+/* ----------------------------------------------------------------------------------------------- the contract */
+
+void interpret_destroy(struct vm *vm)
+{
+	for (unsigned n = 0; n < vm->vcpu_count; n++)
+		interp_destroy(vm->vcpu[n]);
+}
+
+int interpret_create(struct vm *vm, const struct engine_ops *fpu_of)
+{
+	for (unsigned n = 0; n < vm->vcpu_count; n++) {
+		if (!interp_create(vm->vcpu[n])) {
+			fprintf(stderr, "ring3: this host has no memory left for the interpreter: end other programs "
+					"first\n");
+			return -ENOMEM;
+		}
+		vm->vcpu[n]->engine->fpu_of = fpu_of;
+	}
+	return 0;
+}
+
+static int interpret_init(struct vm *vm)
+{
+	return interpret_create(vm, NULL);
+}
+
+/* Nothing runs outside `enter`: what shadowpt would have the host map, the walk of each access finds. */
+static void *frame(void *ctx, uint64_t gpa)
+{
+	struct vm *vm = ctx;
+	return gm_ptr(&vm->mem, gpa, X86_PAGE_SIZE);
+}
+
+static int map(void *ctx, struct spt_space *space, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot)
+{
+	return 0;
+}
+
+static int unmap(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len)
+{
+	return 0;
+}
+
+static int protect(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len, unsigned prot)
+{
+	return 0;
+}
+
+static const struct spt_ops spt_ops = {frame, map, unmap, protect};
+
+static void space_lost(struct vm *vm, struct spt_space *space, int error)
+{
+	vm_kill(vm, "the host has no memory left for page tables: %s", strerror(-error));
+}
+
+static void space_drop(struct vm *vm, struct spt_space *space)
+{
+	spt_space_discard(space);
+}
+
+/* `enter` looks at vm->attention itself. */
+static void kick(struct vcpu *vcpu)
+{
+}
+
+/* Whatever is executed at the page's start makes the call; natively it would be #UD. */
+void interpret_fill_hypercall_page(struct vm *vm)
+{
+	static const uint8_t ud2[] = {0x0f, 0x0b};
+	image_fill_hypercall_page(vm, ud2, sizeof(ud2));
+}
+
+static unsigned interpret_fpu_size(struct vm *vm)
+{
+	return vm->vcpu[0]->engine->fpu_size;
+}
+
+static void fpu_get(struct vcpu *vcpu, void *image, unsigned size)
+{
+	memcpy(image, vcpu->engine->fpu, size);
+}
+
+/* SDM 1 10.2.3, 13.4.2: what would make XRSTOR fault, or name components that the host has not. */
+#define FPU_MXCSR      24
+#define FPU_MXCSR_MASK 0xffbf
+#define FPU_HEADER     512
+#define FPU_HEADER_LEN 64
+
+static void fpu_set(struct vcpu *vcpu, void *image, unsigned size)
+{
+	struct engine_vcpu *c = vcpu->engine;
+	uint64_t *header = (uint64_t *)((uint8_t *)image + FPU_HEADER);
+	uint32_t *mxcsr = (uint32_t *)((uint8_t *)image + FPU_MXCSR);
+	header[0] &= vcpu->xcr0_supported;
+	memset(&header[1], 0, FPU_HEADER_LEN - sizeof(header[0]));
+	*mxcsr &= FPU_MXCSR_MASK;
+	memcpy(c->fpu, image, size);
+}
+
+const struct engine_ops engine_interpret = {
+	.name = "interpret",
+	.summary = "all guest code is interpreted: a processor in software",
+	.init = interpret_init,
+	.exit = interpret_destroy,
+	.enter = interpret_enter,
+	.fill_hypercall_page = interpret_fill_hypercall_page,
+	.space_lost = space_lost,
+	.space_drop = space_drop,
+	.kick = kick,
+	.fpu_size = interpret_fpu_size,
+	.fpu_get = fpu_get,
+	.fpu_set = fpu_set,
+	.spt_ops = &spt_ops,
+};

@@ -1,0 +1,22 @@
+/*
+ * The interpreter for other engines: `hybrid` runs the guest's kernel with it.
+ */
+#ifndef MONITOR_ENGINE_INTERPRET_INTERPRET_H
+#define MONITOR_ENGINE_INTERPRET_INTERPRET_H
+
+struct vm;
+struct vcpu;
+struct vm_exit;
+struct engine_ops;
+
+/*
+ * Makes the interpreter's state for each vCPU. FPU state is that of fpu_of, through its fpu_get and fpu_set; NULL: the
+ * interpreter's own. 0 or negative errno with a message printed; interpret_destroy in any case.
+ */
+int interpret_create(struct vm *vm, const struct engine_ops *fpu_of);
+void interpret_destroy(struct vm *vm);
+/* As engine_ops.enter, fill_hypercall_page. */
+void interpret_enter(struct vcpu *vcpu, struct vm_exit *exit);
+void interpret_fill_hypercall_page(struct vm *vm);
+
+#endif

@@ -1,0 +1,96 @@
+/*
+ * Runs one instruction of the guest on the guest's registers. RSP stays the monitor's: a signal may come at any time.
+ */
+#include "monitor/engine/interpret/native_run.h"
+
+	.text
+	.globl native_run, native_fault
+	.type native_run, @function
+	.type native_fault, @function
+native_run:
+	push %rbx
+	push %rbp
+	push %r12
+	push %r13
+	push %r14
+	push %r15
+	push %rdi
+	push %rsi
+	mov NATIVE_FPU(%rdi), %rcx
+	test %rcx, %rcx
+	jz 1f
+	mov NATIVE_MASK(%rdi), %eax
+	mov NATIVE_MASK + 4(%rdi), %edx
+	xrstor64 (%rcx)
+1:	mov NATIVE_FLAGS(%rdi), %eax
+	addb $0x7f, %al
+	sahf
+	mov 0(%rdi), %rax
+	mov 8(%rdi), %rcx
+	mov 16(%rdi), %rdx
+	mov 24(%rdi), %rbx
+	mov 40(%rdi), %rbp
+	mov 48(%rdi), %rsi
+	mov 64(%rdi), %r8
+	mov 72(%rdi), %r9
+	mov 80(%rdi), %r10
+	mov 88(%rdi), %r11
+	mov 96(%rdi), %r12
+	mov 104(%rdi), %r13
+	mov 112(%rdi), %r14
+	mov 120(%rdi), %r15
+	mov 56(%rdi), %rdi
+	call *(%rsp)
+
+	xchg %rdi, 8(%rsp)
+	mov %rax, 0(%rdi)
+	lahf
+	seto %al
+	movzwl %ax, %eax
+	mov %rax, NATIVE_FLAGS(%rdi)
+	mov %rcx, 8(%rdi)
+	mov %rdx, 16(%rdi)
+	mov %rbx, 24(%rdi)
+	mov %rbp, 40(%rdi)
+	mov %rsi, 48(%rdi)
+	mov 8(%rsp), %rax
+	mov %rax, 56(%rdi)
+	mov %r8, 64(%rdi)
+	mov %r9, 72(%rdi)
+	mov %r10, 80(%rdi)
+	mov %r11, 88(%rdi)
+	mov %r12, 96(%rdi)
+	mov %r13, 104(%rdi)
+	mov %r14, 112(%rdi)
+	mov %r15, 120(%rdi)
+	xor %ebx, %ebx
+	jmp 2f
+
+native_fault:
+	add $8, %rsp
+	mov 8(%rsp), %rdi
+	mov $1, %ebx
+
+2:	cld
+	mov NATIVE_FPU(%rdi), %rcx
+	test %rcx, %rcx
+	jz 3f
+	mov NATIVE_MASK(%rdi), %eax
+	mov NATIVE_MASK + 4(%rdi), %edx
+	xsave64 (%rcx)
+	/* The monitor's own: exceptions masked, nothing in the registers. */
+	fninit
+	pushq $0x1f80
+	ldmxcsr (%rsp)
+	add $8, %rsp
+3:	mov %ebx, %eax
+	add $16, %rsp
+	pop %r15
+	pop %r14
+	pop %r13
+	pop %r12
+	pop %rbp
+	pop %rbx
+	ret
+	.size native_run, . - native_run
+	.section .note.GNU-stack, "", @progbits

@@ -1,0 +1,27 @@
+/*
+ * What native_run.S shares with native.c: the registers an instruction runs with.
+ */
+#ifndef MONITOR_ENGINE_INTERPRET_NATIVE_RUN_H
+#define MONITOR_ENGINE_INTERPRET_NATIVE_RUN_H
+
+#define NATIVE_FLAGS 128
+#define NATIVE_FPU   136
+#define NATIVE_MASK  144
+
+#ifndef __ASSEMBLER__
+#include <stdint.h>
+
+struct native_state {
+	uint64_t gpr[16];
+	uint64_t flags; /* as LAHF and SETO leave them in AX */
+	void *fpu;	/* XSAVE image to load before and to save to after; NULL: none */
+	uint64_t mask;	/* its state components */
+};
+
+/* Runs the code, which ends in RET and leaves RSP alone. 0, or 1 if it came to native_fault. */
+int native_run(struct native_state *state, const void *code);
+/* Where the handler of a signal that the code raised goes on, with the code's own RSP. */
+void native_fault(void);
+#endif
+
+#endif

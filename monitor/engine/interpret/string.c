@@ -1,0 +1,253 @@
+/*
+ * String instructions: MOVS, STOS, LODS, SCAS, CMPS, with their repetitions. Each iteration is complete in itself, so a
+ * fault or an interrupt finds the registers as the manual has them and the instruction starts again where it stopped.
+ */
+#include <string.h>
+
+#include "monitor/engine/interpret/interp.h"
+#include "monitor/vm/vm.h"
+
+/* After so many iterations somebody else has a turn; the instruction is then begun again. */
+#define ITERATIONS 65536
+
+struct string {
+	unsigned size;
+	bool repeats, repeat_equal, wide; /* wide: 64-bit addresses and count */
+	uint64_t step;			  /* added to addresses */
+	uint64_t segment;		  /* of the source */
+};
+
+static struct string describe(const struct engine_vcpu *c, const struct insn *i)
+{
+	struct string s = {.size = i->imm & STRING_SIZE,
+			   .repeats = i->imm & (STRING_REPE | STRING_REPNE),
+			   .repeat_equal = i->imm & STRING_REPE,
+			   .wide = !(i->imm & STRING_A32)};
+	s.step = c->vcpu->rflags & X86_RFLAGS_DF ? -(uint64_t)s.size : s.size;
+	if (i->ea)
+		s.segment = c->vcpu->sreg[i->ea & EA_FS ? SREG_FS : SREG_GS].base;
+	return s;
+}
+
+static uint64_t narrow(const struct string *s, uint64_t value)
+{
+	return s->wide ? value : (uint32_t)value;
+}
+
+static void advance(struct engine_vcpu *c, const struct string *s, enum vcpu_gpr reg, uint64_t count)
+{
+	c->gpr[reg] = narrow(s, c->gpr[reg] + s->step * count);
+}
+
+static uint64_t remaining(const struct engine_vcpu *c, const struct string *s)
+{
+	return s->repeats ? narrow(s, c->gpr[RCX]) : 1;
+}
+
+/* Counts iterations off; the address size of 32 bits clears the upper half of RCX. */
+static void count_off(struct engine_vcpu *c, const struct string *s, uint64_t count)
+{
+	if (s->repeats)
+		c->gpr[RCX] = narrow(s, c->gpr[RCX] - count);
+}
+
+static bool read_element(struct engine_vcpu *c, const struct string *s, uint64_t gva, uint64_t *value)
+{
+	union {
+		uint8_t b;
+		uint16_t w;
+		uint32_t d;
+		uint64_t q;
+	} v = {.q = 0};
+	bool ok = s->size == 1	 ? load8(c, gva, 0, &v.b)
+		  : s->size == 2 ? load16(c, gva, 0, &v.w)
+		  : s->size == 4 ? load32(c, gva, 0, &v.d)
+				 : load64(c, gva, 0, &v.q);
+	*value = v.q;
+	return ok;
+}
+
+static bool write_element(struct engine_vcpu *c, const struct string *s, uint64_t gva, uint64_t value)
+{
+	switch (s->size) {
+	case 1:
+		return store8(c, gva, 0, (uint8_t)value);
+	case 2:
+		return store16(c, gva, 0, (uint16_t)value);
+	case 4:
+		return store32(c, gva, 0, (uint32_t)value);
+	default:
+		return store64(c, gva, 0, value);
+	}
+}
+
+static uint64_t source(const struct engine_vcpu *c, const struct string *s)
+{
+	return narrow(s, c->gpr[RSI]) + s->segment;
+}
+
+static uint64_t destination(const struct engine_vcpu *c, const struct string *s)
+{
+	return narrow(s, c->gpr[RDI]);
+}
+
+/* One iteration of each. False: the exit is set. */
+typedef bool iteration(struct engine_vcpu *c, const struct string *s, bool *again);
+
+static bool movs(struct engine_vcpu *c, const struct string *s, bool *again)
+{
+	uint64_t v;
+	if (!read_element(c, s, source(c, s), &v) || !write_element(c, s, destination(c, s), v))
+		return false;
+	advance(c, s, RSI, 1);
+	advance(c, s, RDI, 1);
+	return true;
+}
+
+static bool stos(struct engine_vcpu *c, const struct string *s, bool *again)
+{
+	if (!write_element(c, s, destination(c, s), c->gpr[RAX]))
+		return false;
+	advance(c, s, RDI, 1);
+	return true;
+}
+
+static bool lods(struct engine_vcpu *c, const struct string *s, bool *again)
+{
+	uint64_t v;
+	if (!read_element(c, s, source(c, s), &v))
+		return false;
+	if (s->size >= 4)
+		c->gpr[RAX] = v;
+	else
+		memcpy(&c->gpr[RAX], &v, s->size);
+	advance(c, s, RSI, 1);
+	return true;
+}
+
+/* Flags of left - right, made by the host's own CMP. */
+static void compare(struct engine_vcpu *c, const struct string *s, uint64_t left, uint64_t right, bool *again)
+{
+	uint32_t ax = c->flags;
+#define CMP(text, m)                                                                                                   \
+	__asm__(text " %" #m "[r], %" #m "[l]\n\tlahf\n\tseto %%al"                                                    \
+		: "+&a"(ax)                                                                                            \
+		: [l] "r"(left), [r] "r"(right)                                                                        \
+		: "c"                                                                                                  \
+		  "c")
+	switch (s->size) {
+	case 1:
+		CMP("cmpb", b);
+		break;
+	case 2:
+		CMP("cmpw", w);
+		break;
+	case 4:
+		CMP("cmpl", k);
+		break;
+	default:
+		CMP("cmpq", q);
+	}
+#undef CMP
+	c->flags = ax;
+	*again = s->repeat_equal == !!(ax & FLAG_ZF);
+}
+
+static bool scas(struct engine_vcpu *c, const struct string *s, bool *again)
+{
+	uint64_t v;
+	if (!read_element(c, s, destination(c, s), &v))
+		return false;
+	compare(c, s, c->gpr[RAX], v, again);
+	advance(c, s, RDI, 1);
+	return true;
+}
+
+static bool cmps(struct engine_vcpu *c, const struct string *s, bool *again)
+{
+	uint64_t left, right;
+	if (!read_element(c, s, source(c, s), &left) || !read_element(c, s, destination(c, s), &right))
+		return false;
+	compare(c, s, left, right, again);
+	advance(c, s, RSI, 1);
+	advance(c, s, RDI, 1);
+	return true;
+}
+
+/* MOVS and STOS forward: as many elements as lie within one page each, at once. Returns how many. */
+static uint64_t bulk(struct engine_vcpu *c, const struct string *s, bool moves, uint64_t count)
+{
+	uint64_t len = count * s->size;
+	if (s->step != s->size || count < 8 || count > ITERATIONS)
+		return 0;
+	uint8_t *to = memory_span(c, destination(c, s), &len, true), *from = NULL;
+	if (moves)
+		from = to ? memory_span(c, source(c, s), &len, false) : NULL;
+	if (!to || (moves && !from))
+		return 0;
+	len -= len % s->size;
+	/* Overlap towards higher addresses repeats what was just written. */
+	if (moves && to > from && to < from + len)
+		return 0;
+	if (moves)
+		memmove(to, from, len);
+	else
+		for (uint64_t n = 0; n < len; n += s->size)
+			memcpy(to + n, &c->gpr[RAX], s->size);
+	uint64_t done = len / s->size;
+	if (moves)
+		advance(c, s, RSI, done);
+	advance(c, s, RDI, done);
+	return done;
+}
+
+enum bulk { NO_BULK, BULK_MOVES, BULK_STORES };
+
+static void repeat(struct engine_vcpu *c, const struct insn *i, iteration *once, enum bulk how)
+{
+	struct string s = describe(c, i);
+	uint64_t left = remaining(c, &s);
+	bool again = true;
+	for (unsigned turn = 0; left && again; turn++) {
+		uint64_t done =
+			how && !c->single ? bulk(c, &s, how == BULK_MOVES, left < ITERATIONS ? left : ITERATIONS) : 0;
+		if (!done) {
+			if (!once(c, &s, &again))
+				FAULT;
+			done = 1;
+		}
+		count_off(c, &s, done);
+		left -= done;
+		if (left && again && (c->single || turn == ITERATIONS || c->broken || atomic_load(&c->vm->attention))) {
+			/* Not done: RIP stays. */
+			c->broken = true;
+			FAULT;
+		}
+	}
+	NEXT_STORED;
+}
+
+void op_movs(struct engine_vcpu *c, const struct insn *i)
+{
+	repeat(c, i, movs, BULK_MOVES);
+}
+
+void op_stos(struct engine_vcpu *c, const struct insn *i)
+{
+	repeat(c, i, stos, BULK_STORES);
+}
+
+void op_lods(struct engine_vcpu *c, const struct insn *i)
+{
+	repeat(c, i, lods, NO_BULK);
+}
+
+void op_scas(struct engine_vcpu *c, const struct insn *i)
+{
+	repeat(c, i, scas, NO_BULK);
+}
+
+void op_cmps(struct engine_vcpu *c, const struct insn *i)
+{
+	repeat(c, i, cmps, NO_BULK);
+}

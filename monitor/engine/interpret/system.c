@@ -1,0 +1,272 @@
+/*
+ * Flags as a whole, identification, clocks, segment bases, ways into the kernel; and what goes to the emulation that
+ * all engines share.
+ */
+#include <cpuid.h>
+
+#include "monitor/engine/interpret/interp.h"
+#include "monitor/host/clock.h"
+#include "monitor/vm/vm.h"
+
+void op_nop(struct engine_vcpu *c, const struct insn *i)
+{
+	NEXT;
+}
+
+/* --------------------------------------------------------------------------------------------------------- flags */
+
+void op_clc(struct engine_vcpu *c, const struct insn *i)
+{
+	c->flags &= ~FLAG_CF;
+	NEXT;
+}
+
+void op_stc(struct engine_vcpu *c, const struct insn *i)
+{
+	c->flags |= FLAG_CF;
+	NEXT;
+}
+
+void op_cmc(struct engine_vcpu *c, const struct insn *i)
+{
+	c->flags ^= FLAG_CF;
+	NEXT;
+}
+
+void op_cld(struct engine_vcpu *c, const struct insn *i)
+{
+	c->vcpu->rflags &= ~X86_RFLAGS_DF;
+	NEXT;
+}
+
+void op_std(struct engine_vcpu *c, const struct insn *i)
+{
+	c->vcpu->rflags |= X86_RFLAGS_DF;
+	NEXT;
+}
+
+#define LAHF_FLAGS 0xd5u
+
+void op_lahf(struct engine_vcpu *c, const struct insn *i)
+{
+	REG(8, 1) = (uint8_t)((c->flags >> 8 & LAHF_FLAGS) | X86_RFLAGS_FIXED);
+	NEXT;
+}
+
+void op_sahf(struct engine_vcpu *c, const struct insn *i)
+{
+	c->flags = (c->flags & FLAG_OF) | (REG(8, 1) & LAHF_FLAGS) << 8;
+	NEXT;
+}
+
+void op_pushf(struct engine_vcpu *c, const struct insn *i)
+{
+	unsigned width = i->detail->emu.info.operand_width / 8;
+	interp_store(c);
+	uint64_t image = vcpu_rflags(c->vcpu) & ~(X86_RFLAGS_RF | X86_RFLAGS_VM);
+	uint64_t gva = c->gpr[RSP] - width;
+	if (!(width == 2 ? store16(c, gva, EA_STACK, (uint16_t)image) : store64(c, gva, EA_STACK, image)))
+		FAULT;
+	c->gpr[RSP] = gva;
+	NEXT_STORED;
+}
+
+/* What POPF changes at the present CPL and IOPL: SDM 2B POPF, table 4-16. */
+static uint64_t popf_flags(const struct vcpu *vcpu, bool narrow)
+{
+	uint64_t changes = X86_RFLAGS_CF | X86_RFLAGS_PF | X86_RFLAGS_AF | X86_RFLAGS_ZF | X86_RFLAGS_SF |
+			   X86_RFLAGS_TF | X86_RFLAGS_DF | X86_RFLAGS_OF | X86_RFLAGS_NT;
+	if (!narrow)
+		changes |= X86_RFLAGS_AC | X86_RFLAGS_ID | X86_RFLAGS_RF;
+	if (vcpu->cpl <= vcpu_iopl(vcpu))
+		changes |= X86_RFLAGS_IF;
+	if (vcpu->cpl == 0)
+		changes |= X86_RFLAGS_IOPL;
+	return changes;
+}
+
+void op_popf(struct engine_vcpu *c, const struct insn *i)
+{
+	struct vcpu *vcpu = c->vcpu;
+	bool narrow = i->imm;
+	uint64_t image;
+	uint16_t low;
+	if (!(narrow ? load16(c, c->gpr[RSP], EA_STACK, &low) : load64(c, c->gpr[RSP], EA_STACK, &image)))
+		FAULT;
+	if (narrow)
+		image = low;
+	interp_store(c);
+	uint64_t changes = popf_flags(vcpu, narrow), old = vcpu_rflags(vcpu);
+	vcpu_set_rflags(vcpu, (old & ~changes & ~X86_RFLAGS_RF) | (image & changes & ~X86_RFLAGS_RF));
+	vcpu->gpr[RSP] += narrow ? 2 : 8;
+	vcpu->rip = c->base + i->end;
+	interp_load(c);
+	/* Single step and alignment checks are set up on entry; an interrupt may now be let in. */
+	c->yield = ((old ^ vcpu->rflags) & (X86_RFLAGS_TF | X86_RFLAGS_AC)) || (vcpu->interrupt_waits && vcpu_if(vcpu));
+}
+
+/* -------------------------------------------------------------------------------------------- into the monitor */
+
+void op_sensitive(struct engine_vcpu *c, const struct insn *i)
+{
+	struct vcpu *vcpu = c->vcpu;
+	c->rip = c->base + i->start;
+	interp_store(c);
+	enum emu_result result = emu_execute(vcpu, &i->detail->emu);
+	interp_load(c);
+	/* Paging, devices, interrupts: whatever it changed is looked at anew. */
+	c->leave = true;
+	*c->exit = (struct vm_exit){.reason = EXIT_EMULATED};
+	if (result == EMU_NOT_OURS)
+		op_unknown(c, i);
+}
+
+static void leave(struct engine_vcpu *c, const struct insn *i, enum exit_reason reason)
+{
+	c->rip = c->base + i->end;
+	c->leave = true;
+	*c->exit = (struct vm_exit){.reason = reason};
+}
+
+void op_syscall(struct engine_vcpu *c, const struct insn *i)
+{
+	leave(c, i, EXIT_SYSCALL);
+}
+
+void op_int80(struct engine_vcpu *c, const struct insn *i)
+{
+	leave(c, i, EXIT_INT80);
+}
+
+/* The first instruction of the hypercall page, whatever it is: the call is made, and the guest is back in its caller.
+ */
+void op_hypercall(struct engine_vcpu *c, const struct insn *i)
+{
+	uint64_t target;
+	if (c->user) {
+		interp_raise(c, i, X86_VEC_UD, 0);
+		return;
+	}
+	if (!load64(c, c->gpr[RSP], EA_STACK, &target))
+		FAULT;
+	c->gpr[RSP] += 8;
+	leave(c, i, EXIT_HYPERCALL);
+	c->rip = target;
+}
+
+void op_undefined(struct engine_vcpu *c, const struct insn *i)
+{
+	interp_raise(c, i, X86_VEC_UD, 0);
+}
+
+/* Counters that this machine does not have. */
+void op_protected(struct engine_vcpu *c, const struct insn *i)
+{
+	interp_raise(c, i, X86_VEC_GP, 0);
+}
+
+void op_unknown(struct engine_vcpu *c, const struct insn *i)
+{
+	char text[96];
+	c->rip = c->base + i->start;
+	vm_kill(c->vm, "the interpreter does not know the instruction '%s' at %#lx; use --engine=trap",
+		emu_format(&i->detail->emu, c->rip, text, sizeof(text)), c->rip);
+	c->leave = true;
+	*c->exit = (struct vm_exit){.reason = EXIT_DEAD};
+}
+
+/* ----------------------------------------------------------------------------------------------- identification */
+
+/* The host's answer, as code that runs directly gets it, but for the bit that shows CR4. */
+void op_cpuid(struct engine_vcpu *c, const struct insn *i)
+{
+	uint32_t leaf = (uint32_t)c->gpr[RAX], a, b, x, d;
+	__cpuid_count(leaf, (uint32_t)c->gpr[RCX], a, b, x, d);
+	if (leaf == 1)
+		x = (x & ~(uint32_t)bit_OSXSAVE) | (c->vcpu->cr4 & X86_CR4_OSXSAVE ? bit_OSXSAVE : 0);
+	c->gpr[RAX] = a;
+	c->gpr[RBX] = b;
+	c->gpr[RCX] = x;
+	c->gpr[RDX] = d;
+	NEXT;
+}
+
+static void set_edx_eax(struct engine_vcpu *c, uint64_t value)
+{
+	c->gpr[RAX] = (uint32_t)value;
+	c->gpr[RDX] = value >> 32;
+}
+
+static bool read_tsc(struct engine_vcpu *c, const struct insn *i)
+{
+	if (c->user && (c->vcpu->cr4 & X86_CR4_TSD)) {
+		interp_raise(c, i, X86_VEC_GP, 0);
+		return false;
+	}
+	set_edx_eax(c, clock_tsc() + c->vcpu->tsc_offset);
+	return true;
+}
+
+void op_rdtsc(struct engine_vcpu *c, const struct insn *i)
+{
+	if (read_tsc(c, i))
+		NEXT;
+}
+
+/* TSC_AUX is not among this machine's registers: the processor's number is 0. */
+void op_rdtscp(struct engine_vcpu *c, const struct insn *i)
+{
+	if (!read_tsc(c, i))
+		return;
+	c->gpr[RCX] = c->vcpu->id;
+	NEXT;
+}
+
+void op_rdpid(struct engine_vcpu *c, const struct insn *i)
+{
+	c->gpr[i->dst / 8] = c->vcpu->id;
+	NEXT;
+}
+
+void op_xgetbv(struct engine_vcpu *c, const struct insn *i)
+{
+	uint32_t which = (uint32_t)c->gpr[RCX];
+	if (!(c->vcpu->cr4 & X86_CR4_OSXSAVE)) {
+		interp_raise(c, i, X86_VEC_UD, 0);
+		return;
+	}
+	if (which > 1) {
+		interp_raise(c, i, X86_VEC_GP, 0);
+		return;
+	}
+	/* Register 1: the components that are not in their initial state; saying all of them is always right. */
+	set_edx_eax(c, c->vcpu->xcr0);
+	NEXT;
+}
+
+/* RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE: SDM 2B. */
+void op_base(struct engine_vcpu *c, const struct insn *i)
+{
+	const struct emu_insn *emu = &i->detail->emu;
+	ZydisMnemonic m = emu->info.mnemonic;
+	bool fs = m == ZYDIS_MNEMONIC_RDFSBASE || m == ZYDIS_MNEMONIC_WRFSBASE;
+	bool writes = m == ZYDIS_MNEMONIC_WRFSBASE || m == ZYDIS_MNEMONIC_WRGSBASE;
+	uint64_t *base = &c->vcpu->sreg[fs ? SREG_FS : SREG_GS].base;
+	uint64_t *gpr = &c->gpr[ZydisRegisterGetId(emu->operands[0].reg.value)];
+	bool narrow = emu->info.operand_width != 64;
+	if (!(c->vcpu->cr4 & X86_CR4_FSGSBASE)) {
+		interp_raise(c, i, X86_VEC_UD, 0);
+		return;
+	}
+	if (!writes) {
+		*gpr = narrow ? (uint32_t)*base : *base;
+		NEXT;
+	}
+	uint64_t value = narrow ? (uint32_t)*gpr : *gpr;
+	if (!vcpu_canonical(value)) {
+		interp_raise(c, i, X86_VEC_GP, 0);
+		return;
+	}
+	*base = value;
+	NEXT;
+}
