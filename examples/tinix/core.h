@@ -105,6 +105,8 @@ void proc_free(struct proc *p);
 /* The current process ended and nobody waits for it: freed as soon as another runs. */
 void proc_free_later(struct proc *p);
 unsigned proc_count(void);
+extern uint64_t proc_forks; /* ever */
+extern int proc_last_pid;
 /* Ends the current process; status as wait4 reports it. */
 _Noreturn void proc_exit(int status);
 /* The mm of a vforked child goes back to the parent. */
@@ -159,6 +161,12 @@ void reload_user(void);
 void return_to_user(struct pvg_frame *frame);
 /* Time spent up to now goes to user or system time of the current process. */
 void account(bool user);
+
+extern uint64_t idle_ns;
+
+/* load.c */
+void load_init(void);
+void load_remember(const struct usage *usage); /* of a process that is no more */
 
 /* ------------------------------------------------------------------------------------------------------- signals */
 

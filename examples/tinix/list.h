@@ -11,7 +11,10 @@ struct list {
 	struct list *next, *prev;
 };
 
-#define LIST_INIT(head)		     {&(head), &(head)}
+#define LIST_INIT(head)                                                                                                \
+	{                                                                                                              \
+		&(head), &(head)                                                                                       \
+	}
 #define list_entry(node, type, member) ((type *)((char *)(node)-offsetof(type, member)))
 /* The node visited may be removed, others not. */
 #define list_each(node, head)                                                                                          \

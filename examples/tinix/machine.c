@@ -3,8 +3,6 @@
  */
 #include "examples/tinix/core.h"
 
-#define LOAD_SHIFT 16 /* fixed point of sysinfo's loads */
-
 static char hostname[__NEW_UTS_LEN + 1] = "tinix";
 
 int64_t sys_uname(const uint64_t arg[6])
@@ -38,11 +36,10 @@ int64_t sys_sysinfo(const uint64_t arg[6])
 			       .freeram = memory_free(),
 			       .procs = (uint16_t)proc_count(),
 			       .mem_unit = 1};
-	unsigned long running = 0;
+	struct sched_info load;
 
-	list_each(node, &proc_all) running += list_entry(node, struct proc, link)->state == PROC_RUNNABLE;
-	for (unsigned i = 0; i < 3; i++)
-		info.loads[i] = running << LOAD_SHIFT;
+	sched_get_info(&load);
+	memcpy(info.loads, load.load, sizeof(info.loads));
 	return copy_to_user(arg[0], &info, sizeof(info));
 }
 

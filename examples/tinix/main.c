@@ -132,5 +132,6 @@ int main(const char *cmdline)
 	syscall_init();
 	files_init(info->nr_modules ? pvg_gpa_to_ptr(modules[0].paddr) : NULL, info->nr_modules ? modules[0].size : 0);
 	make_init();
+	load_init();
 	run_first();
 }

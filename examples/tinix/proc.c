@@ -8,8 +8,10 @@
 
 struct list proc_all = LIST_INIT(proc_all);
 
+uint64_t proc_forks;
+int proc_last_pid;
+
 static unsigned count;
-static int last_pid;
 
 struct whole {
 	struct proc p;
@@ -53,9 +55,9 @@ static bool pid_in_use(int pid)
 static int new_pid(void)
 {
 	do
-		last_pid = last_pid % PID_MAX + 1;
-	while (pid_in_use(last_pid));
-	return last_pid;
+		proc_last_pid = proc_last_pid % PID_MAX + 1;
+	while (pid_in_use(proc_last_pid));
+	return proc_last_pid;
 }
 
 static size_t fpu_pages(void)
@@ -107,12 +109,14 @@ struct proc *proc_new(void (*start)(void *arg))
 	pvg_context_make(&p->private->context, pvg_user_frame(&p->private->user), start, p);
 	list_add(&proc_all, &p->link);
 	count++;
+	proc_forks++;
 	return p;
 }
 
 void proc_free(struct proc *p)
 {
 	forget_user(p);
+	load_remember(&p->usage);
 	list_remove(&p->link);
 	list_remove(&p->private->sibling);
 	pvg_pages_free(p->private->block, fpu_pages() + STACK_PAGES);

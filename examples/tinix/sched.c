@@ -7,6 +7,7 @@
 #define SLICE (10 * PVG_NS_PER_MS)
 
 struct proc *current;
+uint64_t idle_ns;
 struct waitq poll_queue = WAITQ_INIT(poll_queue);
 
 static struct list run_queue = LIST_INIT(run_queue);
@@ -104,6 +105,7 @@ void make_runnable(struct proc *p)
 static void idle(void)
 {
 	struct proc *before = current;
+	uint64_t start = now();
 
 	current = NULL;
 	while (list_empty(&run_queue)) {
@@ -112,6 +114,7 @@ static void idle(void)
 		pvg_irq_disable();
 	}
 	current = before;
+	idle_ns += now() - start;
 }
 
 static void free_ended(void)

@@ -150,14 +150,9 @@ struct sched_info {
 	int last_pid;
 	uint64_t load[3];
 };
-void sched_get_info(struct sched_info *out); /* sched.c */
-
-void random_bytes(void *to, size_t len); /* machine.c */
+void sched_get_info(struct sched_info *out); /* load.c */
 
 /* ---------------------------------------------------------------------------------------- signals: signal.c */
-
-/* For ppoll and pselect: blocks just what *mask has, until this system call is over and its signals are delivered. */
-void signal_mask_for_call(const uint64_t *mask);
 
 /* From anywhere, interrupt handlers included. */
 void signal_process(struct proc *p, int signal);

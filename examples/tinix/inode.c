@@ -1,0 +1,116 @@
+/*
+ * Inodes: birth, references, permissions, and what the core asks of them.
+ */
+#include "examples/tinix/fs.h"
+
+/* Of what has no place in a tree: pipes, shared anonymous memory. */
+static struct mount nowhere = {.type = "anon", .dev = 1};
+
+uint64_t wall_now(void)
+{
+	return now() + wall_offset();
+}
+
+struct inode *inode_new(struct mount *mount, unsigned mode, const struct inode_ops *ops)
+{
+	struct inode *inode = kalloc(sizeof(*inode));
+
+	if (!inode)
+		return NULL;
+	inode->refs = 1;
+	inode->mount = mount ? mount : &nowhere;
+	inode->ino = ++inode->mount->next_ino;
+	inode->mode = mode;
+	inode->nlink = S_ISDIR(mode); /* its own "." */
+	inode->uid = current ? (unsigned)current->uid : 0;
+	inode->gid = current ? (unsigned)current->gid : 0;
+	inode->ops = ops;
+	inode->atime = inode->mtime = inode->ctime = wall_now();
+	return inode;
+}
+
+struct inode *inode_get(struct inode *inode)
+{
+	inode->refs++;
+	return inode;
+}
+
+void inode_put(struct inode *inode)
+{
+	struct inode *parent;
+
+	if (!inode || --inode->refs)
+		return;
+	parent = inode->parent == inode ? NULL : inode->parent;
+	if (inode->ops->free)
+		inode->ops->free(inode);
+	kfree(inode);
+	inode_put(parent);
+}
+
+void inode_touch(struct inode *inode)
+{
+	inode->mtime = inode->ctime = wall_now();
+}
+
+int inode_may(struct inode *inode, unsigned what)
+{
+	unsigned granted = inode->mode & 7;
+
+	if (!current || current->uid == 0) /* all but executing what nobody may */
+		granted = MAY_READ | MAY_WRITE | (S_ISDIR(inode->mode) || inode->mode & 0111 ? MAY_EXECUTE : 0);
+	else if ((unsigned)current->uid == inode->uid)
+		granted = inode->mode >> 6 & 7;
+	else if ((unsigned)current->gid == inode->gid)
+		granted = inode->mode >> 3 & 7;
+	return what & ~granted ? -EACCES : 0;
+}
+
+/* ------------------------------------------------------------------------------------------- for the core */
+
+int inode_open_exec(const char *path, struct inode **inode)
+{
+	struct walk found;
+	int error = walk(current->files->cwd, path, WALK_FOLLOW, &found);
+
+	if (error)
+		return error;
+	if (!inode_is_regular(found.inode))
+		error = -EACCES;
+	else
+		error = inode_may(found.inode, MAY_EXECUTE);
+	if (!error)
+		*inode = inode_get(found.inode);
+	walk_end(&found);
+	return error;
+}
+
+uint64_t inode_size(struct inode *inode)
+{
+	return inode->size;
+}
+
+int64_t inode_read(struct inode *inode, void *to, size_t len, uint64_t offset)
+{
+	struct io io = IO_KERNEL(to, len);
+
+	return regular_read(inode, &io, offset);
+}
+
+int files_map(int fd, unsigned prot, unsigned flags, struct inode **inode)
+{
+	struct file *file = fd_file((uint64_t)fd);
+	bool store = (flags & MAP_TYPE) != MAP_PRIVATE && prot & PROT_WRITE;
+
+	if (!file)
+		return -EBADF;
+	*inode = NULL;
+	if (S_ISCHR(file->inode->mode) && file->inode->rdev == device_number(1, 5))
+		return 0;
+	if (!file_readable(file) || (store && !file_writable(file)))
+		return -EACCES;
+	if (!inode_is_regular(file->inode))
+		return -ENODEV;
+	*inode = inode_get(file->inode);
+	return 0;
+}

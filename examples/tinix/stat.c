@@ -1,0 +1,193 @@
+/*
+ * System calls that look at inodes: the stat family, statfs, access, readlink.
+ */
+#include "examples/tinix/fs.h"
+
+#define AT_STAT_FLAGS (AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE)
+
+static uint64_t blocks_of(const struct inode *inode)
+{
+	return inode_is_regular(inode) ? inode->data.pages * (PAGE_SIZE / 512) : 0;
+}
+
+static int64_t put_stat(const struct inode *inode, uint64_t to)
+{
+	struct stat stat = {
+		.st_dev = inode->mount->dev,
+		.st_ino = inode->ino,
+		.st_nlink = inode->nlink,
+		.st_mode = inode->mode,
+		.st_uid = inode->uid,
+		.st_gid = inode->gid,
+		.st_rdev = inode->rdev,
+		.st_size = (long)inode->size,
+		.st_blksize = PAGE_SIZE,
+		.st_blocks = (long)blocks_of(inode),
+		.st_atime = inode->atime / PVG_NS_PER_SEC,
+		.st_atime_nsec = inode->atime % PVG_NS_PER_SEC,
+		.st_mtime = inode->mtime / PVG_NS_PER_SEC,
+		.st_mtime_nsec = inode->mtime % PVG_NS_PER_SEC,
+		.st_ctime = inode->ctime / PVG_NS_PER_SEC,
+		.st_ctime_nsec = inode->ctime % PVG_NS_PER_SEC,
+	};
+
+	return copy_to_user(to, &stat, sizeof(stat));
+}
+
+static struct statx_timestamp timestamp(uint64_t ns)
+{
+	return (struct statx_timestamp){.tv_sec = (int64_t)(ns / PVG_NS_PER_SEC), .tv_nsec = ns % PVG_NS_PER_SEC};
+}
+
+static int64_t put_statx(const struct inode *inode, uint64_t to)
+{
+	struct statx statx = {
+		.stx_mask = STATX_BASIC_STATS,
+		.stx_blksize = PAGE_SIZE,
+		.stx_nlink = inode->nlink,
+		.stx_uid = inode->uid,
+		.stx_gid = inode->gid,
+		.stx_mode = (uint16_t)inode->mode,
+		.stx_ino = inode->ino,
+		.stx_size = inode->size,
+		.stx_blocks = blocks_of(inode),
+		.stx_atime = timestamp(inode->atime),
+		.stx_mtime = timestamp(inode->mtime),
+		.stx_ctime = timestamp(inode->ctime),
+		.stx_rdev_major = (uint32_t)(inode->rdev >> 8 & 0xfff),
+		.stx_rdev_minor = (uint32_t)((inode->rdev & 0xff) | (inode->rdev >> 12 & 0xfff00)),
+		.stx_dev_minor = inode->mount->dev,
+	};
+
+	return copy_to_user(to, &statx, sizeof(statx));
+}
+
+static int64_t stat_at(uint64_t dirfd, uint64_t path, uint64_t to, uint64_t flags,
+		       int64_t (*put)(const struct inode *inode, uint64_t to))
+{
+	struct inode *inode;
+	int64_t result;
+
+	if (flags & ~(uint64_t)AT_STAT_FLAGS)
+		return -EINVAL;
+	result = inode_user(dirfd, path, (unsigned)flags, &inode);
+	if (result)
+		return result;
+	result = put(inode, to);
+	inode_put(inode);
+	return result;
+}
+
+int64_t sys_stat(const uint64_t arg[6])
+{
+	return stat_at((uint64_t)AT_FDCWD, arg[0], arg[1], 0, put_stat);
+}
+
+int64_t sys_lstat(const uint64_t arg[6])
+{
+	return stat_at((uint64_t)AT_FDCWD, arg[0], arg[1], AT_SYMLINK_NOFOLLOW, put_stat);
+}
+
+int64_t sys_newfstatat(const uint64_t arg[6])
+{
+	return stat_at(arg[0], arg[1], arg[2], arg[3], put_stat);
+}
+
+int64_t sys_statx(const uint64_t arg[6])
+{
+	return stat_at(arg[0], arg[1], arg[4], arg[2], put_statx);
+}
+
+int64_t sys_fstat(const uint64_t arg[6])
+{
+	struct file *file = fd_file(arg[0]);
+
+	return file ? put_stat(file->inode, arg[1]) : -EBADF;
+}
+
+/* ------------------------------------------------------------------------------------------------------ statfs */
+
+static int64_t put_statfs(const struct inode *inode, uint64_t to)
+{
+	bool proc = pvg_strcmp(inode->mount->type, "proc") == 0;
+	struct statfs statfs = {
+		.f_type = proc ? PROC_SUPER_MAGIC : TMPFS_MAGIC,
+		.f_bsize = PAGE_SIZE,
+		.f_frsize = PAGE_SIZE,
+		.f_namelen = NAME_MAX,
+	};
+
+	if (!proc) {
+		statfs.f_blocks = (long)(memory_total() / PAGE_SIZE);
+		statfs.f_bfree = statfs.f_bavail = (long)(memory_free() / PAGE_SIZE);
+	}
+	return copy_to_user(to, &statfs, sizeof(statfs));
+}
+
+int64_t sys_statfs(const uint64_t arg[6])
+{
+	return stat_at((uint64_t)AT_FDCWD, arg[0], arg[1], 0, put_statfs);
+}
+
+int64_t sys_fstatfs(const uint64_t arg[6])
+{
+	struct file *file = fd_file(arg[0]);
+
+	return file ? put_statfs(file->inode, arg[1]) : -EBADF;
+}
+
+/* -------------------------------------------------------------------------------------------- access, readlink */
+
+int64_t sys_faccessat2(const uint64_t arg[6])
+{
+	unsigned flags = (unsigned)arg[3] & ~(unsigned)AT_EACCESS;
+	struct inode *inode;
+	int64_t result;
+
+	if (arg[2] & ~7ul || flags & ~(unsigned)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+		return -EINVAL;
+	result = inode_user(arg[0], arg[1], flags, &inode);
+	if (result)
+		return result;
+	result = inode_may(inode, (unsigned)arg[2]);
+	inode_put(inode);
+	return result;
+}
+
+int64_t sys_faccessat(const uint64_t arg[6])
+{
+	return sys_faccessat2((uint64_t[6]){arg[0], arg[1], arg[2], 0});
+}
+
+int64_t sys_access(const uint64_t arg[6])
+{
+	return sys_faccessat2((uint64_t[6]){(uint64_t)AT_FDCWD, arg[0], arg[1], 0});
+}
+
+int64_t sys_readlinkat(const uint64_t arg[6])
+{
+	struct inode *inode;
+	char *target;
+	int64_t result;
+
+	if ((int64_t)arg[3] <= 0)
+		return -EINVAL;
+	result = inode_user(arg[0], arg[1], AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, &inode);
+	if (result)
+		return result;
+	target = page_new();
+	result = !S_ISLNK(inode->mode) ? -EINVAL : target ? inode->ops->readlink(inode, target, PATH_MAX) : -ENOMEM;
+	if (result > (int64_t)arg[3])
+		result = (int64_t)arg[3];
+	if (result > 0 && copy_to_user(arg[2], target, (size_t)result))
+		result = -EFAULT;
+	if (target)
+		page_put(target);
+	inode_put(inode);
+	return result;
+}
+
+int64_t sys_readlink(const uint64_t arg[6])
+{
+	return sys_readlinkat((uint64_t[6]){(uint64_t)AT_FDCWD, arg[0], arg[1], arg[2]});
+}
