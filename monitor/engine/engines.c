@@ -5,7 +5,7 @@
 
 #include "monitor/engine/engine.h"
 
-const struct engine_ops *const engines[] = {&engine_trap, &engine_interpret, NULL};
+const struct engine_ops *const engines[] = {&engine_trap, &engine_hybrid, &engine_interpret, NULL};
 
 const struct engine_ops *engine_find(const char *name)
 {

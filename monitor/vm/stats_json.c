@@ -53,8 +53,9 @@ static json_t *json_vcpu(const struct stats_vcpu *s, unsigned id)
 		json_object_set_new(exits, stats_exit_names[kind], json_count(s->exits[kind]));
 		total += s->exits[kind];
 	}
-	return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o}", "id", (int)id, "exits", exits, "exits_total",
-			 json_count(total), "injected", json_count(s->injected), "guest_ns",
+	return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "id", (int)id, "exits", exits, "exits_total",
+			 json_count(total), "injected", json_count(s->injected), "interpreted",
+			 json_count(s->interpreted), "guest_ns",
 			 json_count(clock_tsc_to_ns(s->guest_tsc)), "monitor_ns",
 			 json_count(clock_tsc_to_ns(s->monitor_tsc)));
 }

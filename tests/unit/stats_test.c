@@ -117,6 +117,7 @@ static void check_vcpu(json_t *vcpu)
 	assert_int_equal(number(exits, "kick"), 0);
 	assert_int_equal(number(vcpu, "exits_total"), 3);
 	assert_int_equal(number(vcpu, "injected"), 7);
+	assert_int_equal(number(vcpu, "interpreted"), 12345);
 	assert_true(number(vcpu, "guest_ns") > number(vcpu, "monitor_ns"));
 	assert_true(number(vcpu, "monitor_ns") > 0);
 }
@@ -129,6 +130,7 @@ static void fill(void)
 	stats_exit_note(&vm.stats, 0, STAT_privileged, 0, 0, 0);
 	stats_exit_note(&vm.stats, 0, STAT_syscall, 0, 3, 0);
 	vm.stats.vcpu[0].injected = 7;
+	vm.stats.vcpu[0].interpreted = 12345;
 	vm.stats.vcpu[0].guest_tsc = 2000000;
 	vm.stats.vcpu[0].monitor_tsc = 1000000;
 	vm.stats.post_codes[0] = 0x11;

@@ -162,7 +162,10 @@ static void trap_hold_fpu(struct trap *trap, struct cell *cell, const struct vcp
 		trap->transport->fpu_get(holder, image, trap->fpu_size);
 		fpu_sanitize(trap, image);
 		trap->transport->fpu_set(cell, image, trap->fpu_size);
+	} else if (trap->fpu_kept) {
+		trap->transport->fpu_set(cell, trap->fpu, trap->fpu_size);
 	}
+	trap->fpu_kept = false;
 	trap->cells.holder = cell;
 }
 
@@ -176,14 +179,20 @@ static void trap_fpu_get(struct vcpu *vcpu, void *image, unsigned size)
 	struct trap *trap = &vcpu->vm->engine->trap;
 	if (trap->cells.holder)
 		trap->transport->fpu_get(trap->cells.holder, image, size);
+	else if (trap->fpu_kept)
+		memcpy(image, trap->fpu, size);
 }
 
 static void trap_fpu_set(struct vcpu *vcpu, void *image, unsigned size)
 {
 	struct trap *trap = &vcpu->vm->engine->trap;
 	fpu_sanitize(trap, image);
-	if (trap->cells.holder)
+	if (trap->cells.holder) {
 		trap->transport->fpu_set(trap->cells.holder, image, size);
+		return;
+	}
+	memcpy(trap->fpu, image, size);
+	trap->fpu_kept = true;
 }
 
 /* ------------------------------------------------------------------------------------------------------- running */

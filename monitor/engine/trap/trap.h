@@ -23,6 +23,10 @@ struct trap {
 	unsigned refusals; /* flushes the host refused in a row */
 	unsigned fpu_size; /* bytes of the XSAVE image, from the processor */
 	uint64_t exit_tsc; /* when the last exit was taken */
+
+	/* What the FPU was set to while no runner held its state: the first one gets it. */
+	bool fpu_kept;
+	uint8_t fpu[GATE_FPU_SIZE];
 };
 
 /* Has the mapper carry out what is queued for the cell. False: the host refused, and the cell lost its space. */

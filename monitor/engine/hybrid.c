@@ -1,0 +1,103 @@
+/*
+ * The engine `hybrid`: the guest's kernel is interpreted, its user mode runs directly in the cells of `trap`. Popek and
+ * Goldberg's theorem 3: it is enough that user mode has no sensitive instruction that passes silently.
+ */
+#include "monitor/engine/engine.h"
+#include "monitor/engine/interpret/interpret.h"
+#include "monitor/host/clock.h"
+#include "monitor/vm/vm.h"
+
+static int hybrid_init(struct vm *vm)
+{
+	int error = engine_trap.init(vm);
+	return error ? error : interpret_create(vm, &engine_trap);
+}
+
+static void hybrid_exit(struct vm *vm)
+{
+	interpret_destroy(vm);
+	engine_trap.exit(vm);
+}
+
+/* Each engine takes the time since its own last exit for the monitor's; here it is the time since either's. */
+static void hybrid_enter(struct vcpu *vcpu, struct vm_exit *exit)
+{
+	static _Thread_local uint64_t exit_tsc;
+	struct stats_vcpu *stats = &vcpu->vm->stats.vcpu[vcpu->id];
+	uint64_t monitor_tsc = stats->monitor_tsc, entry = clock_tsc();
+	if (vcpu->cpl == 3)
+		engine_trap.enter(vcpu, exit);
+	else
+		interpret_enter(vcpu, exit);
+	stats->monitor_tsc = monitor_tsc + (exit_tsc ? entry - exit_tsc : 0);
+	exit_tsc = clock_tsc();
+}
+
+static void hybrid_space_lost(struct vm *vm, struct spt_space *space, int error)
+{
+	engine_trap.space_lost(vm, space, error);
+}
+
+static void hybrid_space_drop(struct vm *vm, struct spt_space *space)
+{
+	engine_trap.space_drop(vm, space);
+}
+
+static void hybrid_kick(struct vcpu *vcpu)
+{
+	engine_trap.kick(vcpu);
+}
+
+static unsigned hybrid_fpu_size(struct vm *vm)
+{
+	return engine_trap.fpu_size(vm);
+}
+
+static void hybrid_fpu_get(struct vcpu *vcpu, void *image, unsigned size)
+{
+	engine_trap.fpu_get(vcpu, image, size);
+}
+
+static void hybrid_fpu_set(struct vcpu *vcpu, void *image, unsigned size)
+{
+	engine_trap.fpu_set(vcpu, image, size);
+}
+
+static void *hybrid_frame(void *ctx, uint64_t gpa)
+{
+	return engine_trap.spt_ops->frame(ctx, gpa);
+}
+
+/* Only user mode has an address space of its own; a kernel space, which fault handling may make, maps nothing. */
+static int hybrid_map(void *ctx, struct spt_space *space, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot)
+{
+	return *spt_space_owner(space) ? engine_trap.spt_ops->map(ctx, space, gva, gpa, len, prot) : 0;
+}
+
+static int hybrid_unmap(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len)
+{
+	return *spt_space_owner(space) ? engine_trap.spt_ops->unmap(ctx, space, gva, len) : 0;
+}
+
+static int hybrid_protect(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len, unsigned prot)
+{
+	return *spt_space_owner(space) ? engine_trap.spt_ops->protect(ctx, space, gva, len, prot) : 0;
+}
+
+static const struct spt_ops hybrid_spt_ops = {hybrid_frame, hybrid_map, hybrid_unmap, hybrid_protect};
+
+const struct engine_ops engine_hybrid = {
+	.name = "hybrid",
+	.summary = "the kernel is interpreted, user mode runs directly",
+	.init = hybrid_init,
+	.exit = hybrid_exit,
+	.enter = hybrid_enter,
+	.fill_hypercall_page = interpret_fill_hypercall_page,
+	.space_lost = hybrid_space_lost,
+	.space_drop = hybrid_space_drop,
+	.kick = hybrid_kick,
+	.fpu_size = hybrid_fpu_size,
+	.fpu_get = hybrid_fpu_get,
+	.fpu_set = hybrid_fpu_set,
+	.spt_ops = &hybrid_spt_ops,
+};
