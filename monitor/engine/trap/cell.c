@@ -108,9 +108,13 @@ static _Noreturn void child_main(const struct cell *cell, int reply, pid_t paren
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(ESRCH);
-	setsid(); /* the terminal's signals are for the monitor */
-	struct rlimit none = {0, 0};
-	setrlimit(RLIMIT_CORE, &none);
+	/*
+	 * The terminal's signals are for the monitor. A session of its own would do as well, but Linux's autogroups
+	 * schedule by session, and a yield to a task of another group seldom switches to it.
+	 */
+	setpgid(0, 0);
+	struct rlimit no_core = {1, 1}; /* 1, since 0 does not keep a piped core_pattern from running (core(5)) */
+	setrlimit(RLIMIT_CORE, &no_core);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		_exit(errno);
 	child_leave_rseq();
