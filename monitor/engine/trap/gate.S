@@ -85,7 +85,7 @@ gate_text:
 	andl	$(GATE_TURN_SIZE - 4), %edi
 	movabs	$GATE_TURN, %rax
 	addq	%rax, %rdi
-	movl	$1, %edx
+	movl	$GATE_WAKE_ALL, %edx
 	FUTEX	HOST_FUTEX_WAKE
 6:	movl	XCHG_TURN(%rbx), %r13d
 	andl	$(GATE_TURN_SIZE - 4), %r13d
@@ -250,7 +250,7 @@ gate_direct_committed:
 	cmpl	$0, XCHG_RUNNER_WAITS(%r14)
 	je	1f
 	mov	%r13, %rdi
-	movl	$1, %edx
+	movl	$GATE_WAKE_ALL, %edx
 	FUTEX	HOST_FUTEX_WAKE
 1:	AWAIT	%r14, GATE_RUN, XCHG_PEER_SPINS, XCHG_PEER_YIELDS, gate_direct_exited
 	movl	$1, %eax

@@ -59,6 +59,12 @@
 /* gate_xchg.wake */
 #define GATE_WAKE_NONE 0xffffffff
 
+/*
+ * A turn or a state is one sleeper's, but hostile code may sleep on any turn: to wake one would be to wake that one. All
+ * look again what is theirs.
+ */
+#define GATE_WAKE_ALL 0x7fffffff
+
 /* gate_xchg.kind */
 #define GATE_KIND_SIGNAL    1 /* state is in the signal frame */
 #define GATE_KIND_HYPERCALL 2 /* state is in gate_xchg.gpr */

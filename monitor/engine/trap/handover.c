@@ -13,7 +13,7 @@
 
 static void futex_wake(_Atomic uint32_t *word)
 {
-	syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+	syscall(SYS_futex, word, FUTEX_WAKE, GATE_WAKE_ALL, NULL, NULL, 0);
 }
 
 /*
