@@ -3,6 +3,15 @@
  */
 #include "escape.h"
 
+/* Ends as it is told: `status=N`. */
+void attack_exit(void)
+{
+	char text[8];
+
+	pvg_option("status", text, sizeof(text));
+	pvg_exit((unsigned)pvg_strtoul(text));
+}
+
 /* `count=N` exits, none of which the monitor can take together. */
 void attack_storm(void)
 {

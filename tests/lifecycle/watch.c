@@ -32,23 +32,23 @@
 #define GONE_MS	     1000  /* what the kernel ends by itself is gone by then */
 #define NS_PER_MS    1000000ll
 
-static const char usage[] =
-	"r3_watch [options] -- COMMAND...\n"
-	"  -s STATUS  exit status it must have (default 0; 0,120 is either), or the number of a signal as sigN\n"
-	"  -e REGEX   stderr must match (repeatable)      -E  stderr must be empty\n"
-	"  -l N       stderr must have N lines\n"
-	"  -o REGEX   stdout must match (repeatable)      -O  stdout must be empty\n"
-	"  -n REGEX   stdout must not match (repeatable)\n"
-	"  -a TEXT    wait for TEXT on stdout, then ...   (without: at once)\n"
-	"  -k SIGNAL  send this signal (number)\n"
-	"  -c         close the command's standard input\n"
-	"  -w MS      it must have ended that long after  (default 60000)\n"
-	"  -i MODE    standard input: null (default), closed, pipe, pty\n"
-	"  -f MODE    standard output: pipe (default), closed, full, broken\n"
-	"  -j FILE    statistics: valid JSON, with the command's exit status in it\n"
-	"  -N KERNEL  a neighbour: runs by COMMAND[0] meanwhile, and must finish unharmed\n"
-	"  -R NAME=N  resource limit: nproc, nofile or fsize\n"
-	"  -u         as an unprivileged user, if this one is root\n";
+static const char usage[] = "r3_watch [options] -- COMMAND...\n"
+			    "  -s STATUS  exit status it must have (default 0), or signal as sigN; 0,120 is either\n"
+			    "  -e REGEX   stderr must match (repeatable)      -E  stderr must be empty\n"
+			    "  -l N       stderr must have N lines\n"
+			    "  -o REGEX   stdout must match (repeatable)      -O  stdout must be empty\n"
+			    "  -n REGEX   stdout must not match (repeatable)\n"
+			    "  -a TEXT    wait for TEXT on stdout, then ...   (without: at once)\n"
+			    "  -k SIGNAL  send this signal (number)\n"
+			    "  -y TEXT    type TEXT into the command's standard input (^A is Ctrl-A)\n"
+			    "  -c         close the command's standard input\n"
+			    "  -w MS      it must have ended that long after  (default 60000)\n"
+			    "  -i MODE    standard input: null (default), closed, pipe, pty\n"
+			    "  -f MODE    standard output: pipe (default), closed, full, broken\n"
+			    "  -j FILE    statistics: valid JSON, with the command's exit status in it\n"
+			    "  -N KERNEL  a neighbour: runs by COMMAND[0] meanwhile, and must finish unharmed\n"
+			    "  -R NAME=N  resource limit: nproc, nofile or fsize\n"
+			    "  -u         as an unprivileged user, if this one is root\n";
 
 struct stream {
 	int fd; /* -1: ended */
@@ -63,11 +63,10 @@ struct patterns {
 
 static struct {
 	const char *status;
-	int signal_status;
 	struct patterns err, out, not_out;
 	bool err_empty, out_empty, close_input, unprivileged;
 	int err_lines;
-	const char *after, *input, *output, *stats, *neighbour;
+	const char *after, *typed, *input, *output, *stats, *neighbour;
 	int signal;
 	int64_t within;
 	struct {
@@ -150,10 +149,9 @@ static void add_limit(const char *text)
 static void parse(int argc, char **argv)
 {
 	int option;
-	while ((option = getopt(argc, argv, "+s:e:El:o:On:a:k:cw:i:f:j:N:R:u")) != -1) {
+	while ((option = getopt(argc, argv, "+s:e:El:o:On:a:k:y:cw:i:f:j:N:R:u")) != -1) {
 		switch (option) {
 		case 's':
-			want.signal_status = strncmp(optarg, "sig", 3) ? 0 : atoi(optarg + 3);
 			want.status = optarg;
 			break;
 		case 'e':
@@ -179,6 +177,9 @@ static void parse(int argc, char **argv)
 			break;
 		case 'k':
 			want.signal = atoi(optarg);
+			break;
+		case 'y':
+			want.typed = optarg;
 			break;
 		case 'c':
 			want.close_input = true;
@@ -348,12 +349,23 @@ static bool has(const struct stream *stream, const char *text)
 	return stream->text && strstr(stream->text, text);
 }
 
+static void type(const char *text)
+{
+	for (; *text; text++) {
+		char byte = text[0] == '^' && text[1] ? *++text & 0x1f : *text;
+		if (write(run.input, &byte, 1) != 1)
+			fail("cannot type: %s", strerror(errno));
+	}
+}
+
 static void act(void)
 {
 	run.acted = true;
 	run.acted_at = now_ms();
 	if (want.signal)
 		kill(run.pid, want.signal);
+	if (want.typed)
+		type(want.typed);
 	if (want.close_input && run.input >= 0) {
 		close(run.input);
 		run.input = -1;
@@ -407,19 +419,22 @@ static bool matches(const struct stream *stream, const char *pattern)
 	return found;
 }
 
+static bool is_status(const char *text)
+{
+	if (!strncmp(text, "sig", 3))
+		return WIFSIGNALED(run.status) && WTERMSIG(run.status) == atoi(text + 3);
+	return WIFEXITED(run.status) && WEXITSTATUS(run.status) == atoi(text);
+}
+
 static void judge_status(void)
 {
-	if (want.signal_status) {
-		if (!WIFSIGNALED(run.status) || WTERMSIG(run.status) != want.signal_status)
-			fail("wait status %#x, expected end by signal %d", run.status, want.signal_status);
-		return;
-	}
-	if (WIFSIGNALED(run.status))
-		fail("the command was killed by signal %d", WTERMSIG(run.status));
-	const char *at = want.status;
-	for (char *end; *at; at = *end ? end + 1 : end)
-		if (strtol(at, &end, 10) == WEXITSTATUS(run.status) || end == at)
+	char list[64];
+	snprintf(list, sizeof(list), "%s", want.status);
+	for (char *one = strtok(list, ","); one; one = strtok(NULL, ","))
+		if (is_status(one))
 			return;
+	if (WIFSIGNALED(run.status))
+		fail("killed by signal %d, expected status %s", WTERMSIG(run.status), want.status);
 	fail("exit status %d, expected %s", WEXITSTATUS(run.status), want.status);
 }
 
@@ -453,7 +468,7 @@ static void judge_output(void)
 static void judge_terminal(void)
 {
 	struct termios after;
-	if (run.terminal < 0)
+	if (run.terminal < 0 || run.input < 0)
 		return;
 	if (tcgetattr(run.terminal, &after))
 		fail("the terminal is gone: %s", strerror(errno));
