@@ -67,8 +67,10 @@ static void tick(void *arg)
 		timer->fire(timer);
 		reschedule = true;
 	}
-	if (!list_empty(&run_queue) && time >= slice_end)
+	if (!list_empty(&run_queue) && time >= slice_end) {
 		reschedule = true;
+		slice_end = time + SLICE;
+	}
 	arm();
 }
 
