@@ -4,7 +4,10 @@
  */
 #include "monitor/engine/interpret/interp.h"
 
-/* The operation in AX form of the flags: before it, set what it reads; after it, take all six. */
+/*
+ * The operation on flags in AX form: before it, set what it reads or, being undefined, may leave as it is; after it,
+ * take all six.
+ */
 #define TAKE_FLAGS "\n\tlahf\n\tseto %%al"
 #define SET_CF	   "btl $8, %%eax\n\t"
 #define SET_ALL	   "addb $0x7f, %%al\n\tsahf\n\t"
@@ -225,7 +228,7 @@ insn_function *const shift_table[SHIFT_COUNT][WIDTH_COUNT][2] = {
 /* ----------------------------------------------------------------------------------------------- multiplication */
 
 #define IMUL_SIZE(n, m)                                                                                                \
-	BINARY_CORE(imul, "imul", n, m)                                                                                \
+	BINARY_CORE(imul, SET_ALL "imul", n, m)                                                                        \
 	static void imul##n##_r(struct engine_vcpu *c, const struct insn *i)                                           \
 	{                                                                                                              \
 		SET##n(i->dst, imul##n(&c->flags, REG(n, i->dst), REG(n, i->src)));                                    \

@@ -269,7 +269,7 @@ struct code *code_create(struct engine_vcpu *c)
 		free(code);
 		return NULL;
 	}
-	code->hypercall_page = image_hypercall_page(c->vm);
+	code->hypercall_page = c->vm->image ? image_hypercall_page(c->vm) : 0;
 	ZydisDecoderInit(&code->decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	spt_set_written(c->vm->spt, code_written);
 	return code;

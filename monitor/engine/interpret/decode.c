@@ -265,7 +265,8 @@ static insn_function *pick_arithmetic(struct insn *i, const struct emu_insn *emu
 		return pick_alu(i, emu, ALU_##name);
 		ALU(ADD)
 		ALU(OR)
-		ALU(ADC) ALU(SBB) ALU(AND) ALU(SUB) ALU(XOR) ALU(CMP) ALU(TEST)
+		ALU(ADC)
+		ALU(SBB) ALU(AND) ALU(SUB) ALU(XOR) ALU(CMP) ALU(TEST)
 #define SHIFT(name)                                                                                                    \
 	case ZYDIS_MNEMONIC_##name:                                                                                    \
 		return pick_shift(i, emu, SHIFT_##name);

@@ -132,6 +132,11 @@ bool native_is_full(const struct native *native)
 
 /* ---------------------------------------------------------------------------------------------------- what may run */
 
+static bool is_state(const struct emu_insn *emu)
+{
+	return emu->info.meta.category == ZYDIS_CATEGORY_XSAVE || emu->info.meta.category == ZYDIS_CATEGORY_XSAVEOPT;
+}
+
 enum kind { FORBIDDEN, INTEGER, FPU };
 
 static enum kind kind_of(const struct emu_insn *emu)
@@ -233,6 +238,24 @@ static bool register_allowed(ZydisRegister reg)
 	}
 }
 
+/* A vector register makes it an instruction of the FPU, whatever its category (PXOR is "logical"). */
+static bool is_vector(const ZydisDecodedOperand *op)
+{
+	if (op->type != ZYDIS_OPERAND_TYPE_REGISTER)
+		return false;
+	switch (ZydisRegisterGetClass(op->reg.value)) {
+	case ZYDIS_REGCLASS_X87:
+	case ZYDIS_REGCLASS_MMX:
+	case ZYDIS_REGCLASS_XMM:
+	case ZYDIS_REGCLASS_YMM:
+	case ZYDIS_REGCLASS_ZMM:
+	case ZYDIS_REGCLASS_MASK:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* SDM 1 14.9, 2A 2.4: of the legacy SSE instructions with 16 bytes in memory only these take them unaligned. */
 static bool takes_unaligned(ZydisMnemonic m)
 {
@@ -289,8 +312,7 @@ static uint16_t alignment(const struct emu_insn *emu, uint16_t size)
 static bool add_memory(struct engine_vcpu *c, struct insn_detail *d, const ZydisDecodedOperand *op)
 {
 	enum { READS = ZYDIS_OPERAND_ACTION_MASK_READ, WRITES = ZYDIS_OPERAND_ACTION_MASK_WRITE };
-	bool state = d->emu.info.meta.category == ZYDIS_CATEGORY_XSAVE ||
-		     d->emu.info.meta.category == ZYDIS_CATEGORY_XSAVEOPT;
+	bool state = is_state(&d->emu);
 	if (d->size || op->mem.type != ZYDIS_MEMOP_TYPE_MEM || op->encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM)
 		return false;
 	d->size = (uint16_t)(state ? c->fpu_size : op->size / 8u);
@@ -345,8 +367,9 @@ bool native_prepare(struct engine_vcpu *c, struct insn_detail *d, bool single)
 			   (op->type == ZYDIS_OPERAND_TYPE_MEMORY && !add_memory(c, d, op));
 		if (bad)
 			return false;
+		d->fpu |= is_vector(op);
 	}
-	d->fpu = kind == FPU;
+	d->fpu |= kind == FPU;
 	unsigned slot = single ? 0 : native->used;
 	uint8_t *at = native->code + slot * SLOT_SIZE;
 	unsigned len = emu->info.length;
@@ -365,6 +388,18 @@ bool native_prepare(struct engine_vcpu *c, struct insn_detail *d, bool single)
 
 /* -------------------------------------------------------------------------------------------------------- running */
 
+bool native_reference(struct native *native, const uint8_t *bytes, unsigned len, struct native_state *state,
+		      uint8_t *vector)
+{
+	uint8_t *at = native->shadow;
+	memcpy(at, bytes, len);
+	at[len] = 0xc3; /* RET */
+	raised.vector = 0;
+	bool faulted = native_run(state, native->code);
+	*vector = raised.vector;
+	return !faulted;
+}
+
 static bool is_x87(const struct emu_insn *emu)
 {
 	return emu->info.meta.isa_ext == ZYDIS_ISA_EXT_X87 || emu->info.meta.isa_ext == ZYDIS_ISA_EXT_MMX;
@@ -374,8 +409,7 @@ static bool is_x87(const struct emu_insn *emu)
 static uint8_t fpu_forbidden(const struct engine_vcpu *c, const struct insn_detail *d)
 {
 	const struct vcpu *vcpu = c->vcpu;
-	bool state = d->emu.info.meta.category == ZYDIS_CATEGORY_XSAVE ||
-		     d->emu.info.meta.category == ZYDIS_CATEGORY_XSAVEOPT;
+	bool state = is_state(&d->emu);
 	bool vex = d->emu.info.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY;
 	if (d->emu.info.mnemonic == ZYDIS_MNEMONIC_FWAIT)
 		return (vcpu->cr0 & X86_CR0_TS) && (vcpu->cr0 & X86_CR0_MP) ? X86_VEC_NM : 0;
@@ -416,12 +450,15 @@ static bool operand_in(struct engine_vcpu *c, const struct insn *i, uint64_t gva
 	return false;
 }
 
+/* Components that instructions work on. Not the protection keys of user pages: the monitor would run with them. */
+#define FPU_COMPONENTS (X86_XCR0_X87 | X86_XCR0_SSE | X86_XCR0_AVX | X86_XCR0_AVX512)
+
 static void fpu_load(struct engine_vcpu *c, struct native_state *state)
 {
 	if (c->fpu_of)
 		c->fpu_of->fpu_get(c->vcpu, c->fpu, c->fpu_size);
 	state->fpu = c->fpu;
-	state->mask = c->vcpu->xcr0_supported;
+	state->mask = c->vcpu->xcr0_supported & FPU_COMPONENTS;
 }
 
 static bool run(struct engine_vcpu *c, const struct insn_detail *d)
@@ -430,12 +467,21 @@ static bool run(struct engine_vcpu *c, const struct insn_detail *d)
 	memcpy(state.gpr, c->gpr, sizeof(state.gpr));
 	if (d->fpu)
 		fpu_load(c, &state);
+	if (is_state(&d->emu)) {
+		uint64_t asked = c->vcpu->xcr0 & FPU_COMPONENTS;
+		state.gpr[RAX] &= (uint32_t)asked;
+		state.gpr[RDX] &= asked >> 32;
+	}
 	bool faulted = native_run(&state, d->code);
 	if (d->fpu && c->fpu_of)
 		c->fpu_of->fpu_set(c->vcpu, c->fpu, c->fpu_size);
 	if (faulted)
 		return false;
 	state.gpr[RSP] = c->gpr[RSP];
+	if (is_state(&d->emu)) {
+		state.gpr[RAX] = c->gpr[RAX];
+		state.gpr[RDX] = c->gpr[RDX];
+	}
 	memcpy(c->gpr, state.gpr, sizeof(state.gpr));
 	c->flags = (uint32_t)state.flags;
 	return true;

@@ -9,6 +9,7 @@
 #define NATIVE_MASK  144
 
 #ifndef __ASSEMBLER__
+#include <stdbool.h>
 #include <stdint.h>
 
 struct native_state {
@@ -22,6 +23,14 @@ struct native_state {
 int native_run(struct native_state *state, const void *code);
 /* Where the handler of a signal that the code raised goes on, with the code's own RSP. */
 void native_fault(void);
+
+/*
+ * What the processor itself makes of an instruction, memory operands included: the reference of the tests. False: it
+ * raised *vector.
+ */
+struct native;
+bool native_reference(struct native *native, const uint8_t *bytes, unsigned len, struct native_state *state,
+		      uint8_t *vector);
 #endif
 
 #endif
