@@ -4,6 +4,10 @@
 # Every applet becomes a name of the one program.
 set -eu
 busybox=$1 rootfs=$2 output=$3
+if readelf -l "$busybox" | grep -q INTERP; then
+	echo "$busybox needs shared libraries: install busybox-static" >&2
+	exit 1
+fi
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 
