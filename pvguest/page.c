@@ -10,6 +10,9 @@ static uint64_t *bitmap;
 static size_t words;
 static size_t lowest; /* no word below has a free page */
 static size_t available;
+static size_t run_hint; /* where the latest run ended: below, free pages are few and far between */
+
+#define NO_PAGE SIZE_MAX
 
 static size_t page_number(const void *page)
 {
@@ -91,20 +94,35 @@ static size_t free_run(size_t page, size_t count)
 	return len;
 }
 
-void *pvg_pages_alloc(size_t count, size_t align)
+/* The first run at or above `page`. */
+static size_t find_run(size_t page, size_t count, size_t align)
 {
-	size_t page = lowest * WORD_PAGES, run;
-	void *pages;
+	size_t run;
 
-	pvg_assert(count && align && !(align & (align - 1)));
+	if (page < lowest * WORD_PAGES)
+		page = lowest * WORD_PAGES;
 	for (;; page += run + 1) {
 		page = (page + align - 1) & ~(align - 1);
 		if (page + count > words * WORD_PAGES)
-			return NULL;
+			return NO_PAGE;
 		run = free_run(page, count);
 		if (run == count)
-			break;
+			return page;
 	}
+}
+
+void *pvg_pages_alloc(size_t count, size_t align)
+{
+	size_t page = find_run(count > 1 ? run_hint : 0, count, align);
+	void *pages;
+
+	pvg_assert(count && align && !(align & (align - 1)));
+	if (page == NO_PAGE)
+		page = find_run(0, count, align);
+	if (page == NO_PAGE)
+		return NULL;
+	if (count > 1)
+		run_hint = page + count;
 	for (size_t i = 0; i < count; i++)
 		set_free(page + i, false);
 	pages = pvg_gpa_to_ptr(page << X86_PAGE_SHIFT);

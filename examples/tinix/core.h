@@ -205,11 +205,15 @@ struct mm {
 	struct pvg_user_memory memory;
 	struct list vmas;
 	uint64_t brk_start, brk;
-	uint64_t resident; /* pages */
+	uint64_t resident;	     /* pages */
+	uint64_t next_fault;	     /* where a sequence of first touches goes on */
+	unsigned ahead;		     /* pages made by its latest fault */
 	struct mm_info info;
 };
 
 void memory_init(void);
+/* Pages as page_new makes them, count in a row. */
+void *pages_new(unsigned count);
 
 /* mm.c */
 struct mm *mm_new(void);

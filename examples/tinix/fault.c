@@ -4,6 +4,8 @@
 #include "examples/tinix/core.h"
 
 #define AROUND_PAGES 16 /* of a file are mapped by one fault */
+#define AHEAD_PAGES  32 /* of anonymous memory at most, where addresses are touched one after the other */
+#define AHEAD_PAGES  32 /* of anonymous memory at most, where addresses are touched one after the other */
 
 static bool permits(const struct vma *vma, unsigned wanted)
 {
@@ -26,11 +28,10 @@ static bool grow_stack(struct mm *mm, struct vma *vma, uint64_t address)
 	return true;
 }
 
-static void set_entry(struct mm *mm, uint64_t address, uint64_t *entry, const void *page, uint64_t bits)
+static void set_entry(struct mm *mm, uint64_t *entry, const void *page, uint64_t bits)
 {
 	pvg_entry_store(&mm->space, entry, pvg_ptr_to_gpa(page) | bits);
 	mm->resident++;
-	(void)address;
 }
 
 /* The first write since fork, or to a private page of a file. */
@@ -68,7 +69,7 @@ static void map_around(struct mm *mm, const struct vma *vma, uint64_t address, u
 		void *page = *entry & X86_PTE_P ? NULL : inode_page(vma->inode, file_index(vma, start));
 
 		if (page)
-			set_entry(mm, start, entry, page, bits);
+			set_entry(mm, entry, page, bits);
 	}
 }
 
@@ -83,30 +84,50 @@ static enum fault_result map_file(struct mm *mm, const struct vma *vma, uint64_t
 	if (!page)
 		return FAULT_NO_MEMORY;
 	if (vma->shared) {
-		set_entry(mm, address, entry, page, bits | PTE_KEEP);
+		set_entry(mm, entry, page, bits | PTE_KEEP);
 	} else if (write) {
 		copy = page_new();
 		if (copy) {
 			memcpy(copy, page, PAGE_SIZE);
-			set_entry(mm, address, entry, copy, bits);
+			set_entry(mm, entry, copy, bits);
 		}
 		page_put(page);
 		if (!copy)
 			return FAULT_NO_MEMORY;
 	} else {
-		set_entry(mm, address, entry, page, bits & ~X86_PTE_W);
+		set_entry(mm, entry, page, bits & ~X86_PTE_W);
 		map_around(mm, vma, address, entry, bits & ~X86_PTE_W);
 	}
 	return FAULT_OK;
 }
 
+/* How many pages to make at once: ever more while faults follow each other upwards. */
+static unsigned pages_ahead(struct mm *mm, const struct vma *vma, uint64_t address, const uint64_t *entry)
+{
+	uint64_t room = X86_PT_ENTRIES - (address >> X86_PAGE_SHIFT) % X86_PT_ENTRIES;
+	unsigned count = 1;
+
+	mm->ahead = address == mm->next_fault ? (unsigned)min_u64(2 * mm->ahead, AHEAD_PAGES) : 1;
+	room = min_u64(room, (vma->end - address) / PAGE_SIZE);
+	while (count < mm->ahead && count < room && !(entry[count] & X86_PTE_P))
+		count++;
+	return count;
+}
+
 static enum fault_result map_anonymous(struct mm *mm, const struct vma *vma, uint64_t address, uint64_t *entry)
 {
-	void *page = page_new();
+	unsigned count = pages_ahead(mm, vma, address, entry);
+	char *pages = pages_new(count);
 
-	if (!page)
+	if (!pages) {
+		count = 1;
+		pages = pages_new(count);
+	}
+	if (!pages)
 		return FAULT_NO_MEMORY;
-	set_entry(mm, address, entry, page, table_bits(vma->prot));
+	for (unsigned i = 0; i < count; i++)
+		set_entry(mm, entry + i, pages + i * PAGE_SIZE, table_bits(vma->prot));
+	mm->next_fault = address + count * PAGE_SIZE;
 	return FAULT_OK;
 }
 

@@ -42,11 +42,16 @@ static struct page *page_of(const void *memory)
 
 void *page_new(void)
 {
-	void *page = pvg_page_alloc();
+	return pages_new(1);
+}
 
-	if (page)
-		page_of(page)->refs = 1;
-	return page;
+void *pages_new(unsigned count)
+{
+	char *run = count == 1 ? pvg_page_alloc() : pvg_pages_alloc(count, 1);
+
+	for (unsigned i = 0; run && i < count; i++)
+		page_of(run + i * PAGE_SIZE)->refs = 1;
+	return run;
 }
 
 void *page_get(void *page)

@@ -39,8 +39,21 @@ int cell_flush(struct cell *cell)
 	return mapper_answer(cell);
 }
 
+/* What is unmapped page by page, upwards, is unmapped at once. */
+static bool joins_last(const struct cell *cell, const struct gate_op *op)
+{
+	if (!cell->queued || op->nr != SYS_munmap)
+		return false;
+	const struct gate_op *last = &cell->order->ops[cell->queued - 1];
+	return last->nr == SYS_munmap && last->args[0] + last->args[1] == op->args[0];
+}
+
 int cell_queue(struct cell *cell, const struct gate_op *op)
 {
+	if (joins_last(cell, op)) {
+		cell->order->ops[cell->queued - 1].args[1] += op->args[1];
+		return 0;
+	}
 	if (cell->queued == GATE_ORDER_OPS) {
 		int error = cell_flush(cell);
 		if (error)
