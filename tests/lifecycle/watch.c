@@ -3,94 +3,53 @@
  * statistics, the terminal, and that no process of it is left. Every process below it becomes a child of this one when
  * its own parent goes (it is a subreaper), so nothing that is left over can hide.
  */
+#include "tests/lifecycle/watch.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <jansson.h>
 #include <poll.h>
 #include <pty.h>
-#include <regex.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
-#define PATTERNS_MAX 8
-#define OUTPUT_MAX   (1 << 20)
-#define LIMIT_MS     60000 /* no command takes longer */
-#define GONE_MS	     1000  /* what the kernel ends by itself is gone by then */
-#define NS_PER_MS    1000000ll
+#define OUTPUT_MAX (1 << 20)
+#define LIMIT_MS   60000 /* no command takes longer */
+#define NS_PER_MS  1000000ll
 
-static const char usage[] = "r3_watch [options] -- COMMAND...\n"
-			    "  -s STATUS  exit status it must have (default 0), or signal as sigN; 0,120 is either\n"
-			    "  -e REGEX   stderr must match (repeatable)      -E  stderr must be empty\n"
-			    "  -l N       stderr must have N lines\n"
-			    "  -o REGEX   stdout must match (repeatable)      -O  stdout must be empty\n"
-			    "  -n REGEX   stdout must not match (repeatable)\n"
-			    "  -a TEXT    wait for TEXT on stdout, then ...   (without: at once)\n"
-			    "  -k SIGNAL  send this signal (number)\n"
-			    "  -y TEXT    type TEXT into the command's standard input (^A is Ctrl-A)\n"
-			    "  -c         close the command's standard input\n"
-			    "  -w MS      it must have ended that long after  (default 60000)\n"
-			    "  -i MODE    standard input: null (default), closed, pipe, pty\n"
-			    "  -f MODE    standard output: pipe (default), closed, full, broken\n"
-			    "  -j FILE    statistics: valid JSON, with the command's exit status in it\n"
-			    "  -N KERNEL  a neighbour: runs by COMMAND[0] meanwhile, and must finish unharmed\n"
-			    "  -R NAME=N  resource limit: nproc, nofile or fsize\n"
-			    "  -u         as an unprivileged user, if this one is root\n";
+static const char usage[] =
+	"r3_watch [options] -- COMMAND...\n"
+	"  -s STATUS  exit status it must have (default 0), or signal as sigN; 0,120 is either\n"
+	"  -e REGEX   stderr must match (repeatable)      -E  stderr must be empty\n"
+	"  -l N       stderr must have N lines\n"
+	"  -o REGEX   stdout must match (repeatable)      -O  stdout must be empty\n"
+	"  -n REGEX   stdout must not match (repeatable)\n"
+	"  -a TEXT    wait for TEXT on stdout, then ...   (without: at once)\n"
+	"  -k SIGNAL  send this signal (number)\n"
+	"  -y TEXT    type TEXT into the command's standard input (^A is Ctrl-A)\n"
+	"  -c         close the command's standard input\n"
+	"  -w MS      it must have ended that long after  (default 60000)\n"
+	"  -i MODE    standard input: null (default), closed, pipe, pty\n"
+	"  -f MODE    standard output: pipe (default), closed, full, broken\n"
+	"  -j         the argument STATS stands for a file: statistics, valid JSON, with the exit status in it\n"
+	"  -N KERNEL  a neighbour: runs by COMMAND[0] meanwhile, and must finish unharmed\n"
+	"  -R NAME=N  resource limit: nproc, nofile or fsize\n"
+	"  -u         as an unprivileged user, if this one is root\n";
 
-struct stream {
-	int fd; /* -1: ended */
-	char *text;
-	size_t len;
-};
+struct watch_want want = {.status = "0", .input = "null", .output = "pipe", .within = LIMIT_MS, .err_lines = -1};
+struct watch_run run = {.input = -1, .terminal = -1};
+struct watch_neighbour neighbour = {.input = -1};
 
-struct patterns {
-	const char *text[PATTERNS_MAX];
-	unsigned count;
-};
-
-static struct {
-	const char *status;
-	struct patterns err, out, not_out;
-	bool err_empty, out_empty, close_input, unprivileged;
-	int err_lines;
-	const char *after, *typed, *input, *output, *stats, *neighbour;
-	int signal;
-	int64_t within;
-	struct {
-		int resource;
-		rlim_t value;
-	} limit[3];
-	unsigned limits;
-	char **command;
-} want = {.status = "0", .input = "null", .output = "pipe", .within = LIMIT_MS, .err_lines = -1};
-
-static struct {
-	pid_t pid;
-	int pidfd, input, terminal, status;
-	struct stream out, err;
-	struct termios before;
-	bool done, acted;
-	int64_t acted_at, ended_at;
-} run = {.input = -1, .terminal = -1};
-
-static struct {
-	pid_t pid;
-	int input;
-	struct stream out;
-} neighbour = {.input = -1};
+char stats_file[256];
 
 static int64_t now_ms(void)
 {
@@ -107,8 +66,7 @@ static void end_all(void)
 		kill(neighbour.pid, SIGKILL);
 }
 
-static _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static _Noreturn void fail(const char *format, ...)
+_Noreturn void fail(const char *format, ...)
 {
 	va_list args;
 	printf("FAIL: ");
@@ -149,7 +107,7 @@ static void add_limit(const char *text)
 static void parse(int argc, char **argv)
 {
 	int option;
-	while ((option = getopt(argc, argv, "+s:e:El:o:On:a:k:y:cw:i:f:j:N:R:u")) != -1) {
+	while ((option = getopt(argc, argv, "+s:e:El:o:On:a:k:y:cw:i:f:jN:R:u")) != -1) {
 		switch (option) {
 		case 's':
 			want.status = optarg;
@@ -194,7 +152,7 @@ static void parse(int argc, char **argv)
 			want.output = optarg;
 			break;
 		case 'j':
-			want.stats = optarg;
+			want.stats = true;
 			break;
 		case 'N':
 			want.neighbour = optarg;
@@ -215,6 +173,17 @@ static void parse(int argc, char **argv)
 		fputs(usage, stderr);
 		exit(2);
 	}
+}
+
+/* A name that is free: the command makes the file. */
+static void name_stats(void)
+{
+	const char *directory = getenv("TMPDIR");
+	snprintf(stats_file, sizeof(stats_file), "%s/r3_watch.%d.json", directory ? directory : "/tmp", getpid());
+	unlink(stats_file);
+	for (char **argument = want.command; *argument; argument++)
+		if (!strcmp(*argument, "STATS"))
+			*argument = stats_file;
 }
 
 /* ------------------------------------------------------------------------------------------------------ starting */
@@ -392,7 +361,6 @@ static void watch(int64_t started)
 			take(&run.err);
 		if (fds[0].revents) {
 			run.done = true;
-			run.ended_at = now_ms();
 			if (waitpid(run.pid, &run.status, 0) != run.pid)
 				fail("waitpid: %s", strerror(errno));
 		}
@@ -405,140 +373,6 @@ static void drain(struct stream *stream)
 	struct pollfd fd = {stream->fd, POLLIN, 0};
 	while (stream->fd >= 0 && poll(&fd, 1, 0) > 0)
 		take(stream);
-}
-
-/* ------------------------------------------------------------------------------------------------------- judging */
-
-static bool matches(const struct stream *stream, const char *pattern)
-{
-	regex_t regex;
-	if (regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB | REG_NEWLINE))
-		fail("bad pattern: %s", pattern);
-	bool found = !regexec(&regex, stream->text ? stream->text : "", 0, NULL, 0);
-	regfree(&regex);
-	return found;
-}
-
-static bool is_status(const char *text)
-{
-	if (!strncmp(text, "sig", 3))
-		return WIFSIGNALED(run.status) && WTERMSIG(run.status) == atoi(text + 3);
-	return WIFEXITED(run.status) && WEXITSTATUS(run.status) == atoi(text);
-}
-
-static void judge_status(void)
-{
-	char list[64];
-	snprintf(list, sizeof(list), "%s", want.status);
-	for (char *one = strtok(list, ","); one; one = strtok(NULL, ","))
-		if (is_status(one))
-			return;
-	if (WIFSIGNALED(run.status))
-		fail("killed by signal %d, expected status %s", WTERMSIG(run.status), want.status);
-	fail("exit status %d, expected %s", WEXITSTATUS(run.status), want.status);
-}
-
-static int lines(const struct stream *stream)
-{
-	int count = 0;
-	for (size_t i = 0; i < stream->len; i++)
-		count += stream->text[i] == '\n';
-	return count;
-}
-
-static void judge_output(void)
-{
-	for (unsigned i = 0; i < want.err.count; i++)
-		if (!matches(&run.err, want.err.text[i]))
-			fail("stderr does not match: %s", want.err.text[i]);
-	for (unsigned i = 0; i < want.out.count; i++)
-		if (!matches(&run.out, want.out.text[i]))
-			fail("stdout does not match: %s", want.out.text[i]);
-	for (unsigned i = 0; i < want.not_out.count; i++)
-		if (matches(&run.out, want.not_out.text[i]))
-			fail("stdout matches: %s", want.not_out.text[i]);
-	if (want.err_empty && run.err.len)
-		fail("stderr is not empty");
-	if (want.out_empty && run.out.len)
-		fail("stdout is not empty");
-	if (want.err_lines >= 0 && lines(&run.err) != want.err_lines)
-		fail("%d lines on stderr, expected %d", lines(&run.err), want.err_lines);
-}
-
-static void judge_terminal(void)
-{
-	struct termios after;
-	if (run.terminal < 0 || run.input < 0)
-		return;
-	if (tcgetattr(run.terminal, &after))
-		fail("the terminal is gone: %s", strerror(errno));
-	if (after.c_iflag != run.before.c_iflag || after.c_oflag != run.before.c_oflag ||
-	    after.c_cflag != run.before.c_cflag || after.c_lflag != run.before.c_lflag ||
-	    memcmp(after.c_cc, run.before.c_cc, sizeof(after.c_cc)))
-		fail("the terminal was not restored");
-}
-
-static void judge_stats(void)
-{
-	json_error_t error;
-	if (!want.stats)
-		return;
-	json_t *stats = json_load_file(want.stats, 0, &error);
-	if (!stats)
-		fail("statistics: %s at line %d", error.text, error.line);
-	json_t *status = json_object_get(json_object_get(stats, "exit"), "status");
-	if (!json_is_string(json_object_get(stats, "schema")) || !json_is_integer(json_object_get(stats, "version")))
-		fail("statistics: no schema or version");
-	if (!json_is_integer(status) || json_integer_value(status) != WEXITSTATUS(run.status))
-		fail("statistics: status is not %d", WEXITSTATUS(run.status));
-	json_decref(stats);
-}
-
-static void on_alarm(int signal)
-{
-}
-
-/*
- * A command that ended by itself has reaped its processes; one that was killed has them killed by the kernel, soon.
- * The neighbour is still there, and not meant.
- */
-static void left_over(void)
-{
-	const struct itimerval limit = {.it_value = {GONE_MS / 1000, GONE_MS % 1000 * 1000}};
-	const struct sigaction action = {.sa_handler = on_alarm};
-	bool killed = WIFSIGNALED(run.status);
-	siginfo_t info;
-	int status;
-
-	if (!killed) {
-		/* Whatever is a child now and is not the neighbour was left behind. */
-		char path[64], line[4096] = "";
-		snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
-		FILE *children = fopen(path, "r");
-		if (!children)
-			fail("%s: %s", path, strerror(errno));
-		if (!fgets(line, sizeof(line), children))
-			line[0] = 0;
-		fclose(children);
-		for (char *at = strtok(line, " \n"); at; at = strtok(NULL, " \n"))
-			if (atoi(at) != neighbour.pid)
-				fail("left over: process %s", at);
-		return;
-	}
-	sigaction(SIGALRM, &action, NULL);
-	setitimer(ITIMER_REAL, &limit, NULL);
-	for (;;) {
-		info.si_pid = 0;
-		if (waitid(P_ALL, 0, &info, WEXITED | WNOWAIT)) {
-			if (errno == ECHILD)
-				break;
-			fail("left over %d ms after the end", GONE_MS);
-		}
-		if (info.si_pid == neighbour.pid)
-			fail("the neighbour ended");
-		waitpid(info.si_pid, &status, 0);
-	}
-	setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
 }
 
 /* ----------------------------------------------------------------------------------------------------- neighbour */
@@ -593,18 +427,14 @@ int main(int argc, char **argv)
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1))
 		fail("PR_SET_CHILD_SUBREAPER: %s", strerror(errno));
 	if (want.stats)
-		unlink(want.stats);
+		name_stats();
 	neighbour_start();
 	int64_t started = now_ms();
 	start();
 	watch(started);
 	drain(&run.out);
 	drain(&run.err);
-	judge_status();
-	left_over();
-	judge_output();
-	judge_terminal();
-	judge_stats();
+	judge();
 	neighbour_end();
 	return 0;
 }
