@@ -46,7 +46,8 @@ int dir_add(struct inode *dir, const char *name, struct inode *inode)
 	entry->inode = inode_get(inode);
 	list_add(&dir->dir.entries, &entry->link);
 	inode->nlink++;
-	inode->name = entry;
+	if (!inode->name || S_ISDIR(inode->mode))
+		inode->name = entry;
 	if (S_ISDIR(inode->mode)) {
 		struct inode *before = inode->parent; /* while it is renamed it has two names */
 

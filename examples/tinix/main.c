@@ -1,13 +1,14 @@
 /*
- * tinix: the start. Command line: init=PATH (else /init, /sbin/init, /bin/sh), debug, and after a lone "--" the
- * arguments of init, in double quotes where they contain spaces. The first module is the initramfs.
+ * tinix: the start. Command line: init=PATH (else /init, /sbin/init, /bin/sh), debug, trace (shows every system call),
+ * and after a lone "--" the arguments of init, in double quotes where they contain spaces. The first module is the
+ * initramfs.
  */
 #include "examples/tinix/core.h"
 
 #define STACK_LIMIT (8ul << 20)
 #define FILES_LIMIT 1024
 
-bool debugging;
+bool debugging, tracing;
 
 static char init_path[256];
 static const char *init_words = "";
@@ -45,6 +46,8 @@ static void parse_cmdline(const char *cmdline)
 	while ((cmdline = next_word(cmdline, word, sizeof(word)))) {
 		if (!pvg_strcmp(word, "debug"))
 			debugging = true;
+		if (!pvg_strcmp(word, "trace"))
+			tracing = true;
 		if (!pvg_strcmp(word, "--")) {
 			init_words = cmdline;
 			return;

@@ -1,5 +1,5 @@
 /*
- * Mounts: memory file systems (type tmpfs; the root is one) and /proc. And the beginning of all files.
+ * Mounts: memory file systems (the root is one) and /proc. And the beginning of all files.
  */
 #include "examples/tinix/fs.h"
 
@@ -22,7 +22,7 @@ static struct inode *memory_root(struct mount *mount)
 static const struct {
 	const char *name;
 	struct inode *(*root)(struct mount *mount);
-} types[] = {{"rootfs", memory_root}, {"tmpfs", memory_root}, {"ramfs", memory_root}, {"proc", procfs_root}};
+} types[] = {{"tmpfs", memory_root}, {"ramfs", memory_root}, {"proc", procfs_root}};
 
 int mount_at(const char *source, const char *type, struct inode *on)
 {
@@ -163,7 +163,7 @@ static struct inode *top_directory(const char *name)
 void files_init(const void *archive, size_t size)
 {
 	struct inode *dev, *proc;
-	int error = mount_at("rootfs", "rootfs", NULL);
+	int error = mount_at("tmpfs", "tmpfs", NULL);
 
 	if (error)
 		pvg_panic("no memory for a root directory");

@@ -44,6 +44,9 @@ static void system_call(struct pvg_frame *frame, void *arg)
 	account(true);
 	current->private->syscall = nr;
 	result = nr < CALLS && calls[nr].function ? calls[nr].function(args) : missing(nr);
+	if (tracing)
+		log("%d %s %s(%lx, %lx, %lx, %lx) = %ld\n", current->pid, current->name,
+		    nr < NAMES && names[nr] ? names[nr] : "?", args[0], args[1], args[2], args[3], result);
 	/* execve has made a frame of its own: RAX there is 0, as its result is. */
 	frame->rax = (uint64_t)result;
 }

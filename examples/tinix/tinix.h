@@ -32,6 +32,7 @@ struct inode;
 /* ------------------------------------------------------------------------------------------------ log: main.c */
 
 extern bool debugging; /* the word "debug" is on the command line */
+extern bool tracing;   /* the word "trace" is */
 #define log(...)   pvg_printf("tinix: " __VA_ARGS__)
 #define debug(...) (debugging ? (void)log(__VA_ARGS__) : (void)0)
 
