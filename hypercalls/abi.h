@@ -24,7 +24,7 @@
 #define R3_FEATURE_EVTCHN     4	 /* local event channels */
 #define R3_FEATURE_MMU_UPDATE 8	 /* mmu_update and mmu_flush */
 #define R3_FEATURE_MULTICALL  16 /* multicall */
-#define R3_FEATURE_FPU 32 /* fpu_switch, get_segment_base, R3_CALLBACK_DIRECT */
+#define R3_FEATURE_FPU	      32 /* fpu_switch, get_segment_base, R3_CALLBACK_DIRECT */
 
 /* Errors: Linux's numbers, returned negated */
 #define R3_EPERM  1
@@ -45,7 +45,7 @@
 #define R3_MAX_VCPUS	  16
 
 /* set_callback */
-#define R3_CALLBACK_EVENT   0 /* value: vector that events are delivered through, 32 to 255; 0 for none */
+#define R3_CALLBACK_EVENT 0 /* value: vector that events are delivered through, 32 to 255; 0 for none */
 /*
  * value: entry point for SYSCALL from user mode, 0 for as the MSRs say. It is entered on the stack that stack_switch
  * set, with the frame that IRETQ takes (rip, cs, rflags, rsp, ss) on it; RCX and R11 are clobbered as by SYSCALL, all
