@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "monitor/engine/interpret/interpret.h"
 #include "monitor/engine/trap/handover.h"
 #include "monitor/host/clock.h"
 #include "monitor/vm/image.h"
@@ -21,8 +22,12 @@
 /* A page that the host refuses to map this often in a row will not be mapped. */
 #define REFUSALS_MAX 3
 
-/* How often a runner that does not come out is kicked before it is ended; HANDOVER_KICK_NS apart. */
-#define KICKS_MAX 500
+/*
+ * A runner that does not come out is ended after this many kicks, HANDOVER_KICK_NS or more apart, and this long: both,
+ * since on a busy host neither it nor the monitor runs as often as it should.
+ */
+#define KICKS_MAX	 50
+#define KICK_PATIENCE_NS 500000000
 
 /* Runs of up to this many pages are populated when mapped: cheaper than the host's own fault for each. */
 #define POPULATE_MAX (16 * X86_PAGE_SIZE)
@@ -256,11 +261,14 @@ static void trap_wait(struct vcpu *vcpu, struct cell *cell)
 {
 	struct trap *trap = &vcpu->vm->engine->trap;
 	unsigned kicks = 0;
+	uint64_t first = 0;
 	while (trap->transport->wait(trap, cell, kicks > 0) == TRANSPORT_NUDGED) {
 		struct cell *peer = cell->armed ? cell->peer : NULL;
 		if (cell_is_dead(cell))
 			return;
-		if (++kicks > KICKS_MAX) {
+		if (!kicks++)
+			first = clock_ns();
+		if (kicks > KICKS_MAX && clock_ns() - first > KICK_PATIENCE_NS) {
 			kill(peer ? peer->pid : cell->pid, SIGKILL);
 			cell->resisted = !peer;
 		}
@@ -397,6 +405,8 @@ static void trap_fill_hypercall_page(struct vm *vm)
 
 static void trap_exit(struct vm *vm)
 {
+	/* What interpret_one made. */
+	interpret_destroy(vm);
 	if (!vm->engine)
 		return;
 	cells_exit(&vm->engine->trap.cells);
