@@ -16,8 +16,11 @@
 static int refuse(struct guest_mem *gm, uint64_t size, const char *call)
 {
 	int error = -errno;
-	fprintf(stderr, "ring3: cannot make %lu MiB of guest RAM: %s: %s; ask for less with --memory\n",
-		(unsigned long)(size >> 20), call, strerror(-error));
+	const char *remedy = error == -EMFILE  ? "raise 'ulimit -n'"
+			     : error == -EFBIG ? "raise 'ulimit -f'"
+					       : "ask for less with --memory";
+	fprintf(stderr, "ring3: cannot make %lu MiB of guest RAM: %s: %s; %s\n", (unsigned long)(size >> 20), call,
+		strerror(-error), remedy);
 	gm_free(gm);
 	return error;
 }

@@ -229,6 +229,10 @@ int image_read_elf(struct image *image, uint64_t ram_size)
 		return err;
 	if (!gelf_getehdr(image->elf, &header) || elf_getphdrnum(image->elf, &count) < 0)
 		return image_refuse(image->path, "is truncated within its ELF header: build or copy it again");
+	/* The library counts only what the file holds. */
+	if (header.e_phnum != PN_XNUM && count < header.e_phnum)
+		return image_refuse(image->path,
+				    "is truncated: its program headers lie beyond its end: build or copy it again");
 	err = check_header(image, &header);
 	if (err)
 		return err;

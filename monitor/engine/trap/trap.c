@@ -95,7 +95,7 @@ static struct cell *trap_cell(struct vcpu *vcpu)
 		}
 		if (!cell) {
 			spt_space_discard(space);
-			vm_kill(vm, "the host refuses another process for guest code; see 'ring3 doctor'");
+			vm_end(vm, VM_STATUS_HOST); /* the refusal was printed where it happened */
 			return NULL;
 		}
 		*spt_space_owner(space) = cell;
