@@ -82,7 +82,8 @@ struct proc_private {
 	stack_t altstack;
 	struct timer alarm;
 	uint64_t alarm_interval;
-	uint64_t syscall; /* number of the call that came in last, to restart it */
+	uint64_t syscall;	 /* number of the call that came in last, to restart it */
+	uint64_t sleep_deadline; /* of a nanosleep that is being restarted; 0: none is */
 
 	/* Family */
 	struct list children, sibling;
@@ -205,9 +206,9 @@ struct mm {
 	struct pvg_user_memory memory;
 	struct list vmas;
 	uint64_t brk_start, brk;
-	uint64_t resident;	     /* pages */
-	uint64_t next_fault;	     /* where a sequence of first touches goes on */
-	unsigned ahead;		     /* pages made by its latest fault */
+	uint64_t resident;   /* pages */
+	uint64_t next_fault; /* where a sequence of first touches goes on */
+	unsigned ahead;	     /* pages made by its latest fault */
 	struct mm_info info;
 };
 

@@ -75,8 +75,16 @@ static void leave_groups(struct proc *p)
 {
 	if (p->pid == p->sid)
 		tty_leave(p);
-	release_group(p->pgid);
-	list_each(node, &p->private->children) if (child_of(node)->pgid != p->pgid) release_group(child_of(node)->pgid);
+	/* A group is kept from being orphaned by a parent in another group of its session. */
+	if (p->parent && p->parent->pgid != p->pgid && p->parent->sid == p->sid)
+		release_group(p->pgid);
+	list_each(node, &p->private->children)
+	{
+		const struct proc *child = child_of(node);
+
+		if (child->pgid != p->pgid && child->sid == p->sid)
+			release_group(child->pgid);
+	}
 }
 
 static bool parent_ignores(const struct proc *p)

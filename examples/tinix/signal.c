@@ -78,8 +78,10 @@ void signal_force(int signal, int code, uint64_t address)
 {
 	struct proc_private *private = current->private;
 
+	debug("%s (%d): signal %d at %lx, address %lx\n", current->name, current->pid, signal,
+	      pvg_user_frame(&private->user)->rip, address);
 	if (private->blocked & SIGBIT(signal) || is_discarded(current, signal))
-	private->actions[signal].handler = (uint64_t)SIG_DFL;
+		private->actions[signal].handler = (uint64_t)SIG_DFL;
 	private->blocked &= ~SIGBIT(signal);
 	private->infos[signal] = (struct signal_info){.signal = signal, .code = code, .address = address};
 	private->pending |= SIGBIT(signal);
@@ -115,8 +117,8 @@ bool group_is_orphaned(int pgid)
 	{
 		const struct proc *p = list_entry(node, struct proc, link), *parent = p->parent;
 
-		if (p->pgid == pgid && p->state != PROC_ZOMBIE && parent && parent->pgid != pgid &&
-		    parent->sid == p->sid)
+		if (p->pgid == pgid && p->state != PROC_ZOMBIE && parent && parent->state != PROC_ZOMBIE &&
+		    parent->pgid != pgid && parent->sid == p->sid)
 			return false;
 	}
 	return true;
@@ -195,6 +197,7 @@ static void run_handler(struct pvg_frame *frame, int signal)
 	uint64_t mask = private->restore_mask ? private->saved_mask : private->blocked;
 
 	private->restore_mask = false;
+	private->sleep_deadline = 0;
 	if (wants_restart(frame, ERESTARTSYS) && action.flags & SA_RESTART)
 		restart_syscall(frame);
 	else if (wants_restart(frame, ERESTARTSYS) || wants_restart(frame, ERESTARTNOHAND))

@@ -93,20 +93,25 @@ int64_t sys_time(const uint64_t arg[6])
 
 /* ----------------------------------------------------------------------------------------------------- sleeping */
 
+/* A sleep that was interrupted by a stop goes on until its first deadline. */
 static int64_t sleep_until(uint64_t deadline, uint64_t remaining_at)
 {
 	struct waitq nobody = WAITQ_INIT(nobody);
 	int err;
 
+	if (current->private->sleep_deadline)
+		deadline = current->private->sleep_deadline;
+	current->private->sleep_deadline = 0;
 	do
 		err = sleep_on(&nobody, deadline);
 	while (!err);
 	if (err == -ETIMEDOUT)
 		return 0;
-	if (!remaining_at)
-		return -ERESTARTNOHAND;
+	current->private->sleep_deadline = deadline;
 	deadline = max_u64(deadline, now());
-	return timespec_to_user(remaining_at, deadline - now()) ? -EFAULT : -EINTR;
+	if (remaining_at && timespec_to_user(remaining_at, deadline - now()))
+		return -EFAULT;
+	return -ERESTARTNOHAND;
 }
 
 int64_t sys_nanosleep(const uint64_t arg[6])
