@@ -111,13 +111,18 @@ static bool is_hypercall_page(struct vcpu *vcpu, uint64_t gva)
 
 /*
  * A stop does not tell vector and error code, but the signal frame does: a step with the signal has the kernel build
- * the frame and stop before the handler's first instruction. The guest's own registers are put back by the next resume.
+ * the frame and stop before the handler's first instruction. The guest's own registers are put back by the next resume,
+ * its FPU state at once: the kernel gives a handler a fresh one.
  */
 static bool fault_detail(struct cell *cell, int signo, uint64_t *vector, uint64_t *error)
 {
 	uint64_t nothing_blocked = 0;
-	if (ptrace(PTRACE_SINGLESTEP, cell->runner, 0, signo) || !wait_stop(cell->runner) ||
-	    ptrace(PTRACE_SETSIGMASK, cell->runner, sizeof(nothing_blocked), &nothing_blocked))
+	uint8_t fpu[ENGINE_FPU_MAX];
+	struct iovec io = {fpu, sizeof(fpu)}; /* the first call makes it as long as the state is */
+	if (ptrace(PTRACE_GETREGSET, cell->runner, NT_X86_XSTATE, &io) ||
+	    ptrace(PTRACE_SINGLESTEP, cell->runner, 0, signo) || !wait_stop(cell->runner) ||
+	    ptrace(PTRACE_SETSIGMASK, cell->runner, sizeof(nothing_blocked), &nothing_blocked) ||
+	    ptrace(PTRACE_SETREGSET, cell->runner, NT_X86_XSTATE, &io))
 		return false;
 	*vector = cell->frame->uc.gregs[REG_TRAPNO];
 	*error = cell->frame->uc.gregs[REG_ERR];
