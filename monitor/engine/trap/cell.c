@@ -291,6 +291,10 @@ void cell_destroy(struct cell *cell)
 	cell_unmap_pages(cell);
 	if (cells->holder == cell)
 		cells->holder = NULL;
+	if (cells->last == cell)
+		cells->last = NULL;
+	if (cells->user == cell)
+		cells->user = NULL;
 	for (struct cell *other = cells->all; other; other = other->next)
 		if (other->peer == cell)
 			other->peer = NULL;

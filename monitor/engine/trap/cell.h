@@ -81,6 +81,8 @@ struct cell {
 struct cells {
 	struct cell *all;
 	struct cell *holder; /* the cell whose runner holds the vCPU's FPU state; NULL: none */
+	struct cell *last;   /* the cell entered last */
+	struct cell *user;   /* the user cell that ran last, as far as the monitor knows */
 	int arena_fd, ram_fd;
 	uint8_t *shared;	     /* the arena's shared part */
 	_Atomic uint32_t *turns;     /* GATE_TURN, writable */

@@ -12,8 +12,9 @@
 
 void direct_note_user(struct trap *trap, struct cell *cell, const struct vcpu *vcpu)
 {
-	trap->direct.user = vcpu->pv.direct && !trap->transport->traced ? cell : NULL;
-	if (trap->direct.user)
+	trap->direct.known = vcpu->pv.direct && !trap->transport->traced;
+	trap->cells.user = cell;
+	if (trap->direct.known)
 		placement_direct(&trap->placement, &trap->cells);
 	trap->direct.cs = vcpu->sreg[SREG_CS];
 	trap->direct.ss = vcpu->sreg[SREG_SS];
@@ -22,13 +23,12 @@ void direct_note_user(struct trap *trap, struct cell *cell, const struct vcpu *v
 /* The user cell to enter from here: of the user root in force, with its state in the signal frame. */
 static struct cell *direct_peer(struct trap *trap, const struct vcpu *vcpu)
 {
-	struct cell *user = trap->direct.user;
-	uint64_t root = vcpu_user_root(vcpu);
-	if (!vcpu->pv.direct || !vcpu->pv.syscall_entry || !vcpu->pv.rsp0 || !vcpu->pv.shared_gpa)
+	if (!trap->direct.known || !vcpu->pv.direct || !vcpu->pv.syscall_entry || !vcpu->pv.rsp0 ||
+	    !vcpu->pv.shared_gpa)
 		return NULL;
-	if (!user || !user->space || !user->in_signal || trap->cells.holder != user)
-		return NULL;
-	return spt_space_root(user->space) == (root & X86_PTE_ADDR) ? user : NULL;
+	struct spt_space *space = spt_space_find(vcpu->vm->spt, vcpu_user_root(vcpu), SPT_USER);
+	struct cell *user = space ? *spt_space_owner(space) : NULL;
+	return user && !user->dead && !user->fresh && user->in_signal ? user : NULL;
 }
 
 /* Shows the guest's shared-info page in the gate, where the virtual interrupt flag is set and cleared. */
@@ -58,6 +58,8 @@ static void direct_describe(struct gate_xchg *xchg, struct trap *trap, const str
 	xchg->peer_gregs = peer_address(peer) + (gregs - GATE_XCHG);
 	xchg->peer_frame = peer->frame_gate;
 	xchg->peer_turn = GATE_TURN + peer->slot * sizeof(uint32_t);
+	const struct cell *user = trap->cells.user;
+	xchg->previous = user && user != peer && !user->dead ? peer_address(user) : 0;
 	xchg->peer_spins = trap->placement.peer.spins;
 	xchg->peer_yields = trap->placement.peer.yields;
 	xchg->vif = GATE_SHARED + offsetof(struct r3_shared_info, vcpu) + vcpu->id * sizeof(struct r3_vcpu_info) +
@@ -76,6 +78,7 @@ void direct_arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 	cell->armed = peer && !vcpu->interrupt_waits && direct_show_shared(cell, vcpu);
 	cell->peer = peer;
 	if (cell->armed) {
+		trap_hold_fpu(trap, peer, vcpu);
 		direct_describe(cell->xchg, trap, peer, vcpu);
 		peer->xchg->fs_base = vcpu->sreg[SREG_FS].base;
 		peer->xchg->gs_base = vcpu->sreg[SREG_GS].base;
@@ -93,6 +96,8 @@ unsigned direct_cycles(struct trap *trap, struct cell *cell)
 	unsigned since = now - cell->cycles;
 	cell->cycles = now;
 	trap->direct.total += since;
+	if (since && cell->peer)
+		trap->cells.user = cell->peer;
 	return since;
 }
 

@@ -16,7 +16,8 @@
 struct trap;
 
 struct direct {
-	struct cell *user;	    /* the user cell entered last by way of the monitor */
+	bool known; /* cs and ss are */
+
 	struct vcpu_segment cs, ss; /* what user mode runs with, as the monitor loaded them */
 	uint64_t total;		    /* direct entries ever */
 };

@@ -247,7 +247,29 @@ gate_direct_committed:
 	movl	$GATE_RUN, %eax
 	xchgl	%eax, XCHG_STATE(%r14)
 	lock incl (%r13)
+	xorl	%r15d, %r15d
+	xchgq	%r15, XCHG_PREVIOUS(%rbx)
+	test	%r15, %r15
+	jz	2f
+	cmpl	$0, XCHG_RUNNER_WAITS(%r15)
+	jne	2f
+	/* Another user cell's runner waits awake where this one is to run: it makes room, and wakes it if it sleeps. */
 	cmpl	$0, XCHG_RUNNER_WAITS(%r14)
+	je	3f
+	movl	%r13d, %ecx
+	andl	$(GATE_TURN_SIZE - 1), %ecx
+	movl	%ecx, XCHG_WAKE(%r15)
+3:	movl	$GATE_EXITED, %eax
+	movl	$GATE_PARK, %ecx
+	lock cmpxchgl %ecx, XCHG_STATE(%r15)
+	jne	4f
+	cmpl	$0, XCHG_RUNNER_WAITS(%r15)
+	je	1f
+4:	movl	$GATE_WAKE_NONE, %eax
+	xchgl	%eax, XCHG_WAKE(%r15)
+	cmpl	$GATE_WAKE_NONE, %eax
+	je	1f
+2:	cmpl	$0, XCHG_RUNNER_WAITS(%r14)
 	je	1f
 	mov	%r13, %rdi
 	movl	$GATE_WAKE_ALL, %edx

@@ -60,8 +60,8 @@
 #define GATE_WAKE_NONE 0xffffffff
 
 /*
- * A turn or a state is one sleeper's, but hostile code may sleep on any turn: to wake one would be to wake that one. All
- * look again what is theirs.
+ * A turn or a state is one sleeper's, but hostile code may sleep on any turn: to wake one would be to wake that one.
+ * All look again what is theirs.
  */
 #define GATE_WAKE_ALL 0x7fffffff
 
@@ -114,10 +114,13 @@ struct gate_xchg {
 	 */
 	uint32_t armed, cycles;
 	uint32_t peer_spins, peer_yields;
-	uint64_t peer;	      /* the user cell's struct gate_xchg in GATE_PEERS */
-	uint64_t peer_gregs;  /* its frame's registers there */
-	uint64_t peer_frame;  /* what its `frame` must say */
-	uint64_t peer_turn;   /* its word in GATE_TURN */
+	uint64_t peer;	     /* the user cell's struct gate_xchg in GATE_PEERS */
+	uint64_t peer_gregs; /* its frame's registers there */
+	uint64_t peer_frame; /* what its `frame` must say */
+	uint64_t peer_turn;  /* its word in GATE_TURN */
+	uint64_t
+		previous; /* another user cell's page there, whose runner may wait awake; 0: none. The gate clears it */
+
 	uint64_t vif;	      /* address of the virtual interrupt flag in GATE_SHARED */
 	uint64_t entry, rsp0; /* of the kernel's SYSCALL handler */
 	uint64_t user_cs, user_ss;

@@ -50,6 +50,7 @@ void gate_offsets(void)
 	OFFSET(XCHG_PEER_GREGS, gate_xchg, peer_gregs);
 	OFFSET(XCHG_PEER_FRAME, gate_xchg, peer_frame);
 	OFFSET(XCHG_PEER_TURN, gate_xchg, peer_turn);
+	OFFSET(XCHG_PREVIOUS, gate_xchg, previous);
 	OFFSET(XCHG_VIF, gate_xchg, vif);
 	OFFSET(XCHG_ENTRY, gate_xchg, entry);
 	OFFSET(XCHG_RSP0, gate_xchg, rsp0);

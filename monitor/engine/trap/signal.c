@@ -54,7 +54,7 @@ static void signal_resume(struct trap *trap, struct cell *cell, const struct vcp
 		signal_load_xchg(cell, vcpu);
 	cell->xchg->fs_base = vcpu->sreg[SREG_FS].base;
 	cell->xchg->gs_base = vcpu->sreg[SREG_GS].base;
-	struct cell *place = trap->last != cell ? trap->last : NULL;
+	struct cell *place = trap->cells.last != cell ? trap->cells.last : NULL;
 	bool split = trap->placement.mode == PLACEMENT_SPLIT;
 	handover_resume(cell, place, place && !(split && place->kernel != cell->kernel));
 }
@@ -121,6 +121,7 @@ static struct cell *signal_fetch_peer(struct trap *trap, struct cell *cell, stru
 {
 	struct cell *peer = cell->peer;
 	cell->in_signal = false;
+	trap->cells.user = peer;
 	direct_take_user(trap, vcpu);
 	if (!peer->dead && peer->xchg->kind == GATE_KIND_SIGNAL && peer->xchg->frame == peer->frame_gate)
 		signal_fetch_frame(peer, vcpu, exit);

@@ -157,7 +157,7 @@ static void fpu_sanitize(const struct trap *trap, uint8_t *image)
 /*
  * The FPU state belongs to the vCPU; it lies in the runner that ran last. A kernel that left it to user mode has none.
  */
-static void trap_hold_fpu(struct trap *trap, struct cell *cell, const struct vcpu *vcpu)
+void trap_hold_fpu(struct trap *trap, struct cell *cell, const struct vcpu *vcpu)
 {
 	struct cell *holder = trap->cells.holder;
 	uint8_t image[GATE_FPU_SIZE] __attribute__((aligned(64)));
@@ -221,11 +221,6 @@ static void trap_in_gate(struct vcpu *vcpu, struct vm_exit *exit)
  */
 static void trap_user_broken(struct vcpu *vcpu, struct cell *cell, struct vm_exit *exit)
 {
-	struct trap *trap = &vcpu->vm->engine->trap;
-	if (trap->direct.user == cell)
-		trap->direct.user = NULL;
-	if (trap->last == cell)
-		trap->last = NULL;
 	if (cell->space)
 		spt_space_discard(cell->space);
 	cell_destroy(cell);
@@ -307,7 +302,7 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	atomic_store(&trap->inside, cell);
 	if (atomic_load(&vm->attention)) {
 		atomic_store(&trap->inside, NULL);
-		trap->last = cell;
+		trap->cells.last = cell;
 		return;
 	}
 	bool step = vcpu->window_wanted && !(vcpu->rflags & X86_RFLAGS_TF);
@@ -319,7 +314,7 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	/* A kick that came after the look above and before the runner went found nobody to stop. */
 	if (atomic_load(&vm->attention))
 		trap->transport->nudge(cell);
-	trap->last = cell;
+	trap->cells.last = cell;
 	trap_wait(vcpu, cell);
 	uint64_t out = clock_tsc();
 	atomic_store(&trap->inside, NULL);
@@ -351,7 +346,7 @@ static void trap_kick(struct vcpu *vcpu)
 static pid_t trap_tracee(struct vcpu *vcpu)
 {
 	struct trap *trap = &vcpu->vm->engine->trap;
-	struct cell *cell = trap->last;
+	struct cell *cell = trap->cells.last;
 	if (!trap->transport->traced || !cell || cell->dead || !cell->space)
 		return 0;
 	bool present =

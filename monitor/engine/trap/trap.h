@@ -16,7 +16,6 @@ struct trap {
 	const struct transport *transport;
 	struct placement placement;
 	struct direct direct;
-	struct cell *last; /* the cell that ran last */
 
 	_Atomic(struct cell *) inside; /* the cell being waited for; read by kick */
 	uint64_t entries;
@@ -29,6 +28,8 @@ struct trap {
 	uint8_t fpu[GATE_FPU_SIZE];
 };
 
+/* Moves the vCPU's FPU state to the cell that is to run next. */
+void trap_hold_fpu(struct trap *trap, struct cell *cell, const struct vcpu *vcpu);
 /* Has the mapper carry out what is queued for the cell. False: the host refused, and the cell lost its space. */
 bool trap_flush(struct vm *vm, struct cell *cell);
 
