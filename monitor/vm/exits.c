@@ -5,6 +5,7 @@
 
 #include "hypercalls/host/hc.h"
 #include "monitor/emulate/emulate.h"
+#include "monitor/engine/interpret/interpret.h"
 #include "monitor/vm/image.h"
 #include "monitor/vm/layout.h"
 #include "monitor/vm/vm.h"
@@ -79,18 +80,21 @@ static void exit_refused(struct vcpu *vcpu, const struct vm_exit *exit)
 		exit_cluster(vcpu);
 }
 
-static void exit_unreachable(struct vcpu *vcpu, uint64_t gva)
+/* The guest's tables permit the access, and the host cannot map it: the instruction is executed in software. */
+static void exit_unmappable(struct vcpu *vcpu, uint64_t gva)
 {
-	if (gva >= GATE_HOLE_START)
+	struct vm_exit exit;
+	if (gva >= GATE_HOLE_START) {
 		vm_kill(vcpu->vm,
 			"guest maps %#lx, in the monitor's hole (from %#lx up); keep addresses below it, as the linker "
 			"script pvguest.lds does",
 			gva, (uint64_t)GATE_HOLE_START);
-	else
-		vm_kill(vcpu->vm,
-			"guest uses %#lx, below the host's vm.mmap_min_addr; keep addresses above it, or lower that "
-			"sysctl",
-			gva);
+		return;
+	}
+	note(vcpu, STAT_unmappable, gva);
+	interpret_one(vcpu, &exit);
+	if (exit.reason != EXIT_KICK)
+		exit_handle(vcpu, &exit);
 }
 
 /*
@@ -141,10 +145,8 @@ static void exit_page_fault(struct vcpu *vcpu, const struct vm_exit *exit)
 		vcpu->refill.access = access;
 		break;
 	case SPT_NOT_RAM:
-		vm_kill(vm, "guest touched physical address %#lx, where there is no RAM and no device", outcome.gpa);
-		break;
 	case SPT_UNREACHABLE:
-		exit_unreachable(vcpu, exit->gva);
+		exit_unmappable(vcpu, exit->gva);
 		break;
 	case SPT_HOST_REFUSED:
 		vm->engine_ops->space_lost(vm, space, outcome.host_error);

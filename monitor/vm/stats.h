@@ -16,6 +16,7 @@
 	X(clustered)   /* emulated on after the first, without a trap of its own */                                    \
 	X(shadow_fill) /* page fault answered by the monitor */                                                        \
 	X(page_fault)  /* page fault given to the guest */                                                             \
+	X(unmappable)  /* an access to what the host cannot map: its instruction was interpreted */                    \
 	X(exception)   /* other exception given to the guest */                                                        \
 	X(direct)      /* SYSCALL and return that passed without the monitor */                                        \
 	X(syscall)                                                                                                     \

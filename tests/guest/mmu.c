@@ -270,6 +270,35 @@ static void test_aliases(void)
 	pvg_test_equal(*word + *second, 86, "and the identity mapping is a third");
 }
 
+/*
+ * What the host cannot map behaves all the same: the lowest pages, seen by the kernel's identity mapping and by an
+ * alias that it can map, and addresses without RAM.
+ */
+static void test_unmappable(void)
+{
+	struct pvg_space *space = pvg_space_current();
+	volatile uint64_t *low = (volatile uint64_t *)0x2000;
+	uint64_t sum = 0;
+
+	map_one(space, AT, (void *)low, X86_PTE_W);
+	*word = 7;
+	pvg_test_equal(*low, 7, "a low address is read");
+	low[1] = 8;
+	__asm__ volatile("lock incq %0" : "+m"(low[1]) : : "memory");
+	pvg_test_equal(word[1], 9, "and written");
+	for (unsigned i = 0; i < 16; i++)
+		low[16 + i] = i;
+	for (unsigned i = 0; i < 16; i++)
+		sum += word[16 + i];
+	pvg_test_equal(sum, 120, "many times");
+
+	pvg_assert(!pvg_map(space, AT, R3_BIT(40), 1, X86_PTE_W));
+	pvg_ops->invlpg(AT);
+	pvg_test_equal(*word, ~R3_U64(0), "no RAM reads as ones");
+	*word = 1;
+	pvg_test_equal(*word, ~R3_U64(0), "and swallows what is written");
+}
+
 int main(const char *cmdline)
 {
 	(void)cmdline;
@@ -283,5 +312,6 @@ int main(const char *cmdline)
 	test_table_reuse();
 	test_many_spaces();
 	test_aliases();
+	test_unmappable();
 	return pvg_test_finish();
 }

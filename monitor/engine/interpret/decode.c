@@ -266,7 +266,8 @@ static insn_function *pick_arithmetic(struct insn *i, const struct emu_insn *emu
 		ALU(ADD)
 		ALU(OR)
 		ALU(ADC)
-		ALU(SBB) ALU(AND) ALU(SUB) ALU(XOR) ALU(CMP) ALU(TEST)
+		ALU(SBB)
+		ALU(AND) ALU(SUB) ALU(XOR) ALU(CMP) ALU(TEST)
 #define SHIFT(name)                                                                                                    \
 	case ZYDIS_MNEMONIC_##name:                                                                                    \
 		return pick_shift(i, emu, SHIFT_##name);

@@ -94,6 +94,7 @@ struct engine_vcpu {
 	bool leave;    /* `exit` is set: back to the run loop */
 	bool broken;   /* decoded code was dropped: finish the instruction, look the next one up again */
 	bool yield;    /* the instruction is complete; then back to the run loop, which may have something to deliver */
+	bool one;      /* for interpret_one: never more than one instruction */
 	bool single;   /* one instruction at a time: string instructions stop after one iteration */
 	bool aligned;  /* alignment is checked: nothing goes the fast way */
 	uint64_t base; /* gva of the block being executed */

@@ -142,7 +142,7 @@ static void interpret(struct engine_vcpu *c, struct vm_exit *exit)
 	bool stepping = vcpu->rflags & X86_RFLAGS_TF;
 	c->exit = exit;
 	c->leave = c->yield = false;
-	c->single = stepping || vcpu->window_wanted;
+	c->single = c->one || stepping || vcpu->window_wanted;
 	interp_load(c);
 	memory_flush(c);
 	code_collect(c);
@@ -177,6 +177,19 @@ void interpret_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	c->exit_tsc = out;
 	stats->interpreted += c->executed;
 	c->executed = 0;
+}
+
+void interpret_one(struct vcpu *vcpu, struct vm_exit *exit)
+{
+	*exit = (struct vm_exit){.reason = EXIT_DEAD};
+	if (!vcpu->engine && !interp_create(vcpu)) {
+		vm_kill(vcpu->vm, "the host has no memory left for the interpreter");
+		return;
+	}
+	struct engine_vcpu *c = vcpu->engine;
+	c->fpu_of = vcpu->vm->engine_ops;
+	c->one = true;
+	interpret_enter(vcpu, exit);
 }
 
 /* ----------------------------------------------------------------------------------------------- the contract */

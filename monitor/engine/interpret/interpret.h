@@ -19,4 +19,10 @@ void interpret_destroy(struct vm *vm);
 void interpret_enter(struct vcpu *vcpu, struct vm_exit *exit);
 void interpret_fill_hypercall_page(struct vm *vm);
 
+/*
+ * For an engine that runs guest code directly, at an instruction whose access the host cannot map: executes that one
+ * instruction and fills *exit, EXIT_KICK if nothing came of it. interpret_destroy ends what this makes.
+ */
+void interpret_one(struct vcpu *vcpu, struct vm_exit *exit);
+
 #endif
