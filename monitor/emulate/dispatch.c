@@ -55,6 +55,10 @@ static const struct handler handlers[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 	[ZYDIS_MNEMONIC_LFS] = {emu_load_far, MAY_PASS},
 	[ZYDIS_MNEMONIC_LGS] = {emu_load_far, MAY_PASS},
 	[ZYDIS_MNEMONIC_LSS] = {emu_load_far, MAY_PASS},
+	[ZYDIS_MNEMONIC_LAR] = {emu_lar, MAY_PASS},
+	[ZYDIS_MNEMONIC_LSL] = {emu_lsl, MAY_PASS},
+	[ZYDIS_MNEMONIC_VERR] = {emu_verr, MAY_PASS},
+	[ZYDIS_MNEMONIC_VERW] = {emu_verw, MAY_PASS},
 };
 
 static const struct handler none;

@@ -40,6 +40,8 @@ emu_function emu_iret;
 emu_function emu_int, emu_int3, emu_icebp;
 /* segment.c */
 emu_function emu_mov_sreg, emu_push_sreg, emu_pop_sreg, emu_load_far;
+/* inspect.c */
+emu_function emu_lar, emu_lsl, emu_verr, emu_verw;
 /* far.c */
 emu_function emu_far_jump, emu_far_call, emu_far_return;
 

@@ -1,0 +1,103 @@
+/*
+ * What passes silently in ring 3, and so tells a guest that runs directly where it is: under an engine that interprets
+ * the kernel all of it is as on the machine. And code that changes itself, which an interpreter might miss.
+ */
+#include <pvguest/pvguest.h>
+
+static uint64_t pushf(void)
+{
+	uint64_t flags;
+	__asm__ volatile("pushfq\n\tpop %0" : "=r"(flags) : : "memory");
+	return flags;
+}
+
+static void popf(uint64_t flags)
+{
+	__asm__ volatile("push %0\n\tpopfq" : : "r"(flags) : "memory", "cc");
+}
+
+/* With the flag in the shared-info page, RFLAGS is not where a paravirtual kernel keeps it. */
+static void test_interrupt_flag(void)
+{
+	uint64_t flags = pushf();
+
+	popf(flags & ~X86_RFLAGS_IF);
+	pvg_test_equal(pushf() & X86_RFLAGS_IF, 0, "POPF masks interrupts");
+	popf(flags | X86_RFLAGS_IF);
+	pvg_test_equal(pushf() & X86_RFLAGS_IF, X86_RFLAGS_IF, "and unmasks them");
+	popf(flags | X86_RFLAGS_IOPL);
+	pvg_test_equal(pushf() & X86_RFLAGS_IOPL, X86_RFLAGS_IOPL, "IOPL is changed by ring 0");
+	popf(flags);
+}
+
+static void test_segments(void)
+{
+	struct __attribute__((packed)) {
+		uint16_t limit;
+		uint64_t base;
+	} gdtr;
+	uint16_t cs, ss, tr;
+	uint64_t msw, lar = 0;
+	uint32_t lsl = 0;
+	bool known, readable, writable;
+
+	__asm__("mov %%cs, %0" : "=r"(cs));
+	__asm__("mov %%ss, %0" : "=r"(ss));
+	pvg_test_equal((cs | ss) & X86_SEL_RPL, 0, "segment registers show ring 0");
+	__asm__("sgdt %0" : "=m"(gdtr));
+	pvg_test(gdtr.limit >= (cs | 7) && gdtr.base < R3_BIT(47), "SGDT shows the guest's own table");
+	__asm__("str %0" : "=r"(tr));
+	pvg_test(tr <= gdtr.limit, "STR lies in it");
+	__asm__("smsw %0" : "=r"(msw));
+	pvg_test_equal(msw & (X86_CR0_PE | X86_CR0_PG), X86_CR0_PE | X86_CR0_PG, "SMSW");
+	__asm__("lar %2, %0\n\tsete %1" : "+r"(lar), "=r"(known) : "r"((uint64_t)cs) : "cc");
+	pvg_test(known && (lar & 0x9800) == 0x9800, "LAR of the code segment");
+	__asm__("lsl %2, %0\n\tsete %1" : "+r"(lsl), "=r"(known) : "r"((uint32_t)ss) : "cc");
+	pvg_test(known, "LSL of the stack segment");
+	__asm__("lar %2, %0\n\tsete %1" : "+r"(lar), "=r"(known) : "r"(R3_U64(0xfff8)) : "cc");
+	pvg_test(!known, "LAR beyond the table");
+	__asm__("verr %1\n\tsete %0" : "=r"(readable) : "r"(ss) : "cc");
+	__asm__("verw %1\n\tsete %0" : "=r"(writable) : "r"(cs) : "cc");
+	pvg_test(readable && !writable, "VERR of the stack, VERW of code");
+}
+
+/* mov $imm, %eax; ret */
+static uint32_t run_code(const uint8_t *code)
+{
+	return ((uint32_t(*)(void))(uintptr_t)code)();
+}
+
+static void test_changing_code(void)
+{
+	static uint8_t page[2 * X86_PAGE_SIZE] __attribute__((aligned(4096)));
+	uint8_t *gpa = pvg_gpa_to_ptr(pvg_ptr_to_gpa(page));
+	uint64_t sum = 0;
+
+	pvg_assert(!pvg_map(pvg_space_current(), PVG_SPACE_BASE, pvg_ptr_to_gpa(page), 2, X86_PTE_W));
+	uint8_t *code = (uint8_t *)PVG_SPACE_BASE + X86_PAGE_SIZE - 3;
+	memcpy(code, (const uint8_t[]){0xb8, 0, 0, 0, 0, 0xc3}, 6);
+	for (unsigned i = 0; i < 10; i++) {
+		code[1] = (uint8_t)i;
+		sum += run_code(code);
+	}
+	pvg_test_equal(sum, 45, "code written between runs, across two pages");
+	code = (uint8_t *)PVG_SPACE_BASE + 64;
+	memcpy(code, (const uint8_t[]){0xb8, 0, 0, 0, 0, 0xc3}, 6);
+	for (unsigned i = 0; i < 10; i++) {
+		gpa[65] = (uint8_t)i;
+		sum += run_code(code);
+	}
+	pvg_test_equal(sum, 90, "and through another mapping");
+	/* movb $imm, 4(%rip), to the operand of: mov $0, %eax; ret */
+	memcpy(code, (const uint8_t[]){0xc6, 0x05, 1, 0, 0, 0, 99, 0xb8, 0, 0, 0, 0, 0xc3}, 13);
+	pvg_test_equal(run_code(code), 99, "the very next instruction");
+}
+
+int main(const char *cmdline)
+{
+	if (!pvg_is_paravirt())
+		test_interrupt_flag();
+	test_segments();
+	test_changing_code();
+	return pvg_test_finish();
+}
