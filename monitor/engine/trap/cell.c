@@ -224,6 +224,9 @@ static int cell_learn_frame(struct cell *cell)
 void cell_place(struct cell *cell)
 {
 	const struct placement *placement = cell->owner->placement;
+	if (cell->epoch == placement->epoch)
+		return;
+	cell->epoch = placement->epoch;
 	cell->xchg->spins = placement->runner[cell->kernel].spins;
 	cell->xchg->yields = placement->runner[cell->kernel].yields;
 	placement_pin(placement, cell->runner, cell->kernel && placement->mode == PLACEMENT_SPLIT);

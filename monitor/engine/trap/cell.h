@@ -41,8 +41,10 @@ struct cell {
 	struct spt_space *space; /* NULL: in the pool */
 	uint64_t used;		 /* when entered last, in entries of the engine: for eviction */
 	unsigned slot;		 /* of the arena */
-	bool kernel;		 /* sees all cells through GATE_PEERS; such a cell never runs user mode */
-	bool armed;		 /* may enter `peer` directly, see direct.h */
+	unsigned epoch;		 /* of the placement that its tasks follow */
+
+	bool kernel; /* sees all cells through GATE_PEERS; such a cell never runs user mode */
+	bool armed;  /* may enter `peer` directly, see direct.h */
 	struct cell *peer;
 	uint32_t cycles;     /* of xchg->cycles, when looked at last */
 	uint64_t shared_gpa; /* what GATE_SHARED shows; 0: nothing yet */
@@ -114,7 +116,7 @@ int cell_queue(struct cell *cell, const struct gate_op *op);
 int cell_flush(struct cell *cell);
 /* Unmaps all guest pages. As cell_flush. */
 int cell_empty(struct cell *cell);
-/* Has the tasks run where, and wait how, the placement says now. */
+/* Has the tasks run where, and wait how, the placement says now. Cheap if they do already. */
 void cell_place(struct cell *cell);
 
 #endif

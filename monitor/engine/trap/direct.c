@@ -78,6 +78,7 @@ void direct_arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 	cell->armed = peer && !vcpu->interrupt_waits && direct_show_shared(cell, vcpu);
 	cell->peer = peer;
 	if (cell->armed) {
+		cell_place(peer);
 		trap_hold_fpu(trap, peer, vcpu);
 		direct_describe(cell->xchg, trap, peer, vcpu);
 		peer->xchg->fs_base = vcpu->sreg[SREG_FS].base;

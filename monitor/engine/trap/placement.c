@@ -24,7 +24,9 @@
 /* Mean distance of exits: apart below the first; together again above the second; loose above the third. */
 #define APART_NS    25000
 #define TOGETHER_NS 100000
-#define LOOSE_NS    1000000
+#define LOOSE_NS    5000000
+/* A mode is kept at least this long: changing moves tasks, and a busy host makes exits look rarer than they are. */
+#define HOLD_NS 50000000
 
 void placement_pin(const struct placement *placement, pid_t task, bool monitor_side)
 {
@@ -49,9 +51,9 @@ static void placement_set(struct placement *placement, struct cells *cells, enum
 	placement->monitor[false] = apart || split ? spin : yield_once;
 	placement->monitor[true] = apart ? spin : yield_once;
 	placement->peer = split ? spin : yield_once;
+	placement->epoch++;
+	placement->since_tsc = clock_tsc();
 	placement_pin(placement, 0, true);
-	for (struct cell *cell = cells->all; cell; cell = cell->next)
-		cell_place(cell);
 }
 
 /* Some allowed CPU other than `near`, or -1. */
@@ -97,7 +99,7 @@ static void placement_judge(struct placement *placement, struct cells *cells, ui
 		mode = PLACEMENT_TOGETHER;
 	else if (!two)
 		mode = PLACEMENT_APART;
-	if (mode == placement->mode)
+	if (mode == placement->mode || clock_tsc_to_ns(clock_tsc() - placement->since_tsc) < HOLD_NS)
 		return;
 	if (placement->mode == PLACEMENT_LOOSE) {
 		placement->near = sched_getcpu();

@@ -35,6 +35,8 @@ struct placement {
 	struct patience runner[2];  /* runner waiting for whoever resumes it */
 	struct patience monitor[2]; /* monitor waiting for such a runner */
 	struct patience peer;	    /* kernel cell waiting for a user cell */
+	unsigned epoch;		    /* of the mode: cells placed in an earlier one are placed anew when they run */
+	uint64_t since_tsc;	    /* when the mode began */
 	unsigned exits;		    /* in the present window */
 	uint64_t window_tsc;	    /* when it began */
 };

@@ -22,7 +22,8 @@ struct transport {
 	bool traced;
 	/* A new cell was made and has booted. 0 or negative errno with a message printed. */
 	int (*attach)(struct cell *cell);
-	/* Puts the vCPU's registers into the stopped runner and lets it go; trap->last is the one that ran before. */
+	/* Puts the vCPU's registers into the stopped runner and lets it go; trap->cells.last is the one that ran
+	 * before. */
 	void (*resume)(struct trap *trap, struct cell *cell, const struct vcpu *vcpu);
 	/* kicked: the runner was asked to come out; TRANSPORT_NUDGED again if it takes its time. */
 	enum transport_wait (*wait)(struct trap *trap, struct cell *cell, bool kicked);

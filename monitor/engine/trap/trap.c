@@ -293,6 +293,7 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	struct cell *cell = trap_cell(vcpu);
 	if (!cell || !trap_flush(vm, cell))
 		return;
+	cell_place(cell);
 	trap_hold_fpu(trap, cell, vcpu);
 	if (cell->kernel)
 		direct_arm(trap, cell, vcpu);
