@@ -7,5 +7,6 @@
 int cli_run(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_bench(int argc, char **argv);
+int cli_classify(int argc, char **argv);
 
 #endif

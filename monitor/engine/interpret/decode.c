@@ -267,7 +267,8 @@ static insn_function *pick_arithmetic(struct insn *i, const struct emu_insn *emu
 		ALU(OR)
 		ALU(ADC)
 		ALU(SBB)
-		ALU(AND) ALU(SUB) ALU(XOR) ALU(CMP) ALU(TEST)
+		ALU(AND)
+		ALU(SUB) ALU(XOR) ALU(CMP) ALU(TEST)
 #define SHIFT(name)                                                                                                    \
 	case ZYDIS_MNEMONIC_##name:                                                                                    \
 		return pick_shift(i, emu, SHIFT_##name);

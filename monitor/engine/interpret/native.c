@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "monitor/engine/interpret/interp.h"
+#include "monitor/engine/interpret/native.h"
 #include "monitor/engine/interpret/native_run.h"
 #include "monitor/vm/vm.h"
 
@@ -130,196 +131,19 @@ bool native_is_full(const struct native *native)
 	return native->used + BLOCK_INSNS > SLOT_COUNT;
 }
 
-/* ---------------------------------------------------------------------------------------------------- what may run */
-
-static bool is_state(const struct emu_insn *emu)
-{
-	return emu->info.meta.category == ZYDIS_CATEGORY_XSAVE || emu->info.meta.category == ZYDIS_CATEGORY_XSAVEOPT;
-}
-
-enum kind { FORBIDDEN, INTEGER, FPU };
-
-static enum kind kind_of(const struct emu_insn *emu)
-{
-	switch (emu->info.mnemonic) {
-	case ZYDIS_MNEMONIC_CRC32:
-	case ZYDIS_MNEMONIC_POPCNT:
-	case ZYDIS_MNEMONIC_MOVNTI:
-		return INTEGER;
-	/* These reach memory through RDI. */
-	case ZYDIS_MNEMONIC_MASKMOVQ:
-	case ZYDIS_MNEMONIC_MASKMOVDQU:
-	case ZYDIS_MNEMONIC_VMASKMOVDQU:
-	/* Privileged, or of no use to user mode. */
-	case ZYDIS_MNEMONIC_XSAVES:
-	case ZYDIS_MNEMONIC_XSAVES64:
-	case ZYDIS_MNEMONIC_XRSTORS:
-	case ZYDIS_MNEMONIC_XRSTORS64:
-	case ZYDIS_MNEMONIC_XSETBV:
-		return FORBIDDEN;
-	default:
-		break;
-	}
-	switch (emu->info.meta.category) {
-	case ZYDIS_CATEGORY_ADOX_ADCX:
-	case ZYDIS_CATEGORY_BINARY:
-	case ZYDIS_CATEGORY_BITBYTE:
-	case ZYDIS_CATEGORY_BMI1:
-	case ZYDIS_CATEGORY_BMI2:
-	case ZYDIS_CATEGORY_LOGICAL:
-	case ZYDIS_CATEGORY_LZCNT:
-	case ZYDIS_CATEGORY_RDRAND:
-	case ZYDIS_CATEGORY_RDSEED:
-	case ZYDIS_CATEGORY_ROTATE:
-	case ZYDIS_CATEGORY_SEMAPHORE:
-	case ZYDIS_CATEGORY_SHIFT:
-	case ZYDIS_CATEGORY_TBM:
-		return INTEGER;
-	case ZYDIS_CATEGORY_DATAXFER:
-		return emu->info.mnemonic == ZYDIS_MNEMONIC_MOVBE || emu->info.mnemonic == ZYDIS_MNEMONIC_BSWAP
-			       ? INTEGER
-			       : FPU;
-	case ZYDIS_CATEGORY_AES:
-	case ZYDIS_CATEGORY_AVX:
-	case ZYDIS_CATEGORY_AVX2:
-	case ZYDIS_CATEGORY_AVX512:
-	case ZYDIS_CATEGORY_AVX512_BITALG:
-	case ZYDIS_CATEGORY_AVX512_VBMI:
-	case ZYDIS_CATEGORY_AVX512_VP2INTERSECT:
-	case ZYDIS_CATEGORY_BLEND:
-	case ZYDIS_CATEGORY_BROADCAST:
-	case ZYDIS_CATEGORY_CONFLICT:
-	case ZYDIS_CATEGORY_CONVERT:
-	case ZYDIS_CATEGORY_FCMOV:
-	case ZYDIS_CATEGORY_GFNI:
-	case ZYDIS_CATEGORY_IFMA:
-	case ZYDIS_CATEGORY_KMASK:
-	case ZYDIS_CATEGORY_LOGICAL_FP:
-	case ZYDIS_CATEGORY_MMX:
-	case ZYDIS_CATEGORY_PCLMULQDQ:
-	case ZYDIS_CATEGORY_SHA:
-	case ZYDIS_CATEGORY_SSE:
-	case ZYDIS_CATEGORY_STTNI:
-	case ZYDIS_CATEGORY_VAES:
-	case ZYDIS_CATEGORY_VBMI2:
-	case ZYDIS_CATEGORY_VFMA:
-	case ZYDIS_CATEGORY_VPCLMULQDQ:
-	case ZYDIS_CATEGORY_X87_ALU:
-	case ZYDIS_CATEGORY_XSAVE:
-	case ZYDIS_CATEGORY_XSAVEOPT:
-		return FPU;
-	default:
-		return FORBIDDEN;
-	}
-}
-
-/* A register that native code runs with the guest's value of, and may change. */
-static bool register_allowed(ZydisRegister reg)
-{
-	switch (ZydisRegisterGetClass(reg)) {
-	case ZYDIS_REGCLASS_GPR8:
-		return reg != ZYDIS_REGISTER_SPL;
-	case ZYDIS_REGCLASS_GPR16:
-	case ZYDIS_REGCLASS_GPR32:
-	case ZYDIS_REGCLASS_GPR64:
-		return ZydisRegisterGetId(reg) != RSP;
-	case ZYDIS_REGCLASS_X87:
-	case ZYDIS_REGCLASS_MMX:
-	case ZYDIS_REGCLASS_XMM:
-	case ZYDIS_REGCLASS_YMM:
-	case ZYDIS_REGCLASS_ZMM:
-	case ZYDIS_REGCLASS_MASK:
-	case ZYDIS_REGCLASS_FLAGS:
-		return true;
-	default:
-		return reg == ZYDIS_REGISTER_MXCSR || reg == ZYDIS_REGISTER_X87CONTROL ||
-		       reg == ZYDIS_REGISTER_X87STATUS || reg == ZYDIS_REGISTER_X87TAG || reg == ZYDIS_REGISTER_XCR0 ||
-		       reg == ZYDIS_REGISTER_NONE;
-	}
-}
-
-/* A vector register makes it an instruction of the FPU, whatever its category (PXOR is "logical"). */
-static bool is_vector(const ZydisDecodedOperand *op)
-{
-	if (op->type != ZYDIS_OPERAND_TYPE_REGISTER)
-		return false;
-	switch (ZydisRegisterGetClass(op->reg.value)) {
-	case ZYDIS_REGCLASS_X87:
-	case ZYDIS_REGCLASS_MMX:
-	case ZYDIS_REGCLASS_XMM:
-	case ZYDIS_REGCLASS_YMM:
-	case ZYDIS_REGCLASS_ZMM:
-	case ZYDIS_REGCLASS_MASK:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* SDM 1 14.9, 2A 2.4: of the legacy SSE instructions with 16 bytes in memory only these take them unaligned. */
-static bool takes_unaligned(ZydisMnemonic m)
-{
-	switch (m) {
-	case ZYDIS_MNEMONIC_MOVUPS:
-	case ZYDIS_MNEMONIC_MOVUPD:
-	case ZYDIS_MNEMONIC_MOVDQU:
-	case ZYDIS_MNEMONIC_LDDQU:
-	case ZYDIS_MNEMONIC_PCMPESTRI:
-	case ZYDIS_MNEMONIC_PCMPESTRM:
-	case ZYDIS_MNEMONIC_PCMPISTRI:
-	case ZYDIS_MNEMONIC_PCMPISTRM:
-		return true;
-	default:
-		return false;
-	}
-}
-
-static bool demands_aligned(ZydisMnemonic m)
-{
-	switch (m) {
-	case ZYDIS_MNEMONIC_CMPXCHG16B:
-	case ZYDIS_MNEMONIC_VMOVAPS:
-	case ZYDIS_MNEMONIC_VMOVAPD:
-	case ZYDIS_MNEMONIC_VMOVDQA:
-	case ZYDIS_MNEMONIC_VMOVDQA32:
-	case ZYDIS_MNEMONIC_VMOVDQA64:
-	case ZYDIS_MNEMONIC_VMOVNTPS:
-	case ZYDIS_MNEMONIC_VMOVNTPD:
-	case ZYDIS_MNEMONIC_VMOVNTDQ:
-	case ZYDIS_MNEMONIC_VMOVNTDQA:
-		return true;
-	default:
-		return false;
-	}
-}
-
-static uint16_t alignment(const struct emu_insn *emu, uint16_t size)
-{
-	bool state =
-		emu->info.meta.category == ZYDIS_CATEGORY_XSAVE || emu->info.meta.category == ZYDIS_CATEGORY_XSAVEOPT;
-	bool fxsave = emu->info.mnemonic == ZYDIS_MNEMONIC_FXSAVE || emu->info.mnemonic == ZYDIS_MNEMONIC_FXSAVE64 ||
-		      emu->info.mnemonic == ZYDIS_MNEMONIC_FXRSTOR || emu->info.mnemonic == ZYDIS_MNEMONIC_FXRSTOR64;
-	if (state)
-		return 64;
-	if (fxsave)
-		return 16;
-	if (demands_aligned(emu->info.mnemonic))
-		return size;
-	bool legacy = emu->info.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && size == 16;
-	return legacy && !takes_unaligned(emu->info.mnemonic) ? 16 : 0;
-}
+/* ----------------------------------------------------------------------------------------------------- the copies */
 
 static bool add_memory(struct engine_vcpu *c, struct insn_detail *d, const ZydisDecodedOperand *op)
 {
 	enum { READS = ZYDIS_OPERAND_ACTION_MASK_READ, WRITES = ZYDIS_OPERAND_ACTION_MASK_WRITE };
-	bool state = is_state(&d->emu);
+	bool state = native_is_state(&d->emu);
 	if (d->size || op->mem.type != ZYDIS_MEMOP_TYPE_MEM || op->encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM)
 		return false;
 	d->size = (uint16_t)(state ? c->fpu_size : op->size / 8u);
 	d->writes = op->actions & WRITES;
 	/* What is written in part, or perhaps, keeps the rest. */
 	d->reads = (op->actions & READS) || (op->actions & ZYDIS_OPERAND_ACTION_CONDWRITE) || state;
-	d->align = alignment(&d->emu, d->size);
+	d->align = native_alignment(&d->emu, d->size);
 	return d->size && d->size <= BUFFER_SIZE;
 }
 
@@ -356,20 +180,20 @@ bool native_prepare(struct engine_vcpu *c, struct insn_detail *d, bool single)
 {
 	const struct emu_insn *emu = &d->emu;
 	struct native *native = c->native;
-	enum kind kind = kind_of(emu);
+	enum native_kind kind = native_kind_of(emu);
 	uint8_t code[2 * SLOT_SIZE];
-	if (kind == FORBIDDEN || emu->info.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE)
+	if (kind == NATIVE_FORBIDDEN || emu->info.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE)
 		return false;
 	for (unsigned n = 0; n < emu->info.operand_count; n++) {
 		const ZydisDecodedOperand *op = &emu->operands[n];
 		bool bad = op->type == ZYDIS_OPERAND_TYPE_POINTER ||
-			   (op->type == ZYDIS_OPERAND_TYPE_REGISTER && !register_allowed(op->reg.value)) ||
+			   (op->type == ZYDIS_OPERAND_TYPE_REGISTER && !native_register_allowed(op->reg.value)) ||
 			   (op->type == ZYDIS_OPERAND_TYPE_MEMORY && !add_memory(c, d, op));
 		if (bad)
 			return false;
-		d->fpu |= is_vector(op);
+		d->fpu |= native_is_vector(op);
 	}
-	d->fpu |= kind == FPU;
+	d->fpu |= kind == NATIVE_VECTOR;
 	unsigned slot = single ? 0 : native->used;
 	uint8_t *at = native->code + slot * SLOT_SIZE;
 	unsigned len = emu->info.length;
@@ -409,7 +233,7 @@ static bool is_x87(const struct emu_insn *emu)
 static uint8_t fpu_forbidden(const struct engine_vcpu *c, const struct insn_detail *d)
 {
 	const struct vcpu *vcpu = c->vcpu;
-	bool state = is_state(&d->emu);
+	bool state = native_is_state(&d->emu);
 	bool vex = d->emu.info.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY;
 	if (d->emu.info.mnemonic == ZYDIS_MNEMONIC_FWAIT)
 		return (vcpu->cr0 & X86_CR0_TS) && (vcpu->cr0 & X86_CR0_MP) ? X86_VEC_NM : 0;
@@ -467,7 +291,7 @@ static bool run(struct engine_vcpu *c, const struct insn_detail *d)
 	memcpy(state.gpr, c->gpr, sizeof(state.gpr));
 	if (d->fpu)
 		fpu_load(c, &state);
-	if (is_state(&d->emu)) {
+	if (native_is_state(&d->emu)) {
 		uint64_t asked = c->vcpu->xcr0 & FPU_COMPONENTS;
 		state.gpr[RAX] &= (uint32_t)asked;
 		state.gpr[RDX] &= asked >> 32;
@@ -478,7 +302,7 @@ static bool run(struct engine_vcpu *c, const struct insn_detail *d)
 	if (faulted)
 		return false;
 	state.gpr[RSP] = c->gpr[RSP];
-	if (is_state(&d->emu)) {
+	if (native_is_state(&d->emu)) {
 		state.gpr[RAX] = c->gpr[RAX];
 		state.gpr[RDX] = c->gpr[RDX];
 	}
