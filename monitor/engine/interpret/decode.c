@@ -194,14 +194,16 @@ static insn_function *pick_string(struct insn *i, const struct emu_insn *emu, in
 	return run;
 }
 
-/* Zydis names conditions in the alphabet's order; here in that of the encoding. -1: not one of these. */
-static int condition_of(ZydisMnemonic m, const ZydisMnemonic names[16])
+/* Where the mnemonic stands in the list; -1: nowhere. */
+static int index_of(ZydisMnemonic m, const ZydisMnemonic *names, int count)
 {
-	for (int n = 0; n < 16; n++)
+	for (int n = 0; n < count; n++)
 		if (names[n] == m)
 			return n;
 	return -1;
 }
+
+/* In the order of the encoding. */
 #define CONDITIONS(p)                                                                                                  \
 	{                                                                                                              \
 		ZYDIS_MNEMONIC_##p##O, ZYDIS_MNEMONIC_##p##NO, ZYDIS_MNEMONIC_##p##B, ZYDIS_MNEMONIC_##p##NB,          \
@@ -214,13 +216,13 @@ static int condition_of(ZydisMnemonic m, const ZydisMnemonic names[16])
 static insn_function *pick_conditional(const struct emu_insn *emu)
 {
 	static const ZydisMnemonic jcc[16] = CONDITIONS(J), set[16] = CONDITIONS(SET), cmov[16] = CONDITIONS(CMOV);
-	int cc = condition_of(emu->info.mnemonic, jcc);
+	int cc = index_of(emu->info.mnemonic, jcc, 16);
 	if (cc >= 0)
 		return jcc_table[cc];
-	cc = condition_of(emu->info.mnemonic, set);
+	cc = index_of(emu->info.mnemonic, set, 16);
 	if (cc >= 0)
 		return setcc_table[cc][OPERAND(emu, 0, MEMORY)];
-	cc = condition_of(emu->info.mnemonic, cmov);
+	cc = index_of(emu->info.mnemonic, cmov, 16);
 	return cc < 0 ? NULL : cmov_table[cc][operand_width(emu, 0)][OPERAND(emu, 1, MEMORY)];
 }
 
@@ -259,36 +261,34 @@ static insn_function *pick_string_op(struct insn *i, const struct emu_insn *emu)
 
 static insn_function *pick_arithmetic(struct insn *i, const struct emu_insn *emu)
 {
-	switch (emu->info.mnemonic) {
-#define ALU(name)                                                                                                      \
-	case ZYDIS_MNEMONIC_##name:                                                                                    \
-		return pick_alu(i, emu, ALU_##name);
-		ALU(ADD)
-		ALU(OR)
-		ALU(ADC)
-		ALU(SBB)
-		ALU(AND)
-		ALU(SUB) ALU(XOR) ALU(CMP) ALU(TEST)
-#define SHIFT(name)                                                                                                    \
-	case ZYDIS_MNEMONIC_##name:                                                                                    \
-		return pick_shift(i, emu, SHIFT_##name);
-			SHIFT(SHL) SHIFT(SHR) SHIFT(SAR) SHIFT(ROL) SHIFT(ROR)
-#define UNARY(name)                                                                                                    \
-	case ZYDIS_MNEMONIC_##name:                                                                                    \
-		return pick_unary(emu, UNARY_##name);
-				UNARY(INC) UNARY(DEC) UNARY(NEG) UNARY(NOT) case ZYDIS_MNEMONIC_IMUL
-		    : return pick_imul(emu);
-	case ZYDIS_MNEMONIC_BT:
-		return pick_bit(i, emu, 0);
-	case ZYDIS_MNEMONIC_BTS:
-		return pick_bit(i, emu, 1);
-	case ZYDIS_MNEMONIC_BTR:
-		return pick_bit(i, emu, 2);
-	case ZYDIS_MNEMONIC_BTC:
-		return pick_bit(i, emu, 3);
-	default:
-		return NULL;
-	}
+	static const ZydisMnemonic alu[ALU_COUNT] = {
+		[ALU_ADD] = ZYDIS_MNEMONIC_ADD, [ALU_OR] = ZYDIS_MNEMONIC_OR,	[ALU_ADC] = ZYDIS_MNEMONIC_ADC,
+		[ALU_SBB] = ZYDIS_MNEMONIC_SBB, [ALU_AND] = ZYDIS_MNEMONIC_AND, [ALU_SUB] = ZYDIS_MNEMONIC_SUB,
+		[ALU_XOR] = ZYDIS_MNEMONIC_XOR, [ALU_CMP] = ZYDIS_MNEMONIC_CMP, [ALU_TEST] = ZYDIS_MNEMONIC_TEST,
+	};
+	static const ZydisMnemonic shift[SHIFT_COUNT] = {
+		[SHIFT_SHL] = ZYDIS_MNEMONIC_SHL, [SHIFT_SHR] = ZYDIS_MNEMONIC_SHR, [SHIFT_SAR] = ZYDIS_MNEMONIC_SAR,
+		[SHIFT_ROL] = ZYDIS_MNEMONIC_ROL, [SHIFT_ROR] = ZYDIS_MNEMONIC_ROR,
+	};
+	static const ZydisMnemonic unary[UNARY_COUNT] = {
+		[UNARY_INC] = ZYDIS_MNEMONIC_INC,
+		[UNARY_DEC] = ZYDIS_MNEMONIC_DEC,
+		[UNARY_NEG] = ZYDIS_MNEMONIC_NEG,
+		[UNARY_NOT] = ZYDIS_MNEMONIC_NOT,
+	};
+	static const ZydisMnemonic bit[] = {ZYDIS_MNEMONIC_BT, ZYDIS_MNEMONIC_BTS, ZYDIS_MNEMONIC_BTR,
+					    ZYDIS_MNEMONIC_BTC};
+	ZydisMnemonic m = emu->info.mnemonic;
+	int n;
+	if ((n = index_of(m, alu, ALU_COUNT)) >= 0)
+		return pick_alu(i, emu, (enum alu)n);
+	if ((n = index_of(m, shift, SHIFT_COUNT)) >= 0)
+		return pick_shift(i, emu, (enum shift)n);
+	if ((n = index_of(m, unary, UNARY_COUNT)) >= 0)
+		return pick_unary(emu, (enum unary)n);
+	if ((n = index_of(m, bit, 4)) >= 0)
+		return pick_bit(i, emu, n);
+	return m == ZYDIS_MNEMONIC_IMUL ? pick_imul(emu) : NULL;
 }
 
 static insn_function *pick_transfer(struct insn *i, const struct emu_insn *emu)
