@@ -4,7 +4,8 @@
  */
 #include "examples/tinix/core.h"
 
-#define SLICE (10 * PVG_NS_PER_MS)
+#define SLICE		(10 * PVG_NS_PER_MS)
+#define FIRST_INTERRUPT 32 /* vectors below are exceptions */
 
 struct proc *current;
 uint64_t idle_ns;
@@ -194,6 +195,8 @@ void reload_user(void)
 
 void return_to_user(struct pvg_frame *frame)
 {
+	if (frame->vector >= FIRST_INTERRUPT && frame->vector != PVG_TRAP_SYSCALL)
+		account(true); /* exceptions and calls did when they came in */
 	for (;;) {
 		if (reschedule && !list_empty(&run_queue))
 			yield();
