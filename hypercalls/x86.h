@@ -191,8 +191,8 @@
 #define X86_GATE_INTERRUPT    14
 #define X86_GATE_TRAP	      15
 
-#define X86_DESC_SIZE	    8
-#define X86_GATE_SIZE	    16
+#define X86_DESC_SIZE 8
+#define X86_GATE_SIZE 16
 
 /* 64-bit task-state segment: SDM 3A 7.7 */
 #define X86_TSS_RSP0  4

@@ -266,7 +266,7 @@ static void become(struct mm *mm, struct inode *inode, const char *path, uint64_
 int exec_program(const char *path, struct exec_args *args)
 {
 	struct inode *inode = NULL;
-	struct elf_image image;
+	struct elf_image image = {0};
 	struct mm *mm = NULL;
 	int64_t rsp;
 	int err = open_program(path, args, &inode);

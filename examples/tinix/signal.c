@@ -81,7 +81,7 @@ void signal_force(int signal, int code, uint64_t address)
 	debug("%s (%d): signal %d at %lx, address %lx\n", current->name, current->pid, signal,
 	      pvg_user_frame(&private->user)->rip, address);
 	if (private->blocked & SIGBIT(signal) || is_discarded(current, signal))
-		private->actions[signal].handler = (uint64_t)SIG_DFL;
+	private->actions[signal].handler = (uint64_t)SIG_DFL;
 	private->blocked &= ~SIGBIT(signal);
 	private->infos[signal] = (struct signal_info){.signal = signal, .code = code, .address = address};
 	private->pending |= SIGBIT(signal);

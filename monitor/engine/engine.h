@@ -68,7 +68,8 @@ struct engine_ops {
 	/* The stopped task that holds the vCPU's registers, if it is under the caller's ptrace, else 0. May be NULL. */
 	pid_t (*tracee)(struct vcpu *vcpu);
 
-	/* The vCPU's FPU state as an XSAVE image in standard form (SDM 1 13.4) of fpu_size bytes; the vCPU is stopped. */
+	/* The vCPU's FPU state as an XSAVE image in standard form (SDM 1 13.4) of fpu_size bytes; the vCPU is stopped.
+	 */
 	unsigned (*fpu_size)(struct vm *vm); /* at most ENGINE_FPU_MAX */
 	void (*fpu_get)(struct vcpu *vcpu, void *image, unsigned size);
 	/* Bits and components that the host does not have are dropped from *image. */

@@ -55,9 +55,8 @@ static json_t *json_vcpu(const struct stats_vcpu *s, unsigned id)
 	}
 	return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "id", (int)id, "exits", exits, "exits_total",
 			 json_count(total), "injected", json_count(s->injected), "interpreted",
-			 json_count(s->interpreted), "guest_ns",
-			 json_count(clock_tsc_to_ns(s->guest_tsc)), "monitor_ns",
-			 json_count(clock_tsc_to_ns(s->monitor_tsc)));
+			 json_count(s->interpreted), "guest_ns", json_count(clock_tsc_to_ns(s->guest_tsc)),
+			 "monitor_ns", json_count(clock_tsc_to_ns(s->monitor_tsc)));
 }
 
 static json_t *json_vcpus(const struct vm *vm)

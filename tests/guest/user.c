@@ -220,11 +220,12 @@ static void test_walls(void)
 	pvg_test(stop.vector == X86_VEC_PF || stop.vector == X86_VEC_GP, "nor is the upper half");
 	for (uint64_t offset = 0; offset < 4096; offset += 7) {
 		run(&contexts[0], user_gate, gate + offset, 0);
-				run(&contexts[0], user_vector, offset + 1, 0);
+		run(&contexts[0], user_vector, offset + 1, 0);
 		if (stop.vector != SYSCALL_STOP || stop.rdi != offset + 1)
 			break;
 	}
-	pvg_test_equal(stop.vector, SYSCALL_STOP, "jumps into the gate end in a fault or a system call, and leave no trace");
+	pvg_test_equal(stop.vector, SYSCALL_STOP,
+		       "jumps into the gate end in a fault or a system call, and leave no trace");
 }
 
 static void test_vector_state(void)
