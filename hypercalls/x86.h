@@ -116,6 +116,12 @@
 #define X86_DR7_FIXED	 R3_U64(0x400)
 #define X86_DR7_WRITABLE R3_U64(0xffff23ff)
 #define X86_DR7_GD	 R3_BIT(13)
+/* Of breakpoint n: its local enable bit, and its field of condition (2 bits) and length (2 bits). */
+#define X86_DR7_L(n)	       R3_BIT(2 * (n))
+#define X86_DR7_FIELD_SHIFT(n) (16 + 4 * (n))
+#define X86_DR7_RW_EXECUTE     0
+#define X86_DR7_RW_WRITE       1
+#define X86_DR7_RW_ACCESS      3
 
 /* Paging: SDM 3A 4.5 */
 #define X86_PTE_P	R3_BIT(0)

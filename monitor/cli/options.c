@@ -13,6 +13,7 @@
 #include <sys/sysinfo.h>
 
 #include "monitor/cli/options_table.h"
+#include "monitor/debug/gdb.h"
 
 static const char *const transports[] = {"signal", "ptrace", NULL};
 
@@ -31,9 +32,9 @@ const struct argp_option options_table[] = {
 	{"nographic", OPT_NOGRAPHIC, NULL, OPTION_HIDDEN, NULL, 0},
 	{"trace", OPT_TRACE, "EVENTS", OPTION_HIDDEN, NULL, 0},
 	{"trace-file", OPT_TRACE_FILE, "FILE", OPTION_HIDDEN, NULL, 0},
-	{"gdb", OPT_GDB, "ADDR", OPTION_HIDDEN, NULL, 0},
-	{NULL, OPT_GDB_DEFAULT, NULL, OPTION_HIDDEN, NULL, 0},
-	{NULL, OPT_GDB_STOP, NULL, OPTION_HIDDEN, NULL, 0},
+	{"gdb", OPT_GDB, "ADDR", 0, "let gdb connect at :PORT (this host alone), HOST:PORT, unix:PATH or stdio", 1},
+	{NULL, OPT_GDB_DEFAULT, NULL, 0, "let gdb connect at port 1234 of this host, as --gdb :1234", 1},
+	{NULL, OPT_GDB_STOP, NULL, 0, "stop before the guest's first instruction, until gdb continues", 1},
 	{0},
 };
 
@@ -183,6 +184,14 @@ static error_t parse_timeout(const char *text, struct vm_config *config)
 	return 0;
 }
 
+static error_t parse_gdb(const char *address, struct vm_config *config)
+{
+	if (!gdb_address_valid(address))
+		return refuse("--gdb: '%s' is no address: give :PORT, HOST:PORT, unix:PATH or stdio", address);
+	config->gdb = address;
+	return 0;
+}
+
 static error_t parse_kernel(const char *path, struct vm_config *config)
 {
 	if (config->kernel)
@@ -232,11 +241,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_TRACE_FILE:
 		return refuse("this build has no traces: run without --trace and --trace-file; --stats counts exits");
 	case OPT_GDB:
+		return parse_gdb(arg, config);
 	case OPT_GDB_DEFAULT:
+		return parse_gdb(OPTIONS_GDB_DEFAULT, config);
 	case OPT_GDB_STOP:
-		return refuse(
-			"this build has no debugger: run without -s, -S and --gdb; a guest that dies gives a crash "
-			"report");
+		config->gdb_stop = true;
+		return 0;
 	case OPT_NOGRAPHIC:
 		return 0;
 	case OPT_HELP:
@@ -316,6 +326,10 @@ enum options_result options_parse(int argc, char **argv, struct vm_config *confi
 	}
 	if (!config->kernel) {
 		refuse("no kernel: name the guest's ELF file, such as build/examples/hello.elf");
+		return OPTIONS_BAD;
+	}
+	if (config->gdb_stop && !config->gdb) {
+		refuse("-S without a debugger would stop for ever: add -s or --gdb ADDR");
 		return OPTIONS_BAD;
 	}
 	return OPTIONS_RUN;

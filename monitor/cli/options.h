@@ -13,6 +13,8 @@
 #define OPTIONS_MEMORY_MAX     (1ULL << 40)
 /* RAM comes in steps of one large page, which is what the boot page tables map it with. */
 #define OPTIONS_MEMORY_STEP (2ULL << 20)
+/* What -s means. */
+#define OPTIONS_GDB_DEFAULT ":1234"
 
 enum options_result {
 	OPTIONS_RUN,  /* *config is complete: nothing in it that has a default is NULL */

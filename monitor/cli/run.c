@@ -13,6 +13,7 @@
 #include "hypercalls/host/hc.h"
 #include "monitor/cli/cli.h"
 #include "monitor/cli/options.h"
+#include "monitor/debug/gdb.h"
 #include "monitor/debug/report.h"
 #include "monitor/device/console.h"
 #include "monitor/device/machine.h"
@@ -146,6 +147,7 @@ static const struct part {
 	{"ram", ram_up, ram_down, VM_STATUS_HOST},
 	{"image", image_load, image_free, VM_STATUS_IMAGE},
 	{"vcpus", vcpus_up, vcpus_down, VM_STATUS_HOST},
+	{"gdb", gdb_up, gdb_down, VM_STATUS_HOST},
 	{"devices", machine_init, machine_exit, VM_STATUS_HOST},
 	{"hypercalls", hypercalls_up, hypercalls_down, VM_STATUS_HOST},
 	{"paging", paging_up, paging_down, VM_STATUS_HOST},
@@ -191,7 +193,10 @@ static void run_guest(struct vm *vm)
 		timer_add(&vm->timers, &timeout, time_is_out, vm);
 		timer_arm(&timeout, vm->start_ns + (uint64_t)(vm->config->timeout * CLOCK_NS_PER_SEC));
 	}
+	if (gdb_start(vm))
+		vm_end(vm, VM_STATUS_HOST);
 	vm_run(vm);
+	gdb_finish(vm);
 	console_restore_terminal();
 	stats_mark(&vm->stats, "ended");
 }
@@ -204,7 +209,7 @@ static void tell_end(struct vm *vm)
 	else if (vm->status == VM_STATUS_TIMEOUT)
 		fprintf(stderr, "ring3: the guest was ended after %g s: raise --timeout if that is too soon\n",
 			vm->config->timeout);
-	else if (vm->status > VM_STATUS_IMAGE)
+	else if (events_quit_signal())
 		fprintf(stderr, "ring3: the guest was ended by a signal (%s)\n", strsignal(events_quit_signal()));
 }
 

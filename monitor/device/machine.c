@@ -75,6 +75,11 @@ uint8_t machine_irq_ack(struct vcpu *vcpu)
 	return pic_ack(&vcpu->vm->machine->pic);
 }
 
+const struct pic *machine_pic(const struct vm *vm)
+{
+	return &vm->machine->pic;
+}
+
 void machine_poll(struct vm *vm, uint64_t now)
 {
 	timers_run(&vm->timers, now);

@@ -35,6 +35,13 @@ struct vm_exit {
 	uint64_t gva;	/* EXIT_EXCEPTION of X86_VEC_PF: the faulting address */
 };
 
+#define ENGINE_WATCHES 4
+
+/* The debug registers DR0 to DR3 and DR7 (SDM 3B 17.2). */
+struct engine_watch {
+	uint64_t address[ENGINE_WATCHES], control;
+};
+
 struct engine_ops {
 	const char *name;    /* as in --engine */
 	const char *summary; /* one line for --help */
@@ -47,6 +54,8 @@ struct engine_ops {
 	/*
 	 * Runs the vCPU from its state until an exit; fills *exit and brings vcpu->gpr, rip, rflags, segment bases up
 	 * to date. The caller has delivered what was queued. Returns with EXIT_KICK at once if vm->attention is set.
+	 * With vcpu->debug.step set it runs one instruction: EXIT_KICK with the flag cleared if that was through, any
+	 * other exit as ever.
 	 */
 	void (*enter)(struct vcpu *vcpu, struct vm_exit *exit);
 
@@ -61,6 +70,15 @@ struct engine_ops {
 
 	/* Nobody will run in the space again: discard it, and what the engine keeps for it. */
 	void (*space_drop)(struct vm *vm, struct spt_space *space);
+
+	/*
+	 * Has the processor watch addresses while guest code runs, in every address space: a hit is EXIT_EXCEPTION of
+	 * X86_VEC_DB, before the instruction for execution, after it for data. What the monitor does on the guest's
+	 * behalf is not seen. Control 0: none. 0 or negative errno, then nothing changed. NULL: the engine has none.
+	 */
+	int (*watch)(struct vm *vm, const struct engine_watch *wanted);
+	/* Which were hit since the last call, as bits; the vCPU is stopped. */
+	unsigned (*watch_hits)(struct vcpu *vcpu);
 
 	/* Makes a vCPU that is inside enter come out soon. Async-signal-safe; harmless when it is not inside. */
 	void (*kick)(struct vcpu *vcpu);

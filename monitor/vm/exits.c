@@ -76,7 +76,7 @@ static void exit_refused(struct vcpu *vcpu, const struct vm_exit *exit)
 	enum emu_result result = emu_execute(vcpu, &insn);
 	if (result == EMU_NOT_OURS)
 		exit_deliver(vcpu, exit);
-	else if (result == EMU_DONE && vcpu->cpl == 0)
+	else if (result == EMU_DONE && vcpu->cpl == 0 && !vcpu->debug.attached)
 		exit_cluster(vcpu);
 }
 

@@ -185,8 +185,7 @@ bool gm_probe_write_gva(struct vcpu *vcpu, uint64_t gva, uint64_t len, enum gm_p
 	return true;
 }
 
-/* Where the guest's tables lead, without a trace in them. */
-static bool probe(struct vcpu *vcpu, uint64_t gva, uint64_t *gpa)
+bool gm_probe(struct vcpu *vcpu, uint64_t gva, uint64_t *gpa)
 {
 	struct spt_step steps[X86_PT_LEVELS];
 	if (!vcpu_canonical(gva))
@@ -208,7 +207,21 @@ size_t gm_peek(struct vcpu *vcpu, uint64_t gva, void *to, size_t len)
 	while (done < len) {
 		uint64_t part = within_page(gva + done, len - done);
 		uint64_t gpa;
-		if (!probe(vcpu, gva + done, &gpa) || !gm_read(&vcpu->vm->mem, gpa, (uint8_t *)to + done, part))
+		if (!gm_probe(vcpu, gva + done, &gpa) || !gm_read(&vcpu->vm->mem, gpa, (uint8_t *)to + done, part))
+			break;
+		done += part;
+	}
+	return done;
+}
+
+size_t gm_poke(struct vcpu *vcpu, uint64_t gva, const void *from, size_t len)
+{
+	size_t done = 0;
+	while (done < len) {
+		uint64_t part = within_page(gva + done, len - done);
+		uint64_t gpa;
+		if (!gm_probe(vcpu, gva + done, &gpa) ||
+		    !gm_write(&vcpu->vm->mem, gpa, (const uint8_t *)from + done, part))
 			break;
 		done += part;
 	}

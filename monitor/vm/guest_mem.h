@@ -62,5 +62,8 @@ size_t gm_fetch(struct vcpu *vcpu, uint64_t gva, void *to, size_t len, struct gm
 
 /* For reports and debuggers: no bit is set, no privilege checked. Returns the bytes copied before the first hole. */
 size_t gm_peek(struct vcpu *vcpu, uint64_t gva, void *to, size_t len);
+size_t gm_poke(struct vcpu *vcpu, uint64_t gva, const void *from, size_t len);
+/* Likewise, where the guest's tables lead; false if they lead nowhere. The gpa may lie outside RAM. */
+bool gm_probe(struct vcpu *vcpu, uint64_t gva, uint64_t *gpa);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "hypercalls/host/hc.h"
+#include "monitor/debug/gdb.h"
 #include "monitor/device/machine.h"
 #include "monitor/emulate/emulate.h"
 #include "monitor/host/clock.h"
@@ -13,8 +14,7 @@
 #include "monitor/vm/inject.h"
 #include "monitor/vm/vm.h"
 
-/* Signals, deadlines, console input: whatever asked for attention. */
-static void run_attend(struct vm *vm)
+void vm_attend(struct vm *vm)
 {
 	atomic_store(&vm->attention, false);
 	if (events_quit_signal()) {
@@ -43,7 +43,7 @@ static bool run_prepare(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
 	bool waits = run_interrupt_waits(vcpu);
-	if (waits && inject_window_open(vcpu)) {
+	if (waits && !vcpu->debug.hold && inject_window_open(vcpu)) {
 		run_interrupt(vcpu);
 		waits = run_interrupt_waits(vcpu);
 	}
@@ -77,7 +77,9 @@ void vm_run(struct vm *vm)
 
 	while (!vm->ended) {
 		if (atomic_load(&vm->attention))
-			run_attend(vm);
+			vm_attend(vm);
+		if (vm->gdb)
+			gdb_before_entry(vcpu);
 		if (!run_prepare(vcpu)) {
 			if (!vm->ended)
 				run_halted(vcpu);
@@ -85,7 +87,8 @@ void vm_run(struct vm *vm)
 		}
 		events_arm(machine_deadline(vm));
 		vm->engine_ops->enter(vcpu, &exit);
-		exit_handle(vcpu, &exit);
+		if (!vm->gdb || !gdb_after_exit(vcpu, &exit))
+			exit_handle(vcpu, &exit);
 	}
 	machine_flush(vm);
 }

@@ -105,6 +105,13 @@ struct vcpu {
 		uint64_t gva, root;
 	} refill;
 
+	/* Set by a debugger (monitor/debug/gdb.h), obeyed by engines. */
+	struct {
+		bool attached; /* every exit comes to the monitor, one by one: no direct entry, no looking on */
+		bool step;     /* run one instruction; the engine clears it when that was through without an exit */
+		bool hold;     /* no interrupt is taken */
+	} debug;
+
 	bool event_pending; /* `event` is to be delivered before the next guest instruction */
 	struct vcpu_event event;
 

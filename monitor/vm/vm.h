@@ -38,6 +38,8 @@ struct vm_config {
 	unsigned cpus;			       /* host CPUs to use: 1 or 2; 0: choose */
 	const char *stats_file;		       /* NULL: none */
 	const char *trace_events, *trace_file; /* NULL: none */
+	const char *gdb;		       /* where the debugger connects, see gdb.h; NULL: none */
+	bool gdb_stop;			       /* stop before the first instruction */
 };
 
 struct vm {
@@ -56,6 +58,7 @@ struct vm {
 	uint64_t start_ns;   /* clock_ns() when the process came to life */
 	struct image *image; /* what was loaded, with symbols; monitor/vm/image.h */
 	struct stats stats;
+	struct gdb *gdb; /* monitor/debug/gdb.h; NULL: no debugger was asked for */
 
 	/* Set asynchronously (signal handler, console thread) to have the run loop look at its event sources. */
 	atomic_bool attention;
@@ -74,5 +77,7 @@ void vm_end(struct vm *vm, int status);
 
 /* Runs the machine until it has ended. monitor/vm/run.c */
 void vm_run(struct vm *vm);
+/* Looks at signals, deadlines and console input: whatever asked for attention. vCPU stopped. */
+void vm_attend(struct vm *vm);
 
 #endif

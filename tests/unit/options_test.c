@@ -213,12 +213,25 @@ static void test_too_many_modules(void **state)
 	check_refusal(parse_list(words), "--module n: there can be no more than 16 modules");
 }
 
+static void test_gdb(void **state)
+{
+	assert_run("-s", "k.elf");
+	assert_string_equal(config.gdb, OPTIONS_GDB_DEFAULT);
+	assert_false(config.gdb_stop);
+	assert_run("-S", "-gdb", "tcp::1234", "k.elf");
+	assert_string_equal(config.gdb, "tcp::1234");
+	assert_true(config.gdb_stop);
+	assert_run("--gdb=unix:/tmp/s", "k.elf");
+	assert_run("--gdb=[::1]:0", "k.elf");
+	assert_run("--gdb=stdio", "k.elf");
+	assert_refused("-S without a debugger", "-S", "k.elf");
+	for (const char *const *bad = (const char *const[]){"", "1234", ":", ":65536", ":x", ":12 ", "unix:", NULL};
+	     *bad; bad++)
+		assert_refused("is no address", "--gdb", *bad, "k.elf");
+}
+
 static void test_not_in_this_build(void **state)
 {
-	assert_refused("this build has no debugger", "-s", "k.elf");
-	assert_refused("this build has no debugger", "-S", "k.elf");
-	assert_refused("this build has no debugger", "--gdb", "tcp::1234", "k.elf");
-	assert_refused("this build has no debugger", "-gdb", "tcp::1234", "k.elf");
 	assert_refused("this build has no traces", "--trace", "exits", "k.elf");
 	assert_refused("this build has no traces", "--trace-file=t", "k.elf");
 }
@@ -229,7 +242,8 @@ static void test_help(void **state)
 	assert_string_equal(err.text, "");
 	assert_non_null(strstr(out.text, "Usage: ring3 run [OPTION...] KERNEL"));
 	assert_non_null(strstr(out.text, "--transport=NAME"));
-	assert_null(strstr(out.text, "--gdb"));
+	assert_non_null(strstr(out.text, "--gdb=ADDR"));
+	assert_null(strstr(out.text, "--trace"));
 }
 
 int main(void)
@@ -246,6 +260,7 @@ int main(void)
 		cmocka_unit_test(test_unknown_options),
 		cmocka_unit_test(test_kernel),
 		cmocka_unit_test(test_too_many_modules),
+		cmocka_unit_test(test_gdb),
 		cmocka_unit_test(test_not_in_this_build),
 		cmocka_unit_test(test_help),
 	};

@@ -142,7 +142,7 @@ static void interpret(struct engine_vcpu *c, struct vm_exit *exit)
 	bool stepping = vcpu->rflags & X86_RFLAGS_TF;
 	c->exit = exit;
 	c->leave = c->yield = false;
-	c->single = c->one || stepping || vcpu->window_wanted;
+	c->single = c->one || stepping || vcpu->window_wanted || vcpu->debug.step;
 	interp_load(c);
 	memory_flush(c);
 	code_collect(c);
@@ -155,6 +155,7 @@ static void interpret(struct engine_vcpu *c, struct vm_exit *exit)
 	if (c->leave)
 		return;
 	vcpu->rflags &= ~X86_RFLAGS_RF;
+	vcpu->debug.step = false;
 	if (stepping)
 		*exit = (struct vm_exit){.reason = EXIT_EXCEPTION, .vector = X86_VEC_DB};
 	else if (c->yield)

@@ -23,8 +23,8 @@ void direct_note_user(struct trap *trap, struct cell *cell, const struct vcpu *v
 /* The user cell to enter from here: of the user root in force, with its state in the signal frame. */
 static struct cell *direct_peer(struct trap *trap, const struct vcpu *vcpu)
 {
-	if (!trap->direct.known || !vcpu->pv.direct || !vcpu->pv.syscall_entry || !vcpu->pv.rsp0 ||
-	    !vcpu->pv.shared_gpa)
+	if (vcpu->debug.attached || !trap->direct.known || !vcpu->pv.direct || !vcpu->pv.syscall_entry ||
+	    !vcpu->pv.rsp0 || !vcpu->pv.shared_gpa)
 		return NULL;
 	struct spt_space *space = spt_space_find(vcpu->vm->spt, vcpu_user_root(vcpu), SPT_USER);
 	struct cell *user = space ? *spt_space_owner(space) : NULL;

@@ -15,6 +15,7 @@
 
 #include "monitor/engine/interpret/interpret.h"
 #include "monitor/engine/trap/handover.h"
+#include "monitor/engine/trap/step.h"
 #include "monitor/host/clock.h"
 #include "monitor/vm/image.h"
 #include "monitor/vm/vm.h"
@@ -35,6 +36,11 @@
 struct engine {
 	struct trap trap;
 };
+
+struct trap *trap_of(struct vm *vm)
+{
+	return &vm->engine->trap;
+}
 
 static const struct transport *const transports[] = {&transport_signal, &transport_ptrace, NULL};
 
@@ -89,7 +95,8 @@ static struct cell *trap_cell(struct vcpu *vcpu)
 	if (!cell) {
 		unsigned before = trap->cells.made;
 		cell = cell_take(&trap->cells, space);
-		if (cell && trap->cells.made != before && trap->transport->attach(cell)) {
+		if (cell && trap->cells.made != before &&
+		    (trap->transport->attach(cell) || trap_watch_cell(&trap->watch, cell, trap->transport->traced))) {
 			cell_destroy(cell);
 			cell = NULL;
 		}
@@ -275,14 +282,6 @@ static void trap_wait(struct vcpu *vcpu, struct cell *cell)
 	}
 }
 
-/* The single step that ends an interrupt shadow is the monitor's own, unless the guest steps too. */
-static void trap_end_step(struct vcpu *vcpu, struct vm_exit *exit)
-{
-	vcpu->rflags &= ~X86_RFLAGS_TF;
-	if (exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_DB)
-		exit->reason = EXIT_KICK;
-}
-
 static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 {
 	struct vm *vm = vcpu->vm;
@@ -306,9 +305,7 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 		trap->cells.last = cell;
 		return;
 	}
-	bool step = vcpu->window_wanted && !(vcpu->rflags & X86_RFLAGS_TF);
-	if (step)
-		vcpu->rflags |= X86_RFLAGS_TF;
+	struct step step = step_begin(vcpu);
 	uint64_t rip = vcpu->rip;
 	uint64_t entry = clock_tsc();
 	trap->transport->resume(trap, cell, vcpu);
@@ -328,10 +325,9 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	stats->exits[STAT_direct] = trap->direct.total;
 	trap_take_exit(vcpu, cell, exit);
 	/* Kicked or faulted before the instruction in the shadow was through: it is in the shadow still. */
-	if (vcpu->rip != rip || (step && exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_DB))
+	if (vcpu->rip != rip || (step.ours && exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_DB))
 		vcpu->interrupt_shadow = false;
-	if (step)
-		trap_end_step(vcpu, exit);
+	step_end(step, vcpu, exit);
 	placement_note(&trap->placement, &trap->cells, out, direct);
 }
 
@@ -422,6 +418,8 @@ const struct engine_ops engine_trap = {
 	.enter = trap_enter,
 	.kick = trap_kick,
 	.tracee = trap_tracee,
+	.watch = trap_watch,
+	.watch_hits = trap_watch_hits,
 	.fpu_size = trap_fpu_size,
 	.fpu_get = trap_fpu_get,
 	.fpu_set = trap_fpu_set,

@@ -10,6 +10,7 @@
 #include "monitor/engine/trap/direct.h"
 #include "monitor/engine/trap/placement.h"
 #include "monitor/engine/trap/transport.h"
+#include "monitor/engine/trap/watch.h"
 
 struct trap {
 	struct cells cells;
@@ -21,12 +22,15 @@ struct trap {
 	uint64_t entries;
 	unsigned refusals; /* flushes the host refused in a row */
 	unsigned fpu_size; /* bytes of the XSAVE image, from the processor */
+	struct watch watch;
 	uint64_t exit_tsc; /* when the last exit was taken */
 
 	/* What the FPU was set to while no runner held its state: the first one gets it. */
 	bool fpu_kept;
 	uint8_t fpu[GATE_FPU_SIZE];
 };
+
+struct trap *trap_of(struct vm *vm);
 
 /* Moves the vCPU's FPU state to the cell that is to run next. */
 void trap_hold_fpu(struct trap *trap, struct cell *cell, const struct vcpu *vcpu);

@@ -1,0 +1,36 @@
+/*
+ * A debugger at the guest, through GDB's remote protocol (appendix E of its manual). The vCPU thread serves it between
+ * exits, so whatever it looks at stands still. It may be hostile or gone at any moment: the guest then runs on as if it
+ * had never been there.
+ */
+#ifndef MONITOR_DEBUG_GDB_H
+#define MONITOR_DEBUG_GDB_H
+
+#include <stdbool.h>
+
+struct vm;
+struct vcpu;
+struct vm_exit;
+
+/*
+ * Listens where config->gdb says: "[tcp:][HOST]:PORT", "unix:PATH", or "stdio". Without HOST it is the loopback
+ * interface; port 0 is one of the host's choice. Sets vm->gdb; does nothing if config->gdb is NULL. To be called before
+ * the console is opened: "stdio" moves that to stderr. 0 or negative errno with a message printed.
+ */
+int gdb_up(struct vm *vm);
+/* Takes the debugger's traces off the guest, tells it how the guest ended, and hangs up. */
+void gdb_down(struct vm *vm);
+/* The syntax alone, for the command line. */
+bool gdb_address_valid(const char *address);
+
+/* The machine is complete: from now on the debugger can reach it. 0 or negative errno with a message printed. */
+int gdb_start(struct vm *vm);
+
+/* Between two exits: serves the debugger, and returns once the guest is to run (or has ended). */
+void gdb_before_entry(struct vcpu *vcpu);
+/* True: the exit was the debugger's own (a breakpoint), there is nothing left to do about it. */
+bool gdb_after_exit(struct vcpu *vcpu, const struct vm_exit *exit);
+/* The guest has ended. If a rule killed it, the debugger may look at what is left until it has seen enough. */
+void gdb_finish(struct vm *vm);
+
+#endif

@@ -1,0 +1,19 @@
+/*
+ * Page tables as text: the guest's, and the shadow beneath them. They may be hostile (loops, millions of entries):
+ * output and work are bounded, and what is left out is said.
+ */
+#ifndef MONITOR_DEBUG_GDB_TABLES_H
+#define MONITOR_DEBUG_GDB_TABLES_H
+
+#include <stdio.h>
+
+struct vcpu;
+
+/* Of the root in force: ranges of equal permission, single pages, the tree of entries. */
+void tables_ranges(struct vcpu *vcpu, FILE *out);
+void tables_pages(struct vcpu *vcpu, FILE *out);
+void tables_tree(struct vcpu *vcpu, FILE *out);
+/* What the spaces of the root really map, each run with what the guest's tables say about its first page. */
+void tables_shadow(struct vcpu *vcpu, FILE *out);
+
+#endif
