@@ -219,15 +219,17 @@ static struct block *build(struct engine_vcpu *c, struct code_page *page, uint64
 static struct code_page *page_get(struct engine_vcpu *c, uint64_t gpa)
 {
 	struct code_page **slot = &c->code->page[gpa >> X86_PAGE_SHIFT];
-	if (*slot)
-		return *slot;
-	*slot = calloc(1, sizeof(**slot));
-	if (*slot) {
-		watch(c, gpa & ~X86_PAGE_MASK);
-		/* Stores to it go the slow way from now on. */
-		memory_flush(c);
-	}
-	return *slot;
+	struct code_page *page = *slot;
+	if (page)
+		return page;
+	page = calloc(1, sizeof(*page));
+	if (!page)
+		return NULL;
+	*slot = page;
+	watch(c, gpa & ~X86_PAGE_MASK);
+	/* Stores to it go the slow way from now on. */
+	memory_flush(c);
+	return page;
 }
 
 static const struct block *code_lookup(struct engine_vcpu *c)
