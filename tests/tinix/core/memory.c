@@ -381,6 +381,7 @@ int main(int argc, char **argv)
 {
 	if (argc > 1)
 		return registers_after_exec();
+	tap_begin();
 	anonymous();
 	rights();
 	remapping();

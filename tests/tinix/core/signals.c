@@ -318,6 +318,7 @@ static void child_signals(void)
 
 int main(void)
 {
+	tap_begin();
 	handlers();
 	blocked_in_handler();
 	alternate_stack();

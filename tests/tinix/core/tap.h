@@ -7,8 +7,20 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <termios.h>
 
 static unsigned tap_count, tap_failed;
+
+/* Lines end as TAP wants them, not with the terminal's carriage return. */
+static inline void tap_begin(void)
+{
+	struct termios termios;
+
+	if (tcgetattr(1, &termios))
+		return;
+	termios.c_oflag &= ~(tcflag_t)OPOST;
+	tcsetattr(1, TCSANOW, &termios);
+}
 
 __attribute__((format(printf, 2, 3))) static inline bool check(bool passed, const char *format, ...)
 {
