@@ -68,23 +68,19 @@ static inline void say(const char *text)
 }
 
 /* The attacks; each is named in the table of escape.c. */
-#define ATTACKS(X)                                                                                                     \
-	X(syscalls)                                                                                                    \
-	X(syscalls_user)                                                                                               \
-	X(syscalls_cookie)                                                                                             \
-	X(syscalls_unfiltered) X(int80) X(int80_user) X(compat32) X(vsyscall) X(sysenter) X(unmap) X(order)            \
-		X(gate_write) X(gate_read) X(jumps_user) X(jump) X(words_user) X(words) X(fill) X(handover) X(         \
-			sleep_gate) X(sleep_gate_user) X(spin_gate) X(rewrite_state) X(silent) X(park) X(bases_user)   \
-			X(fpu_user) X(rogue_pool) X(sigreturn) X(sigreturn_blocked_fault) X(sigreturn_blocked_loop)    \
-				X(sigreturn_blocked_sleep) X(sigreturn_blocked_user) X(sigreturn_altstack) X(          \
-					sigreturn_noaltstack) X(sigreturn_cs32) X(sigreturn_fpstate) X(sigreturn_rip)  \
-					X(sigreturn_ss) X(pointers) X(multicall) X(hypercall_page) X(exit) X(storm)    \
-						X(loop_cli) X(loop_user) X(halt_cli) X(idle) X(noise) X(page_garbage)  \
-							X(page_self) X(page_hole) X(page_upper) X(page_mmio)           \
-								X(page_roots) X(page_cr3) X(page_touch) X(step)        \
-									X(step_hypercall) X(far_cs) X(iret_cs) X(rip)  \
-										X(rsp) X(rsp_gate) X(recursion)        \
-											X(bases_high) X(smc)
+/* clang-format off */
+#define ATTACKS(X) \
+	X(syscalls) X(syscalls_user) X(syscalls_cookie) X(syscalls_unfiltered) X(int80) X(int80_user) \
+	X(compat32) X(vsyscall) X(sysenter) X(unmap) X(order) X(gate_write) X(gate_read) X(jumps_user) \
+	X(jump) X(words_user) X(words) X(fill) X(handover) X(sleep_gate) X(sleep_gate_user) X(spin_gate) \
+	X(rewrite_state) X(silent) X(park) X(bases_user) X(fpu_user) X(rogue_pool) X(sigreturn) \
+	X(sigreturn_blocked_fault) X(sigreturn_blocked_loop) X(sigreturn_blocked_sleep) \
+	X(sigreturn_blocked_user) X(sigreturn_altstack) X(sigreturn_noaltstack) X(sigreturn_cs32) \
+	X(sigreturn_fpstate) X(sigreturn_rip) X(sigreturn_ss) X(pointers) X(multicall) X(hypercall_page) \
+	X(exit) X(storm) X(loop_cli) X(loop_user) X(halt_cli) X(idle) X(noise) X(page_garbage) X(page_self) \
+	X(page_hole) X(page_upper) X(page_mmio) X(page_roots) X(page_cr3) X(page_touch) X(step) \
+	X(step_hypercall) X(far_cs) X(iret_cs) X(rip) X(rsp) X(rsp_gate) X(recursion) X(bases_high) X(smc)
+/* clang-format on */
 
 #define DECLARE(name) void attack_##name(void);
 ATTACKS(DECLARE)
