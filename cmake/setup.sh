@@ -79,7 +79,7 @@ tests() {
 	count $((${all:-1} - ${bad:-1})) "${bad:-1}"
 }
 
-# step NAME COMMAND...: one more thing that passes or fails.
+# step NAME COMMAND...: one more thing that passes or fails, and says so by its status.
 step() {
 	local name=$1 status=0
 	shift
@@ -91,6 +91,7 @@ step() {
 		echo "FAILED: $name"
 		count 0 1
 	fi
+	return $status
 }
 
 count() {

@@ -107,45 +107,42 @@ static void on_alarm(int signal)
 {
 }
 
-/*
- * A command that ended by itself has reaped its processes; one that was killed has them killed by the kernel, soon.
- * The neighbour is still there, and not meant.
- */
+/* A child that is not the neighbour, which is still there and not meant; 0 if there is none. */
+static pid_t other_child(void)
+{
+	char path[64], line[4096] = "";
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
+	FILE *children = fopen(path, "r");
+	if (!children)
+		fail("%s: %s", path, strerror(errno));
+	if (!fgets(line, sizeof(line), children))
+		line[0] = 0;
+	fclose(children);
+	for (char *at = strtok(line, " \n"); at; at = strtok(NULL, " \n"))
+		if (atoi(at) != neighbour.pid)
+			return atoi(at);
+	return 0;
+}
+
+/* A command that ended by itself has reaped its processes; one that was killed has them killed by the kernel, soon. */
 static void left_over(void)
 {
 	const struct itimerval limit = {.it_value = {GONE_MS / 1000, GONE_MS % 1000 * 1000}};
 	const struct sigaction action = {.sa_handler = on_alarm};
 	bool killed = WIFSIGNALED(run.status);
 	siginfo_t info;
-	int status;
+	pid_t left;
 
-	if (!killed) {
-		/* Whatever is a child now and is not the neighbour was left behind. */
-		char path[64], line[4096] = "";
-		snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
-		FILE *children = fopen(path, "r");
-		if (!children)
-			fail("%s: %s", path, strerror(errno));
-		if (!fgets(line, sizeof(line), children))
-			line[0] = 0;
-		fclose(children);
-		for (char *at = strtok(line, " \n"); at; at = strtok(NULL, " \n"))
-			if (atoi(at) != neighbour.pid)
-				fail("left over: process %s", at);
-		return;
-	}
 	sigaction(SIGALRM, &action, NULL);
 	setitimer(ITIMER_REAL, &limit, NULL);
-	for (;;) {
-		info.si_pid = 0;
-		if (waitid(P_ALL, 0, &info, WEXITED | WNOWAIT)) {
-			if (errno == ECHILD)
-				break;
-			fail("left over %d ms after the end", GONE_MS);
-		}
+	while ((left = other_child())) {
+		if (!killed)
+			fail("left over: process %d", left);
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOWAIT))
+			fail("left over %d ms after the end: process %d", GONE_MS, left);
 		if (info.si_pid == neighbour.pid)
 			fail("the neighbour ended");
-		waitpid(info.si_pid, &status, 0);
+		waitpid(info.si_pid, NULL, 0);
 	}
 	setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
 }
