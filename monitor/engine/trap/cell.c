@@ -285,7 +285,6 @@ void cell_destroy(struct cell *cell)
 	cells->used[cell->slot] = false;
 	if (!cell->dead) {
 		kill(cell->pid, SIGKILL);
-		/* A traced thread is reaped by its own number first, or its group never ends. */
 		if (cells->traced && cell->runner)
 			cell_reap(cell->runner);
 		cell_reap(cell->pid);
@@ -304,13 +303,25 @@ void cell_destroy(struct cell *cell)
 	free(cell);
 }
 
+/* Reaps a task if it is dead. A stop is left for whoever waits for it: taken here, it would never come again. */
+static bool task_is_dead(pid_t task)
+{
+	siginfo_t info = {0};
+	if (waitid(P_PID, task, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) || !info.si_pid)
+		return false;
+	if (info.si_code != CLD_EXITED && info.si_code != CLD_KILLED && info.si_code != CLD_DUMPED)
+		return false;
+	cell_reap(task);
+	return true;
+}
+
 bool cell_is_dead(struct cell *cell)
 {
-	int status;
-	if (!cell->dead && cell->owner->traced && waitpid(cell->runner, &status, WNOHANG | __WALL) == cell->runner)
-		cell->runner = WIFSTOPPED(status) ? cell->runner : 0;
-	if (!cell->dead && waitpid(cell->pid, &status, WNOHANG | __WALL) == cell->pid)
-		cell->dead = WIFEXITED(status) || WIFSIGNALED(status);
+	/* A traced thread is reaped by its own number first, or its group never ends. */
+	if (!cell->dead && cell->owner->traced && cell->runner && task_is_dead(cell->runner))
+		cell->runner = 0;
+	if (!cell->dead)
+		cell->dead = task_is_dead(cell->pid);
 	return cell->dead;
 }
 
