@@ -76,16 +76,16 @@ static void write_page(struct hc *hc)
 void hc_time_publish(struct hc *hc)
 {
 	if (!hc->clock.rate.mul)
-		hc_clock_start(&hc->clock, clock_now(), clock_tsc_rate());
-	hc->shared->clock.wall_ns = clock_wall_ns() - (clock_ns() - hc->clock.start_ns);
+		hc_clock_start(&hc->clock, clock_guest_now(), clock_guest_rate());
+	hc->shared->clock.wall_ns = clock_guest_wall_ns() - (clock_guest_ns() - hc->clock.start_ns);
 	write_page(hc);
 }
 
 void hc_time_sync(struct hc *hc)
 {
-	if (clock_tsc() < hc->clock.due)
+	if (clock_guest_tsc() < hc->clock.due)
 		return;
-	hc_clock_update(&hc->clock, clock_now(), clock_tsc_rate());
+	hc_clock_update(&hc->clock, clock_guest_now(), clock_guest_rate());
 	write_page(hc);
 }
 
@@ -101,13 +101,13 @@ uint64_t hc_clock_ns(struct vm *vm, uint64_t now)
 /* Time as the guest would read it now. */
 static uint64_t guest_now(const struct hc *hc)
 {
-	return hc->shared ? hc_clock_read(&hc->clock, clock_tsc()) : hc_clock_ns(hc->vm, clock_ns());
+	return hc->shared ? hc_clock_read(&hc->clock, clock_guest_tsc()) : hc_clock_ns(hc->vm, clock_guest_ns());
 }
 
 /* Raises the timer's event if the guest's clock has reached the deadline, and waits for the rest of the time if not. */
 static void expire_or_wait(struct hc *hc)
 {
-	uint64_t now = guest_now(hc), host = clock_ns();
+	uint64_t now = guest_now(hc), host = clock_guest_ns();
 
 	if (hc->timer_deadline <= now)
 		hc_raise_virq(hc->vm, R3_VIRQ_TIMER);
@@ -134,6 +134,6 @@ int64_t hc_call_set_timer(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
 void hc_time_init(struct hc *hc)
 {
 	clock_start();
-	hc->clock.start_ns = clock_ns();
+	hc->clock.start_ns = clock_guest_ns();
 	timer_add(&hc->vm->timers, &hc->timer, expired, hc);
 }

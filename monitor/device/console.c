@@ -42,6 +42,7 @@ struct console *console_open(struct vm *vm, int in_fd, int out_fd)
 		return NULL;
 	console->vm = vm;
 	console->out_fd = out_fd;
+	console->broken = out_fd < 0;
 	console->deadline = TIMER_NEVER;
 	input_init(&console->input, in_fd);
 	/* A closed pipe is reported, not died of. */

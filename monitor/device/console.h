@@ -15,7 +15,7 @@ struct vm;
 /* The user ended the guest from the keyboard: the status a shell gives a program that Ctrl-C ended. */
 #define CONSOLE_STATUS_QUIT 130
 
-/* out_fd and in_fd stay the caller's. NULL when memory is out. */
+/* out_fd and in_fd stay the caller's; -1: there is none. NULL when memory is out. */
 struct console *console_open(struct vm *vm, int in_fd, int out_fd);
 /* Flushes, stops the reader, restores the terminal. */
 void console_close(struct console *console);

@@ -35,7 +35,7 @@ static struct irq_line irq(struct machine *machine, unsigned line)
 static void attach_devices(struct vm *vm, struct machine *machine)
 {
 	pic_init(&machine->pic, &vm->bus);
-	pit_init(&machine->pit, &vm->bus, &vm->timers, irq(machine, IRQ_PIT), clock_ns);
+	pit_init(&machine->pit, &vm->bus, &vm->timers, irq(machine, IRQ_PIT), clock_guest_ns);
 	uart_init(&machine->uart, &vm->bus, vm->console, irq(machine, IRQ_COM1));
 	debugcon_attach(vm);
 	post_attach(vm);
@@ -44,7 +44,8 @@ static void attach_devices(struct vm *vm, struct machine *machine)
 
 int machine_init(struct vm *vm)
 {
-	vm->console = console_open(vm, STDIN_FILENO, STDOUT_FILENO);
+	vm->console =
+		console_open(vm, vm->config->no_input ? -1 : STDIN_FILENO, vm->config->no_output ? -1 : STDOUT_FILENO);
 	vm->machine = calloc(1, sizeof(*vm->machine));
 	if (!vm->console || !vm->machine) {
 		fprintf(stderr, "ring3: no memory for the devices; free some or raise 'ulimit -v'\n");

@@ -42,6 +42,9 @@ static const struct handler handlers[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 	[ZYDIS_MNEMONIC_OUTSD] = {emu_outs, MAY_PASS},
 	[ZYDIS_MNEMONIC_RDMSR] = {emu_rdmsr, TRAPS},
 	[ZYDIS_MNEMONIC_WRMSR] = {emu_wrmsr, TRAPS},
+	/* These trap only if the host was asked for it: clock_freeze. */
+	[ZYDIS_MNEMONIC_RDTSC] = {emu_rdtsc, MAY_PASS},
+	[ZYDIS_MNEMONIC_RDTSCP] = {emu_rdtsc, MAY_PASS},
 	[ZYDIS_MNEMONIC_SWAPGS] = {emu_swapgs, TRAPS},
 	[ZYDIS_MNEMONIC_SYSRET] = {emu_sysret, TRAPS},
 	/* A return to the host's own ring-3 selectors would pass. */

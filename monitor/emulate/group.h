@@ -31,7 +31,7 @@ emu_function emu_invlpg, emu_invd;
 /* io.c */
 emu_function emu_in, emu_out, emu_ins, emu_outs;
 /* msr.c */
-emu_function emu_rdmsr, emu_wrmsr;
+emu_function emu_rdmsr, emu_wrmsr, emu_rdtsc;
 /* syscall.c */
 emu_function emu_swapgs, emu_sysret;
 /* return.c */

@@ -1,5 +1,5 @@
 /*
- * Model-specific registers: RDMSR, WRMSR (SDM 2B; SDM 4 chapter 2). One that this machine lacks is #GP(0).
+ * Model-specific registers: RDMSR, WRMSR, and RDTSC (SDM 2B; SDM 4 chapter 2). One that this machine lacks is #GP(0).
  */
 #include "monitor/emulate/group.h"
 #include "monitor/host/clock.h"
@@ -35,7 +35,7 @@ static bool read_msr(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 	}
 	switch (msr) {
 	case X86_MSR_TSC:
-		*value = clock_tsc() + vcpu->tsc_offset;
+		*value = clock_guest_tsc() + vcpu->tsc_offset;
 		return true;
 	case X86_MSR_APIC_BASE:
 		*value = vcpu->apic_base;
@@ -102,7 +102,7 @@ static bool write_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 	}
 	switch (msr) {
 	case X86_MSR_TSC:
-		vcpu->tsc_offset = value - clock_tsc();
+		vcpu->tsc_offset = value - clock_guest_tsc();
 		return true;
 	case X86_MSR_APIC_BASE:
 		return write_apic_base(vcpu, value);
@@ -130,6 +130,19 @@ enum emu_step emu_rdmsr(struct vcpu *vcpu, const struct emu_insn *insn)
 		return emu_raise_gp(vcpu, 0);
 	vcpu->gpr[RAX] = (uint32_t)value;
 	vcpu->gpr[RDX] = value >> 32;
+	return STEP_NEXT;
+}
+
+/* RDTSC and RDTSCP; TSC_AUX is not among this machine's registers, the processor's number stands for it. */
+enum emu_step emu_rdtsc(struct vcpu *vcpu, const struct emu_insn *insn)
+{
+	uint64_t value = clock_guest_tsc() + vcpu->tsc_offset;
+	if (vcpu->cpl == 3 && (vcpu->cr4 & X86_CR4_TSD))
+		return emu_raise_gp(vcpu, 0);
+	vcpu->gpr[RAX] = (uint32_t)value;
+	vcpu->gpr[RDX] = value >> 32;
+	if (insn->info.mnemonic == ZYDIS_MNEMONIC_RDTSCP)
+		vcpu->gpr[RCX] = vcpu->id;
 	return STEP_NEXT;
 }
 

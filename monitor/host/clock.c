@@ -99,3 +99,52 @@ uint64_t clock_tsc_to_ns(uint64_t ticks)
 {
 	return clock_rate_ns(clock_tsc_rate(), ticks);
 }
+
+/* --------------------------------------------------------------------------------------------------- guests' time */
+
+/* Far from zero, which deadlines and offsets take for none. */
+#define FROZEN_START_NS CLOCK_NS_PER_SEC
+/* 2000-01-01, the same for every run. */
+#define FROZEN_WALL_NS (946684800 * CLOCK_NS_PER_SEC)
+
+static uint64_t frozen_ns; /* 0: guests see the host's time */
+
+uint64_t clock_guest_ns(void)
+{
+	return frozen_ns ? frozen_ns : clock_ns();
+}
+
+uint64_t clock_guest_tsc(void)
+{
+	return frozen_ns ? frozen_ns : clock_tsc();
+}
+
+uint64_t clock_guest_wall_ns(void)
+{
+	return frozen_ns ? FROZEN_WALL_NS + frozen_ns : clock_wall_ns();
+}
+
+struct clock_moment clock_guest_now(void)
+{
+	return frozen_ns ? (struct clock_moment){.tsc = frozen_ns, .ns = frozen_ns} : clock_now();
+}
+
+struct clock_rate clock_guest_rate(void)
+{
+	return frozen_ns ? clock_rate_make(1, 1) : clock_tsc_rate();
+}
+
+void clock_freeze(void)
+{
+	frozen_ns = FROZEN_START_NS;
+}
+
+bool clock_frozen(void)
+{
+	return frozen_ns;
+}
+
+void clock_advance(uint64_t ns)
+{
+	frozen_ns += ns;
+}

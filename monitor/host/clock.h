@@ -4,6 +4,7 @@
 #ifndef MONITOR_HOST_CLOCK_H
 #define MONITOR_HOST_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <x86intrin.h>
 
@@ -44,5 +45,19 @@ struct clock_rate clock_tsc_rate(void);
 uint64_t clock_tsc_to_ns(uint64_t ticks);
 /* Notes the moment that the rate is measured from; the first call counts. Costs about 200 ns. */
 void clock_start(void);
+
+/*
+ * Time as guests are to see it: the host's; but from clock_freeze on it stands still, from the same start each time,
+ * and only clock_advance moves it, the counter at one tick a ns. Then the same guest sees the same time when it runs
+ * again; a cell made while time is frozen traps on RDTSC.
+ */
+uint64_t clock_guest_ns(void);
+uint64_t clock_guest_tsc(void);
+uint64_t clock_guest_wall_ns(void);
+struct clock_moment clock_guest_now(void);
+struct clock_rate clock_guest_rate(void);
+void clock_freeze(void);
+bool clock_frozen(void);
+void clock_advance(uint64_t ns);
 
 #endif

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -17,7 +18,8 @@
 #include "monitor/vm/vm.h"
 
 static struct {
-	struct vm *vm;
+	struct vm *vm[EVENTS_MACHINES];
+	unsigned count;
 	int wake_fd; /* eventfd: readable once events_wake was called since the last sleep */
 	timer_t timer;
 	bool has_timer;
@@ -30,18 +32,23 @@ static const int events_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM, 
 #define EVENTS_SIGNALS (sizeof(events_signals) / sizeof(events_signals[0]))
 static struct sigaction events_found[EVENTS_SIGNALS];
 
-void events_wake(void)
+static void wake(struct vm *vm)
 {
-	int saved = errno;
-	struct vm *vm = events.vm;
-	if (vm && !atomic_exchange(&vm->attention, true)) {
+	if (!atomic_exchange(&vm->attention, true)) {
 		uint64_t one = 1;
 		ssize_t written = write(events.wake_fd, &one, sizeof(one));
 		(void)written; /* full means it is readable already */
 	}
-	if (vm && vm->engine_ops)
+	if (vm->engine_ops)
 		for (unsigned i = 0; i < vm->vcpu_count; i++)
 			vm->engine_ops->kick(vm->vcpu[i]);
+}
+
+void events_wake(void)
+{
+	int saved = errno;
+	for (unsigned n = 0; n < events.count; n++)
+		wake(events.vm[n]);
 	errno = saved;
 }
 
@@ -57,7 +64,7 @@ int events_quit_signal(void)
 	return events.quit;
 }
 
-int events_init(struct vm *vm)
+static int start(void)
 {
 	events.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (events.wake_fd < 0) {
@@ -65,7 +72,6 @@ int events_init(struct vm *vm)
 		fprintf(stderr, "ring3: no event descriptor: %s; raise 'ulimit -n'\n", strerror(errno));
 		return error;
 	}
-	events.vm = vm;
 	events.quit = 0;
 	events.armed = TIMER_NEVER;
 	/* Beyond 'ulimit -f', which holds for guest RAM too, writing fails instead of killing. */
@@ -82,15 +88,27 @@ int events_init(struct vm *vm)
 	return 0;
 }
 
+int events_init(struct vm *vm)
+{
+	if (events.count == EVENTS_MACHINES)
+		abort();
+	if (!events.count) {
+		int error = start();
+		if (error)
+			return error;
+	}
+	events.vm[events.count++] = vm;
+	return 0;
+}
+
 void events_exit(void)
 {
-	if (events.wake_fd < 0)
+	if (!events.count || --events.count)
 		return;
 	if (events.has_timer)
 		timer_delete(events.timer);
 	for (unsigned i = 0; i < EVENTS_SIGNALS; i++)
 		sigaction(events_signals[i], &events_found[i], NULL);
-	events.vm = NULL;
 	close(events.wake_fd);
 	events.wake_fd = -1;
 	events.has_timer = false;
@@ -103,7 +121,7 @@ void events_arm(uint64_t deadline)
 	if (!events.has_timer) {
 		struct sigevent notify = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM};
 		if (timer_create(CLOCK_MONOTONIC, &notify, &events.timer)) {
-			vm_kill(events.vm, "the host has no timer: %s", strerror(errno));
+			vm_kill(events.vm[0], "the host has no timer: %s", strerror(errno));
 			return;
 		}
 		events.has_timer = true;

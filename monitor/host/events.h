@@ -10,9 +10,12 @@
 
 struct vm;
 
-/* Installs handlers for the one machine of this process. 0 or negative errno with a message printed. */
+/* A process has one machine, or for `lockstep` two. */
+#define EVENTS_MACHINES 2
+
+/* Has the machine told of events; the first also installs the handlers. 0 or negative errno with a message printed. */
 int events_init(struct vm *vm);
-/* Restores the dispositions found. */
+/* Forgets the machine that came last; with the first, restores the dispositions found. */
 void events_exit(void);
 
 /* The deadly signal that asks the monitor to end (SIGINT, SIGTERM, SIGHUP, SIGQUIT), or 0. */

@@ -38,8 +38,7 @@ static void run_interrupt(struct vcpu *vcpu)
 	vcpu->halted = false;
 }
 
-/* Brings the vCPU to where its next guest instruction is the one to run. False: it has none now (halted, or ended). */
-static bool run_prepare(struct vcpu *vcpu)
+bool vm_prepare(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
 	bool waits = run_interrupt_waits(vcpu);
@@ -80,7 +79,7 @@ void vm_run(struct vm *vm)
 			vm_attend(vm);
 		if (vm->gdb)
 			gdb_before_entry(vcpu);
-		if (!run_prepare(vcpu)) {
+		if (!vm_prepare(vcpu)) {
 			if (!vm->ended)
 				run_halted(vcpu);
 			continue;

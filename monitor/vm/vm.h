@@ -40,6 +40,7 @@ struct vm_config {
 	const char *trace_events, *trace_file; /* NULL: none */
 	const char *gdb;		       /* where the debugger connects, see gdb.h; NULL: none */
 	bool gdb_stop;			       /* stop before the first instruction */
+	bool no_input, no_output;	       /* the guest's console has no end on the host */
 };
 
 struct vm {
@@ -77,6 +78,11 @@ void vm_end(struct vm *vm, int status);
 
 /* Runs the machine until it has ended. monitor/vm/run.c */
 void vm_run(struct vm *vm);
+/*
+ * Brings the vCPU to where its next guest instruction is the one to run: takes an interrupt, delivers what is queued.
+ * False: it has none now (halted, or ended).
+ */
+bool vm_prepare(struct vcpu *vcpu);
 /* Looks at signals, deadlines and console input: whatever asked for attention. vCPU stopped. */
 void vm_attend(struct vm *vm);
 

@@ -457,7 +457,9 @@ static bool add_detail(struct insn *i, const struct emu_insn *emu)
 
 bool decode_insn(struct engine_vcpu *c, struct insn *i, const struct emu_insn *emu, bool single)
 {
-	bool sensitive = emu_is_sensitive(emu);
+	/* The interpreter reads the counter itself: no exit. */
+	bool counter = emu->info.mnemonic == ZYDIS_MNEMONIC_RDTSC || emu->info.mnemonic == ZYDIS_MNEMONIC_RDTSCP;
+	bool sensitive = !counter && emu_is_sensitive(emu);
 	if (!sensitive || emu->info.mnemonic == ZYDIS_MNEMONIC_INT) {
 		set_operands(i, emu);
 		i->run = pick_flow(i, emu);

@@ -58,11 +58,10 @@ static void on_fault(int signal, siginfo_t *info, void *context)
 	uc->uc_mcontext.gregs[REG_RIP] = (greg_t)native_fault;
 }
 
-static void handlers_up(const uint8_t *code)
+static void handlers_up(void)
 {
 	struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
 	sigfillset(&action.sa_mask);
-	raised.code = code;
 	for (unsigned n = 0; n < FAULT_SIGNALS; n++)
 		sigaction(fault_signals[n], &action, &found[n]);
 }
@@ -104,7 +103,7 @@ struct native *native_create(void)
 	if (!native)
 		return NULL;
 	native_reset(native);
-	handlers_up(native->code);
+	handlers_up();
 	return native;
 }
 
@@ -218,6 +217,7 @@ bool native_reference(struct native *native, const uint8_t *bytes, unsigned len,
 	uint8_t *at = native->shadow;
 	memcpy(at, bytes, len);
 	at[len] = 0xc3; /* RET */
+	raised.code = native->code;
 	raised.vector = 0;
 	bool faulted = native_run(state, native->code);
 	*vector = raised.vector;
@@ -322,6 +322,7 @@ void native_run_insn(struct engine_vcpu *c, const struct insn *i)
 	}
 	if (d->size && !operand_in(c, i, gva))
 		return;
+	raised.code = c->native->code;
 	if (unlikely(!run(c, d))) {
 		interp_raise(c, i, raised.vector, raised.error);
 		return;

@@ -203,7 +203,7 @@ static bool read_tsc(struct engine_vcpu *c, const struct insn *i)
 		interp_raise(c, i, X86_VEC_GP, 0);
 		return false;
 	}
-	set_edx_eax(c, clock_tsc() + c->vcpu->tsc_offset);
+	set_edx_eax(c, clock_guest_tsc() + c->vcpu->tsc_offset);
 	return true;
 }
 

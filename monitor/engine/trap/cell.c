@@ -21,6 +21,7 @@
 #include "monitor/engine/trap/filter.h"
 #include "monitor/engine/trap/handover.h"
 #include "monitor/engine/trap/placement.h"
+#include "monitor/host/clock.h"
 #include "monitor/host/reserve.h"
 
 /* The arena begins with what all cells share, at the offsets it has in the gate. */
@@ -119,6 +120,8 @@ static _Noreturn void child_main(const struct cell *cell, int reply, pid_t paren
 		_exit(errno);
 	child_leave_rseq();
 	child_signals();
+	if (clock_frozen() && prctl(PR_SET_TSC, PR_TSC_SIGSEGV))
+		_exit(errno);
 
 	child_map(GATE_TEXT, GATE_TEXT_SIZE, PROT_READ | PROT_EXEC, arena, 0);
 	child_map(GATE_DATA, GATE_DATA_SIZE, PROT_READ, arena, ARENA_DATA);
