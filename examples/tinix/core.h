@@ -60,7 +60,7 @@ struct signal_info {
 	uint64_t address;
 };
 
-struct proc_private {
+struct proc_core {
 	struct proc *self;
 	struct pvg_context context;
 	struct pvg_user user;

@@ -236,7 +236,7 @@ static void set_name(struct proc *p, const char *path)
 /* From here on there is no way back: the process is the new program. */
 static void become(struct mm *mm, struct inode *inode, const char *path, uint64_t entry, uint64_t rsp)
 {
-	struct pvg_user *user = &current->private->user;
+	struct pvg_user *user = &current->core->user;
 	struct mm *old = current->mm;
 
 	forget_user(current);
@@ -259,8 +259,8 @@ static void become(struct mm *mm, struct inode *inode, const char *path, uint64_
 	current->exe = inode;
 	set_name(current, path);
 	signal_exec(current);
-	current->private->clear_tid = 0;
-	current->private->executed = true;
+	current->core->clear_tid = 0;
+	current->core->executed = true;
 }
 
 int exec_program(const char *path, struct exec_args *args)

@@ -8,7 +8,7 @@
 
 static struct proc *child_of(struct list *node)
 {
-	return list_entry(node, struct proc_private, sibling)->self;
+	return list_entry(node, struct proc_core, sibling)->self;
 }
 
 static void add_usage(struct usage *to, const struct usage *from)
@@ -24,9 +24,9 @@ static void release_resources(struct proc *p)
 	struct mm *mm = p->mm;
 	struct files *files = p->files;
 
-	timer_stop(&p->private->alarm);
-	if (p->private->clear_tid && !p->private->borrows_mm && !zero_user(p->private->clear_tid, sizeof(int)))
-		futex_wake(p->private->clear_tid, 1);
+	timer_stop(&p->core->alarm);
+	if (p->core->clear_tid && !p->core->borrows_mm && !zero_user(p->core->clear_tid, sizeof(int)))
+		futex_wake(p->core->clear_tid, 1);
 	p->files = NULL;
 	files_put(files);
 	if (p->exe)
@@ -42,15 +42,15 @@ static void adopt_children(struct proc *p)
 {
 	struct proc *init = proc_find(1);
 
-	list_each(node, &p->private->children)
+	list_each(node, &p->core->children)
 	{
 		struct proc *child = child_of(node);
 
 		child->parent = init;
-		list_remove(&child->private->sibling);
-		list_add(&init->private->children, &child->private->sibling);
+		list_remove(&child->core->sibling);
+		list_add(&init->core->children, &child->core->sibling);
 		if (child->state == PROC_ZOMBIE)
-			wake_all(&init->private->wait_queue);
+			wake_all(&init->core->wait_queue);
 	}
 }
 
@@ -78,7 +78,7 @@ static void leave_groups(struct proc *p)
 	/* A group is kept from being orphaned by a parent in another group of its session. */
 	if (p->parent && p->parent->pgid != p->pgid && p->parent->sid == p->sid)
 		release_group(p->pgid);
-	list_each(node, &p->private->children)
+	list_each(node, &p->core->children)
 	{
 		const struct proc *child = child_of(node);
 
@@ -89,9 +89,9 @@ static void leave_groups(struct proc *p)
 
 static bool parent_ignores(const struct proc *p)
 {
-	const struct signal_action *action = &p->parent->private->actions[SIGCHLD];
+	const struct signal_action *action = &p->parent->core->actions[SIGCHLD];
 
-	return p->private->exit_signal == SIGCHLD &&
+	return p->core->exit_signal == SIGCHLD &&
 	       (action->handler == (uint64_t)SIG_IGN || action->flags & SA_NOCLDWAIT);
 }
 
@@ -104,7 +104,7 @@ _Noreturn void proc_exit(int status)
 	account(false);
 	release_resources(p);
 	p->state = PROC_ZOMBIE;
-	p->private->exit_status = status;
+	p->core->exit_status = status;
 	leave_groups(p);
 	adopt_children(p);
 	notify_parent(p, status & 0x7f ? CLD_KILLED : CLD_EXITED, status & 0x7f ? status & 0x7f : status >> 8);
@@ -134,20 +134,20 @@ static bool wanted(const struct proc *child, int pid)
 /* What wait4 reports of a child that has news; false if it has none. The news is then old. */
 static bool take_news(struct proc *child, int options, int *status)
 {
-	struct proc_private *private = child->private;
+	struct proc_core *core = child->core;
 
 	if (child->state == PROC_ZOMBIE) {
-		*status = private->exit_status;
+		*status = core->exit_status;
 		return true;
 	}
-	if (options & WUNTRACED && child->state == PROC_STOPPED && private->stop_signal) {
-		*status = WAIT_STOPPED(private->stop_signal);
-		private->stop_signal = 0;
+	if (options & WUNTRACED && child->state == PROC_STOPPED && core->stop_signal) {
+		*status = WAIT_STOPPED(core->stop_signal);
+		core->stop_signal = 0;
 		return true;
 	}
-	if (options & WCONTINUED && private->continued) {
+	if (options & WCONTINUED && core->continued) {
 		*status = WAIT_CONTINUED;
-		private->continued = false;
+		core->continued = false;
 		return true;
 	}
 	return false;
@@ -184,7 +184,7 @@ int64_t sys_wait4(const uint64_t arg[6])
 	for (;;) {
 		bool any = false;
 
-		list_each(node, &current->private->children)
+		list_each(node, &current->core->children)
 		{
 			struct proc *child = child_of(node);
 
@@ -198,7 +198,7 @@ int64_t sys_wait4(const uint64_t arg[6])
 			return -ECHILD;
 		if (options & WNOHANG)
 			return 0;
-		err = sleep_on(&current->private->wait_queue, NO_DEADLINE);
+		err = sleep_on(&current->core->wait_queue, NO_DEADLINE);
 		if (err)
 			return err;
 	}

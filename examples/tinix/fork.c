@@ -15,9 +15,9 @@ struct fork_request {
 static void child_start(void *arg)
 {
 	struct proc *p = arg;
-	struct pvg_frame *frame = pvg_user_frame(&p->private->user);
+	struct pvg_frame *frame = pvg_user_frame(&p->core->user);
 
-	p->private->entered = now();
+	p->core->entered = now();
 	frame->rax = 0;
 	frame->vector = 0; /* no call to restart */
 	pvg_user_enter(frame);
@@ -41,15 +41,15 @@ static void inherit(struct proc *child, const struct fork_request *request)
 	memcpy(child->limits, current->limits, sizeof(child->limits));
 	child->exe = current->exe ? inode_get(current->exe) : NULL;
 	child->parent = current;
-	list_add(&current->private->children, &child->private->sibling);
+	list_add(&current->core->children, &child->core->sibling);
 	signal_fork(child, current);
-	child->private->exit_signal = (int)(request->flags & CSIGNAL);
+	child->core->exit_signal = (int)(request->flags & CSIGNAL);
 }
 
 /* Registers, FPU and segment bases as the parent's are now. */
 static void copy_context(struct proc *child, const struct fork_request *request)
 {
-	struct pvg_user *to = &child->private->user, *from = &current->private->user;
+	struct pvg_user *to = &child->core->user, *from = &current->core->user;
 
 	save_user();
 	memcpy(to->fpu, from->fpu, pvg_fpu_size());
@@ -81,7 +81,7 @@ static void store_tids(struct proc *child, const struct fork_request *request)
 	if (request->flags & CLONE_CHILD_SETTID)
 		copy_to_mm(child->mm, request->child_tid, &child->pid, sizeof(child->pid));
 	if (request->flags & CLONE_CHILD_CLEARTID)
-		child->private->clear_tid = request->child_tid;
+		child->core->clear_tid = request->child_tid;
 }
 
 static int64_t fork_process(const struct fork_request *request)
@@ -101,19 +101,19 @@ static int64_t fork_process(const struct fork_request *request)
 	inherit(child, request);
 	copy_context(child, request);
 	store_tids(child, request);
-	child->private->borrows_mm = request->flags & CLONE_VFORK;
+	child->core->borrows_mm = request->flags & CLONE_VFORK;
 	pid = child->pid;
 	make_runnable(child);
 	/* The child cannot be freed meanwhile: only we wait for it. */
-	while (request->flags & CLONE_VFORK && proc_find(pid) == child && child->private->borrows_mm)
-		sleep_uninterruptible(&child->private->vfork_queue);
+	while (request->flags & CLONE_VFORK && proc_find(pid) == child && child->core->borrows_mm)
+		sleep_uninterruptible(&child->core->vfork_queue);
 	return pid;
 }
 
 void vfork_done(struct proc *p)
 {
-	p->private->borrows_mm = false;
-	wake_all(&p->private->vfork_queue);
+	p->core->borrows_mm = false;
+	wake_all(&p->core->vfork_queue);
 }
 
 int64_t sys_fork(const uint64_t arg[6])

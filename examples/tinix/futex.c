@@ -23,7 +23,7 @@ static unsigned wake_key(uint64_t key, unsigned count)
 	{
 		if (woken == count)
 			break;
-		if (list_entry(node, struct proc_private, queue)->futex != key)
+		if (list_entry(node, struct proc_core, queue)->futex != key)
 			continue;
 		list_remove(node);
 		list_add(&chosen.sleepers, node);
@@ -50,7 +50,7 @@ static int64_t wait(uint64_t address, uint32_t expected, uint64_t deadline)
 		return -EFAULT;
 	if (value != expected)
 		return -EAGAIN;
-	current->private->futex = key;
+	current->core->futex = key;
 	err = sleep_on(&sleepers, deadline);
 	return err == -ERESTARTSYS && deadline != NO_DEADLINE ? -EINTR : err;
 }

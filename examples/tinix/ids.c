@@ -70,7 +70,7 @@ int64_t sys_setpgid(const uint64_t arg[6])
 		return -EINVAL;
 	if (!p || (p != current && p->parent != current))
 		return -ESRCH;
-	if (p != current && p->private->executed)
+	if (p != current && p->core->executed)
 		return -EACCES;
 	if (p->sid != current->sid || p->pid == p->sid || (pgid != p->pid && !group_in_session(pgid, p->sid)))
 		return -EPERM;
@@ -170,7 +170,7 @@ int64_t sys_prlimit64(const uint64_t arg[6])
 
 int64_t sys_set_tid_address(const uint64_t arg[6])
 {
-	current->private->clear_tid = arg[0];
+	current->core->clear_tid = arg[0];
 	return current->pid;
 }
 
@@ -195,7 +195,7 @@ int64_t sys_prctl(const uint64_t arg[6])
 
 int64_t sys_arch_prctl(const uint64_t arg[6])
 {
-	struct pvg_user *user = &current->private->user;
+	struct pvg_user *user = &current->core->user;
 
 	if (arg[0] == ARCH_SET_FS || arg[0] == ARCH_SET_GS) {
 		if (arg[1] >= R3_BIT(47))

@@ -358,11 +358,13 @@ void line_set(struct line *line, const struct termios *termios)
 	line->termios = *termios;
 	if (was == local(line, ICANON))
 		return;
-	/* What was typed under the old rules can be read at once under the new ones. */
-	if (!was && line->head != line->tail && !(line->ring[(line->head - 1) % LINE_SIZE] & END)) {
+	/* What was typed under the old rules can be read at once under the new ones, as the characters that they are.
+	 */
+	for (unsigned at = line->tail; at != line->head; at++)
+		line->ring[at % LINE_SIZE] &= 0xff;
+	line->lines = was ? 0 : line->head != line->tail;
+	if (line->lines)
 		line->ring[(line->head - 1) % LINE_SIZE] |= END;
-		line->lines++;
-	}
 	line->literal = false;
 	commit(line);
 }

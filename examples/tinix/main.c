@@ -93,7 +93,7 @@ static void init_start(void *arg)
 	struct proc *init = arg;
 	bool started = false;
 
-	init->private->entered = now();
+	init->core->entered = now();
 	if (*init_path)
 		started = !try_init(init_path);
 	for (unsigned i = 0; !*init_path && !started && i < sizeof(places) / sizeof(places[0]); i++)
@@ -101,7 +101,7 @@ static void init_start(void *arg)
 	if (!started)
 		pvg_panic(
 			"no program to begin with: give an initramfs with --module, and init=PATH unless it has /init");
-	pvg_user_enter(pvg_user_frame(&init->private->user));
+	pvg_user_enter(pvg_user_frame(&init->core->user));
 }
 
 static void make_init(void)

@@ -207,6 +207,8 @@ int64_t sys_mremap(const uint64_t arg[6])
 	}
 	if (!(arg[3] & MREMAP_MAYMOVE))
 		return -ENOMEM;
+	if (arg[3] & MREMAP_FIXED && arg[4] < start + old && start < arg[4] + new)
+		return -EINVAL;
 	place = choose_place(mm, arg[3] & MREMAP_FIXED ? arg[4] : 0, new, arg[3] & MREMAP_FIXED ? MAP_FIXED : 0);
 	if (place < 0)
 		return place;

@@ -15,7 +15,7 @@ static unsigned count;
 
 struct whole {
 	struct proc p;
-	struct proc_private private;
+	struct proc_core core;
 };
 
 static struct proc *proc_of(struct list *node)
@@ -66,28 +66,28 @@ static size_t fpu_pages(void)
 }
 
 /* One block: the FPU image, and the kernel stack above it. */
-static bool make_block(struct proc_private *private)
+static bool make_block(struct proc_core *core)
 {
-	private->block = pvg_pages_alloc(fpu_pages() + STACK_PAGES, 1);
-	if (!private->block)
+	core->block = pvg_pages_alloc(fpu_pages() + STACK_PAGES, 1);
+	if (!core->block)
 		return false;
-	private->user.fpu = private->block;
-	private->user.stack_top = (uint64_t) private->block + (fpu_pages() + STACK_PAGES) * PAGE_SIZE;
-	pvg_fpu_reset(private->user.fpu);
+	core->user.fpu = core->block;
+	core->user.stack_top = (uint64_t)core->block + (fpu_pages() + STACK_PAGES) * PAGE_SIZE;
+	pvg_fpu_reset(core->user.fpu);
 	return true;
 }
 
-static void init_private(struct proc *p, struct proc_private *private)
+static void init_core(struct proc *p, struct proc_core *core)
 {
-	p->private = private;
-	private->self = p;
-	private->exit_signal = SIGCHLD;
-	list_init(&private->queue);
-	list_init(&private->children);
-	list_init(&private->sibling);
-	list_init(&private->alarm.link);
-	waitq_init(&private->wait_queue);
-	waitq_init(&private->vfork_queue);
+	p->core = core;
+	core->self = p;
+	core->exit_signal = SIGCHLD;
+	list_init(&core->queue);
+	list_init(&core->children);
+	list_init(&core->sibling);
+	list_init(&core->alarm.link);
+	waitq_init(&core->wait_queue);
+	waitq_init(&core->vfork_queue);
 }
 
 struct proc *proc_new(void (*start)(void *arg))
@@ -98,15 +98,15 @@ struct proc *proc_new(void (*start)(void *arg))
 	if (!whole)
 		return NULL;
 	p = &whole->p;
-	init_private(p, &whole->private);
-	if (!make_block(p->private)) {
+	init_core(p, &whole->core);
+	if (!make_block(p->core)) {
 		kfree(whole);
 		return NULL;
 	}
 	p->pid = new_pid();
 	p->start = now();
 	/* The frame that user mode is entered with lies at the very top. */
-	pvg_context_make(&p->private->context, pvg_user_frame(&p->private->user), start, p);
+	pvg_context_make(&p->core->context, pvg_user_frame(&p->core->user), start, p);
 	list_add(&proc_all, &p->link);
 	count++;
 	proc_forks++;
@@ -118,8 +118,8 @@ void proc_free(struct proc *p)
 	forget_user(p);
 	load_remember(&p->usage);
 	list_remove(&p->link);
-	list_remove(&p->private->sibling);
-	pvg_pages_free(p->private->block, fpu_pages() + STACK_PAGES);
+	list_remove(&p->core->sibling);
+	pvg_pages_free(p->core->block, fpu_pages() + STACK_PAGES);
 	kfree(p); /* the first member of struct whole */
 	count--;
 }

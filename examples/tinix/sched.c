@@ -32,8 +32,8 @@ void account(bool user)
 {
 	uint64_t time = now(), *spent = user ? &current->usage.user_ns : &current->usage.system_ns;
 
-	*spent += time - current->private->entered;
-	current->private->entered = time;
+	*spent += time - current->core->entered;
+	current->core->entered = time;
 }
 
 /* ------------------------------------------------------------------------------------------------------- timers */
@@ -99,7 +99,7 @@ void make_runnable(struct proc *p)
 	p->state = PROC_RUNNABLE;
 	if (list_empty(&run_queue))
 		slice_end = now() + SLICE;
-	list_add(&run_queue, &p->private->queue);
+	list_add(&run_queue, &p->core->queue);
 	if (!current) /* woken by an interrupt while idle */
 		return;
 	arm();
@@ -136,17 +136,17 @@ void schedule(void)
 	account(false);
 	if (list_empty(&run_queue))
 		idle();
-	current = list_entry(run_queue.next, struct proc_private, queue)->self;
-	list_remove(&current->private->queue);
+	current = list_entry(run_queue.next, struct proc_core, queue)->self;
+	list_remove(&current->core->queue);
 	reschedule = false;
 	time = now();
-	current->private->entered = time;
+	current->core->entered = time;
 	slice_end = time + SLICE;
 	arm();
 	if (current == before)
 		return;
 	current->usage.switches++;
-	pvg_context_switch(&before->private->context, &current->private->context);
+	pvg_context_switch(&before->core->context, &current->core->context);
 	free_ended();
 }
 
@@ -154,9 +154,9 @@ _Noreturn void run_first(void)
 {
 	struct pvg_context boot;
 
-	current = list_entry(run_queue.next, struct proc_private, queue)->self;
-	list_remove(&current->private->queue);
-	pvg_context_switch(&boot, &current->private->context);
+	current = list_entry(run_queue.next, struct proc_core, queue)->self;
+	list_remove(&current->core->queue);
+	pvg_context_switch(&boot, &current->core->context);
 	pvg_panic("back on the boot stack");
 }
 
@@ -184,7 +184,7 @@ void forget_user(struct proc *p)
 void save_user(void)
 {
 	if (loaded == current)
-		pvg_user_save(&current->private->user);
+		pvg_user_save(&current->core->user);
 }
 
 void reload_user(void)
@@ -207,7 +207,7 @@ void return_to_user(struct pvg_frame *frame)
 	}
 	signal_settle(frame);
 	if (loaded != current) {
-		pvg_user_switch(loaded ? &loaded->private->user : NULL, &current->private->user);
+		pvg_user_switch(loaded ? &loaded->core->user : NULL, &current->core->user);
 		loaded = current;
 	}
 	account(false);
@@ -222,8 +222,8 @@ struct alarm_clock {
 
 static void wake(struct proc *p)
 {
-	list_remove(&p->private->queue);
-	p->private->waiting = NULL;
+	list_remove(&p->core->queue);
+	p->core->waiting = NULL;
 	make_runnable(p);
 }
 
@@ -231,15 +231,15 @@ static void alarm_rings(struct timer *timer)
 {
 	struct proc *p = ((struct alarm_clock *)timer)->sleeper;
 
-	if (!p->private->waiting)
+	if (!p->core->waiting)
 		return;
-	p->private->timed_out = true;
+	p->core->timed_out = true;
 	wake(p);
 }
 
 static void sleep(struct waitq *queue)
 {
-	struct proc_private *me = current->private;
+	struct proc_core *me = current->core;
 
 	me->interrupted = me->timed_out = false;
 	me->waiting = queue;
@@ -262,23 +262,23 @@ int sleep_on(struct waitq *queue, uint64_t deadline)
 	sleep(queue);
 	if (deadline != NO_DEADLINE)
 		timer_stop(&clock.timer);
-	if (current->private->interrupted)
+	if (current->core->interrupted)
 		return -ERESTARTSYS;
-	return current->private->timed_out ? -ETIMEDOUT : 0;
+	return current->core->timed_out ? -ETIMEDOUT : 0;
 }
 
 void sleep_uninterruptible(struct waitq *queue)
 {
-	current->private->uninterruptible = true;
+	current->core->uninterruptible = true;
 	sleep(queue);
-	current->private->uninterruptible = false;
+	current->core->uninterruptible = false;
 }
 
 void interrupt_sleep(struct proc *p)
 {
-	if (!p->private->waiting || p->private->uninterruptible)
+	if (!p->core->waiting || p->core->uninterruptible)
 		return;
-	p->private->interrupted = true;
+	p->core->interrupted = true;
 	wake(p);
 }
 
@@ -290,7 +290,7 @@ void waitq_init(struct waitq *queue)
 void wake_one(struct waitq *queue)
 {
 	if (!list_empty(&queue->sleepers))
-		wake(list_entry(queue->sleepers.next, struct proc_private, queue)->self);
+		wake(list_entry(queue->sleepers.next, struct proc_core, queue)->self);
 }
 
 void wake_all(struct waitq *queue)

@@ -38,7 +38,7 @@ void signal_info_report(siginfo_t *to, const struct signal_info *from)
 
 static bool on_altstack(uint64_t rsp)
 {
-	const stack_t *stack = &current->private->altstack;
+	const stack_t *stack = &current->core->altstack;
 
 	return !(stack->ss_flags & SS_DISABLE) && rsp - (uint64_t)stack->ss_sp <= stack->ss_size;
 }
@@ -106,7 +106,7 @@ static bool push_fpu(uint64_t at)
 					 .xstate_size = pvg_fpu_size()};
 
 	save_user();
-	return !copy_to_user(at, current->private->user.fpu, pvg_fpu_size()) &&
+	return !copy_to_user(at, current->core->user.fpu, pvg_fpu_size()) &&
 	       !copy_to_user(at + SW_RESERVED, &sw, sizeof(sw)) &&
 	       !copy_to_user(at + pvg_fpu_size(), &magic2, sizeof(magic2));
 }
@@ -114,7 +114,7 @@ static bool push_fpu(uint64_t at)
 bool sigframe_push(struct pvg_frame *frame, const struct signal_info *info, const struct signal_action *action,
 		   uint64_t mask)
 {
-	const stack_t *alt = &current->private->altstack;
+	const stack_t *alt = &current->core->altstack;
 	struct signal_frame out = {.restorer = action->restorer};
 	uint64_t rsp = frame->rsp - RED_ZONE, fpu;
 
@@ -147,17 +147,17 @@ static bool pop_fpu(uint64_t at)
 {
 	save_user(); /* the bases, which a handler may have changed */
 	if (!at)
-		pvg_fpu_reset(current->private->user.fpu);
-	else if (copy_from_user(current->private->user.fpu, at, pvg_fpu_size()))
+		pvg_fpu_reset(current->core->user.fpu);
+	else if (copy_from_user(current->core->user.fpu, at, pvg_fpu_size()))
 		return false;
-	pvg_fpu_sanitize(current->private->user.fpu);
+	pvg_fpu_sanitize(current->core->user.fpu);
 	reload_user();
 	return true;
 }
 
 int64_t sys_rt_sigreturn(const uint64_t arg[6])
 {
-	struct pvg_frame *frame = pvg_user_frame(&current->private->user);
+	struct pvg_frame *frame = pvg_user_frame(&current->core->user);
 	struct ucontext context;
 
 	(void)arg;
@@ -166,14 +166,14 @@ int64_t sys_rt_sigreturn(const uint64_t arg[6])
 	    !pop_fpu((uint64_t)context.uc_mcontext.fpstate))
 		proc_exit(SIGSEGV);
 	load_registers(frame, &context.uc_mcontext);
-	current->private->blocked = context.uc_sigmask & ~UNBLOCKABLE;
+	current->core->blocked = context.uc_sigmask & ~UNBLOCKABLE;
 	return (int64_t)frame->rax;
 }
 
 int64_t sys_sigaltstack(const uint64_t arg[6])
 {
-	stack_t *stack = &current->private->altstack, new;
-	uint64_t rsp = pvg_user_frame(&current->private->user)->rsp;
+	stack_t *stack = &current->core->altstack, new;
+	uint64_t rsp = pvg_user_frame(&current->core->user)->rsp;
 	stack_t old = *stack;
 
 	if (on_altstack(rsp))

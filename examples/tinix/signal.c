@@ -10,13 +10,13 @@
 
 static bool is_default(const struct proc *p, int signal)
 {
-	return p->private->actions[signal].handler == (uint64_t)SIG_DFL;
+	return p->core->actions[signal].handler == (uint64_t)SIG_DFL;
 }
 
 /* Would come to nothing whenever it is delivered. */
 static bool is_discarded(const struct proc *p, int signal)
 {
-	if (p->private->actions[signal].handler == (uint64_t)SIG_IGN)
+	if (p->core->actions[signal].handler == (uint64_t)SIG_IGN)
 		return true;
 	/* The first process cannot be killed by accident. */
 	return is_default(p, signal) && (p->pid == 1 || HARMLESS & SIGBIT(signal));
@@ -24,43 +24,42 @@ static bool is_discarded(const struct proc *p, int signal)
 
 bool signal_is_ignored(int signal)
 {
-	return current->private->blocked & SIGBIT(signal) ||
-	       current->private->actions[signal].handler == (uint64_t)SIG_IGN;
+	return current->core->blocked & SIGBIT(signal) || current->core->actions[signal].handler == (uint64_t)SIG_IGN;
 }
 
 bool signal_is_pending(const struct proc *p)
 {
-	return p->private->pending & ~p->private->blocked;
+	return p->core->pending & ~p->core->blocked;
 }
 
 static void go_on(struct proc *p)
 {
 	make_runnable(p);
-	p->private->stop_signal = 0;
+	p->core->stop_signal = 0;
 }
 
 void signal_with(struct proc *p, const struct signal_info *info)
 {
-	struct proc_private *private = p->private;
+	struct proc_core *core = p->core;
 	uint64_t bit = SIGBIT(info->signal);
 
 	if (p->state == PROC_ZOMBIE)
 		return;
 	if (info->signal == SIGCONT) {
-		private->pending &= ~STOPPING;
+		core->pending &= ~STOPPING;
 		if (p->state == PROC_STOPPED) {
 			go_on(p);
-			private->continued = true;
+			core->continued = true;
 			notify_parent(p, CLD_CONTINUED, SIGCONT);
 		}
 	} else if (bit & STOPPING) {
-		private->pending &= ~SIGBIT(SIGCONT);
+		core->pending &= ~SIGBIT(SIGCONT);
 	}
-	if (is_discarded(p, info->signal) && !(private->blocked & bit))
+	if (is_discarded(p, info->signal) && !(core->blocked & bit))
 		return;
-	private->pending |= bit;
-	private->infos[info->signal] = *info;
-	if (private->blocked & bit)
+	core->pending |= bit;
+	core->infos[info->signal] = *info;
+	if (core->blocked & bit)
 		return;
 	if (info->signal == SIGKILL && p->state == PROC_STOPPED)
 		go_on(p);
@@ -76,15 +75,15 @@ void signal_process(struct proc *p, int signal)
 
 void signal_force(int signal, int code, uint64_t address)
 {
-	struct proc_private *private = current->private;
+	struct proc_core *core = current->core;
 
 	debug("%s (%d): signal %d at %lx, address %lx\n", current->name, current->pid, signal,
-	      pvg_user_frame(&private->user)->rip, address);
-	if (private->blocked & SIGBIT(signal) || is_discarded(current, signal))
-	private->actions[signal].handler = (uint64_t)SIG_DFL;
-	private->blocked &= ~SIGBIT(signal);
-	private->infos[signal] = (struct signal_info){.signal = signal, .code = code, .address = address};
-	private->pending |= SIGBIT(signal);
+	      pvg_user_frame(&core->user)->rip, address);
+	if (core->blocked & SIGBIT(signal) || is_discarded(current, signal))
+		core->actions[signal].handler = (uint64_t)SIG_DFL;
+	core->blocked &= ~SIGBIT(signal);
+	core->infos[signal] = (struct signal_info){.signal = signal, .code = code, .address = address};
+	core->pending |= SIGBIT(signal);
 }
 
 static int group_with(int pgid, const struct signal_info *info)
@@ -126,33 +125,31 @@ bool group_is_orphaned(int pgid)
 
 void notify_parent(struct proc *p, int code, int status)
 {
-	const struct signal_info info = {
-		.signal = p->private->exit_signal, .code = code, .pid = p->pid, .status = status};
+	const struct signal_info info = {.signal = p->core->exit_signal, .code = code, .pid = p->pid, .status = status};
 	bool stopped = code == CLD_STOPPED || code == CLD_CONTINUED;
 
 	if (!p->parent)
 		return;
-	if (info.signal && !(stopped && p->parent->private->actions[SIGCHLD].flags & SA_NOCLDSTOP))
+	if (info.signal && !(stopped && p->parent->core->actions[SIGCHLD].flags & SA_NOCLDSTOP))
 		signal_with(p->parent, &info);
-	wake_all(&p->parent->private->wait_queue);
+	wake_all(&p->parent->core->wait_queue);
 }
 
 void signal_fork(struct proc *child, const struct proc *parent)
 {
-	memcpy(child->private->actions, parent->private->actions, sizeof(child->private->actions));
-	child->private->blocked = parent->private->blocked;
-	child->private->altstack = parent->private->altstack;
+	memcpy(child->core->actions, parent->core->actions, sizeof(child->core->actions));
+	child->core->blocked = parent->core->blocked;
+	child->core->altstack = parent->core->altstack;
 }
 
 void signal_exec(struct proc *p)
 {
 	for (int signal = 1; signal <= SIGNALS; signal++) {
-		bool ignored = p->private->actions[signal].handler == (uint64_t)SIG_IGN;
+		bool ignored = p->core->actions[signal].handler == (uint64_t)SIG_IGN;
 
-		p->private->actions[signal] =
-			(struct signal_action){.handler = (uint64_t)(ignored ? SIG_IGN : SIG_DFL)};
+		p->core->actions[signal] = (struct signal_action){.handler = (uint64_t)(ignored ? SIG_IGN : SIG_DFL)};
 	}
-	p->private->altstack = (stack_t){.ss_flags = SS_DISABLE};
+	p->core->altstack = (stack_t){.ss_flags = SS_DISABLE};
 }
 
 /* ------------------------------------------------------------------------------------------------------ delivery */
@@ -160,7 +157,7 @@ void signal_exec(struct proc *p)
 static void stop(int signal)
 {
 	current->state = PROC_STOPPED;
-	current->private->stop_signal = signal;
+	current->core->stop_signal = signal;
 	notify_parent(current, CLD_STOPPED, signal);
 	schedule();
 }
@@ -180,7 +177,7 @@ static void act_by_default(int signal)
 /* Executes the SYSCALL again on return. */
 static void restart_syscall(struct pvg_frame *frame)
 {
-	frame->rax = current->private->syscall;
+	frame->rax = current->core->syscall;
 	frame->rip -= 2;
 	frame->vector = 0;
 }
@@ -192,29 +189,29 @@ static bool wants_restart(const struct pvg_frame *frame, int64_t how)
 
 static void run_handler(struct pvg_frame *frame, int signal)
 {
-	struct proc_private *private = current->private;
-	struct signal_action action = private->actions[signal];
-	uint64_t mask = private->restore_mask ? private->saved_mask : private->blocked;
+	struct proc_core *core = current->core;
+	struct signal_action action = core->actions[signal];
+	uint64_t mask = core->restore_mask ? core->saved_mask : core->blocked;
 
-	private->restore_mask = false;
-	private->sleep_deadline = 0;
+	core->restore_mask = false;
+	core->sleep_deadline = 0;
 	if (wants_restart(frame, ERESTARTSYS) && action.flags & SA_RESTART)
 		restart_syscall(frame);
 	else if (wants_restart(frame, ERESTARTSYS) || wants_restart(frame, ERESTARTNOHAND))
 		frame->rax = (uint64_t)-EINTR;
-	if (!sigframe_push(frame, &private->infos[signal], &action, mask))
+	if (!sigframe_push(frame, &core->infos[signal], &action, mask))
 		proc_exit(SIGSEGV);
 	frame->vector = 0;
-	private->blocked |= action.mask & ~UNBLOCKABLE;
+	core->blocked |= action.mask & ~UNBLOCKABLE;
 	if (!(action.flags & SA_NODEFER))
-	private->blocked |= SIGBIT(signal);
+		core->blocked |= SIGBIT(signal);
 	if (action.flags & SA_RESETHAND)
-	private->actions[signal].handler = (uint64_t)SIG_DFL;
+		core->actions[signal].handler = (uint64_t)SIG_DFL;
 }
 
 static int take_signal(uint64_t among)
 {
-	uint64_t ready = current->private->pending & among;
+	uint64_t ready = current->core->pending & among;
 	int signal;
 
 	if (ready & SIGBIT(SIGKILL))
@@ -222,14 +219,14 @@ static int take_signal(uint64_t among)
 	else if (ready & FAULTS)
 		ready &= FAULTS;
 	signal = __builtin_ctzl(ready) + 1;
-	current->private->pending &= ~SIGBIT(signal);
+	current->core->pending &= ~SIGBIT(signal);
 	return signal;
 }
 
 void signal_deliver(struct pvg_frame *frame)
 {
-	int signal = take_signal(~current->private->blocked);
-	uint64_t handler = current->private->actions[signal].handler;
+	int signal = take_signal(~current->core->blocked);
+	uint64_t handler = current->core->actions[signal].handler;
 
 	if (handler == (uint64_t)SIG_IGN)
 		return;
@@ -241,13 +238,13 @@ void signal_deliver(struct pvg_frame *frame)
 
 void signal_settle(struct pvg_frame *frame)
 {
-	struct proc_private *private = current->private;
+	struct proc_core *core = current->core;
 
 	if (wants_restart(frame, ERESTARTSYS) || wants_restart(frame, ERESTARTNOHAND))
 		restart_syscall(frame);
-	if (private->restore_mask) {
-		private->restore_mask = false;
-		private->blocked = private->saved_mask;
+	if (core->restore_mask) {
+		core->restore_mask = false;
+		core->blocked = core->saved_mask;
 	}
 }
 
@@ -305,7 +302,7 @@ int64_t sys_rt_sigaction(const uint64_t arg[6])
 		return -EINVAL;
 	if (arg[1] && (UNBLOCKABLE & SIGBIT(signal)))
 		return -EINVAL;
-	action = &current->private->actions[signal];
+	action = &current->core->actions[signal];
 	if (arg[1] && copy_from_user(&new, arg[1], sizeof(new)))
 		return -EFAULT;
 	if (arg[2] && copy_to_user(arg[2], action, sizeof(*action)))
@@ -313,13 +310,13 @@ int64_t sys_rt_sigaction(const uint64_t arg[6])
 	if (arg[1])
 		*action = new;
 	if (is_discarded(current, signal))
-		current->private->pending &= ~SIGBIT(signal);
+		current->core->pending &= ~SIGBIT(signal);
 	return 0;
 }
 
 int64_t sys_rt_sigprocmask(const uint64_t arg[6])
 {
-	uint64_t set, old = current->private->blocked;
+	uint64_t set, old = current->core->blocked;
 
 	if (arg[3] != sizeof(set))
 		return -EINVAL;
@@ -328,11 +325,11 @@ int64_t sys_rt_sigprocmask(const uint64_t arg[6])
 			return -EFAULT;
 		set &= ~UNBLOCKABLE;
 		if (arg[0] == SIG_BLOCK)
-			current->private->blocked |= set;
+			current->core->blocked |= set;
 		else if (arg[0] == SIG_UNBLOCK)
-			current->private->blocked &= ~set;
+			current->core->blocked &= ~set;
 		else if (arg[0] == SIG_SETMASK)
-			current->private->blocked = set;
+			current->core->blocked = set;
 		else
 			return -EINVAL;
 	}
@@ -341,7 +338,7 @@ int64_t sys_rt_sigprocmask(const uint64_t arg[6])
 
 int64_t sys_rt_sigpending(const uint64_t arg[6])
 {
-	uint64_t set = current->private->pending & current->private->blocked;
+	uint64_t set = current->core->pending & current->core->blocked;
 
 	return arg[1] <= sizeof(set) ? copy_to_user(arg[0], &set, arg[1]) : -EINVAL;
 }
@@ -371,9 +368,9 @@ int signal_mask_until_return(uint64_t set_at, uint64_t size)
 		return -EINVAL;
 	if (copy_from_user(&set, set_at, sizeof(set)))
 		return -EFAULT;
-	current->private->saved_mask = current->private->blocked;
-	current->private->restore_mask = true;
-	current->private->blocked = set & ~UNBLOCKABLE;
+	current->core->saved_mask = current->core->blocked;
+	current->core->restore_mask = true;
+	current->core->blocked = set & ~UNBLOCKABLE;
 	return 0;
 }
 
@@ -387,7 +384,7 @@ int64_t sys_rt_sigsuspend(const uint64_t arg[6])
 int64_t sys_rt_sigtimedwait(const uint64_t arg[6])
 {
 	struct waitq nobody = WAITQ_INIT(nobody);
-	uint64_t set, timeout, deadline = NO_DEADLINE, blocked = current->private->blocked;
+	uint64_t set, timeout, deadline = NO_DEADLINE, blocked = current->core->blocked;
 	siginfo_t info;
 	int err = 0, signal;
 
@@ -400,13 +397,13 @@ int64_t sys_rt_sigtimedwait(const uint64_t arg[6])
 		deadline = now() + timeout;
 	}
 	set &= ~UNBLOCKABLE;
-	current->private->blocked &= ~set; /* or they would not end the sleep */
-	while (!err && !(current->private->pending & set))
+	current->core->blocked &= ~set; /* or they would not end the sleep */
+	while (!err && !(current->core->pending & set))
 		err = sleep_on(&nobody, deadline);
-	current->private->blocked = blocked;
-	if (!(current->private->pending & set))
+	current->core->blocked = blocked;
+	if (!(current->core->pending & set))
 		return err == -ETIMEDOUT ? -EAGAIN : -EINTR;
 	signal = take_signal(set);
-	signal_info_report(&info, &current->private->infos[signal]);
+	signal_info_report(&info, &current->core->infos[signal]);
 	return arg[1] && copy_to_user(arg[1], &info, sizeof(info)) ? -EFAULT : signal;
 }

@@ -42,7 +42,7 @@ static void system_call(struct pvg_frame *frame, void *arg)
 
 	(void)arg;
 	account(true);
-	current->private->syscall = nr;
+	current->core->syscall = nr;
 	result = nr < CALLS && calls[nr].function ? calls[nr].function(args) : missing(nr);
 	if (tracing)
 		log("%d %s %s(%lx, %lx, %lx, %lx) = %ld\n", current->pid, current->name,

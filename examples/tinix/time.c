@@ -99,15 +99,15 @@ static int64_t sleep_until(uint64_t deadline, uint64_t remaining_at)
 	struct waitq nobody = WAITQ_INIT(nobody);
 	int err;
 
-	if (current->private->sleep_deadline)
-		deadline = current->private->sleep_deadline;
-	current->private->sleep_deadline = 0;
+	if (current->core->sleep_deadline)
+		deadline = current->core->sleep_deadline;
+	current->core->sleep_deadline = 0;
 	do
 		err = sleep_on(&nobody, deadline);
 	while (!err);
 	if (err == -ETIMEDOUT)
 		return 0;
-	current->private->sleep_deadline = deadline;
+	current->core->sleep_deadline = deadline;
 	deadline = max_u64(deadline, now());
 	if (remaining_at && timespec_to_user(remaining_at, deadline - now()))
 		return -EFAULT;
@@ -140,17 +140,17 @@ int64_t sys_clock_nanosleep(const uint64_t arg[6])
 
 static void alarm_fires(struct timer *timer)
 {
-	struct proc_private *private = list_entry(&timer->link, struct proc_private, alarm.link);
+	struct proc_core *core = list_entry(&timer->link, struct proc_core, alarm.link);
 
-	if (private->alarm_interval)
-		timer_start(timer, timer->deadline + private->alarm_interval, alarm_fires);
-	signal_process(private->self, SIGALRM);
+	if (core->alarm_interval)
+		timer_start(timer, timer->deadline + core->alarm_interval, alarm_fires);
+	signal_process(core->self, SIGALRM);
 }
 
 /* ns until the alarm; 0: it is off. */
 static uint64_t alarm_left(void)
 {
-	const struct timer *timer = &current->private->alarm;
+	const struct timer *timer = &current->core->alarm;
 
 	if (list_empty(&timer->link))
 		return 0;
@@ -159,11 +159,11 @@ static uint64_t alarm_left(void)
 
 static void set_alarm(uint64_t ns, uint64_t interval)
 {
-	struct timer *timer = &current->private->alarm;
+	struct timer *timer = &current->core->alarm;
 
 	timer_stop(timer);
 	/* Faster would leave no time for anything else. */
-	current->private->alarm_interval = interval ? max_u64(interval, PVG_NS_PER_MS) : 0;
+	current->core->alarm_interval = interval ? max_u64(interval, PVG_NS_PER_MS) : 0;
 	if (ns)
 		timer_start(timer, now() + ns, alarm_fires);
 }
@@ -178,7 +178,7 @@ int64_t sys_alarm(const uint64_t arg[6])
 
 static void itimer_report(struct __kernel_old_itimerval *to)
 {
-	uint64_t left = alarm_left(), interval = current->private->alarm_interval;
+	uint64_t left = alarm_left(), interval = current->core->alarm_interval;
 
 	to->it_value.tv_sec = (long)(left / PVG_NS_PER_SEC);
 	to->it_value.tv_usec = (long)(left % PVG_NS_PER_SEC / PVG_NS_PER_US);

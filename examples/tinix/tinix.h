@@ -118,7 +118,7 @@ struct proc {
 	struct usage usage, children_usage;
 	uint64_t start; /* when it was forked */
 	struct rlimit limits[RLIM_NLIMITS];
-	struct proc_private *private; /* the core's own: proc_private.h */
+	struct proc_core *core; /* the core's own: proc_core.h */
 };
 
 extern struct proc *current; /* NULL in an interrupt handler that came while idle */

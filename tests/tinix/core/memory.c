@@ -109,7 +109,15 @@ static void remapping(void)
 	check(all_are(moved + 4 * PAGE, PAGE, 0) && !moved[4095 * PAGE], "what is new is zero");
 	check(mremap(moved, 4096 * PAGE, PAGE, 0) == moved && moved[0] == 3, "smaller in place");
 	check_equal(run_child(touch, moved + PAGE), SIGSEGV, "and the rest is gone");
-	munmap(moved, PAGE);
+	check(mremap(moved, PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, moved - PAGE) == MAP_FAILED &&
+		      errno == EINVAL,
+	      "not onto itself");
+	memory = map(2, PROT_READ, MAP_PRIVATE);
+	check(mremap(moved, PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, memory) == memory && memory[0] == 3,
+	      "to a place of our choice");
+	memory[PAGE] = 4;
+	check_equal(run_child(peek, moved), SIGSEGV, "leaving nothing behind");
+	munmap(memory, 2 * PAGE);
 }
 
 static char *set_break(char *to)
