@@ -1,9 +1,7 @@
 /*
- * The statistics as a JSON document; docs/stats.md has the schema. The file appears whole or not at all: it is written
- * beside its place and renamed. What is no regular file (a pipe, /dev/stdout) is written to directly.
+ * The statistics as a JSON document; docs/stats.md has the schema.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +11,7 @@
 #include <unistd.h>
 
 #include "monitor/host/clock.h"
+#include "monitor/host/output_file.h"
 #include "monitor/vm/image.h"
 #include "monitor/vm/vm.h"
 
@@ -134,106 +133,32 @@ static int complain(const char *path, int err)
 	return -err;
 }
 
-/* True if path exists and is something that renaming would destroy: a device, a pipe, a link, a directory. */
-static bool is_special(const char *path)
-{
-	struct stat st;
-
-	return lstat(path, &st) == 0 && !S_ISREG(st.st_mode);
-}
-
-/* Makes the file beside path that will become it. The name goes to *temporary; -1 with errno on failure. */
-static int open_beside(const char *path, char **temporary)
-{
-	int fd;
-
-	if (asprintf(temporary, "%s.XXXXXX", path) < 0) {
-		*temporary = NULL;
-		errno = ENOMEM;
-		return -1;
-	}
-	fd = mkostemp(*temporary, O_CLOEXEC);
-	if (fd < 0) {
-		int err = errno;
-
-		free(*temporary);
-		*temporary = NULL;
-		errno = err;
-	}
-	return fd;
-}
-
 int stats_check_path(const char *path)
 {
-	char *temporary = NULL;
-	int fd;
+	int err = output_check(path);
 
-	if (is_special(path))
-		fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	else
-		fd = open_beside(path, &temporary);
-	/* A pipe that nobody reads yet: a reader may come. */
-	if (fd < 0 && errno == ENXIO && !temporary)
-		return 0;
-	if (fd < 0)
-		return complain(path, errno);
-	if (temporary)
-		unlink(temporary);
-	free(temporary);
-	close(fd);
-	return 0;
+	return err ? complain(path, -err) : 0;
 }
 
 static int dump(json_t *document, int fd)
 {
+	errno = 0;
 	if (json_dumpfd(document, fd, JSON_INDENT(2)) < 0 || write(fd, "\n", 1) != 1)
-		return errno ? errno : EIO;
+		return errno ? -errno : -EIO;
 	return 0;
-}
-
-static int write_directly(json_t *document, const char *path)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY), err;
-
-	if (fd < 0)
-		return errno;
-	err = dump(document, fd);
-	close(fd);
-	return err;
-}
-
-static int write_and_rename(json_t *document, const char *path)
-{
-	char *temporary;
-	int fd = open_beside(path, &temporary), err;
-	mode_t mask;
-
-	if (fd < 0)
-		return errno;
-	mask = umask(0);
-	umask(mask);
-	err = dump(document, fd);
-	if (!err && fchmod(fd, 0666 & ~mask) < 0)
-		err = errno;
-	if (close(fd) < 0 && !err)
-		err = errno;
-	if (!err && rename(temporary, path) < 0)
-		err = errno;
-	if (err)
-		unlink(temporary);
-	free(temporary);
-	return err;
 }
 
 int stats_write(struct vm *vm, const char *path)
 {
 	json_t *document = json_document(vm);
+	struct output_file file;
 	int err;
 
 	if (!document)
 		return complain(path, ENOMEM);
-	errno = 0;
-	err = is_special(path) ? write_directly(document, path) : write_and_rename(document, path);
+	err = output_open(&file, path);
+	if (!err)
+		err = output_finish(&file, dump(document, file.fd));
 	json_decref(document);
-	return err ? complain(path, err) : 0;
+	return err ? complain(path, -err) : 0;
 }
