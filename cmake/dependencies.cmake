@@ -2,7 +2,7 @@
 # dynamic linker's work on six libraries is a fifth of the time from exec to exit of a small guest. Debian has Zydis as
 # a shared library only, and the sanitizers want shared libraries.
 find_package(PkgConfig REQUIRED)
-pkg_check_modules(DEPS REQUIRED libseccomp libelf jansson libunwind-ptrace libunwind-generic)
+pkg_check_modules(DEPS REQUIRED libseccomp libdw libelf jansson libunwind-ptrace libunwind-generic)
 pkg_check_modules(CMOCKA REQUIRED cmocka)
 find_package(Zydis REQUIRED)
 
@@ -10,7 +10,7 @@ option(R3_STATIC_DEPS "link libraries from their archives where there are any" O
 
 # In the order a linker wants them: who needs something comes before who has it.
 set(R3_ARCHIVES)
-foreach(name seccomp elf z jansson unwind-ptrace unwind-generic unwind lzma)
+foreach(name seccomp dw elf z bz2 jansson unwind-ptrace unwind-generic unwind lzma)
   find_library(R3_ARCHIVE_${name} NAMES lib${name}.a PATHS ${DEPS_LIBRARY_DIRS})
   mark_as_advanced(R3_ARCHIVE_${name})
   list(APPEND R3_ARCHIVES ${R3_ARCHIVE_${name}})

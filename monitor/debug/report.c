@@ -184,9 +184,11 @@ void report_crash(struct vm *vm, FILE *out)
 	struct vcpu *vcpu = vm->vcpu[0];
 
 	report_reason(vm, out);
+	report_cause(vcpu, out);
 	report_chain(vcpu, out);
 	report_instruction(vcpu, out);
 	report_registers(vcpu, out);
+	report_stack(vcpu, out);
 	report_walks(vcpu, out);
 	report_exits(vcpu, out);
 	report_backtrace(vcpu, tracee_of(vcpu), out);

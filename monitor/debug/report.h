@@ -17,9 +17,11 @@ void report_crash(struct vm *vm, FILE *out);
 
 /* Its parts, in order; each prints whole lines and changes no guest state. */
 void report_reason(struct vm *vm, FILE *out);
+void report_cause(struct vcpu *vcpu, FILE *out);
 void report_chain(struct vcpu *vcpu, FILE *out);
 void report_instruction(struct vcpu *vcpu, FILE *out);
 void report_registers(struct vcpu *vcpu, FILE *out);
+void report_stack(struct vcpu *vcpu, FILE *out);
 void report_walks(struct vcpu *vcpu, FILE *out);
 void report_exits(struct vcpu *vcpu, FILE *out);
 
@@ -33,6 +35,21 @@ void report_backtrace(struct vcpu *vcpu, pid_t tracee, FILE *out);
 
 /* The walk of the guest's tables for gva, level by level. */
 void report_walk(struct vcpu *vcpu, uint64_t gva, FILE *out);
+
+/*
+ * What an access by the processor itself or by the kernel meets at gva, by the tables of CR3 as they are now; access is
+ * made of X86_PF_W and X86_PF_I. *gpa is set for REACH_RAM.
+ */
+enum report_reach {
+	REACH_RAM,
+	REACH_NOT_CANONICAL,
+	REACH_NOT_MAPPED,
+	REACH_READ_ONLY,
+	REACH_NO_EXECUTE,
+	REACH_USER_PAGE,
+	REACH_NO_RAM,
+};
+enum report_reach report_reach(struct vcpu *vcpu, uint64_t gva, uint32_t access, uint64_t *gpa);
 
 /* Writes " <name+0x..>" if the address has a symbol. */
 void report_symbol(struct vm *vm, uint64_t addr, FILE *out);

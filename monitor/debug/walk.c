@@ -24,6 +24,13 @@ static bool is_leaf(const struct spt_step *step)
 	return step->level == 1 || (step->level < X86_PT_LEVELS && (step->entry & X86_PTE_PS));
 }
 
+static uint64_t leaf_gpa(const struct spt_step *leaf, uint64_t gva)
+{
+	uint64_t offset_mask = R3_BIT(level_shift(leaf->level)) - 1;
+
+	return (leaf->entry & X86_PTE_ADDR & ~offset_mask) | (gva & offset_mask);
+}
+
 static void print_step(const struct spt_step *step, uint64_t gva, FILE *out)
 {
 	unsigned index = (unsigned)(gva >> level_shift(step->level)) % X86_PT_ENTRIES;
@@ -40,7 +47,7 @@ static void print_step(const struct spt_step *step, uint64_t gva, FILE *out)
 
 static void print_result(struct vcpu *vcpu, const struct spt_step *last, uint64_t gva, FILE *out)
 {
-	uint64_t offset_mask = (1ULL << level_shift(last->level)) - 1, gpa;
+	uint64_t gpa;
 
 	if (!(last->entry & X86_PTE_P)) {
 		fputs("    not mapped\n", out);
@@ -50,7 +57,7 @@ static void print_result(struct vcpu *vcpu, const struct spt_step *last, uint64_
 		fputs("    the next table lies outside RAM\n", out);
 		return;
 	}
-	gpa = (last->entry & X86_PTE_ADDR & ~offset_mask) | (gva & offset_mask);
+	gpa = leaf_gpa(last, gva);
 	fprintf(out, "    is gpa 0x%" PRIx64 "%s\n", gpa, gm_ptr(&vcpu->vm->mem, gpa, 1) ? "" : ", outside RAM");
 }
 
@@ -68,6 +75,33 @@ void report_walk(struct vcpu *vcpu, uint64_t gva, FILE *out)
 		print_step(&steps[i], gva, out);
 	if (count)
 		print_result(vcpu, &steps[count - 1], gva, out);
+}
+
+enum report_reach report_reach(struct vcpu *vcpu, uint64_t gva, uint32_t access, uint64_t *gpa)
+{
+	struct spt_step steps[X86_PT_LEVELS];
+	bool writable = true, executable = true, user = true;
+
+	if (!vcpu_canonical(gva))
+		return REACH_NOT_CANONICAL;
+	unsigned count = spt_probe(vcpu->vm->spt, vcpu->cr3, gva, steps);
+	for (unsigned i = 0; i < count; i++) {
+		if (!(steps[i].entry & X86_PTE_P))
+			return REACH_NOT_MAPPED;
+		writable &= !!(steps[i].entry & X86_PTE_W);
+		user &= !!(steps[i].entry & X86_PTE_U);
+		executable &= !(steps[i].entry & X86_PTE_NX);
+	}
+	if (!count || !is_leaf(&steps[count - 1]))
+		return REACH_NOT_MAPPED;
+	if ((access & X86_PF_W) && !writable && (vcpu->cr0 & X86_CR0_WP))
+		return REACH_READ_ONLY;
+	if ((access & X86_PF_I) && !executable && (vcpu->efer & X86_EFER_NXE))
+		return REACH_NO_EXECUTE;
+	if (user && (vcpu->cr4 & (access & X86_PF_I ? X86_CR4_SMEP : X86_CR4_SMAP)))
+		return REACH_USER_PAGE;
+	*gpa = leaf_gpa(&steps[count - 1], gva);
+	return gm_ptr(&vcpu->vm->mem, *gpa, 1) ? REACH_RAM : REACH_NO_RAM;
 }
 
 /* The address of the latest page fault that a report is about; false if there was none. */

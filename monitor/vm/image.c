@@ -220,6 +220,15 @@ const struct image_segment *image_segment_of(const struct image *image, uint64_t
 	return NULL;
 }
 
+bool image_gpa(const struct vm *vm, uint64_t gva, uint64_t *gpa)
+{
+	const struct image_segment *seg = vm->image ? image_segment_of(vm->image, gva, 1) : NULL;
+
+	if (seg)
+		*gpa = seg->paddr + (gva - seg->vaddr);
+	return seg;
+}
+
 bool image_eh_frame_hdr(const struct vm *vm, uint64_t *gva, uint64_t *size)
 {
 	if (!vm->image || !vm->image->eh_frame_hdr_size)

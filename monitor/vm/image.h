@@ -46,6 +46,10 @@ void image_fill_hypercall_page(struct vm *vm, const void *code, size_t len);
  * The symbol that covers addr: name and offset, or NULL. Loaded on first use: start-up does not pay for it.
  */
 const char *image_symbol(struct vm *vm, uint64_t addr, uint64_t *offset);
+/* The source line of the code at addr, as the image's debug information has it. Only within jail_run. */
+bool image_line(struct vm *vm, uint64_t addr, const char **file, int *line);
+/* Where in guest-physical memory the image put what it has at gva; false if it has nothing there. */
+bool image_gpa(const struct vm *vm, uint64_t gva, uint64_t *gpa);
 /* gpa of the hypercall page, 0 if the image named none. */
 uint64_t image_hypercall_page(const struct vm *vm);
 const char *image_path(const struct vm *vm);

@@ -47,6 +47,9 @@ struct image {
 	struct image_module module[VM_MODULES_MAX];
 	unsigned module_count;
 
+	void *dwarf; /* of libdw; NULL: none, or not looked for yet */
+	bool dwarf_tried;
+
 	bool symbols_loaded;
 	struct image_symbol *symbol; /* ascending addr */
 	size_t symbol_count;

@@ -157,6 +157,16 @@ static bool push_frame(struct vcpu *vcpu, const struct vcpu_event *event, struct
 	return true;
 }
 
+static void remember_frame(struct vcpu *vcpu, const struct vcpu_event *event, const struct entry *entry)
+{
+	vcpu->frames[vcpu->frame_next++ % VCPU_FRAMES] = (struct vcpu_frame){
+		.gva = entry->rsp + (event->has_error ? sizeof(uint64_t) : 0),
+		.rip = vcpu->rip,
+		.cs = vcpu->sreg[SREG_CS].selector,
+		.vector = event->vector,
+	};
+}
+
 static void enter(struct vcpu *vcpu, const struct vcpu_event *event, const struct gate *gate, const struct entry *entry)
 {
 	if (entry->cpl != vcpu->cpl)
@@ -194,6 +204,7 @@ static bool deliver(struct vcpu *vcpu, const struct vcpu_event *event, struct gm
 	if (!found || !find_code(vcpu, &gate, ext, &entry, fault) || !find_stack(vcpu, &gate, ext, &entry, fault) ||
 	    !push_frame(vcpu, event, &entry, fault))
 		return false;
+	remember_frame(vcpu, event, &entry);
 	enter(vcpu, event, &gate, &entry);
 	return true;
 }

@@ -58,6 +58,15 @@ struct vcpu_event {
 
 #define VCPU_CHAIN_MAX 8
 
+/* An exception frame that was pushed on the guest's stack: where it lies, and what it said when it was made. */
+struct vcpu_frame {
+	uint64_t gva; /* of the saved RIP, which CS, RFLAGS, RSP and SS follow */
+	uint64_t rip;
+	uint16_t cs;
+	uint8_t vector;
+};
+#define VCPU_FRAMES 16
+
 struct vcpu {
 	struct vm *vm;
 	unsigned id;
@@ -121,6 +130,10 @@ struct vcpu {
 	/* The chain of the latest delivery that reached a handler: what a report shows of a guest that died later. */
 	struct vcpu_event last_chain[VCPU_CHAIN_MAX];
 	unsigned last_chain_len;
+
+	/* The latest frames, a ring: a backtrace goes on behind those that are still there. */
+	struct vcpu_frame frames[VCPU_FRAMES];
+	unsigned frame_next;
 };
 
 /*

@@ -1,0 +1,31 @@
+#!/bin/sh
+# A guest dies, and its crash report says what it should:
+#   report.sh RING3 STATUS KERNEL TEXT|TEXT|... [options of ring3 run...]
+# The texts must stand on stderr in this order.
+set -u
+ring3=$1 status=$2 kernel=$3 texts=$4
+shift 4
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+printf '%s\n' "$texts" | tr '|' '\n' >"$work/texts"
+
+timeout -k 5 70 "$ring3" run --timeout 60 "$@" "$kernel" </dev/null >"$work/out" 2>"$work/err"
+got=$?
+[ "$got" -eq "$status" ] || {
+	echo "FAIL: exit status $got, expected $status"
+	cat "$work/out" "$work/err"
+	exit 1
+}
+awk 'NR == FNR { wanted[NR] = $0; count = NR; next }
+	{
+		line = $0
+		while (at < count && (found = index(line, wanted[at + 1]))) {
+			line = substr(line, found + length(wanted[at + 1]))
+			at++
+		}
+	}
+	END { if (at < count) { print "FAIL: not there, or not in order: " wanted[at + 1]; exit 1 } }' \
+	"$work/texts" "$work/err" || {
+	cat "$work/err"
+	exit 1
+}
