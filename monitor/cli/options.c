@@ -27,6 +27,8 @@ const struct argp_option options_table[] = {
 	{"cpus", OPT_CPUS, "1|2|auto", 0, "host processors to use (default auto)", 1},
 	{"timeout", OPT_TIMEOUT, "SECONDS", 0, "end the guest after that time, with status 124", 1},
 	{"stats", OPT_STATS, "FILE", 0, "write statistics to FILE, as JSON, however the guest ends", 1},
+	{"tap", OPT_TAP, NULL, 0, "the guest reports tests in TAP on its console: status 1 if not all is well", 1},
+	{"junit", OPT_JUNIT, "FILE", 0, "as --tap, and write the results to FILE, as JUnit XML", 1},
 	{"help", OPT_HELP, NULL, 0, "print this and end", 2},
 	{"kernel", OPT_KERNEL, "FILE", OPTION_HIDDEN, NULL, 0},
 	{"nographic", OPT_NOGRAPHIC, NULL, OPTION_HIDDEN, NULL, 0},
@@ -236,6 +238,13 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return parse_timeout(arg, config);
 	case OPT_STATS:
 		config->stats_file = arg;
+		return 0;
+	case OPT_JUNIT:
+		config->junit_file = arg;
+		config->tap = true;
+		return 0;
+	case OPT_TAP:
+		config->tap = true;
 		return 0;
 	case OPT_TRACE:
 	case OPT_TRACE_FILE:

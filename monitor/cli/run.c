@@ -8,6 +8,7 @@
 #include "monitor/cli/cli.h"
 #include "monitor/cli/options.h"
 #include "monitor/cli/parts.h"
+#include "monitor/cli/tap_run.h"
 #include "monitor/debug/gdb.h"
 #include "monitor/debug/report.h"
 #include "monitor/device/console.h"
@@ -39,6 +40,7 @@ static void run_guest(struct vm *vm)
 		timer_add(&vm->timers, &timeout, time_is_out, vm);
 		timer_arm(&timeout, vm->start_ns + (uint64_t)(vm->config->timeout * CLOCK_NS_PER_SEC));
 	}
+	tap_run_watch(vm);
 	if (gdb_start(vm))
 		vm_end(vm, VM_STATUS_HOST);
 	vm_run(vm);
@@ -77,13 +79,14 @@ int cli_run(int argc, char **argv)
 	}
 	vm.config = &config;
 	vm.engine_ops = engine_find(config.engine);
-	if (stats_up(&vm))
+	if (stats_up(&vm) || tap_run_check(&vm))
 		return VM_STATUS_HOST;
 	stats_mark(&vm.stats, "options");
 	tried = parts_up(&vm);
 	if (!vm.ended)
 		run_guest(&vm);
 	tell_end(&vm);
+	tap_run_judge(&vm);
 	stats_down(&vm);
 	parts_down(&vm, tried);
 	return vm.status;

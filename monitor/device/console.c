@@ -30,6 +30,8 @@ struct console {
 	bool broken;	   /* the host takes no more: output is dropped */
 	uint64_t deadline; /* of the oldest byte in the buffer */
 	size_t used;
+	void (*watch)(void *arg, const void *data, size_t len); /* NULL: nobody */
+	void *watch_arg;
 	uint8_t buffer[BUFFER_SIZE];
 	struct console_input input;
 };
@@ -122,10 +124,18 @@ void console_flush(struct console *console)
 	console->deadline = TIMER_NEVER;
 }
 
+void console_watch(struct console *console, void (*watch)(void *arg, const void *data, size_t len), void *arg)
+{
+	console->watch = watch;
+	console->watch_arg = arg;
+}
+
 void console_write(struct console *console, const void *data, size_t len)
 {
 	const uint8_t *from = data;
 
+	if (console->watch)
+		console->watch(console->watch_arg, data, len);
 	while (len && !console->broken) {
 		size_t n = BUFFER_SIZE - console->used;
 

@@ -25,6 +25,8 @@ void console_close(struct console *console);
  * time is up. A host that takes no output (closed pipe) ends the guest with VM_STATUS_HOST, once.
  */
 void console_write(struct console *console, const void *data, size_t len);
+/* Has `watch` see all that the guest writes from now on, before the host takes it. */
+void console_watch(struct console *console, void (*watch)(void *arg, const void *data, size_t len), void *arg);
 void console_flush(struct console *console);
 /* When gathered output must go out, clock_ns() time; TIMER_NEVER if there is none. */
 uint64_t console_deadline(const struct console *console);

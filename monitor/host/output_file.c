@@ -46,6 +46,23 @@ int output_open(struct output_file *file, const char *path)
 	return open_with(file, path, 0);
 }
 
+int output_write(const struct output_file *file, const void *data, size_t len)
+{
+	const char *from = data;
+
+	while (len) {
+		ssize_t n = write(file->fd, from, len);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0) {
+			from += n;
+			len -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
 int output_finish(struct output_file *file, int err)
 {
 	mode_t mask = umask(0);

@@ -38,6 +38,8 @@ struct vm_config {
 	unsigned cpus;			       /* host CPUs to use: 1 or 2; 0: choose */
 	const char *stats_file;		       /* NULL: none */
 	const char *trace_events, *trace_file; /* NULL: none */
+	bool tap;			       /* the console reports tests, see docs/projects.md */
+	const char *junit_file;		       /* NULL: none */
 	const char *gdb;		       /* where the debugger connects, see gdb.h; NULL: none */
 	bool gdb_stop;			       /* stop before the first instruction */
 	bool no_input, no_output;	       /* the guest's console has no end on the host */
