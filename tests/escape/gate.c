@@ -344,6 +344,62 @@ void attack_fpu_user(void)
 }
 
 /*
+ * A program claims to have handed over and goes on in the gate's own code, with all that this reads in memory of its
+ * making: the gate's pages stay when its address space goes. The program that gets its process must not notice.
+ */
+#define REST_SPINS  2000000
+#define REST_YIELDS 20000
+#define REST_XCHG   (GATE_STACK + GATE_PAGE) /* its own idea of the exchange page: the runner's turn never comes */
+
+static void rest_user(uint64_t arg)
+{
+	/* mov XCHG_SPINS(%rbx), %ecx: the gate begins to wait. */
+	const uint8_t wait[] = {0x8b, 0x4b, XCHG_SPINS};
+	const uint8_t *at = (const uint8_t *)GATE_TEXT;
+
+	while (memcmp(at, wait, sizeof(wait)))
+		at++;
+	*(volatile uint32_t *)(REST_XCHG + XCHG_STATE) = GATE_EXITED;
+	*(volatile uint32_t *)(REST_XCHG + XCHG_SPINS) = arg ? 0 : REST_SPINS;
+	*(volatile uint32_t *)(REST_XCHG + XCHG_YIELDS) = arg == 1 ? REST_YIELDS : 0;
+	forge_handover(GATE_KIND_SIGNAL);
+	__asm__ volatile("jmp *%0" : : "r"(at), "b"(REST_XCHG), "D"(GATE_TURN));
+}
+
+static void rest_victim(uint64_t arg)
+{
+	for (volatile unsigned i = 0; i < 100000; i++)
+		;
+}
+
+void attack_rest(void)
+{
+	const unsigned count = 20;
+	struct pvg_space spaces[20];
+	struct pvg_caught caught;
+
+	user_init();
+	for (uint64_t how = 0; how < 3; how++) {
+		unsigned unharmed = 0;
+
+		for (unsigned i = 0; i < count; i++) {
+			pvg_assert(!pvg_space_create(&spaces[i]));
+			pvg_space_switch(&spaces[i]);
+			if (!i)
+				user_run(rest_victim, 0, &caught);
+			user_run(i ? rest_victim : rest_user, how, &caught);
+			unharmed += caught.vector == VEC_BACK;
+			pvg_space_switch(pvg_space_boot());
+			if (!i)
+				pvg_space_destroy(&spaces[i]);
+		}
+		pvg_test_equal(unharmed, count - 1, "programs after a rogue one run unharmed (%lu)", how);
+		for (unsigned i = 1; i < count; i++)
+			pvg_space_destroy(&spaces[i]);
+	}
+}
+
+/*
  * A program claims to have handed over, runs on, and faults at an address of the kernel's. Its process is given up
  * meanwhile and may serve another address space: the program must not go on there.
  */

@@ -221,6 +221,12 @@ static int cell_learn_frame(struct cell *cell)
 	cell->uc_flags = cell->frame->uc.flags;
 	cell->in_signal = true;
 	cell->fresh = true;
+	if (cell->kernel)
+		return 0;
+	cell->boot_frame = malloc(GATE_END - cell->frame_gate);
+	if (!cell->boot_frame)
+		return -ENOMEM;
+	memcpy(cell->boot_frame, cell->frame, GATE_END - cell->frame_gate);
 	return 0;
 }
 
@@ -303,6 +309,7 @@ void cell_destroy(struct cell *cell)
 	for (struct cell *other = cells->all; other; other = other->next)
 		if (other->peer == cell)
 			other->peer = NULL;
+	free(cell->boot_frame);
 	free(cell);
 }
 
@@ -347,7 +354,7 @@ static struct cell *cell_evict(struct cells *cells, bool kernel)
 static struct cell *cell_pooled(struct cells *cells, bool kernel)
 {
 	struct cell *cell = cells->all;
-	while (cell && (cell->space || cell->dead || cell->kernel != kernel))
+	while (cell && (cell->space || cell->dead || cell->kernel != kernel || cell == cells->holder))
 		cell = cell->next;
 	return cell;
 }
@@ -363,7 +370,7 @@ struct cell *cell_take(struct cells *cells, struct spt_space *space)
 	}
 	if (!cell)
 		cell = cell_evict(cells, kernel);
-	if (cell && !fresh && cell_empty(cell)) {
+	if (cell && !fresh && cell_renew(cell)) {
 		cell_destroy(cell);
 		cell = cell_create(cells, kernel);
 	}

@@ -65,6 +65,7 @@ struct cell {
 	struct cell_frame *frame;
 	uint8_t *fpstate;	   /* NULL if it lies elsewhere than expected */
 	uint64_t csgsfs, uc_flags; /* as the kernel made them: for 64-bit code */
+	void *boot_frame;	   /* the whole stack from `frame` on, as the kernel made it; user cells */
 
 	/* Transport ptrace: registers of the last stop, and the signal that made it. */
 	struct user_regs_struct regs;
@@ -116,6 +117,11 @@ int cell_queue(struct cell *cell, const struct gate_op *op);
 int cell_flush(struct cell *cell);
 /* Unmaps all guest pages. As cell_flush. */
 int cell_empty(struct cell *cell);
+/*
+ * Makes a used cell as good as new for another address space: nothing of the old one's code or registers goes on in it.
+ * Negative errno: it cannot be trusted, or died; it must be destroyed.
+ */
+int cell_renew(struct cell *cell);
 /* Has the tasks run where, and wait how, the placement says now. Cheap if they do already. */
 void cell_place(struct cell *cell);
 

@@ -60,11 +60,12 @@ gate_text:
 /*
  * Hands over to the monitor and waits: tells it, then spins, yields and at last sleeps on this cell's turn. Parked, it
  * wakes the cell that takes its place on this CPU, which is cheaper than a wake-up from another one, and sleeps at once.
- * RBX = GATE_XCHG; clobbers RAX RCX RDX RSI RDI R8-R13.
+ * RBX = GATE_XCHG; clobbers RAX RCX RDX RSI RDI R8-R12. From \asleep, where the sleeping call returns to, all but RSP is
+ * set anew: whoever sleeps there, however it came, goes on as if it had handed over (cell_renew).
  *
  * The exchanges are full barriers: the store must be seen before the other side's flag is read, or both sleep.
  */
-.macro HANDOVER
+.macro HANDOVER asleep
 	movl	$GATE_EXITED, %eax
 	xchgl	%eax, XCHG_STATE(%rbx)
 	cmpl	$0, XCHG_MONITOR_WAITS(%rbx)
@@ -87,16 +88,17 @@ gate_text:
 	addq	%rax, %rdi
 	movl	$GATE_WAKE_ALL, %edx
 	FUTEX	HOST_FUTEX_WAKE
-6:	movl	XCHG_TURN(%rbx), %r13d
-	andl	$(GATE_TURN_SIZE - 4), %r13d
+6:	movabs	$GATE_XCHG, %rbx
+	movl	XCHG_TURN(%rbx), %edi
+	andl	$(GATE_TURN_SIZE - 4), %edi
 	movabs	$GATE_TURN, %rax
-	addq	%rax, %r13
-7:	movl	(%r13), %edx
+	addq	%rax, %rdi
+	movl	(%rdi), %edx
 	testl	$1, XCHG_STATE(%rbx)
 	jz	8f
-	mov	%r13, %rdi
 	FUTEX	HOST_FUTEX_WAIT
-	jmp	7b
+\asleep:
+	jmp	6b
 8:	movl	$0, XCHG_RUNNER_WAITS(%rbx)
 9:
 .endm
@@ -154,7 +156,7 @@ gate_hypercall:
 	xsaveopt64 (%rcx)
 1:	movl	$GATE_KIND_HYPERCALL, XCHG_KIND(%rbx)
 gate_hypercall_wait:
-	HANDOVER
+	HANDOVER gate_hypercall_asleep
 
 /*
  * From here to gate_restore_end registers are being replaced. A kick that arrives in between must not be lost: the
@@ -356,7 +358,8 @@ gate_handler:
 .Lexit:	mov	%rsp, XCHG_FRAME(%rbx)
 	SAVE_BASES
 	movl	$GATE_KIND_SIGNAL, XCHG_KIND(%rbx)
-	HANDOVER
+	.globl gate_handler_asleep
+	HANDOVER gate_handler_asleep
 	LOAD_BASES
 .Lsigreturn:
 	add	$8, %rsp

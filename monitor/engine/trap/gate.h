@@ -162,7 +162,7 @@ _Static_assert(sizeof(struct gate_order) <= GATE_ORDER_SIZE, "orders fit their p
 _Static_assert(sizeof(struct gate_data) <= GATE_DATA_SIZE, "filters fit their page");
 
 /* gate.S; copied into the arena, never run in the monitor. Offsets from gate_text are offsets from GATE_TEXT. */
-extern const char gate_text[], gate_text_end[], gate_hypercall[], gate_handler[], gate_boot[];
+extern const char gate_text[], gate_text_end[], gate_hypercall[], gate_handler[], gate_handler_asleep[], gate_boot[];
 /* What the monitor copies into the guest's hypercall page. */
 extern const char gate_hypercall_stub[], gate_hypercall_stub_end[];
 extern const char gate_ptrace_stub[], gate_ptrace_stub_end[];

@@ -48,6 +48,11 @@ void handover_resume(struct cell *cell, struct cell *place, bool same_cpu)
 		futex_wake(cell->turn);
 }
 
+void handover_rest(struct cell *cell)
+{
+	handover_park(cell, cell, false);
+}
+
 void handover_nudge(struct cell *cell)
 {
 	uint32_t running = GATE_RUN;

@@ -22,6 +22,9 @@ void handover_resume(struct cell *cell, struct cell *place, bool same_cpu);
 /* A runner that is to come out and has not after this is kicked again. */
 #define HANDOVER_KICK_NS 2000000
 
+/* A runner that waits spinning goes to sleep. */
+void handover_rest(struct cell *cell);
+
 enum handover {
 	HANDOVER_EXITED, /* the runner handed over, or forged it: the exchange page says how it wants to be understood
 			  */

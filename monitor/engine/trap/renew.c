@@ -1,0 +1,67 @@
+/*
+ * A used cell for another address space. A user program may have forged its last exit and run on: its runner must be
+ * seen to sleep in the gate before the cell serves another program, which could otherwise be entered with registers of
+ * the first one's choice.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "monitor/engine/trap/handover.h"
+
+/* An honest runner sleeps after a few turns of the host's scheduler. */
+#define LOOKS_MAX 50
+
+/*
+ * Where the runner sleeps is the kernel's word: proc(5), /proc/PID/task/TID/syscall. What it does when it is woken
+ * depends on nothing but these and what the monitor writes (HANDOVER in gate.S).
+ */
+static bool sleeps_in_handler(const struct cell *cell, const char *path)
+{
+	unsigned long nr, word, op, sp, pc;
+	FILE *file = fopen(path, "re");
+	if (!file)
+		return false;
+	int fields = fscanf(file, "%lu %lx %lx %*x %*x %*x %*x %lx %lx", &nr, &word, &op, &sp, &pc);
+	fclose(file);
+	return fields == 5 && nr == SYS_futex && op == FUTEX_WAIT &&
+	       word == GATE_TURN + cell->slot * sizeof(uint32_t) && sp == cell->frame_gate &&
+	       pc == gate_address(gate_handler_asleep);
+}
+
+static int wait_asleep(struct cell *cell)
+{
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", cell->pid, cell->runner);
+	/* Its own word, which it might have changed to be awake for ever. */
+	cell->xchg->turn = cell->slot * sizeof(uint32_t);
+	handover_rest(cell);
+	for (unsigned looks = 0; looks < LOOKS_MAX; looks++) {
+		if (sleeps_in_handler(cell, path))
+			return 0;
+		sched_yield();
+	}
+	return -EPERM;
+}
+
+int cell_renew(struct cell *cell)
+{
+	int error = 0;
+	if (!cell->kernel && !cell->owner->traced)
+		error = wait_asleep(cell);
+	if (!error)
+		error = cell_empty(cell);
+	if (error || cell->kernel)
+		return error;
+	atomic_store(&cell->xchg->runner_waits, 1);
+	cell->xchg->wake = GATE_WAKE_NONE;
+	cell->epoch = 0;
+	memset(cell->fpu, 0, GATE_PAGE);
+	memcpy(cell->frame, cell->boot_frame, GATE_END - cell->frame_gate);
+	cell->fresh = true;
+	return 0;
+}
