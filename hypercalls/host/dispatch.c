@@ -5,27 +5,21 @@
 
 #include "hypercalls/host/hc.h"
 #include "hypercalls/host/hc_internal.h"
+#include "monitor/debug/trace.h"
+#include "monitor/host/clock.h"
 #include "monitor/vm/vm.h"
 
-static const struct {
-	const char *name;
-	int64_t (*handler)(struct vcpu *vcpu, const uint64_t arg[HC_ARGS]);
-} calls[] = {
-#define R3_CALL(nr, name, args, doc) [nr] = {#name, hc_call_##name},
+static int64_t (*const calls[])(struct vcpu *vcpu, const uint64_t arg[HC_ARGS]) = {
+#define R3_CALL(nr, name, args, doc) [nr] = hc_call_##name,
 #include "hypercalls/calls.def"
 #undef R3_CALL
 };
 
 #define CALLS (sizeof(calls) / sizeof(calls[0]))
 
-const char *hc_name(uint64_t nr)
-{
-	return nr < CALLS ? calls[nr].name : NULL;
-}
-
 int64_t hc_call(struct vcpu *vcpu, uint64_t nr, const uint64_t arg[HC_ARGS])
 {
-	return nr < CALLS && calls[nr].handler ? calls[nr].handler(vcpu, arg) : -R3_ENOSYS;
+	return nr < CALLS && calls[nr] ? calls[nr](vcpu, arg) : -R3_ENOSYS;
 }
 
 void hc_dispatch(struct vcpu *vcpu)
@@ -33,13 +27,18 @@ void hc_dispatch(struct vcpu *vcpu)
 	const uint64_t *gpr = vcpu->gpr;
 	const uint64_t arg[HC_ARGS] = {gpr[RDI], gpr[RSI], gpr[RDX], gpr[R10], gpr[R8], gpr[R9]};
 	uint64_t nr = gpr[RAX];
+	uint64_t since;
 	int64_t result;
 
 	if (vcpu->cpl != 0) {
 		vcpu_raise_error(vcpu, X86_VEC_GP, 0);
 		return;
 	}
+	stats_hypercall(&vcpu->vm->stats, nr);
+	since = trace_wants(vcpu->vm, TRACE_hypercall) ? clock_tsc() : 0;
 	result = hc_call(vcpu, nr, arg);
+	if (since)
+		trace_hypercall(vcpu, nr, arg, result, since, false);
 	/* iret loads a whole context, RAX with it, unless its frame cannot be read. */
 	if (nr != R3_HC_iret || result != 0)
 		vcpu->gpr[RAX] = (uint64_t)result;

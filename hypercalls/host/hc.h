@@ -24,6 +24,9 @@ void hc_dispatch(struct vcpu *vcpu);
 
 /* Name of a call for traces and reports, NULL if there is none of that number. */
 const char *hc_name(uint64_t nr);
+/* How many arguments it takes, and what they are called. */
+unsigned hc_argument_count(uint64_t nr);
+const char *hc_argument(uint64_t nr, unsigned index);
 
 /* A virtual interrupt line of the paravirtual machine fires (R3_VIRQ_*). vCPU stopped. */
 void hc_raise_virq(struct vm *vm, unsigned virq);

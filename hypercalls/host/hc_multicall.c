@@ -2,6 +2,8 @@
  * Hypercalls: several in one. Entries are copied in and out in blocks, and the private copy is what runs.
  */
 #include "hypercalls/host/hc_internal.h"
+#include "monitor/debug/trace.h"
+#include "monitor/host/clock.h"
 #include "monitor/vm/guest_mem.h"
 #include "monitor/vm/vm.h"
 
@@ -13,14 +15,23 @@ static bool may_batch(uint64_t nr)
 	return nr != R3_HC_multicall && nr != R3_HC_iret && nr != R3_HC_block;
 }
 
+static void run_one(struct vcpu *vcpu, struct r3_multicall_entry *entry)
+{
+	uint64_t since = trace_wants(vcpu->vm, TRACE_hypercall) ? clock_tsc() : 0;
+
+	stats_hypercall(&vcpu->vm->stats, entry->nr);
+	entry->result = may_batch(entry->nr) ? hc_call(vcpu, entry->nr, entry->args) : -R3_EPERM;
+	if (since)
+		trace_hypercall(vcpu, entry->nr, entry->args, entry->result, since, true);
+}
+
 /* Runs entries until the guest has ended; how many. */
 static uint64_t run(struct vcpu *vcpu, struct r3_multicall_entry *entries, uint64_t count)
 {
 	uint64_t i;
 
 	for (i = 0; i < count && !vcpu->vm->ended; i++)
-		entries[i].result =
-			may_batch(entries[i].nr) ? hc_call(vcpu, entries[i].nr, entries[i].args) : -R3_EPERM;
+		run_one(vcpu, &entries[i]);
 	return i;
 }
 

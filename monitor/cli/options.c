@@ -14,6 +14,7 @@
 
 #include "monitor/cli/options_table.h"
 #include "monitor/debug/gdb.h"
+#include "monitor/debug/trace.h"
 
 static const char *const transports[] = {"signal", "ptrace", NULL};
 
@@ -32,8 +33,10 @@ const struct argp_option options_table[] = {
 	{"help", OPT_HELP, NULL, 0, "print this and end", 2},
 	{"kernel", OPT_KERNEL, "FILE", OPTION_HIDDEN, NULL, 0},
 	{"nographic", OPT_NOGRAPHIC, NULL, OPTION_HIDDEN, NULL, 0},
-	{"trace", OPT_TRACE, "EVENTS", OPTION_HIDDEN, NULL, 0},
-	{"trace-file", OPT_TRACE_FILE, "FILE", OPTION_HIDDEN, NULL, 0},
+	{"trace", OPT_TRACE, "EVENTS", 0, "trace EVENTS, a list such as exit,irq or all,-shadow, see docs/traces.md",
+	 1},
+	{"trace-file", OPT_TRACE_FILE, "FILE", 0,
+	 "write the trace to FILE: .pftrace for Perfetto, .jsonl, else text; without it, text on stderr", 1},
 	{"gdb", OPT_GDB, "ADDR", 0, "let gdb connect at :PORT (this host alone), HOST:PORT, unix:PATH or stdio", 1},
 	{NULL, OPT_GDB_DEFAULT, NULL, 0, "let gdb connect at port 1234 of this host, as --gdb :1234", 1},
 	{NULL, OPT_GDB_STOP, NULL, 0, "stop before the guest's first instruction, until gdb continues", 1},
@@ -247,8 +250,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		config->tap = true;
 		return 0;
 	case OPT_TRACE:
+		config->trace_events = arg;
+		return trace_check_events(arg) ? EINVAL : 0;
 	case OPT_TRACE_FILE:
-		return refuse("this build has no traces: run without --trace and --trace-file; --stats counts exits");
+		config->trace_file = arg;
+		return 0;
 	case OPT_GDB:
 		return parse_gdb(arg, config);
 	case OPT_GDB_DEFAULT:
@@ -318,7 +324,9 @@ enum options_result options_parse(int argc, char **argv, struct vm_config *confi
 				     .memory = OPTIONS_MEMORY_DEFAULT,
 				     .vcpus = 1,
 				     .engine = engines[0]->name,
-				     .transport = transports[0]};
+				     .transport = transports[0],
+				     .argc = argc,
+				     .argv = argv};
 	if (!copy)
 		return refuse("out of memory: end other programs first"), OPTIONS_BAD;
 	err = options_rewrite(argc, copy);

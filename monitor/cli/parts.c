@@ -11,6 +11,7 @@
 
 #include "hypercalls/host/hc.h"
 #include "monitor/debug/gdb.h"
+#include "monitor/debug/trace.h"
 #include "monitor/device/machine.h"
 #include "monitor/host/events.h"
 #include "monitor/vm/image.h"
@@ -87,7 +88,7 @@ static int paging_up(struct vm *vm)
 					  .gva_limit = GATE_HOLE_START,
 					  .physical_bits = VCPU_PHYSICAL_BITS};
 
-	vm->spt = spt_create(&config, vm->engine_ops->spt_ops, vm);
+	vm->spt = spt_create(&config, trace_shadow_ops(vm), vm);
 	vm->mem.spt = vm->spt;
 	return vm->spt ? 0 : out_of_memory();
 }
@@ -124,6 +125,7 @@ static const struct part {
 	void (*down)(struct vm *vm);
 	int status; /* of the process, if it fails */
 } parts[] = {
+	{"trace", trace_up, trace_down, VM_STATUS_HOST},
 	{"events", events_init, events_down, VM_STATUS_HOST},
 	{"ram", ram_up, ram_down, VM_STATUS_HOST},
 	{"image", image_load, image_free, VM_STATUS_IMAGE},

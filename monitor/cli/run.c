@@ -11,6 +11,7 @@
 #include "monitor/cli/tap_run.h"
 #include "monitor/debug/gdb.h"
 #include "monitor/debug/report.h"
+#include "monitor/debug/trace.h"
 #include "monitor/device/console.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/events.h"
@@ -87,6 +88,7 @@ int cli_run(int argc, char **argv)
 		run_guest(&vm);
 	tell_end(&vm);
 	tap_run_judge(&vm);
+	trace_finish(&vm);
 	stats_down(&vm);
 	parts_down(&vm, tried);
 	return vm.status;

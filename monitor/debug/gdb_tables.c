@@ -26,9 +26,12 @@ struct walk {
 	void (*visit)(struct walk *walk, const struct seen *seen);
 	unsigned lines, entries;
 	bool cut;
-	/* tables_ranges: the range being gathered */
+	/* ranges: the one being gathered, and who gets it */
 	struct seen first;
 	uint64_t end;
+	bool physical; /* a range is contiguous in physical memory too */
+	tables_range_visit *range;
+	void *arg;
 };
 
 static unsigned level_shift(unsigned level)
@@ -72,14 +75,19 @@ static void walk_table(struct walk *walk, uint64_t table, const struct seen *abo
 	}
 }
 
-static void walk_all(struct walk *walk)
+static void walk_root(struct walk *walk, uint64_t table)
 {
 	const struct seen root = {.level = X86_PT_LEVELS + 1, .write = true, .user = true, .exec = true};
 
+	walk_table(walk, table & X86_PTE_ADDR, &root);
+}
+
+static void walk_all(struct walk *walk)
+{
 	uint64_t table = vcpu_root(walk->vcpu) & X86_PTE_ADDR;
 
 	fprintf(walk->out, "root 0x%" PRIx64 "\n", table);
-	walk_table(walk, table, &root);
+	walk_root(walk, table);
 }
 
 static void say_cut(const struct walk *walk)
@@ -90,39 +98,57 @@ static void say_cut(const struct walk *walk)
 
 /* --------------------------------------------------------------------------------------------------------- ranges */
 
-static void print_rights(const struct seen *seen, FILE *out)
-{
-	fprintf(out, "%cr%c%c", seen->user ? 'u' : '-', seen->write ? 'w' : '-', seen->exec ? 'x' : '-');
-}
-
 static void range_end(struct walk *walk)
 {
-	if (walk->end == walk->first.gva)
+	const struct seen *first = &walk->first;
+	struct tables_range range = {.gva = first->gva, .len = walk->end - first->gva, .gpa = leaf_gpa(first)};
+
+	if (!range.len)
 		return;
-	fprintf(walk->out, "%016" PRIx64 "-%016" PRIx64 " %016" PRIx64 " ", walk->first.gva, walk->end,
-		walk->end - walk->first.gva);
-	print_rights(&walk->first, walk->out);
-	fputc('\n', walk->out);
+	snprintf(range.rights, sizeof(range.rights), "%cr%c%c", first->user ? 'u' : '-', first->write ? 'w' : '-',
+		 first->exec ? 'x' : '-');
+	walk->range(walk->arg, &range);
 	walk->lines++;
+}
+
+static bool range_goes_on(const struct walk *walk, const struct seen *seen)
+{
+	const struct seen *first = &walk->first;
+
+	return seen->gva == walk->end && walk->end != first->gva && seen->user == first->user &&
+	       seen->write == first->write && seen->exec == first->exec &&
+	       (!walk->physical || leaf_gpa(seen) == leaf_gpa(first) + (seen->gva - first->gva));
 }
 
 static void visit_range(struct walk *walk, const struct seen *seen)
 {
-	const struct seen *first = &walk->first;
-
 	if (!seen->leaf)
 		return;
-	if (seen->gva != walk->end || walk->end == first->gva || seen->user != first->user ||
-	    seen->write != first->write || seen->exec != first->exec) {
+	if (!range_goes_on(walk, seen)) {
 		range_end(walk);
 		walk->first = *seen;
 	}
 	walk->end = seen->gva + R3_BIT(level_shift(seen->level));
 }
 
+static void print_range(void *arg, const struct tables_range *range)
+{
+	fprintf(arg, "%016" PRIx64 "-%016" PRIx64 " %016" PRIx64 " %s\n", range->gva, range->gva + range->len,
+		range->len, range->rights);
+}
+
+bool tables_each_range(struct vcpu *vcpu, uint64_t root, tables_range_visit *visit, void *arg)
+{
+	struct walk walk = {.vcpu = vcpu, .visit = visit_range, .physical = true, .range = visit, .arg = arg};
+
+	walk_root(&walk, root);
+	range_end(&walk);
+	return !walk.cut;
+}
+
 void tables_ranges(struct vcpu *vcpu, FILE *out)
 {
-	struct walk walk = {.vcpu = vcpu, .out = out, .visit = visit_range};
+	struct walk walk = {.vcpu = vcpu, .out = out, .visit = visit_range, .range = print_range, .arg = out};
 
 	walk_all(&walk);
 	range_end(&walk);

@@ -5,9 +5,20 @@
 #ifndef MONITOR_DEBUG_GDB_TABLES_H
 #define MONITOR_DEBUG_GDB_TABLES_H
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 struct vcpu;
+
+/* Pages in a row, virtually and physically, that permit the same; rights such as "urwx" or "-r--". */
+struct tables_range {
+	uint64_t gva, len, gpa;
+	char rights[5];
+};
+typedef void tables_range_visit(void *arg, const struct tables_range *range);
+/* What the guest's tables map from this root. False: there was more. */
+bool tables_each_range(struct vcpu *vcpu, uint64_t root, tables_range_visit *visit, void *arg);
 
 /* Of the root in force: ranges of equal permission, single pages, the tree of entries. */
 void tables_ranges(struct vcpu *vcpu, FILE *out);

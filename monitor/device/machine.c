@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "hypercalls/host/hc.h"
+#include "monitor/debug/trace.h"
 #include "monitor/device/console.h"
 #include "monitor/device/pic.h"
 #include "monitor/device/pit.h"
@@ -83,6 +84,10 @@ const struct pic *machine_pic(const struct vm *vm)
 
 void machine_poll(struct vm *vm, uint64_t now)
 {
+	uint64_t deadline = timers_next(&vm->timers);
+
+	if (deadline <= now && trace_wants(vm, TRACE_timer))
+		trace_timer(vm, deadline, now);
 	timers_run(&vm->timers, now);
 	if (console_deadline(vm->console) <= now)
 		console_flush(vm->console);

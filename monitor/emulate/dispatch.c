@@ -106,6 +106,36 @@ static struct handler find(const struct emu_insn *insn)
 	}
 }
 
+/* Several instructions share these mnemonics. */
+static const struct {
+	emu_function *execute;
+	const char *name;
+} shared_names[] = {
+	{emu_mov_cr, "mov cr"},	    {emu_mov_dr, "mov dr"},    {emu_mov_sreg, "mov sreg"}, {emu_push_sreg, "push sreg"},
+	{emu_pop_sreg, "pop sreg"}, {emu_far_jump, "far jmp"}, {emu_far_call, "far call"}, {emu_far_return, "far ret"},
+};
+
+#define SHARED_NAMES (sizeof(shared_names) / sizeof(shared_names[0]))
+
+_Static_assert(ZYDIS_MNEMONIC_MAX_VALUE + SHARED_NAMES < EMU_IDS, "EMU_IDS is above all of them");
+
+unsigned emu_id(const struct emu_insn *insn)
+{
+	emu_function *execute = find(insn).execute;
+	for (unsigned i = 0; i < SHARED_NAMES; i++)
+		if (shared_names[i].execute == execute)
+			return ZYDIS_MNEMONIC_MAX_VALUE + 1 + i;
+	return insn->info.mnemonic;
+}
+
+const char *emu_name(unsigned id)
+{
+	if (id <= ZYDIS_MNEMONIC_MAX_VALUE)
+		return ZydisMnemonicGetString((ZydisMnemonic)id);
+	id -= ZYDIS_MNEMONIC_MAX_VALUE + 1;
+	return id < SHARED_NAMES ? shared_names[id].name : NULL;
+}
+
 bool emu_is_sensitive(const struct emu_insn *insn)
 {
 	return find(insn).execute != NULL;

@@ -45,6 +45,11 @@ bool emu_look_on(struct vcpu *vcpu, struct emu_insn *insn);
  */
 void emu_syscall(struct vcpu *vcpu);
 
+/* A small number for each sensitive instruction, to count by, and what it is called: "cli", "mov cr". */
+#define EMU_IDS 2048
+unsigned emu_id(const struct emu_insn *insn);
+const char *emu_name(unsigned id); /* NULL: none has that number */
+
 /*
  * The instruction's text in Intel syntax, for reports; returns `text`. Never fails: undecodable bytes come as "(bad)".
  */

@@ -1,7 +1,9 @@
 /*
  * Port I/O: IN, OUT, INS, OUTS with REP (SDM 2A, 2B; permission: SDM 1 19.5).
  */
+#include "monitor/debug/trace.h"
 #include "monitor/emulate/group.h"
+#include "monitor/host/clock.h"
 #include "monitor/vm/vm.h"
 
 /* Iterations of one REP at a time; then interrupts get in, and the instruction goes on where it stood. */
@@ -38,6 +40,15 @@ static bool permitted(struct vcpu *vcpu, uint16_t port, unsigned size)
 	return false;
 }
 
+static void port_io(struct vcpu *vcpu, uint16_t port, unsigned size, bool write, uint32_t *value)
+{
+	struct vm *vm = vcpu->vm;
+	uint64_t since = trace_wants(vm, TRACE_device) ? clock_tsc() : 0;
+	bus_io(&vm->bus, port, size, write, value);
+	if (since)
+		trace_device(vcpu, port, size, write, *value, since);
+}
+
 /* Bytes of the access: the operand size, but no more than 4. */
 static unsigned access_size(const struct emu_insn *insn, unsigned operand)
 {
@@ -59,7 +70,7 @@ enum emu_step emu_in(struct vcpu *vcpu, const struct emu_insn *insn)
 	uint32_t value = 0;
 	if (!permitted(vcpu, port, size))
 		return STEP_FAULT;
-	bus_io(&vcpu->vm->bus, port, size, false, &value);
+	port_io(vcpu, port, size, false, &value);
 	uint64_t mask = R3_BIT(8 * size) - 1;
 	/* As with any register, a 32-bit result clears the upper half and a smaller one keeps the rest. */
 	vcpu->gpr[RAX] = size == 4 ? value : (vcpu->gpr[RAX] & ~mask) | (value & mask);
@@ -73,7 +84,7 @@ enum emu_step emu_out(struct vcpu *vcpu, const struct emu_insn *insn)
 	if (!permitted(vcpu, port, size))
 		return STEP_FAULT;
 	uint32_t value = (uint32_t)(vcpu->gpr[RAX] & (R3_BIT(8 * size) - 1));
-	bus_io(&vcpu->vm->bus, port, size, true, &value);
+	port_io(vcpu, port, size, true, &value);
 	return STEP_NEXT;
 }
 
@@ -109,7 +120,7 @@ static bool one_element(const struct string_io *io, uint16_t port)
 		vcpu_raise_fault(vcpu, &fault);
 		return false;
 	}
-	bus_io(&vcpu->vm->bus, port, io->size, !io->input, &value);
+	port_io(vcpu, port, io->size, !io->input, &value);
 	if (io->input && !gm_write_gva(vcpu, gva, &value, io->size, GM_CPL, &fault)) {
 		/* Another vCPU changed the tables in between; the datum is lost, as on hardware. */
 		vcpu_raise_fault(vcpu, &fault);

@@ -4,6 +4,7 @@
 #include "monitor/vm/exits.h"
 
 #include "hypercalls/host/hc.h"
+#include "monitor/debug/trace.h"
 #include "monitor/emulate/emulate.h"
 #include "monitor/engine/interpret/interpret.h"
 #include "monitor/vm/image.h"
@@ -13,9 +14,23 @@
 /* After one trap, at most this many adjacent sensitive instructions are done without going back. */
 #define CLUSTER_MAX 64
 
-static void note(struct vcpu *vcpu, enum stats_exit kind, uint64_t detail)
+static void note_instruction(struct vcpu *vcpu, enum stats_exit kind, uint64_t detail, const struct emu_insn *insn)
 {
 	stats_exit_note(&vcpu->vm->stats, vcpu->id, kind, vcpu->rip, vcpu->cpl, detail);
+	if (vcpu->vm->trace_kinds)
+		trace_exit_reason(vcpu, kind, detail, insn);
+}
+
+static void note(struct vcpu *vcpu, enum stats_exit kind, uint64_t detail)
+{
+	note_instruction(vcpu, kind, detail, NULL);
+}
+
+static enum emu_result execute(struct vcpu *vcpu, const struct emu_insn *insn, enum stats_way way)
+{
+	enum emu_result result = emu_execute(vcpu, insn);
+	stats_sensitive(&vcpu->vm->stats, emu_id(insn), way, result != EMU_DONE);
+	return result;
 }
 
 static void exit_deliver(struct vcpu *vcpu, const struct vm_exit *exit)
@@ -56,8 +71,8 @@ static void exit_cluster(struct vcpu *vcpu)
 			return;
 		if (!emu_look_on(vcpu, &insn))
 			return;
-		note(vcpu, STAT_clustered, insn.info.mnemonic);
-		if (emu_execute(vcpu, &insn) != EMU_DONE)
+		note_instruction(vcpu, STAT_clustered, insn.info.mnemonic, &insn);
+		if (execute(vcpu, &insn, STAT_WAY_clustered) != EMU_DONE)
 			return;
 	}
 }
@@ -72,8 +87,8 @@ static void exit_refused(struct vcpu *vcpu, const struct vm_exit *exit)
 		exit_deliver(vcpu, exit);
 		return;
 	}
-	note(vcpu, STAT_privileged, insn.info.mnemonic);
-	enum emu_result result = emu_execute(vcpu, &insn);
+	note_instruction(vcpu, STAT_privileged, insn.info.mnemonic, &insn);
+	enum emu_result result = execute(vcpu, &insn, STAT_WAY_trapped);
 	if (result == EMU_NOT_OURS)
 		exit_deliver(vcpu, exit);
 	else if (result == EMU_DONE && vcpu->cpl == 0 && !vcpu->debug.attached)
@@ -135,6 +150,8 @@ static void exit_page_fault(struct vcpu *vcpu, const struct vm_exit *exit)
 	switch (spt_fault(space, &paging, exit->gva, access, &outcome)) {
 	case SPT_FILLED:
 		note(vcpu, STAT_shadow_fill, exit->gva);
+		if (trace_wants(vm, TRACE_shadow))
+			trace_shadow_fill(vcpu, exit->gva, access);
 		break;
 	case SPT_GUEST_FAULT:
 		note(vcpu, STAT_page_fault, exit->gva);

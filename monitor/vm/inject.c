@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "monitor/debug/trace.h"
 #include "monitor/vm/segment.h"
 #include "monitor/vm/vm.h"
 
@@ -291,6 +292,7 @@ void inject_event(struct vcpu *vcpu)
 {
 	struct vcpu_event event = vcpu->event;
 	struct gm_fault fault;
+	struct trace_place from = trace_place_of(vcpu);
 
 	vcpu->event_pending = false;
 	vcpu->halted = false;
@@ -300,12 +302,16 @@ void inject_event(struct vcpu *vcpu)
 	while (!deliver(vcpu, &event, &fault)) {
 		if (!escalate(vcpu, &event, &fault)) {
 			triple_fault(vcpu);
+			if (vcpu->vm->trace_kinds)
+				trace_inject(vcpu, &from);
 			return;
 		}
 	}
 	memcpy(vcpu->last_chain, vcpu->chain, sizeof(vcpu->chain));
 	vcpu->last_chain_len = vcpu->chain_len;
 	vcpu->chain_len = 0;
+	if (vcpu->vm->trace_kinds)
+		trace_inject(vcpu, &from);
 }
 
 bool inject_window_open(struct vcpu *vcpu)

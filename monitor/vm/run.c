@@ -6,6 +6,7 @@
 
 #include "hypercalls/host/hc.h"
 #include "monitor/debug/gdb.h"
+#include "monitor/debug/trace.h"
 #include "monitor/device/machine.h"
 #include "monitor/emulate/emulate.h"
 #include "monitor/host/clock.h"
@@ -42,6 +43,8 @@ bool vm_prepare(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
 	bool waits = run_interrupt_waits(vcpu);
+	if (vm->trace_kinds)
+		trace_irq_waits(vcpu, waits);
 	if (waits && !vcpu->debug.hold && inject_window_open(vcpu)) {
 		run_interrupt(vcpu);
 		waits = run_interrupt_waits(vcpu);
@@ -61,11 +64,18 @@ static void run_halted(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
 	machine_flush(vm);
+	if (vm->trace_kinds)
+		trace_exit_done(vcpu);
+	trace_flush(vm);
 	if (!vcpu_if(vcpu)) {
 		vm_kill(vm, "halted with interrupts disabled: nothing can wake the processor again");
 		return;
 	}
+	uint64_t since = clock_tsc();
+	stats_exit_note(&vm->stats, vcpu->id, STAT_halt, vcpu->rip, vcpu->cpl, 0);
 	events_sleep(vm, machine_deadline(vm));
+	if (trace_wants(vm, TRACE_exit))
+		trace_halt(vcpu, since);
 	machine_poll(vm, clock_ns());
 }
 
@@ -85,7 +95,11 @@ void vm_run(struct vm *vm)
 			continue;
 		}
 		events_arm(machine_deadline(vm));
+		if (vm->trace_kinds)
+			trace_enter(vcpu);
 		vm->engine_ops->enter(vcpu, &exit);
+		if (vm->trace_kinds)
+			trace_leave(vcpu, &exit);
 		if (!vm->gdb || !gdb_after_exit(vcpu, &exit))
 			exit_handle(vcpu, &exit);
 	}

@@ -5,6 +5,7 @@
 #ifndef MONITOR_VM_STATS_H
 #define MONITOR_VM_STATS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "hypercalls/abi.h"
@@ -30,6 +31,24 @@ enum stats_exit {
 #undef X
 		STAT_COUNT
 };
+
+/* How a sensitive instruction was dealt with. */
+#define STATS_WAYS(X)                                                                                                  \
+	X(trapped)     /* the processor refused it, the monitor did it */                                              \
+	X(clustered)   /* done by the monitor right after another, without a trap of its own */                        \
+	X(interpreted) /* met by an interpreter */                                                                     \
+	X(raised)      /* one of the above, and it came to an exception for the guest */
+
+enum stats_way {
+#define X(name) STAT_WAY_##name,
+	STATS_WAYS(X)
+#undef X
+		STAT_WAY_COUNT
+};
+
+/* Above all numbers of emu_id, and of hypercalls. */
+#define STATS_SENSITIVE	 2048
+#define STATS_HYPERCALLS 64
 
 #define STATS_RING  16
 #define STATS_MARKS 32
@@ -64,6 +83,8 @@ struct stats {
 	unsigned mark_count;
 	uint8_t post_codes[STATS_POST_CODES]; /* the last codes written to port 0x80; slot is count modulo the size */
 	unsigned post_count;		      /* total written */
+	uint32_t sensitive[STATS_SENSITIVE][STAT_WAY_COUNT]; /* by emu_id */
+	uint64_t hypercalls[STATS_HYPERCALLS];		     /* by number, those in multicalls included */
 };
 
 extern const char *const stats_exit_names[STAT_COUNT];
@@ -77,8 +98,27 @@ void stats_mark(struct stats *stats, const char *name);
 /* Counts an exit of the vCPU and remembers it in the ring. */
 void stats_exit_note(struct stats *stats, unsigned vcpu, enum stats_exit kind, uint64_t rip, unsigned cpl,
 		     uint64_t detail);
+/* Counts a sensitive instruction; raised: it ended in an exception for the guest. */
+static inline void stats_sensitive(struct stats *stats, unsigned id, enum stats_way way, bool raised)
+{
+	stats->sensitive[id % STATS_SENSITIVE][way]++;
+	stats->sensitive[id % STATS_SENSITIVE][STAT_WAY_raised] += raised;
+}
+
+static inline void stats_hypercall(struct stats *stats, uint64_t nr)
+{
+	if (nr < STATS_HYPERCALLS)
+		stats->hypercalls[nr]++;
+}
+
 /* Proves that stats_write could replace path, and leaves no trace. 0 or negative errno, with a message printed. */
 int stats_check_path(const char *path);
+/* Parts of that document, for others that write JSON; new references. */
+struct json_t;
+/* A string that may hold anything: what is not ASCII becomes '?', none and "" null. */
+struct json_t *stats_json_text(const char *text);
+struct json_t *stats_json_sensitive(const struct stats *stats);
+struct json_t *stats_json_hypercalls(const struct stats *stats);
 /* Writes the JSON document (schema in docs/stats.md) to path. 0 or negative errno, with a message printed. */
 int stats_write(struct vm *vm, const char *path);
 

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "hypercalls/host/hc.h"
+#include "monitor/emulate/emulate.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/output_file.h"
 #include "monitor/vm/image.h"
@@ -19,7 +21,7 @@
 #define STATS_VERSION 1
 
 /* A JSON string of text that may hold anything a host path or a guest put there: what is not ASCII becomes '?'. */
-static json_t *json_text(const char *text)
+json_t *stats_json_text(const char *text)
 {
 	char *copy;
 	json_t *json;
@@ -100,6 +102,41 @@ static json_t *json_shadow(const struct vm *vm)
 			 json_count(s.resyncs), "spaces", json_count(s.spaces));
 }
 
+json_t *stats_json_sensitive(const struct stats *stats)
+{
+	static const char *const ways[] = {
+#define X(name) #name,
+		STATS_WAYS(X)
+#undef X
+	};
+	json_t *list = json_array();
+
+	_Static_assert(EMU_IDS == STATS_SENSITIVE, "each instruction has its counters");
+	for (unsigned id = 0; id < STATS_SENSITIVE; id++) {
+		const uint32_t *count = stats->sensitive[id];
+		json_t *entry;
+
+		if (!count[STAT_WAY_trapped] && !count[STAT_WAY_clustered] && !count[STAT_WAY_interpreted])
+			continue;
+		entry = json_pack("{s:s}", "instruction", emu_name(id));
+		for (unsigned way = 0; way < STAT_WAY_COUNT; way++)
+			json_object_set_new(entry, ways[way], json_count(count[way]));
+		json_array_append_new(list, entry);
+	}
+	return list;
+}
+
+json_t *stats_json_hypercalls(const struct stats *stats)
+{
+	json_t *object = json_object();
+
+	for (unsigned nr = 0; nr < STATS_HYPERCALLS; nr++) {
+		if (stats->hypercalls[nr] && hc_name(nr))
+			json_object_set_new(object, hc_name(nr), json_count(stats->hypercalls[nr]));
+	}
+	return object;
+}
+
 static json_t *json_memory(const struct vm *vm)
 {
 	struct rusage usage = {0};
@@ -117,13 +154,14 @@ static json_t *json_document(const struct vm *vm)
 {
 	const struct vm_config *config = vm->config;
 
-	return json_pack("{s:s, s:i, s:o, s:o, s:o, s:{s:i, s:o}, s:o, s:o, s:o, s:o, s:o, s:o}", "schema",
-			 STATS_SCHEMA, "version", STATS_VERSION, "image", json_text(config->kernel), "engine",
-			 json_text(config->engine), "transport", json_text(config->transport), "exit", "status",
-			 vm->status, "reason", json_text(vm->reason), "wall_ns",
+	return json_pack("{s:s, s:i, s:o, s:o, s:o, s:{s:i, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "schema",
+			 STATS_SCHEMA, "version", STATS_VERSION, "image", stats_json_text(config->kernel), "engine",
+			 stats_json_text(config->engine), "transport", stats_json_text(config->transport), "exit",
+			 "status", vm->status, "reason", stats_json_text(vm->reason), "wall_ns",
 			 json_count(clock_ns() - vm->stats.start_ns), "vcpus", json_vcpus(vm), "marks",
 			 json_marks(&vm->stats), "post_codes", json_post_codes(&vm->stats), "shadow", json_shadow(vm),
-			 "memory", json_memory(vm));
+			 "memory", json_memory(vm), "sensitive", stats_json_sensitive(&vm->stats), "hypercalls",
+			 stats_json_hypercalls(&vm->stats));
 }
 
 static int complain(const char *path, int err)

@@ -37,12 +37,14 @@ struct vm_config {
 	const char *engine, *transport;	       /* NULL: default */
 	unsigned cpus;			       /* host CPUs to use: 1 or 2; 0: choose */
 	const char *stats_file;		       /* NULL: none */
-	const char *trace_events, *trace_file; /* NULL: none */
-	bool tap;			       /* the console reports tests, see docs/projects.md */
-	const char *junit_file;		       /* NULL: none */
-	const char *gdb;		       /* where the debugger connects, see gdb.h; NULL: none */
-	bool gdb_stop;			       /* stop before the first instruction */
-	bool no_input, no_output;	       /* the guest's console has no end on the host */
+	const char *trace_events, *trace_file; /* NULL: none; monitor/debug/trace.h */
+	int argc;			       /* the command line as a whole, for the record */
+	char **argv;
+	bool tap;		  /* the console reports tests, see docs/projects.md */
+	const char *junit_file;	  /* NULL: none */
+	const char *gdb;	  /* where the debugger connects, see gdb.h; NULL: none */
+	bool gdb_stop;		  /* stop before the first instruction */
+	bool no_input, no_output; /* the guest's console has no end on the host */
 };
 
 struct vm {
@@ -62,6 +64,11 @@ struct vm {
 	struct image *image; /* what was loaded, with symbols; monitor/vm/image.h */
 	struct stats stats;
 	struct gdb *gdb; /* monitor/debug/gdb.h; NULL: no debugger was asked for */
+
+	/* monitor/debug/trace.h */
+	struct trace *trace;
+	uint32_t trace_kinds;	   /* bits by enum trace_kind: events that somebody wants now */
+	struct spt_ops shadow_ops; /* the engine's, traced */
 
 	/* Set asynchronously (signal handler, console thread) to have the run loop look at its event sources. */
 	atomic_bool attention;

@@ -230,10 +230,16 @@ static void test_gdb(void **state)
 		assert_refused("is no address", "--gdb", *bad, "k.elf");
 }
 
-static void test_not_in_this_build(void **state)
+static void test_traces(void **state)
 {
-	assert_refused("this build has no traces", "--trace", "exits", "k.elf");
-	assert_refused("this build has no traces", "--trace-file=t", "k.elf");
+	assert_run("--trace", "all,-irq,rip=0x1000-0x2000,symbol=main*,reason=mmu_*,cpl=3", "k.elf");
+	assert_run("--trace=exit", "--trace-file=t.jsonl", "k.elf");
+	assert_string_equal(config.trace_events, "exit");
+	assert_string_equal(config.trace_file, "t.jsonl");
+	for (const char *const *bad = (const char *const[]){"", "exits", "exit,", "rip=", "rip=2-1", "rip=1-2x",
+							    "cpl=x", "symbol=", "--exit", NULL};
+	     *bad; bad++)
+		assert_refused("is no event", "--trace", *bad, "k.elf");
 }
 
 static void test_help(void **state)
@@ -243,7 +249,7 @@ static void test_help(void **state)
 	assert_non_null(strstr(out.text, "Usage: ring3 run [OPTION...] KERNEL"));
 	assert_non_null(strstr(out.text, "--transport=NAME"));
 	assert_non_null(strstr(out.text, "--gdb=ADDR"));
-	assert_null(strstr(out.text, "--trace"));
+	assert_non_null(strstr(out.text, "--trace=EVENTS"));
 }
 
 int main(void)
@@ -261,7 +267,7 @@ int main(void)
 		cmocka_unit_test(test_kernel),
 		cmocka_unit_test(test_too_many_modules),
 		cmocka_unit_test(test_gdb),
-		cmocka_unit_test(test_not_in_this_build),
+		cmocka_unit_test(test_traces),
 		cmocka_unit_test(test_help),
 	};
 
