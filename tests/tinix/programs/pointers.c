@@ -116,6 +116,8 @@ int main(void)
 	EFAULTS(uname, read_only);
 	EFAULTS(pipe, read_only);
 	expect_error("no such call", syscall(400), ENOSYS);
+	expect_error("a call that is missing", syscall(SYS_bpf, 0, 0, 0), ENOSYS);
+	expect_error("the same again", syscall(SYS_bpf, 0, 0, 0), ENOSYS);
 	expect_error("no call at all", syscall(100000), ENOSYS);
 	expect_error("negative call", syscall(-1), ENOSYS);
 	printf("%d calls tried, %d failed\n", tried, failed);
