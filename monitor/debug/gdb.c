@@ -285,7 +285,11 @@ bool gdb_after_exit(struct vcpu *vcpu, const struct vm_exit *exit)
 
 int gdb_start(struct vm *vm)
 {
-	return vm->gdb ? link_start(&vm->gdb->link) : 0;
+	if (!vm->gdb)
+		return 0;
+	if (link_connected(&vm->gdb->link)) /* stdio: nobody will be accepted */
+		attach(vm->gdb);
+	return link_start(&vm->gdb->link);
 }
 
 void gdb_finish(struct vm *vm)
