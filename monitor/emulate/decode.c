@@ -24,13 +24,28 @@ static void copy_insn(struct emu_insn *to, const struct emu_insn *from)
 	memcpy(to->operands, from->operands, from->info.operand_count * sizeof(to->operands[0]));
 }
 
-static ZyanStatus decode_bytes(const uint8_t *bytes, size_t len, struct emu_insn *insn)
+/* With no base register in the SIB byte, REX.B does not make one: Zydis believes so where addresses have 32 bits. */
+static void drop_false_base(struct emu_insn *insn)
+{
+	if (!insn->info.raw.sib.offset || insn->info.raw.sib.base != 5 || insn->info.raw.modrm.mod != 0)
+		return;
+	for (unsigned n = 0; n < insn->info.operand_count; n++) {
+		ZydisDecodedOperand *op = &insn->operands[n];
+		if (op->type != ZYDIS_OPERAND_TYPE_MEMORY || op->encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM)
+			continue;
+		op->mem.base = ZYDIS_REGISTER_NONE;
+		op->mem.disp.value = insn->info.raw.disp.value;
+	}
+}
+
+ZyanStatus emu_decode_bytes(const uint8_t *bytes, size_t len, struct emu_insn *insn)
 {
 	ZydisDecoder decoder;
 	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	ZyanStatus status = ZydisDecoderDecodeFull(&decoder, bytes, len, &insn->info, insn->operands);
 	if (ZYAN_FAILED(status))
 		return status;
+	drop_false_base(insn);
 	memset(insn->bytes, 0, sizeof(insn->bytes));
 	memcpy(insn->bytes, bytes, insn->info.length);
 	return status;
@@ -58,11 +73,11 @@ static bool decode(struct vcpu *vcpu, struct emu_insn *insn, struct decode_fault
 		copy_insn(insn, slot);
 		return true;
 	}
-	ZyanStatus status = decode_bytes(bytes, have, insn);
+	ZyanStatus status = emu_decode_bytes(bytes, have, insn);
 	if (status == ZYDIS_STATUS_NO_MORE_DATA && have < INSN_MAX) {
 		/* The next page is touched only for an instruction that does reach into it. */
 		have += gm_fetch(vcpu, vcpu->rip + have, bytes + have, INSN_MAX - have, &fault->gm);
-		status = decode_bytes(bytes, have, insn);
+		status = emu_decode_bytes(bytes, have, insn);
 		if (status == ZYDIS_STATUS_NO_MORE_DATA && have < INSN_MAX)
 			return false;
 	}
@@ -99,7 +114,7 @@ const char *emu_format(const struct emu_insn *insn, uint64_t rip, char *text, un
 	struct emu_insn fresh;
 	ZydisFormatter formatter;
 	ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
-	if (ZYAN_FAILED(decode_bytes(insn->bytes, sizeof(insn->bytes), &fresh)) ||
+	if (ZYAN_FAILED(emu_decode_bytes(insn->bytes, sizeof(insn->bytes), &fresh)) ||
 	    ZYAN_FAILED(ZydisFormatterFormatInstruction(&formatter, &fresh.info, fresh.operands,
 							fresh.info.operand_count_visible, text, size, rip, NULL)))
 		snprintf(text, size, "(bad)");

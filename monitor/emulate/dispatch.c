@@ -29,6 +29,7 @@ static const struct handler handlers[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 	[ZYDIS_MNEMONIC_STR] = {emu_str, MAY_PASS},
 	[ZYDIS_MNEMONIC_SMSW] = {emu_smsw, MAY_PASS},
 	[ZYDIS_MNEMONIC_INVLPG] = {emu_invlpg, TRAPS},
+	[ZYDIS_MNEMONIC_INVPCID] = {emu_invpcid, TRAPS},
 	[ZYDIS_MNEMONIC_INVD] = {emu_invd, TRAPS},
 	[ZYDIS_MNEMONIC_WBINVD] = {emu_invd, TRAPS},
 	[ZYDIS_MNEMONIC_IN] = {emu_in, TRAPS},

@@ -26,6 +26,9 @@ enum emu_result {
 /* Fetches and decodes at RIP. EMU_DONE with *insn filled, or EMU_RAISED (#PF on fetch, #UD, #GP if longer than 15). */
 enum emu_result emu_decode(struct vcpu *vcpu, struct emu_insn *insn);
 
+/* The same of bytes at hand, without an exception: what Zydis says. */
+ZyanStatus emu_decode_bytes(const uint8_t *bytes, size_t len, struct emu_insn *insn);
+
 /* Executes one decoded sensitive instruction at the present CPL with the manual's checks. */
 enum emu_result emu_execute(struct vcpu *vcpu, const struct emu_insn *insn);
 

@@ -27,7 +27,7 @@ emu_function emu_mov_dr;
 /* tables.c */
 emu_function emu_lgdt, emu_lidt, emu_lldt, emu_ltr, emu_sgdt, emu_sidt, emu_sldt, emu_str, emu_smsw;
 /* tlb.c */
-emu_function emu_invlpg, emu_invd;
+emu_function emu_invlpg, emu_invpcid, emu_invd;
 /* io.c */
 emu_function emu_in, emu_out, emu_ins, emu_outs;
 /* msr.c */

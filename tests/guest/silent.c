@@ -61,6 +61,21 @@ static void test_segments(void)
 	pvg_test(readable && !writable, "VERR of the stack, VERW of code");
 }
 
+/* Where the processor has RDPID, its operand is any register. */
+static void test_processor_number(void)
+{
+	uint64_t a = 7, c = 7;
+	uint32_t leaf = 7, b = 0, features = 0, d;
+
+	__asm__("cpuid" : "+a"(leaf), "=b"(b), "+c"(features), "=d"(d));
+	if (!(features & 1u << 22)) {
+		pvg_test_skip("RDPID", "the host has it not");
+		return;
+	}
+	__asm__("rdpid %%rcx" : "+c"(c), "+a"(a));
+	pvg_test(a == 7 && c == 0, "RDPID gives number %lu, and leaves RAX at %lu", (unsigned long)c, (unsigned long)a);
+}
+
 /* mov $imm, %eax; ret */
 static uint32_t run_code(const uint8_t *code)
 {
@@ -98,6 +113,7 @@ int main(const char *cmdline)
 	if (!pvg_is_paravirt())
 		test_interrupt_flag();
 	test_segments();
+	test_processor_number();
 	test_changing_code();
 	return pvg_test_finish();
 }

@@ -23,7 +23,6 @@ struct code {
 	unsigned blocks;
 	bool storing; /* an instruction's own store is being translated: it looks itself whether code is hit */
 	uint64_t hypercall_page;
-	ZydisDecoder decoder;
 };
 
 bool code_is_at(const struct code *code, uint64_t gpa)
@@ -195,10 +194,8 @@ static struct block *build(struct engine_vcpu *c, struct code_page *page, uint64
 	struct emu_insn emu;
 	for (bool ended = false; !ended && count < BLOCK_INSNS && at < BLOCK_BYTES && offset + at < X86_PAGE_SIZE;) {
 		size_t room = X86_PAGE_SIZE - offset - at;
-		if (ZYAN_FAILED(ZydisDecoderDecodeFull(&c->code->decoder, bytes + at, room, &emu.info, emu.operands)))
+		if (ZYAN_FAILED(emu_decode_bytes(bytes + at, room, &emu)))
 			break;
-		memset(emu.bytes, 0, sizeof(emu.bytes));
-		memcpy(emu.bytes, bytes + at, emu.info.length);
 		ended = translate(c, &insns[count], &emu, gpa + at, false);
 		insns[count].start = (uint8_t)at;
 		at += emu.info.length;
@@ -272,7 +269,6 @@ struct code *code_create(struct engine_vcpu *c)
 		return NULL;
 	}
 	code->hypercall_page = c->vm->image ? image_hypercall_page(c->vm) : 0;
-	ZydisDecoderInit(&code->decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	spt_set_written(c->vm->spt, code_written);
 	return code;
 }

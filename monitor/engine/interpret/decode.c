@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "monitor/engine/interpret/interp.h"
+#include "monitor/engine/interpret/native.h"
 #include "monitor/vm/vm.h"
 
 #define OPERAND(emu, n, kind) ((emu)->operands[n].type == ZYDIS_OPERAND_TYPE_##kind)
@@ -42,7 +43,8 @@ static void set_memory(struct insn *i, const struct emu_insn *emu, const ZydisDe
 		i->ea |= EA_RIP;
 	else if (mem->base != ZYDIS_REGISTER_NONE)
 		i->base = (uint8_t)ZydisRegisterGetId(mem->base);
-	if (mem->index != ZYDIS_REGISTER_NONE) {
+	/* An index in a vector register is vector.c's. */
+	if (mem->index != ZYDIS_REGISTER_NONE && mem->type != ZYDIS_MEMOP_TYPE_VSIB) {
 		i->index = (uint8_t)ZydisRegisterGetId(mem->index);
 		i->scale = (uint8_t)__builtin_ctz(mem->scale ? mem->scale : 1);
 	}
@@ -311,19 +313,17 @@ static insn_function *pick_transfer(struct insn *i, const struct emu_insn *emu)
 	case ZYDIS_MNEMONIC_POP:
 		return pick_pop(i, emu);
 	case ZYDIS_MNEMONIC_LEAVE:
-		return emu->info.operand_width == 64 ? op_leave : NULL;
+		return emu->info.operand_width == 64 ? op_leave64 : op_leave16;
 	case ZYDIS_MNEMONIC_ENTER:
 		i->imm = (int64_t)emu->operands[0].imm.value.u;
-		return emu->info.operand_width == 64 && !emu->operands[1].imm.value.u ? op_enter : NULL;
-#define PLAIN(name, function)                                                                                          \
-	case ZYDIS_MNEMONIC_##name:                                                                                    \
-		return function;
-		PLAIN(CBW, op_cbw)
-		PLAIN(CWDE, op_cwde)
-		PLAIN(CDQE, op_cdqe)
-		PLAIN(CWD, op_cwd)
-		PLAIN(CDQ, op_cdq)
-		PLAIN(CQO, op_cqo)
+		i->src = emu->operands[1].imm.value.u & 31;
+		return emu->info.operand_width == 64 ? op_enter64 : op_enter16;
+		DECODE_PLAIN(CBW, op_cbw)
+		DECODE_PLAIN(CWDE, op_cwde)
+		DECODE_PLAIN(CDQE, op_cdqe)
+		DECODE_PLAIN(CWD, op_cwd)
+		DECODE_PLAIN(CDQ, op_cdq)
+		DECODE_PLAIN(CQO, op_cqo)
 	case ZYDIS_MNEMONIC_XLAT:
 		set_memory(i, emu, &emu->operands[1].mem);
 		return op_xlat;
@@ -355,7 +355,7 @@ static insn_function *pick_flow(struct insn *i, const struct emu_insn *emu)
 	case ZYDIS_MNEMONIC_JECXZ:
 		i->ea = emu->info.mnemonic == ZYDIS_MNEMONIC_JECXZ ? EA_32 : 0;
 		return op_jrcxz;
-		PLAIN(SYSCALL, op_syscall)
+		DECODE_PLAIN(SYSCALL, op_syscall)
 	case ZYDIS_MNEMONIC_POPF:
 	case ZYDIS_MNEMONIC_POPFQ:
 		i->imm = emu->info.operand_width == 16;
@@ -367,80 +367,15 @@ static insn_function *pick_flow(struct insn *i, const struct emu_insn *emu)
 	}
 }
 
-/* What has to do with the system and does not end the block. */
-static insn_function *pick_system(const struct emu_insn *emu)
-{
-	switch (emu->info.mnemonic) {
-		PLAIN(CLC, op_clc)
-		PLAIN(STC, op_stc)
-		PLAIN(CMC, op_cmc)
-		PLAIN(CLD, op_cld)
-		PLAIN(STD, op_std)
-		PLAIN(LAHF, op_lahf)
-		PLAIN(SAHF, op_sahf)
-		PLAIN(PUSHF, op_pushf)
-		PLAIN(PUSHFQ, op_pushf)
-		PLAIN(CPUID, op_cpuid)
-		PLAIN(RDTSC, op_rdtsc)
-		PLAIN(RDTSCP, op_rdtscp)
-		PLAIN(RDPID, op_rdpid)
-		PLAIN(XGETBV, op_xgetbv)
-		PLAIN(RDFSBASE, op_base)
-		PLAIN(RDGSBASE, op_base)
-		PLAIN(WRFSBASE, op_base)
-		PLAIN(WRGSBASE, op_base)
-		PLAIN(RDPMC, op_protected)
-		PLAIN(MFENCE, op_nop)
-		PLAIN(LFENCE, op_nop)
-		PLAIN(SFENCE, op_nop)
-		PLAIN(PAUSE, op_nop)
-		PLAIN(CLFLUSH, op_nop)
-		PLAIN(SERIALIZE, op_nop)
-		PLAIN(UD0, op_undefined)
-		PLAIN(UD1, op_undefined)
-		PLAIN(UD2, op_undefined)
-		PLAIN(MONITOR, op_undefined)
-		PLAIN(MWAIT, op_undefined)
-	default:
-		break;
-	}
-	switch (emu->info.meta.category) {
-	case ZYDIS_CATEGORY_NOP:
-	case ZYDIS_CATEGORY_WIDENOP:
-	case ZYDIS_CATEGORY_PREFETCH:
-	case ZYDIS_CATEGORY_PREFETCHWT1:
-	case ZYDIS_CATEGORY_CLFLUSHOPT:
-	case ZYDIS_CATEGORY_CLWB:
-	case ZYDIS_CATEGORY_CLDEMOTE:
-	case ZYDIS_CATEGORY_CET:
-		return op_nop;
-	/* None of these is a part of this machine: to its guest the opcode does not exist. */
-	case ZYDIS_CATEGORY_VTX:
-	case ZYDIS_CATEGORY_SMAP:
-	case ZYDIS_CATEGORY_SGX:
-	case ZYDIS_CATEGORY_PKU:
-	case ZYDIS_CATEGORY_SYSCALL:
-	case ZYDIS_CATEGORY_SYSRET:
-	case ZYDIS_CATEGORY_SYSTEM:
-	case ZYDIS_CATEGORY_WAITPKG:
-	case ZYDIS_CATEGORY_RDPRU:
-	case ZYDIS_CATEGORY_UINTR:
-		return op_undefined;
-	default:
-		return NULL;
-	}
-}
-
 static insn_function *pick_plain(struct insn *i, const struct emu_insn *emu)
 {
 	insn_function *run = pick_string_op(i, emu);
 	if (run || emu->info.meta.category == ZYDIS_CATEGORY_STRINGOP)
 		return run;
-	run = pick_system(emu);
-	if (run)
+	bool known = set_operands(i, emu);
+	run = decode_system(emu);
+	if (run || !known)
 		return run;
-	if (!set_operands(i, emu))
-		return NULL;
 	run = pick_arithmetic(i, emu);
 	if (!run)
 		run = pick_transfer(i, emu);
@@ -453,6 +388,13 @@ static bool add_detail(struct insn *i, const struct emu_insn *emu)
 	if (i->detail)
 		i->detail->emu = *emu;
 	return i->detail;
+}
+
+static insn_function *pick_native(struct engine_vcpu *c, struct insn_detail *d, bool single)
+{
+	if (vector_is_indexed(&d->emu))
+		return d->emu.operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY ? vector_scatter : vector_gather;
+	return native_prepare(c, d, single) ? native_run_insn : op_unknown;
 }
 
 bool decode_insn(struct engine_vcpu *c, struct insn *i, const struct emu_insn *emu, bool single)
@@ -483,7 +425,7 @@ bool decode_insn(struct engine_vcpu *c, struct insn *i, const struct emu_insn *e
 		for (unsigned n = 0; n < emu->info.operand_count; n++)
 			if (OPERAND(emu, n, MEMORY))
 				set_memory(i, emu, &emu->operands[n].mem);
-		i->run = native_prepare(c, i->detail, single) ? native_run_insn : op_unknown;
+		i->run = pick_native(c, i->detail, single);
 	}
 	return sensitive || i->run == op_unknown;
 }

@@ -41,6 +41,8 @@ struct insn_detail {
 	uint16_t size;		 /* bytes of its memory operand, 0: none */
 	uint16_t align;		 /* that operand must be aligned so; 0: need not */
 	bool reads, writes, fpu; /* memory is read, written; FPU state is used */
+	bool masked;		 /* a mask may leave out bytes of that operand */
+	uint8_t stand_in;	 /* register that the copy uses for RSP; 0: none */
 };
 
 struct insn {
@@ -160,6 +162,12 @@ void code_store_end(struct engine_vcpu *c, uint64_t gpa, uint64_t len);
  * code_single, whose native copy lives in a place of its own. True: it ends the block.
  */
 bool decode_insn(struct engine_vcpu *c, struct insn *i, const struct emu_insn *emu, bool single);
+/* An instruction that is known by its name alone. */
+#define DECODE_PLAIN(name, function)                                                                                   \
+	case ZYDIS_MNEMONIC_##name:                                                                                    \
+		return function;
+/* decode_system.c: what has to do with the system and does not end the block; NULL: another instruction. */
+insn_function *decode_system(const struct emu_insn *emu);
 
 /* memory.c: the slow way of every access. False: the exit is set. */
 void memory_flush(struct engine_vcpu *c);
@@ -315,7 +323,8 @@ extern insn_function *const lea_table[WIDTH_COUNT];
 extern insn_function *const xchg_table[WIDTH_COUNT][2]; /* register, memory */
 extern insn_function *const cmov_table[16][WIDTH_COUNT][2], *const setcc_table[16][2], *const jcc_table[16];
 insn_function op_push16, op_push64, op_push_imm16, op_push_imm64, op_push_mem16, op_push_mem64;
-insn_function op_pop16, op_pop64, op_pop_mem16, op_pop_mem64, op_leave, op_enter;
+insn_function op_pop16, op_pop64, op_pop_mem16, op_pop_mem64;
+insn_function op_leave16, op_leave64, op_enter16, op_enter64;
 insn_function op_cbw, op_cwde, op_cdqe, op_cwd, op_cdq, op_cqo, op_xlat;
 
 /* Ends of blocks. */
@@ -331,9 +340,10 @@ extern insn_function *const bit_table[WIDTH_COUNT];
 #define STRING_REPNE 32
 #define STRING_A32   64
 insn_function op_movs, op_stos, op_lods, op_scas, op_cmps;
+insn_function op_movdir64b, op_clzero;
 
 /* system.c */
-insn_function op_nop, op_clc, op_stc, op_cmc, op_cld, op_std, op_lahf, op_sahf, op_pushf, op_popf;
+insn_function op_nop, op_touch, op_clc, op_stc, op_cmc, op_cld, op_std, op_lahf, op_sahf, op_pushf, op_popf;
 insn_function op_sensitive, op_syscall, op_int80, op_hypercall, op_undefined, op_unknown, op_protected;
 insn_function op_cpuid, op_rdtsc, op_rdtscp, op_rdpid, op_xgetbv, op_base;
 

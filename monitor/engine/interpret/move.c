@@ -283,22 +283,37 @@ void op_xlat(struct engine_vcpu *c, const struct insn *i)
 STACK(16)
 STACK(64)
 
-void op_leave(struct engine_vcpu *c, const struct insn *i)
-{
-	uint64_t v;
-	if (!load64(c, c->gpr[RBP], EA_STACK, &v))
-		FAULT;
-	c->gpr[RSP] = c->gpr[RBP] + 8;
-	c->gpr[RBP] = v;
-	NEXT;
-}
-
-/* ENTER without nesting, the only one that anything uses. */
-void op_enter(struct engine_vcpu *c, const struct insn *i)
-{
-	if (!store64(c, c->gpr[RSP] - 8, EA_STACK, c->gpr[RBP]))
-		FAULT;
-	c->gpr[RBP] = c->gpr[RSP] - 8;
-	c->gpr[RSP] = c->gpr[RBP] - (uint64_t)i->imm;
-	NEXT_STORED;
-}
+#define FRAME(n)                                                                                                       \
+	void op_leave##n(struct engine_vcpu *c, const struct insn *i)                                                  \
+	{                                                                                                              \
+		uint##n##_t v;                                                                                         \
+		if (!load##n(c, c->gpr[RBP], EA_STACK, &v))                                                            \
+			FAULT;                                                                                         \
+		c->gpr[RSP] = c->gpr[RBP] + n / 8;                                                                     \
+		SET##n(RBP * 8, v);                                                                                    \
+		NEXT;                                                                                                  \
+	}                                                                                                              \
+	/* SDM 2A ENTER: src is the nesting level. The frame pointers of the levels around it are copied. */           \
+	void op_enter##n(struct engine_vcpu *c, const struct insn *i)                                                  \
+	{                                                                                                              \
+		uint64_t rsp = c->gpr[RSP] - n / 8, rbp = c->gpr[RBP], frame = rsp;                                    \
+		uint##n##_t v;                                                                                         \
+		if (!store##n(c, rsp, EA_STACK, (uint##n##_t)rbp))                                                     \
+			FAULT;                                                                                         \
+		for (unsigned level = 1; level < i->src; level++) {                                                    \
+			rbp -= n / 8;                                                                                  \
+			rsp -= n / 8;                                                                                  \
+			if (!load##n(c, rbp, EA_STACK, &v) || !store##n(c, rsp, EA_STACK, v))                          \
+				FAULT;                                                                                 \
+		}                                                                                                      \
+		if (i->src) {                                                                                          \
+			rsp -= n / 8;                                                                                  \
+			if (!store##n(c, rsp, EA_STACK, (uint##n##_t)frame))                                           \
+				FAULT;                                                                                 \
+		}                                                                                                      \
+		SET##n(RBP * 8, (uint##n##_t)frame);                                                                   \
+		c->gpr[RSP] = rsp - (uint64_t)i->imm;                                                                  \
+		NEXT_STORED;                                                                                           \
+	}
+FRAME(16)
+FRAME(64)

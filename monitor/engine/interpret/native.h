@@ -1,5 +1,5 @@
 /*
- * What native.c and native_rules.c share.
+ * What native*.c and vector.c share.
  */
 #ifndef MONITOR_ENGINE_INTERPRET_NATIVE_H
 #define MONITOR_ENGINE_INTERPRET_NATIVE_H
@@ -8,6 +8,28 @@
 #include <stdint.h>
 
 #include "monitor/emulate/emulate.h"
+#include "monitor/engine/interpret/interp.h"
+
+/* The longest instruction, its displacement grown to 32 bits, and RET. */
+#define NATIVE_SLOT_SIZE  32
+#define NATIVE_CODE_SIZE  (4u << 20)
+#define NATIVE_SLOT_COUNT (NATIVE_CODE_SIZE / NATIVE_SLOT_SIZE)
+
+/* Components that instructions work on. Not the protection keys of user pages: the monitor would run with them. */
+#define NATIVE_COMPONENTS (X86_XCR0_X87 | X86_XCR0_SSE | X86_XCR0_AVX | X86_XCR0_AVX512)
+
+#define NATIVE_ALL_BYTES UINT64_MAX
+
+struct native {
+	uint8_t *code;	  /* executable, and not writable: in the same file as */
+	uint8_t *shadow;  /* this, writable */
+	uint8_t *buffer;  /* after the code: the memory operand */
+	unsigned used;	  /* slots; the first is code_single's */
+	unsigned size;	  /* of the memory operand of the instruction that runs */
+	uint64_t enabled; /* its bytes that a mask lets through, if it could not be accessed as a whole */
+};
+
+/* native_rules.c */
 
 /* Not to be run natively; works on general registers and flags; works on FPU state too. */
 enum native_kind { NATIVE_FORBIDDEN, NATIVE_INTEGER, NATIVE_VECTOR };
@@ -15,11 +37,41 @@ enum native_kind { NATIVE_FORBIDDEN, NATIVE_INTEGER, NATIVE_VECTOR };
 enum native_kind native_kind_of(const struct emu_insn *emu);
 /* XSAVE, XRSTOR and their like. */
 bool native_is_state(const struct emu_insn *emu);
+/* MASKMOVQ and its like, which write to where RDI points. */
+bool native_is_through_rdi(const struct emu_insn *emu);
+/* A mask says which elements of the memory operand are accessed; what it leaves out does not fault. */
+bool native_is_masked(const struct emu_insn *emu);
 /* An operand in a vector register, which makes any instruction one of the FPU. */
 bool native_is_vector(const ZydisDecodedOperand *op);
 /* A register that native code runs with the guest's value of, and may change. */
 bool native_register_allowed(ZydisRegister reg);
 /* What a memory operand of `size` bytes must be aligned to; 0: nothing. */
 uint16_t native_alignment(const struct emu_insn *emu, uint16_t size);
+
+/* native.c: brings the FPU image up to date, and back where it lives. */
+void native_fpu_get(struct engine_vcpu *c);
+void native_fpu_set(struct engine_vcpu *c);
+/* What the control registers forbid: the exception's vector, 0: nothing. */
+uint8_t native_forbidden(const struct engine_vcpu *c, const struct insn_detail *d);
+
+/* native_memory.c: the memory operand, to the buffer and back. False: the exit is set. */
+bool native_operand_in(struct engine_vcpu *c, const struct insn *i, uint64_t gva);
+bool native_operand_out(struct engine_vcpu *c, const struct insn *i, uint64_t gva);
+/* The exit for a failed access. */
+void native_fault_raise(struct engine_vcpu *c, const struct insn *i, uint8_t vector, uint32_t error, uint64_t gva);
+
+/* vector.c */
+
+/* Where state component n >= 2 lies in an XSAVE image in standard form; size 0: the host has it not. */
+struct vector_component {
+	uint32_t offset, size;
+	bool aligned; /* to 64 bytes in the compacted form */
+};
+struct vector_component vector_component(unsigned n);
+/* The bytes of the memory operand that its mask enables, bit by bit; the FPU image is up to date. */
+uint64_t vector_enabled(struct engine_vcpu *c, const struct insn_detail *d);
+/* Gathers and scatters. */
+bool vector_is_indexed(const struct emu_insn *emu);
+insn_function vector_gather, vector_scatter;
 
 #endif

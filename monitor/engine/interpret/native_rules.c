@@ -1,6 +1,8 @@
 /*
  * What may run natively, and on which conditions: a list of what is known to be harmless, not of what is not.
  */
+#include <cpuid.h>
+
 #include "monitor/engine/interpret/native.h"
 
 #include "monitor/vm/vcpu.h"
@@ -10,17 +12,70 @@ bool native_is_state(const struct emu_insn *emu)
 	return emu->info.meta.category == ZYDIS_CATEGORY_XSAVE || emu->info.meta.category == ZYDIS_CATEGORY_XSAVEOPT;
 }
 
+bool native_is_through_rdi(const struct emu_insn *emu)
+{
+	switch (emu->info.mnemonic) {
+	case ZYDIS_MNEMONIC_MASKMOVQ:
+	case ZYDIS_MNEMONIC_MASKMOVDQU:
+	case ZYDIS_MNEMONIC_VMASKMOVDQU:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* SDM 2A 2.8: the classes of EVEX instructions by their exceptions. */
+static bool suppresses_faults(const struct emu_insn *emu)
+{
+	switch (emu->info.meta.exception_class) {
+	case ZYDIS_EXCEPTION_CLASS_E1:
+	case ZYDIS_EXCEPTION_CLASS_E2:
+	case ZYDIS_EXCEPTION_CLASS_E3:
+	case ZYDIS_EXCEPTION_CLASS_E4:
+	case ZYDIS_EXCEPTION_CLASS_E5:
+	case ZYDIS_EXCEPTION_CLASS_E6:
+	case ZYDIS_EXCEPTION_CLASS_E10:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* An element of memory for each bit of the mask: else it takes all of the operand, or nothing. */
+static bool masks_elements(const struct emu_insn *emu)
+{
+	const ZydisDecodedOperand *to = &emu->operands[0], *from = &emu->operands[0];
+	while (from->type != ZYDIS_OPERAND_TYPE_MEMORY && from < &emu->operands[emu->info.operand_count - 1])
+		from++;
+	return !native_is_vector(to) || ZydisRegisterGetClass(to->reg.value) == ZYDIS_REGCLASS_MASK ||
+	       emu->info.avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID || from->element_count == to->element_count;
+}
+
+bool native_is_masked(const struct emu_insn *emu)
+{
+	switch (emu->info.mnemonic) {
+	case ZYDIS_MNEMONIC_VMASKMOVPS:
+	case ZYDIS_MNEMONIC_VMASKMOVPD:
+	case ZYDIS_MNEMONIC_VPMASKMOVD:
+	case ZYDIS_MNEMONIC_VPMASKMOVQ:
+		return true;
+	default:
+		break;
+	}
+	return emu->info.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && suppresses_faults(emu) && masks_elements(emu) &&
+	       emu->info.avx.mask.mode != ZYDIS_MASK_MODE_INVALID &&
+	       emu->info.avx.mask.mode != ZYDIS_MASK_MODE_DISABLED;
+}
+
 enum native_kind native_kind_of(const struct emu_insn *emu)
 {
 	switch (emu->info.mnemonic) {
 	case ZYDIS_MNEMONIC_CRC32:
 	case ZYDIS_MNEMONIC_POPCNT:
+	case ZYDIS_MNEMONIC_MOVDIRI:
 	case ZYDIS_MNEMONIC_MOVNTI:
+	case ZYDIS_MNEMONIC_PAUSE:
 		return NATIVE_INTEGER;
-	/* These reach memory through RDI. */
-	case ZYDIS_MNEMONIC_MASKMOVQ:
-	case ZYDIS_MNEMONIC_MASKMOVDQU:
-	case ZYDIS_MNEMONIC_VMASKMOVDQU:
 	/* Privileged, or of no use to user mode. */
 	case ZYDIS_MNEMONIC_XSAVES:
 	case ZYDIS_MNEMONIC_XSAVES64:
@@ -51,17 +106,24 @@ enum native_kind native_kind_of(const struct emu_insn *emu)
 			       ? NATIVE_INTEGER
 			       : NATIVE_VECTOR;
 	case ZYDIS_CATEGORY_AES:
+	case ZYDIS_CATEGORY_AMD3DNOW:
 	case ZYDIS_CATEGORY_AVX:
 	case ZYDIS_CATEGORY_AVX2:
 	case ZYDIS_CATEGORY_AVX512:
+	case ZYDIS_CATEGORY_AVX512_4FMAPS:
+	case ZYDIS_CATEGORY_AVX512_4VNNIW:
 	case ZYDIS_CATEGORY_AVX512_BITALG:
 	case ZYDIS_CATEGORY_AVX512_VBMI:
 	case ZYDIS_CATEGORY_AVX512_VP2INTERSECT:
 	case ZYDIS_CATEGORY_BLEND:
 	case ZYDIS_CATEGORY_BROADCAST:
+	case ZYDIS_CATEGORY_COMPRESS:
 	case ZYDIS_CATEGORY_CONFLICT:
 	case ZYDIS_CATEGORY_CONVERT:
+	case ZYDIS_CATEGORY_EXPAND:
 	case ZYDIS_CATEGORY_FCMOV:
+	case ZYDIS_CATEGORY_FMA4:
+	case ZYDIS_CATEGORY_FP16:
 	case ZYDIS_CATEGORY_GFNI:
 	case ZYDIS_CATEGORY_IFMA:
 	case ZYDIS_CATEGORY_KMASK:
@@ -73,12 +135,19 @@ enum native_kind native_kind_of(const struct emu_insn *emu)
 	case ZYDIS_CATEGORY_STTNI:
 	case ZYDIS_CATEGORY_VAES:
 	case ZYDIS_CATEGORY_VBMI2:
+	case ZYDIS_CATEGORY_VEX:
 	case ZYDIS_CATEGORY_VFMA:
 	case ZYDIS_CATEGORY_VPCLMULQDQ:
 	case ZYDIS_CATEGORY_X87_ALU:
+	case ZYDIS_CATEGORY_XOP:
 	case ZYDIS_CATEGORY_XSAVE:
 	case ZYDIS_CATEGORY_XSAVEOPT:
 		return NATIVE_VECTOR;
+	/* Only the host knows whether it takes them for hints, or has them. */
+	case ZYDIS_CATEGORY_NOP:
+	case ZYDIS_CATEGORY_WIDENOP:
+	case ZYDIS_CATEGORY_SERIALIZE:
+		return NATIVE_INTEGER;
 	default:
 		return NATIVE_FORBIDDEN;
 	}
@@ -89,11 +158,9 @@ bool native_register_allowed(ZydisRegister reg)
 {
 	switch (ZydisRegisterGetClass(reg)) {
 	case ZYDIS_REGCLASS_GPR8:
-		return reg != ZYDIS_REGISTER_SPL;
 	case ZYDIS_REGCLASS_GPR16:
 	case ZYDIS_REGCLASS_GPR32:
 	case ZYDIS_REGCLASS_GPR64:
-		return ZydisRegisterGetId(reg) != RSP;
 	case ZYDIS_REGCLASS_X87:
 	case ZYDIS_REGCLASS_MMX:
 	case ZYDIS_REGCLASS_XMM:
@@ -135,6 +202,7 @@ static bool takes_unaligned(ZydisMnemonic m)
 	case ZYDIS_MNEMONIC_MOVUPD:
 	case ZYDIS_MNEMONIC_MOVDQU:
 	case ZYDIS_MNEMONIC_LDDQU:
+	case ZYDIS_MNEMONIC_MASKMOVDQU:
 	case ZYDIS_MNEMONIC_PCMPESTRI:
 	case ZYDIS_MNEMONIC_PCMPESTRM:
 	case ZYDIS_MNEMONIC_PCMPISTRI:
@@ -143,6 +211,13 @@ static bool takes_unaligned(ZydisMnemonic m)
 	default:
 		return false;
 	}
+}
+
+/* AMD's processors do not ask it of these, for all that the manuals say. */
+static bool sha_demands_aligned(void)
+{
+	unsigned a, b, c, d;
+	return __get_cpuid(0, &a, &b, &c, &d) && b != signature_AMD_ebx;
 }
 
 static bool demands_aligned(ZydisMnemonic m)
@@ -176,6 +251,8 @@ uint16_t native_alignment(const struct emu_insn *emu, uint16_t size)
 		return 16;
 	if (demands_aligned(emu->info.mnemonic))
 		return size;
+	if (emu->info.meta.category == ZYDIS_CATEGORY_SHA)
+		return sha_demands_aligned() ? size : 0;
 	bool legacy = emu->info.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && size == 16;
 	return legacy && !takes_unaligned(emu->info.mnemonic) ? 16 : 0;
 }

@@ -2,6 +2,7 @@
  * String instructions: MOVS, STOS, LODS, SCAS, CMPS, with their repetitions. Each iteration is complete in itself, so a
  * fault or an interrupt finds the registers as the manual has them and the instruction starts again where it stopped.
  */
+#include <cpuid.h>
 #include <string.h>
 
 #include "monitor/engine/interpret/interp.h"
@@ -250,4 +251,45 @@ void op_scas(struct engine_vcpu *c, const struct insn *i)
 void op_cmps(struct engine_vcpu *c, const struct insn *i)
 {
 	repeat(c, i, cmps, NO_BULK);
+}
+
+/* A whole line at once: MOVDIR64B, CLZERO. Their destination is a register's, and aligned or made so. */
+#define LINE 64
+
+static void store_line(struct engine_vcpu *c, const struct insn *i, uint64_t gva, const uint8_t *line)
+{
+	if (!memory_write(c, gva, line, LINE, 0))
+		FAULT;
+	NEXT_STORED;
+}
+
+/* SDM 2B MOVDIR64B; CPUID leaf 7. */
+void op_movdir64b(struct engine_vcpu *c, const struct insn *i)
+{
+	unsigned a, b, features, d;
+	uint8_t line[LINE];
+	uint64_t gva = i->ea & EA_32 ? REG(32, i->dst) : REG(64, i->dst);
+	if (!__get_cpuid_count(7, 0, &a, &b, &features, &d) || !(features & bit_MOVDIR64B)) {
+		interp_raise(c, i, X86_VEC_UD, 0);
+		return;
+	}
+	if (gva % LINE) {
+		interp_raise(c, i, X86_VEC_GP, 0);
+		return;
+	}
+	if (!memory_read(c, address_of(c, i), line, LINE, i->ea))
+		FAULT;
+	store_line(c, i, gva, line);
+}
+
+/* APM 3 CLZERO; CPUID leaf 80000008h. */
+void op_clzero(struct engine_vcpu *c, const struct insn *i)
+{
+	static const uint8_t zeros[LINE];
+	unsigned a, features, x, d;
+	if (!__get_cpuid(0x80000008, &a, &features, &x, &d) || !(features & 1)) {
+		interp_raise(c, i, X86_VEC_UD, 0);
+		return;
+	}
+	store_line(c, i, c->gpr[RAX] & ~(uint64_t)(LINE - 1), zeros);
 }

@@ -14,6 +14,15 @@ void op_nop(struct engine_vcpu *c, const struct insn *i)
 	NEXT;
 }
 
+/* What has to do with a line of the cache faults as a read of it would. */
+void op_touch(struct engine_vcpu *c, const struct insn *i)
+{
+	uint8_t v;
+	if (!load8(c, address_of(c, i), i->ea, &v))
+		FAULT;
+	NEXT;
+}
+
 /* --------------------------------------------------------------------------------------------------------- flags */
 
 void op_clc(struct engine_vcpu *c, const struct insn *i)

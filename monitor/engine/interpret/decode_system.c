@@ -1,0 +1,106 @@
+/*
+ * Which function executes an instruction that has to do with the system: flags, identification, clocks, hints, and what
+ * this machine does not have.
+ */
+#include "monitor/engine/interpret/interp.h"
+
+/* Of extensions that no processor which runs this has, or that a guest cannot turn on. */
+static bool is_of_no_processor(const struct emu_insn *emu)
+{
+	switch (emu->info.meta.isa_ext) {
+	case ZYDIS_ISA_EXT_KNC:
+	case ZYDIS_ISA_EXT_KNCE:
+	case ZYDIS_ISA_EXT_KNCV:
+	case ZYDIS_ISA_EXT_MCOMMIT:
+	case ZYDIS_ISA_EXT_SNP:
+	case ZYDIS_ISA_EXT_TDX:
+		return true;
+	default:
+		return false;
+	}
+}
+
+insn_function *decode_system(const struct emu_insn *emu)
+{
+	if (is_of_no_processor(emu))
+		return op_undefined;
+	switch (emu->info.mnemonic) {
+		DECODE_PLAIN(CLC, op_clc)
+		DECODE_PLAIN(STC, op_stc)
+		DECODE_PLAIN(CMC, op_cmc)
+		DECODE_PLAIN(CLD, op_cld)
+		DECODE_PLAIN(STD, op_std)
+		DECODE_PLAIN(LAHF, op_lahf)
+		DECODE_PLAIN(SAHF, op_sahf)
+		DECODE_PLAIN(PUSHF, op_pushf)
+		DECODE_PLAIN(PUSHFQ, op_pushf)
+		DECODE_PLAIN(CPUID, op_cpuid)
+		DECODE_PLAIN(RDTSC, op_rdtsc)
+		DECODE_PLAIN(RDTSCP, op_rdtscp)
+		DECODE_PLAIN(RDPID, op_rdpid)
+		DECODE_PLAIN(XGETBV, op_xgetbv)
+		DECODE_PLAIN(RDFSBASE, op_base)
+		DECODE_PLAIN(RDGSBASE, op_base)
+		DECODE_PLAIN(WRFSBASE, op_base)
+		DECODE_PLAIN(WRGSBASE, op_base)
+		DECODE_PLAIN(RDPMC, op_protected)
+		DECODE_PLAIN(MFENCE, op_nop)
+		DECODE_PLAIN(LFENCE, op_nop)
+		DECODE_PLAIN(SFENCE, op_nop)
+	case ZYDIS_MNEMONIC_PAUSE:
+		/* With REX.B it is XCHG R8, RAX to some processors. */
+		return emu->info.attributes & ZYDIS_ATTRIB_HAS_REX && emu->info.raw.rex.B ? NULL : op_nop;
+		DECODE_PLAIN(ENDBR32, op_nop)
+		DECODE_PLAIN(ENDBR64, op_nop)
+		DECODE_PLAIN(RDSSPD, op_nop)
+		DECODE_PLAIN(RDSSPQ, op_nop)
+		DECODE_PLAIN(CLFLUSH, op_touch)
+		DECODE_PLAIN(UD0, op_undefined)
+		DECODE_PLAIN(UD1, op_undefined)
+		DECODE_PLAIN(UD2, op_undefined)
+		DECODE_PLAIN(MONITOR, op_undefined)
+		DECODE_PLAIN(MWAIT, op_undefined)
+		DECODE_PLAIN(MOVDIR64B, op_movdir64b)
+		DECODE_PLAIN(CLZERO, op_clzero)
+	default:
+		break;
+	}
+	switch (emu->info.meta.category) {
+	case ZYDIS_CATEGORY_NOP:
+	case ZYDIS_CATEGORY_WIDENOP:
+		/* 0F 0D on a register is a hint to some processors and undefined to others. */
+		return emu->info.opcode == 0x0d && emu->info.raw.modrm.mod == 3 ? NULL : op_nop;
+	case ZYDIS_CATEGORY_PREFETCH:
+	case ZYDIS_CATEGORY_PREFETCHWT1:
+	case ZYDIS_CATEGORY_CLDEMOTE:
+	case ZYDIS_CATEGORY_MPX: /* these machines are too new to have it: then its opcodes are hints */
+		return op_nop;
+	case ZYDIS_CATEGORY_CLFLUSHOPT:
+	case ZYDIS_CATEGORY_CLWB:
+		return op_touch;
+	/* None of these is a part of this machine: to its guest the opcode does not exist. */
+	case ZYDIS_CATEGORY_VTX:
+	case ZYDIS_CATEGORY_SMAP:
+	case ZYDIS_CATEGORY_SGX:
+	case ZYDIS_CATEGORY_PKU:
+	case ZYDIS_CATEGORY_SYSCALL:
+	case ZYDIS_CATEGORY_SYSRET:
+	case ZYDIS_CATEGORY_SYSTEM:
+	case ZYDIS_CATEGORY_WAITPKG:
+	case ZYDIS_CATEGORY_RDPRU:
+	case ZYDIS_CATEGORY_UINTR:
+	case ZYDIS_CATEGORY_ENQCMD:
+	case ZYDIS_CATEGORY_HRESET:
+	case ZYDIS_CATEGORY_KEYLOCKER:
+	case ZYDIS_CATEGORY_KEYLOCKER_WIDE:
+	case ZYDIS_CATEGORY_PADLOCK:
+	case ZYDIS_CATEGORY_PCONFIG:
+	case ZYDIS_CATEGORY_PT:
+	case ZYDIS_CATEGORY_TSX_LDTRK:
+	case ZYDIS_CATEGORY_UFMA:
+	case ZYDIS_CATEGORY_CET:
+		return op_undefined;
+	default:
+		return NULL;
+	}
+}

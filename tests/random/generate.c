@@ -1,0 +1,253 @@
+/*
+ * The generator: random encodings whose memory operands are led into the sequence's areas, single conditional jumps
+ * over them, and templates.
+ */
+#include <string.h>
+
+#include "monitor/emulate/emulate.h"
+#include "tests/random/generate.h"
+
+#define ITEMS_MAX 10
+#define TRIES	  1000
+
+static const uint8_t end[] = {0x0f, 0x0b}; /* UD2 */
+
+struct pattern {
+	const uint8_t *code, *end;
+	const char *where;
+};
+extern const struct pattern templates[], templates_end[];
+
+struct generator {
+	struct seq_random random;
+	enum generate_where where;
+	struct sequence *s;
+};
+
+uint64_t generate_base(enum generate_where where)
+{
+	return where == GENERATE_USER ? SEQ_USER_BASE : SEQ_KERNEL_BASE;
+}
+
+static unsigned below(struct generator *g, unsigned limit)
+{
+	return (unsigned)(seq_random(&g->random) >> 32) % limit;
+}
+
+static bool one_in(struct generator *g, unsigned n)
+{
+	return below(g, n) == 0;
+}
+
+static uint8_t byte(struct generator *g)
+{
+	return (uint8_t)below(g, 256);
+}
+
+/* -------------------------------------------------------------------------------------------- a random encoding */
+
+/* Extensions of register numbers, as REX, VEX and EVEX carry them. */
+struct extension {
+	bool r, x, b;
+};
+
+/* ModRM, SIB and displacement; the displacement of an address without a register is put right once it is decoded. */
+static unsigned put_operand(struct generator *g, uint8_t *out, struct extension *e)
+{
+	uint8_t reg = (uint8_t)(byte(g) & 0x38);
+	*e = (struct extension){one_in(g, 2), one_in(g, 2), one_in(g, 2)};
+	switch (below(g, 9)) {
+	case 0: /* disp8(%r15) */
+		e->b = true;
+		out[0] = 0x47 | reg;
+		out[1] = byte(g);
+		return 2;
+	case 1: /* disp8(%r12,%r14,scale) */
+		e->b = e->x = true;
+		out[0] = 0x44 | reg;
+		out[1] = (uint8_t)(0x34 | (byte(g) & 0xc0));
+		out[2] = byte(g);
+		return 3;
+	case 2: /* disp32(%rip) */
+		out[0] = 0x05 | reg;
+		return 5;
+	case 3: /* disp32 */
+		e->x = false;
+		out[0] = 0x04 | reg;
+		out[1] = 0x25;
+		return 6;
+	case 4: /* disp8(%rsp) */
+		e->x = e->b = false;
+		out[0] = 0x44 | reg;
+		out[1] = 0x24;
+		out[2] = byte(g);
+		return 3;
+	default:
+		out[0] = (uint8_t)(0xc0 | byte(g));
+		return 1;
+	}
+}
+
+static unsigned put_legacy(struct generator *g, uint8_t *out, struct extension e)
+{
+	static const uint8_t repeats[] = {0xf2, 0xf3};
+	unsigned len = 0;
+	if (one_in(g, 6))
+		out[len++] = 0x66;
+	if (one_in(g, 5))
+		out[len++] = repeats[below(g, 2)];
+	if (one_in(g, 25))
+		out[len++] = 0xf0;
+	if (one_in(g, 25))
+		out[len++] = 0x67;
+	if (e.r || e.x || e.b || one_in(g, 2))
+		out[len++] = (uint8_t)(0x40 | one_in(g, 2) << 3 | e.r << 2 | e.x << 1 | e.b);
+	unsigned map = below(g, 10);
+	if (map >= 5)
+		out[len++] = 0x0f;
+	if (map == 8)
+		out[len++] = 0x38;
+	else if (map == 9)
+		out[len++] = 0x3a;
+	out[len++] = byte(g);
+	return len;
+}
+
+static unsigned put_vex(struct generator *g, uint8_t *out, struct extension e)
+{
+	out[0] = 0xc4;
+	out[1] = (uint8_t)(!e.r << 7 | !e.x << 6 | !e.b << 5 | (1 + below(g, 3)));
+	out[2] = byte(g);
+	if (one_in(g, 2))
+		out[2] |= 0x78; /* of many the second source must be none */
+	out[3] = byte(g);
+	return 4;
+}
+
+static unsigned put_evex(struct generator *g, uint8_t *out, struct extension e)
+{
+	out[0] = 0x62;
+	out[1] = (uint8_t)(!e.r << 7 | !e.x << 6 | !e.b << 5 | one_in(g, 2) << 4 | (1 + below(g, 3)));
+	out[2] = byte(g) | 4;
+	out[3] = byte(g);
+	if (one_in(g, 2))
+		out[3] &= 0xef; /* no broadcast, no rounding */
+	out[4] = byte(g);
+	return 5;
+}
+
+/* Leads the 32-bit displacement of an address that no register is part of into the data. */
+static void set_displacement(struct generator *g, struct emu_insn *insn, uint8_t *bytes, uint64_t at)
+{
+	for (unsigned n = 0; n < insn->info.operand_count; n++) {
+		const ZydisDecodedOperandMem *mem = &insn->operands[n].mem;
+		bool rip = mem->base == ZYDIS_REGISTER_RIP || mem->base == ZYDIS_REGISTER_EIP;
+		if (insn->operands[n].type != ZYDIS_OPERAND_TYPE_MEMORY || insn->info.raw.disp.size != 32 ||
+		    (!rip && mem->base != ZYDIS_REGISTER_NONE))
+			continue;
+		uint64_t target = generate_base(g->where) + SEQ_DATA + 0x100 + below(g, 0xe00);
+		int32_t disp = (int32_t)(target - (rip ? at + insn->info.length : 0));
+		memcpy(bytes + insn->info.raw.disp.offset, &disp, sizeof(disp));
+		return;
+	}
+}
+
+static bool try_encoding(struct generator *g, uint8_t *bytes, uint64_t at, struct emu_insn *insn)
+{
+	uint8_t operand[8];
+	struct extension e;
+	for (unsigned n = 0; n < 15; n++)
+		bytes[n] = byte(g);
+	memset(operand, 0, sizeof(operand));
+	unsigned operand_len = put_operand(g, operand, &e), kind = below(g, 8), len;
+	len = kind == 0 ? put_evex(g, bytes, e) : kind <= 2 ? put_vex(g, bytes, e) : put_legacy(g, bytes, e);
+	memcpy(bytes + len, operand, operand_len);
+	if (ZYAN_FAILED(emu_decode_bytes(bytes, 15, insn)))
+		return false;
+	set_displacement(g, insn, bytes, at);
+	memcpy(insn->bytes, bytes, 15);
+	return rules_allow(insn, g->where);
+}
+
+/* ------------------------------------------------------------------------------------------------------ sequences */
+
+static bool put(struct generator *g, const void *bytes, unsigned len)
+{
+	if (g->s->size + len > SEQ_CODE_MAX - sizeof(end))
+		return false;
+	memcpy(g->s->code + g->s->size, bytes, len);
+	g->s->size = (uint16_t)(g->s->size + len);
+	return true;
+}
+
+static bool put_random(struct generator *g)
+{
+	uint8_t bytes[16];
+	struct emu_insn insn;
+	uint64_t at = generate_base(g->where) + SEQ_CODE + g->s->offset + g->s->size;
+	for (unsigned n = 0; n < TRIES; n++)
+		if (try_encoding(g, bytes, at, &insn))
+			return put(g, bytes, insn.info.length);
+	return true;
+}
+
+static bool put_template(struct generator *g)
+{
+	static const char letters[] = {'p', 'u', 'k', 't'};
+	const struct pattern *t;
+	do
+		t = &templates[below(g, (unsigned)(templates_end - templates))];
+	while (!strchr(t->where, letters[g->where]));
+	if (strchr(t->where, 'S') && g->where != GENERATE_USER)
+		g->s->flags |= SEQ_SYSTEM;
+	return put(g, t->code, (unsigned)(t->end - t->code));
+}
+
+static bool put_item(struct generator *g)
+{
+	uint16_t jump = g->s->size;
+	bool jumps = one_in(g, 12);
+	if (jumps) {
+		/* Jcc, LOOPcc or JRCXZ over the item. */
+		uint8_t code[2] = {(uint8_t)(one_in(g, 6) ? 0xe0 + below(g, 4) : 0x70 + below(g, 16)), 0};
+		if (!put(g, code, sizeof(code)))
+			return false;
+	}
+	bool room = one_in(g, 5) ? put_template(g) : put_random(g);
+	if (jumps)
+		g->s->code[jump + 1] = (uint8_t)(g->s->size - jump - 2);
+	return room;
+}
+
+void generate(struct sequence *s, uint64_t seed, enum generate_where where)
+{
+	struct generator g = {.random = seq_random_from(seed), .where = where, .s = s};
+	memset(s, 0, sizeof(*s));
+	s->seed = seq_random(&g.random);
+	s->flags = where == GENERATE_PROCESS || where == GENERATE_USER ? SEQ_USER : 0;
+	s->offset = (uint16_t)(one_in(&g, 16) ? 0x1000 - below(&g, 64) : below(&g, 0x1000 - SEQ_CODE_MAX));
+	for (unsigned left = 1 + below(&g, ITEMS_MAX); left && put_item(&g); left--)
+		;
+	memcpy(s->code + s->size, end, sizeof(end));
+	s->size = (uint16_t)(s->size + sizeof(end));
+}
+
+void generate_print(const struct sequence *s, uint64_t base, FILE *to)
+{
+	uint64_t at = base + SEQ_CODE + s->offset;
+	ZydisDisassembledInstruction insn;
+	for (unsigned n = 0; n < s->size;) {
+		char text[96] = "(bad)";
+		unsigned len = 1;
+		if (ZYAN_SUCCESS(ZydisDisassembleIntel(ZYDIS_MACHINE_MODE_LONG_64, at + n, s->code + n, s->size - n,
+						       &insn))) {
+			snprintf(text, sizeof(text), "%s", insn.text);
+			len = insn.info.length;
+		}
+		fprintf(to, "%8lx  ", at + n);
+		for (unsigned b = 0; b < len; b++)
+			fprintf(to, "%02x", s->code[n + b]);
+		fprintf(to, "%*s%s\n", (int)(32 - 2 * len), "", text);
+		n += len;
+	}
+}

@@ -1,0 +1,29 @@
+/*
+ * The generator of random sequences. A sequence is a function of its seed and of where it is to run.
+ */
+#ifndef TESTS_RANDOM_GENERATE_H
+#define TESTS_RANDOM_GENERATE_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "tests/random/sequence.h"
+
+enum generate_where {
+	GENERATE_PROCESS,     /* user mode of a process that holds more than the sequence's pages */
+	GENERATE_USER,	      /* user mode of a guest */
+	GENERATE_KERNEL,      /* kernel mode of a guest whose kernel is interpreted */
+	GENERATE_KERNEL_TRAP, /* kernel mode of any guest: nothing sensitive that does not trap */
+};
+
+/* Where a sequence's areas begin. */
+uint64_t generate_base(enum generate_where where);
+void generate(struct sequence *s, uint64_t seed, enum generate_where where);
+/* The code in Intel syntax, an instruction a line. */
+void generate_print(const struct sequence *s, uint64_t base, FILE *to);
+
+/* rules.c: whether a single instruction of random bytes may be part of a sequence. */
+struct emu_insn;
+bool rules_allow(const struct emu_insn *insn, enum generate_where where);
+
+#endif

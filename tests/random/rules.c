@@ -1,0 +1,141 @@
+/*
+ * What random bytes may be part of a sequence: instructions that give the same each time, and that read and write only
+ * where the sequence's areas are. What is sensitive is known from the list that `ring3 classify` tries.
+ */
+#include <string.h>
+
+#include "monitor/emulate/emulate.h"
+#include "monitor/emulate/group.h"
+#include "tests/random/generate.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* The first word of a classified instruction's name is its mnemonic. */
+static const char *const classified[] = {
+#define INSN(id, name, code, kind, shows, why) name,
+#include "monitor/cli/classify.def"
+#undef INSN
+};
+
+/* One that `classify` lists. Of those that share a mnemonic with innocuous ones the emulation knows which. */
+static bool is_sensitive(const struct emu_insn *insn)
+{
+	const char *mnemonic = ZydisMnemonicGetString(insn->info.mnemonic);
+	size_t len = strlen(mnemonic);
+	if (emu_is_sensitive(insn))
+		return true;
+	switch (insn->info.mnemonic) {
+	case ZYDIS_MNEMONIC_MOV:
+	case ZYDIS_MNEMONIC_PUSH:
+	case ZYDIS_MNEMONIC_POP:
+	case ZYDIS_MNEMONIC_CALL:
+	case ZYDIS_MNEMONIC_JMP:
+	case ZYDIS_MNEMONIC_RET:
+		return false;
+	default:
+		break;
+	}
+	for (unsigned n = 0; n < COUNT(classified); n++)
+		if (!strncasecmp(classified[n], mnemonic, len) && (classified[n][len] == ' ' || !classified[n][len]))
+			return true;
+	return false;
+}
+
+/* What the host has turned on for itself decides. */
+static bool is_host_matter(const struct emu_insn *insn)
+{
+	return insn->info.meta.isa_set == ZYDIS_ISA_SET_RTM || insn->info.meta.isa_ext == ZYDIS_ISA_EXT_SVM ||
+	       insn->info.meta.isa_ext == ZYDIS_ISA_EXT_SNP || insn->info.meta.category == ZYDIS_CATEGORY_VTX;
+}
+
+/* What gives something else each time, waits, or tells where it lies. */
+static bool is_unsteady(const struct emu_insn *insn)
+{
+	switch (insn->info.mnemonic) {
+	case ZYDIS_MNEMONIC_RDPRU:
+	case ZYDIS_MNEMONIC_RDSSPD:
+	case ZYDIS_MNEMONIC_RDSSPQ:
+	case ZYDIS_MNEMONIC_RDGSBASE:
+	case ZYDIS_MNEMONIC_RDFSBASE:
+	case ZYDIS_MNEMONIC_WRGSBASE:
+	case ZYDIS_MNEMONIC_WRFSBASE:
+	case ZYDIS_MNEMONIC_WRPKRU:
+	case ZYDIS_MNEMONIC_POPF:
+	case ZYDIS_MNEMONIC_POPFQ:
+	case ZYDIS_MNEMONIC_PUSHF:
+	case ZYDIS_MNEMONIC_PUSHFQ:
+	case ZYDIS_MNEMONIC_CLZERO:
+	case ZYDIS_MNEMONIC_MOVDIR64B: /* some hosts hide it and execute it */
+	case ZYDIS_MNEMONIC_INVPCID:
+	case ZYDIS_MNEMONIC_MONITORX:
+	case ZYDIS_MNEMONIC_MWAITX:
+	/* These write the pointers of the x87, which differ. */
+	case ZYDIS_MNEMONIC_FNSAVE:
+	case ZYDIS_MNEMONIC_FNSTENV:
+	case ZYDIS_MNEMONIC_FXSAVE:
+	case ZYDIS_MNEMONIC_FXSAVE64:
+		return true;
+	default:
+		break;
+	}
+	switch (insn->info.meta.category) {
+	case ZYDIS_CATEGORY_RDRAND:
+	case ZYDIS_CATEGORY_RDSEED:
+	case ZYDIS_CATEGORY_XSAVE:
+	case ZYDIS_CATEGORY_XSAVEOPT:
+	case ZYDIS_CATEGORY_WAITPKG:
+	case ZYDIS_CATEGORY_UINTR:
+	case ZYDIS_CATEGORY_SGX:
+	case ZYDIS_CATEGORY_PADLOCK:
+	case ZYDIS_CATEGORY_ENQCMD:
+	case ZYDIS_CATEGORY_AMX_TILE:
+		return true;
+	default:
+		return is_host_matter(insn);
+	}
+}
+
+/* The registers that the areas are found by. */
+static bool is_anchor(ZydisRegister reg)
+{
+	ZydisRegister whole = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg);
+	return whole == ZYDIS_REGISTER_RSP || whole == ZYDIS_REGISTER_R12 || whole == ZYDIS_REGISTER_R14 ||
+	       whole == ZYDIS_REGISTER_R15;
+}
+
+static bool memory_allowed(const ZydisDecodedOperandMem *mem)
+{
+	if (mem->type == ZYDIS_MEMOP_TYPE_AGEN)
+		return true;
+	if (mem->type != ZYDIS_MEMOP_TYPE_MEM)
+		return false;
+	bool based = mem->base == ZYDIS_REGISTER_RIP || mem->base == ZYDIS_REGISTER_NONE || is_anchor(mem->base);
+	return based && mem->base != ZYDIS_REGISTER_R14 && mem->segment != ZYDIS_REGISTER_FS &&
+	       mem->segment != ZYDIS_REGISTER_GS &&
+	       (mem->index == ZYDIS_REGISTER_NONE || mem->index == ZYDIS_REGISTER_R14);
+}
+
+static bool is_bit_string(const struct emu_insn *insn)
+{
+	return insn->info.meta.category == ZYDIS_CATEGORY_BITBYTE &&
+	       insn->operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+	       insn->operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER;
+}
+
+bool rules_allow(const struct emu_insn *insn, enum generate_where where)
+{
+	/* In user mode what always traps is good to try: it must be refused. */
+	bool refused = where == GENERATE_USER && emu_is_sensitive(insn) && emu_always_traps(insn);
+	if (insn->info.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || is_unsteady(insn) || is_bit_string(insn) ||
+	    (is_sensitive(insn) && !refused))
+		return false;
+	for (unsigned n = 0; n < insn->info.operand_count; n++) {
+		const ZydisDecodedOperand *op = &insn->operands[n];
+		bool written = op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+		if (op->type == ZYDIS_OPERAND_TYPE_REGISTER && written && is_anchor(op->reg.value))
+			return false;
+		if (op->type == ZYDIS_OPERAND_TYPE_MEMORY && !memory_allowed(&op->mem))
+			return false;
+	}
+	return true;
+}
