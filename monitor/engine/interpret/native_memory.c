@@ -132,13 +132,24 @@ static bool masked_in(struct engine_vcpu *c, const struct insn *i, uint64_t gva)
 	return false;
 }
 
+/* The mask leaves out all of the operand, whose alignment then does not matter. */
+static bool nothing_enabled(struct engine_vcpu *c, const struct insn_detail *d)
+{
+	native_fpu_get(c);
+	c->native->enabled = vector_enabled(c, d);
+	return !c->native->enabled;
+}
+
 bool native_operand_in(struct engine_vcpu *c, const struct insn *i, uint64_t gva)
 {
 	const struct insn_detail *d = i->detail;
 	struct native *native = c->native;
 	struct gm_fault fault;
 	native->enabled = NATIVE_ALL_BYTES;
+	native->size = d->size;
 	if (d->align && gva & (d->align - 1u)) {
+		if (d->masked && nothing_enabled(c, d))
+			return true;
 		interp_raise(c, i, X86_VEC_GP, 0);
 		return false;
 	}
