@@ -160,22 +160,6 @@ int64_t sys_close(const uint64_t arg[6])
 	return fd_close(current->files, (unsigned)arg[0]);
 }
 
-int64_t sys_close_range(const uint64_t arg[6])
-{
-	struct files *files = current->files;
-	uint64_t last = (unsigned)arg[1];
-
-	if ((unsigned)arg[0] > last || arg[2] & ~(uint64_t)CLOSE_RANGE_CLOEXEC)
-		return -EINVAL;
-	for (uint64_t fd = (unsigned)arg[0]; fd <= last && fd < files->size; fd++) {
-		if (arg[2] & CLOSE_RANGE_CLOEXEC)
-			files->slot[fd].cloexec = files->slot[fd].file;
-		else
-			fd_close(files, (unsigned)fd);
-	}
-	return 0;
-}
-
 int64_t sys_dup(const uint64_t arg[6])
 {
 	struct file *file = fd_file(arg[0]);
@@ -250,24 +234,17 @@ int64_t sys_fcntl(const uint64_t arg[6])
 	}
 }
 
-int64_t sys_flock(const uint64_t arg[6])
-{
-	return fd_file(arg[0]) ? 0 : -EBADF;
-}
-
 /* ------------------------------------------------------------------------------------------ directories, umask */
 
 /* Takes the reference to inode. */
-static int64_t enter(struct inode *inode, struct inode **place)
+static int64_t enter(struct inode *inode)
 {
-	int error = S_ISDIR(inode->mode) ? inode_may(inode, MAY_EXECUTE) : -ENOTDIR;
-
-	if (error) {
+	if (!S_ISDIR(inode->mode)) {
 		inode_put(inode);
-		return error;
+		return -ENOTDIR;
 	}
-	inode_put(*place);
-	*place = inode;
+	inode_put(current->files->cwd);
+	current->files->cwd = inode;
 	return 0;
 }
 
@@ -276,22 +253,14 @@ int64_t sys_chdir(const uint64_t arg[6])
 	struct inode *inode;
 	int error = inode_user((uint64_t)AT_FDCWD, arg[0], 0, &inode);
 
-	return error ?: enter(inode, &current->files->cwd);
+	return error ?: enter(inode);
 }
 
 int64_t sys_fchdir(const uint64_t arg[6])
 {
 	struct file *file = fd_file(arg[0]);
 
-	return file ? enter(inode_get(file->inode), &current->files->cwd) : -EBADF;
-}
-
-int64_t sys_chroot(const uint64_t arg[6])
-{
-	struct inode *inode;
-	int error = current->uid ? -EPERM : inode_user((uint64_t)AT_FDCWD, arg[0], 0, &inode);
-
-	return error ?: enter(inode, &current->files->root);
+	return file ? enter(inode_get(file->inode)) : -EBADF;
 }
 
 int64_t sys_umask(const uint64_t arg[6])

@@ -5,13 +5,11 @@
 
 static int64_t null_read(struct file *file, struct io *io, uint64_t offset)
 {
-	(void)file, (void)io, (void)offset;
 	return 0;
 }
 
 static int64_t null_write(struct file *file, struct io *io, uint64_t offset)
 {
-	(void)file, (void)offset;
 	return (int64_t)io->left;
 }
 
@@ -19,13 +17,11 @@ static int64_t zero_read(struct file *file, struct io *io, uint64_t offset)
 {
 	size_t len = io->left;
 
-	(void)file, (void)offset;
 	return io_zero(io, len) ?: (int64_t)len;
 }
 
 static int64_t full_write(struct file *file, struct io *io, uint64_t offset)
 {
-	(void)file, (void)io, (void)offset;
 	return -ENOSPC;
 }
 
@@ -34,7 +30,6 @@ static int64_t random_read(struct file *file, struct io *io, uint64_t offset)
 	char chunk[256];
 	int64_t done = 0;
 
-	(void)file, (void)offset;
 	while (io->left) {
 		size_t len = io->left < sizeof(chunk) ? io->left : sizeof(chunk);
 

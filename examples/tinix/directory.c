@@ -110,7 +110,6 @@ const struct inode_ops directory_ops = {.lookup = lookup, .list = list};
 
 static int64_t read_directory(struct file *file, struct io *io, uint64_t offset)
 {
-	(void)file, (void)io, (void)offset;
 	return -EISDIR;
 }
 

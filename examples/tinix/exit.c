@@ -114,11 +114,6 @@ _Noreturn void proc_exit(int status)
 	pvg_panic("pid %d runs on after its end", p->pid);
 }
 
-int64_t sys_exit(const uint64_t arg[6])
-{
-	proc_exit((int)(arg[0] & 0xff) << 8);
-}
-
 int64_t sys_exit_group(const uint64_t arg[6])
 {
 	proc_exit((int)(arg[0] & 0xff) << 8);

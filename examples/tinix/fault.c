@@ -159,7 +159,6 @@ static void page_fault(struct pvg_frame *frame, void *arg)
 	uint64_t address = pvg_fault_address();
 	unsigned wanted = frame->error & X86_PF_W ? PROT_WRITE : frame->error & X86_PF_I ? PROT_EXEC : PROT_READ;
 
-	(void)arg;
 	if (!(frame->cs & X86_SEL_RPL))
 		pvg_panic_frame(frame, "page fault in the kernel");
 	account(true);
@@ -197,7 +196,6 @@ static const struct {
 
 static void exception(struct pvg_frame *frame, void *arg)
 {
-	(void)arg;
 	if (!(frame->cs & X86_SEL_RPL))
 		pvg_panic_frame(frame, "%s in the kernel", pvg_vector_name((unsigned)frame->vector));
 	account(true);

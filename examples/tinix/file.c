@@ -44,17 +44,11 @@ int file_open(struct inode *inode, unsigned flags, struct file **opened)
 		file->ops = &path_file_ops;
 	error = !file->ops ? -ENXIO : 0;
 	if (!error && file->ops->open) {
-		/* Closing what never opened would count it away. */
-		const struct file_ops *ops = file->ops;
-
 		file->flags |= flags & O_NOCTTY;
-		error = ops->open(file);
-		if (error)
-			file->ops = &path_file_ops;
+		error = file->ops->open(file);
 	}
 	if (error) {
-		if (!file->ops)
-			file->ops = &path_file_ops;
+		file->ops = &path_file_ops; /* closing what never opened would count it away */
 		file_put(file);
 		return error;
 	}
@@ -65,10 +59,7 @@ int file_open(struct inode *inode, unsigned flags, struct file **opened)
 /* May the inode at the end of a walk be opened like that? */
 static int check(const struct walk *at, unsigned flags)
 {
-	struct inode *inode = at->inode;
-	unsigned access = (flags & O_ACCMODE) == O_RDONLY   ? MAY_READ
-			  : (flags & O_ACCMODE) == O_WRONLY ? MAY_WRITE
-							    : MAY_READ | MAY_WRITE;
+	const struct inode *inode = at->inode;
 
 	if (flags & O_CREAT && flags & O_EXCL)
 		return -EEXIST;
@@ -78,27 +69,23 @@ static int check(const struct walk *at, unsigned flags)
 		return 0;
 	if (S_ISLNK(inode->mode))
 		return -ELOOP;
-	if (S_ISDIR(inode->mode) && (access & MAY_WRITE || flags & O_CREAT))
+	if (S_ISDIR(inode->mode) && ((flags & O_ACCMODE) != O_RDONLY || flags & O_CREAT))
 		return -EISDIR;
-	return inode_may(inode, access | (flags & O_TRUNC ? MAY_WRITE : 0));
+	return 0;
 }
 
 static int create(struct walk *at, unsigned mode)
 {
-	int error;
-
 	if (at->slash)
 		return -EISDIR;
 	if (!inode_is_memory_dir(at->dir))
 		return -EACCES;
-	error = inode_may(at->dir, MAY_WRITE);
-	if (error)
-		return error;
 	return node_make(at->dir, at->name, S_IFREG | (mode & 07777 & ~current->files->umask), 0, &at->inode);
 }
 
-static int64_t open_at(uint64_t dirfd, uint64_t path, unsigned flags, unsigned mode)
+int64_t sys_openat(const uint64_t arg[6])
 {
+	unsigned flags = (unsigned)arg[2], mode = (unsigned)arg[3];
 	bool follow = !(flags & O_NOFOLLOW) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
 	struct walk at;
 	struct file *file;
@@ -108,7 +95,7 @@ static int64_t open_at(uint64_t dirfd, uint64_t path, unsigned flags, unsigned m
 		flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 	if ((flags & __O_TMPFILE) == __O_TMPFILE)
 		return -EOPNOTSUPP;
-	result = walk_user(dirfd, path, (follow ? WALK_FOLLOW : 0) | (flags & O_CREAT ? WALK_MAKE : 0), &at);
+	result = walk_user(arg[0], arg[1], (follow ? WALK_FOLLOW : 0) | (flags & O_CREAT ? WALK_MAKE : 0), &at);
 	if (result)
 		return result;
 	result = at.inode ? check(&at, flags) : create(&at, mode);
@@ -118,19 +105,4 @@ static int64_t open_at(uint64_t dirfd, uint64_t path, unsigned flags, unsigned m
 		result = file_open(at.inode, flags, &file);
 	walk_end(&at);
 	return result ?: fd_install(file, 0, flags & O_CLOEXEC);
-}
-
-int64_t sys_openat(const uint64_t arg[6])
-{
-	return open_at(arg[0], arg[1], (unsigned)arg[2], (unsigned)arg[3]);
-}
-
-int64_t sys_open(const uint64_t arg[6])
-{
-	return open_at((uint64_t)AT_FDCWD, arg[0], (unsigned)arg[1], (unsigned)arg[2]);
-}
-
-int64_t sys_creat(const uint64_t arg[6])
-{
-	return open_at((uint64_t)AT_FDCWD, arg[0], O_CREAT | O_WRONLY | O_TRUNC, (unsigned)arg[1]);
 }

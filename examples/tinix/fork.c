@@ -35,8 +35,6 @@ static void inherit(struct proc *child, const struct fork_request *request)
 {
 	child->pgid = current->pgid;
 	child->sid = current->sid;
-	child->uid = current->uid;
-	child->gid = current->gid;
 	memcpy(child->name, current->name, sizeof(child->name));
 	memcpy(child->limits, current->limits, sizeof(child->limits));
 	child->exe = current->exe ? inode_get(current->exe) : NULL;
@@ -114,22 +112,6 @@ void vfork_done(struct proc *p)
 {
 	p->core->borrows_mm = false;
 	wake_all(&p->core->vfork_queue);
-}
-
-int64_t sys_fork(const uint64_t arg[6])
-{
-	const struct fork_request request = {.flags = SIGCHLD};
-
-	(void)arg;
-	return fork_process(&request);
-}
-
-int64_t sys_vfork(const uint64_t arg[6])
-{
-	const struct fork_request request = {.flags = SIGCHLD | CLONE_VM | CLONE_VFORK};
-
-	(void)arg;
-	return fork_process(&request);
 }
 
 int64_t sys_clone(const uint64_t arg[6])

@@ -7,11 +7,6 @@
 
 #include "examples/tinix/tinix.h"
 
-/* access(2); Linux's headers for user space lack them. */
-#define MAY_EXECUTE 1
-#define MAY_WRITE   2
-#define MAY_READ    4
-
 /* ------------------------------------------------------------------------- memory to read into or from: io.c */
 
 /* Counts down as it is used; user memory by vectors, or kernel memory. */
@@ -101,8 +96,11 @@ struct inode {
 /* A fresh inode with one reference and no name; NULL when memory is out. mode with S_IFMT. */
 struct inode *inode_new(struct mount *mount, unsigned mode, const struct inode_ops *ops);
 void inode_touch(struct inode *inode); /* mtime and ctime */
-/* Allowed to the current process, MAY_* or'ed: 0 or -EACCES. */
-int inode_may(struct inode *inode, unsigned what);
+/* All users are root, who may do everything but execute what nobody may. */
+static inline bool inode_executable(const struct inode *inode)
+{
+	return S_ISDIR(inode->mode) || inode->mode & 0111;
+}
 int inode_truncate(struct inode *inode, uint64_t size);
 
 /* Regular files in memory: regular.c */
@@ -168,6 +166,9 @@ void walk_end(struct walk *walk);
 int walk_user(uint64_t dirfd, uint64_t user_path, unsigned flags, struct walk *out);
 /* The inode alone; flags as for the *at system calls: AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH. */
 int inode_user(uint64_t dirfd, uint64_t user_path, unsigned flags, struct inode **inode);
+/* What use(inode, a, b) returns for that inode; or a negative errno, -EINVAL for other flags. */
+typedef int64_t inode_use(struct inode *inode, uint64_t a, uint64_t b);
+int64_t inode_user_do(uint64_t dirfd, uint64_t user_path, uint64_t flags, inode_use *use, uint64_t a, uint64_t b);
 /* A string of up to PATH_MAX from user memory; page_put it. */
 int path_from_user(uint64_t user_path, char **path);
 

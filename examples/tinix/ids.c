@@ -1,26 +1,7 @@
 /*
- * System calls about who a process is and what it may use: numbers, groups, sessions, limits, names. All users are
- * root.
+ * System calls about who a process is and what it may use: groups, sessions, limits, names.
  */
 #include "examples/tinix/core.h"
-
-int64_t sys_getpid(const uint64_t arg[6])
-{
-	(void)arg;
-	return current->pid;
-}
-
-int64_t sys_gettid(const uint64_t arg[6])
-{
-	(void)arg;
-	return current->pid;
-}
-
-int64_t sys_getppid(const uint64_t arg[6])
-{
-	(void)arg;
-	return current->parent ? current->parent->pid : 0;
-}
 
 /* ---------------------------------------------------------------------------------------- groups and sessions */
 
@@ -34,12 +15,6 @@ int64_t sys_getpgid(const uint64_t arg[6])
 	const struct proc *p = find_or_self(arg[0]);
 
 	return p ? p->pgid : -ESRCH;
-}
-
-int64_t sys_getpgrp(const uint64_t arg[6])
-{
-	(void)arg;
-	return current->pgid;
 }
 
 int64_t sys_getsid(const uint64_t arg[6])
@@ -80,62 +55,22 @@ int64_t sys_setpgid(const uint64_t arg[6])
 
 int64_t sys_setsid(const uint64_t arg[6])
 {
-	(void)arg;
 	if (group_in_session(current->pid, current->sid) && current->pgid == current->pid)
 		return -EPERM;
 	current->sid = current->pgid = current->pid;
 	return current->sid;
 }
 
-/* ------------------------------------------------------------------------------------------------ users: all 0 */
-
-#define RETURNS_ZERO(name)                                                                                             \
-	int64_t sys_##name(const uint64_t arg[6])                                                                      \
-	{                                                                                                              \
-		(void)arg;                                                                                             \
-		return 0;                                                                                              \
-	}
-
-RETURNS_ZERO(getuid)
-RETURNS_ZERO(geteuid)
-RETURNS_ZERO(getgid)
-RETURNS_ZERO(getegid)
-RETURNS_ZERO(setuid)
-RETURNS_ZERO(setgid)
-RETURNS_ZERO(setresuid)
-RETURNS_ZERO(setresgid)
-RETURNS_ZERO(setreuid)
-RETURNS_ZERO(setregid)
-RETURNS_ZERO(getgroups)
-RETURNS_ZERO(setgroups)
-RETURNS_ZERO(setpriority)
-RETURNS_ZERO(set_robust_list)
-
-int64_t sys_getresuid(const uint64_t arg[6])
-{
-	for (unsigned i = 0; i < 3; i++)
-		if (zero_user(arg[i], sizeof(int)))
-			return -EFAULT;
-	return 0;
-}
-
-int64_t sys_getresgid(const uint64_t arg[6])
-{
-	return sys_getresuid(arg);
-}
-
-int64_t sys_getpriority(const uint64_t arg[6])
-{
-	(void)arg;
-	return 20; /* nice 0, as the system call has it */
-}
-
 /* ------------------------------------------------------------------------------------------------------- limits */
 
-static int64_t limit(struct proc *p, uint64_t which, uint64_t new_at, uint64_t old_at)
+int64_t sys_prlimit64(const uint64_t arg[6])
 {
+	struct proc *p = find_or_self(arg[0]);
+	uint64_t which = arg[1], new_at = arg[2], old_at = arg[3];
 	struct rlimit new;
 
+	if (!p)
+		return -ESRCH;
 	if (which >= RLIM_NLIMITS)
 		return -EINVAL;
 	if (new_at && copy_from_user(&new, new_at, sizeof(new)))
@@ -147,23 +82,6 @@ static int64_t limit(struct proc *p, uint64_t which, uint64_t new_at, uint64_t o
 	if (new_at)
 		p->limits[which] = new;
 	return 0;
-}
-
-int64_t sys_getrlimit(const uint64_t arg[6])
-{
-	return limit(current, arg[0], 0, arg[1]);
-}
-
-int64_t sys_setrlimit(const uint64_t arg[6])
-{
-	return limit(current, arg[0], arg[1], 0);
-}
-
-int64_t sys_prlimit64(const uint64_t arg[6])
-{
-	struct proc *p = find_or_self(arg[0]);
-
-	return p ? limit(p, arg[1], arg[2], arg[3]) : -ESRCH;
 }
 
 /* --------------------------------------------------------------------------------------------------- the thread */
@@ -217,7 +135,6 @@ int64_t sys_arch_prctl(const uint64_t arg[6])
 
 int64_t sys_sched_yield(const uint64_t arg[6])
 {
-	(void)arg;
 	yield();
 	return 0;
 }

@@ -22,8 +22,6 @@ struct inode *inode_new(struct mount *mount, unsigned mode, const struct inode_o
 	inode->ino = ++inode->mount->next_ino;
 	inode->mode = mode;
 	inode->nlink = S_ISDIR(mode); /* its own "." */
-	inode->uid = current ? (unsigned)current->uid : 0;
-	inode->gid = current ? (unsigned)current->gid : 0;
 	inode->ops = ops;
 	inode->atime = inode->mtime = inode->ctime = wall_now();
 	return inode;
@@ -53,19 +51,6 @@ void inode_touch(struct inode *inode)
 	inode->mtime = inode->ctime = wall_now();
 }
 
-int inode_may(struct inode *inode, unsigned what)
-{
-	unsigned granted = inode->mode & 7;
-
-	if (!current || current->uid == 0) /* all but executing what nobody may */
-		granted = MAY_READ | MAY_WRITE | (S_ISDIR(inode->mode) || inode->mode & 0111 ? MAY_EXECUTE : 0);
-	else if ((unsigned)current->uid == inode->uid)
-		granted = inode->mode >> 6 & 7;
-	else if ((unsigned)current->gid == inode->gid)
-		granted = inode->mode >> 3 & 7;
-	return what & ~granted ? -EACCES : 0;
-}
-
 /* ------------------------------------------------------------------------------------------- for the core */
 
 int inode_open_exec(const char *path, struct inode **inode)
@@ -75,11 +60,9 @@ int inode_open_exec(const char *path, struct inode **inode)
 
 	if (error)
 		return error;
-	if (!inode_is_regular(found.inode))
+	if (!inode_is_regular(found.inode) || !inode_executable(found.inode))
 		error = -EACCES;
 	else
-		error = inode_may(found.inode, MAY_EXECUTE);
-	if (!error)
 		*inode = inode_get(found.inode);
 	walk_end(&found);
 	return error;

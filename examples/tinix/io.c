@@ -38,7 +38,6 @@ static int get(uint64_t user, char *memory, size_t len)
 
 static int zero(uint64_t user, char *memory, size_t len)
 {
-	(void)memory;
 	return zero_user(user, len);
 }
 

@@ -124,17 +124,3 @@ int64_t sys_reboot(const uint64_t arg[6])
 		return -EINVAL;
 	}
 }
-
-int64_t sys_getcpu(const uint64_t arg[6])
-{
-	if ((arg[0] && zero_user(arg[0], sizeof(int))) || (arg[1] && zero_user(arg[1], sizeof(int))))
-		return -EFAULT;
-	return 0;
-}
-
-/* dmesg: there is no log buffer. */
-int64_t sys_syslog(const uint64_t arg[6])
-{
-	(void)arg;
-	return 0;
-}

@@ -109,8 +109,6 @@ int64_t sys_mount(const uint64_t arg[6])
 	struct inode *on;
 	int64_t error;
 
-	if (current->uid)
-		return -EPERM;
 	if (arg[3] & (MS_REMOUNT | MS_BIND | MS_MOVE))
 		return arg[3] & MS_REMOUNT ? 0 : -EINVAL;
 	if (arg[0] && (error = string_from_user(source, arg[0], sizeof(source))) < 0 && error != -ENAMETOOLONG)
@@ -133,20 +131,16 @@ int64_t sys_mount(const uint64_t arg[6])
 
 int64_t sys_umount2(const uint64_t arg[6])
 {
+	struct mount *mount;
 	struct inode *root;
 	int64_t error = inode_user((uint64_t)AT_FDCWD, arg[0], 0, &root);
 
 	if (error)
 		return error;
-	error = current->uid ? -EPERM : root->parent == root ? 0 : -EINVAL;
-	if (!error) {
-		struct mount *mount = root->mount;
-
-		inode_put(root);
-		return unmount(mount);
-	}
+	mount = root->mount;
+	error = root->parent == root ? 0 : -EINVAL;
 	inode_put(root);
-	return error;
+	return error ?: unmount(mount);
 }
 
 /* The directory below the root, made if it is not there. */

@@ -89,8 +89,6 @@ static int walk_to_new(uint64_t dirfd, uint64_t path, struct walk *at)
 		error = -EEXIST;
 	else if (!inode_is_memory_dir(at->dir))
 		error = -EPERM;
-	else
-		error = inode_may(at->dir, MAY_WRITE);
 	if (error)
 		walk_end(at);
 	return error;
@@ -116,11 +114,6 @@ int64_t sys_mkdirat(const uint64_t arg[6])
 	return make(arg[0], arg[1], S_IFDIR | (arg[2] & 01777), 0);
 }
 
-int64_t sys_mkdir(const uint64_t arg[6])
-{
-	return make((uint64_t)AT_FDCWD, arg[0], S_IFDIR | (arg[1] & 01777), 0);
-}
-
 int64_t sys_mknodat(const uint64_t arg[6])
 {
 	unsigned mode = (unsigned)arg[2] & (S_IFMT | 07777);
@@ -129,14 +122,7 @@ int64_t sys_mknodat(const uint64_t arg[6])
 		mode |= S_IFREG;
 	if (S_ISDIR(mode) || S_ISLNK(mode))
 		return -EPERM;
-	if ((S_ISCHR(mode) || S_ISBLK(mode)) && current->uid)
-		return -EPERM;
 	return make(arg[0], arg[1], mode, arg[3]);
-}
-
-int64_t sys_mknod(const uint64_t arg[6])
-{
-	return sys_mknodat((uint64_t[6]){(uint64_t)AT_FDCWD, arg[0], arg[1], arg[2]});
 }
 
 int64_t sys_symlinkat(const uint64_t arg[6])
@@ -154,11 +140,6 @@ int64_t sys_symlinkat(const uint64_t arg[6])
 	}
 	page_put(target);
 	return error;
-}
-
-int64_t sys_symlink(const uint64_t arg[6])
-{
-	return sys_symlinkat((uint64_t[6]){arg[0], (uint64_t)AT_FDCWD, arg[1]});
 }
 
 int64_t sys_linkat(const uint64_t arg[6])
@@ -182,11 +163,6 @@ int64_t sys_linkat(const uint64_t arg[6])
 	return error;
 }
 
-int64_t sys_link(const uint64_t arg[6])
-{
-	return sys_linkat((uint64_t[6]){(uint64_t)AT_FDCWD, arg[0], (uint64_t)AT_FDCWD, arg[1], 0});
-}
-
 /* ---------------------------------------------------------------------------------------------------- removing */
 
 /* The entry that a walk ended at, if the current process may remove it; NULL and *error if not. */
@@ -200,19 +176,16 @@ static struct entry *removable(const struct walk *at, int *error)
 	*error = -EBUSY; /* a mount point, or a root */
 	if (at->dots || !(entry = dir_find(at->dir, at->name)) || entry->inode->mounted)
 		return NULL;
-	*error = inode_may(at->dir, MAY_WRITE);
-	/* Sticky: others' files stay. */
-	if (!*error && at->dir->mode & S_ISVTX && current->uid && (unsigned)current->uid != at->dir->uid &&
-	    (unsigned)current->uid != entry->inode->uid)
-		*error = -EPERM;
-	return *error ? NULL : entry;
+	*error = 0;
+	return entry;
 }
 
-static int64_t remove(uint64_t dirfd, uint64_t path, bool directory)
+int64_t sys_unlinkat(const uint64_t arg[6])
 {
+	bool directory = arg[2] & AT_REMOVEDIR;
 	struct walk at;
 	struct entry *entry;
-	int error = walk_user(dirfd, path, 0, &at);
+	int error = arg[2] & ~(uint64_t)AT_REMOVEDIR ? -EINVAL : walk_user(arg[0], arg[1], 0, &at);
 
 	if (error)
 		return error;
@@ -229,21 +202,6 @@ static int64_t remove(uint64_t dirfd, uint64_t path, bool directory)
 		dir_remove(entry);
 	walk_end(&at);
 	return error;
-}
-
-int64_t sys_unlink(const uint64_t arg[6])
-{
-	return remove((uint64_t)AT_FDCWD, arg[0], false);
-}
-
-int64_t sys_rmdir(const uint64_t arg[6])
-{
-	return remove((uint64_t)AT_FDCWD, arg[0], true);
-}
-
-int64_t sys_unlinkat(const uint64_t arg[6])
-{
-	return arg[2] & ~(uint64_t)AT_REMOVEDIR ? -EINVAL : remove(arg[0], arg[1], arg[2] & AT_REMOVEDIR);
 }
 
 /* ---------------------------------------------------------------------------------------------------- renaming */
@@ -263,7 +221,7 @@ static int may_replace(struct inode *moved, const struct walk *to, unsigned flag
 	int error = 0;
 
 	if (!there)
-		return to->slash && !S_ISDIR(moved->mode) ? -ENOTDIR : inode_may(to->dir, MAY_WRITE);
+		return to->slash && !S_ISDIR(moved->mode) ? -ENOTDIR : 0;
 	if (flags & RENAME_NOREPLACE)
 		return -EEXIST;
 	if (S_ISDIR(there->mode) && !S_ISDIR(moved->mode))
@@ -319,14 +277,4 @@ int64_t sys_renameat2(const uint64_t arg[6])
 	}
 	walk_end(&from);
 	return error;
-}
-
-int64_t sys_renameat(const uint64_t arg[6])
-{
-	return sys_renameat2((uint64_t[6]){arg[0], arg[1], arg[2], arg[3], 0});
-}
-
-int64_t sys_rename(const uint64_t arg[6])
-{
-	return sys_renameat2((uint64_t[6]){(uint64_t)AT_FDCWD, arg[0], (uint64_t)AT_FDCWD, arg[1], 0});
 }

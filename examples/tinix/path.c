@@ -41,8 +41,6 @@ static int step(struct inode *dir, const char *name, struct inode **found)
 
 	if (!S_ISDIR(dir->mode))
 		return -ENOTDIR;
-	if (inode_may(dir, MAY_EXECUTE))
-		return -EACCES;
 	if (pvg_strcmp(name, "..") == 0)
 		*found = climb(dir);
 	else if (!*name || pvg_strcmp(name, ".") == 0)
@@ -231,6 +229,21 @@ int inode_user(uint64_t dirfd, uint64_t user_path, unsigned flags, struct inode 
 	*inode = inode_get(found.inode);
 	walk_end(&found);
 	return 0;
+}
+
+int64_t inode_user_do(uint64_t dirfd, uint64_t user_path, uint64_t flags, inode_use *use, uint64_t a, uint64_t b)
+{
+	struct inode *inode;
+	int64_t result;
+
+	if (flags & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+		return -EINVAL;
+	result = inode_user(dirfd, user_path, (unsigned)flags, &inode);
+	if (result)
+		return result;
+	result = use(inode, a, b);
+	inode_put(inode);
+	return result;
 }
 
 /* Writes the path backwards from `end`; where it begins, or NULL if it does not fit or some part has no name. */

@@ -76,7 +76,6 @@ static int64_t fifo_read(struct file *file, struct io *io, uint64_t offset)
 	struct pipe *pipe = file->inode->pipe;
 	int64_t done;
 
-	(void)offset;
 	if (!io->left)
 		return 0;
 	while (pipe->tail == pipe->head) {
@@ -101,7 +100,6 @@ static int64_t fifo_write(struct file *file, struct io *io, uint64_t offset)
 	size_t atomic = io->left <= PIPE_BUF ? io->left : 1;
 	int64_t done = 0;
 
-	(void)offset;
 	while (io->left) {
 		int64_t moved = 0;
 
@@ -262,9 +260,4 @@ int64_t sys_pipe2(const uint64_t arg[6])
 			sys_close((uint64_t[6]){(uint64_t)fd[1]});
 	}
 	return error;
-}
-
-int64_t sys_pipe(const uint64_t arg[6])
-{
-	return sys_pipe2((uint64_t[6]){arg[0], 0});
 }

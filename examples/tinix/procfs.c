@@ -16,20 +16,12 @@ struct procfs_node {
 
 static struct inode *link_exe(struct proc *p, int fd)
 {
-	(void)fd;
 	return p->exe;
 }
 
 static struct inode *link_cwd(struct proc *p, int fd)
 {
-	(void)fd;
 	return p->files ? p->files->cwd : NULL;
-}
-
-static struct inode *link_root(struct proc *p, int fd)
-{
-	(void)fd;
-	return p->files ? p->files->root : NULL;
 }
 
 static struct inode *link_fd(struct proc *p, int fd)
@@ -59,18 +51,14 @@ static const struct procfs_node nodes[] = {
 	{.name = "cpuinfo", .in = ROOT, .mode = TEXT, .text = text_cpuinfo},
 	{.name = "version", .in = ROOT, .mode = TEXT, .text = text_version},
 	{.name = "cmdline", .in = ROOT, .mode = TEXT, .text = text_cmdline},
-	{.name = "filesystems", .in = ROOT, .mode = TEXT, .text = text_filesystems},
 	{.name = "stat", .in = PROCESS, .mode = TEXT, .text = text_process_stat},
-	{.name = "statm", .in = PROCESS, .mode = TEXT, .text = text_process_statm},
 	{.name = "status", .in = PROCESS, .mode = TEXT, .text = text_process_status},
 	{.name = "comm", .in = PROCESS, .mode = TEXT, .text = text_process_comm},
 	{.name = "cmdline", .in = PROCESS, .mode = TEXT, .text = text_process_cmdline},
-	{.name = "environ", .in = PROCESS, .mode = S_IFREG | 0400, .text = text_process_environ},
 	{.name = "maps", .in = PROCESS, .mode = TEXT, .text = text_process_maps},
 	{.name = "mounts", .in = PROCESS, .mode = TEXT, .text = text_mounts},
 	{.name = "exe", .in = PROCESS, .mode = LINK, .link = link_exe},
 	{.name = "cwd", .in = PROCESS, .mode = LINK, .link = link_cwd},
-	{.name = "root", .in = PROCESS, .mode = LINK, .link = link_root},
 };
 
 #define NODES (sizeof(nodes) / sizeof(nodes[0]))
@@ -94,7 +82,6 @@ static struct inode *new_inode(struct mount *mount, unsigned node, int pid, int 
 		return NULL;
 	inode->ino = number_of(node, pid, fd);
 	inode->nlink = S_ISDIR(what->mode) ? 2 : 1;
-	inode->uid = inode->gid = 0;
 	inode->file_ops = S_ISDIR(what->mode) ? &directory_file_ops : what->text ? &text_file_ops : NULL;
 	inode->proc.node = what;
 	inode->proc.pid = pid;

@@ -26,16 +26,13 @@ void text_stat(struct text *text, struct proc *p);
 void text_cpuinfo(struct text *text, struct proc *p);
 void text_version(struct text *text, struct proc *p);
 void text_cmdline(struct text *text, struct proc *p);
-void text_filesystems(struct text *text, struct proc *p);
 void text_mounts(struct text *text, struct proc *p);
 
 /* procfs_process.c */
 void text_process_stat(struct text *text, struct proc *p);
-void text_process_statm(struct text *text, struct proc *p);
 void text_process_status(struct text *text, struct proc *p);
 void text_process_comm(struct text *text, struct proc *p);
 void text_process_cmdline(struct text *text, struct proc *p);
-void text_process_environ(struct text *text, struct proc *p);
 void text_process_maps(struct text *text, struct proc *p);
 
 #endif

@@ -7,19 +7,12 @@
 
 void text_meminfo(struct text *text, struct proc *p)
 {
-	uint64_t free = memory_free() / 1024;
+	uint64_t free = memory_free() / 1024, cached = tree_pages_of_all * (PAGE_SIZE / 1024);
 
-	(void)p;
-	text_add(text, "MemTotal:       %8lu kB\n", memory_total() / 1024);
-	text_add(text, "MemFree:        %8lu kB\n", free);
-	text_add(text, "MemAvailable:   %8lu kB\n", free);
-	text_add(text, "Buffers:        %8u kB\n", 0);
-	text_add(text, "Cached:         %8lu kB\n", tree_pages_of_all * (PAGE_SIZE / 1024));
-	text_add(text, "SwapCached:     %8u kB\n", 0);
-	text_add(text, "SwapTotal:      %8u kB\n", 0);
-	text_add(text, "SwapFree:       %8u kB\n", 0);
-	text_add(text, "Shmem:          %8lu kB\n", tree_pages_of_all * (PAGE_SIZE / 1024));
-	text_add(text, "SReclaimable:   %8u kB\n", 0);
+	text_add(text, "MemTotal: %8lu kB\nMemFree: %8lu kB\nMemAvailable: %8lu kB\n", memory_total() / 1024, free,
+		 free);
+	text_add(text, "Buffers: 0 kB\nCached: %8lu kB\nShmem: %8lu kB\n", cached, cached);
+	text_add(text, "SwapCached: 0 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\nSReclaimable: 0 kB\n");
 }
 
 /* Seconds with two digits behind the point. */
@@ -34,7 +27,6 @@ void text_uptime(struct text *text, struct proc *p)
 {
 	struct sched_info info;
 
-	(void)p;
 	sched_get_info(&info);
 	add_seconds(text, now(), " ");
 	add_seconds(text, info.idle_ns, "\n");
@@ -52,7 +44,6 @@ void text_loadavg(struct text *text, struct proc *p)
 {
 	struct sched_info info;
 
-	(void)p;
 	sched_get_info(&info);
 	for (int i = 0; i < 3; i++)
 		text_add(text, "%lu.%02lu ", info.load[i] >> 16, ((info.load[i] & 0xffff) * 100) >> 16);
@@ -64,7 +55,6 @@ void text_stat(struct text *text, struct proc *p)
 	static const char *const names[] = {"cpu ", "cpu0"};
 	struct sched_info info;
 
-	(void)p;
 	sched_get_info(&info);
 	for (int i = 0; i < 2; i++)
 		text_add(text, "%s %llu 0 %llu %llu 0 0 0 0 0 0\n", names[i], info.user_ns / NS_PER_TICK,
@@ -77,7 +67,6 @@ void text_cpuinfo(struct text *text, struct proc *p)
 {
 	unsigned leaf[12] = {0}, vendor[4] = {0}, top, unused;
 
-	(void)p;
 	__cpuid(0, unused, vendor[0], vendor[2], vendor[1]);
 	__cpuid(0x80000000, top, unused, unused, unused);
 	for (unsigned i = 0; top >= 0x80000004 && i < 3; i++)
@@ -88,25 +77,16 @@ void text_cpuinfo(struct text *text, struct proc *p)
 
 void text_version(struct text *text, struct proc *p)
 {
-	(void)p;
 	text_add(text, "Linux version 6.1.0-tinix\n");
 }
 
 void text_cmdline(struct text *text, struct proc *p)
 {
-	(void)p;
 	text_add(text, "%s\n", pvg_cmdline());
-}
-
-void text_filesystems(struct text *text, struct proc *p)
-{
-	(void)p;
-	text_add(text, "nodev\ttmpfs\nnodev\tproc\n");
 }
 
 void text_mounts(struct text *text, struct proc *p)
 {
-	(void)p;
 	list_each(node, &mounts)
 	{
 		const struct mount *mount = list_entry(node, struct mount, link);

@@ -38,13 +38,6 @@ void text_process_stat(struct text *text, struct proc *p)
 	text_add(text, "%lu %lu %lu %lu 0\n", info.args_start, info.args_end, info.env_start, info.env_end);
 }
 
-void text_process_statm(struct text *text, struct proc *p)
-{
-	struct mm_info info = memory_of(p);
-
-	text_add(text, "%lu %lu 0 0 0 0 0\n", info.virtual_bytes / PAGE_SIZE, info.resident_pages);
-}
-
 void text_process_status(struct text *text, struct proc *p)
 {
 	static const char *const states[] = {"R (running)", "S (sleeping)", "T (stopped)", "Z (zombie)"};
@@ -56,8 +49,7 @@ void text_process_status(struct text *text, struct proc *p)
 			state = states[i];
 	text_add(text, "Name:\t%s\nState:\t%s\nTgid:\t%d\nPid:\t%d\nPPid:\t%d\n", p->name, state, p->pid, p->pid,
 		 parent_of(p));
-	text_add(text, "Uid:\t%d\t%d\t%d\t%d\n", p->uid, p->uid, p->uid, p->uid);
-	text_add(text, "Gid:\t%d\t%d\t%d\t%d\n", p->gid, p->gid, p->gid, p->gid);
+	text_add(text, "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n");
 	if (p->mm)
 		text_add(text, "VmSize:\t%8lu kB\nVmRSS:\t%8lu kB\n", info.virtual_bytes / 1024,
 			 info.resident_pages * (PAGE_SIZE / 1024));
@@ -91,13 +83,6 @@ void text_process_cmdline(struct text *text, struct proc *p)
 	struct mm_info info = memory_of(p);
 
 	add_memory(text, p, info.args_start, info.args_end);
-}
-
-void text_process_environ(struct text *text, struct proc *p)
-{
-	struct mm_info info = memory_of(p);
-
-	add_memory(text, p, info.env_start, info.env_end);
 }
 
 void text_process_maps(struct text *text, struct proc *p)

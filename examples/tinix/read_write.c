@@ -101,20 +101,10 @@ int64_t sys_writev(const uint64_t arg[6])
 	return vectored(arg, AT_POSITION, true);
 }
 
-int64_t sys_preadv(const uint64_t arg[6])
-{
-	return (int64_t)arg[3] < 0 ? -EINVAL : vectored(arg, arg[3], false);
-}
-
-int64_t sys_pwritev(const uint64_t arg[6])
-{
-	return (int64_t)arg[3] < 0 ? -EINVAL : vectored(arg, arg[3], true);
-}
-
 /* -------------------------------------------------------------------------------------- from file to file */
 
 /* Copies from a regular file, page by page; *from moves on. */
-static int64_t copy(struct file *in, uint64_t *from, struct file *out, uint64_t to, uint64_t len)
+static int64_t copy(struct file *in, uint64_t *from, struct file *out, uint64_t len)
 {
 	char *page = page_new();
 	int64_t done = 0, wrote = 0;
@@ -126,78 +116,40 @@ static int64_t copy(struct file *in, uint64_t *from, struct file *out, uint64_t 
 		struct io io = IO_KERNEL(page, (size_t)inode_read(in->inode, page, want, *from));
 		size_t got = io.left;
 
-		if (!got)
+		wrote = got ? transfer(out, &io, AT_POSITION, true) : 0;
+		if (wrote <= 0)
 			break;
-		wrote = transfer(out, &io, to == AT_POSITION ? to : to + (uint64_t)done, true);
-		if (wrote > 0) {
-			*from += (uint64_t)wrote;
-			done += wrote;
-		}
+		*from += (uint64_t)wrote;
+		done += wrote;
 		if (wrote < (int64_t)got)
 			break;
 	}
 	page_put(page);
-	return done ? done : wrote < 0 ? wrote : 0;
-}
-
-/* The position given in user memory, or the file's own if the pointer is NULL. */
-static int get_position(const struct file *file, uint64_t pointer, uint64_t *position)
-{
-	*position = file->offset;
-	if (pointer && copy_from_user(position, pointer, sizeof(*position)))
-		return -EFAULT;
-	return (int64_t)*position < 0 ? -EINVAL : 0;
-}
-
-static int put_position(struct file *file, uint64_t pointer, uint64_t position)
-{
-	if (pointer)
-		return copy_to_user(pointer, &position, sizeof(position));
-	file->offset = position;
-	return 0;
+	return done ? done : wrote;
 }
 
 int64_t sys_sendfile(const uint64_t arg[6])
 {
 	struct file *out = fd_file(arg[0]), *in = fd_file(arg[1]);
-	uint64_t from;
+	uint64_t offset, *from;
 	int64_t done;
 
 	if (!out || !in || !file_readable(in))
 		return -EBADF;
 	if (!inode_is_regular(in->inode) || out->flags & O_APPEND)
 		return -EINVAL;
-	done = get_position(in, arg[2], &from);
-	if (done)
-		return done;
+	if (arg[2] && copy_from_user(&offset, arg[2], sizeof(offset)))
+		return -EFAULT;
+	from = arg[2] ? &offset : &in->offset;
+	if ((int64_t)*from < 0)
+		return -EINVAL;
 	file_get(in);
 	file_get(out);
-	done = copy(in, &from, out, AT_POSITION, arg[3] < TRANSFER_MAX ? arg[3] : TRANSFER_MAX);
-	if (done > 0 && put_position(in, arg[2], from))
+	done = copy(in, from, out, arg[3] < TRANSFER_MAX ? arg[3] : TRANSFER_MAX);
+	if (done > 0 && arg[2] && copy_to_user(arg[2], &offset, sizeof(offset)))
 		done = -EFAULT;
 	file_put(out);
 	file_put(in);
-	return done;
-}
-
-int64_t sys_copy_file_range(const uint64_t arg[6])
-{
-	struct file *in = fd_file(arg[0]), *out = fd_file(arg[2]);
-	uint64_t from, to, len = arg[4] < TRANSFER_MAX ? arg[4] : TRANSFER_MAX;
-	int64_t done;
-
-	if (!in || !out || !file_readable(in) || !file_writable(out) || out->flags & O_APPEND)
-		return -EBADF;
-	if (!inode_is_regular(in->inode) || !inode_is_regular(out->inode) || arg[5])
-		return -EINVAL;
-	done = get_position(in, arg[1], &from) ?: get_position(out, arg[3], &to);
-	if (done)
-		return done;
-	if (in->inode == out->inode && from < to + len && to < from + len)
-		return -EINVAL;
-	done = copy(in, &from, out, to, len);
-	if (done > 0 && (put_position(in, arg[1], from) || put_position(out, arg[3], to + (uint64_t)done)))
-		done = -EFAULT;
 	return done;
 }
 
@@ -268,25 +220,4 @@ int64_t sys_ioctl(const uint64_t arg[6])
 int64_t sys_fsync(const uint64_t arg[6])
 {
 	return fd_file(arg[0]) ? 0 : -EBADF;
-}
-
-int64_t sys_fdatasync(const uint64_t arg[6])
-{
-	return sys_fsync(arg);
-}
-
-int64_t sys_syncfs(const uint64_t arg[6])
-{
-	return sys_fsync(arg);
-}
-
-int64_t sys_fadvise64(const uint64_t arg[6])
-{
-	return sys_fsync(arg);
-}
-
-int64_t sys_sync(const uint64_t arg[6])
-{
-	(void)arg;
-	return 0;
 }

@@ -57,7 +57,6 @@ static void tick(void *arg)
 {
 	uint64_t time = now();
 
-	(void)arg;
 	armed = NO_DEADLINE;
 	while (!list_empty(&timers)) {
 		struct timer *timer = list_entry(timers.next, struct timer, link);

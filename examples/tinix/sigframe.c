@@ -160,7 +160,6 @@ int64_t sys_rt_sigreturn(const uint64_t arg[6])
 	struct pvg_frame *frame = pvg_user_frame(&current->core->user);
 	struct ucontext context;
 
-	(void)arg;
 	/* The handler's RET took the restorer's address. */
 	if (copy_from_user(&context, frame->rsp, sizeof(context)) || context.uc_mcontext.rip >= USER_END ||
 	    !pop_fpu((uint64_t)context.uc_mcontext.fpstate))

@@ -283,11 +283,6 @@ int64_t sys_kill(const uint64_t arg[6])
 	return send((int)arg[0], (int)arg[1]);
 }
 
-int64_t sys_tkill(const uint64_t arg[6])
-{
-	return (int)arg[0] > 0 ? send((int)arg[0], (int)arg[1]) : -EINVAL;
-}
-
 int64_t sys_tgkill(const uint64_t arg[6])
 {
 	return (int)arg[1] > 0 ? send((int)arg[1], (int)arg[2]) : -EINVAL;
@@ -356,7 +351,6 @@ static int wait_for_signal(void)
 
 int64_t sys_pause(const uint64_t arg[6])
 {
-	(void)arg;
 	return wait_for_signal();
 }
 

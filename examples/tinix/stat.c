@@ -3,14 +3,14 @@
  */
 #include "examples/tinix/fs.h"
 
-#define AT_STAT_FLAGS (AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE)
+#define NO_MATTER (uint64_t)(AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE)
 
 static uint64_t blocks_of(const struct inode *inode)
 {
 	return inode_is_regular(inode) ? inode->data.pages * (PAGE_SIZE / 512) : 0;
 }
 
-static int64_t put_stat(const struct inode *inode, uint64_t to)
+static int64_t put_stat(struct inode *inode, uint64_t to, uint64_t unused)
 {
 	struct stat stat = {
 		.st_dev = inode->mount->dev,
@@ -39,7 +39,7 @@ static struct statx_timestamp timestamp(uint64_t ns)
 	return (struct statx_timestamp){.tv_sec = (int64_t)(ns / PVG_NS_PER_SEC), .tv_nsec = ns % PVG_NS_PER_SEC};
 }
 
-static int64_t put_statx(const struct inode *inode, uint64_t to)
+static int64_t put_statx(struct inode *inode, uint64_t to, uint64_t unused)
 {
 	struct statx statx = {
 		.stx_mask = STATX_BASIC_STATS,
@@ -62,52 +62,26 @@ static int64_t put_statx(const struct inode *inode, uint64_t to)
 	return copy_to_user(to, &statx, sizeof(statx));
 }
 
-static int64_t stat_at(uint64_t dirfd, uint64_t path, uint64_t to, uint64_t flags,
-		       int64_t (*put)(const struct inode *inode, uint64_t to))
-{
-	struct inode *inode;
-	int64_t result;
-
-	if (flags & ~(uint64_t)AT_STAT_FLAGS)
-		return -EINVAL;
-	result = inode_user(dirfd, path, (unsigned)flags, &inode);
-	if (result)
-		return result;
-	result = put(inode, to);
-	inode_put(inode);
-	return result;
-}
-
-int64_t sys_stat(const uint64_t arg[6])
-{
-	return stat_at((uint64_t)AT_FDCWD, arg[0], arg[1], 0, put_stat);
-}
-
-int64_t sys_lstat(const uint64_t arg[6])
-{
-	return stat_at((uint64_t)AT_FDCWD, arg[0], arg[1], AT_SYMLINK_NOFOLLOW, put_stat);
-}
-
 int64_t sys_newfstatat(const uint64_t arg[6])
 {
-	return stat_at(arg[0], arg[1], arg[2], arg[3], put_stat);
+	return inode_user_do(arg[0], arg[1], arg[3] & ~NO_MATTER, put_stat, arg[2], 0);
 }
 
 int64_t sys_statx(const uint64_t arg[6])
 {
-	return stat_at(arg[0], arg[1], arg[4], arg[2], put_statx);
+	return inode_user_do(arg[0], arg[1], arg[2] & ~NO_MATTER, put_statx, arg[4], 0);
 }
 
 int64_t sys_fstat(const uint64_t arg[6])
 {
 	struct file *file = fd_file(arg[0]);
 
-	return file ? put_stat(file->inode, arg[1]) : -EBADF;
+	return file ? put_stat(file->inode, arg[1], 0) : -EBADF;
 }
 
 /* ------------------------------------------------------------------------------------------------------ statfs */
 
-static int64_t put_statfs(const struct inode *inode, uint64_t to)
+static int64_t put_statfs(struct inode *inode, uint64_t to, uint64_t unused)
 {
 	bool proc = pvg_strcmp(inode->mount->type, "proc") == 0;
 	struct statfs statfs = {
@@ -126,68 +100,51 @@ static int64_t put_statfs(const struct inode *inode, uint64_t to)
 
 int64_t sys_statfs(const uint64_t arg[6])
 {
-	return stat_at((uint64_t)AT_FDCWD, arg[0], arg[1], 0, put_statfs);
+	return inode_user_do((uint64_t)AT_FDCWD, arg[0], 0, put_statfs, arg[1], 0);
 }
 
 int64_t sys_fstatfs(const uint64_t arg[6])
 {
 	struct file *file = fd_file(arg[0]);
 
-	return file ? put_statfs(file->inode, arg[1]) : -EBADF;
+	return file ? put_statfs(file->inode, arg[1], 0) : -EBADF;
 }
 
 /* -------------------------------------------------------------------------------------------- access, readlink */
 
+#define MAY_EXECUTE 1 /* access(2)'s X_OK; Linux's headers for the kernel's interface lack it */
+
+static int64_t may(struct inode *inode, uint64_t mode, uint64_t unused)
+{
+	return mode & MAY_EXECUTE && !inode_executable(inode) ? -EACCES : 0;
+}
+
 int64_t sys_faccessat2(const uint64_t arg[6])
 {
-	unsigned flags = (unsigned)arg[3] & ~(unsigned)AT_EACCESS;
-	struct inode *inode;
+	if (arg[2] & ~7ul)
+		return -EINVAL;
+	return inode_user_do(arg[0], arg[1], arg[3] & ~(uint64_t)AT_EACCESS, may, arg[2], 0);
+}
+
+static int64_t read_link(struct inode *inode, uint64_t to, uint64_t size)
+{
+	char *target = S_ISLNK(inode->mode) ? page_new() : NULL;
 	int64_t result;
 
-	if (arg[2] & ~7ul || flags & ~(unsigned)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
-		return -EINVAL;
-	result = inode_user(arg[0], arg[1], flags, &inode);
-	if (result)
-		return result;
-	result = inode_may(inode, (unsigned)arg[2]);
-	inode_put(inode);
+	if (!target)
+		return S_ISLNK(inode->mode) ? -ENOMEM : -EINVAL;
+	result = inode->ops->readlink(inode, target, PATH_MAX);
+	if (result > (int64_t)size)
+		result = (int64_t)size;
+	if (result > 0 && copy_to_user(to, target, (size_t)result))
+		result = -EFAULT;
+	page_put(target);
 	return result;
-}
-
-int64_t sys_faccessat(const uint64_t arg[6])
-{
-	return sys_faccessat2((uint64_t[6]){arg[0], arg[1], arg[2], 0});
-}
-
-int64_t sys_access(const uint64_t arg[6])
-{
-	return sys_faccessat2((uint64_t[6]){(uint64_t)AT_FDCWD, arg[0], arg[1], 0});
 }
 
 int64_t sys_readlinkat(const uint64_t arg[6])
 {
-	struct inode *inode;
-	char *target;
-	int64_t result;
-
 	if ((int64_t)arg[3] <= 0)
 		return -EINVAL;
-	result = inode_user(arg[0], arg[1], AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, &inode);
-	if (result)
-		return result;
-	target = page_new();
-	result = !S_ISLNK(inode->mode) ? -EINVAL : target ? inode->ops->readlink(inode, target, PATH_MAX) : -ENOMEM;
-	if (result > (int64_t)arg[3])
-		result = (int64_t)arg[3];
-	if (result > 0 && copy_to_user(arg[2], target, (size_t)result))
-		result = -EFAULT;
-	if (target)
-		page_put(target);
-	inode_put(inode);
-	return result;
-}
-
-int64_t sys_readlink(const uint64_t arg[6])
-{
-	return sys_readlinkat((uint64_t[6]){(uint64_t)AT_FDCWD, arg[0], arg[1], arg[2]});
+	return inode_user_do(arg[0], arg[1], AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, read_link, arg[2], arg[3]);
 }

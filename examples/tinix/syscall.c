@@ -3,13 +3,24 @@
  */
 #include "examples/tinix/core.h"
 
-static const struct {
-	const char *name;
-	syscall_function *function;
-} calls[] = {
-#define SYSCALL(name) [__NR_##name] = {#name, sys_##name},
+#define SYSCALL(name)
+#define AS(name, other, ...)                                                                                           \
+	static int64_t sys_##name(const uint64_t arg[6])                                                               \
+	{                                                                                                              \
+		return sys_##other((const uint64_t[6]){__VA_ARGS__});                                                  \
+	}
+#define ANSWERS(name, value)                                                                                           \
+	static int64_t sys_##name(const uint64_t arg[6])                                                               \
+	{                                                                                                              \
+		return value;                                                                                          \
+	}
 #include "examples/tinix/syscalls.def"
-#undef SYSCALL
+
+static syscall_function *const calls[] = {
+#define SYSCALL(name)	     [__NR_##name] = sys_##name,
+#define AS(name, other, ...) SYSCALL(name)
+#define ANSWERS(name, value) SYSCALL(name)
+#include "examples/tinix/syscalls.def"
 };
 
 #define CALLS (sizeof(calls) / sizeof(calls[0]))
@@ -40,10 +51,9 @@ static void system_call(struct pvg_frame *frame, void *arg)
 	uint64_t nr = frame->rax;
 	int64_t result;
 
-	(void)arg;
 	account(true);
 	current->core->syscall = nr;
-	result = nr < CALLS && calls[nr].function ? calls[nr].function(args) : missing(nr);
+	result = nr < CALLS && calls[nr] ? calls[nr](args) : missing(nr);
 	if (tracing)
 		log("%d %s %s(%lx, %lx, %lx, %lx) = %ld\n", current->pid, current->name,
 		    nr < NAMES && names[nr] ? names[nr] : "?", args[0], args[1], args[2], args[3], result);

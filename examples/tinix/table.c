@@ -141,7 +141,6 @@ static int clear_table(struct mm *mm, uint64_t *above, uint64_t start, uint64_t 
 	unsigned count = 0;
 	uint64_t *table = table_of(*above);
 
-	(void)prot;
 	if (end - start == LARGE_SIZE) {
 		for (unsigned i = 0; i < X86_PT_ENTRIES; i++)
 			mm->resident -= table[i] & X86_PTE_P;

@@ -114,14 +114,6 @@ static int64_t sleep_until(uint64_t deadline, uint64_t remaining_at)
 	return -ERESTARTNOHAND;
 }
 
-int64_t sys_nanosleep(const uint64_t arg[6])
-{
-	uint64_t ns;
-	int err = timespec_from_user(arg[0], &ns);
-
-	return err ? err : sleep_until(now() + ns, arg[1]);
-}
-
 int64_t sys_clock_nanosleep(const uint64_t arg[6])
 {
 	uint64_t ns, clock;

@@ -107,7 +107,6 @@ struct usage {
 
 struct proc {
 	int pid, pgid, sid;
-	int uid, gid; /* 0: all are root */
 	enum proc_state state;
 	char name[16];	     /* comm: last part of the path executed */
 	struct proc *parent; /* NULL for pid 1 */
@@ -177,8 +176,9 @@ void random_bytes(void *to, size_t len);
 /* One line each in syscalls.def; arguments in order; the result goes to RAX. */
 typedef int64_t syscall_function(const uint64_t arg[6]);
 #define SYSCALL(name) syscall_function sys_##name;
+#define AS(name, other, ...)
+#define ANSWERS(name, value)
 #include "examples/tinix/syscalls.def"
-#undef SYSCALL
 
 /* ========================================================================================= the half of files */
 

