@@ -27,6 +27,7 @@ const struct argp_option options_table[] = {
 	{"smp", OPT_SMP, "N", 0, "number of virtual processors (this build: 1)", 1},
 	{"cpus", OPT_CPUS, "1|2|auto", 0, "host processors to use (default auto)", 1},
 	{"timeout", OPT_TIMEOUT, "SECONDS", 0, "end the guest after that time, with status 124", 1},
+	{"core", OPT_CORE, "FILE", 0, "write an ELF core of the guest to FILE if it crashes", 1},
 	{"stats", OPT_STATS, "FILE", 0, "write statistics to FILE, as JSON, however the guest ends", 1},
 	{"tap", OPT_TAP, NULL, 0, "the guest reports tests in TAP on its console: status 1 if not all is well", 1},
 	{"junit", OPT_JUNIT, "FILE", 0, "as --tap, and write the results to FILE, as JUnit XML", 1},
@@ -239,6 +240,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return parse_cpus(arg, config);
 	case OPT_TIMEOUT:
 		return parse_timeout(arg, config);
+	case OPT_CORE:
+		config->core_file = arg;
+		return 0;
 	case OPT_STATS:
 		config->stats_file = arg;
 		return 0;

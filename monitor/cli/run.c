@@ -9,6 +9,7 @@
 #include "monitor/cli/options.h"
 #include "monitor/cli/parts.h"
 #include "monitor/cli/tap_run.h"
+#include "monitor/debug/core.h"
 #include "monitor/debug/gdb.h"
 #include "monitor/debug/report.h"
 #include "monitor/debug/trace.h"
@@ -53,13 +54,16 @@ static void run_guest(struct vm *vm)
 /* Says on stderr how the guest ended, unless it ended itself. */
 static void tell_end(struct vm *vm)
 {
-	if (vm->reason[0])
+	if (vm->reason[0]) {
 		report_crash(vm, stderr);
-	else if (vm->status == VM_STATUS_TIMEOUT)
+		if (vm->config->core_file)
+			core_write(vm, vm->config->core_file, stderr);
+	} else if (vm->status == VM_STATUS_TIMEOUT) {
 		fprintf(stderr, "ring3: the guest was ended after %g s: raise --timeout if that is too soon\n",
 			vm->config->timeout);
-	else if (events_quit_signal())
+	} else if (events_quit_signal()) {
 		fprintf(stderr, "ring3: the guest was ended by a signal (%s)\n", strsignal(events_quit_signal()));
+	}
 }
 
 int cli_run(int argc, char **argv)
@@ -82,6 +86,8 @@ int cli_run(int argc, char **argv)
 	vm.engine_ops = engine_find(config.engine);
 	if (stats_up(&vm) || tap_run_check(&vm))
 		return VM_STATUS_HOST;
+	if (config.core_file)
+		core_check_path(config.core_file);
 	stats_mark(&vm.stats, "options");
 	tried = parts_up(&vm);
 	if (!vm.ended)

@@ -1,6 +1,7 @@
 /*
  * Breakpoints and watchpoints. Software ones are INT3 in guest RAM, found by guest-physical address, since the guest
- * may reach the same byte in several ways; hardware ones are the processor's debug registers, through the engine.
+ * may reach the same byte in several ways; hardware ones are the processor's debug registers, or what an engine has in
+ * their place.
  */
 #include <errno.h>
 #include <string.h>
@@ -177,22 +178,19 @@ const struct gdb_watch *break_hit(struct gdb *gdb)
 
 /* -------------------------------------------------------------------------------------------------------- both */
 
-/* Without debug registers INT3 does for execution. */
-static bool is_software(const struct gdb *gdb, enum gdb_kind kind)
-{
-	return kind == BREAK_SOFTWARE || (kind == BREAK_HARDWARE && !gdb->vm->engine_ops->watch);
-}
-
+/* Without a debug register INT3 does for execution. */
 int break_insert(struct gdb *gdb, enum gdb_kind kind, uint64_t gva, unsigned len)
 {
-	if (is_software(gdb, kind))
+	int error = kind == BREAK_SOFTWARE ? -ENOTSUP : insert_hardware(gdb, kind, gva, len);
+
+	if (error && (kind == BREAK_SOFTWARE || kind == BREAK_HARDWARE))
 		return insert_software(gdb, gva);
-	return insert_hardware(gdb, kind, gva, len);
+	return error;
 }
 
 int break_remove(struct gdb *gdb, enum gdb_kind kind, uint64_t gva, unsigned len)
 {
-	if (is_software(gdb, kind))
+	if (kind == BREAK_SOFTWARE || (kind == BREAK_HARDWARE && !find_watch(gdb, kind, gva, len)))
 		return remove_software(gdb, gva);
 	return remove_hardware(gdb, kind, gva, len);
 }

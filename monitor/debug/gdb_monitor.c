@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "hypercalls/host/hc.h"
+#include "monitor/debug/core.h"
 #include "monitor/debug/gdb_internal.h"
 #include "monitor/debug/gdb_tables.h"
 #include "monitor/debug/report.h"
@@ -84,6 +85,16 @@ static void info_backtrace(struct gdb *gdb, const char *args, FILE *out)
 	report_backtrace(gdb_vcpu(gdb), 0, out);
 }
 
+static void core(struct gdb *gdb, const char *args, FILE *out)
+{
+	if (*args)
+		core_write(gdb->vm, args, out);
+	else
+		fputs("core to which file? It is made by the monitor, in its own directory if the path does not begin "
+		      "with /\n",
+		      out);
+}
+
 static void stop_on(struct gdb *gdb, const char *args, FILE *out)
 {
 	if (!strcmp(args, "nothing")) {
@@ -128,6 +139,7 @@ static const struct topic {
 	{"info irq", info_irq, "interrupt flag, controllers, event channels, exceptions under way"},
 	{"info exits", info_exits, "exits by reason, and the last ones"},
 	{"info backtrace", info_backtrace, "the call chain as the monitor unwinds it"},
+	{"core", core, "FILE: write a core of the guest, which gdb opens"},
 	{"stop on", stop_on, "REASON: stop after an exit of that kind; `nothing` ends it"},
 	{"system_reset", system_reset, "refused"},
 	{"quit", quit, "end the guest"},

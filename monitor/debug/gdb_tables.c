@@ -25,6 +25,7 @@ struct walk {
 	FILE *out;
 	void (*visit)(struct walk *walk, const struct seen *seen);
 	unsigned lines, entries;
+	unsigned lines_max; /* 0: as many as a person reads */
 	bool cut;
 	/* ranges: the one being gathered, and who gets it */
 	struct seen first;
@@ -53,7 +54,7 @@ static void walk_table(struct walk *walk, uint64_t table, const struct seen *abo
 	for (unsigned i = 0; i < X86_PT_ENTRIES && !walk->cut; i++) {
 		uint64_t entry = entries[i];
 		unsigned level = above->level - 1;
-		if (++walk->entries == ENTRIES_MAX || walk->lines == LINES_MAX)
+		if (++walk->entries == ENTRIES_MAX || walk->lines == (walk->lines_max ? walk->lines_max : LINES_MAX))
 			walk->cut = true;
 		if (!(entry & X86_PTE_P))
 			continue;
@@ -137,12 +138,14 @@ static void print_range(void *arg, const struct tables_range *range)
 		range->len, range->rights);
 }
 
-bool tables_each_range(struct vcpu *vcpu, uint64_t root, tables_range_visit *visit, void *arg)
+bool tables_each_range(struct vcpu *vcpu, uint64_t root, unsigned most, tables_range_visit *visit, void *arg)
 {
-	struct walk walk = {.vcpu = vcpu, .visit = visit_range, .physical = true, .range = visit, .arg = arg};
+	struct walk walk = {
+		.vcpu = vcpu, .visit = visit_range, .lines_max = most, .physical = true, .range = visit, .arg = arg};
 
 	walk_root(&walk, root);
-	range_end(&walk);
+	if (!walk.cut)
+		range_end(&walk);
 	return !walk.cut;
 }
 

@@ -17,8 +17,8 @@ struct tables_range {
 	char rights[5];
 };
 typedef void tables_range_visit(void *arg, const struct tables_range *range);
-/* What the guest's tables map from this root. False: there was more. */
-bool tables_each_range(struct vcpu *vcpu, uint64_t root, tables_range_visit *visit, void *arg);
+/* What the guest's tables map from this root, at most so many ranges. False: there was more. */
+bool tables_each_range(struct vcpu *vcpu, uint64_t root, unsigned most, tables_range_visit *visit, void *arg);
 
 /* Of the root in force: ranges of equal permission, single pages, the tree of entries. */
 void tables_ranges(struct vcpu *vcpu, FILE *out);

@@ -9,6 +9,7 @@
 
 /* The guest decides how many there are. */
 #define SHADOW_RANGES_MAX 2000
+#define GUEST_RANGES_MAX  2000
 
 static json_t *hex(uint64_t value)
 {
@@ -166,11 +167,11 @@ static json_t *guest_tables(struct vm *vm)
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
 		struct vcpu *vcpu = vm->vcpu[i];
 		tables.root = vcpu->cr3 & X86_PTE_ADDR;
-		tables_each_range(vcpu, tables.root, add_guest_range, &tables);
+		tables_each_range(vcpu, tables.root, GUEST_RANGES_MAX, add_guest_range, &tables);
 		if (vcpu_user_root(vcpu) == vcpu->cr3)
 			continue;
 		tables.root = vcpu_user_root(vcpu) & X86_PTE_ADDR;
-		tables_each_range(vcpu, tables.root, add_guest_range, &tables);
+		tables_each_range(vcpu, tables.root, GUEST_RANGES_MAX, add_guest_range, &tables);
 	}
 	return tables.list;
 }

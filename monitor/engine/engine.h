@@ -74,7 +74,8 @@ struct engine_ops {
 	/*
 	 * Has the processor watch addresses while guest code runs, in every address space: a hit is EXIT_EXCEPTION of
 	 * X86_VEC_DB, before the instruction for execution, after it for data. What the monitor does on the guest's
-	 * behalf is not seen. Control 0: none. 0 or negative errno, then nothing changed. NULL: the engine has none.
+	 * behalf is not seen. Control 0: none. 0 or negative errno, then nothing changed; -ENOTSUP for a condition that
+	 * the engine cannot watch for. NULL: the engine has none.
 	 */
 	int (*watch)(struct vm *vm, const struct engine_watch *wanted);
 	/* Which were hit since the last call, as bits; the vCPU is stopped. */

@@ -2,6 +2,8 @@
  * The engine `hybrid`: the guest's kernel is interpreted, its user mode runs directly in the cells of `trap`. Popek and
  * Goldberg's theorem 3: it is enough that user mode has no sensitive instruction that passes silently.
  */
+#include <errno.h>
+
 #include "monitor/engine/engine.h"
 #include "monitor/engine/interpret/interpret.h"
 #include "monitor/host/clock.h"
@@ -41,6 +43,18 @@ static void hybrid_space_lost(struct vm *vm, struct spt_space *space, int error)
 static void hybrid_space_drop(struct vm *vm, struct spt_space *space)
 {
 	engine_trap.space_drop(vm, space);
+}
+
+/* The interpreter watches the kernel's accesses, debug registers those of user mode. */
+static int hybrid_watch(struct vm *vm, const struct engine_watch *wanted)
+{
+	int error = interpret_watchable(wanted) ? engine_trap.watch(vm, wanted) : -ENOTSUP;
+	return error ? error : interpret_watch(vm, wanted);
+}
+
+static unsigned hybrid_watch_hits(struct vcpu *vcpu)
+{
+	return interpret_watch_hits(vcpu) | engine_trap.watch_hits(vcpu);
 }
 
 static void hybrid_kick(struct vcpu *vcpu)
@@ -95,6 +109,8 @@ const struct engine_ops engine_hybrid = {
 	.fill_hypercall_page = interpret_fill_hypercall_page,
 	.space_lost = hybrid_space_lost,
 	.space_drop = hybrid_space_drop,
+	.watch = hybrid_watch,
+	.watch_hits = hybrid_watch_hits,
 	.kick = hybrid_kick,
 	.fpu_size = hybrid_fpu_size,
 	.fpu_get = hybrid_fpu_get,

@@ -42,6 +42,7 @@ struct vm_config {
 	char **argv;
 	bool tap;		  /* the console reports tests, see docs/projects.md */
 	const char *junit_file;	  /* NULL: none */
+	const char *core_file;	  /* written when the guest crashes; NULL: none */
 	const char *gdb;	  /* where the debugger connects, see gdb.h; NULL: none */
 	bool gdb_stop;		  /* stop before the first instruction */
 	bool no_input, no_output; /* the guest's console has no end on the host */

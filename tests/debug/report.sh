@@ -3,6 +3,7 @@
 #   report.sh RING3 STATUS KERNEL TEXT|TEXT|... [options of ring3 run...]
 # The texts must stand on stderr in this order.
 set -u
+. "$(dirname "$0")/order.sh"
 ring3=$1 status=$2 kernel=$3 texts=$4
 shift 4
 work=$(mktemp -d) || exit 1
@@ -16,16 +17,4 @@ got=$?
 	cat "$work/out" "$work/err"
 	exit 1
 }
-awk 'NR == FNR { wanted[NR] = $0; count = NR; next }
-	{
-		line = $0
-		while (at < count && (found = index(line, wanted[at + 1]))) {
-			line = substr(line, found + length(wanted[at + 1]))
-			at++
-		}
-	}
-	END { if (at < count) { print "FAIL: not there, or not in order: " wanted[at + 1]; exit 1 } }' \
-	"$work/texts" "$work/err" || {
-	cat "$work/err"
-	exit 1
-}
+expect_in_order "$work/texts" "$work/err"

@@ -98,6 +98,7 @@ struct engine_vcpu {
 	bool yield;    /* the instruction is complete; then back to the run loop, which may have something to deliver */
 	bool one;      /* for interpret_one: never more than one instruction */
 	bool single;   /* one instruction at a time: string instructions stop after one iteration */
+	bool watching; /* `watch` names addresses: nothing goes the fast way, instructions one at a time */
 	bool aligned;  /* alignment is checked: nothing goes the fast way */
 	uint64_t base; /* gva of the block being executed */
 	uint64_t rip;
@@ -118,6 +119,10 @@ struct engine_vcpu {
 		unsigned size; /* 0: none */
 		bool lost;     /* no RAM there */
 	} bounce;
+
+	/* For a debugger; hits as bits, of the instruction being executed or, outside, since they were asked for. */
+	struct engine_watch watch;
+	unsigned watch_hits;
 
 	struct code *code;
 	struct native *native;

@@ -130,33 +130,51 @@ static void run(struct engine_vcpu *c)
 static void run_single(struct engine_vcpu *c)
 {
 	const struct block *block = code_single(c);
+	c->watch_hits = 0;
 	if (!block)
 		return;
 	c->vcpu->interrupt_shadow = false;
 	run_block(c, block);
+	/* The instruction has not happened. */
+	if (c->leave)
+		c->watch_hits = 0;
+}
+
+static void run_watched(struct engine_vcpu *c)
+{
+	atomic_bool *attention = &c->vm->attention;
+	do {
+		run_single(c);
+		if (c->broken)
+			code_collect(c);
+	} while (!c->watch_hits && !c->leave && !c->yield && !atomic_load_explicit(attention, memory_order_relaxed));
 }
 
 static void interpret(struct engine_vcpu *c, struct vm_exit *exit)
 {
 	struct vcpu *vcpu = c->vcpu;
-	bool stepping = vcpu->rflags & X86_RFLAGS_TF;
+	bool stepping = vcpu->rflags & X86_RFLAGS_TF,
+	     one = c->one || stepping || vcpu->window_wanted || vcpu->debug.step;
 	c->exit = exit;
 	c->leave = c->yield = false;
-	c->single = c->one || stepping || vcpu->window_wanted || vcpu->debug.step;
+	c->single = one || c->watching;
 	interp_load(c);
 	memory_flush(c);
 	code_collect(c);
 	*exit = (struct vm_exit){.reason = EXIT_KICK};
-	if (c->single)
+	if (one)
 		run_single(c);
+	else if (c->watching)
+		run_watched(c);
 	else
 		run(c);
 	interp_store(c);
 	if (c->leave)
 		return;
 	vcpu->rflags &= ~X86_RFLAGS_RF;
+	bool step = vcpu->debug.step;
 	vcpu->debug.step = false;
-	if (stepping)
+	if (stepping || (c->watch_hits && !step))
 		*exit = (struct vm_exit){.reason = EXIT_EXCEPTION, .vector = X86_VEC_DB};
 	else if (c->yield)
 		exit->reason = EXIT_EMULATED;
@@ -292,6 +310,36 @@ static void fpu_set(struct vcpu *vcpu, void *image, unsigned size)
 	memcpy(c->fpu, image, size);
 }
 
+bool interpret_watchable(const struct engine_watch *wanted)
+{
+	for (unsigned i = 0; i < ENGINE_WATCHES; i++) {
+		unsigned field = (unsigned)(wanted->control >> X86_DR7_FIELD_SHIFT(i)) & 3;
+		if ((wanted->control & X86_DR7_L(i)) && field == X86_DR7_RW_EXECUTE)
+			return false;
+	}
+	return true;
+}
+
+int interpret_watch(struct vm *vm, const struct engine_watch *wanted)
+{
+	if (!interpret_watchable(wanted))
+		return -ENOTSUP;
+	for (unsigned n = 0; n < vm->vcpu_count; n++) {
+		struct engine_vcpu *c = vm->vcpu[n]->engine;
+		c->watch = *wanted;
+		c->watching = wanted->control;
+		c->watch_hits = 0;
+	}
+	return 0;
+}
+
+unsigned interpret_watch_hits(struct vcpu *vcpu)
+{
+	unsigned hits = vcpu->engine->watch_hits;
+	vcpu->engine->watch_hits = 0;
+	return hits;
+}
+
 const struct engine_ops engine_interpret = {
 	.name = "interpret",
 	.summary = "all guest code is interpreted: a processor in software",
@@ -301,6 +349,8 @@ const struct engine_ops engine_interpret = {
 	.fill_hypercall_page = interpret_fill_hypercall_page,
 	.space_lost = space_lost,
 	.space_drop = space_drop,
+	.watch = interpret_watch,
+	.watch_hits = interpret_watch_hits,
 	.kick = kick,
 	.fpu_size = interpret_fpu_size,
 	.fpu_get = fpu_get,

@@ -4,10 +4,13 @@
 #ifndef MONITOR_ENGINE_INTERPRET_INTERPRET_H
 #define MONITOR_ENGINE_INTERPRET_INTERPRET_H
 
+#include <stdbool.h>
+
 struct vm;
 struct vcpu;
 struct vm_exit;
 struct engine_ops;
+struct engine_watch;
 
 /*
  * Makes the interpreter's state for each vCPU. FPU state is that of fpu_of, through its fpu_get and fpu_set; NULL: the
@@ -18,6 +21,10 @@ void interpret_destroy(struct vm *vm);
 /* As engine_ops.enter, fill_hypercall_page. */
 void interpret_enter(struct vcpu *vcpu, struct vm_exit *exit);
 void interpret_fill_hypercall_page(struct vm *vm);
+/* Likewise watch, which takes conditions on data only, and watch_hits. */
+bool interpret_watchable(const struct engine_watch *wanted);
+int interpret_watch(struct vm *vm, const struct engine_watch *wanted);
+unsigned interpret_watch_hits(struct vcpu *vcpu);
 
 /*
  * For an engine that runs guest code directly, at an instruction whose access the host cannot map: executes that one

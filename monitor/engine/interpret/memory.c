@@ -66,15 +66,34 @@ static struct tlb_entry *claim(struct engine_vcpu *c, uint64_t gva, const uint8_
 	return e;
 }
 
+/* SDM 3B 17.2.4: the length field of DR7. */
+static unsigned watch_length(unsigned field)
+{
+	static const uint8_t lengths[] = {1, 2, 8, 4};
+	return lengths[field & 3];
+}
+
+/* What the debug registers would have seen of this access. */
+static void watch_access(struct engine_vcpu *c, uint64_t gva, unsigned len, bool write)
+{
+	for (unsigned i = 0; i < ENGINE_WATCHES; i++) {
+		unsigned field = (unsigned)(c->watch.control >> X86_DR7_FIELD_SHIFT(i));
+		uint64_t at = c->watch.address[i], size = watch_length(field >> 2);
+		bool wanted = (c->watch.control & X86_DR7_L(i)) && (write || (field & 3) == X86_DR7_RW_ACCESS);
+		if (wanted && gva < at + size && at < gva + len)
+			c->watch_hits |= 1u << i;
+	}
+}
+
 static void fill_read(struct engine_vcpu *c, uint64_t gva, const uint8_t *host)
 {
-	if (!c->aligned)
+	if (!c->aligned && !c->watching)
 		claim(c, gva, host)->read = tlb_tag(c, gva, 1);
 }
 
 static void fill_write(struct engine_vcpu *c, uint64_t gva, const uint8_t *host, uint64_t gpa)
 {
-	if (!c->aligned && !code_is_at(c->code, gpa))
+	if (!c->aligned && !c->watching && !code_is_at(c->code, gpa))
 		claim(c, gva, host)->write = tlb_tag(c, gva, 1);
 }
 
@@ -85,6 +104,8 @@ bool memory_read(struct engine_vcpu *c, uint64_t gva, void *to, unsigned len, un
 	uint8_t *host;
 	if (!acceptable(c, gva, len, ea))
 		return false;
+	if (c->watching)
+		watch_access(c, gva, len, false);
 	if (crosses(gva, len))
 		return gm_read_gva(c->vcpu, gva, to, len, GM_CPL, &fault) || raise_fault(c, &fault, ea);
 	if (!walk(c, gva, len, 0, &at, &host))
@@ -114,6 +135,8 @@ bool memory_write(struct engine_vcpu *c, uint64_t gva, const void *from, unsigne
 	uint8_t *host;
 	if (!acceptable(c, gva, len, ea))
 		return false;
+	if (c->watching)
+		watch_access(c, gva, len, true);
 	if (crosses(gva, len))
 		return write_crossing(c, gva, from, len, ea);
 	code_store_begin(c->code);
@@ -142,6 +165,8 @@ void *memory_modify(struct engine_vcpu *c, uint64_t gva, unsigned len, unsigned 
 	uint8_t *host;
 	if (!acceptable(c, gva, len, ea))
 		return NULL;
+	if (c->watching)
+		watch_access(c, gva, len, true);
 	if (crosses(gva, len)) {
 		if (gm_probe_write_gva(c->vcpu, gva, len, GM_CPL, &fault) &&
 		    gm_read_gva(c->vcpu, gva, c->bounce.bytes, len, GM_CPL, &fault))
