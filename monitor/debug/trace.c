@@ -59,7 +59,10 @@ static const struct trace_format *format_of(const char *path)
 	static const struct {
 		const char *suffix;
 		const struct trace_format *format;
-	} formats[] = {{".jsonl", &trace_json}, {".json", &trace_json}};
+	} formats[] = {{".jsonl", &trace_json},
+		       {".json", &trace_json},
+		       {".pftrace", &trace_perfetto},
+		       {".perfetto-trace", &trace_perfetto}};
 	size_t len = strlen(path);
 
 	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {

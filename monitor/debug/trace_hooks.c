@@ -102,8 +102,6 @@ static uint64_t pages_mapped(const struct vm *vm)
 static unsigned raw_reason(const struct vm_exit *exit)
 {
 	switch (exit->reason) {
-	case EXIT_KICK:
-		return STAT_kick;
 	case EXIT_EMULATED:
 		return TRACE_EXIT_EMULATED;
 	case EXIT_DEAD:

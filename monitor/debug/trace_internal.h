@@ -18,6 +18,8 @@
 #define TRACE_RING 512
 /* What is gathered does not wait longer than this for its way out. */
 #define TRACE_LINGER_NS 100000000
+/* Address spaces that a Perfetto trace remembers to have named. */
+#define TRACE_SPACES 64
 /* Counters are recorded about this often while events come. */
 #define TRACE_COUNTERS_NS 10000000
 
@@ -90,7 +92,7 @@ struct trace_format {
 	void (*end)(struct trace *trace, const struct trace_counters *counters, FILE *out);
 };
 
-extern const struct trace_format trace_text, trace_json;
+extern const struct trace_format trace_text, trace_json, trace_perfetto;
 
 struct trace_sink {
 	const struct trace_format *format; /* NULL: closed */
@@ -120,6 +122,7 @@ struct trace {
 	/* Ticks become ns along a line drawn anew, from its own end, each time events are written out. */
 	uint64_t line_tsc, line_ns;
 	struct clock_rate rate;
+	uint64_t spaces[TRACE_SPACES];
 	uint64_t counters_due; /* ns */
 	uint64_t events;       /* recorded; those that passed the filter */
 	struct timer timer;    /* the latest time for writing out what is gathered */
