@@ -9,6 +9,7 @@
 #include "monitor/debug/gdb_internal.h"
 #include "monitor/debug/gdb_tables.h"
 #include "monitor/debug/report.h"
+#include "monitor/debug/trace.h"
 #include "monitor/device/console.h"
 #include "monitor/device/machine.h"
 #include "monitor/device/pic.h"
@@ -113,6 +114,22 @@ static void stop_on(struct gdb *gdb, const char *args, FILE *out)
 	fputc('\n', out);
 }
 
+static void trace(struct gdb *gdb, const char *args, FILE *out)
+{
+	bool on = !strcmp(args, "on");
+
+	if (!on && strcmp(args, "off"))
+		fprintf(out, "the trace is %s; `trace on` or `trace off`\n", trace_text_is_on(gdb->vm) ? "on" : "off");
+	else if (!trace_text_switch(gdb->vm, on))
+		fputs("this host has no memory left for a trace\n", out);
+}
+
+static void trace_tail(struct gdb *gdb, const char *args, FILE *out)
+{
+	if (!trace_last(gdb_vcpu(gdb), TRACE_LAST, out))
+		fputs("no events: `trace on` has them recorded\n", out);
+}
+
 static void quit(struct gdb *gdb, const char *args, FILE *out)
 {
 	vm_end(gdb->vm, CONSOLE_STATUS_QUIT);
@@ -141,6 +158,8 @@ static const struct topic {
 	{"info backtrace", info_backtrace, "the call chain as the monitor unwinds it"},
 	{"core", core, "FILE: write a core of the guest, which gdb opens"},
 	{"stop on", stop_on, "REASON: stop after an exit of that kind; `nothing` ends it"},
+	{"trace last", trace_tail, "the last events"},
+	{"trace", trace, "on, off: text on ring3's stderr, as --trace prints it; see docs/traces.md"},
 	{"system_reset", system_reset, "refused"},
 	{"quit", quit, "end the guest"},
 	{"help", help, "this list"},

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 
 #include "hypercalls/host/hc.h"
+#include "monitor/debug/trace.h"
 #include "monitor/emulate/emulate.h"
 #include "monitor/host/clock.h"
 #include "monitor/vm/image.h"
@@ -160,11 +161,22 @@ static void print_exit(struct vm *vm, const struct stats_ring_entry *entry, FILE
 	fputc('\n', out);
 }
 
+/* What is traced says more than what is always counted. */
+static bool print_trace(struct vcpu *vcpu, FILE *out)
+{
+	if (!vcpu->vm->trace_kinds)
+		return false;
+	fputs("Last events of the trace:\n", out);
+	return trace_last(vcpu, TRACE_LAST, out);
+}
+
 void report_exits(struct vcpu *vcpu, FILE *out)
 {
 	const struct stats_vcpu *s = &vcpu->vm->stats.vcpu[vcpu->id];
 	uint64_t kept = s->ring_next < STATS_RING ? s->ring_next : STATS_RING;
 
+	if (print_trace(vcpu, out))
+		return;
 	fprintf(out, "Last %" PRIu64 " of %" PRIu64 " exits:\n", kept, s->ring_next);
 	for (uint64_t i = s->ring_next - kept; i < s->ring_next; i++)
 		print_exit(vcpu->vm, &s->ring[i % STATS_RING], out);

@@ -102,6 +102,8 @@ bool trace_text_is_on(const struct vm *vm);
 /* Writes out what is gathered: the guest waits, or somebody looks. */
 void trace_flush(struct vm *vm);
 
+/* How many of them are worth a look. */
+#define TRACE_LAST 32
 /* Prints the last `count` events of the vCPU, oldest first, as text; returns how many there were. */
 unsigned trace_last(struct vcpu *vcpu, unsigned count, FILE *out);
 

@@ -87,6 +87,9 @@ struct engine_ops {
 	/* The stopped task that holds the vCPU's registers, if it is under the caller's ptrace, else 0. May be NULL. */
 	pid_t (*tracee)(struct vcpu *vcpu);
 
+	/* How many processes hold the guest's address spaces. NULL: there are none. */
+	unsigned (*cells)(struct vm *vm);
+
 	/* The vCPU's FPU state as an XSAVE image in standard form (SDM 1 13.4) of fpu_size bytes; the vCPU is stopped.
 	 */
 	unsigned (*fpu_size)(struct vm *vm); /* at most ENGINE_FPU_MAX */

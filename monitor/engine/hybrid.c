@@ -62,6 +62,11 @@ static void hybrid_kick(struct vcpu *vcpu)
 	engine_trap.kick(vcpu);
 }
 
+static unsigned hybrid_cells(struct vm *vm)
+{
+	return engine_trap.cells(vm);
+}
+
 static unsigned hybrid_fpu_size(struct vm *vm)
 {
 	return engine_trap.fpu_size(vm);
@@ -112,6 +117,7 @@ const struct engine_ops engine_hybrid = {
 	.watch = hybrid_watch,
 	.watch_hits = hybrid_watch_hits,
 	.kick = hybrid_kick,
+	.cells = hybrid_cells,
 	.fpu_size = hybrid_fpu_size,
 	.fpu_get = hybrid_fpu_get,
 	.fpu_set = hybrid_fpu_set,

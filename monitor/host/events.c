@@ -24,11 +24,11 @@ static struct {
 	timer_t timer;
 	bool has_timer;
 	uint64_t armed;
-	volatile sig_atomic_t quit;
+	volatile sig_atomic_t quit, asked[2]; /* asked: SIGUSR1, SIGUSR2 */
 } events = {.wake_fd = -1};
 
-/* SIGCHLD: a cell died. SIGALRM: the armed deadline. */
-static const int events_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM, SIGCHLD};
+/* SIGCHLD: a cell died. SIGALRM: the armed deadline. SIGUSR1, SIGUSR2: somebody wants to see something. */
+static const int events_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM, SIGCHLD, SIGUSR1, SIGUSR2};
 #define EVENTS_SIGNALS (sizeof(events_signals) / sizeof(events_signals[0]))
 static struct sigaction events_found[EVENTS_SIGNALS];
 
@@ -54,7 +54,9 @@ void events_wake(void)
 
 static void events_handler(int signal)
 {
-	if (signal != SIGALRM && signal != SIGCHLD)
+	if (signal == SIGUSR1 || signal == SIGUSR2)
+		events.asked[signal == SIGUSR2] = 1;
+	else if (signal != SIGALRM && signal != SIGCHLD)
 		events.quit = signal;
 	events_wake();
 }
@@ -62,6 +64,16 @@ static void events_handler(int signal)
 int events_quit_signal(void)
 {
 	return events.quit;
+}
+
+bool events_take(int signal)
+{
+	volatile sig_atomic_t *asked = &events.asked[signal == SIGUSR2];
+
+	if (!*asked)
+		return false;
+	*asked = 0;
+	return true;
 }
 
 static int start(void)

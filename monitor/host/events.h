@@ -21,6 +21,9 @@ void events_exit(void);
 /* The deadly signal that asks the monitor to end (SIGINT, SIGTERM, SIGHUP, SIGQUIT), or 0. */
 int events_quit_signal(void);
 
+/* True if SIGUSR1 or SIGUSR2 came since the last call. */
+bool events_take(int signal);
+
 /*
  * Has vm->attention set at clock_ns() time `deadline`; TIMER_NEVER: not. One deadline at a time, the latest call wins;
  * repeating the present one is free.

@@ -6,6 +6,7 @@
 
 #include "hypercalls/host/hc.h"
 #include "monitor/debug/gdb.h"
+#include "monitor/debug/summary.h"
 #include "monitor/debug/trace.h"
 #include "monitor/device/machine.h"
 #include "monitor/emulate/emulate.h"
@@ -22,6 +23,7 @@ void vm_attend(struct vm *vm)
 		vm_end(vm, 128 + events_quit_signal());
 		return;
 	}
+	summary_attend(vm);
 	machine_poll(vm, clock_ns());
 }
 

@@ -339,6 +339,11 @@ static void trap_kick(struct vcpu *vcpu)
 		engine->trap.transport->nudge(cell);
 }
 
+static unsigned trap_cells(struct vm *vm)
+{
+	return vm->engine->trap.cells.count;
+}
+
 /* The runner whose memory is the vCPU's at present; only ptrace's can be read by others that trace. */
 static pid_t trap_tracee(struct vcpu *vcpu)
 {
@@ -418,6 +423,7 @@ const struct engine_ops engine_trap = {
 	.enter = trap_enter,
 	.kick = trap_kick,
 	.tracee = trap_tracee,
+	.cells = trap_cells,
 	.watch = trap_watch,
 	.watch_hits = trap_watch_hits,
 	.fpu_size = trap_fpu_size,
