@@ -132,9 +132,7 @@ int exec_program(const char *path, struct exec_args *args);
 
 /* elf.c: maps a program into an empty mm. 0, or a negative errno and the mm is spoiled. */
 struct elf_image {
-	uint64_t entry;	  /* where to begin: the interpreter's if there is one */
-	uint64_t program; /* the program's own entry point */
-	uint64_t base;	  /* of the interpreter; 0: none */
+	uint64_t entry;	  /* where to begin */
 	uint64_t headers; /* user address of the program headers */
 	unsigned header_count;
 	uint64_t end; /* of the highest segment, for brk */
@@ -191,15 +189,6 @@ void notify_parent(struct proc *p, int code, int status);
 
 /* -------------------------------------------------------------------------------------------------------- memory */
 
-struct vma {
-	struct list link; /* by address */
-	uint64_t start, end;
-	unsigned prot; /* PROT_* */
-	bool shared, stack, heap;
-	struct inode *inode; /* NULL: anonymous */
-	uint64_t offset;     /* of start in the file */
-};
-
 struct mm {
 	unsigned refs;
 	struct pvg_space space;
@@ -221,8 +210,6 @@ struct mm *mm_new(void);
 struct mm *mm_fork(struct mm *mm); /* NULL when memory is out */
 struct mm *mm_get(struct mm *mm);
 void mm_put(struct mm *mm);
-/* The first area that ends above address; NULL if there is none. */
-struct vma *vma_find(struct mm *mm, uint64_t address);
 /* Adds an area like *wanted to a range where there is none, joined to a neighbour where possible. 0 or -ENOMEM. */
 int vma_insert(struct mm *mm, const struct vma *wanted);
 /* Cuts so that areas begin and end at start and end. 0 or -ENOMEM. */
@@ -268,8 +255,6 @@ int mm_map(struct mm *mm, uint64_t start, uint64_t length, unsigned prot, bool s
 
 /* ---------------------------------------------------------------------------------------------------------- time */
 
-/* time.c: between the clock's ns and what programs pass. -EFAULT, -EINVAL. */
-int timespec_from_user(uint64_t address, uint64_t *ns);
 int timespec_to_user(uint64_t address, uint64_t ns);
 void usage_report(struct rusage *to, const struct usage *from);
 /* futex.c: wakes up to count sleepers on the word; how many. */

@@ -7,15 +7,15 @@
 #define TRAILER "TRAILER!!!"
 
 /* A header in the archive: eight hexadecimal digits each; name and data follow, each padded to 4 bytes. */
+enum { INO, MODE, UID, GID, NLINK, MTIME, SIZE, DEV_MAJOR, DEV_MINOR, MAJOR, MINOR, NAME_SIZE, CHECK, FIELDS };
+
 struct header {
 	char magic[6];
-	char ino[8], mode[8], uid[8], gid[8], nlink[8], mtime[8], size[8];
-	char dev_major[8], dev_minor[8], rdev_major[8], rdev_minor[8];
-	char name_size[8], check[8];
+	char field[FIELDS][8];
 };
 
 struct member {
-	uint32_t ino, mode, uid, gid, nlink, mtime, size, major, minor;
+	uint32_t field[FIELDS];
 	const char *name, *data;
 };
 
@@ -50,23 +50,22 @@ static bool next_member(const char **at, const char *end, struct member *m)
 {
 	const struct header *h = (const struct header *)*at;
 	size_t left = (size_t)(end - *at), data;
-	uint32_t name_size;
+	size_t name_size;
 
 	if (left < sizeof(*h) || (memcmp(h->magic, "070701", 6) && memcmp(h->magic, "070702", 6)))
 		return false;
-	if (!number(h->ino, &m->ino) || !number(h->mode, &m->mode) || !number(h->uid, &m->uid) ||
-	    !number(h->gid, &m->gid) || !number(h->nlink, &m->nlink) || !number(h->mtime, &m->mtime) ||
-	    !number(h->size, &m->size) || !number(h->rdev_major, &m->major) || !number(h->rdev_minor, &m->minor) ||
-	    !number(h->name_size, &name_size))
-		return false;
-	data = padded(sizeof(*h) + (size_t)name_size);
-	if (!name_size || name_size > PATH_MAX || data > left || m->size > left - data)
+	for (int i = 0; i < FIELDS; i++)
+		if (!number(h->field[i], &m->field[i]))
+			return false;
+	name_size = m->field[NAME_SIZE];
+	data = padded(sizeof(*h) + name_size);
+	if (!name_size || name_size > PATH_MAX || data > left || m->field[SIZE] > left - data)
 		return false;
 	m->name = *at + sizeof(*h);
 	m->data = *at + data;
 	if (m->name[name_size - 1])
 		return false;
-	data = padded(data + m->size);
+	data = padded(data + m->field[SIZE]);
 	*at += data < left ? data : left;
 	return true;
 }
@@ -74,7 +73,7 @@ static bool next_member(const char **at, const char *end, struct member *m)
 static struct inode *met_before(const struct met *met, const struct member *m)
 {
 	for (; met; met = met->next)
-		if (met->ino == m->ino)
+		if (met->ino == m->field[INO])
 			return met->inode;
 	return NULL;
 }
@@ -85,7 +84,7 @@ static void remember(struct met **met, const struct member *m, struct inode *ino
 
 	if (!one)
 		return;
-	*one = (struct met){*met, m->ino, inode_get(inode)};
+	*one = (struct met){*met, m->field[INO], inode_get(inode)};
 	*met = one;
 }
 
@@ -105,12 +104,12 @@ static int make_link(const struct walk *at, const struct member *m)
 	char *target = page_new();
 	int error;
 
-	if (!target || m->size >= PATH_MAX) {
+	if (!target || m->field[SIZE] >= PATH_MAX) {
 		if (target)
 			page_put(target);
 		return target ? -ENAMETOOLONG : -ENOMEM;
 	}
-	memcpy(target, m->data, m->size);
+	memcpy(target, m->data, m->field[SIZE]);
 	error = symlink_make(at->dir, at->name, target);
 	page_put(target);
 	return error;
@@ -119,44 +118,44 @@ static int make_link(const struct walk *at, const struct member *m)
 /* cpio puts a file's data with the last of its names. */
 static int fill(struct inode *inode, const struct member *m)
 {
-	struct io io = IO_KERNEL((char *)m->data, m->size);
-	int64_t wrote = m->size ? regular_write(inode, &io, 0) : 0;
+	struct io io = IO_KERNEL((char *)m->data, m->field[SIZE]);
+	int64_t wrote = m->field[SIZE] ? regular_write(inode, &io, 0) : 0;
 
 	if (wrote < 0)
 		return (int)wrote;
-	return wrote < m->size ? -ENOSPC : 0;
+	return wrote < m->field[SIZE] ? -ENOSPC : 0;
 }
 
 static int make(struct walk *at, const struct member *m, struct met **met)
 {
-	struct inode *inode = S_ISREG(m->mode) && m->nlink > 1 ? met_before(*met, m) : NULL;
+	struct inode *inode = S_ISREG(m->field[MODE]) && m->field[NLINK] > 1 ? met_before(*met, m) : NULL;
 	struct entry *old = at->inode ? dir_find(at->dir, at->name) : NULL;
 	int error = 0;
 
-	if (at->dots || (at->inode && S_ISDIR(at->inode->mode) && S_ISDIR(m->mode)))
+	if (at->dots || (at->inode && S_ISDIR(at->inode->mode) && S_ISDIR(m->field[MODE])))
 		return 0;
 	if (old && S_ISDIR(at->inode->mode))
 		return -EISDIR;
 	if (old) /* a later archive replaces files of an earlier one */
 		dir_remove(old);
-	if (S_ISLNK(m->mode))
+	if (S_ISLNK(m->field[MODE]))
 		return make_link(at, m);
 	if (inode) {
 		error = dir_add(at->dir, at->name, inode);
 		inode_get(inode);
 	} else {
-		error = node_make(at->dir, at->name, m->mode & (S_IFMT | 07777), device_number(m->major, m->minor),
-				  &inode);
+		error = node_make(at->dir, at->name, m->field[MODE] & (S_IFMT | 07777),
+				  device_number(m->field[MAJOR], m->field[MINOR]), &inode);
 		if (error)
 			return error;
-		if (S_ISREG(m->mode) && m->nlink > 1)
+		if (S_ISREG(m->field[MODE]) && m->field[NLINK] > 1)
 			remember(met, m, inode);
 	}
-	if (!error && S_ISREG(m->mode))
+	if (!error && S_ISREG(m->field[MODE]))
 		error = fill(inode, m);
-	inode->uid = m->uid;
-	inode->gid = m->gid;
-	inode->atime = inode->mtime = m->mtime * PVG_NS_PER_SEC;
+	inode->uid = m->field[UID];
+	inode->gid = m->field[GID];
+	inode->atime = inode->mtime = m->field[MTIME] * PVG_NS_PER_SEC;
 	inode_put(inode);
 	return error;
 }

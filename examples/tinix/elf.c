@@ -1,11 +1,10 @@
 /*
- * Mapping ELF programs, and the interpreter that a dynamic one names.
+ * Mapping ELF programs: static ones, at fixed addresses or anywhere.
  */
 #include "examples/tinix/core.h"
 
-#define PIE_BASE	 0x550000000000ul
-#define INTERPRETER_BASE 0x560000000000ul
-#define HEADERS_MAX	 64
+#define PIE_BASE    0x550000000000ul
+#define HEADERS_MAX 64
 
 struct elf_file {
 	struct inode *inode;
@@ -75,6 +74,10 @@ static int map_segments(struct mm *mm, struct elf_file *file, uint64_t *end, uin
 		uint64_t into = file->header.e_phoff - ph->p_offset;
 		int err;
 
+		if (ph->p_type == PT_INTERP) {
+			debug("%s: needs shared libraries, which there are none of\n", current->name);
+			return -ENOEXEC;
+		}
 		if (ph->p_type != PT_LOAD || !ph->p_memsz)
 			continue;
 		err = map_segment(mm, file, ph);
@@ -91,45 +94,8 @@ static int map_segments(struct mm *mm, struct elf_file *file, uint64_t *end, uin
 	return *end ? 0 : -ENOEXEC;
 }
 
-static int load_interpreter(struct mm *mm, const char *path, struct elf_image *image)
-{
-	struct elf_file *file = kalloc(sizeof(*file));
-	uint64_t end, headers;
-	int err;
-
-	if (!file)
-		return -ENOMEM;
-	err = inode_open_exec(path, &file->inode);
-	if (!err) {
-		file->bias = INTERPRETER_BASE;
-		err = read_headers(file) && file->header.e_type == ET_DYN ? map_segments(mm, file, &end, &headers)
-									  : -ELIBBAD;
-		image->base = file->bias;
-		image->entry = file->bias + file->header.e_entry;
-		inode_put(file->inode);
-	}
-	kfree(file);
-	return err;
-}
-
-/* The name in PT_INTERP; false if there is none. */
-static bool interpreter_of(const struct elf_file *file, char path[static 256])
-{
-	for (unsigned i = 0; i < file->header.e_phnum; i++) {
-		const Elf64_Phdr *ph = &file->program[i];
-
-		if (ph->p_type == PT_INTERP && ph->p_filesz && ph->p_filesz <= 256 &&
-		    read_exactly(file->inode, path, ph->p_filesz, ph->p_offset)) {
-			path[ph->p_filesz - 1] = '\0';
-			return true;
-		}
-	}
-	return false;
-}
-
 static int load(struct mm *mm, struct elf_file *file, struct elf_image *image)
 {
-	char interpreter[256];
 	int err;
 
 	if (!read_headers(file))
@@ -138,11 +104,9 @@ static int load(struct mm *mm, struct elf_file *file, struct elf_image *image)
 	err = map_segments(mm, file, &image->end, &image->headers);
 	if (err)
 		return err;
-	image->program = image->entry = file->header.e_entry + file->bias;
+	image->entry = file->header.e_entry + file->bias;
 	image->header_count = file->header.e_phnum;
-	if (interpreter_of(file, interpreter))
-		err = load_interpreter(mm, interpreter, image);
-	return image->entry < USER_END ? err : -ENOEXEC;
+	return image->entry < USER_END ? 0 : -ENOEXEC;
 }
 
 int elf_load(struct mm *mm, struct inode *inode, struct elf_image *image)

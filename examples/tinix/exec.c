@@ -163,9 +163,9 @@ static void put_auxv(struct cursor *cursor, const struct elf_image *image, uint6
 	put_aux(cursor, AT_PHENT, sizeof(Elf64_Phdr));
 	put_aux(cursor, AT_PHNUM, image->header_count);
 	put_aux(cursor, AT_PAGESZ, PAGE_SIZE);
-	put_aux(cursor, AT_BASE, image->base);
+	put_aux(cursor, AT_BASE, 0);
 	put_aux(cursor, AT_FLAGS, 0);
-	put_aux(cursor, AT_ENTRY, image->program);
+	put_aux(cursor, AT_ENTRY, image->entry);
 	put_aux(cursor, AT_UID, 0);
 	put_aux(cursor, AT_EUID, 0);
 	put_aux(cursor, AT_GID, 0);

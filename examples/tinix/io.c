@@ -3,15 +3,43 @@
  */
 #include "examples/tinix/fs.h"
 
-/* Calls step for each contiguous piece of len bytes; `memory` walks along in the kernel's. */
-static int each_piece(struct io *io, char *memory, size_t len, int (*step)(uint64_t user, char *memory, size_t len))
-{
-	while (len) {
-		size_t piece = io->vec->iov_len - io->skip;
+enum direction { PUT, GET, ZERO };
 
-		if (piece > len)
-			piece = len;
-		if (piece && step((uint64_t)io->vec->iov_base + io->skip, memory, piece))
+static int move(uint64_t user, char *memory, size_t len, enum direction direction)
+{
+	switch (direction) {
+	case PUT:
+		return copy_to_user(user, memory, len);
+	case GET:
+		return copy_from_user(memory, user, len);
+	default:
+		return zero_user(user, len);
+	}
+}
+
+static void move_kernel(char *other, char *memory, size_t len, enum direction direction)
+{
+	if (direction == PUT)
+		memcpy(other, memory, len);
+	else if (direction == GET)
+		memcpy(memory, other, len);
+	else
+		memset(other, 0, len);
+}
+
+/* Piece by piece, as the vectors have them; `memory` walks along in the kernel's. */
+static int transfer(struct io *io, char *memory, size_t len, enum direction direction)
+{
+	if (io->kernel) {
+		move_kernel(io->kernel, memory, len, direction);
+		io->kernel += len;
+		io->left -= len;
+		return 0;
+	}
+	while (len) {
+		size_t room = io->vec->iov_len - io->skip, piece = room < len ? room : len;
+
+		if (piece && move((uint64_t)io->vec->iov_base + io->skip, memory, piece, direction))
 			return -EFAULT;
 		io->skip += piece;
 		io->left -= piece;
@@ -26,47 +54,17 @@ static int each_piece(struct io *io, char *memory, size_t len, int (*step)(uint6
 	return 0;
 }
 
-static int put(uint64_t user, char *memory, size_t len)
-{
-	return copy_to_user(user, memory, len);
-}
-
-static int get(uint64_t user, char *memory, size_t len)
-{
-	return copy_from_user(memory, user, len);
-}
-
-static int zero(uint64_t user, char *memory, size_t len)
-{
-	return zero_user(user, len);
-}
-
 int io_put(struct io *io, const void *from, size_t len)
 {
-	if (!io->kernel)
-		return each_piece(io, (char *)from, len, put);
-	memcpy(io->kernel, from, len);
-	io->kernel += len;
-	io->left -= len;
-	return 0;
+	return transfer(io, (char *)from, len, PUT);
 }
 
 int io_get(struct io *io, void *to, size_t len)
 {
-	if (!io->kernel)
-		return each_piece(io, to, len, get);
-	memcpy(to, io->kernel, len);
-	io->kernel += len;
-	io->left -= len;
-	return 0;
+	return transfer(io, to, len, GET);
 }
 
 int io_zero(struct io *io, size_t len)
 {
-	if (!io->kernel)
-		return each_piece(io, NULL, len, zero);
-	memset(io->kernel, 0, len);
-	io->kernel += len;
-	io->left -= len;
-	return 0;
+	return transfer(io, NULL, len, ZERO);
 }

@@ -10,10 +10,9 @@
 
 #define DEL	  0x7f
 #define BACKSPACE '\b'
-#define BELL	  '\a'
 
 static const struct termios at_boot = {
-	.c_iflag = ICRNL | IXON | IMAXBEL | IUTF8,
+	.c_iflag = ICRNL | IXON | IUTF8,
 	.c_oflag = OPOST | ONLCR,
 	.c_cflag = B38400 | CS8 | CREAD | HUPCL,
 	.c_lflag = ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN,
@@ -26,7 +25,6 @@ static const struct termios at_boot = {
 		 [VSTART] = 'Q' - '@',
 		 [VSTOP] = 'S' - '@',
 		 [VSUSP] = 'Z' - '@',
-		 [VREPRINT] = 'R' - '@',
 		 [VWERASE] = 'W' - '@',
 		 [VLNEXT] = 'V' - '@'},
 };
@@ -73,22 +71,9 @@ static void put(struct line *line, char c)
 
 void line_output(struct line *line, char c)
 {
-	unsigned flags = line->termios.c_oflag;
-
-	if (!(flags & OPOST)) {
-		put(line, c);
-	} else if (c == '\n' && flags & ONLCR) {
+	if (c == '\n' && (line->termios.c_oflag & (OPOST | ONLCR)) == (OPOST | ONLCR))
 		put(line, '\r');
-		put(line, '\n');
-	} else if (c == '\r' && flags & OCRNL) {
-		put(line, '\n');
-	} else if (c == '\r' && flags & ONOCR && !line->column) {
-		return;
-	} else {
-		if (c == '\n' && flags & ONLRET)
-			line->column = 0;
-		put(line, c);
-	}
+	put(line, c);
 }
 
 static bool shown_as_two(const struct line *line, unsigned char c)
@@ -160,44 +145,19 @@ static void erase_word(struct line *line)
 	}
 }
 
-static void erase_line(struct line *line, unsigned char c)
-{
-	if (local(line, ECHOKE) && local(line, ECHOE)) {
-		while (line->head != line->commit)
-			erase(line);
-		return;
-	}
-	line->head = line->commit;
-	echo(line, c);
-	if (local(line, ECHOK))
-		echo(line, '\n');
-}
-
-static void reprint(struct line *line, unsigned char c)
-{
-	echo(line, c);
-	echo(line, '\n');
-	for (unsigned at = line->commit; at != line->head; at++)
-		echo(line, (unsigned char)line->ring[at % LINE_SIZE]);
-}
-
 /* True if the character edited the line. */
 static bool edit(struct line *line, unsigned char c)
 {
 	bool empty = line->head == line->commit;
 
-	if (is(line, c, VERASE) && !local(line, ECHOE)) {
-		line->head -= !empty;
-		echo(line, c);
-	} else if (is(line, c, VERASE)) {
+	if (is(line, c, VERASE)) {
 		if (!empty)
 			erase(line);
 	} else if (is(line, c, VKILL)) {
-		erase_line(line, c);
+		while (line->head != line->commit)
+			erase(line);
 	} else if (local(line, IEXTEN) && is(line, c, VWERASE)) {
 		erase_word(line);
-	} else if (local(line, IEXTEN) && is(line, c, VREPRINT)) {
-		reprint(line, c);
 	} else {
 		return false;
 	}
@@ -218,11 +178,8 @@ static void commit(struct line *line)
 
 static void store(struct line *line, uint16_t c)
 {
-	if (is_full(line) && !(c & END && line->head - line->tail < LINE_SIZE)) {
-		if (line->termios.c_iflag & IMAXBEL)
-			put(line, BELL);
+	if (is_full(line) && !(c & END && line->head - line->tail < LINE_SIZE))
 		return;
-	}
 	if (line->head == line->commit)
 		line->start = line->column;
 	line->ring[line->head++ % LINE_SIZE] = c;
@@ -279,8 +236,6 @@ void line_input(struct line *line, unsigned char c)
 {
 	unsigned flags = line->termios.c_iflag;
 
-	if (flags & ISTRIP)
-		c &= 0x7f;
 	if (line->literal) {
 		line->literal = false;
 		store(line, c);
@@ -358,8 +313,7 @@ void line_set(struct line *line, const struct termios *termios)
 	line->termios = *termios;
 	if (was == local(line, ICANON))
 		return;
-	/* What was typed under the old rules can be read at once under the new ones, as the characters that they are.
-	 */
+	/* What was typed under the old rules can be read at once under the new ones, as mere characters. */
 	for (unsigned at = line->tail; at != line->head; at++)
 		line->ring[at % LINE_SIZE] &= 0xff;
 	line->lines = was ? 0 : line->head != line->tail;

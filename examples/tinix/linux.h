@@ -18,9 +18,7 @@
 #include <asm/ucontext.h>
 #include <asm/unistd_64.h>
 #include <linux/auxvec.h>
-#include <linux/close_range.h>
 #include <linux/elf.h>
-#include <linux/eventpoll.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 #include <linux/futex.h>

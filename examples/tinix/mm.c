@@ -186,21 +186,3 @@ void mm_get_info(struct mm *mm, struct mm_info *out)
 	out->virtual_bytes = 0;
 	list_each(node, &mm->vmas) out->virtual_bytes += vma_of(node)->end - vma_of(node)->start;
 }
-
-bool mm_next_region(struct mm *mm, uint64_t *at, struct mm_region *out)
-{
-	const struct vma *vma = vma_find(mm, *at);
-
-	if (!vma)
-		return false;
-	*out = (struct mm_region){.start = vma->start,
-				  .end = vma->end,
-				  .offset = vma->offset,
-				  .prot = vma->prot,
-				  .shared = vma->shared,
-				  .stack = vma->stack,
-				  .heap = vma->heap,
-				  .inode = vma->inode};
-	*at = vma->end;
-	return true;
-}

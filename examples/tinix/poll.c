@@ -4,21 +4,8 @@
  */
 #include "examples/tinix/fs.h"
 
-#define SELECT_MAX 1024u /* FD_SETSIZE */
-#define ALWAYS	   (POLLERR | POLLHUP | POLLNVAL)
-
-/* Calls scan(arg) until it finds something ready, the time is over (0), or a signal comes (-EINTR). */
-static int64_t wait_until(int64_t (*scan)(void *arg), void *arg, uint64_t deadline)
-{
-	for (;;) {
-		int64_t ready = scan(arg);
-
-		if (ready || deadline <= now())
-			return ready;
-		if (sleep_on(&poll_queue, deadline) == -ERESTARTSYS)
-			return -EINTR;
-	}
-}
+#define SELECT_MAX 1024u	       /* FD_SETSIZE */
+#define ALWAYS	   (POLLERR | POLLHUP) /* poll tells of them unasked; select does not */
 
 /* From now; relative times that overflow are for ever. */
 static uint64_t deadline_after(int64_t seconds, int64_t ns)
@@ -31,61 +18,60 @@ static uint64_t deadline_after(int64_t seconds, int64_t ns)
 /* A relative struct timespec in user memory; NULL is for ever. */
 static int deadline_from_user(uint64_t pointer, uint64_t *deadline)
 {
-	struct timespec given;
+	uint64_t ns;
+	int error = pointer ? timespec_from_user(pointer, &ns) : 0;
 
-	*deadline = NO_DEADLINE;
-	if (!pointer)
-		return 0;
-	if (copy_from_user(&given, pointer, sizeof(given)))
-		return -EFAULT;
-	if (given.tv_sec < 0 || given.tv_nsec < 0 || given.tv_nsec >= (long)PVG_NS_PER_SEC)
-		return -EINVAL;
-	*deadline = deadline_after(given.tv_sec, given.tv_nsec);
-	return 0;
+	*deadline = pointer && !error ? now() + ns : NO_DEADLINE;
+	return error;
 }
 
-/* -------------------------------------------------------------------------------------------------------- poll */
-
-struct polled {
-	struct pollfd *fds;
-	unsigned count;
-};
-
-static int64_t scan_poll(void *arg)
+/* How many of the descriptors are ready, each with what it is ready for in revents. */
+static int64_t scan(struct pollfd *fds, unsigned count, unsigned always)
 {
-	struct polled *polled = arg;
 	int64_t ready = 0;
 
-	for (unsigned i = 0; i < polled->count; i++) {
-		struct pollfd *fd = &polled->fds[i];
-		struct file *file = fd_file((uint64_t)fd->fd);
+	for (unsigned i = 0; i < count; i++) {
+		struct file *file = fds[i].fd < 0 ? NULL : fd_file((uint64_t)fds[i].fd);
+		unsigned events = file ? file_poll(file) & ((unsigned)fds[i].events | always) : POLLNVAL;
 
-		fd->revents = 0;
-		if (fd->fd < 0)
-			continue;
-		fd->revents = file ? (short)(file_poll(file) & ((unsigned)fd->events | ALWAYS)) : POLLNVAL;
-		ready += fd->revents != 0;
+		fds[i].revents = fds[i].fd < 0 ? 0 : (short)events;
+		ready += fds[i].revents != 0;
 	}
 	return ready;
 }
 
+/* How many are ready, 0 when the time is over, -EINTR when a signal comes. */
+static int64_t wait_for(struct pollfd *fds, unsigned count, unsigned always, uint64_t deadline)
+{
+	for (;;) {
+		int64_t ready = scan(fds, count, always);
+
+		if (ready || deadline <= now())
+			return ready;
+		if (sleep_on(&poll_queue, deadline) == -ERESTARTSYS)
+			return -EINTR;
+	}
+}
+
+/* -------------------------------------------------------------------------------------------------------- poll */
+
 static int64_t do_poll(uint64_t user, uint64_t count, uint64_t deadline)
 {
 	size_t size = count * sizeof(struct pollfd);
-	struct polled polled = {.count = (unsigned)count};
+	struct pollfd *fds;
 	int64_t result;
 
 	if (count > 4096)
 		return -EINVAL;
-	polled.fds = kalloc(size + 1);
-	if (!polled.fds)
+	fds = kalloc(size + 1);
+	if (!fds)
 		return -ENOMEM;
-	result = copy_from_user(polled.fds, user, size);
+	result = copy_from_user(fds, user, size);
 	if (!result)
-		result = wait_until(scan_poll, &polled, deadline);
-	if (result >= 0 && copy_to_user(user, polled.fds, size))
+		result = wait_for(fds, (unsigned)count, ALWAYS, deadline);
+	if (result >= 0 && copy_to_user(user, fds, size))
 		result = -EFAULT;
-	kfree(polled.fds);
+	kfree(fds);
 	return result;
 }
 
@@ -111,60 +97,77 @@ int64_t sys_ppoll(const uint64_t arg[6])
 
 enum { READ, WRITE, EXCEPT, SETS };
 
+static const unsigned set_events[SETS] = {POLLIN | POLLHUP | POLLERR, POLLOUT | POLLERR, POLLPRI};
+
 struct selected {
-	unsigned count;
-	uint64_t want[SETS][SELECT_MAX / 64], got[SETS][SELECT_MAX / 64];
+	uint64_t set[SETS][SELECT_MAX / 64];
+	struct pollfd fds[SELECT_MAX]; /* those that are in some set */
 };
 
-static int64_t scan_select(void *arg)
+static unsigned fds_of_sets(struct selected *s, unsigned limit)
 {
-	static const unsigned events[SETS] = {POLLIN | POLLHUP | POLLERR, POLLOUT | POLLERR, POLLPRI};
-	struct selected *selected = arg;
-	int64_t ready = 0;
+	unsigned count = 0;
 
-	memset(selected->got, 0, sizeof(selected->got));
-	for (unsigned fd = 0; fd < selected->count; fd++) {
-		uint64_t bit = 1ull << fd % 64;
-		struct file *file = fd_file(fd);
+	for (unsigned fd = 0; fd < limit; fd++) {
+		unsigned events = 0;
 
+		for (unsigned set = 0; set < SETS; set++)
+			if (s->set[set][fd / 64] >> fd % 64 & 1)
+				events |= set_events[set];
+		if (events)
+			s->fds[count++] = (struct pollfd){.fd = (int)fd, .events = (short)events};
+	}
+	return count;
+}
+
+/* Leaves in the sets what is ready; how many bits those are, or -EBADF. */
+static int64_t sets_of_fds(struct selected *s, unsigned count)
+{
+	int64_t bits = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		unsigned fd = (unsigned)s->fds[i].fd, events = (unsigned short)s->fds[i].revents;
+
+		if (events & POLLNVAL)
+			return -EBADF;
 		for (unsigned set = 0; set < SETS; set++) {
-			if (!(selected->want[set][fd / 64] & bit))
-				continue;
-			if (!file)
-				return -EBADF;
-			if (file_poll(file) & events[set]) {
-				selected->got[set][fd / 64] |= bit;
-				ready++;
-			}
+			uint64_t *word = &s->set[set][fd / 64], bit = 1ull << fd % 64;
+
+			if (!(events & set_events[set]))
+				*word &= ~bit;
+			bits += (*word & bit) != 0;
 		}
 	}
-	return ready;
+	return bits;
 }
 
 static int64_t do_select(const uint64_t arg[6], uint64_t deadline)
 {
-	unsigned count = (unsigned)arg[0] < SELECT_MAX ? (unsigned)arg[0] : SELECT_MAX;
-	size_t size = (count + 63) / 64 * 8;
-	struct selected *selected;
+	unsigned limit = (unsigned)arg[0] < SELECT_MAX ? (unsigned)arg[0] : SELECT_MAX, count;
+	size_t size = (limit + 63) / 64 * 8;
+	struct selected *s;
 	int64_t result = 0;
 
 	if ((int)arg[0] < 0)
 		return -EINVAL;
-	selected = kalloc(sizeof(*selected));
-	if (!selected)
+	s = kalloc(sizeof(*s));
+	if (!s)
 		return -ENOMEM;
-	selected->count = count;
 	for (unsigned set = 0; set < SETS && !result; set++)
 		if (arg[1 + set])
-			result = copy_from_user(selected->want[set], arg[1 + set], size);
-	if (!result)
-		result = wait_until(scan_select, selected, deadline);
+			result = copy_from_user(s->set[set], arg[1 + set], size);
+	if (!result) {
+		count = fds_of_sets(s, limit);
+		result = wait_for(s->fds, count, 0, deadline);
+		if (result >= 0)
+			result = sets_of_fds(s, count);
+	}
 	if (result == -EINTR)
 		result = -ERESTARTNOHAND;
 	for (unsigned set = 0; set < SETS && result >= 0; set++)
-		if (arg[1 + set] && copy_to_user(arg[1 + set], selected->got[set], size))
+		if (arg[1 + set] && copy_to_user(arg[1 + set], s->set[set], size))
 			result = -EFAULT;
-	kfree(selected);
+	kfree(s);
 	return result;
 }
 

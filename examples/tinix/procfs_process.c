@@ -87,17 +87,16 @@ void text_process_cmdline(struct text *text, struct proc *p)
 
 void text_process_maps(struct text *text, struct proc *p)
 {
-	struct mm_region region;
-	uint64_t at = 0;
+	const struct vma *vma = p->mm ? vma_find(p->mm, 0) : NULL;
 	char path[256];
 
-	while (p->mm && mm_next_region(p->mm, &at, &region)) {
-		pvg_snprintf(path, sizeof(path), "%s", region.stack ? "[stack]" : region.heap ? "[heap]" : "");
-		if (region.inode)
-			inode_path(region.inode, path, sizeof(path));
-		text_add(text, "%08lx-%08lx %c%c%c%c %08lx 00:%02x %lu %s\n", region.start, region.end,
-			 region.prot & PROT_READ ? 'r' : '-', region.prot & PROT_WRITE ? 'w' : '-',
-			 region.prot & PROT_EXEC ? 'x' : '-', region.shared ? 's' : 'p', region.offset,
-			 region.inode ? region.inode->mount->dev : 0, region.inode ? region.inode->ino : 0ul, path);
+	for (; vma; vma = vma_find(p->mm, vma->end)) {
+		pvg_snprintf(path, sizeof(path), "%s", vma->stack ? "[stack]" : vma->heap ? "[heap]" : "");
+		if (vma->inode)
+			inode_path(vma->inode, path, sizeof(path));
+		text_add(text, "%08lx-%08lx %c%c%c%c %08lx 00:%02x %lu %s\n", vma->start, vma->end,
+			 vma->prot & PROT_READ ? 'r' : '-', vma->prot & PROT_WRITE ? 'w' : '-',
+			 vma->prot & PROT_EXEC ? 'x' : '-', vma->shared ? 's' : 'p', vma->offset,
+			 vma->inode ? vma->inode->mount->dev : 0, vma->inode ? vma->inode->ino : 0ul, path);
 	}
 }

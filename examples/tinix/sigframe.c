@@ -43,57 +43,26 @@ static bool on_altstack(uint64_t rsp)
 	return !(stack->ss_flags & SS_DISABLE) && rsp - (uint64_t)stack->ss_sp <= stack->ss_size;
 }
 
-/* GPRs between trap frame and signal context, in both directions. */
+/* Registers that trap frame and signal context have under the same names. */
+#define COPY_REGISTERS(to, from)                                                                                       \
+	((to)->r8 = (from)->r8, (to)->r9 = (from)->r9, (to)->r10 = (from)->r10, (to)->r11 = (from)->r11,               \
+	 (to)->r12 = (from)->r12, (to)->r13 = (from)->r13, (to)->r14 = (from)->r14, (to)->r15 = (from)->r15,           \
+	 (to)->rdi = (from)->rdi, (to)->rsi = (from)->rsi, (to)->rbp = (from)->rbp, (to)->rbx = (from)->rbx,           \
+	 (to)->rdx = (from)->rdx, (to)->rax = (from)->rax, (to)->rcx = (from)->rcx, (to)->rsp = (from)->rsp,           \
+	 (to)->rip = (from)->rip)
+
 static void save_registers(struct sigcontext *to, const struct pvg_frame *from)
 {
-	*to = (struct sigcontext){
-		.r8 = from->r8,
-		.r9 = from->r9,
-		.r10 = from->r10,
-		.r11 = from->r11,
-		.r12 = from->r12,
-		.r13 = from->r13,
-		.r14 = from->r14,
-		.r15 = from->r15,
-		.rdi = from->rdi,
-		.rsi = from->rsi,
-		.rbp = from->rbp,
-		.rbx = from->rbx,
-		.rdx = from->rdx,
-		.rax = from->rax,
-		.rcx = from->rcx,
-		.rsp = from->rsp,
-		.rip = from->rip,
-		.eflags = from->rflags,
-		.cs = (uint16_t)from->cs,
-		.ss = (uint16_t)from->ss,
-	};
+	*to = (struct sigcontext){.eflags = from->rflags, .cs = (uint16_t)from->cs, .ss = (uint16_t)from->ss};
+	COPY_REGISTERS(to, from);
 }
 
 static void load_registers(struct pvg_frame *to, const struct sigcontext *from)
 {
-	*to = (struct pvg_frame){
-		.r8 = from->r8,
-		.r9 = from->r9,
-		.r10 = from->r10,
-		.r11 = from->r11,
-		.r12 = from->r12,
-		.r13 = from->r13,
-		.r14 = from->r14,
-		.r15 = from->r15,
-		.rdi = from->rdi,
-		.rsi = from->rsi,
-		.rbp = from->rbp,
-		.rbx = from->rbx,
-		.rdx = from->rdx,
-		.rax = from->rax,
-		.rcx = from->rcx,
-		.rsp = from->rsp,
-		.rip = from->rip,
-		.cs = PVG_SEL_USER_CODE,
-		.ss = PVG_SEL_USER_DATA,
-		.rflags = (from->eflags & USER_RFLAGS) | X86_RFLAGS_IF | X86_RFLAGS_FIXED,
-	};
+	*to = (struct pvg_frame){.cs = PVG_SEL_USER_CODE,
+				 .ss = PVG_SEL_USER_DATA,
+				 .rflags = (from->eflags & USER_RFLAGS) | X86_RFLAGS_IF | X86_RFLAGS_FIXED};
+	COPY_REGISTERS(to, from);
 }
 
 /* The FPU image with the words by which programs find its size; false if the stack cannot take it. */

@@ -93,6 +93,8 @@ extern struct waitq poll_queue;
 
 /* ns since boot, and what must be added to it for ns since 1970. */
 uint64_t now(void);
+/* time.c: between ns and what programs pass. -EFAULT, -EINVAL. */
+int timespec_from_user(uint64_t address, uint64_t *ns);
 uint64_t wall_offset(void);
 
 /* ---------------------------------------------------------------------------------------- processes: proc.c */
@@ -133,14 +135,17 @@ struct mm_info {
 	uint64_t start_code, end_code, start_stack;
 };
 void mm_get_info(struct mm *mm, struct mm_info *out);
-/* One line of /proc/PID/maps at a time: *at is 0 first; false at the end. */
-struct mm_region {
-	uint64_t start, end, offset;
+/* What one range of addresses is. */
+struct vma {
+	struct list link; /* by address */
+	uint64_t start, end;
 	unsigned prot; /* PROT_* */
 	bool shared, stack, heap;
 	struct inode *inode; /* NULL: anonymous */
+	uint64_t offset;     /* of start in the file */
 };
-bool mm_next_region(struct mm *mm, uint64_t *at, struct mm_region *out);
+/* The first area that ends above address; NULL if there is none. */
+struct vma *vma_find(struct mm *mm, uint64_t address);
 
 /* What /proc/stat and /proc/loadavg show: since boot; load averages of 1, 5 and 15 minutes in 1/65536. */
 struct sched_info {

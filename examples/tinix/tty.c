@@ -277,34 +277,6 @@ static int64_t set_window(uint64_t arg)
 	return 0;
 }
 
-static int64_t set_flow(uint64_t how)
-{
-	if (how > TCION)
-		return -EINVAL;
-	if (how == TCOOFF || how == TCOON)
-		tty.line.stopped = how == TCOOFF;
-	changed();
-	return 0;
-}
-
-/* Requests of job control: only on one's own terminal. */
-static int64_t job_ioctl(unsigned request, uint64_t arg)
-{
-	if (!tty_is_controlling())
-		return -ENOTTY;
-	switch (request) {
-	case TIOCGPGRP:
-		return copy_to_user(arg, &tty.foreground, sizeof(tty.foreground));
-	case TIOCGSID:
-		return copy_to_user(arg, &tty.session, sizeof(tty.session));
-	case TIOCSPGRP:
-		return set_foreground(arg);
-	default: /* TIOCNOTTY: who is no leader keeps it, for the session has only one */
-		tty_leave(current);
-		return 0;
-	}
-}
-
 static int64_t tty_ioctl(struct file *file, unsigned request, uint64_t arg)
 {
 	int count;
@@ -323,22 +295,18 @@ static int64_t tty_ioctl(struct file *file, unsigned request, uint64_t arg)
 	case TIOCSCTTY:
 		return acquire(arg == 1);
 	case TIOCGPGRP:
+		return tty_is_controlling() ? copy_to_user(arg, &tty.foreground, sizeof(tty.foreground)) : -ENOTTY;
 	case TIOCSPGRP:
+		return tty_is_controlling() ? set_foreground(arg) : -ENOTTY;
 	case TIOCGSID:
-	case TIOCNOTTY:
-		return job_ioctl(request, arg);
+		return tty_is_controlling() ? copy_to_user(arg, &tty.session, sizeof(tty.session)) : -ENOTTY;
 	case FIONREAD:
 		count = (int)line_count(&tty.line);
-		return copy_to_user(arg, &count, sizeof(count));
-	case TIOCOUTQ:
-		count = 0;
 		return copy_to_user(arg, &count, sizeof(count));
 	case TCFLSH:
 		if (arg != TCOFLUSH)
 			line_flush_input(&tty.line);
 		return 0;
-	case TCXONC:
-		return set_flow(arg);
 	case TCSBRK: /* all output is out; there is no line to break */
 	case TCSBRKP:
 		return 0;
