@@ -166,16 +166,20 @@ enum emu_result emu_execute(struct vcpu *vcpu, const struct emu_insn *insn)
 
 	bool stepping = vcpu->rflags & X86_RFLAGS_TF;
 	bool shadow = vcpu->interrupt_shadow;
+	uint64_t resume = vcpu->rflags & X86_RFLAGS_RF;
 	vcpu->interrupt_shadow = false;
+	/* An instruction that is through clears RF, whether or not the trap that led here has set it (SDM 3B 17.3.1.1).
+	 */
+	vcpu->rflags &= ~X86_RFLAGS_RF;
 	switch (execute(vcpu, insn)) {
 	case STEP_NEXT:
 		vcpu->rip += insn->info.length;
-		vcpu->rflags &= ~X86_RFLAGS_RF;
 		return complete(vcpu, insn, stepping);
 	case STEP_STAYS:
 		return complete(vcpu, insn, stepping);
 	case STEP_FAULT:
 		vcpu->interrupt_shadow = shadow;
+		vcpu->rflags |= resume;
 		return EMU_RAISED;
 	case STEP_TRAPPED:
 		return EMU_RAISED;

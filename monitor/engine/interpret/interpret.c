@@ -209,6 +209,7 @@ void interpret_one(struct vcpu *vcpu, struct vm_exit *exit)
 	c->fpu_of = vcpu->vm->engine_ops;
 	c->one = true;
 	interpret_enter(vcpu, exit);
+	c->one = false; /* `hybrid` runs the kernel with the same state */
 }
 
 /* ----------------------------------------------------------------------------------------------- the contract */

@@ -134,11 +134,6 @@ bool native_reference(struct native *native, const uint8_t *bytes, unsigned len,
 	return !faulted;
 }
 
-static bool is_x87(const struct emu_insn *emu)
-{
-	return emu->info.meta.isa_ext == ZYDIS_ISA_EXT_X87 || emu->info.meta.isa_ext == ZYDIS_ISA_EXT_MMX;
-}
-
 /* SDM 3A 2.5, table 2-2: what the control registers forbid. 0: nothing. */
 uint8_t native_forbidden(const struct engine_vcpu *c, const struct insn_detail *d)
 {
@@ -153,8 +148,8 @@ uint8_t native_forbidden(const struct engine_vcpu *c, const struct insn_detail *
 	if ((state || vex) && (!(vcpu->cr4 & X86_CR4_OSXSAVE) || needs & ~vcpu->xcr0))
 		return X86_VEC_UD;
 	if ((vcpu->cr0 & X86_CR0_EM) && !vex)
-		return is_x87(&d->emu) ? X86_VEC_NM : X86_VEC_UD;
-	if (!is_x87(&d->emu) && !state && !vex && !(vcpu->cr4 & X86_CR4_OSFXSR))
+		return native_is_x87(&d->emu) ? X86_VEC_NM : X86_VEC_UD;
+	if (!native_is_x87(&d->emu) && !state && !vex && !(vcpu->cr4 & X86_CR4_OSFXSR))
 		return X86_VEC_UD;
 	return vcpu->cr0 & X86_CR0_TS ? X86_VEC_NM : 0;
 }

@@ -37,6 +37,8 @@ enum native_kind { NATIVE_FORBIDDEN, NATIVE_INTEGER, NATIVE_VECTOR };
 enum native_kind native_kind_of(const struct emu_insn *emu);
 /* XSAVE, XRSTOR and their like. */
 bool native_is_state(const struct emu_insn *emu);
+/* Works on the x87's registers, as MMX does. */
+bool native_is_x87(const struct emu_insn *emu);
 /* MASKMOVQ and its like, which write to where RDI points. */
 bool native_is_through_rdi(const struct emu_insn *emu);
 /* A mask says which elements of the memory operand are accessed; what it leaves out does not fault. */

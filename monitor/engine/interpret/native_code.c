@@ -88,7 +88,7 @@ static bool add_memory(struct engine_vcpu *c, struct insn_detail *d, const Zydis
 	d->writes = op->actions & WRITES;
 	/* What is written in part, or perhaps, keeps the rest; the x87 does not store what raises an exception. */
 	d->reads = (op->actions & READS) || (op->actions & ZYDIS_OPERAND_ACTION_CONDWRITE) || d->masked || implied ||
-		   d->emu.info.meta.isa_ext == ZYDIS_ISA_EXT_X87 || state;
+		   native_is_x87(&d->emu) || state;
 	d->align = native_alignment(&d->emu, d->size);
 	return d->size && d->size <= ENGINE_FPU_MAX;
 }

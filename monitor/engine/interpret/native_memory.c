@@ -132,6 +132,24 @@ static bool masked_in(struct engine_vcpu *c, const struct insn *i, uint64_t gva)
 	return false;
 }
 
+/* What alignment checks ask of an operand: SDM 3A table 6-7. */
+static bool misaligned(unsigned size, uint64_t gva)
+{
+	switch (size) {
+	case 2:
+	case 4:
+	case 8:
+	case 16: /* these are the processor's choice; AMD's check them */
+	case 32:
+	case 64:
+		return gva & (size - 1);
+	case 10: /* x87's own format */
+		return gva & 7;
+	default:
+		return false;
+	}
+}
+
 /* The mask leaves out all of the operand, whose alignment then does not matter. */
 static bool nothing_enabled(struct engine_vcpu *c, const struct insn_detail *d)
 {
@@ -156,6 +174,10 @@ bool native_operand_in(struct engine_vcpu *c, const struct insn *i, uint64_t gva
 	native->size = operand_size(c, i, gva);
 	if (!native->size)
 		return false;
+	if (unlikely(c->aligned) && misaligned(native->size, gva)) {
+		interp_raise(c, i, X86_VEC_AC, 0);
+		return false;
+	}
 	const void *host = span(c, gva, native->size, d->writes);
 	if (host) {
 		if (d->reads)

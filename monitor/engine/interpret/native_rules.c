@@ -12,6 +12,13 @@ bool native_is_state(const struct emu_insn *emu)
 	return emu->info.meta.category == ZYDIS_CATEGORY_XSAVE || emu->info.meta.category == ZYDIS_CATEGORY_XSAVEOPT;
 }
 
+bool native_is_x87(const struct emu_insn *emu)
+{
+	/* FISTTP came with SSE3. */
+	return emu->info.meta.isa_ext == ZYDIS_ISA_EXT_X87 || emu->info.meta.isa_ext == ZYDIS_ISA_EXT_MMX ||
+	       emu->info.mnemonic == ZYDIS_MNEMONIC_FISTTP;
+}
+
 bool native_is_through_rdi(const struct emu_insn *emu)
 {
 	switch (emu->info.mnemonic) {

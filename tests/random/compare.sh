@@ -1,0 +1,49 @@
+#!/bin/sh
+# Random sequences on several engines, which must all end them alike:
+#   compare.sh RING3 GUEST MAKE WHERE SEED COUNT ENGINE ENGINE...
+# WHERE: user, kernel (the kernel is interpreted) or trap (kernel, on any engine). Where digests differ, the first
+# sequence that does is found, shown, and run once more on both engines to show their states.
+set -u
+ring3=$1 guest=$2 make=$3 where=$4 seed=$5 count=$6
+shift 6
+
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+"$make" "$where" "$seed" "$count" "$work/sequences" || exit 1
+memory=$((count / 4000 * 2 + 32))
+
+run() {
+	by=$1 to=$2
+	shift 2
+	"$ring3" run --engine "$by" -m ${memory}M --timeout 600 --module "$work/sequences" --append "pv=off $*" "$guest" \
+		>"$to" 2>"$work/err" </dev/null && return
+	echo "FAIL: $by: exit status $?"
+	tail -3 "$to"
+	head -40 "$work/err"
+	exit 1
+}
+
+# The first line in which two outputs differ: what the sequences before it were is in $last.
+differing() {
+	paste -d' ' "$1" "$2" | awk '$2 != $4 { print $1; exit }'
+}
+
+first=$1
+run "$first" "$work/$first"
+for engine; do
+	[ "$engine" = "$first" ] && continue
+	run "$engine" "$work/$engine"
+	end=$(differing "$work/$first" "$work/$engine")
+	[ -n "$end" ] || continue
+	start=$(((end - 1) / 1000 * 1000))
+	run "$first" "$work/a" first=$start count=1000 batch=1
+	run "$engine" "$work/b" first=$start count=1000 batch=1
+	number=$(differing "$work/a" "$work/b")
+	echo "FAIL: sequence $((${number:-$end} - 1)) of seed $seed in '$where' differs"
+	"$make" --show "$work/sequences" $((${number:-$end} - 1))
+	run "$first" "$work/a" first=$((${number:-$end} - 1)) count=1 show=1
+	run "$engine" "$work/b" first=$((${number:-$end} - 1)) count=1 show=1
+	diff -U0 --label "$first" --label "$engine" "$work/a" "$work/b" | grep -v '^@@'
+	exit 1
+done
+echo "$count sequences of seed $seed in '$where' end alike: $*"

@@ -1,0 +1,175 @@
+/*
+ * Runs the sequences of its module, each from a state that its seed gives, until the exception that ends it, and prints
+ * a digest of what came of each `batch` of them: the same under every engine. first=, count= and batch= say which;
+ * show=on prints the state that each ends with.
+ */
+#include <pvguest/pvguest.h>
+
+#include "tests/random/machine.h"
+#include "tests/random/run.h"
+
+#define OPTION_MAX     24
+#define POOL_SIZE      (2 * SEQ_AREA_SIZE)
+#define FPU_COMPONENTS 0xe7 /* not the protection keys */
+#define FPU_OPCODE     6    /* that, and where the x87's instruction and operand lay: not the same for all */
+#define FPU_MXCSR      24
+#define FPU_XMM	       160
+#define FPU_XMM_END    416
+#define FPU_HEADER     512
+#define FPU_EXTENDED   576
+#define FPU_MAX	       16384
+
+static struct machine_areas kernel, user;
+static uint8_t pool[POOL_SIZE] __attribute__((aligned(16)));
+static uint8_t fpu[FPU_MAX] __attribute__((aligned(PVG_FPU_ALIGNMENT)));
+static uint64_t components;
+static bool show;
+
+_Noreturn void run_unexpected(uint64_t vector, uint64_t rip)
+{
+	pvg_panic("%s of the guest itself at %lx", pvg_vector_name((unsigned)vector), rip);
+}
+
+static unsigned long option(const char *name, unsigned long otherwise)
+{
+	char text[OPTION_MAX];
+	return pvg_option(name, text, sizeof(text)) ? pvg_strtoul(text) : otherwise;
+}
+
+/* ---------------------------------------------------------------------------------------------------- the digest */
+
+static uint64_t mix(uint64_t digest, const void *bytes, size_t size)
+{
+	const uint64_t *words = bytes;
+	for (size_t n = 0; n < size / sizeof(*words); n++) {
+		digest = (digest ^ words[n]) * 0x9e3779b97f4a7c15;
+		digest ^= digest >> 29;
+	}
+	return digest;
+}
+
+static void fpu_load(void)
+{
+	__asm__ volatile("xrstor64 (%0)"
+			 :
+			 : "r"(fpu), "a"((uint32_t)components), "d"((uint32_t)(components >> 32))
+			 : "memory");
+}
+
+static void fpu_store(void)
+{
+	memset(fpu, 0, pvg_fpu_size());
+	__asm__ volatile("xsave64 (%0)"
+			 :
+			 : "r"(fpu), "a"((uint32_t)components), "d"((uint32_t)(components >> 32))
+			 : "memory");
+	memset(fpu + FPU_OPCODE, 0, FPU_MXCSR - FPU_OPCODE);
+	memset(fpu + FPU_MXCSR + 4, 0, 4);
+	memset(fpu + FPU_HEADER, 0, FPU_EXTENDED - FPU_HEADER);
+}
+
+static void print_state(const struct run_registers *r, const struct machine_areas *areas,
+			const struct machine_system *system)
+{
+	static const char *const names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+					    "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+	pvg_printf("vector %lu error %lx rip %lx cs %lx rflags %lx ss %lx\n", r->vector, r->error, r->rip, r->cs,
+		   r->rflags, r->ss);
+	for (unsigned n = 0; n < 16; n++)
+		pvg_printf("%s %lx\n", names[n], r->gpr[n]);
+	pvg_printf("data %lx stack %lx fpu %lx\n", mix(1, areas->data, SEQ_AREA_SIZE),
+		   mix(1, areas->stack, SEQ_AREA_SIZE), mix(1, fpu, pvg_fpu_size()));
+	pvg_printf("cr0 %lx cr2 %lx cr3 %lx cr4 %lx cr8 %lx\n", system->cr0, system->cr2, system->cr3, system->cr4,
+		   system->cr8);
+	pvg_printf("dr0 %lx dr1 %lx dr6 %lx dr7 %lx xcr0 %lx\n", system->dr[0], system->dr[1], system->dr[6],
+		   system->dr[7], system->xcr0);
+	for (unsigned n = 0; n < sizeof(system->msr) / sizeof(system->msr[0]); n++)
+		pvg_printf("msr %u %lx\n", n, system->msr[n]);
+}
+
+/* --------------------------------------------------------------------------------------------------- a sequence */
+
+static void prepare(const struct sequence *s, const struct machine_areas *areas, struct run_registers *r)
+{
+	struct seq_random random = seq_random_from(s->seed);
+	bool in_user = s->flags & SEQ_USER;
+	*r = (struct run_registers){.rip = areas->base + SEQ_CODE + s->offset,
+				    .cs = in_user ? PVG_SEL_USER_CODE : PVG_SEL_KERNEL_CODE,
+				    .ss = in_user ? PVG_SEL_USER_DATA : PVG_SEL_KERNEL_DATA};
+	seq_registers(&random, areas->base, r->gpr, &r->rflags);
+	if (in_user)
+		r->rflags |= X86_RFLAGS_IF;
+	memcpy(areas->code + s->offset, s->code, s->size);
+	memcpy(areas->data, pool + (seq_random(&random) & (SEQ_AREA_SIZE - 8)), SEQ_AREA_SIZE);
+	memcpy(areas->stack, pool + (seq_random(&random) & (SEQ_AREA_SIZE - 8)), SEQ_AREA_SIZE);
+	pvg_fpu_reset(fpu);
+	memcpy(fpu + FPU_XMM, pool + (seq_random(&random) & (SEQ_AREA_SIZE - 8)), FPU_XMM_END - FPU_XMM);
+	if (pvg_fpu_size() > FPU_EXTENDED)
+		memcpy(fpu + FPU_EXTENDED, pool + (seq_random(&random) & (SEQ_AREA_SIZE - 8)),
+		       pvg_fpu_size() - FPU_EXTENDED);
+	memcpy(fpu + FPU_HEADER, &components, sizeof(components));
+}
+
+static uint64_t run(const struct sequence *s, uint64_t digest)
+{
+	const struct machine_areas *areas = s->flags & SEQ_USER ? &user : &kernel;
+	struct machine_system system = {0};
+	struct run_registers registers;
+	prepare(s, areas, &registers);
+	fpu_load();
+	run_sequence(&registers);
+	if (registers.vector == X86_VEC_PF)
+		system.cr2 = pvg_read_cr2();
+	if (s->flags & SEQ_SYSTEM) {
+		/* Reading debug registers while DR7.GD is set would be an exception of the guest's own. */
+		machine_read(&system);
+		machine_restore();
+	}
+	fpu_store();
+	if (show)
+		print_state(&registers, areas, &system);
+	digest = mix(digest, &registers, sizeof(registers));
+	digest = mix(digest, &system, sizeof(system));
+	digest = mix(digest, areas->data, SEQ_AREA_SIZE);
+	digest = mix(digest, areas->stack, SEQ_AREA_SIZE);
+	memset(areas->code + s->offset, 0xcc, s->size);
+	return mix(digest, fpu, pvg_fpu_size());
+}
+
+static const struct sequence_file *sequences(void)
+{
+	const struct hvm_start_info *info = pvg_start_info();
+	const struct hvm_modlist_entry *module = pvg_gpa_to_ptr(info->modlist_paddr);
+	const struct sequence_file *file = info->nr_modules ? pvg_gpa_to_ptr(module->paddr) : NULL;
+	if (!file || file->magic != SEQ_MAGIC)
+		pvg_panic("no sequences: give a file of them with --module");
+	return file;
+}
+
+int main(const char *cmdline)
+{
+	const struct sequence_file *file = sequences();
+	const struct sequence *all = (const struct sequence *)(file + 1);
+	unsigned long first = option("first", 0), count = option("count", file->count), batch = option("batch", 1000);
+	struct seq_random random = seq_random_from(1);
+	uint64_t digest = 0;
+	(void)cmdline;
+	show = option("show", 0);
+	for (unsigned n = 0; n < POOL_SIZE; n += 8) {
+		uint64_t word = seq_random(&random);
+		memcpy(pool + n, &word, sizeof(word));
+	}
+	pvg_irq_disable();
+	machine_init();
+	components = pvg_fpu_components() & FPU_COMPONENTS;
+	machine_map(&kernel, SEQ_KERNEL_BASE, 0);
+	machine_map(&user, SEQ_USER_BASE, X86_PTE_U);
+	for (unsigned long n = first; n < first + count && n < file->count; n++) {
+		digest = run(&all[n], digest);
+		if ((n + 1) % batch == 0 || n + 1 == file->count || n + 1 == first + count) {
+			pvg_printf("%lu %016lx\n", n + 1, digest);
+			digest = 0;
+		}
+	}
+	return 0;
+}

@@ -1,0 +1,127 @@
+/*
+ * Into a sequence and out of it: all registers are loaded by IRETQ, and the exception that ends it stores them.
+ */
+#include "hypercalls/x86.h"
+#include "tests/random/run.h"
+
+#define WITH_ERROR                                                                                                     \
+	(1 << X86_VEC_DF | 1 << X86_VEC_TS | 1 << X86_VEC_NP | 1 << X86_VEC_SS | 1 << X86_VEC_GP | 1 << X86_VEC_PF |   \
+	 1 << X86_VEC_AC)
+
+	.bss
+	.balign	16
+registers:
+	.quad	0
+home:
+	.quad	0		/* RSP to come back to; 0: no sequence runs */
+user_rsp:
+	.quad	0
+	.skip	4096
+syscall_stack:
+
+	.text
+	.globl	run_sequence
+	.type	run_sequence, @function
+run_sequence:
+	push	%rbx
+	push	%rbp
+	push	%r12
+	push	%r13
+	push	%r14
+	push	%r15
+	mov	%rdi, registers(%rip)
+	mov	%rsp, home(%rip)
+	pushq	RUN_SS(%rdi)
+	pushq	4 * 8(%rdi)
+	pushq	RUN_RFLAGS(%rdi)
+	pushq	RUN_CS(%rdi)
+	pushq	RUN_RIP(%rdi)
+	mov	0 * 8(%rdi), %rax
+	mov	1 * 8(%rdi), %rcx
+	mov	2 * 8(%rdi), %rdx
+	mov	3 * 8(%rdi), %rbx
+	mov	5 * 8(%rdi), %rbp
+	mov	6 * 8(%rdi), %rsi
+	mov	8 * 8(%rdi), %r8
+	mov	9 * 8(%rdi), %r9
+	mov	10 * 8(%rdi), %r10
+	mov	11 * 8(%rdi), %r11
+	mov	12 * 8(%rdi), %r12
+	mov	13 * 8(%rdi), %r13
+	mov	14 * 8(%rdi), %r14
+	mov	15 * 8(%rdi), %r15
+	mov	7 * 8(%rdi), %rdi
+	iretq
+	.size	run_sequence, . - run_sequence
+
+	.balign	RUN_STUB
+	.globl	run_stubs
+run_stubs:
+	.set	vector, 0
+	.rept	X86_VEC_COUNT
+	.balign	RUN_STUB
+	.if	!(vector < 32 && (WITH_ERROR >> (vector & 31)) & 1)
+	push	$0
+	.endif
+	push	$vector
+	jmp	ended
+	.set	vector, vector + 1
+	.endr
+
+	.globl	run_syscall
+run_syscall:
+	mov	%rsp, user_rsp(%rip)
+	lea	syscall_stack(%rip), %rsp
+	push	$0
+	pushq	user_rsp(%rip)
+	push	%r11
+	push	$0
+	push	%rcx
+	push	$0
+	push	$RUN_SYSCALL
+
+	/* On the stack: vector, error code, RIP, CS, RFLAGS, RSP, SS. */
+ended:
+	push	%rax
+	mov	registers(%rip), %rax
+	cmpq	$0, home(%rip)
+	je	2f
+	mov	%rcx, 1 * 8(%rax)
+	mov	%rdx, 2 * 8(%rax)
+	mov	%rbx, 3 * 8(%rax)
+	mov	%rbp, 5 * 8(%rax)
+	mov	%rsi, 6 * 8(%rax)
+	mov	%rdi, 7 * 8(%rax)
+	mov	%r8, 8 * 8(%rax)
+	mov	%r9, 9 * 8(%rax)
+	mov	%r10, 10 * 8(%rax)
+	mov	%r11, 11 * 8(%rax)
+	mov	%r12, 12 * 8(%rax)
+	mov	%r13, 13 * 8(%rax)
+	mov	%r14, 14 * 8(%rax)
+	mov	%r15, 15 * 8(%rax)
+	pop	0 * 8(%rax)
+	pop	RUN_VECTOR(%rax)
+	pop	RUN_ERROR(%rax)
+	pop	RUN_RIP(%rax)
+	pop	RUN_CS(%rax)
+	pop	RUN_RFLAGS(%rax)
+	pop	4 * 8(%rax)
+	pop	RUN_SS(%rax)
+	mov	home(%rip), %rsp
+	movq	$0, home(%rip)
+	cld
+	pop	%r15
+	pop	%r14
+	pop	%r13
+	pop	%r12
+	pop	%rbp
+	pop	%rbx
+	ret
+
+2:	mov	8(%rsp), %rdi
+	mov	24(%rsp), %rsi
+	and	$-16, %rsp
+	call	run_unexpected
+
+	.section .note.GNU-stack, "", @progbits
