@@ -6,7 +6,6 @@
 
 #include <argp.h>
 #include <errno.h>
-#include <libgen.h>
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "monitor/cli/cli.h"
+#include "monitor/cli/own_guest.h"
 #include "monitor/host/clock.h"
 #include "monitor/vm/vm.h"
 
@@ -131,24 +131,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
-/* Guests are looked for where this build has them, then where they are installed. NULL with a message if missing. */
-static const char *find_image(const char *built, const char *installed)
-{
-	static char paths[2][PATH_MAX];
-	static unsigned used;
-	char exe[PATH_MAX], *path = paths[used++ % 2];
-	ssize_t len = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-
-	exe[len < 0 ? 0 : len] = 0;
-	if (snprintf(path, PATH_MAX, "%s/%s", dirname(exe), built) < PATH_MAX && !access(path, R_OK))
-		return path;
-	if (snprintf(path, PATH_MAX, "%s/%s", R3_GUEST_DIR, installed) < PATH_MAX && !access(path, R_OK))
-		return path;
-	fprintf(stderr, "ring3: bench: %s is not beside this program: build the whole tree, or name it with %s\n",
-		built, strstr(built, "hello") ? "--hello" : "--guest");
-	return NULL;
-}
-
 /* Ways that this host has no CPUs for are left out. */
 static void limit_ways(struct bench *bench)
 {
@@ -205,9 +187,9 @@ int cli_bench(int argc, char **argv)
 		return VM_STATUS_HOST;
 	clock_start();
 	if (!bench.guest)
-		bench.guest = find_image("tests/bench/bench_guest.elf", "bench_guest.elf");
+		bench.guest = own_guest("tests/bench/bench_guest.elf", "name it with --guest");
 	if (!bench.hello)
-		bench.hello = find_image("examples/hello.elf", "hello.elf");
+		bench.hello = own_guest("examples/hello.elf", "name it with --hello");
 	if (!bench.guest || !bench.hello)
 		return VM_STATUS_HOST;
 	limit_ways(&bench);

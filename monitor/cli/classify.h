@@ -1,25 +1,28 @@
 /*
- * What `ring3 classify` learns of an instruction.
+ * What `ring3 classify` learns of each instruction: in ring 3 of the host, and in ring 0 of a guest under each engine.
  */
 #ifndef MONITOR_CLI_CLASSIFY_H
 #define MONITOR_CLI_CLASSIFY_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum classify_kind { CLASSIFY_CONTROL, CLASSIFY_MODE, CLASSIFY_LOCATION, CLASSIFY_WAY_IN };
-enum classify_shows { CLASSIFY_NOTHING, CLASSIFY_VALUE, CLASSIFY_BYTES };
+/* What there is to see when it passed; a time is never the same twice. */
+enum classify_shows { CLASSIFY_NOTHING, CLASSIFY_VALUE, CLASSIFY_BYTES, CLASSIFY_TIME };
 
 struct classify_insn {
 	const char *name, *code, *why;
 	enum classify_kind kind;
 	enum classify_shows shows;
-	void (*run)(void);
+	void (*run)(void); /* 64-bit code */
+	const char *run32; /* entered by a far call */
 };
 
 struct classify_result {
 	bool trapped;	/* else it passed silently */
-	bool lost;	/* neither: the probe was killed or did not come back */
+	bool lost;	/* neither: it did not come back, or ended the guest */
 	uint8_t vector; /* of a trap */
 	uint32_t error;
 	uint64_t value; /* RAX after it passed */
@@ -29,7 +32,49 @@ struct classify_result {
 extern const struct classify_insn classify_insns[];
 extern const unsigned classify_insn_count;
 
-/* Tries the instruction in a process of its own. 0 or negative errno. */
-int classify_try(const struct classify_insn *insn, struct classify_result *result);
+#define CLASSIFY_ENGINES_MAX 8
+
+struct classify_row {
+	const struct classify_insn *insn;
+	struct classify_result ring3[2];		    /* of the host, in 64-bit and in 32-bit code */
+	struct classify_result ring0[CLASSIFY_ENGINES_MAX]; /* of a guest, by engine */
+};
+
+struct classify_table {
+	struct classify_row *row;
+	unsigned engines;   /* 0: not asked */
+	unsigned reference; /* the engine that is exact by construction: the interpreter */
+	unsigned silent[2]; /* instructions that do not trap in ring 3 */
+};
+
+/* Tries the instruction in ring 3 in a process of its own, in code of 64 or 32 bits. 0 or negative errno. */
+int classify_try(const struct classify_insn *insn, unsigned bits, struct classify_result *result);
+
+/* Has a guest kernel try all of them under each engine. 0 or negative errno with a message printed. */
+int classify_ask_engines(struct classify_table *table);
+
+/* True if both are the same to a program: exception, or what was to see. */
+bool classify_same(const struct classify_insn *insn, const struct classify_result *a, const struct classify_result *b);
+
+/* What this host does to some of them that another would not, and why: a sentence each, n from 0; NULL after the last.
+ */
+const char *classify_note(const struct classify_table *table, unsigned n);
+
+/* Words for reports. Buffers: CLASSIFY_TEXT bytes. */
+#define CLASSIFY_TEXT 64
+const char *classify_kind_name(enum classify_kind kind);
+/* "#GP(0x10)", "silent", "lost". */
+void classify_outcome(const struct classify_result *result, char *text);
+/* What it gave away, if it passed; else "". */
+void classify_shown(const struct classify_insn *insn, const struct classify_result *result, char *text);
+/* How the engine answers a guest kernel: "emulated", "interpreted", "exact", or in what it differs from ring 0. */
+void classify_answer(const struct classify_table *table, const struct classify_row *row, unsigned engine, char *text);
+/* True if the engine's answer is what ring 0 has. */
+bool classify_exact(const struct classify_table *table, const struct classify_row *row, unsigned engine);
+
+void classify_print_text(const struct classify_table *table);
+void classify_print_csv(const struct classify_table *table);
+void classify_print_json(const struct classify_table *table);
+void classify_print_html(const struct classify_table *table);
 
 #endif

@@ -46,6 +46,9 @@ static const struct handler handlers[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 	/* These trap only if the host was asked for it: clock_freeze. */
 	[ZYDIS_MNEMONIC_RDTSC] = {emu_rdtsc, MAY_PASS},
 	[ZYDIS_MNEMONIC_RDTSCP] = {emu_rdtsc, MAY_PASS},
+	/* Not in this machine, though the host may have them. */
+	[ZYDIS_MNEMONIC_VMCALL] = {emu_undefined, MAY_PASS},
+	[ZYDIS_MNEMONIC_SYSEXIT] = {emu_undefined, TRAPS},
 	[ZYDIS_MNEMONIC_SWAPGS] = {emu_swapgs, TRAPS},
 	[ZYDIS_MNEMONIC_SYSRET] = {emu_sysret, TRAPS},
 	/* A return to the host's own ring-3 selectors would pass. */

@@ -33,7 +33,7 @@ emu_function emu_in, emu_out, emu_ins, emu_outs;
 /* msr.c */
 emu_function emu_rdmsr, emu_wrmsr, emu_rdtsc;
 /* syscall.c */
-emu_function emu_swapgs, emu_sysret;
+emu_function emu_swapgs, emu_sysret, emu_undefined;
 /* return.c */
 emu_function emu_iret;
 /* interrupt.c */

@@ -10,6 +10,11 @@
 /* What the paravirtual entry clears: as if the guest's SFMASK named these. */
 #define PV_SYSCALL_MASK (X86_RFLAGS_IF | X86_RFLAGS_TF | X86_RFLAGS_DF | X86_RFLAGS_NT | X86_RFLAGS_AC)
 
+enum emu_step emu_undefined(struct vcpu *vcpu, const struct emu_insn *insn)
+{
+	return emu_raise(vcpu, X86_VEC_UD);
+}
+
 enum emu_step emu_swapgs(struct vcpu *vcpu, const struct emu_insn *insn)
 {
 	if (vcpu->cpl != 0)

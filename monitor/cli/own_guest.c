@@ -1,0 +1,32 @@
+/*
+ * Looking for the guests of ring3's own.
+ */
+#include "monitor/cli/own_guest.h"
+
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+char *own_guest(const char *built, const char *remedy)
+{
+	const char *slash = strrchr(built, '/');
+	char exe[PATH_MAX], *path;
+	ssize_t len = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+
+	exe[len < 0 ? 0 : len] = 0;
+	if (asprintf(&path, "%s/%s", dirname(exe), built) < 0)
+		return NULL;
+	if (!access(path, R_OK))
+		return path;
+	free(path);
+	if (asprintf(&path, "%s/%s", R3_GUEST_DIR, slash ? slash + 1 : built) < 0)
+		return NULL;
+	if (!access(path, R_OK))
+		return path;
+	free(path);
+	fprintf(stderr, "ring3: %s is not beside this program: build the whole tree, or %s\n", built, remedy);
+	return NULL;
+}
