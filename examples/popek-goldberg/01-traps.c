@@ -6,7 +6,8 @@
 
 #define KERNEL_VIEW PVG_SPACE_BASE		 /* the page below, supervisor */
 #define USER_VIEW   (PVG_SPACE_BASE + 0x1000000) /* the same page, user */
-#define INT3	    0xcc			 /* ends every attempt */
+#define NOP	    0x90			 /* begins every attempt, so that the trap is the instruction's own */
+#define INT3	    0xcc			 /* ends it */
 #define CODE_MAX    16
 
 static const struct {
@@ -70,9 +71,10 @@ int main(const char *cmdline)
 
 	pvg_printf("%-14s %-14s %s\n", "", "kernel mode", "user mode");
 	for (unsigned i = 0; i < sizeof(instructions) / sizeof(instructions[0]); i++) {
-		memset(page, INT3, CODE_MAX + 1);
+		memset(page, INT3, CODE_MAX + 2);
+		page[0] = NOP;
 		for (unsigned n = 0; n < CODE_MAX && instructions[i].code[n]; n++)
-			page[n] = instructions[i].code[n];
+			page[n + 1] = instructions[i].code[n];
 		pvg_printf("%-14s %-14s ", instructions[i].name,
 			   outcome((struct attempt){KERNEL_VIEW, PVG_SEL_KERNEL_CODE, KERNEL_VIEW + X86_PAGE_SIZE,
 						    PVG_SEL_KERNEL_DATA}));
