@@ -179,6 +179,7 @@ struct spt_stats {
 	uint64_t table_writes; /* write faults on watched table frames */
 	uint64_t resyncs;      /* table frames compared on a CR3 load */
 	uint64_t spaces;       /* spaces alive now */
+	uint64_t mapped_bytes; /* what they all map now */
 };
 void spt_get_stats(const struct spt *spt, struct spt_stats *out);
 

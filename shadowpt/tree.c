@@ -72,6 +72,7 @@ static void leaf_set(struct node *node, unsigned i, uint64_t gpa, unsigned prot)
 	leaf->index = i;
 	leaf->frame = gpa >> X86_PAGE_SHIFT;
 	leaf->prot = prot;
+	node->space->spt->stats.mapped_bytes += leaf_run(leaf).len;
 	if (prot & SPT_WRITE) {
 		struct spte **head = spt_frame_writers(node->space->spt, node->level, gpa);
 
@@ -85,6 +86,7 @@ static void leaf_set(struct node *node, unsigned i, uint64_t gpa, unsigned prot)
 
 static void leaf_clear(struct spte *leaf)
 {
+	spte_node(leaf)->space->spt->stats.mapped_bytes -= leaf_run(leaf).len;
 	if (leaf->prot & SPT_WRITE)
 		leaf_unlink_writer(leaf);
 	leaf->kind = SPTE_NONE;

@@ -16,6 +16,7 @@ static const struct verb {
 	const char *summary;
 } verbs[] = {
 	{"run", cli_run, "boot a guest kernel; its console is on stdin and stdout"},
+	{"top", cli_top, "watch the guests that run"},
 	{"new", cli_new, "make a guest project that builds by itself"},
 	{"doctor", cli_doctor, "what this host offers, what is missing, and the remedy"},
 	{"classify", cli_classify, "which sensitive instructions trap in ring 3 of this host, tried live"},

@@ -16,6 +16,7 @@
 #include "monitor/device/console.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/events.h"
+#include "monitor/vm/stats_socket.h"
 #include "monitor/vm/vm.h"
 
 static int stats_up(struct vm *vm)
@@ -43,9 +44,11 @@ static void run_guest(struct vm *vm)
 		timer_arm(&timeout, vm->start_ns + (uint64_t)(vm->config->timeout * CLOCK_NS_PER_SEC));
 	}
 	tap_run_watch(vm);
+	stats_publish(vm);
 	if (gdb_start(vm))
 		vm_end(vm, VM_STATUS_HOST);
 	vm_run(vm);
+	stats_unpublish();
 	gdb_finish(vm);
 	console_restore_terminal();
 	stats_mark(&vm->stats, "ended");

@@ -27,8 +27,11 @@ static struct {
 	volatile sig_atomic_t quit, asked[2]; /* asked: SIGUSR1, SIGUSR2 */
 } events = {.wake_fd = -1};
 
-/* SIGCHLD: a cell died. SIGALRM: the armed deadline. SIGUSR1, SIGUSR2: somebody wants to see something. */
-static const int events_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM, SIGCHLD, SIGUSR1, SIGUSR2};
+/*
+ * SIGCHLD: a cell died. SIGALRM: the armed deadline. SIGUSR1, SIGUSR2: somebody wants to see something. SIGIO: somebody
+ * asks for statistics.
+ */
+static const int events_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM, SIGCHLD, SIGUSR1, SIGUSR2, SIGIO};
 #define EVENTS_SIGNALS (sizeof(events_signals) / sizeof(events_signals[0]))
 static struct sigaction events_found[EVENTS_SIGNALS];
 
@@ -56,7 +59,7 @@ static void events_handler(int signal)
 {
 	if (signal == SIGUSR1 || signal == SIGUSR2)
 		events.asked[signal == SIGUSR2] = 1;
-	else if (signal != SIGALRM && signal != SIGCHLD)
+	else if (signal != SIGALRM && signal != SIGCHLD && signal != SIGIO)
 		events.quit = signal;
 	events_wake();
 }

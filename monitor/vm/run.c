@@ -14,6 +14,7 @@
 #include "monitor/host/events.h"
 #include "monitor/vm/exits.h"
 #include "monitor/vm/inject.h"
+#include "monitor/vm/stats_socket.h"
 #include "monitor/vm/vm.h"
 
 void vm_attend(struct vm *vm)
@@ -24,6 +25,7 @@ void vm_attend(struct vm *vm)
 		return;
 	}
 	summary_attend(vm);
+	stats_serve(vm);
 	machine_poll(vm, clock_ns());
 }
 

@@ -119,6 +119,8 @@ struct json_t;
 struct json_t *stats_json_text(const char *text);
 struct json_t *stats_json_sensitive(const struct stats *stats);
 struct json_t *stats_json_hypercalls(const struct stats *stats);
+/* All of it, as it stands; NULL when memory is out. */
+struct json_t *stats_json(const struct vm *vm);
 /* Writes the JSON document (schema in docs/stats.md) to path. 0 or negative errno, with a message printed. */
 int stats_write(struct vm *vm, const char *path);
 

@@ -96,10 +96,11 @@ static json_t *json_shadow(const struct vm *vm)
 	if (!vm->spt)
 		return json_null();
 	spt_get_stats(vm->spt, &s);
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "fills", json_count(s.fills), "pages_mapped",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "fills", json_count(s.fills), "pages_mapped",
 			 json_count(s.pages_mapped), "guest_faults", json_count(s.guest_faults), "drops",
 			 json_count(s.drops), "table_writes", json_count(s.table_writes), "resyncs",
-			 json_count(s.resyncs), "spaces", json_count(s.spaces));
+			 json_count(s.resyncs), "spaces", json_count(s.spaces), "mapped_bytes",
+			 json_count(s.mapped_bytes));
 }
 
 json_t *stats_json_sensitive(const struct stats *stats)
@@ -150,7 +151,7 @@ static json_t *json_memory(const struct vm *vm)
 			 json_count((uint64_t)usage.ru_maxrss * 1024));
 }
 
-static json_t *json_document(const struct vm *vm)
+json_t *stats_json(const struct vm *vm)
 {
 	const struct vm_config *config = vm->config;
 
@@ -188,7 +189,7 @@ static int dump(json_t *document, int fd)
 
 int stats_write(struct vm *vm, const char *path)
 {
-	json_t *document = json_document(vm);
+	json_t *document = stats_json(vm);
 	struct output_file file;
 	int err;
 

@@ -301,6 +301,9 @@ static bool compare_run(void *arg, uint64_t gva, uint64_t gpa, uint64_t len, uns
 /* The library's books agree with the host, and nothing maps a locked frame writable. */
 static void check_books(void)
 {
+	struct spt_stats stats;
+	uint64_t total = 0;
+
 	for (unsigned i = 0; i < 2 * ROOTS; i++) {
 		struct spt_space *space = world_space(t.world, pool[4].first + i / 2 * pool[4].stride, i % 2);
 		struct listed listed = {.host = world_host(space)};
@@ -316,7 +319,10 @@ static void check_books(void)
 		}
 		spt_space_each(space, compare_run, &listed);
 		assert_int_equal(listed.pages, pages);
+		total += pages;
 	}
+	spt_get_stats(t.world->spt, &stats);
+	assert_int_equal(stats.mapped_bytes, total * X86_PAGE_SIZE);
 	for (unsigned i = 0; i < RAM / X86_PAGE_SIZE; i++)
 		if (t.world->spt->frames[i].watched != t.watched[i])
 			fail();
