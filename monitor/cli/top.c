@@ -49,7 +49,7 @@ static bool open_screen(struct top *top)
 		return false;
 	keys = top->found;
 	keys.c_lflag &= ~(tcflag_t)(ICANON | ECHO); /* signals of the keyboard stay */
-	keys.c_cc[VSUSP] = _POSIX_VDISABLE; /* stopped, it would leave the screen as it is */
+	keys.c_cc[VSUSP] = _POSIX_VDISABLE;	    /* stopped, it would leave the screen as it is */
 	keys.c_cc[VMIN] = 1;
 	keys.c_cc[VTIME] = 0;
 	if (tcsetattr(STDIN_FILENO, TCSADRAIN, &keys))
