@@ -242,8 +242,6 @@ uint64_t *table_lookup(struct mm *mm, uint64_t address);
 int table_clear(struct mm *mm, uint64_t start, uint64_t end);
 /* The same pages with other rights; writing is taken away at once and given by the next fault. 0 or -ENOMEM. */
 int table_protect(struct mm *mm, uint64_t start, uint64_t end, unsigned prot);
-/* Moves the pages of [from, from + len) to `to`. 0 or -ENOMEM. */
-int table_move(struct mm *mm, uint64_t from, uint64_t to, uint64_t len);
 int table_fork(struct mm *child, struct mm *parent);
 void table_destroy(struct mm *mm);
 /* Entry bits for a page with PROT_* rights. */

@@ -89,10 +89,9 @@ struct files *files_new(void)
 
 	if (!files)
 		return NULL;
-	files->root = inode_get(mount_root->root);
-	files->cwd = inode_get(mount_root->root);
+	files->cwd = inode_get(root_mount.root);
 	files->umask = 022;
-	error = walk(files->root, "dev/console", WALK_FOLLOW, &console);
+	error = walk(files->cwd, "dev/console", WALK_FOLLOW, &console);
 	if (error)
 		return files;
 	error = file_open(console.inode, O_RDWR, &file);
@@ -113,7 +112,6 @@ struct files *files_copy(struct files *from)
 		if (files->slot[fd].file)
 			file_get(files->slot[fd].file);
 	}
-	files->root = inode_get(from->root);
 	files->cwd = inode_get(from->cwd);
 	files->umask = from->umask;
 	return files;
@@ -131,7 +129,6 @@ void files_put(struct files *files)
 		return;
 	for (unsigned fd = 0; fd < files->size; fd++)
 		fd_close(files, fd);
-	inode_put(files->root);
 	inode_put(files->cwd);
 	kfree(files->slot);
 	kfree(files);

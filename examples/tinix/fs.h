@@ -158,7 +158,7 @@ struct walk {
 	char name[NAME_MAX + 1];
 };
 
-/* From an inode, or from the current process's root for an absolute path. 0 (call walk_end) or a negative errno. */
+/* From an inode, or from the root for an absolute path. 0 (call walk_end) or a negative errno. */
 int walk(struct inode *from, const char *path, unsigned flags, struct walk *out);
 void walk_end(struct walk *walk);
 
@@ -175,18 +175,14 @@ int path_from_user(uint64_t user_path, char **path);
 /* ----------------------------------------------------------------------------------------------- mounts: mount.c */
 
 struct mount {
-	struct list link;
 	const char *type;
 	unsigned dev;	    /* st_dev */
 	struct inode *root; /* a reference */
 	struct inode *on;   /* directory it covers, a reference; NULL: the root of all */
 	uint64_t next_ino;
-	char source[32];
 };
 
-extern struct list mounts; /* in order */
-extern struct mount *mount_root;
-int mount_at(const char *source, const char *type, struct inode *on);
+extern struct mount root_mount, proc_mount;
 struct inode *procfs_root(struct mount *mount); /* procfs.c */
 
 /* ------------------------------------------------------------------------------------------- open files: file.c */
@@ -234,7 +230,7 @@ struct files {
 		struct file *file;
 		bool cloexec;
 	} * slot;
-	struct inode *cwd, *root;
+	struct inode *cwd;
 	unsigned umask;
 };
 

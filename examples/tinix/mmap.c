@@ -164,58 +164,6 @@ int64_t sys_mprotect(const uint64_t arg[6])
 	return table_protect(mm, start, start + length, prot);
 }
 
-/* Moves a whole area of old bytes to a free place of new bytes. */
-static int64_t move_area(struct mm *mm, const struct vma *old, uint64_t place, uint64_t length)
-{
-	struct vma moved = *old;
-	uint64_t start = old->start, old_length = old->end - old->start;
-	int err;
-
-	moved.start = place;
-	moved.end = place + length;
-	moved.heap = false;
-	err = vma_insert(mm, &moved);
-	if (!err)
-		err = table_move(mm, start, place, min_u64(old_length, length));
-	if (!err)
-		err = mm_unmap(mm, start, start + old_length);
-	return err ? err : (int64_t)place;
-}
-
-int64_t sys_mremap(const uint64_t arg[6])
-{
-	uint64_t start = arg[0], old = arg[1], new = arg[2];
-	struct mm *mm = current->mm;
-	struct vma *vma;
-	int64_t place;
-	int err;
-
-	if (!range_valid(start, &old) || !range_valid(0, &new) || arg[3] & ~(uint64_t)(MREMAP_MAYMOVE | MREMAP_FIXED))
-		return -EINVAL;
-	vma = vma_find(mm, start);
-	if (!vma || vma->start > start || vma->end < start + old)
-		return -EFAULT;
-	if (!(arg[3] & MREMAP_FIXED)) {
-		if (new <= old)
-			return new == old					? (int64_t)start
-			       : (err = mm_unmap(mm, start + new, start + old)) ? err
-										: (int64_t)start;
-		if (vma->end == start + old && range_free(mm, vma->end, new - old)) {
-			vma->end = start + new;
-			return (int64_t)start;
-		}
-	}
-	if (!(arg[3] & MREMAP_MAYMOVE))
-		return -ENOMEM;
-	if (arg[3] & MREMAP_FIXED && arg[4] < start + old && start < arg[4] + new)
-		return -EINVAL;
-	place = choose_place(mm, arg[3] & MREMAP_FIXED ? arg[4] : 0, new, arg[3] & MREMAP_FIXED ? MAP_FIXED : 0);
-	if (place < 0)
-		return place;
-	err = vma_cut(mm, start, start + old);
-	return err ? err : move_area(mm, vma_find(mm, start), (uint64_t)place, new);
-}
-
 int64_t sys_madvise(const uint64_t arg[6])
 {
 	uint64_t length = arg[1];

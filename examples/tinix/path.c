@@ -19,15 +19,10 @@ int path_from_user(uint64_t user_path, char **path)
 	return (int)len;
 }
 
-static struct inode *root_directory(void)
-{
-	return current ? current->files->root : mount_root->root;
-}
-
-/* The directory above, through mount points; the process's root is its own. */
+/* The directory above, through mount points; the root is its own. */
 static struct inode *climb(struct inode *dir)
 {
-	if (dir == root_directory())
+	if (dir == root_mount.root)
 		return inode_get(dir);
 	while (dir->parent == dir && dir->mount->on)
 		dir = dir->mount->on;
@@ -101,7 +96,7 @@ static int follow(struct inode *link, const char *rest, struct inode **at, char 
 	*page = target;
 	if (*target == '/') {
 		inode_put(*at);
-		*at = inode_get(root_directory());
+		*at = inode_get(root_mount.root);
 	}
 	return 0;
 }
@@ -161,7 +156,7 @@ int walk(struct inode *from, const char *path, unsigned flags, struct walk *out)
 
 	if (!*path)
 		return -ENOENT;
-	out->dir = inode_get(*path == '/' ? root_directory() : from);
+	out->dir = inode_get(*path == '/' ? root_mount.root : from);
 	error = walk_on(&out->dir, path, flags, out, &page);
 	if (page)
 		page_put(page);
@@ -249,11 +244,10 @@ int64_t inode_user_do(uint64_t dirfd, uint64_t user_path, uint64_t flags, inode_
 /* Writes the path backwards from `end`; where it begins, or NULL if it does not fit or some part has no name. */
 static char *path_of(struct inode *inode, char *begin, char *end)
 {
-	struct inode *top = root_directory();
 	char *at = end;
 
 	*--at = '\0';
-	while (inode != top) {
+	while (inode != root_mount.root) {
 		size_t len;
 
 		if (inode->parent == inode) {

@@ -198,26 +198,6 @@ int table_protect(struct mm *mm, uint64_t start, uint64_t end, unsigned prot)
 	return each_table(mm, start, end, prot, protect_table);
 }
 
-int table_move(struct mm *mm, uint64_t from, uint64_t to, uint64_t len)
-{
-	for (uint64_t at = 0; at < len; at += PAGE_SIZE) {
-		uint64_t *old = table_lookup(mm, from + at), *new, value;
-
-		if (!old || !(*old & X86_PTE_P))
-			continue;
-		old = table_entry(mm, from + at);
-		new = table_entry(mm, to + at);
-		if (!old || !new)
-			return -ENOMEM;
-		value = *old;
-		pvg_entry_store(&mm->space, old, 0);
-		pvg_entry_store(&mm->space, new, value);
-	}
-	pvg_entry_sync();
-	pvg_entry_flush(from, len / PAGE_SIZE);
-	return 0;
-}
-
 static unsigned count_writable(const uint64_t *table)
 {
 	unsigned count = 0;

@@ -5,33 +5,29 @@
 
 #define TICKS 100 /* a second, in times() */
 
-struct user_timespec {
-	int64_t sec, nsec;
-};
-
-static struct user_timespec to_timespec(uint64_t ns)
-{
-	return (struct user_timespec){(int64_t)(ns / PVG_NS_PER_SEC), (int64_t)(ns % PVG_NS_PER_SEC)};
-}
-
 int timespec_from_user(uint64_t address, uint64_t *ns)
 {
-	struct user_timespec time;
+	struct __kernel_timespec time;
 
 	if (copy_from_user(&time, address, sizeof(time)))
 		return -EFAULT;
-	if (time.sec < 0 || time.nsec < 0 || time.nsec >= (int64_t)PVG_NS_PER_SEC)
+	if (time.tv_sec < 0 || time.tv_nsec < 0 || time.tv_nsec >= (int64_t)PVG_NS_PER_SEC)
 		return -EINVAL;
 	/* Beyond three centuries is for ever. */
-	*ns = min_u64((uint64_t)time.sec, INT64_MAX / PVG_NS_PER_SEC / 2) * PVG_NS_PER_SEC + (uint64_t)time.nsec;
+	*ns = min_u64((uint64_t)time.tv_sec, INT64_MAX / PVG_NS_PER_SEC / 2) * PVG_NS_PER_SEC + (uint64_t)time.tv_nsec;
 	return 0;
 }
 
 int timespec_to_user(uint64_t address, uint64_t ns)
 {
-	struct user_timespec time = to_timespec(ns);
+	const struct __kernel_timespec time = {(int64_t)(ns / PVG_NS_PER_SEC), (int64_t)(ns % PVG_NS_PER_SEC)};
 
 	return copy_to_user(address, &time, sizeof(time));
+}
+
+static struct __kernel_old_timeval to_timeval(uint64_t ns)
+{
+	return (struct __kernel_old_timeval){(long)(ns / PVG_NS_PER_SEC), (long)(ns % PVG_NS_PER_SEC / PVG_NS_PER_US)};
 }
 
 /* A clock's reading; false if there is no such clock. */
@@ -76,12 +72,11 @@ int64_t sys_clock_getres(const uint64_t arg[6])
 
 int64_t sys_gettimeofday(const uint64_t arg[6])
 {
-	uint64_t ns = now() + wall_offset();
-	const int64_t time[2] = {(int64_t)(ns / PVG_NS_PER_SEC), (int64_t)(ns % PVG_NS_PER_SEC / PVG_NS_PER_US)};
+	const struct __kernel_old_timeval time = to_timeval(now() + wall_offset());
 
 	if (arg[1] && zero_user(arg[1], 2 * sizeof(int))) /* struct timezone */
 		return -EFAULT;
-	return arg[0] ? copy_to_user(arg[0], time, sizeof(time)) : 0;
+	return arg[0] ? copy_to_user(arg[0], &time, sizeof(time)) : 0;
 }
 
 int64_t sys_time(const uint64_t arg[6])
@@ -168,16 +163,6 @@ int64_t sys_alarm(const uint64_t arg[6])
 	return (int64_t)((left + PVG_NS_PER_SEC - 1) / PVG_NS_PER_SEC);
 }
 
-static void itimer_report(struct __kernel_old_itimerval *to)
-{
-	uint64_t left = alarm_left(), interval = current->core->alarm_interval;
-
-	to->it_value.tv_sec = (long)(left / PVG_NS_PER_SEC);
-	to->it_value.tv_usec = (long)(left % PVG_NS_PER_SEC / PVG_NS_PER_US);
-	to->it_interval.tv_sec = (long)(interval / PVG_NS_PER_SEC);
-	to->it_interval.tv_usec = (long)(interval % PVG_NS_PER_SEC / PVG_NS_PER_US);
-}
-
 static bool timeval_to_ns(const struct __kernel_old_timeval *from, uint64_t *ns)
 {
 	if (from->tv_sec < 0 || from->tv_usec < 0 || from->tv_usec >= 1000000)
@@ -185,16 +170,6 @@ static bool timeval_to_ns(const struct __kernel_old_timeval *from, uint64_t *ns)
 	*ns = min_u64((uint64_t)from->tv_sec, INT64_MAX / PVG_NS_PER_SEC / 2) * PVG_NS_PER_SEC +
 	      (uint64_t)from->tv_usec * PVG_NS_PER_US;
 	return true;
-}
-
-int64_t sys_getitimer(const uint64_t arg[6])
-{
-	struct __kernel_old_itimerval timer;
-
-	if (arg[0] != ITIMER_REAL)
-		return -EINVAL;
-	itimer_report(&timer);
-	return copy_to_user(arg[1], &timer, sizeof(timer));
 }
 
 int64_t sys_setitimer(const uint64_t arg[6])
@@ -208,17 +183,12 @@ int64_t sys_setitimer(const uint64_t arg[6])
 		return -EFAULT;
 	if (!timeval_to_ns(&timer.it_value, &value) || !timeval_to_ns(&timer.it_interval, &interval))
 		return -EINVAL;
-	itimer_report(&old);
+	old = (struct __kernel_old_itimerval){to_timeval(current->core->alarm_interval), to_timeval(alarm_left())};
 	set_alarm(value, interval);
 	return arg[2] ? copy_to_user(arg[2], &old, sizeof(old)) : 0;
 }
 
 /* -------------------------------------------------------------------------------------------------------- usage */
-
-static struct __kernel_old_timeval to_timeval(uint64_t ns)
-{
-	return (struct __kernel_old_timeval){(long)(ns / PVG_NS_PER_SEC), (long)(ns % PVG_NS_PER_SEC / PVG_NS_PER_US)};
-}
 
 void usage_report(struct rusage *to, const struct usage *from)
 {

@@ -41,8 +41,13 @@ static int wait_forever(void *arg)
 	return 0;
 }
 
+/* Tells when it has used 20 ms, and goes on. */
 static int spin_forever(void *arg)
 {
+	while (clock() < CLOCKS_PER_SEC / 50)
+		;
+	if (write(*(int *)arg, "x", 1) != 1)
+		return 1;
 	for (volatile bool forever = true; forever;)
 		;
 	return 0;
@@ -107,17 +112,20 @@ static void wait_for_one(void)
 
 static void preemption(void)
 {
-	pid_t spinner = start_child(spin_forever, NULL);
-	struct timespec pause_time = {0, 20000000};
 	struct rusage usage;
-	int status;
+	pid_t spinner;
+	int ends[2], status;
+	char c;
 
-	nanosleep(&pause_time, NULL);
-	check(true, "a spinning process is preempted");
+	check_equal(pipe(ends), 0, "pipe");
+	spinner = start_child(spin_forever, &ends[1]);
+	check_equal(read(ends[0], &c, 1), 1, "a spinning process is preempted");
 	kill(spinner, SIGKILL);
 	wait4(spinner, &status, 0, &usage);
 	check_equal(status, SIGKILL, "and killed");
 	check(usage.ru_utime.tv_sec || usage.ru_utime.tv_usec > 1000, "its time was counted");
+	close(ends[0]);
+	close(ends[1]);
 }
 
 static void orphans(void)

@@ -54,7 +54,6 @@ static void try_names(void)
 	EFAULTS(utimensat, AT_FDCWD, "/t", BAD, 0);
 	EFAULTS(execve, BAD, 0, 0);
 	EFAULTS(execve, "/t/run", BAD, 0);
-	EFAULTS(mount, BAD, BAD, BAD, 0, 0);
 }
 
 static void try_data(void)
