@@ -5,17 +5,18 @@
 
 struct mount root_mount = {.type = "tmpfs", .dev = 2}, proc_mount = {.type = "proc", .dev = 3};
 
-static void make_root(void)
+static bool make_root(void)
 {
 	struct inode *root = inode_new(&root_mount, S_IFDIR | 0755, &directory_ops);
 
 	if (!root)
-		pvg_panic("no memory for a root directory");
+		return false;
 	list_init(&root->dir.entries);
 	root->file_ops = &directory_file_ops;
 	root->parent = root;
 	root->nlink++;
 	root_mount.root = root;
+	return true;
 }
 
 /* The directory below the root, made if it is not there. */
@@ -34,7 +35,8 @@ void files_init(const void *archive, size_t size)
 	struct inode *dev, *proc;
 	int error;
 
-	make_root();
+	if (!make_root())
+		pvg_panic("no memory for a root directory");
 	if (archive) {
 		error = cpio_unpack(root_mount.root, archive, size);
 		if (error)
