@@ -44,5 +44,8 @@ uint8_t hc_event_ack(struct vcpu *vcpu);
 void hc_sync_shared(struct vcpu *vcpu, bool interrupt_waits);
 /* The paravirtual clock's ns since the guest started, at host time now. */
 uint64_t hc_clock_ns(struct vm *vm, uint64_t now);
+/* The machine's time stood still (clock_hold) since the counter was at `since`: the guest's clock goes on from there.
+ */
+void hc_time_held(struct vm *vm, uint64_t since);
 
 #endif

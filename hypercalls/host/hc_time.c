@@ -89,6 +89,21 @@ void hc_time_sync(struct hc *hc)
 	write_page(hc);
 }
 
+void hc_time_held(struct vm *vm, uint64_t since)
+{
+	struct hc *hc = vm->hc;
+	struct hc_clock *clock = &hc->clock;
+	uint64_t shown = hc_clock_read(clock, since);
+
+	if (!clock->rate.mul || clock_frozen())
+		return;
+	clock->tsc = clock_tsc();
+	clock->ns = shown;
+	set_due(clock);
+	if (hc->shared)
+		write_page(hc);
+}
+
 uint64_t hc_clock_ns(struct vm *vm, uint64_t now)
 {
 	uint64_t start = vm->hc->clock.start_ns;

@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hypercalls/host/hc.h"
 #include "monitor/debug/gdb_internal.h"
 #include "monitor/device/machine.h"
+#include "monitor/host/clock.h"
 #include "monitor/host/events.h"
 #include "monitor/vm/inject.h"
 
@@ -214,6 +216,22 @@ static void look_at_counts(struct gdb *gdb, const struct vcpu *vcpu)
 			stop(gdb, GDB_SIGTRAP, "%s", "");
 }
 
+/* The machine's time stands still as long as somebody thinks. */
+static void wait_stopped(struct gdb *gdb)
+{
+	struct vm *vm = gdb->vm;
+	uint64_t since = clock_tsc();
+
+	clock_hold();
+	while (gdb->stopped && !vm->ended) {
+		events_sleep(vm, TIMER_NEVER);
+		vm_attend(vm);
+		serve(gdb);
+	}
+	clock_release();
+	hc_time_held(vm, since);
+}
+
 void gdb_before_entry(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
@@ -224,12 +242,8 @@ void gdb_before_entry(struct vcpu *vcpu)
 	serve(gdb);
 	if (gdb->stop_asked && !gdb->stopped)
 		stop(gdb, GDB_SIGINT, "%s", "");
-	while (gdb->stopped && !vm->ended) {
-		events_arm(machine_deadline(vm));
-		events_sleep(vm, machine_deadline(vm));
-		vm_attend(vm);
-		serve(gdb);
-	}
+	if (gdb->stopped)
+		wait_stopped(gdb);
 	gdb->entry_rip = vcpu->rip;
 	gdb->entered = false;
 }

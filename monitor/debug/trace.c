@@ -235,7 +235,7 @@ struct trace_event *trace_record(struct vcpu *vcpu, enum trace_kind kind, unsign
 		drain(trace, t);
 	}
 	if (trace->timer.deadline == TIMER_NEVER)
-		timer_arm(&trace->timer, clock_ns() + TRACE_LINGER_NS);
+		timer_arm(&trace->timer, clock_machine_ns() + TRACE_LINGER_NS);
 	event = &t->ring[t->next++ % TRACE_RING];
 	event->tsc = clock_tsc();
 	event->cost = 0;

@@ -72,7 +72,7 @@ static bool out_of_patience(const struct console *console)
 
 	if (events_quit_signal() || atomic_load(&console->input.quit))
 		return true;
-	return limit > 0 && (double)(clock_ns() - vm->start_ns) > limit * (double)CLOCK_NS_PER_SEC;
+	return limit > 0 && (double)(clock_machine_ns() - vm->start_ns) > limit * (double)CLOCK_NS_PER_SEC;
 }
 
 /* Waits until the host takes output. Sliced, since a signal may come just before poll. */
@@ -142,7 +142,7 @@ void console_write(struct console *console, const void *data, size_t len)
 		if (n > len)
 			n = len;
 		if (console->used == 0)
-			console->deadline = clock_ns() + LINGER_NS;
+			console->deadline = clock_machine_ns() + LINGER_NS;
 		memcpy(console->buffer + console->used, from, n);
 		console->used += n;
 		from += n;

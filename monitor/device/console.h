@@ -28,7 +28,7 @@ void console_write(struct console *console, const void *data, size_t len);
 /* Has `watch` see all that the guest writes from now on, before the host takes it. */
 void console_watch(struct console *console, void (*watch)(void *arg, const void *data, size_t len), void *arg);
 void console_flush(struct console *console);
-/* When gathered output must go out, clock_ns() time; TIMER_NEVER if there is none. */
+/* When gathered output must go out, clock_machine_ns() time; TIMER_NEVER if there is none. */
 uint64_t console_deadline(const struct console *console);
 
 /* The guest listens: start reading. Idempotent. */

@@ -23,7 +23,7 @@ uint8_t machine_irq_ack(struct vcpu *vcpu);
 /* The interrupt controllers, to look at. */
 const struct pic *machine_pic(const struct vm *vm);
 void machine_poll(struct vm *vm, uint64_t now);
-/* When machine_poll wants to be called next, clock_ns() time, TIMER_NEVER if only on an event. */
+/* When machine_poll wants to be called next, clock_machine_ns() time, TIMER_NEVER if only on an event. */
 uint64_t machine_deadline(struct vm *vm);
 /* The vCPU is about to wait, or the guest ended: console output must not linger. */
 void machine_flush(struct vm *vm);

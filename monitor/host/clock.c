@@ -100,6 +100,31 @@ uint64_t clock_tsc_to_ns(uint64_t ticks)
 	return clock_rate_ns(clock_tsc_rate(), ticks);
 }
 
+/* -------------------------------------------------------------------------------------------------- machine's time */
+
+static uint64_t lag_ns, held_since; /* held_since 0: not held */
+
+uint64_t clock_machine_ns(void)
+{
+	return (held_since ? held_since : clock_ns()) - lag_ns;
+}
+
+uint64_t clock_host_of(uint64_t machine_ns)
+{
+	return machine_ns + lag_ns;
+}
+
+void clock_hold(void)
+{
+	held_since = clock_ns();
+}
+
+void clock_release(void)
+{
+	lag_ns += clock_ns() - held_since;
+	held_since = 0;
+}
+
 /* --------------------------------------------------------------------------------------------------- guests' time */
 
 /* Far from zero, which deadlines and offsets take for none. */
@@ -111,7 +136,7 @@ static uint64_t frozen_ns; /* 0: guests see the host's time */
 
 uint64_t clock_guest_ns(void)
 {
-	return frozen_ns ? frozen_ns : clock_ns();
+	return frozen_ns ? frozen_ns : clock_machine_ns();
 }
 
 uint64_t clock_guest_tsc(void)
@@ -126,7 +151,11 @@ uint64_t clock_guest_wall_ns(void)
 
 struct clock_moment clock_guest_now(void)
 {
-	return frozen_ns ? (struct clock_moment){.tsc = frozen_ns, .ns = frozen_ns} : clock_now();
+	if (frozen_ns)
+		return (struct clock_moment){.tsc = frozen_ns, .ns = frozen_ns};
+	struct clock_moment now = clock_now();
+	now.ns -= lag_ns;
+	return now;
 }
 
 struct clock_rate clock_guest_rate(void)

@@ -47,7 +47,16 @@ uint64_t clock_tsc_to_ns(uint64_t ticks);
 void clock_start(void);
 
 /*
- * Time as guests are to see it: the host's; but from clock_freeze on it stands still, from the same start each time,
+ * The machine's time: clock_ns() less all that a debugger held the machine for, during which it stands still. Deadlines
+ * are of this time; host_of gives the clock_ns() at which one is due, if nothing holds it meanwhile.
+ */
+uint64_t clock_machine_ns(void);
+uint64_t clock_host_of(uint64_t machine_ns);
+void clock_hold(void);
+void clock_release(void);
+
+/*
+ * Time as guests are to see it: the machine's; but from clock_freeze on it stands still, from the same start each time,
  * and only clock_advance moves it, the counter at one tick a ns. Then the same guest sees the same time when it runs
  * again; a cell made while time is frozen traps on RDTSC.
  */

@@ -131,6 +131,8 @@ void events_exit(void)
 
 void events_arm(uint64_t deadline)
 {
+	if (deadline != TIMER_NEVER)
+		deadline = clock_host_of(deadline);
 	if (deadline == events.armed)
 		return;
 	if (!events.has_timer) {
@@ -157,7 +159,7 @@ void events_sleep(struct vm *vm, uint64_t deadline)
 	struct pollfd wake = {.fd = events.wake_fd, .events = POLLIN};
 	struct timespec timeout = {0}, *limit = NULL;
 	if (deadline != TIMER_NEVER) {
-		uint64_t now = clock_ns();
+		uint64_t now = clock_machine_ns();
 		uint64_t left = deadline > now ? deadline - now : 0;
 		timeout = (struct timespec){.tv_sec = left / 1000000000, .tv_nsec = left % 1000000000};
 		limit = &timeout;

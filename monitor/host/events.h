@@ -25,8 +25,8 @@ int events_quit_signal(void);
 bool events_take(int signal);
 
 /*
- * Has vm->attention set at clock_ns() time `deadline`; TIMER_NEVER: not. One deadline at a time, the latest call wins;
- * repeating the present one is free.
+ * Has vm->attention set at clock_machine_ns() time `deadline`; TIMER_NEVER: not. One deadline at a time, the latest
+ * call wins; repeating the present one is free.
  */
 void events_arm(uint64_t deadline);
 

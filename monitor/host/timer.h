@@ -10,7 +10,7 @@
 #define TIMER_NEVER UINT64_MAX
 
 struct timer {
-	uint64_t deadline; /* clock_ns() time, TIMER_NEVER when disarmed */
+	uint64_t deadline; /* clock_machine_ns() time, TIMER_NEVER when disarmed */
 	void (*expired)(void *arg, uint64_t now);
 	void *arg;
 	struct timer *next;

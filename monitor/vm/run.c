@@ -26,7 +26,7 @@ void vm_attend(struct vm *vm)
 	}
 	summary_attend(vm);
 	stats_serve(vm);
-	machine_poll(vm, clock_ns());
+	machine_poll(vm, clock_machine_ns());
 }
 
 static bool run_interrupt_waits(struct vcpu *vcpu)
@@ -80,7 +80,7 @@ static void run_halted(struct vcpu *vcpu)
 	events_sleep(vm, machine_deadline(vm));
 	if (trace_wants(vm, TRACE_exit))
 		trace_halt(vcpu, since);
-	machine_poll(vm, clock_ns());
+	machine_poll(vm, clock_machine_ns());
 }
 
 void vm_run(struct vm *vm)
