@@ -10,5 +10,7 @@ int cli_new(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_bench(int argc, char **argv);
 int cli_classify(int argc, char **argv);
+int cli_compare(int argc, char **argv);
+int cli_lockstep(int argc, char **argv);
 
 #endif

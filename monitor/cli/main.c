@@ -21,6 +21,8 @@ static const struct verb {
 	{"doctor", cli_doctor, "what this host offers, what is missing, and the remedy"},
 	{"classify", cli_classify, "which sensitive instructions trap in ring 3 of this host, tried live"},
 	{"bench", cli_bench, "measure what exits, hypercalls, faults and switches take here"},
+	{"compare", cli_compare, "one guest on every engine: do they agree, and what does each cost"},
+	{"lockstep", cli_lockstep, "one guest in two engines at once, compared step by step"},
 };
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))

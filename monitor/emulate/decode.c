@@ -109,6 +109,21 @@ bool emu_look_on(struct vcpu *vcpu, struct emu_insn *insn)
 	return decode(vcpu, insn, &fault) && emu_always_traps(insn);
 }
 
+bool emu_peek(struct vcpu *vcpu, struct emu_insn *insn)
+{
+	uint8_t bytes[INSN_MAX];
+	struct emu_insn *slot = cache_slot(vcpu->rip);
+	size_t have = gm_peek(vcpu, vcpu->rip, bytes, sizeof(bytes));
+	if (slot->info.length && slot->info.length <= have && !memcmp(slot->bytes, bytes, slot->info.length)) {
+		copy_insn(insn, slot);
+		return true;
+	}
+	if (ZYAN_FAILED(emu_decode_bytes(bytes, have, insn)))
+		return false;
+	copy_insn(slot, insn);
+	return true;
+}
+
 const char *emu_format(const struct emu_insn *insn, uint64_t rip, char *text, unsigned size)
 {
 	struct emu_insn fresh;

@@ -185,6 +185,8 @@ enum emu_result emu_execute(struct vcpu *vcpu, const struct emu_insn *insn)
 		vcpu->rflags |= resume;
 		return EMU_RAISED;
 	case STEP_TRAPPED:
+		/* The host set it, as for any fault; an instruction that is through leaves it clear. */
+		vcpu->rflags &= ~X86_RFLAGS_RF;
 		return EMU_RAISED;
 	}
 	__builtin_unreachable();

@@ -41,6 +41,9 @@ bool emu_is_sensitive(const struct emu_insn *insn);
  */
 bool emu_look_on(struct vcpu *vcpu, struct emu_insn *insn);
 
+/* Decodes at RIP for somebody who looks on: no bit of the guest's tables is set, nothing queued. False: (bad). */
+bool emu_peek(struct vcpu *vcpu, struct emu_insn *insn);
+
 /*
  * SYSCALL was executed: RIP after it, RCX and R11 not yet written. Enters the guest's kernel as SDM 2B SYSCALL says, or
  * at the entry point that a paravirtual guest registered for its user mode (then with interrupts masked and TF, DF,

@@ -5,6 +5,7 @@
 
 #include <cpuid.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "monitor/vm/image.h"
 #include "monitor/vm/segment.h"
@@ -181,4 +182,17 @@ struct spt_cpu vcpu_paging(const struct vcpu *vcpu)
 		.smep = vcpu->cr4 & X86_CR4_SMEP,
 		.pge = vcpu->cr4 & X86_CR4_PGE,
 	};
+}
+
+/* The x87 and SSE control words as after reset: SDM 1 8.1.5, 10.2.3. The rest of the image is "initial". */
+#define XSAVE_FCW   0
+#define XSAVE_MXCSR 24
+
+void vcpu_fpu_reset(void *image, unsigned size)
+{
+	const uint16_t fcw = 0x37f;
+	const uint32_t mxcsr = 0x1f80;
+	memset(image, 0, size);
+	memcpy((uint8_t *)image + XSAVE_FCW, &fcw, sizeof(fcw));
+	memcpy((uint8_t *)image + XSAVE_MXCSR, &mxcsr, sizeof(mxcsr));
 }

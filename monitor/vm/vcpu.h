@@ -114,11 +114,13 @@ struct vcpu {
 		uint64_t gva, root;
 	} refill;
 
-	/* Set by a debugger (monitor/debug/gdb.h), obeyed by engines. */
+	/* Set by a debugger (monitor/debug/gdb.h, lockstep.h), obeyed by engines. */
 	struct {
 		bool attached; /* every exit comes to the monitor, one by one: no direct entry, no looking on */
 		bool step;     /* run one instruction; the engine clears it when that was through without an exit */
 		bool hold;     /* no interrupt is taken */
+		bool pause;    /* an engine that interprets stops (EXIT_KICK) before each sensitive instruction ... */
+		bool paused;   /* ... and says so */
 	} debug;
 
 	bool event_pending; /* `event` is to be delivered before the next guest instruction */
@@ -142,6 +144,9 @@ struct vcpu {
  */
 struct vcpu *vcpu_create(struct vm *vm, unsigned id);
 void vcpu_free(struct vcpu *vcpu);
+
+/* The XSAVE image, `size` bytes in standard form (SDM 1 13.4), of an FPU that was not used since reset. */
+void vcpu_fpu_reset(void *image, unsigned size);
 
 /*
  * Queues an exception for delivery before the next guest instruction. An exception that is raised while another is

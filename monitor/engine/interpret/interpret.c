@@ -52,15 +52,6 @@ static unsigned fpu_size(void)
 	return __get_cpuid_count(0xd, 0, &a, &b, &c, &d) && b <= ENGINE_FPU_MAX ? b : 0;
 }
 
-/* The x87 and SSE control words as after reset: SDM 1 8.1.5, 10.2.3. The rest of the image is "initial". */
-static void fpu_reset(uint8_t *image)
-{
-	const uint16_t fcw = 0x37f;
-	const uint32_t mxcsr = 0x1f80;
-	memcpy(image, &fcw, sizeof(fcw));
-	memcpy(image + 24, &mxcsr, sizeof(mxcsr));
-}
-
 bool interp_create(struct vcpu *vcpu)
 {
 	struct engine_vcpu *c = aligned_alloc(64, (sizeof(*c) + 63) & ~63ul);
@@ -71,7 +62,7 @@ bool interp_create(struct vcpu *vcpu)
 	c->vcpu = vcpu;
 	c->vm = vcpu->vm;
 	c->fpu_size = fpu_size();
-	fpu_reset(c->fpu);
+	vcpu_fpu_reset(c->fpu, c->fpu_size);
 	memory_flush(c);
 	c->native = native_create();
 	c->code = c->native ? code_create(c) : NULL;

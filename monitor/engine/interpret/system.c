@@ -117,9 +117,23 @@ void op_popf(struct engine_vcpu *c, const struct insn *i)
 
 /* -------------------------------------------------------------------------------------------- into the monitor */
 
+/* Somebody wants to see the guest before the instruction. */
+static bool paused(struct engine_vcpu *c, const struct insn *i)
+{
+	struct vcpu *vcpu = c->vcpu;
+	if (!vcpu->debug.pause || vcpu->debug.step || c->one)
+		return false;
+	c->rip = c->base + i->start;
+	vcpu->debug.paused = c->leave = true;
+	*c->exit = (struct vm_exit){.reason = EXIT_KICK};
+	return true;
+}
+
 void op_sensitive(struct engine_vcpu *c, const struct insn *i)
 {
 	struct vcpu *vcpu = c->vcpu;
+	if (paused(c, i))
+		return;
 	c->rip = c->base + i->start;
 	interp_store(c);
 	if (trace_wants(vcpu->vm, TRACE_exit))
@@ -212,6 +226,8 @@ static void set_edx_eax(struct engine_vcpu *c, uint64_t value)
 
 static bool read_tsc(struct engine_vcpu *c, const struct insn *i)
 {
+	if (paused(c, i))
+		return false;
 	if (c->user && (c->vcpu->cr4 & X86_CR4_TSD)) {
 		interp_raise(c, i, X86_VEC_GP, 0);
 		return false;

@@ -388,6 +388,9 @@ static int trap_init(struct vm *vm)
 		fprintf(stderr, "ring3: this processor's register state is larger than the gate holds\n");
 		return -ENOTSUP;
 	}
+	/* A cell is born with the registers of the monitor, which are no affair of the guest's. */
+	vcpu_fpu_reset(trap->fpu, trap->fpu_size);
+	trap->fpu_kept = true;
 	int error = cells_init(&trap->cells, &trap->placement, vm->mem.fd, trap->transport->traced);
 	if (!error)
 		error = placement_init(&trap->placement, &trap->cells, trap->transport->traced ? 1 : vm->config->cpus);
