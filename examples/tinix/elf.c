@@ -75,8 +75,8 @@ static int map_segments(struct mm *mm, struct elf_file *file, uint64_t *end, uin
 		int err;
 
 		if (ph->p_type == PT_INTERP) {
-			debug("%s: needs shared libraries, which there are none of\n", current->name);
-			return -ENOEXEC;
+			debug("%s: a program needs shared libraries, and there are none\n", current->name);
+			return -ELIBACC;
 		}
 		if (ph->p_type != PT_LOAD || !ph->p_memsz)
 			continue;
