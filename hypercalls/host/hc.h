@@ -24,6 +24,8 @@ void hc_dispatch(struct vcpu *vcpu);
 
 /* Name of a call for traces and reports, NULL if there is none of that number. */
 const char *hc_name(uint64_t nr);
+/* What it does, as docs/abi.md has it: a phrase after "the call". */
+const char *hc_doc(uint64_t nr);
 /* How many arguments it takes, and what they are called. */
 unsigned hc_argument_count(uint64_t nr);
 const char *hc_argument(uint64_t nr, unsigned index);

@@ -9,10 +9,10 @@
 #define ARGS_LENGTH 64
 
 static const struct {
-	const char *name;
+	const char *name, *doc;
 	char args[ARGS_LENGTH]; /* separated by commas */
 } calls[] = {
-#define R3_CALL(nr, name, args, doc) [nr] = {#name, args},
+#define R3_CALL(nr, name, args, doc) [nr] = {#name, doc, args},
 #include "hypercalls/calls.def"
 #undef R3_CALL
 };
@@ -43,6 +43,11 @@ static void split_arguments(void)
 const char *hc_name(uint64_t nr)
 {
 	return nr < CALLS ? calls[nr].name : NULL;
+}
+
+const char *hc_doc(uint64_t nr)
+{
+	return nr < CALLS ? calls[nr].doc : NULL;
 }
 
 unsigned hc_argument_count(uint64_t nr)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
+#include <unistd.h>
 
 #include "monitor/cli/options_table.h"
 #include "monitor/debug/gdb.h"
@@ -34,6 +35,7 @@ const struct argp_option options_table[] = {
 	{"help", OPT_HELP, NULL, 0, "print this and end", 2},
 	{"kernel", OPT_KERNEL, "FILE", OPTION_HIDDEN, NULL, 0},
 	{"nographic", OPT_NOGRAPHIC, NULL, OPTION_HIDDEN, NULL, 0},
+	{"narrate", OPT_NARRATE, NULL, 0, "slow motion: tell each exit in sentences; Enter goes on to the next", 1},
 	{"trace", OPT_TRACE, "EVENTS", 0, "trace EVENTS, a list such as exit,irq or all,-shadow, see docs/traces.md",
 	 1},
 	{"trace-file", OPT_TRACE_FILE, "FILE", 0,
@@ -253,6 +255,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_TAP:
 		config->tap = true;
 		return 0;
+	case OPT_NARRATE:
+		config->narrate = true;
+		/* A person's answers are not the guest's input. */
+		config->no_input = isatty(STDIN_FILENO);
+		return 0;
 	case OPT_TRACE:
 		config->trace_events = arg;
 		return trace_check_events(arg) ? EINVAL : 0;
@@ -347,6 +354,10 @@ enum options_result options_parse(int argc, char **argv, struct vm_config *confi
 	}
 	if (!config->kernel) {
 		refuse("no kernel: name the guest's ELF file, such as build/examples/hello.elf");
+		return OPTIONS_BAD;
+	}
+	if (config->narrate && config->gdb) {
+		refuse("--narrate goes from exit to exit by itself: leave out --gdb, or --narrate");
 		return OPTIONS_BAD;
 	}
 	if (config->gdb_stop && !config->gdb) {

@@ -11,6 +11,7 @@
 
 #include "hypercalls/host/hc.h"
 #include "monitor/debug/gdb.h"
+#include "monitor/debug/narrate.h"
 #include "monitor/debug/trace.h"
 #include "monitor/device/machine.h"
 #include "monitor/host/events.h"
@@ -130,6 +131,7 @@ static const struct part {
 	{"ram", ram_up, ram_down, VM_STATUS_HOST},
 	{"image", image_load, image_free, VM_STATUS_IMAGE},
 	{"vcpus", vcpus_up, vcpus_down, VM_STATUS_HOST},
+	{"narrate", narrate_up, narrate_down, VM_STATUS_HOST},
 	{"gdb", gdb_up, gdb_down, VM_STATUS_HOST},
 	{"devices", machine_init, machine_exit, VM_STATUS_HOST},
 	{"hypercalls", hypercalls_up, hypercalls_down, VM_STATUS_HOST},

@@ -6,6 +6,7 @@
 
 #include "hypercalls/host/hc.h"
 #include "monitor/debug/gdb.h"
+#include "monitor/debug/narrate.h"
 #include "monitor/debug/summary.h"
 #include "monitor/debug/trace.h"
 #include "monitor/device/machine.h"
@@ -71,6 +72,8 @@ static void run_halted(struct vcpu *vcpu)
 	if (vm->trace_kinds)
 		trace_exit_done(vcpu);
 	trace_flush(vm);
+	if (vm->narrate)
+		narrate_enter(vcpu);
 	if (!vcpu_if(vcpu)) {
 		vm_kill(vm, "halted with interrupts disabled: nothing can wake the processor again");
 		return;
@@ -101,11 +104,17 @@ void vm_run(struct vm *vm)
 		events_arm(machine_deadline(vm));
 		if (vm->trace_kinds)
 			trace_enter(vcpu);
+		if (vm->narrate && !narrate_enter(vcpu))
+			break;
 		vm->engine_ops->enter(vcpu, &exit);
+		if (vm->narrate)
+			narrate_leave(vcpu, &exit);
 		if (vm->trace_kinds)
 			trace_leave(vcpu, &exit);
 		if (!vm->gdb || !gdb_after_exit(vcpu, &exit))
 			exit_handle(vcpu, &exit);
 	}
+	if (vm->narrate)
+		narrate_enter(vcpu);
 	machine_flush(vm);
 }

@@ -40,6 +40,7 @@ struct vm_config {
 	const char *trace_events, *trace_file; /* NULL: none; monitor/debug/trace.h */
 	int argc;			       /* the command line as a whole, for the record */
 	char **argv;
+	bool narrate;		  /* tell each exit in sentences */
 	bool tap;		  /* the console reports tests, see docs/projects.md */
 	const char *junit_file;	  /* NULL: none */
 	const char *core_file;	  /* written when the guest crashes; NULL: none */
@@ -69,6 +70,7 @@ struct vm {
 	/* monitor/debug/trace.h */
 	struct trace *trace;
 	uint32_t trace_kinds;	   /* bits by enum trace_kind: events that somebody wants now */
+	struct narrate *narrate;   /* monitor/debug/narrate.h; NULL: not asked for */
 	struct spt_ops shadow_ops; /* the engine's, traced */
 
 	/* Set asynchronously (signal handler, console thread) to have the run loop look at its event sources. */

@@ -4,6 +4,7 @@
  */
 #include <cpuid.h>
 
+#include "monitor/debug/narrate.h"
 #include "monitor/debug/trace.h"
 #include "monitor/engine/interpret/interp.h"
 #include "monitor/host/clock.h"
@@ -138,6 +139,8 @@ void op_sensitive(struct engine_vcpu *c, const struct insn *i)
 	interp_store(c);
 	if (trace_wants(vcpu->vm, TRACE_exit))
 		trace_interpreted(vcpu, &i->detail->emu);
+	if (vcpu->vm->narrate)
+		narrate_interpreted(vcpu, &i->detail->emu);
 	enum emu_result result = emu_execute(vcpu, &i->detail->emu);
 	stats_sensitive(&vcpu->vm->stats, emu_id(&i->detail->emu), STAT_WAY_interpreted, result != EMU_DONE);
 	interp_load(c);
