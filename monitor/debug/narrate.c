@@ -233,8 +233,16 @@ static char read_answer(struct vm *vm)
 
 static void ask(struct narrate *narrate, struct vm *vm)
 {
+	uint64_t since = clock_tsc();
+	char answer;
+
 	fputs("  [Enter: next, c: go on without asking, q: end the guest] ", stderr);
-	switch (read_answer(vm)) {
+	/* The machine's time stands still meanwhile. */
+	clock_hold();
+	answer = read_answer(vm);
+	clock_release();
+	hc_time_held(vm, since);
+	switch (answer) {
 	case 'c':
 		narrate->asks = false;
 		break;
