@@ -118,6 +118,8 @@
 #define X86_DR7_GD	 R3_BIT(13)
 /* Of breakpoint n: its local enable bit, and its field of condition (2 bits) and length (2 bits). */
 #define X86_DR7_L(n)	       R3_BIT(2 * (n))
+#define X86_DR7_ENABLED(n)     (R3_U64(3) << 2 * (n)) /* by L or by G */
+#define X86_DR7_ALL_ENABLED    0xffu
 #define X86_DR7_FIELD_SHIFT(n) (16 + 4 * (n))
 #define X86_DR7_RW_EXECUTE     0
 #define X86_DR7_RW_WRITE       1

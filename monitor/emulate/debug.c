@@ -1,6 +1,6 @@
 /*
- * Debug registers: MOV to and from DR0-7 (SDM 2B MOV-Debug Registers, SDM 3B 17.2). They keep what the guest writes; no
- * breakpoint set there is ever hit.
+ * Debug registers: MOV to and from DR0-7 (SDM 2B MOV-Debug Registers, SDM 3B 17.2). They keep what the guest writes;
+ * whoever interprets the guest's code looks at them, code that runs directly does not see them.
  */
 #include "monitor/emulate/group.h"
 

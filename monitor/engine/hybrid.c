@@ -21,13 +21,25 @@ static void hybrid_exit(struct vm *vm)
 	engine_trap.exit(vm);
 }
 
+/*
+ * What the processor would refuse or stop user mode at, and the host's does not: the FPU switched off, RDTSC withheld,
+ * breakpoints in the guest's debug registers, alignment that is not checked. As long as a guest has it so, its user
+ * mode is interpreted too.
+ */
+static bool must_interpret(const struct vcpu *vcpu)
+{
+	bool unchecked = (vcpu->rflags & X86_RFLAGS_AC) && !(vcpu->cr0 & X86_CR0_AM);
+	return (vcpu->cr0 & (X86_CR0_TS | X86_CR0_EM)) || (vcpu->cr4 & X86_CR4_TSD) ||
+	       (vcpu->dr[7] & X86_DR7_ALL_ENABLED) || unchecked;
+}
+
 /* Each engine takes the time since its own last exit for the monitor's; here it is the time since either's. */
 static void hybrid_enter(struct vcpu *vcpu, struct vm_exit *exit)
 {
 	static _Thread_local uint64_t exit_tsc;
 	struct stats_vcpu *stats = &vcpu->vm->stats.vcpu[vcpu->id];
 	uint64_t monitor_tsc = stats->monitor_tsc, entry = clock_tsc();
-	if (vcpu->cpl == 3)
+	if (vcpu->cpl == 3 && !must_interpret(vcpu))
 		engine_trap.enter(vcpu, exit);
 	else
 		interpret_enter(vcpu, exit);

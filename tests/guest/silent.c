@@ -76,6 +76,56 @@ static void test_processor_number(void)
 	pvg_test(a == 7 && c == 0, "RDPID gives number %lu, and leaves RAX at %lu", (unsigned long)c, (unsigned long)a);
 }
 
+static struct {
+	unsigned count;
+	uint64_t rip, dr6;
+} debugged;
+
+/* Disarms what was hit; an instruction breakpoint stays, and RF in the frame lets the instruction pass. */
+static void on_debug(struct pvg_frame *frame, void *arg)
+{
+	debugged.count++;
+	debugged.rip = frame->rip;
+	debugged.dr6 = pvg_read_dr6();
+	pvg_write_dr6(0);
+	frame->rflags |= X86_RFLAGS_RF;
+	if (arg)
+		pvg_write_dr7(X86_DR7_FIXED);
+}
+
+static uint64_t dr7_of(unsigned n, unsigned kind, unsigned length)
+{
+	return X86_DR7_FIXED | X86_DR7_L(n) | ((uint64_t)kind | length << 2) << X86_DR7_FIELD_SHIFT(n);
+}
+
+static void test_debug_registers(void)
+{
+	static volatile uint32_t cells[4];
+	uint64_t at, after;
+
+	pvg_trap_register(X86_VEC_DB, on_debug, &debugged);
+	pvg_write_dr0((uint64_t)&cells[1]);
+	pvg_write_dr7(dr7_of(0, X86_DR7_RW_WRITE, 3));
+	cells[0] = cells[1] + cells[2];
+	pvg_test_equal(debugged.count, 0, "a watchpoint does not mind reads, or its neighbours");
+	__asm__ volatile("lea 1f(%%rip), %0\n\tmovl $7, %1\n1:" : "=&r"(after), "=m"(cells[1]));
+	pvg_test(debugged.count == 1 && debugged.rip == after && cells[1] == 7, "a write is seen, after it");
+	pvg_test_equal(debugged.dr6 & 0xf, 1, "DR6 says by which register");
+	pvg_write_dr2((uint64_t)&cells[1]);
+	pvg_write_dr7(dr7_of(2, X86_DR7_RW_ACCESS, 1));
+	__asm__ volatile("movb 1(%0), %%al" : : "r"(&cells[1]) : "rax", "memory");
+	pvg_test(debugged.count == 2 && debugged.dr6 & 4, "a read is seen where both are asked for");
+	pvg_trap_register(X86_VEC_DB, on_debug, NULL);
+	__asm__ volatile("lea 1f(%%rip), %0\n\tmov %0, %%dr1\n\tmov %1, %%dr7\n\tnop\n1:\tincl %2"
+			 : "=&r"(at)
+			 : "r"(dr7_of(1, X86_DR7_RW_EXECUTE, 0)), "m"(cells[3])
+			 : "memory");
+	pvg_write_dr7(X86_DR7_FIXED);
+	pvg_test(debugged.count == 3 && debugged.rip == at && debugged.dr6 & 2, "a breakpoint is hit, before it");
+	pvg_test_equal(cells[3], 1, "and RF lets the instruction pass once");
+	pvg_trap_register(X86_VEC_DB, NULL, NULL);
+}
+
 /* mov $imm, %eax; ret */
 static uint32_t run_code(const uint8_t *code)
 {
@@ -114,6 +164,7 @@ int main(const char *cmdline)
 		test_interrupt_flag();
 	test_segments();
 	test_processor_number();
+	test_debug_registers();
 	test_changing_code();
 	return pvg_test_finish();
 }

@@ -9,6 +9,8 @@
 
 #define ITEMS_MAX 10
 #define TRIES	  1000
+/* How often each template stands alone. */
+#define TEMPLATE_TURNS 4
 
 static const uint8_t end[] = {0x0f, 0x0b}; /* UD2 */
 
@@ -24,9 +26,15 @@ struct generator {
 	struct sequence *s;
 };
 
+/* Of a guest. */
+static bool is_user(enum generate_where where)
+{
+	return where == GENERATE_USER || where == GENERATE_NO_FPU;
+}
+
 uint64_t generate_base(enum generate_where where)
 {
-	return where == GENERATE_USER ? SEQ_USER_BASE : SEQ_KERNEL_BASE;
+	return is_user(where) ? SEQ_USER_BASE : SEQ_KERNEL_BASE;
 }
 
 static unsigned below(struct generator *g, unsigned limit)
@@ -191,16 +199,26 @@ static bool put_random(struct generator *g)
 	return true;
 }
 
-static bool put_template(struct generator *g)
+static bool may_stand(const struct generator *g, const struct pattern *t)
 {
-	static const char letters[] = {'p', 'u', 'k', 't'};
+	static const char letters[] = {'p', 'u', 'u', 'k', 't'};
+	return strchr(t->where, letters[g->where]);
+}
+
+static bool put_template(struct generator *g, const struct pattern *t)
+{
+	if (strchr(t->where, 'S') && !is_user(g->where))
+		g->s->flags |= SEQ_SYSTEM;
+	return put(g, t->code, (unsigned)(t->end - t->code));
+}
+
+static bool put_any_template(struct generator *g)
+{
 	const struct pattern *t;
 	do
 		t = &templates[below(g, (unsigned)(templates_end - templates))];
-	while (!strchr(t->where, letters[g->where]));
-	if (strchr(t->where, 'S') && g->where != GENERATE_USER)
-		g->s->flags |= SEQ_SYSTEM;
-	return put(g, t->code, (unsigned)(t->end - t->code));
+	while (!may_stand(g, t));
+	return put_template(g, t);
 }
 
 static bool put_item(struct generator *g)
@@ -213,21 +231,32 @@ static bool put_item(struct generator *g)
 		if (!put(g, code, sizeof(code)))
 			return false;
 	}
-	bool room = one_in(g, 5) ? put_template(g) : put_random(g);
+	bool room = one_in(g, 5) ? put_any_template(g) : put_random(g);
 	if (jumps)
 		g->s->code[jump + 1] = (uint8_t)(g->s->size - jump - 2);
 	return room;
 }
 
-void generate(struct sequence *s, uint64_t seed, enum generate_where where)
+static void put_items(struct generator *g)
 {
-	struct generator g = {.random = seq_random_from(seed), .where = where, .s = s};
+	for (unsigned left = 1 + below(g, ITEMS_MAX); left && put_item(g); left--)
+		;
+}
+
+void generate(struct sequence *s, uint64_t series, uint64_t n, enum generate_where where)
+{
+	struct generator g = {.random = seq_random_from(series << 32 ^ n), .where = where, .s = s};
+	const uint64_t count = (uint64_t)(templates_end - templates);
 	memset(s, 0, sizeof(*s));
 	s->seed = seq_random(&g.random);
-	s->flags = where == GENERATE_PROCESS || where == GENERATE_USER ? SEQ_USER : 0;
+	s->flags = where == GENERATE_PROCESS || is_user(where) ? SEQ_USER : 0;
+	if (where == GENERATE_NO_FPU)
+		s->flags |= SEQ_NO_FPU;
 	s->offset = (uint16_t)(one_in(&g, 16) ? 0x1000 - below(&g, 64) : below(&g, 0x1000 - SEQ_CODE_MAX));
-	for (unsigned left = 1 + below(&g, ITEMS_MAX); left && put_item(&g); left--)
-		;
+	if (n < TEMPLATE_TURNS * count && may_stand(&g, &templates[n % count]))
+		put_template(&g, &templates[n % count]);
+	else
+		put_items(&g);
 	memcpy(s->code + s->size, end, sizeof(end));
 	s->size = (uint16_t)(s->size + sizeof(end));
 }

@@ -1,5 +1,5 @@
 /*
- * The generator of random sequences. A sequence is a function of its seed and of where it is to run.
+ * The generator of random sequences. A sequence is a function of its series, its number, and of where it is to run.
  */
 #ifndef TESTS_RANDOM_GENERATE_H
 #define TESTS_RANDOM_GENERATE_H
@@ -12,13 +12,15 @@
 enum generate_where {
 	GENERATE_PROCESS,     /* user mode of a process that holds more than the sequence's pages */
 	GENERATE_USER,	      /* user mode of a guest */
+	GENERATE_NO_FPU,      /* the same with the FPU switched off */
 	GENERATE_KERNEL,      /* kernel mode of a guest whose kernel is interpreted */
 	GENERATE_KERNEL_TRAP, /* kernel mode of any guest: nothing sensitive that does not trap */
 };
 
 /* Where a sequence's areas begin. */
 uint64_t generate_base(enum generate_where where);
-void generate(struct sequence *s, uint64_t seed, enum generate_where where);
+/* Sequence n of a series: first each template alone, by turns, then random ones. */
+void generate(struct sequence *s, uint64_t series, uint64_t n, enum generate_where where);
 /* The code in Intel syntax, an instruction a line. */
 void generate_print(const struct sequence *s, uint64_t base, FILE *to);
 

@@ -117,11 +117,14 @@ static uint64_t run(const struct sequence *s, uint64_t digest)
 	struct run_registers registers;
 	prepare(s, areas, &registers);
 	fpu_load();
+	if (s->flags & SEQ_NO_FPU)
+		pvg_write_cr0(pvg_read_cr0() | X86_CR0_TS);
 	run_sequence(&registers);
+	if (s->flags & SEQ_NO_FPU)
+		__asm__ volatile("clts");
 	if (registers.vector == X86_VEC_PF)
 		system.cr2 = pvg_read_cr2();
 	if (s->flags & SEQ_SYSTEM) {
-		/* Reading debug registers while DR7.GD is set would be an exception of the guest's own. */
 		machine_read(&system);
 		machine_restore();
 	}

@@ -92,7 +92,6 @@ void machine_read(struct machine_system *s)
 				     .cr3 = pvg_read_cr3(),
 				     .cr4 = pvg_read_cr4(),
 				     .cr8 = pvg_read_cr8()};
-	/* With DR7.GD set each read is an exception; the sequence's own accesses have shown it. */
 	for (unsigned n = 0; n < sizeof(msrs) / sizeof(msrs[0]); n++)
 		s->msr[n] = pvg_rdmsr(msrs[n]);
 	s->dr[0] = pvg_read_dr0();

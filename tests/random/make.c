@@ -1,7 +1,7 @@
 /*
  * Makes files of sequences for the guest, and shows what is in them:
- *	random_make WHERE SEED COUNT FILE	WHERE: user, kernel (the kernel is interpreted), trap (kernel, any
- *engine) random_make --show FILE N
+ *	random_make WHERE SEED COUNT FILE	WHERE: user, nofpu, kernel (the kernel is interpreted), trap (kernel,
+ *any engine) random_make --show FILE N
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,10 @@
 static const struct {
 	const char *name;
 	enum generate_where where;
-} places[] = {{"user", GENERATE_USER}, {"kernel", GENERATE_KERNEL}, {"trap", GENERATE_KERNEL_TRAP}};
+} places[] = {{"user", GENERATE_USER},
+	      {"nofpu", GENERATE_NO_FPU},
+	      {"kernel", GENERATE_KERNEL},
+	      {"trap", GENERATE_KERNEL_TRAP}};
 
 static int fail(const char *what)
 {
@@ -27,7 +30,7 @@ static int make(enum generate_where where, uint64_t seed, uint32_t count, const 
 		return fail(path);
 	for (uint32_t n = 0; n < count; n++) {
 		struct sequence s;
-		generate(&s, seed << 32 ^ n, where);
+		generate(&s, seed, n, where);
 		if (fwrite(&s, sizeof(s), 1, to) != 1)
 			return fail(path);
 	}
@@ -54,6 +57,7 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], places[n].name))
 			return make(places[n].where, strtoull(argv[2], NULL, 0), (uint32_t)strtoul(argv[3], NULL, 0),
 				    argv[4]);
-	fprintf(stderr, "usage: random_make user|kernel|trap SEED COUNT FILE\n       random_make --show FILE N\n");
+	fprintf(stderr,
+		"usage: random_make user|nofpu|kernel|trap SEED COUNT FILE\n       random_make --show FILE N\n");
 	return 2;
 }

@@ -34,11 +34,6 @@ static struct {
 	struct machine_fixture *machine;
 } test = {.seed = 1, .count = 20000};
 
-static uint64_t sequence_seed(uint64_t index)
-{
-	return test.seed << 32 ^ index;
-}
-
 static void start_state(const struct sequence *s, struct outcome *o)
 {
 	const uint16_t fcw = 0x37f;
@@ -161,7 +156,7 @@ static bool same(uint64_t index)
 {
 	static struct sequence s;
 	static struct outcome want, got;
-	generate(&s, sequence_seed(index), GENERATE_PROCESS);
+	generate(&s, test.seed, index, GENERATE_PROCESS);
 	start_state(&s, &want);
 	got = want;
 	if (test.show)

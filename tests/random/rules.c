@@ -125,7 +125,8 @@ static bool is_bit_string(const struct emu_insn *insn)
 bool rules_allow(const struct emu_insn *insn, enum generate_where where)
 {
 	/* In user mode what always traps is good to try: it must be refused. */
-	bool refused = where == GENERATE_USER && emu_is_sensitive(insn) && emu_always_traps(insn);
+	bool refused = (where == GENERATE_USER || where == GENERATE_NO_FPU) && emu_is_sensitive(insn) &&
+		       emu_always_traps(insn);
 	if (insn->info.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || is_unsteady(insn) || is_bit_string(insn) ||
 	    (is_sensitive(insn) && !refused))
 		return false;

@@ -32,6 +32,7 @@
 /* Runs at CPL 3; changes the system's registers, which whoever runs it puts back. */
 #define SEQ_USER   1u
 #define SEQ_SYSTEM 2u
+#define SEQ_NO_FPU 4u /* with CR0.TS set */
 
 struct sequence {
 	uint64_t seed; /* of the state that it starts with */

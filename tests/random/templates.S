@@ -2,7 +2,8 @@
  * What the generator puts into sequences as it stands here, since it needs more than one instruction or values that are
  * not random: each with the letters of the places it may run in. p: in a process beside the test; u: user mode of a
  * guest; k: kernel mode of a guest where the kernel is interpreted; t: kernel mode everywhere. S: it changes the
- * system's registers. R12 and R15 point into the data, R14 is a small index, R13 and RBP may be used.
+ * system's registers. Each also runs alone, several times, at the beginning of a series: what random sequences found
+ * wrong once has its line here. R12 and R15 point into the data, R14 is a small index, R13 and RBP may be used.
  */
 #include "tests/random/sequence.h"
 
@@ -164,6 +165,31 @@ templates:
 	T pukt, "vzeroupper; vaddps %ymm1, %ymm2, %ymm3"
 	T pukt, "vzeroall"
 	T pukt, "emms; movq %rax, %mm3; paddb %mm3, %mm2"
+	T pukt, "movw $0x360, (%r15); fldcw (%r15); fld1; fldz; fdivrp; fisttpll (%r15)"
+	T pukt, "movw $0x360, (%r15); fldcw (%r15); fld1; fldz; fdivrp; fstpl (%r15)"
+	T pukt, "movw $0x360, (%r15); fldcw (%r15); fld1; fldz; fdivrp; fldt hole-3(%r12)"
+	T pukt, "movw $0x360, (%r15); fldcw (%r15); fld1; fldz; fdivrp; cvtpd2pi 1(%r12), %mm3"
+	T pukt, "movw $0x360, (%r15); fldcw (%r15); fldl (%r15); fistps (%r12)"
+	/* what Zydis, the manuals and processors see differently */
+	T pukt, ".byte 0xf3, 0x47, 0x90 /* PAUSE, or XCHG R8 */"
+	T pukt, ".byte 0x4e, 0x0f, 0x0d, 0xc9 /* PREFETCH of a register */"
+	T pukt, ".byte 0x67, 0x49, 0x8d, 0x3c, 0x25, 0x78, 0x56, 0x34, 0x12 /* LEA without a base, for all its REX.B */"
+	T pukt, ".byte 0x0f, 0x01, 0xe8 /* SERIALIZE */"
+	T pukt, ".byte 0xf3, 0x0f, 0x01, 0xfa /* MCOMMIT */"
+	T pukt, ".byte 0x4f, 0x0f, 0x38, 0xf6, 0x5c, 0xb4, 0x8a /* WRSSQ */"
+	T pukt, ".byte 0x66, 0x0f, 0x1b, 0xd0 /* BNDMOV */"
+	T pukt, ".byte 0xc4, 0xa1, 0x78, 0x41, 0xe8 /* KAND of Knights Corner */"
+	T pukt, ".byte 0xc4, 0x01, 0x78, 0x18, 0x64, 0x34, 0xb7 /* VPREFETCH0 of the same */"
+	T pukt, ".byte 0xc4, 0xe3, 0x2d, 0x7a, 0x5c, 0x24, 0x15, 0x47 /* VFNMADDSS of FMA4 */"
+	T pukt, ".byte 0x0f, 0x0f, 0xe1, 0xaa /* PFSUBR of 3DNow! */"
+	T pukt, "sha1msg1 -63(%r15), %xmm7; sha256msg2 1(%r12), %xmm3"
+	T pukt, ".byte 0xc4, 0x82, 0x05, 0x53, 0xed /* VPDPWSSDS in VEX */"
+	T pukt, "movabs 0x87870d7b43ccaae3, %rax"
+	/* masks that are finer than what is read, or leave out everything */
+	T pukt, "kmovw %eax, %k5; vgf2p8affineqb $3, hole-24(%r12), %zmm27, %zmm9{%k5}{z}"
+	T pukt, "kmovw %eax, %k2; vpunpckhdq hole-12(%r12), %zmm23, %zmm9{%k2}{z}"
+	T pukt, "xor %edx, %edx; kmovw %edx, %k5; vmovapd %xmm30, 1(%r15){%k5}; vmovapd 1(%r15), %xmm3{%k5}"
+	T pukt, ".byte 0x62, 0xf3, 0x14, 0x4f, 0xc2, 0x44, 0x24, 0x9e, 0x0d /* VCMPPH, far from RSP */"
 	/* flags */
 	T pukt, "and $0x8d5, %eax; push %rax; popfq"
 	T pukt, "stc; sbb %eax, %eax; lahf"
@@ -214,7 +240,7 @@ templates:
 	T pukt, "movb $0x90, 1f(%rip); 1: ud2; movb $0x0f, 1b(%rip); movb $0x90, 1b+1(%rip); nop"
 	T pukt, "movb $0xf9, 1f(%rip); stc; clc; 1: nop; movb $0xf8, 1b(%rip)"
 	T pukt, "mov $3, %ecx; 1: addb $1, 2f+1(%rip); 2: mov $7, %dl; dec %ecx; jnz 1b"
-	T ukt, "lea 1f(%rip), %rax; and $0xfff, %eax; movb $0x42, code_alias(%r12,%rax); .byte 0x0f, 0x1f, 0"
+	T ukt, "lea 1f(%rip), %rax; and $0xfff, %eax; movb $0xf9, code_alias(%r12,%rax); 1: clc"
 	T pukt, "mov $40, %ecx; 1: lea (%rcx,%rcx,2), %rax; xor %rax, %rbx; dec %ecx; jnz 1b"
 	T pukt, "mov $9, %ecx; 1: inc %rax; loop 1b"
 	T pukt, "mov $5, %ecx; 1: add %al, %bl; loope 1b; mov $5, %ecx; 1: add %al, %bl; loopne 1b"
@@ -277,8 +303,8 @@ templates:
 	T ukt, "mov $0xed, %dx; lea hole-3(%r12), %rsi; mov $5, %ecx; rep outsb"
 	T ukt, "mov $0xc0000081, %ecx; rdmsr"
 	T ukt, "mov $0xc0000080, %ecx; rdmsr"
-	T ukt, "rdmsr"
-	T uktS, "wrmsr"
+	T ukt, "bts $8, %ecx; rdmsr"
+	T uktS, "bts $8, %ecx; wrmsr"
 	T uktS, "mov $0xc0000081, %ecx; wrmsr; rdmsr"
 	T uktS, "mov $0xc0000082, %ecx; wrmsr; rdmsr"
 	T uktS, "mov $0xc0000084, %ecx; wrmsr; rdmsr"
@@ -290,6 +316,10 @@ templates:
 	T ukS, "xor %ecx, %ecx; mov $3, %eax; xor %edx, %edx; xsetbv"
 	T ukS, "xsetbv"
 	T kS, "sub $16, %rsp; sidt 6(%rsp); lidt 6(%rsp)"
+	T ukS, "mov %r12, %rax; mov %rax, %dr0; mov $0x10001, %eax; mov %rax, %dr7; mov %cl, (%r12); nop"
+	T ukS, "lea 6(%r12), %rax; mov %rax, %dr1; mov $0x700004, %eax; mov %rax, %dr7; mov (%r15), %rcx; mov (%r12), %rcx"
+	T ukS, "lea 1f(%rip), %rax; mov %rax, %dr0; mov $1, %eax; mov %rax, %dr7; nop; 1: inc %rbx; mov %rbx, %rcx"
+	T ukS, "mov %r12, %dr1; mov $0xd00404, %eax; mov %rax, %dr7; lea 4(%r12), %rdi; mov $9, %ecx; rep stosb"
 	T uktS, "lidt hole-5(%r12)"
 	T uktS, "lgdt hole-5(%r12)"
 	T uktS, "xor %eax, %eax; lldt %ax"

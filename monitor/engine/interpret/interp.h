@@ -98,7 +98,8 @@ struct engine_vcpu {
 	bool yield;    /* the instruction is complete; then back to the run loop, which may have something to deliver */
 	bool one;      /* for interpret_one: never more than one instruction */
 	bool single;   /* one instruction at a time: string instructions stop after one iteration */
-	bool watching; /* `watch` names addresses: nothing goes the fast way, instructions one at a time */
+	bool watching; /* `watch` or the guest's debug registers name addresses: nothing goes the fast way, instructions
+			  one at a time */
 	bool aligned;  /* alignment is checked: nothing goes the fast way */
 	uint64_t base; /* gva of the block being executed */
 	uint64_t rip;
@@ -123,6 +124,7 @@ struct engine_vcpu {
 	/* For a debugger; hits as bits, of the instruction being executed or, outside, since they were asked for. */
 	struct engine_watch watch;
 	unsigned watch_hits;
+	unsigned guest_hits; /* of the guest's own debug registers, by the instruction being executed */
 
 	struct code *code;
 	struct native *native;

@@ -118,17 +118,40 @@ static void run(struct engine_vcpu *c)
 	} while (likely(!c->leave && !c->yield && !atomic_load_explicit(attention, memory_order_relaxed)));
 }
 
+/* The guest has an instruction breakpoint here (SDM 3B 17.2.4, 17.3.1.1): raised before the instruction. */
+static bool breakpoint(struct engine_vcpu *c)
+{
+	struct vcpu *vcpu = c->vcpu;
+	unsigned hits = 0;
+	if (vcpu->rflags & X86_RFLAGS_RF)
+		return false;
+	for (unsigned i = 0; i < ENGINE_WATCHES; i++) {
+		bool execute = !(vcpu->dr[7] >> X86_DR7_FIELD_SHIFT(i) & 3);
+		if (execute && (vcpu->dr[7] & X86_DR7_ENABLED(i)) && vcpu->dr[i] == c->rip)
+			hits |= 1u << i;
+	}
+	if (!hits)
+		return false;
+	vcpu->dr[6] |= hits;
+	vcpu_raise_error(vcpu, X86_VEC_DB, 0);
+	c->leave = true;
+	*c->exit = (struct vm_exit){.reason = EXIT_EMULATED};
+	return true;
+}
+
 static void run_single(struct engine_vcpu *c)
 {
+	c->watch_hits = c->guest_hits = 0;
+	if (c->watching && breakpoint(c))
+		return;
 	const struct block *block = code_single(c);
-	c->watch_hits = 0;
 	if (!block)
 		return;
 	c->vcpu->interrupt_shadow = false;
 	run_block(c, block);
 	/* The instruction has not happened. */
 	if (c->leave)
-		c->watch_hits = 0;
+		c->watch_hits = c->guest_hits = 0;
 }
 
 static void run_watched(struct engine_vcpu *c)
@@ -138,7 +161,29 @@ static void run_watched(struct engine_vcpu *c)
 		run_single(c);
 		if (c->broken)
 			code_collect(c);
-	} while (!c->watch_hits && !c->leave && !c->yield && !atomic_load_explicit(attention, memory_order_relaxed));
+		if (!c->leave)
+			c->vcpu->rflags &= ~X86_RFLAGS_RF;
+	} while (!c->watch_hits && !c->guest_hits && !c->leave && !c->yield &&
+		 !atomic_load_explicit(attention, memory_order_relaxed));
+}
+
+/* An instruction is through: what the debugger and the guest's debug registers have to say about it. */
+static void report_hits(struct engine_vcpu *c, struct vm_exit *exit, bool stepping)
+{
+	struct vcpu *vcpu = c->vcpu;
+	bool step = vcpu->debug.step;
+	vcpu->rflags &= ~X86_RFLAGS_RF;
+	vcpu->debug.step = false;
+	vcpu->dr[6] |= c->guest_hits;
+	if (stepping || (c->watch_hits && !step)) {
+		*exit = (struct vm_exit){.reason = EXIT_EXCEPTION, .vector = X86_VEC_DB};
+	} else if (c->guest_hits) {
+		vcpu_raise_error(vcpu, X86_VEC_DB, 0);
+		vcpu->event.kind = EVENT_TRAP;
+		exit->reason = EXIT_EMULATED;
+	} else if (c->yield) {
+		exit->reason = EXIT_EMULATED;
+	}
 }
 
 static void interpret(struct engine_vcpu *c, struct vm_exit *exit)
@@ -148,6 +193,7 @@ static void interpret(struct engine_vcpu *c, struct vm_exit *exit)
 	     one = c->one || stepping || vcpu->window_wanted || vcpu->debug.step;
 	c->exit = exit;
 	c->leave = c->yield = false;
+	c->watching = c->watch.control || (vcpu->dr[7] & X86_DR7_ALL_ENABLED);
 	c->single = one || c->watching;
 	interp_load(c);
 	memory_flush(c);
@@ -160,15 +206,8 @@ static void interpret(struct engine_vcpu *c, struct vm_exit *exit)
 	else
 		run(c);
 	interp_store(c);
-	if (c->leave)
-		return;
-	vcpu->rflags &= ~X86_RFLAGS_RF;
-	bool step = vcpu->debug.step;
-	vcpu->debug.step = false;
-	if (stepping || (c->watch_hits && !step))
-		*exit = (struct vm_exit){.reason = EXIT_EXCEPTION, .vector = X86_VEC_DB};
-	else if (c->yield)
-		exit->reason = EXIT_EMULATED;
+	if (!c->leave)
+		report_hits(c, exit, stepping);
 }
 
 void interpret_enter(struct vcpu *vcpu, struct vm_exit *exit)
@@ -319,7 +358,6 @@ int interpret_watch(struct vm *vm, const struct engine_watch *wanted)
 	for (unsigned n = 0; n < vm->vcpu_count; n++) {
 		struct engine_vcpu *c = vm->vcpu[n]->engine;
 		c->watch = *wanted;
-		c->watching = wanted->control;
 		c->watch_hits = 0;
 	}
 	return 0;

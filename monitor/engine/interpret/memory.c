@@ -73,16 +73,27 @@ static unsigned watch_length(unsigned field)
 	return lengths[field & 3];
 }
 
-/* What the debug registers would have seen of this access. */
+/* Which of four debug registers see this access, as bits; `enabled`: the bits of a register's field in the low byte. */
+static unsigned watch_matches(const uint64_t *address, uint64_t control, unsigned enabled, uint64_t gva, unsigned len,
+			      bool write)
+{
+	unsigned hits = 0;
+	for (unsigned i = 0; i < ENGINE_WATCHES; i++) {
+		unsigned field = (unsigned)(control >> X86_DR7_FIELD_SHIFT(i)), kind = field & 3;
+		uint64_t size = watch_length(field >> 2), at = address[i] & ~(size - 1);
+		bool wanted = (control >> 2 * i & enabled) && kind != X86_DR7_RW_EXECUTE &&
+			      (write || kind == X86_DR7_RW_ACCESS);
+		if (wanted && gva < at + size && at < gva + len)
+			hits |= 1u << i;
+	}
+	return hits;
+}
+
+/* What the debugger's registers, and the guest's own, would have seen of this access. */
 static void watch_access(struct engine_vcpu *c, uint64_t gva, unsigned len, bool write)
 {
-	for (unsigned i = 0; i < ENGINE_WATCHES; i++) {
-		unsigned field = (unsigned)(c->watch.control >> X86_DR7_FIELD_SHIFT(i));
-		uint64_t at = c->watch.address[i], size = watch_length(field >> 2);
-		bool wanted = (c->watch.control & X86_DR7_L(i)) && (write || (field & 3) == X86_DR7_RW_ACCESS);
-		if (wanted && gva < at + size && at < gva + len)
-			c->watch_hits |= 1u << i;
-	}
+	c->watch_hits |= watch_matches(c->watch.address, c->watch.control, X86_DR7_L(0), gva, len, write);
+	c->guest_hits |= watch_matches(c->vcpu->dr, c->vcpu->dr[7], X86_DR7_ENABLED(0), gva, len, write);
 }
 
 static void fill_read(struct engine_vcpu *c, uint64_t gva, const uint8_t *host)
