@@ -1,0 +1,167 @@
+#!/usr/bin/python3
+"""A bad debugger at the guest's port:  peer.py RING3 KERNEL CASE. The guest must end as if nobody had been there."""
+import os
+import random
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+
+ring3, kernel, case = sys.argv[1:]
+OUTPUT = b"time stood still\ncounter 6, answer 7\n"
+
+
+def packet(body):
+    return b"$" + body + b"#%02x" % (sum(body) & 255)
+
+
+class Guest:
+    """A guest that waits for a debugger at a socket; its end is judged by finish()."""
+
+    def __init__(self, address, *options):
+        self.process = subprocess.Popen(
+            [ring3, "run", "--timeout", "60", "--gdb", address, "-S", *options, kernel],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        line = self.process.stderr.readline().decode()
+        found = re.match(r"ring3: gdb may connect: target remote (\S+)$", line)
+        assert found, line
+        self.where = found.group(1)
+
+    def connect(self):
+        if self.where.startswith("/"):
+            peer = socket.socket(socket.AF_UNIX)
+            peer.connect(self.where)
+        else:
+            host, port = self.where.rsplit(":", 1)
+            peer = socket.create_connection((host, int(port)))
+        peer.settimeout(30)
+        return peer
+
+    def finish(self, status=7, output=OUTPUT):
+        out, err = self.process.communicate(timeout=60)
+        assert self.process.returncode == status, (self.process.returncode, out, err)
+        assert out == output, (out, err)
+        return err
+
+
+def receive(peer):
+    data = b""
+    while not re.search(rb"\$[^#]*#..$", data, re.S):
+        more = peer.recv(4096)
+        assert more, data
+        data += more
+    peer.sendall(b"+")
+    return data[data.index(b"$") + 1:-3]
+
+
+def answer(peer, body):
+    """Sends one packet and returns the body of the answer."""
+    peer.sendall(packet(body))
+    return receive(peer)
+
+
+def go(peer):
+    """Has the guest run on, as the last thing that this debugger does in an orderly way."""
+    peer.sendall(packet(b"D"))
+    while peer.recv(4096):
+        pass
+
+
+def garbage(guest):
+    peer = guest.connect()
+    numbers = random.Random(1)
+    # Nothing of it makes a packet: those that would be carried out are tried one by one below.
+    for _ in range(200):
+        peer.sendall(bytes(numbers.choice(b"\0\1\2qz%}*+-~\xff") for _ in range(numbers.randrange(1, 300))))
+    assert answer(peer, b"?").startswith(b"T05"), "no answer after garbage"
+    go(peer)
+
+
+def orders(guest):
+    peer = guest.connect()
+    for body in (b"", b"\0", b"m", b"m,", b"mzz,1", b"m0,ffffffffffffffff", b"mffffffffffffffff,8", b"M0,4:zz",
+                 b"M0,ffffffff:00", b"X0,10:", b"xffff800000000000,10", b"p", b"pffffffff", b"P0=", b"P0=1", b"G", b"G12",
+                 b"Z", b"Z0", b"Z0,0,", b"Z9,0,1", b"Z2,3,ffffffffffffffff", b"Z2,1,8", b"z4,0,1", b"Z0,ffff800000000000,1",
+                 b"H", b"Hg99", b"T99", b"vCont;", b"vCont;x", b"vCont;c:77", b"vFlashErase:0,1", b"qXfer:features:read:x:0,1",
+                 b"qXfer:features:read:target.xml:ffffffff,ffff", b"qRcmd,", b"qRcmd,zz", b"qRcmd," + b"41" * 1500,
+                 b"qSupported:" + b"x" * 3000, b"QStartNoAckMode1"[:5], b"!", b"R00", b"\xff" * 100):
+        answer(peer, body)
+    assert answer(peer, b"?").startswith(b"T05")
+    go(peer)
+
+
+def halves(guest):
+    for part in (b"$", b"$m2", b"$m200000,4", b"$m200000,4#", b"$m200000,4#9", b"$}", b"+++", b"\x03"):
+        peer = guest.connect()
+        peer.sendall(part)
+        peer.close()
+        # The next one finds it stopped, wherever that is.
+        peer = guest.connect()
+        assert answer(peer, b"?")[:1] == b"T"
+        if part != b"\x03":
+            peer.sendall(b"$m200000,4#00")
+            assert peer.recv(1) == b"-", "a wrong checksum was taken"
+        if part == b"\x03":
+            go(peer)
+
+
+def huge(guest):
+    peer = guest.connect()
+    assert answer(peer, b"m" + b"0" * 3000000) == b"E.packet longer than PacketSize"
+    peer.sendall(b"$")
+    for _ in range(50):
+        peer.sendall(b"x" * 65536)
+    peer.sendall(b"#01")
+    assert peer.recv(1) == b"-"
+    assert answer(peer, b"?").startswith(b"T05")
+    go(peer)
+
+
+def deaf(guest):
+    """Asks for much and reads nothing, then is gone."""
+    peer = guest.connect()
+    for _ in range(2000):
+        try:
+            peer.sendall(packet(b"m200000,7ff"))
+        except OSError:
+            break
+    peer.close()
+
+
+def second(guest):
+    """A second debugger waits its turn; each finds the guest stopped, breakpoints of the one before are gone."""
+    first = guest.connect()
+    assert answer(first, b"Z0,200010,1") == b"OK"
+    other = guest.connect()
+    first.close()
+    assert answer(other, b"?").startswith(b"T")
+    assert answer(other, b"m200010,1") != b"cc"
+    go(other)
+
+
+def loopback():
+    """Without a host it listens at the loopback interface alone."""
+    guest = Guest(":0")
+    host, port = guest.where.rsplit(":", 1)
+    assert host == "127.0.0.1", guest.where
+    listening = [line.split()[1] for line in open("/proc/net/tcp") if line.split()[3] == "0A"]
+    assert "0100007F:%04X" % int(port) in listening, listening
+    assert "00000000:%04X" % int(port) not in listening
+    go(guest.connect())
+    guest.finish()
+    guest = Guest("0.0.0.0:0")
+    assert guest.where.startswith("0.0.0.0:"), guest.where
+    guest.where = guest.where.replace("0.0.0.0", "127.0.0.1")
+    go(guest.connect())
+    guest.finish()
+
+
+if case == "loopback":
+    loopback()
+else:
+    with tempfile.TemporaryDirectory() as work:
+        guest = Guest("unix:" + work + "/gdb")
+        globals()[case](guest)
+        guest.finish()
+        assert not os.path.exists(work + "/gdb"), "the socket was left"
