@@ -105,7 +105,7 @@ struct proc *proc_new(void (*start)(void *arg));
 void proc_free(struct proc *p);
 /* The current process ended and nobody waits for it: freed as soon as another runs. */
 void proc_free_later(struct proc *p);
-unsigned proc_count(void);
+unsigned proc_count(void);  /* zombies included */
 extern uint64_t proc_forks; /* ever */
 extern int proc_last_pid;
 /* Ends the current process; status as wait4 reports it. */

@@ -23,14 +23,6 @@ static void child_start(void *arg)
 	pvg_user_enter(frame);
 }
 
-static unsigned live_processes(void)
-{
-	unsigned live = 0;
-
-	list_each(node, &proc_all) live += list_entry(node, struct proc, link)->state != PROC_ZOMBIE;
-	return live;
-}
-
 static void inherit(struct proc *child, const struct fork_request *request)
 {
 	child->pgid = current->pgid;
@@ -87,7 +79,7 @@ static int64_t fork_process(const struct fork_request *request)
 	struct proc *child;
 	int pid;
 
-	if (live_processes() >= current->limits[RLIMIT_NPROC].rlim_cur)
+	if (proc_count() >= current->limits[RLIMIT_NPROC].rlim_cur)
 		return -EAGAIN;
 	child = proc_new(child_start);
 	if (!child)
