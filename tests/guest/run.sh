@@ -7,7 +7,7 @@ set -u
 ring3=$1 status=$2 expected=$3 kernel=$4
 shift 4
 [ "$expected" != - ] || set -- --tap "$@"
-limit=60
+limit=${R3_LIMIT:-60}
 
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
