@@ -17,7 +17,7 @@ struct classify_insn {
 	enum classify_kind kind;
 	enum classify_shows shows;
 	void (*run)(void); /* 64-bit code */
-	const char *run32; /* entered by a far call */
+	const char *run32; /* 32-bit code, position independent, ends in a far return */
 };
 
 struct classify_result {

@@ -1,7 +1,7 @@
 /*
  * Trying one instruction: a process is forked for it, so that whatever it does to registers, segments or the process is
- * gone afterwards, and tells through shared memory what happened. 32-bit code is entered by a far call; like what it
- * uses it lies in the lowest 4 GiB, where this program is linked to.
+ * gone afterwards, and tells through shared memory what happened. 32-bit code is copied to the lowest 4 GiB, where all
+ * that it uses is as well, and entered by a far call.
  */
 #include <errno.h>
 #include <signal.h>
@@ -52,6 +52,8 @@ const unsigned classify_insn_count = sizeof(classify_insns) / sizeof(classify_in
 #define USER_CODE32 0x23
 #define USER_DATA   0x2b
 
+#define CODE_MAX 128 /* bytes: longer than any of them */
+
 /* What parent and probe share, in the lowest 4 GiB. */
 struct classify_low {
 	struct classify_result result;
@@ -59,13 +61,12 @@ struct classify_low {
 	uint16_t selector;
 	uint64_t rsp; /* of the caller */
 	uint64_t stack[256];
+	uint8_t code[CODE_MAX];
 };
 
 static struct classify_result *shared;
 
-/* Where the code tried begins, and how far it reaches at most. */
-static uint64_t tried;
-#define CODE_MAX 128
+static uint64_t tried; /* where the code begins */
 
 static void on_trap(int signal, siginfo_t *info, void *context)
 {
@@ -103,7 +104,9 @@ static uint64_t run32(const struct classify_insn *insn)
 	struct classify_low *low = (struct classify_low *)shared;
 	uint64_t value = 0;
 	void *at = shared->bytes;
-	low->target = (uint32_t)(uintptr_t)insn->run32;
+	memcpy(low->code, insn->run32, sizeof(low->code));
+	tried = (uintptr_t)low->code;
+	low->target = (uint32_t)tried;
 	low->selector = USER_CODE32;
 	__asm__ volatile("push %%rbx\n\tpush %%rbp\n\tpush %%r12\n\tpush %%r13\n\tpush %%r14\n\tpush %%r15\n\t"
 			 "mov %%rsp, %c[rsp](%%rsi)\n\t"
@@ -131,7 +134,7 @@ static _Noreturn void child(const struct classify_insn *insn, unsigned bits)
 	sigaltstack(&alternate, NULL);
 	for (unsigned n = 0; n < sizeof(signals) / sizeof(signals[0]); n++)
 		sigaction(signals[n], &action, NULL);
-	tried = bits == 32 ? (uintptr_t)insn->run32 : (uintptr_t)insn->run;
+	tried = (uintptr_t)insn->run;
 	alarm(PATIENCE_S);
 	shared->value = bits == 32 ? run32(insn) : run64(insn);
 	shared->lost = false;
@@ -141,8 +144,8 @@ static _Noreturn void child(const struct classify_insn *insn, unsigned bits)
 int classify_try(const struct classify_insn *insn, unsigned bits, struct classify_result *result)
 {
 	int status, error = 0;
-	shared = mmap(NULL, sizeof(struct classify_low), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_32BIT,
-		      -1, 0);
+	shared = mmap(NULL, sizeof(struct classify_low), PROT_READ | PROT_WRITE | PROT_EXEC,
+		      MAP_SHARED | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
 	if (shared == MAP_FAILED)
 		return -errno;
 	shared->lost = true;

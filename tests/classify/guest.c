@@ -13,6 +13,7 @@
 #define SEL_DATA      "0x10"
 #define SEL_OWN_CODE  "0x08"
 #define SEL_USER_DATA "0x1b"
+#define FAR_TARGET    "1f"
 
 _Static_assert(PVG_SEL_KERNEL_CODE == 0x08 && PVG_SEL_KERNEL_DATA == 0x10 && PVG_SEL_USER_DATA == 0x1b,
 	       "the selectors above are the library's");
