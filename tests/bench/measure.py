@@ -11,7 +11,7 @@ import argparse
 import json
 import os
 import re
-import statistics
+import signal
 import subprocess
 import sys
 import tempfile
@@ -157,13 +157,21 @@ def arguments():
     for name in ["ring3", "tests/bench/bench_user", "tests/bench/loops_guest.elf", "examples/tinix.elf"]:
         if not os.path.exists(os.path.join(options.build, name)):
             parser.error(f"{options.build}/{name} is not built: cmake -S . -B build -G Ninja && ninja -C build")
+    page = os.path.join(options.docs, "performance.md")
+    if not os.access(page, os.W_OK) or not os.access(options.docs, os.W_OK):
+        parser.error(f"{page} cannot be written; --docs names another directory, with a copy of it")
     return options
+
+
+def interrupt(number, frame):
+    raise KeyboardInterrupt
 
 
 def main():
     options = arguments()
     deadline = time.monotonic() + options.minutes * 60
     page = os.path.join(options.docs, "performance.md")
+    signal.signal(signal.SIGTERM, interrupt)
     children.adopt_orphans()
     document = {"schema": "ring3-performance", "version": 1, "load_before": load(), "skipped": []}
     with tempfile.TemporaryDirectory(prefix="ring3-measure.") as work:
@@ -172,6 +180,9 @@ def main():
         every = len(only) == 1
         there = [s for s in systems.all_systems(options.build, tree, work) if every or s.key in only]
         processors = [p for p in systems.all_loops(options.build, work) if every or p.key in only]
+        unknown = only - {one.key for one in there + processors}
+        if unknown:
+            raise SystemExit(f"measure.py: there is no {', '.join(sorted(unknown))} to run; see all_systems and all_loops")
         there = present(there, document["skipped"])
         processors = present(processors, document["skipped"])
         skip = options.skip.split(",")

@@ -154,7 +154,7 @@ def side_table(document):
         for key in keys:
             found = document["side_by_side"][row].get(key)
             text = f"{duration(found['median_ns'])} ({duration(found['best_ns'])})" if found else "-"
-            if found and key != "native" and row != "prompt":
+            if found and "ratio" in found and key != "native" and row != "prompt":
                 text += f", {found['ratio']:.3g}x"
             cells.append(text)
         yield f"| {title} | " + " | ".join(cells) + " |"
@@ -211,7 +211,7 @@ def plot(document, path):
     data = []
     for row in rows:
         found = document["side_by_side"][row]
-        data.append(" ".join([f'"{row}"'] + [f"{found[key]['ratio']:.4g}" if key in found else "NaN" for key in keys]))
+        data.append(" ".join([f'"{row}"'] + [f"{found[key]['ratio']:.4g}" if "ratio" in found.get(key, {}) else "NaN" for key in keys]))
     bars = ", ".join(f"$rows using {i + 2}:xtic(1) title '{document['titles'][key]}'" for i, key in enumerate(keys))
     script = f"""set terminal svg size 1100,460 font 'sans-serif,12' background rgb 'white'
 set output '{path}'
