@@ -191,7 +191,7 @@ templates:
 	T pukt, "xor %edx, %edx; kmovw %edx, %k5; vmovapd %xmm30, 1(%r15){%k5}; vmovapd 1(%r15), %xmm3{%k5}"
 	T pukt, ".byte 0x62, 0xf3, 0x14, 0x4f, 0xc2, 0x44, 0x24, 0x9e, 0x0d /* VCMPPH, far from RSP */"
 	/* flags */
-	T pukt, "and $0x8d5, %eax; push %rax; popfq"
+	T puk, "and $0x8d5, %eax; push %rax; popfq"
 	T pukt, "stc; sbb %eax, %eax; lahf"
 	T pu, "pushfq; pop %rax; and $~0x300, %eax"
 	/* faults */
@@ -246,7 +246,7 @@ templates:
 	T pukt, "mov $5, %ecx; 1: add %al, %bl; loope 1b; mov $5, %ecx; 1: add %al, %bl; loopne 1b"
 	T pukt, "mov $5, %ecx; 1: add %al, %bl; addr32 loop 1b; jecxz 1f; ud2; 1: nop"
 	/* single step, alignment, other flags */
-	T ukt, "push $0x102; popfq; nop; nop"
+	T uk, "push $0x102; popfq; nop; nop"
 	T uk, "pushfq; orl $0x100, (%rsp); popfq; mov %eax, %ebx"
 	T uk, "lea -40(%r12), %rsi; lea 11(%r15), %rdi; mov $5, %ecx; pushfq; orl $0x100, (%rsp); popfq; rep movsb"
 	T u, "push $0x40002; popfq; mov 1(%r12), %eax"

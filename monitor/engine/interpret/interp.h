@@ -41,6 +41,7 @@ struct insn_detail {
 	uint16_t size;		 /* bytes of its memory operand, 0: none */
 	uint16_t align;		 /* that operand must be aligned so; 0: need not */
 	bool reads, writes, fpu; /* memory is read, written; FPU state is used */
+	bool x87;		 /* the x87's too, or MMX's */
 	bool masked;		 /* a mask may leave out bytes of that operand */
 	uint8_t stand_in;	 /* register that the copy uses for RSP; 0: none */
 };

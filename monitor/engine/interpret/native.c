@@ -195,14 +195,46 @@ static void take_back(struct engine_vcpu *c, const struct insn_detail *d, struct
 	}
 }
 
+/*
+ * Which components to load and store. Instructions in legacy encoding leave all but the lower halves of vector
+ * registers alone, and most of them the x87 too.
+ */
+static uint64_t components_of(const struct engine_vcpu *c, const struct insn_detail *d)
+{
+	bool legacy = d->emu.info.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && !native_is_state(&d->emu);
+	return c->vcpu->xcr0_supported & (!legacy  ? NATIVE_COMPONENTS
+					  : d->x87 ? X86_XCR0_X87 | X86_XCR0_SSE
+						   : X86_XCR0_SSE);
+}
+
+/* The image's XMM registers are good as they stand. */
+static void expand_sse(uint8_t *image)
+{
+	uint64_t present;
+	memcpy(&present, image + NATIVE_HEADER, sizeof(present));
+	if (present & X86_XCR0_SSE)
+		return;
+	memset(image + NATIVE_XMM, 0, NATIVE_XMM_SIZE);
+	present |= X86_XCR0_SSE;
+	memcpy(image + NATIVE_HEADER, &present, sizeof(present));
+}
+
+static void lend_fpu(const struct engine_vcpu *c, const struct insn_detail *d, struct native_state *state,
+		     uint8_t *image)
+{
+	state->fpu = image;
+	state->mask = components_of(c, d);
+	if (state->mask == NATIVE_SSE_ONLY)
+		expand_sse(image);
+}
+
 static bool run(struct engine_vcpu *c, const struct insn_detail *d)
 {
 	struct native_state state = {.flags = c->flags};
 	memcpy(state.gpr, c->gpr, sizeof(state.gpr));
 	if (d->fpu) {
 		native_fpu_get(c);
-		state.fpu = c->fpu;
-		state.mask = c->vcpu->xcr0_supported & NATIVE_COMPONENTS;
+		lend_fpu(c, d, &state, c->fpu);
 	}
 	lend(c, d, &state);
 	bool faulted = native_run(&state, d->code);
@@ -229,8 +261,7 @@ static void operand_failed(struct engine_vcpu *c, const struct insn *i)
 	if (d->fpu) {
 		native_fpu_get(c);
 		memcpy(image, c->fpu, c->fpu_size);
-		state.fpu = image;
-		state.mask = c->vcpu->xcr0_supported & NATIVE_COMPONENTS;
+		lend_fpu(c, d, &state, image);
 	}
 	lend(c, d, &state);
 	raised.code = c->native->code;

@@ -39,6 +39,9 @@ enum native_kind native_kind_of(const struct emu_insn *emu);
 bool native_is_state(const struct emu_insn *emu);
 /* Works on the x87's registers, as MMX does. */
 bool native_is_x87(const struct emu_insn *emu);
+bool native_is_mmx(const ZydisDecodedOperand *op);
+/* Of an extension that is not known to keep to XMM registers. */
+bool native_is_unsorted(const struct emu_insn *emu);
 /* MASKMOVQ and its like, which write to where RDI points. */
 bool native_is_through_rdi(const struct emu_insn *emu);
 /* A mask says which elements of the memory operand are accessed; what it leaves out does not fault. */

@@ -139,8 +139,10 @@ bool native_prepare(struct engine_vcpu *c, struct insn_detail *d, bool single)
 		if (bad)
 			return false;
 		d->fpu |= native_is_vector(op);
+		d->x87 |= native_is_mmx(op);
 	}
 	d->fpu |= kind == NATIVE_VECTOR;
+	d->x87 |= native_is_x87(emu) || native_is_unsorted(emu);
 	memcpy(bytes, emu->bytes, sizeof(bytes));
 	if (uses_rsp(emu) && !replace_rsp(d, bytes))
 		return false;

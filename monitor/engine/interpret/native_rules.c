@@ -19,6 +19,32 @@ bool native_is_x87(const struct emu_insn *emu)
 	       emu->info.mnemonic == ZYDIS_MNEMONIC_FISTTP;
 }
 
+bool native_is_unsorted(const struct emu_insn *emu)
+{
+	switch (emu->info.meta.isa_ext) {
+	case ZYDIS_ISA_EXT_SSE:
+	case ZYDIS_ISA_EXT_SSE2:
+	case ZYDIS_ISA_EXT_SSE3:
+	case ZYDIS_ISA_EXT_SSSE3:
+	case ZYDIS_ISA_EXT_SSE4:
+	case ZYDIS_ISA_EXT_SSE4A:
+	case ZYDIS_ISA_EXT_AES:
+	case ZYDIS_ISA_EXT_PCLMULQDQ:
+	case ZYDIS_ISA_EXT_SHA:
+	case ZYDIS_ISA_EXT_GFNI:
+		return emu->info.meta.category == ZYDIS_CATEGORY_MMX;
+	default:
+		return true;
+	}
+}
+
+bool native_is_mmx(const ZydisDecodedOperand *op)
+{
+	ZydisRegisterClass class =
+		op->type == ZYDIS_OPERAND_TYPE_REGISTER ? ZydisRegisterGetClass(op->reg.value) : ZYDIS_REGCLASS_INVALID;
+	return class == ZYDIS_REGCLASS_MMX || class == ZYDIS_REGCLASS_X87;
+}
+
 bool native_is_through_rdi(const struct emu_insn *emu)
 {
 	switch (emu->info.mnemonic) {

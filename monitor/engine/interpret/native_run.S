@@ -3,6 +3,17 @@
  */
 #include "monitor/engine/interpret/native_run.h"
 
+	/* XMM0 to XMM15 from or to the image at RCX: much faster than XRSTOR and XSAVE. */
+	.macro each_xmm direction
+	.irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	.ifc \direction, load
+	movaps NATIVE_XMM + 16 * \n(%rcx), %xmm\n
+	.else
+	movaps %xmm\n, NATIVE_XMM + 16 * \n(%rcx)
+	.endif
+	.endr
+	.endm
+
 	.text
 	.globl native_run, native_fault
 	.type native_run, @function
@@ -21,7 +32,12 @@ native_run:
 	jz 1f
 	mov NATIVE_MASK(%rdi), %eax
 	mov NATIVE_MASK + 4(%rdi), %edx
+	cmp $NATIVE_SSE_ONLY, %eax
+	je 4f
 	xrstor64 (%rcx)
+	jmp 1f
+4:	ldmxcsr NATIVE_MXCSR(%rcx)
+	each_xmm load
 1:	mov NATIVE_FLAGS(%rdi), %eax
 	addb $0x7f, %al
 	sahf
@@ -77,9 +93,15 @@ native_fault:
 	jz 3f
 	mov NATIVE_MASK(%rdi), %eax
 	mov NATIVE_MASK + 4(%rdi), %edx
+	cmp $NATIVE_SSE_ONLY, %eax
+	je 5f
 	xsave64 (%rcx)
 	/* The monitor's own: exceptions masked, nothing in the registers. */
 	fninit
+	jmp 6f
+5:	stmxcsr NATIVE_MXCSR(%rcx)
+	each_xmm store
+6:
 	pushq $0x1f80
 	ldmxcsr (%rsp)
 	add $8, %rsp

@@ -8,6 +8,13 @@
 #define NATIVE_FPU   136
 #define NATIVE_MASK  144
 
+/* As the mask: nothing but MXCSR and XMM registers, which the image holds whatever its header says. */
+#define NATIVE_SSE_ONLY 2
+#define NATIVE_MXCSR	24
+#define NATIVE_XMM	160
+#define NATIVE_XMM_SIZE 256
+#define NATIVE_HEADER	512
+
 #ifndef __ASSEMBLER__
 #include <stdbool.h>
 #include <stdint.h>
