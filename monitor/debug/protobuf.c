@@ -9,7 +9,7 @@
 #define WIRE_BYTES  2
 #define VARINT_MAX  10
 
-/* Room for a key or a number, whatever it is. */
+/* The end of what is written, if `len` more bytes fit behind it. */
 static uint8_t *room(struct proto *proto, size_t len)
 {
 	if (PROTO_SIZE - proto->len < len)
@@ -17,50 +17,51 @@ static uint8_t *room(struct proto *proto, size_t len)
 	return proto->overflow ? NULL : proto->data + proto->len;
 }
 
-static void put_varint(struct proto *proto, uint64_t value)
+static inline uint8_t *put_varint(uint8_t *at, uint64_t value)
 {
-	uint8_t *at = room(proto, VARINT_MAX);
-	size_t n = 0;
-
-	if (!at)
-		return;
 	for (; value >= 0x80; value >>= 7)
-		at[n++] = (uint8_t)(value | 0x80);
-	at[n++] = (uint8_t)value;
-	proto->len += n;
+		*at++ = (uint8_t)(value | 0x80);
+	*at++ = (uint8_t)value;
+	return at;
 }
 
-static void put_key(struct proto *proto, unsigned field, unsigned wire)
+static inline uint8_t *put_key(uint8_t *at, unsigned field, unsigned wire)
 {
-	put_varint(proto, (uint64_t)field << 3 | wire);
+	return put_varint(at, (uint64_t)field << 3 | wire);
+}
+
+static void written(struct proto *proto, const uint8_t *end)
+{
+	proto->len = (size_t)(end - proto->data);
 }
 
 void proto_varint(struct proto *proto, unsigned field, uint64_t value)
 {
-	put_key(proto, field, WIRE_VARINT);
-	put_varint(proto, value);
+	uint8_t *at = room(proto, 2 * VARINT_MAX);
+
+	if (at)
+		written(proto, put_varint(put_key(at, field, WIRE_VARINT), value));
 }
 
 void proto_string(struct proto *proto, unsigned field, const char *text)
 {
 	size_t len = strnlen(text, PROTO_STRING);
-	uint8_t *at;
+	uint8_t *at = room(proto, 2 * VARINT_MAX + len);
 
-	put_key(proto, field, WIRE_BYTES);
-	put_varint(proto, len);
-	at = room(proto, len);
 	if (!at)
 		return;
+	at = put_varint(put_key(at, field, WIRE_BYTES), len);
 	memcpy(at, text, len);
-	proto->len += len;
+	written(proto, at + len);
 }
 
 size_t proto_begin(struct proto *proto, unsigned field)
 {
-	put_key(proto, field, WIRE_BYTES);
-	if (!room(proto, PROTO_LENGTH))
+	uint8_t *at = room(proto, VARINT_MAX + PROTO_LENGTH);
+
+	if (!at)
 		return 0;
-	proto->len += PROTO_LENGTH;
+	written(proto, put_key(at, field, WIRE_BYTES) + PROTO_LENGTH);
 	return proto->len;
 }
 

@@ -62,10 +62,10 @@ static void print_memory(struct vm *vm, FILE *out)
 	fstat(vm->mem.fd, &ram);
 	spt_get_stats(vm->spt, &shadow);
 	fprintf(out,
-		"ring3: memory %.0f MiB, %.1f MiB of it in use; shadow: %" PRIu64 " address spaces, %" PRIu64
-		" pages mapped so far, %" PRIu64 " dropped; cells %u\n",
-		(double)vm->mem.size / MIB, (double)ram.st_blocks * 512 / MIB, shadow.spaces, shadow.pages_mapped,
-		shadow.drops, vm->engine_ops->cells ? vm->engine_ops->cells(vm) : 0);
+		"ring3: memory %.0f MiB, %.1f MiB of it in use; shadow: %" PRIu64 " address spaces"
+		" map %.1f MiB; cells %u\n",
+		(double)vm->mem.size / MIB, (double)ram.st_blocks * 512 / MIB, shadow.spaces,
+		(double)shadow.mapped_bytes / MIB, vm->engine_ops->cells ? vm->engine_ops->cells(vm) : 0);
 }
 
 void summary_print(struct vm *vm, FILE *out)
