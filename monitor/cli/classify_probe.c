@@ -61,10 +61,14 @@ struct classify_low {
 	uint16_t selector;
 	uint64_t rsp; /* of the caller */
 	uint64_t stack[256];
-	uint8_t code[CODE_MAX];
+	uint8_t bridge[8], code[CODE_MAX];
 };
 
 static struct classify_result *shared;
+
+/* lcall *target(%rsi); ret: a far return to 64-bit code has an address of 32 bits. */
+static const uint8_t bridge[8] = {0xff, 0x5e, offsetof(struct classify_low, target), 0xc3};
+_Static_assert(offsetof(struct classify_low, target) < 0x80, "displacement of one byte");
 
 static uint64_t tried; /* where the code begins */
 
@@ -104,6 +108,7 @@ static uint64_t run32(const struct classify_insn *insn)
 	struct classify_low *low = (struct classify_low *)shared;
 	uint64_t value = 0;
 	void *at = shared->bytes;
+	memcpy(low->bridge, bridge, sizeof(low->bridge));
 	memcpy(low->code, insn->run32, sizeof(low->code));
 	tried = (uintptr_t)low->code;
 	low->target = (uint32_t)tried;
@@ -112,13 +117,13 @@ static uint64_t run32(const struct classify_insn *insn)
 			 "mov %%rsp, %c[rsp](%%rsi)\n\t"
 			 "mov %[data], %%ecx\n\tmov %%ecx, %%ds\n\tmov %%ecx, %%es\n\t"
 			 "lea %c[stack](%%rsi), %%rsp\n\tpush %%rsi\n\t"
-			 "lcall *%c[target](%%rsi)\n\t"
+			 "lea %c[code](%%rsi), %%rcx\n\tcall *%%rcx\n\t"
 			 "pop %%rsi\n\tmov %c[rsp](%%rsi), %%rsp\n\t"
 			 "pop %%r15\n\tpop %%r14\n\tpop %%r13\n\tpop %%r12\n\tpop %%rbp\n\tpop %%rbx"
 			 : "+a"(value), "+D"(at), "+S"(low)
 			 : [rsp] "i"(offsetof(struct classify_low, rsp)),
 			   [stack] "i"(offsetof(struct classify_low, stack) + sizeof(low->stack)),
-			   [target] "i"(offsetof(struct classify_low, target)), [data] "i"(USER_DATA)
+			   [code] "i"(offsetof(struct classify_low, bridge)), [data] "i"(USER_DATA)
 			 : "rcx", "rdx", "r8", "r9", "r10", "r11", "memory", "cc");
 	return (uint32_t)value;
 }
