@@ -2,7 +2,16 @@
  * Which function executes an instruction that has to do with the system: flags, identification, clocks, hints, and what
  * this machine does not have.
  */
+#include <cpuid.h>
+
 #include "monitor/engine/interpret/interp.h"
+
+/* A feature of CPUID leaf 7, EBX. */
+static bool host_has(unsigned feature)
+{
+	unsigned a, b, c, d;
+	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & feature);
+}
 
 /* Of extensions that no processor which runs this has, or that a guest cannot turn on. */
 static bool is_of_no_processor(const struct emu_insn *emu)
@@ -76,8 +85,9 @@ insn_function *decode_system(const struct emu_insn *emu)
 	case ZYDIS_CATEGORY_MPX: /* these machines are too new to have it: then its opcodes are hints */
 		return op_nop;
 	case ZYDIS_CATEGORY_CLFLUSHOPT:
+		return host_has(bit_CLFLUSHOPT) ? op_touch : op_undefined;
 	case ZYDIS_CATEGORY_CLWB:
-		return op_touch;
+		return host_has(bit_CLWB) ? op_touch : op_undefined;
 	/* None of these is a part of this machine: to its guest the opcode does not exist. */
 	case ZYDIS_CATEGORY_VTX:
 	case ZYDIS_CATEGORY_SMAP:
