@@ -164,6 +164,8 @@ templates:
 	T pukt, "movl $0x1d80, (%r15); ldmxcsr (%r15); xorps %xmm1, %xmm1; divps %xmm1, %xmm2"
 	T pukt, "vzeroupper; vaddps %ymm1, %ymm2, %ymm3"
 	T pukt, "vzeroall"
+	T pukt, "movl $0x1f80, -40(%r12); fxrstor -64(%r12)"
+	T pukt, "movl $0x1f80, -40(%r12); fxrstor64 -64(%r12); fld1"
 	T pukt, "emms; movq %rax, %mm3; paddb %mm3, %mm2"
 	T pukt, "movw $0x360, (%r15); fldcw (%r15); fld1; fldz; fdivrp; fisttpll (%r15)"
 	T pukt, "movw $0x360, (%r15); fldcw (%r15); fld1; fldz; fdivrp; fstpl (%r15)"

@@ -19,6 +19,12 @@ bool native_is_x87(const struct emu_insn *emu)
 	       emu->info.mnemonic == ZYDIS_MNEMONIC_FISTTP;
 }
 
+static bool is_fxsave(const struct emu_insn *emu)
+{
+	return emu->info.mnemonic == ZYDIS_MNEMONIC_FXSAVE || emu->info.mnemonic == ZYDIS_MNEMONIC_FXSAVE64 ||
+	       emu->info.mnemonic == ZYDIS_MNEMONIC_FXRSTOR || emu->info.mnemonic == ZYDIS_MNEMONIC_FXRSTOR64;
+}
+
 bool native_is_unsorted(const struct emu_insn *emu)
 {
 	switch (emu->info.meta.isa_ext) {
@@ -32,7 +38,7 @@ bool native_is_unsorted(const struct emu_insn *emu)
 	case ZYDIS_ISA_EXT_PCLMULQDQ:
 	case ZYDIS_ISA_EXT_SHA:
 	case ZYDIS_ISA_EXT_GFNI:
-		return emu->info.meta.category == ZYDIS_CATEGORY_MMX;
+		return emu->info.meta.category == ZYDIS_CATEGORY_MMX || is_fxsave(emu);
 	default:
 		return true;
 	}
@@ -276,11 +282,9 @@ uint16_t native_alignment(const struct emu_insn *emu, uint16_t size)
 {
 	bool state =
 		emu->info.meta.category == ZYDIS_CATEGORY_XSAVE || emu->info.meta.category == ZYDIS_CATEGORY_XSAVEOPT;
-	bool fxsave = emu->info.mnemonic == ZYDIS_MNEMONIC_FXSAVE || emu->info.mnemonic == ZYDIS_MNEMONIC_FXSAVE64 ||
-		      emu->info.mnemonic == ZYDIS_MNEMONIC_FXRSTOR || emu->info.mnemonic == ZYDIS_MNEMONIC_FXRSTOR64;
 	if (state)
 		return 64;
-	if (fxsave)
+	if (is_fxsave(emu))
 		return 16;
 	if (demands_aligned(emu->info.mnemonic))
 		return size;
