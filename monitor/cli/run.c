@@ -100,5 +100,5 @@ int cli_run(int argc, char **argv)
 	trace_finish(&vm);
 	stats_down(&vm);
 	parts_down(&vm, tried);
-	return vm.status;
+	return gdb_reset_wanted() ? gdb_restart(argc, argv) : vm.status;
 }

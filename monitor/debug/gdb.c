@@ -35,6 +35,8 @@ int gdb_up(struct vm *vm)
 	vm->gdb->vm = vm;
 	vm->gdb->stopped = vm->config->gdb_stop;
 	vm->gdb->signal = GDB_SIGTRAP;
+	if (reset_inherit(vm->gdb, vm->config->gdb))
+		return 0;
 	return link_open(&vm->gdb->link, vm->config->gdb);
 }
 
@@ -44,6 +46,7 @@ void gdb_down(struct vm *vm)
 		return;
 	if (vm->gdb->owes_stop)
 		packet_send(vm->gdb, "W%02x", vm->status & 0xff);
+	reset_bequeath(vm->gdb);
 	link_close(&vm->gdb->link);
 	free(vm->gdb);
 	vm->gdb = NULL;
@@ -132,7 +135,6 @@ void gdb_detach(struct gdb *gdb)
 static void attach(struct gdb *gdb)
 {
 	gdb->parser.state = PARSE_IDLE;
-	gdb->no_ack = false;
 	gdb->sent_len = 0;
 	gdb->stop_asked = !gdb->stopped;
 	gdb_vcpu(gdb)->debug.attached = true;
@@ -157,8 +159,10 @@ static void serve(struct gdb *gdb)
 
 	if (!link_ready(&gdb->link))
 		return;
-	if (link_accept(&gdb->link))
+	if (link_accept(&gdb->link)) {
+		gdb->no_ack = false;
 		attach(gdb);
+	}
 	for (unsigned reads = 0; reads < READS_MAX && link_connected(&gdb->link); reads++) {
 		n = link_read(&gdb->link, data, sizeof(data));
 		if (n <= 0)

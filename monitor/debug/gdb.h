@@ -30,6 +30,11 @@ int gdb_start(struct vm *vm);
 void gdb_before_entry(struct vcpu *vcpu);
 /* True: the exit was the debugger's own (a breakpoint), there is nothing left to do about it. */
 bool gdb_after_exit(struct vcpu *vcpu, const struct vm_exit *exit);
+/* The debugger asked for a reset: once every part is down, the program is to begin again. argv[0] is the verb. */
+bool gdb_reset_wanted(void);
+/* Does not return, but if that fails: the exit status, with a message printed. */
+int gdb_restart(int argc, char **argv);
+
 /* The guest has ended. If a rule killed it, the debugger may look at what is left until it has seen enough. */
 void gdb_finish(struct vm *vm);
 

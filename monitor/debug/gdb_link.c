@@ -176,6 +176,13 @@ static int open_stdio(struct gdb_link *link)
 	return 0;
 }
 
+static void begin(struct gdb_link *link)
+{
+	/* A peer that hangs up while it is written to is an error return, not the end of the monitor. */
+	signal(SIGPIPE, SIG_IGN);
+	atomic_store(&link->watched, link->in_fd >= 0 ? link->in_fd : link->listen_fd);
+}
+
 int link_open(struct gdb_link *link, const char *address)
 {
 	int error;
@@ -188,10 +195,16 @@ int link_open(struct gdb_link *link, const char *address)
 		error = is_unix(address) ? open_unix(link, address) : open_tcp(link, address);
 	if (error)
 		return error;
-	/* A peer that hangs up while it is written to is an error return, not the end of the monitor. */
-	signal(SIGPIPE, SIG_IGN);
-	atomic_store(&link->watched, link->listen_fd >= 0 ? link->listen_fd : link->in_fd);
+	begin(link);
 	return 0;
+}
+
+void link_adopt(struct gdb_link *link, const char *address, int listen_fd, int in_fd, int out_fd)
+{
+	*link = (struct gdb_link){.listen_fd = listen_fd, .in_fd = in_fd, .out_fd = out_fd, .wake_fd = -1};
+	if (is_unix(address))
+		strncpy(link->path, address + strlen(UNIX_PREFIX), sizeof(link->path) - 1);
+	begin(link);
 }
 
 /* Every signal is for the vCPU's thread. */

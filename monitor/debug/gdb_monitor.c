@@ -138,7 +138,10 @@ static void quit(struct gdb *gdb, const char *args, FILE *out)
 
 static void system_reset(struct gdb *gdb, const char *args, FILE *out)
 {
-	fputs("this machine has no reset: end the guest with `kill` and run it again\n", out);
+	fputs("the guest stands before its first instruction again; gdb learns that with: maintenance flush "
+	      "register-cache\n",
+	      out);
+	reset_want(gdb);
 }
 
 static void help(struct gdb *gdb, const char *args, FILE *out);
@@ -160,7 +163,7 @@ static const struct topic {
 	{"stop on", stop_on, "REASON: stop after an exit of that kind; `nothing` ends it"},
 	{"trace last", trace_tail, "the last events"},
 	{"trace", trace, "on, off: text on ring3's stderr, as --trace prints it; see docs/traces.md"},
-	{"system_reset", system_reset, "refused"},
+	{"system_reset", system_reset, "begin again, stopped before the first instruction"},
 	{"quit", quit, "end the guest"},
 	{"help", help, "this list"},
 };

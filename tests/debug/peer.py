@@ -45,20 +45,26 @@ class Guest:
         return err
 
 
+waiting = {}  # by connection: what came behind the packet that was asked for
+
+
 def receive(peer):
-    data = b""
-    while not re.search(rb"\$[^#]*#..$", data, re.S):
+    data = waiting.get(peer, b"")
+    while not (found := re.search(rb"\$([^#]*)#..", data, re.S)):
         more = peer.recv(4096)
         assert more, data
         data += more
+    waiting[peer] = data[found.end():]
     peer.sendall(b"+")
-    return data[data.index(b"$") + 1:-3]
+    return found.group(1)
 
 
 def answer(peer, body):
-    """Sends one packet and returns the body of the answer."""
+    """Sends one packet and returns the body of the answer, behind what a monitor command prints."""
     peer.sendall(packet(body))
-    return receive(peer)
+    while (body := receive(peer)).startswith(b"O") and body != b"OK":
+        pass
+    return body
 
 
 def go(peer):
@@ -104,6 +110,7 @@ def halves(guest):
             assert peer.recv(1) == b"-", "a wrong checksum was taken"
         if part == b"\x03":
             go(peer)
+        peer.close()
 
 
 def huge(guest):
@@ -138,6 +145,18 @@ def second(guest):
     assert answer(other, b"?").startswith(b"T")
     assert answer(other, b"m200010,1") != b"cc"
     go(other)
+
+
+def reset(guest):
+    """The connection outlives resets, and the next debugger finds the address, too."""
+    peer = guest.connect()
+    for _ in range(3):
+        assert answer(peer, b"qRcmd," + b"system_reset".hex().encode()) == b"OK"
+        assert answer(peer, b"?").startswith(b"T05")
+    peer.close()
+    peer = guest.connect()
+    assert answer(peer, b"?").startswith(b"T")
+    go(peer)
 
 
 def loopback():

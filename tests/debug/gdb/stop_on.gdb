@@ -37,5 +37,4 @@ monitor core debuggee.core
 #= ring3: core in debuggee.core
 monitor core /nonexistent/core
 #= ring3: no core in /nonexistent/core: No such file or directory
-monitor system_reset
 kill
