@@ -8,7 +8,7 @@ struct point {
 	uint64_t x, y;
 };
 
-volatile uint64_t counter, quiet, answer;
+volatile uint64_t counter, quiet, answer, released;
 volatile struct point place = {3, 4};
 volatile char text[] = "written by the guest";
 static uint64_t user_stack[512], trap_stack[512];
@@ -123,9 +123,13 @@ int main(const char *cmdline)
 {
 	static uint8_t user_entry_stack[4096] __attribute__((aligned(16)));
 	struct pvg_context user;
-	uint64_t start = pvg_clock_ns();
+	char wanted[2];
 
 	(void)cmdline;
+	/* Debuggers come and go meanwhile. */
+	while (pvg_option("hold", wanted, sizeof(wanted)) && !released)
+		pvg_sleep_ns(1000000);
+	uint64_t start = pvg_clock_ns();
 	for (uint64_t i = 1; i <= 3; i++)
 		count(i);
 	quiet = 1;
@@ -136,7 +140,6 @@ int main(const char *cmdline)
 	pvg_context_switch(&kernel, &user);
 	tell_time(pvg_clock_ns() - start);
 	pvg_printf("counter %lu, answer %lu\n", counter, answer);
-	char wanted[2];
 	if (pvg_option("crash", wanted, sizeof(wanted)))
 		crash();
 	return 7;

@@ -67,6 +67,14 @@ def answer(peer, body):
     return body
 
 
+def release(peer):
+    """A guest that was started with hold=1 goes on to its end when this debugger has gone."""
+    symbols = subprocess.run(["nm", kernel], check=True, capture_output=True, text=True).stdout
+    address = re.search(r"^([0-9a-f]+) . released$", symbols, re.M).group(1)
+    assert answer(peer, b"M%s,8:0100000000000000" % address.encode()) == b"OK"
+    go(peer)
+
+
 def go(peer):
     """Has the guest run on, as the last thing that this debugger does in an orderly way."""
     peer.sendall(packet(b"D"))
@@ -109,7 +117,7 @@ def halves(guest):
             peer.sendall(b"$m200000,4#00")
             assert peer.recv(1) == b"-", "a wrong checksum was taken"
         if part == b"\x03":
-            go(peer)
+            release(peer)
         peer.close()
 
 
@@ -144,7 +152,7 @@ def second(guest):
     first.close()
     assert answer(other, b"?").startswith(b"T")
     assert answer(other, b"m200010,1") != b"cc"
-    go(other)
+    release(other)
 
 
 def reset(guest):
@@ -156,7 +164,7 @@ def reset(guest):
     peer.close()
     peer = guest.connect()
     assert answer(peer, b"?").startswith(b"T")
-    go(peer)
+    release(peer)
 
 
 def loopback():
@@ -180,7 +188,8 @@ if case == "loopback":
     loopback()
 else:
     with tempfile.TemporaryDirectory() as work:
-        guest = Guest("unix:" + work + "/gdb")
+        held = ["--append", "hold=1"] if case in ("halves", "second", "reset") else []
+        guest = Guest("unix:" + work + "/gdb", *held)
         globals()[case](guest)
         guest.finish()
         assert not os.path.exists(work + "/gdb"), "the socket was left"
