@@ -5,6 +5,7 @@
 #define MONITOR_CLI_CLI_H
 
 int cli_run(int argc, char **argv);
+int cli_report(int argc, char **argv);
 int cli_top(int argc, char **argv);
 int cli_new(int argc, char **argv);
 int cli_doctor(int argc, char **argv);

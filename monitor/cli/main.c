@@ -16,6 +16,7 @@ static const struct verb {
 	const char *summary;
 } verbs[] = {
 	{"run", cli_run, "boot a guest kernel; its console is on stdin and stdout"},
+	{"report", cli_report, "make a page to look at of a trace"},
 	{"top", cli_top, "watch the guests that run"},
 	{"new", cli_new, "make a guest project that builds by itself"},
 	{"doctor", cli_doctor, "what this host offers, what is missing, and the remedy"},
