@@ -102,6 +102,14 @@ static void user_switch(struct pvg_user *from, struct pvg_user *to)
 	pvg_fpu_load(to->fpu);
 }
 
+static void fpu_switch(void *store, void *load)
+{
+	if (store)
+		pvg_fpu_store(store);
+	if (load)
+		pvg_fpu_load(load);
+}
+
 static void drop_root(uint64_t cr3)
 {
 	(void)cr3;
@@ -166,6 +174,7 @@ const struct pvg_ops pvg_native_ops = {
 	.load_cr3 = pvg_write_cr3,
 	.drop_root = drop_root,
 	.user_switch = user_switch,
+	.fpu_switch = fpu_switch,
 	.pte_write = pte_write,
 	.pte_sync = pte_sync,
 	.pte_replaced = pvg_invlpg,

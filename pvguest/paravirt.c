@@ -154,6 +154,12 @@ static void user_switch(struct pvg_user *from, struct pvg_user *to)
 	}
 }
 
+/* Loading nothing would load the initial state: what is only stored is loaded again. */
+static void fpu_switch(void *store, void *load)
+{
+	must(pvg_hypercall2(R3_HC_fpu_switch, (uint64_t)store, (uint64_t)(load ? load : store)), "fpu_switch");
+}
+
 static void pte_sync(void)
 {
 	unsigned count = pte_queued;
@@ -254,6 +260,7 @@ const struct pvg_ops pvg_paravirt_ops = {
 	.load_cr3 = load_cr3,
 	.drop_root = drop_root,
 	.user_switch = user_switch,
+	.fpu_switch = fpu_switch,
 	.pte_write = pte_write,
 	.pte_sync = pte_sync,
 	.pte_replaced = pte_replaced,

@@ -21,6 +21,16 @@ void pvg_user_load(struct pvg_user *user)
 	pvg_ops->user_switch(NULL, user);
 }
 
+void pvg_user_save_fpu(struct pvg_user *user)
+{
+	pvg_ops->fpu_switch(user->fpu, NULL);
+}
+
+void pvg_user_load_fpu(struct pvg_user *user)
+{
+	pvg_ops->fpu_switch(NULL, user->fpu);
+}
+
 void pvg_user_unload(void)
 {
 	pvg_ops->user_switch(NULL, NULL);

@@ -154,8 +154,9 @@ void interrupt_sleep(struct proc *p);
 void forget_user(struct proc *p);
 /* Brings user.fpu, fs_base and gs_base of the current process up to date. */
 void save_user(void);
-/* The same have changed, and are to be loaded before the process goes on in user mode. */
-void reload_user(void);
+/* The same for user.fpu alone; and the other way, for an image that has changed. */
+void save_fpu(void);
+void load_fpu(void);
 /* Before a return to user mode: scheduling, signals, and the process's own context. */
 void return_to_user(struct pvg_frame *frame);
 /* Time spent up to now goes to user or system time of the current process. */

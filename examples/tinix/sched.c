@@ -186,10 +186,16 @@ void save_user(void)
 		pvg_user_save(&current->core->user);
 }
 
-void reload_user(void)
+void save_fpu(void)
 {
 	if (loaded == current)
-		loaded = NULL;
+		pvg_user_save_fpu(&current->core->user);
+}
+
+void load_fpu(void)
+{
+	if (loaded == current)
+		pvg_user_load_fpu(&current->core->user);
 }
 
 void return_to_user(struct pvg_frame *frame)

@@ -74,7 +74,7 @@ static bool push_fpu(uint64_t at)
 					 .xfeatures = pvg_fpu_components(),
 					 .xstate_size = pvg_fpu_size()};
 
-	save_user();
+	save_fpu();
 	return !copy_to_user(at, current->core->user.fpu, pvg_fpu_size()) &&
 	       !copy_to_user(at + SW_RESERVED, &sw, sizeof(sw)) &&
 	       !copy_to_user(at + pvg_fpu_size(), &magic2, sizeof(magic2));
@@ -114,13 +114,14 @@ bool sigframe_push(struct pvg_frame *frame, const struct signal_info *info, cons
 
 static bool pop_fpu(uint64_t at)
 {
-	save_user(); /* the bases, which a handler may have changed */
+	struct pvg_user *user = &current->core->user;
+
 	if (!at)
-		pvg_fpu_reset(current->core->user.fpu);
-	else if (copy_from_user(current->core->user.fpu, at, pvg_fpu_size()))
+		pvg_fpu_reset(user->fpu);
+	else if (copy_from_user(user->fpu, at, pvg_fpu_size()))
 		return false;
-	pvg_fpu_sanitize(current->core->user.fpu);
-	reload_user();
+	pvg_fpu_sanitize(user->fpu);
+	load_fpu();
 	return true;
 }
 

@@ -48,6 +48,8 @@ struct pvg_ops {
 		uint64_t cr3); /* the root is no longer in use anywhere, and its tables are about to be freed */
 	/* Leaves one user context for another; either may be NULL (user.h). */
 	void (*user_switch)(struct pvg_user *from, struct pvg_user *to);
+	/* Stores user mode's FPU state, loads another; either may be NULL. */
+	void (*fpu_switch)(void *store, void *load);
 	/* Stores a page-table entry of any space. May be queued: in force after pte_sync. */
 	void (*pte_write)(uint64_t *entry, uint64_t value);
 	void (*pte_sync)(void);

@@ -29,6 +29,9 @@ void pvg_user_switch(struct pvg_user *from, struct pvg_user *to);
 /* Brings fs_base, gs_base and *fpu up to date, for the context that is loaded; and loads them anew from there. */
 void pvg_user_save(struct pvg_user *user);
 void pvg_user_load(struct pvg_user *user);
+/* The same for *fpu alone, of the context that is loaded. An image to load must be safe: pvg_fpu_sanitize. */
+void pvg_user_save_fpu(struct pvg_user *user);
+void pvg_user_load_fpu(struct pvg_user *user);
 /* No context is loaded any more, and nothing is saved: the space of the one that was may be destroyed. */
 void pvg_user_unload(void);
 
