@@ -22,6 +22,13 @@ monitor info backtrace
 #= Backtrace
 monitor stop on
 #= stop on what? nothing, or one of
+monitor trace
+#= the trace is off
+monitor trace last
+#= no events
+monitor trace on
+monitor trace
+#= the trace is on
 monitor stop on hypercall
 break call_monitor
 continue
@@ -29,6 +36,9 @@ continue
 monitor stop on nothing
 continue
 #= Breakpoint 1,
+monitor trace last
+#= exit hypercall(call="
+monitor trace off
 monitor nonsense
 #= there is no such command
 monitor core
