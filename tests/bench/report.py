@@ -213,14 +213,14 @@ def plot(document, path):
         found = document["side_by_side"][row]
         data.append(" ".join([f'"{row}"'] + [f"{found[key]['ratio']:.4g}" if "ratio" in found.get(key, {}) else "NaN" for key in keys]))
     bars = ", ".join(f"$rows using {i + 2}:xtic(1) title '{document['titles'][key]}'" for i, key in enumerate(keys))
-    script = f"""set terminal svg size 1100,460 font 'sans-serif,12' background rgb 'white'
+    script = f"""set terminal svg noenhanced size 1100,460 font 'sans-serif,12' background rgb 'white'
 set output '{path}'
 set title 'Time taken, as a multiple of native (shorter is better)'
 set style data histograms
 set style histogram clustered gap 1
 set style fill solid 0.85 noborder
 set logscale y
-set yrange [0.5:*]
+set yrange [0.2:*]
 set format y '%gx'
 set grid ytics
 set key outside right
