@@ -162,6 +162,9 @@ def side_table(document):
     rates = ", ".join(f"{document['titles'][key]} {rate:.3f}" for key, rate in document["clocks"].items())
     yield f"Passes: {document['passes']}. Load of the host: {document['load_before']:.2f} before, " \
           f"{document['load_after']:.2f} after; Linux {document['kernel']}. Each system's clock by the host's: {rates}."
+    if document["load_before"] > os.cpu_count() / 2:
+        yield ""
+        yield "**The host was busy with other programs**, which lengthens all times, and what switches most the most."
     if document["skipped"]:
         yield ""
         yield "Left out: " + "; ".join(document["skipped"]) + "."
