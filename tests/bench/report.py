@@ -211,6 +211,8 @@ def plot(document, path):
         return
     keys = [key for key in PLOTTED if key in document["titles"]]
     rows = [row for row in ROWS if row != "prompt" and len(document["side_by_side"][row]) > 1]
+    if not keys or not rows:
+        return
     data = []
     for row in rows:
         found = document["side_by_side"][row]
