@@ -23,7 +23,7 @@
 /* Between two comparisons of all memory, this many times what one takes. */
 #define MEMORY_SHARE 8
 /* Each run tells more of where a difference comes from; so many are enough, or it is not the guest's. */
-#define RUNS_MAX (LOCKSTEP_CLOSE + 8)
+#define RUNS_MAX (LOCKSTEP_CLOSE + LOCKSTEP_SPINS + 8)
 
 static struct vcpu *vcpu_of(struct lockstep *ls, unsigned n)
 {
@@ -161,32 +161,48 @@ static bool pass_time(struct lockstep *ls)
 	return true;
 }
 
-/* The stretch from here to the next point is on the plan: its number, or -1. */
-static int planned(const struct lockstep *ls)
+/* The stretch from the latest point to the next is on the plan. */
+static bool is_planned(const struct lockstep *ls)
 {
 	for (unsigned n = 0; n < ls->plan.close_count; n++)
 		if (ls->plan.close[n] == ls->points)
-			return (int)n;
-	return -1;
+			return true;
+	return false;
+}
+
+static bool spins(const struct lockstep *ls)
+{
+	for (unsigned n = 0; n < ls->plan.spin_count; n++)
+		if (ls->plan.spins[n] == ls->stretch_rip)
+			return true;
+	return false;
+}
+
+static void pass_point(struct lockstep *ls, uint64_t ns)
+{
+	ls->points++;
+	ls->at_point = true;
+	clock_advance(ns);
 }
 
 static bool advance(struct lockstep *ls)
 {
-	int close = planned(ls);
 	bool by_instruction = ls->grain == LOCKSTEP_INSTRUCTION;
 	/* An interrupt waits for the next instruction's end: that is a place for both to be at. */
 	bool window = vcpu_of(ls, 0)->window_wanted;
-	if (!(by_instruction || close >= 0 || window ? lockstep_step(ls) : lockstep_leap(ls)))
+	if (ls->at_point || !ls->steps)
+		ls->stretch_rip = vcpu_of(ls, 0)->rip;
+	ls->at_point = false;
+	bool spin = spins(ls);
+	if (!(by_instruction || window || spin || is_planned(ls) ? lockstep_step(ls) : lockstep_leap(ls)))
 		return false;
 	ls->steps++;
-	if (ls->stuck || ls->apart)
-		return true;
-	if (by_instruction || ls->visible) {
-		ls->points++;
-		clock_advance(by_instruction ? INSTRUCTION_NS : EXIT_NS);
-	} else if (close >= 0 && ls->plan.ticks[close]) {
+	if (by_instruction)
+		pass_point(ls, INSTRUCTION_NS);
+	else if (ls->visible)
+		pass_point(ls, EXIT_NS);
+	else if (spin)
 		clock_advance(EXIT_NS);
-	}
 	return true;
 }
 
@@ -226,13 +242,19 @@ static enum lockstep_end run(struct lockstep *ls)
 /* Adds the stretch before the present point. False: it is on the plan, or there is no room for it. */
 static bool plan_close(struct lockstep *ls, struct lockstep_plan *plan)
 {
-	uint64_t point = ls->points - (ls->stuck || ls->apart ? 0 : ls->points > 0);
+	/* A leap in vain came to no point. */
+	uint64_t point = ls->points - (ls->at_point && ls->points);
+	if (ls->stuck) {
+		if (plan->spin_count == LOCKSTEP_SPINS)
+			return false;
+		plan->spins[plan->spin_count++] = ls->stretch_rip;
+		return true;
+	}
 	for (unsigned n = 0; n < plan->close_count; n++)
 		if (plan->close[n] == point)
 			return false;
 	if (plan->close_count == LOCKSTEP_CLOSE)
 		return false;
-	plan->ticks[plan->close_count] = ls->stuck;
 	plan->close[plan->close_count++] = point;
 	return true;
 }

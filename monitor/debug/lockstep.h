@@ -21,6 +21,7 @@
 #define LOCKSTEP_DIFFERENCES 32
 #define LOCKSTEP_PAGES	     64
 #define LOCKSTEP_CLOSE	     32
+#define LOCKSTEP_SPINS	     32
 
 enum lockstep_end {
 	LOCKSTEP_ENDED,	    /* both guests ended, alike */
@@ -45,8 +46,10 @@ struct lockstep_plan {
 	uint64_t pages[LOCKSTEP_PAGES];
 	unsigned page_count;
 	uint64_t close[LOCKSTEP_CLOSE]; /* from these points to the next, instruction by instruction */
-	bool ticks[LOCKSTEP_CLOSE];	/* and time passes with each */
 	unsigned close_count;
+	uint64_t spins[LOCKSTEP_SPINS]; /* so too where RIP is one of these, and time passes with each: loops that wait
+					 */
+	unsigned spin_count;
 	bool doubt; /* a difference was seen */
 };
 
@@ -63,6 +66,8 @@ struct lockstep {
 	struct lockstep_plan plan;
 	unsigned runs;		/* of the guest, this one included */
 	uint64_t points;	/* compared so far, in this run */
+	uint64_t stretch_rip;	/* where the guest stood at the latest */
+	bool at_point;		/* the latest step came to it */
 	uint64_t steps;		/* how far: each comparison counts, those between points too */
 	uint64_t memory_step;	/* the last at which all of memory was the same */
 	uint64_t memory_point;	/* and the point it belongs to */

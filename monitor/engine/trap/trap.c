@@ -149,6 +149,7 @@ bool trap_flush(struct vm *vm, struct cell *cell)
 /* SDM 1 10.2.3, 13.4.2: what would make XRSTOR fault, or name components that the host has not. */
 #define FPU_MXCSR      24
 #define FPU_MXCSR_MASK 0xffbf
+#define FPU_SOFTWARE   464
 #define FPU_HEADER     512
 #define FPU_HEADER_LEN 64
 
@@ -193,6 +194,9 @@ static void trap_fpu_get(struct vcpu *vcpu, void *image, unsigned size)
 		trap->transport->fpu_get(trap->cells.holder, image, size);
 	else if (trap->fpu_kept)
 		memcpy(image, trap->fpu, size);
+	/* The host's kernel keeps notes where the processor leaves room for them: no affair of the guest's. */
+	if (size >= FPU_HEADER)
+		memset((uint8_t *)image + FPU_SOFTWARE, 0, FPU_HEADER - FPU_SOFTWARE);
 }
 
 static void trap_fpu_set(struct vcpu *vcpu, void *image, unsigned size)
