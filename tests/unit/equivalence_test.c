@@ -192,7 +192,7 @@ static void classes(void **state)
 		{{0x0f, 0xa0}, "PUSH FS"},	    /* PUSH FS */
 		{{0xcd, 0x80}, "INT 80h"},	    /* INT 80h */
 		{{0xcd, 0x31}, "INT 30h"},	    /* INT 31h */
-		{{0x48, 0xcf}, "IRET"},	    /* IRETQ */
+		{{0x48, 0xcf}, "IRET"},		    /* IRETQ */
 		{{0xec}, "IN"},			    /* IN AL, DX */
 		{{0x0f, 0xa2}, "CPUID"},	    /* CPUID */
 		{{0x0f, 0x31}, "RDTSC"},	    /* RDTSC */
