@@ -23,6 +23,7 @@
 #include "monitor/engine/trap/placement.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/reserve.h"
+#include "monitor/vm/vcpu.h"
 
 /* The arena begins with what all cells share, at the offsets it has in the gate. */
 #define ARENA_SHARED (GATE_ORDER - GATE_TEXT)
@@ -97,6 +98,14 @@ static void child_leave_rseq(void)
 		_exit(errno);
 }
 
+/* Registers are the monitor's still; the first signal frame, which guest code can read, would show them. */
+static void child_reset_fpu(void)
+{
+	uint8_t reset[576] __attribute__((aligned(64)));
+	vcpu_fpu_reset(reset, sizeof(reset));
+	__asm__ volatile("xrstor64 %0" : : "m"(reset), "a"(~0u), "d"(~0u));
+}
+
 /*
  * Runs in the forked child until the gate takes over. Only system calls: the heap and locks of the parent are in
  * whatever state they were in.
@@ -131,6 +140,7 @@ static _Noreturn void child_main(const struct cell *cell, int reply, pid_t paren
 	if (cell->kernel)
 		child_map(GATE_PEERS, GATE_CELLS_MAX * GATE_OWN_SIZE, PROT_READ | PROT_WRITE, arena, ARENA_PEERS);
 	child_close_all_but(cells->ram_fd, reply);
+	child_reset_fpu();
 	((void (*)(void))gate_address(gate_boot))();
 	__builtin_unreachable();
 }
