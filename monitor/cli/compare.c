@@ -21,11 +21,12 @@ static const char help[] =
 	"and exit status agree, and what each way costs.\n\n"
 	"      --json=FILE            write the results to FILE as JSON\n"
 	"      --svg=FILE             draw wall time and exits to FILE, with gnuplot\n"
+	"      --timeout=SECONDS      end a run after that time (default 60); it agrees with none then\n"
 	"      --help                 print this and end\n\n"
-	"Options of 'ring3 run' that count here: --memory, --append, --module, --timeout, --cpus.\n"
+	"Options of 'ring3 run' that count here: --memory, --append, --module, --cpus.\n"
 	"With a pv= of your own in --append, the guest runs with that alone. A file as standard input is\n"
-	"given to each run from its start. Exit status: 0 all agree, 1 some differ, 125 usage or host error,\n"
-	"126 the image cannot be used. docs/compare.md explains it.\n";
+	"given to each run from its start. Exit status: 0 all agree, 1 some differ or timed out, 125 usage or\n"
+	"host error, 126 the image cannot be used. docs/compare.md explains it.\n";
 
 /* -------------------------------------------------------------------------------------------------------- the ways */
 
@@ -78,11 +79,12 @@ static int ask_image(const struct vm_config *config, bool *hypercalls)
 static void judge(struct compare *compare, struct compare_run *run)
 {
 	struct compare_line at;
+	run->agrees = !run->timed_out;
 	for (const struct compare_run *first = compare->run; first < run; first++) {
 		if (first->pv != run->pv && (!first->pv || !run->pv || strcmp(first->pv, run->pv)))
 			continue;
 		run->reference = first;
-		run->agrees = run->status == first->status &&
+		run->agrees = run->agrees && run->status == first->status &&
 			      !compare_outputs(first->output, first->output_len, run->output, run->output_len, &at);
 		return;
 	}
@@ -111,7 +113,7 @@ static int run_all(struct compare *compare)
 		if (host_refused(run))
 			return run->status;
 		judge(compare, run);
-		if (run->reference && !run->agrees)
+		if (!run->agrees)
 			status = STATUS_DIFFER;
 	}
 	return status;
@@ -149,6 +151,8 @@ static bool parse(int argc, char **argv, struct vm_config *config, const char **
 	}
 	if (options_parse(argc, argv, config) != OPTIONS_RUN)
 		return false;
+	if (!(config->timeout > 0))
+		config->timeout = COMPARE_TIMEOUT;
 	if (config->gdb || config->stats_file || config->trace_events || config->trace_file) {
 		fprintf(stderr, "ring3: compare has no --gdb, --stats or --trace: 'ring3 run' does\n");
 		return false;

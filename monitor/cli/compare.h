@@ -14,6 +14,8 @@
 #include "monitor/vm/vm.h"
 
 #define COMPARE_RUNS_MAX 24
+/* Seconds for each run, if --timeout does not say. */
+#define COMPARE_TIMEOUT 60
 
 /* A way of running the guest, and what came of it. */
 struct compare_run {
@@ -24,6 +26,7 @@ struct compare_run {
 
 	bool done;
 	int status; /* as a shell has it: 128 and more, ended by a signal */
+	bool timed_out;
 	uint64_t wall_ns;
 	char *output; /* the guest's console */
 	size_t output_len;
@@ -32,7 +35,7 @@ struct compare_run {
 	uint64_t exits[STAT_COUNT], exits_total, interpreted;
 
 	const struct compare_run *reference; /* what it must agree with: the first of the same pv; NULL for that one */
-	bool agrees;
+	bool agrees;			     /* with that one; a run that timed out agrees with none */
 };
 
 struct compare {

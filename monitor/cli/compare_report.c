@@ -36,16 +36,17 @@ static bool same_output(const struct compare_run *a, const struct compare_run *b
 
 static void print_runs(const struct compare *compare, FILE *out)
 {
-	fprintf(out, "%-24s %6s %-8s %10s %7s %12s %14s\n", "run", "status", "agrees", "wall ms", "ratio", "exits",
+	fprintf(out, "%-24s %6s %-9s %10s %7s %12s %14s\n", "run", "status", "agrees", "wall ms", "ratio", "exits",
 		"interpreted");
 	for (unsigned n = 0; n < compare->count; n++) {
 		const struct compare_run *run = &compare->run[n];
 		if (!run->done)
 			continue;
-		fprintf(out, "%-24s %6d %-8s %10.2f %7.2f %12" PRIu64 " %14" PRIu64 "\n", run->name, run->status,
-			!run->reference ? "-"
-			: run->agrees	? "yes"
-					: "NO",
+		fprintf(out, "%-24s %6d %-9s %10.2f %7.2f %12" PRIu64 " %14" PRIu64 "\n", run->name, run->status,
+			run->timed_out	  ? "timed out"
+			: !run->reference ? "-"
+			: run->agrees	  ? "yes"
+					  : "NO",
 			(double)run->wall_ns / 1e6, ratio(compare, run), run->exits_total, run->interpreted);
 	}
 }
@@ -96,7 +97,8 @@ static void print_between_pv(const struct compare *compare, FILE *out)
 	for (unsigned n = 1; n < compare->count; n++) {
 		const struct compare_run *run = &compare->run[n];
 		struct compare_line at;
-		if (!run->done || run->reference || (run->status == first->status && same_output(first, run, &at)))
+		if (!run->done || run->reference || run->timed_out || first->timed_out ||
+		    (run->status == first->status && same_output(first, run, &at)))
 			continue;
 		fprintf(out,
 			"\nThe guest itself does otherwise with pv=%s than with pv=%s (that is no difference of "
@@ -115,9 +117,14 @@ void compare_print(const struct compare *compare, FILE *out)
 	fputc('\n', out);
 	for (unsigned n = 0; n < compare->count; n++) {
 		const struct compare_run *run = &compare->run[n];
-		if (!run->done || !run->reference || run->agrees)
+		if (!run->done || run->agrees)
 			continue;
 		all = false;
+		if (run->timed_out) {
+			fprintf(out, "%s was ended after %g s; --timeout=SECONDS gives it more\n", run->name,
+				compare->config->timeout);
+			continue;
+		}
 		fprintf(out, "%s differs from %s:\n", run->name, run->reference->name);
 		print_difference(run, run->reference, out);
 	}
@@ -132,12 +139,12 @@ static json_t *json_run(const struct compare *compare, const struct compare_run 
 	json_t *exits = json_object();
 	for (unsigned kind = 0; kind < STAT_COUNT; kind++)
 		json_object_set_new(exits, stats_exit_names[kind], json_integer((json_int_t)run->exits[kind]));
-	return json_pack("{s:s, s:s?, s:s?, s:i, s:b, s:s?, s:I, s:f, s:I, s:o, s:I, s:I}", "engine", run->engine->name,
-			 "transport", run->transport, "pv", run->pv, "status", run->status, "agrees",
-			 !run->reference || run->agrees, "reference", run->reference ? run->reference->name : NULL,
-			 "wall_ns", (json_int_t)run->wall_ns, "ratio", ratio(compare, run), "output_bytes",
+	return json_pack("{s:s, s:s?, s:s?, s:i, s:b, s:s?, s:I, s:f, s:I, s:o, s:I, s:I, s:b}", "engine",
+			 run->engine->name, "transport", run->transport, "pv", run->pv, "status", run->status, "agrees",
+			 run->agrees, "reference", run->reference ? run->reference->name : NULL, "wall_ns",
+			 (json_int_t)run->wall_ns, "ratio", ratio(compare, run), "output_bytes",
 			 (json_int_t)run->output_len, "exits", exits, "exits_total", (json_int_t)run->exits_total,
-			 "interpreted", (json_int_t)run->interpreted);
+			 "interpreted", (json_int_t)run->interpreted, "timed_out", run->timed_out);
 }
 
 static json_t *json_document(const struct compare *compare)
@@ -147,7 +154,7 @@ static json_t *json_document(const struct compare *compare)
 	for (unsigned n = 0; n < compare->count; n++) {
 		if (!compare->run[n].done)
 			continue;
-		agree = agree && (!compare->run[n].reference || compare->run[n].agrees);
+		agree = agree && compare->run[n].agrees;
 		json_array_append_new(runs, json_run(compare, &compare->run[n]));
 	}
 	/* jansson takes UTF-8 alone, and a path may be anything. */

@@ -81,8 +81,7 @@ static bool make_arguments(struct arguments *a, const struct vm_config *config, 
 		add(a, "--transport", run->transport);
 	add(a, "--memory", a->memory);
 	add(a, "--append", a->append);
-	if (config->timeout > 0)
-		add(a, "--timeout", a->timeout);
+	add(a, "--timeout", a->timeout);
 	if (config->cpus)
 		add(a, "--cpus", config->cpus == 1 ? "1" : "2");
 	for (unsigned n = 0; n < config->module_count; n++)
@@ -218,6 +217,9 @@ int compare_run_guest(const struct compare *compare, struct compare_run *run)
 	uint64_t start = clock_ns();
 	run->status = run_child(&catcher, &arguments);
 	run->wall_ns = clock_ns() - start;
+	/* A guest may end with that status as well. */
+	run->timed_out =
+		run->status == VM_STATUS_TIMEOUT && (double)run->wall_ns >= compare->config->timeout * CLOCK_NS_PER_SEC;
 	free(arguments.append);
 	run->output = contents(catcher.output, &run->output_len);
 	run->errors = contents(catcher.errors, &errors_len);
