@@ -4,7 +4,9 @@
  * Registers are compared at every step. All of memory is compared now and then, so often that it takes a small part of
  * the time. A difference found late, in memory or after many instructions, is looked for in another run: once more from
  * the start, the same to the last bit, since nothing but the guest decides what happens; then the pages that were found
- * to differ are compared at every step, and the last stretch is gone through instruction by instruction.
+ * to differ are compared at every step, and the last stretch is gone through instruction by instruction. An instruction
+ * is the culprit only if all of memory was the same right before it: it may have read what another one wrote, and have
+ * written over it.
  */
 #include "monitor/debug/lockstep.h"
 
@@ -69,10 +71,6 @@ static void compare_memory(struct lockstep *ls)
 	ls->pages =
 		memory_diff(&ls->vm[0].mem, &ls->vm[1].mem, image_hypercall_page(&ls->vm[0]), ls->page, LOCKSTEP_PAGES);
 	ls->memory_checks++;
-	if (!ls->pages) {
-		ls->memory_step = ls->steps;
-		ls->memory_point = ls->points;
-	}
 }
 
 static bool is_watching(const struct lockstep *ls)
@@ -106,7 +104,12 @@ static bool compare(struct lockstep *ls, bool all)
 	differ = differ || ls->differences || ls->fpu || ls->apart || (is_watching(ls) && watched_differ(ls));
 	if (all || differ)
 		compare_memory(ls);
-	return differ || ls->pages;
+	differ = differ || ls->pages;
+	if (all && !differ) {
+		ls->memory_step = ls->steps;
+		ls->memory_point = ls->points;
+	}
+	return differ;
 }
 
 /* ------------------------------------------------------------------------------------------------------- one run */
@@ -170,6 +173,12 @@ static bool is_planned(const struct lockstep *ls)
 	return false;
 }
 
+/* All of memory is to be compared here. */
+static bool is_check(const struct lockstep *ls)
+{
+	return ls->plan.check.point == ls->points && ls->plan.check.step == ls->step;
+}
+
 static bool spins(const struct lockstep *ls)
 {
 	for (unsigned n = 0; n < ls->plan.spin_count; n++)
@@ -181,6 +190,7 @@ static bool spins(const struct lockstep *ls)
 static void pass_point(struct lockstep *ls, uint64_t ns)
 {
 	ls->points++;
+	ls->step = 0;
 	ls->at_point = true;
 	clock_advance(ns);
 }
@@ -193,10 +203,12 @@ static bool advance(struct lockstep *ls)
 	if (ls->at_point || !ls->steps)
 		ls->stretch_rip = vcpu_of(ls, 0)->rip;
 	ls->at_point = false;
+	ls->from = (struct lockstep_place){ls->points, ls->step};
 	bool spin = spins(ls);
 	if (!(by_instruction || window || spin || is_planned(ls) ? lockstep_step(ls) : lockstep_leap(ls)))
 		return false;
 	ls->steps++;
+	ls->step++;
 	if (by_instruction)
 		pass_point(ls, INSTRUCTION_NS);
 	else if (ls->visible)
@@ -214,7 +226,7 @@ static enum lockstep_end run(struct lockstep *ls)
 			prepare(ls, n);
 		uint64_t now = clock_ns();
 		bool last = ls->vm[0].ended || (ls->limit && ls->points >= ls->limit);
-		bool all = last || now >= memory_due;
+		bool all = last || now >= memory_due || is_check(ls);
 		if (compare(ls, all))
 			return LOCKSTEP_DIFFERS;
 		if (last)
@@ -242,8 +254,6 @@ static enum lockstep_end run(struct lockstep *ls)
 /* Adds the stretch before the present point. False: it is on the plan, or there is no room for it. */
 static bool plan_close(struct lockstep *ls, struct lockstep_plan *plan)
 {
-	/* A leap in vain came to no point. */
-	uint64_t point = ls->points - (ls->at_point && ls->points);
 	if (ls->stuck) {
 		if (plan->spin_count == LOCKSTEP_SPINS)
 			return false;
@@ -251,27 +261,41 @@ static bool plan_close(struct lockstep *ls, struct lockstep_plan *plan)
 		return true;
 	}
 	for (unsigned n = 0; n < plan->close_count; n++)
-		if (plan->close[n] == point)
+		if (plan->close[n] == ls->from.point)
 			return false;
 	if (plan->close_count == LOCKSTEP_CLOSE)
 		return false;
-	plan->close[plan->close_count++] = point;
+	plan->close[plan->close_count++] = ls->from.point;
+	plan->check = ls->from;
 	return true;
+}
+
+/* Every page that differs is one of those watched. */
+static bool pages_watched(const struct lockstep *ls)
+{
+	unsigned found = 0;
+	for (unsigned n = 0; n < ls->pages; n++)
+		for (unsigned m = 0; m < ls->plan.page_count; m++)
+			found += ls->plan.pages[m] == ls->page[n];
+	return is_watching(ls) && found == ls->pages;
 }
 
 /* What the next run is to look at more closely. False: all is known. */
 static bool plan_next(struct lockstep *ls, struct lockstep_plan *plan)
 {
-	bool memory_known = is_watching(ls) || ls->memory_step + 1 >= ls->steps;
+	bool same_before = ls->memory_step + 1 >= ls->steps;
 	*plan = ls->plan;
 	plan->doubt = plan->doubt || (!ls->stuck && !ls->apart);
-	if (ls->pages && !memory_known) {
+	if (ls->pages && !same_before && !pages_watched(ls)) {
 		plan->watch_from = ls->memory_point;
 		plan->page_count = ls->pages;
 		memcpy(plan->pages, ls->page, sizeof(plan->pages));
 		return true;
 	}
-	return !ls->close && plan_close(ls, plan);
+	if (!ls->close)
+		return plan_close(ls, plan);
+	plan->check = ls->from;
+	return !same_before;
 }
 
 /* As far as the difference and no further; there is no second time for the guest's console. */

@@ -40,9 +40,16 @@ enum lockstep_end {
  */
 enum lockstep_grain { LOCKSTEP_INSTRUCTION, LOCKSTEP_EXIT };
 
-/* Where a run that comes after another looks more closely; points are the same in every run. */
+/* The same in every run, however closely it looks. */
+struct lockstep_place {
+	uint64_t point;
+	uint64_t step; /* since it came to that point */
+};
+
+/* Where a run that comes after another looks more closely. */
 struct lockstep_plan {
-	uint64_t watch_from; /* from this point on, these pages are compared each time */
+	struct lockstep_place check; /* here all of memory is compared */
+	uint64_t watch_from;	     /* from this point on, these pages are compared each time */
 	uint64_t pages[LOCKSTEP_PAGES];
 	unsigned page_count;
 	uint64_t close[LOCKSTEP_CLOSE]; /* from these points to the next, instruction by instruction */
@@ -69,13 +76,15 @@ struct lockstep {
 	uint64_t stretch_rip;	/* where the guest stood at the latest */
 	bool at_point;		/* the latest step came to it */
 	uint64_t steps;		/* how far: each comparison counts, those between points too */
-	uint64_t memory_step;	/* the last at which all of memory was the same */
+	uint64_t step;		/* of these, since the latest point */
+	uint64_t memory_step;	/* the last at which all of memory was the same, and all else */
 	uint64_t memory_point;	/* and the point it belongs to */
 	uint64_t levelled;	/* flags that the manual leaves open differed so often, and were made the same */
 	uint64_t memory_checks; /* how often all of it was compared */
 
 	/* The latest step: from one state, the same for both, to the present ones. */
 	struct vcpu before;
+	struct lockstep_place from;
 	bool close;	  /* it was a single instruction */
 	bool visible;	  /* it made an exit that the guest can tell */
 	bool stuck;	  /* in vain: the guest runs on and on without one */

@@ -8,6 +8,7 @@
 void pass_popf(uint64_t flags);
 void pass_sgdt(void *to);
 uint64_t pass_cs(void);
+uint64_t pass_pushf(void);
 
 __asm__(".text\n"
 	".globl pass_popf\n"
@@ -21,6 +22,16 @@ __asm__(".text\n"
 	"pass_sgdt: sgdt (%rdi)\n"
 	"ret\n"
 	".size pass_sgdt, . - pass_sgdt\n"
+	".globl pass_pushf\n" /* what PUSHF wrote is read and overwritten by one instruction */
+	".type pass_pushf, @function\n"
+	"pass_pushf: cli\n"
+	"xor %eax, %eax\n"
+	"pushfq\n"
+	"xchg %rax, (%rsp)\n"
+	"lea 8(%rsp), %rsp\n"
+	"sti\n"
+	"ret\n"
+	".size pass_pushf, . - pass_pushf\n"
 	".globl pass_cs\n"
 	".type pass_cs, @function\n"
 	"pass_cs: mov %cs, %eax\n"
@@ -67,10 +78,12 @@ int main(const char *cmdline)
 		pass_popf(X86_RFLAGS_FIXED);
 	if (asked("sgdt"))
 		pass_sgdt(untouched);
+	if (asked("pushf"))
+		(void)pass_pushf();
 	work();
 	if (asked("output"))
 		pvg_printf("CPL %u\n", (unsigned)(pass_cs() & X86_SEL_RPL));
-	if (asked("spin"))
+	if (asked("spin") || (asked("hang") && (pass_cs() & X86_SEL_RPL)))
 		for (;;)
 			__asm__ volatile("pause");
 	return asked("status") ? (int)(pass_cs() & X86_SEL_RPL) : 0;

@@ -52,6 +52,16 @@ compare.status)
 	expect 1 "$ring3" compare --append 'pv=off status=1' "$guest"
 	says 'status 3 in trap/signal, 0 in interpret'
 	;;
+compare.timeout) # one engine decides not to end: that run alone is stopped; and where none ends, nothing agrees
+	expect 1 "$ring3" compare --timeout 1 --append 'pv=off hang=1' "$guest"
+	says '^trap/signal +124 timed out '
+	says '^interpret +0 NO '
+	says '^trap/signal was ended after 1 s'
+	expect 1 "$ring3" compare --timeout 0.2 --append 'pv=off spin=1' "$guest"
+	says '^interpret +124 timed out '
+	expect 0 "$ring3" compare --help
+	says 'timeout=SECONDS .*60'
+	;;
 compare.svg)
 	if command -v gnuplot >/dev/null; then
 		expect 0 "$ring3" compare --append pv=on --svg "$work/svg" "$guest"
@@ -90,6 +100,11 @@ memory) # what differs is stored, and no register shows it
 	lockstep 1 --append 'pv=on sgdt=1'
 	says 'after 0x[0-9a-f]+ <pass_sgdt\+0x0>:  sgdt'
 	says 'class: sensitive \(location\), as SGDT'
+	says '^  memory at gpa '
+	;;
+overwritten) # what differs is in memory for one instruction, which has it in a register
+	lockstep 1 --append 'pv=off pushf=1'
+	says 'after 0x[0-9a-f]+ <pass_pushf\+0x3>:  pushfq'
 	says '^  memory at gpa '
 	;;
 spin)
