@@ -3,6 +3,8 @@
  */
 #include "monitor/vm/exits.h"
 
+#include <string.h>
+
 #include "hypercalls/host/hc.h"
 #include "monitor/debug/trace.h"
 #include "monitor/emulate/emulate.h"
@@ -33,12 +35,22 @@ static enum emu_result execute(struct vcpu *vcpu, const struct emu_insn *insn, e
 	return result;
 }
 
+/* RIP is after INT 3, which has two codings; a prefix is not told from what comes before. */
+static uint8_t breakpoint_length(struct vcpu *vcpu)
+{
+	static const uint8_t int_3[] = {0xcd, X86_VEC_BP};
+	uint8_t bytes[sizeof(int_3)];
+	bool is_long = gm_peek(vcpu, vcpu->rip - sizeof(bytes), bytes, sizeof(bytes)) == sizeof(bytes) &&
+		       !memcmp(bytes, int_3, sizeof(int_3));
+	return is_long ? sizeof(int_3) : 1;
+}
+
 static void exit_deliver(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	note(vcpu, STAT_exception, exit->vector);
 	switch (exit->vector) {
 	case X86_VEC_BP:
-		vcpu_raise_soft(vcpu, X86_VEC_BP, 1);
+		vcpu_raise_soft(vcpu, X86_VEC_BP, breakpoint_length(vcpu));
 		break;
 	case X86_VEC_OF:
 		vcpu_raise_soft(vcpu, X86_VEC_OF, 2);

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "monitor/vm/exits.h"
 #include "monitor/vm/inject.h"
 #include "monitor/vm/segment.h"
 #include "tests/unit/machine_fixture.h"
@@ -149,6 +150,23 @@ static void no_idt_is_a_triple_fault(void **state)
 	assert_string_equal(m->vm.reason, "triple fault: INT 3 -> #GP(0x1a) -> #GP(0x6b) -> #DF(0) -> #GP(0x43)");
 }
 
+/* A processor's #BP comes after the instruction; a fault of its delivery is to return to it. */
+static void both_codings_of_int_3(void **state)
+{
+	struct machine_fixture *m = *state;
+	static const uint8_t code[] = {X86_VEC_BP, 0xcc, 0xcd, X86_VEC_BP};
+	static const uint8_t length[] = {[2] = 1, [4] = 2};
+	const struct vm_exit exit = {.reason = EXIT_EXCEPTION, .vector = X86_VEC_BP};
+	gm_write(&m->vm.mem, FIX_CODE, code, sizeof(code));
+	for (unsigned end = 2; end <= sizeof(code); end += 2) {
+		m->vcpu->rip = FIX_CODE + end;
+		m->vcpu->event_pending = false;
+		exit_handle(m->vcpu, &exit);
+		assert_true(m->vcpu->event_pending);
+		assert_int_equal(m->vcpu->event.length, length[end]);
+	}
+}
+
 /* --------------------------------------------------------------------------------------------------------- IRET */
 
 static const uint64_t to_user[5] = {FIX_USER_CODE, FIX_UCODE, X86_RFLAGS_IF, FIX_USER_STACK, FIX_UDATA};
@@ -279,6 +297,7 @@ int main(void)
 		T(software_is_benign),
 		T(longest_chain),
 		T(no_idt_is_a_triple_fault),
+		T(both_codings_of_int_3),
 		T(iret_outward_and_back),
 		T(iret_keeps_conforming),
 		T(iret_same_privilege),
