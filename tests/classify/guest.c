@@ -66,7 +66,7 @@ static void prepare(unsigned id)
 		break;
 	case ID_hlt:
 	case ID_mwait:
-		pvg_timer_at(pvg_clock_ns() + 1000000, wake, NULL);
+		pvg_timer_every(1000000, wake, NULL);
 		break;
 	}
 }

@@ -98,7 +98,7 @@ static void randomize(struct state *s, const char *text, unsigned fpu_size)
 		s->gpr[RSI] = DATA + 0x400 + random64() % 0x400;
 		s->gpr[RDI] = DATA + 0x800 + random64() % 0x400;
 		s->gpr[RCX] = random64() % 64;
-	} else if (!strncmp(text, "bt", 2) && strstr(text, ",(%r15)")) {
+	} else if (!strncmp(text, "bt", 2) && strstr(text, "(%r15)")) {
 		s->gpr[RAX] = random64() % 8192 - 4096;
 	}
 	s->rflags = (random64() & ARITHMETIC) | X86_RFLAGS_FIXED;
