@@ -152,6 +152,7 @@ static void answer(struct gdb *gdb)
 		break_place(gdb, -1);
 }
 
+/* What comes after the wish for a reset is for the machine made anew. */
 static void serve(struct gdb *gdb)
 {
 	uint8_t data[GDB_INPUT];
@@ -163,7 +164,7 @@ static void serve(struct gdb *gdb)
 		gdb->no_ack = false;
 		attach(gdb);
 	}
-	for (unsigned reads = 0; reads < READS_MAX && link_connected(&gdb->link); reads++) {
+	for (unsigned reads = 0; reads < READS_MAX && link_connected(&gdb->link) && !gdb_reset_wanted(); reads++) {
 		n = link_read(&gdb->link, data, sizeof(data));
 		if (n <= 0)
 			break;
