@@ -61,6 +61,8 @@ static void answer(const struct gdb_parser *p)
 	packet_send(&gdb, "%s", p->body);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	memset(&gdb, 0, sizeof(gdb));
