@@ -108,6 +108,10 @@
 /* AVX-512 state: opmask, upper halves of ZMM0-15, ZMM16-31; all or none (SDM 1 13.3) */
 #define X86_XCR0_AVX512 (R3_U64(7) << 5)
 
+/* x87 and SSE control words after reset: SDM 1 8.1.5, 10.2.3 */
+#define X86_FCW_RESET	0x37f
+#define X86_MXCSR_RESET 0x1f80
+
 /* Debug registers: SDM 3B 17.2 */
 #define X86_DR6_FIXED	 R3_U64(0xffff0ff0)
 #define X86_DR6_WRITABLE R3_U64(0xe00f)
@@ -207,6 +211,11 @@
 #define X86_TSS_IST1  36
 #define X86_TSS_IOMAP 102
 #define X86_TSS_SIZE  104
+
+/* CPUID leaf 1 and leaf 7, ECX: SDM 2A CPUID */
+#define X86_CPUID_1_C_HYPERVISOR R3_BIT(31)
+#define X86_CPUID_7_C_UMIP	 R3_BIT(2)
+#define X86_CPUID_7_C_OSPKE	 R3_BIT(4)
 
 /* I/O ports of a PC */
 #define X86_PORT_PIC1	  0x20

@@ -42,8 +42,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		wanted->host_only = true;
 		return 0;
 	case ARGP_KEY_ARG:
-		argp_error(state, "there is nothing to name: all instructions are tried");
-		return 0;
+		fprintf(stderr,
+			"ring3: classify: '%s': all instructions are tried: name none; see 'ring3 classify --help'\n",
+			arg);
+		return EINVAL;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}

@@ -14,6 +14,7 @@
 #include "monitor/cli/classify.h"
 #include "monitor/cli/own_guest.h"
 #include "monitor/engine/engine.h"
+#include "monitor/vm/vm.h"
 
 extern char **environ;
 
@@ -69,8 +70,8 @@ static int run_guest(const char *guest, const char *engine, unsigned insn, struc
 		return error;
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	/* 125: the host refused, which is no answer. */
-	return WIFEXITED(status) && WEXITSTATUS(status) == 125 ? -ENOSYS : 0;
+	/* The host refused, which is no answer. */
+	return WIFEXITED(status) && WEXITSTATUS(status) == VM_STATUS_HOST ? -ENOSYS : 0;
 }
 
 int classify_ask_engines(struct classify_table *table)

@@ -11,11 +11,6 @@
 #include "hypercalls/x86.h"
 #include "monitor/cli/classify.h"
 
-/* CPUID leaf 1 ECX and leaf 7 ECX, SDM 2A. */
-#define CPUID_1_C_HYPERVISOR (1u << 31)
-#define CPUID_7_C_UMIP	     (1u << 2)
-#define CPUID_7_C_OSPKE	     (1u << 4)
-
 #define NOTES_MAX 8
 
 static uint32_t leaf_ecx(unsigned leaf)
@@ -43,7 +38,7 @@ const char *classify_note(const struct classify_table *table, unsigned n)
 {
 	const char *notes[NOTES_MAX] = {0};
 	unsigned count = 0;
-	bool umip = leaf_ecx(7) & CPUID_7_C_UMIP;
+	bool umip = leaf_ecx(7) & X86_CPUID_7_C_UMIP;
 	if (umip && passes(table, "SGDT"))
 		notes[count++] = "SGDT, SIDT, SLDT, SMSW and STR trap (UMIP), but Linux answers for the processor with "
 				 "constants: "
@@ -56,11 +51,11 @@ const char *classify_note(const struct classify_table *table, unsigned n)
 		syscall(SYS_arch_prctl, ARCH_GET_CPUID, 0) >= 0 && !syscall(SYS_arch_prctl, ARCH_SET_CPUID, 1)
 			? "CPUID can be made to fault here (ARCH_SET_CPUID)."
 			: "CPUID cannot be made to fault here: a guest kernel that runs directly sees the host's.";
-	notes[count++] = leaf_ecx(7) & CPUID_7_C_OSPKE
+	notes[count++] = leaf_ecx(7) & X86_CPUID_7_C_OSPKE
 				 ? "Protection keys are on: RDPKRU and WRPKRU pass in ring 3, so keys guard nothing "
 				   "from guest code."
 				 : "Protection keys are off: RDPKRU and WRPKRU are unknown to the processor.";
-	if (leaf_ecx(1) & CPUID_1_C_HYPERVISOR)
+	if (leaf_ecx(1) & X86_CPUID_1_C_HYPERVISOR)
 		notes[count++] = "This host is itself a guest: what passes to the hypervisor below (CPUID, VMCALL or "
 				 "VMMCALL) is "
 				 "answered by that.";

@@ -9,22 +9,20 @@
 #include "monitor/debug/gdb_internal.h"
 
 /* Offsets in the FXSAVE area (SDM 1 table 10-2) and the XSAVE header behind it (13.4.2). */
-#define FX_FCW	    0
-#define FX_FSW	    2
-#define FX_FTW	    4
-#define FX_FOP	    6
-#define FX_FIP	    8
-#define FX_FDP	    16
-#define FX_MXCSR    24
-#define FX_ST	    32
-#define FX_XMM	    160
-#define FX_SLOT	    16
-#define FX_STATES   512
-#define FX_SIZE	    576
-#define STATE_X87   R3_BIT(0)
-#define STATE_SSE   R3_BIT(1)
-#define FCW_RESET   0x37f
-#define MXCSR_RESET 0x1f80
+#define FX_FCW	  0
+#define FX_FSW	  2
+#define FX_FTW	  4
+#define FX_FOP	  6
+#define FX_FIP	  8
+#define FX_FDP	  16
+#define FX_MXCSR  24
+#define FX_ST	  32
+#define FX_XMM	  160
+#define FX_SLOT	  16
+#define FX_STATES 512
+#define FX_SIZE	  576
+#define STATE_X87 R3_BIT(0)
+#define STATE_SSE R3_BIT(1)
 
 #define REGISTER_MAX 16 /* bytes */
 #define EFLAGS	     17
@@ -189,13 +187,13 @@ static void fpu_load(struct gdb *gdb, struct fpu *fpu)
 	const struct engine_ops *ops = gdb->vm->engine_ops;
 
 	memset(fpu->image, 0, FX_SIZE);
-	*(uint32_t *)(fpu->image + FX_MXCSR) = MXCSR_RESET;
+	*(uint32_t *)(fpu->image + FX_MXCSR) = X86_MXCSR_RESET;
 	fpu->size = ops->fpu_size(gdb->vm);
 	ops->fpu_get(gdb_vcpu(gdb), fpu->image, fpu->size);
 	if (!(*states(fpu) & STATE_X87)) {
 		memset(fpu->image, 0, FX_MXCSR);
 		memset(fpu->image + FX_ST, 0, FX_XMM - FX_ST);
-		*(uint16_t *)(fpu->image + FX_FCW) = FCW_RESET;
+		*(uint16_t *)(fpu->image + FX_FCW) = X86_FCW_RESET;
 	}
 	if (!(*states(fpu) & STATE_SSE))
 		memset(fpu->image + FX_XMM, 0, 16 * FX_SLOT);

@@ -15,6 +15,7 @@
 #include "monitor/cli/parts.h"
 #include "monitor/debug/memory_diff.h"
 #include "monitor/device/machine.h"
+#include "monitor/engine/interpret/native.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/events.h"
 #include "monitor/vm/image.h"
@@ -36,21 +37,9 @@ static struct vcpu *vcpu_of(struct lockstep *ls, unsigned n)
 
 static bool uses_fpu(const struct emu_insn *insn)
 {
-	for (unsigned n = 0; n < insn->info.operand_count; n++) {
-		if (insn->operands[n].type != ZYDIS_OPERAND_TYPE_REGISTER)
-			continue;
-		switch (ZydisRegisterGetClass(insn->operands[n].reg.value)) {
-		case ZYDIS_REGCLASS_X87:
-		case ZYDIS_REGCLASS_MMX:
-		case ZYDIS_REGCLASS_XMM:
-		case ZYDIS_REGCLASS_YMM:
-		case ZYDIS_REGCLASS_ZMM:
-		case ZYDIS_REGCLASS_MASK:
+	for (unsigned n = 0; n < insn->info.operand_count; n++)
+		if (native_is_vector(&insn->operands[n]))
 			return true;
-		default:
-			break;
-		}
-	}
 	return insn->info.meta.category == ZYDIS_CATEGORY_XSAVE || insn->info.meta.category == ZYDIS_CATEGORY_X87_ALU ||
 	       insn->info.meta.category == ZYDIS_CATEGORY_SSE;
 }

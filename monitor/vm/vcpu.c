@@ -184,14 +184,14 @@ struct spt_cpu vcpu_paging(const struct vcpu *vcpu)
 	};
 }
 
-/* The x87 and SSE control words as after reset: SDM 1 8.1.5, 10.2.3. The rest of the image is "initial". */
+/* Control words as after reset; the rest of the image is "initial". */
 #define XSAVE_FCW   0
 #define XSAVE_MXCSR 24
 
 void vcpu_fpu_reset(void *image, unsigned size)
 {
-	const uint16_t fcw = 0x37f;
-	const uint32_t mxcsr = 0x1f80;
+	const uint16_t fcw = X86_FCW_RESET;
+	const uint32_t mxcsr = X86_MXCSR_RESET;
 	memset(image, 0, size);
 	memcpy((uint8_t *)image + XSAVE_FCW, &fcw, sizeof(fcw));
 	memcpy((uint8_t *)image + XSAVE_MXCSR, &mxcsr, sizeof(mxcsr));

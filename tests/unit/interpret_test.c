@@ -80,8 +80,8 @@ static bool is_string(const char *text)
 /* State that the instruction can be run on: addresses lie in the data. */
 static void randomize(struct state *s, const char *text, unsigned fpu_size)
 {
-	const uint16_t fcw = 0x37f;
-	const uint32_t mxcsr = 0x1f80;
+	const uint16_t fcw = X86_FCW_RESET;
+	const uint32_t mxcsr = X86_MXCSR_RESET;
 	const uint64_t components = 0xe6;
 	memset(s, 0, sizeof(*s));
 	for (unsigned n = 0; n < GPR_COUNT; n++)
