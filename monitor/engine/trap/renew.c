@@ -60,6 +60,7 @@ int cell_renew(struct cell *cell)
 	atomic_store(&cell->xchg->runner_waits, 1);
 	cell->xchg->wake = GATE_WAKE_NONE;
 	cell->epoch = 0;
+	cell->in_signal = true; /* the last exit may have been forged as a hypercall */
 	memset(cell->fpu, 0, GATE_PAGE);
 	memcpy(cell->frame, cell->boot_frame, GATE_END - cell->frame_gate);
 	cell->fresh = true;
