@@ -8,17 +8,39 @@ find_package(Zydis REQUIRED)
 
 option(R3_STATIC_DEPS "link libraries from their archives where there are any" ON)
 
-# In the order a linker wants them: who needs something comes before who has it.
+# What a static link needs differs between releases: pkg-config knows the libraries and their order, and a trial knows
+# whether the archives are complete. Where they are not, the shared libraries do.
 set(R3_ARCHIVES)
-foreach(name seccomp dw elf z bz2 jansson unwind-ptrace unwind-generic unwind lzma)
+foreach(name ${DEPS_STATIC_LIBRARIES})
+  if(name STREQUAL "pthread")
+    continue()
+  endif()
   find_library(R3_ARCHIVE_${name} NAMES lib${name}.a PATHS ${DEPS_LIBRARY_DIRS})
   mark_as_advanced(R3_ARCHIVE_${name})
   list(APPEND R3_ARCHIVES ${R3_ARCHIVE_${name}})
 endforeach()
+set(R3_STATIC OFF)
 if(R3_STATIC_DEPS AND NOT R3_SANITIZE AND NOT R3_FUZZ AND NOT R3_ARCHIVES MATCHES "NOTFOUND")
-  set(R3_STATIC ON)
-else()
-  set(R3_STATIC OFF)
+  include(CheckCSourceCompiles)
+  set(CMAKE_REQUIRED_INCLUDES ${DEPS_INCLUDE_DIRS})
+  set(CMAKE_REQUIRED_LIBRARIES ${R3_ARCHIVES})
+  set(CMAKE_REQUIRED_FLAGS -fno-pie)
+  set(CMAKE_REQUIRED_LINK_OPTIONS -no-pie)
+  check_c_source_compiles("
+    #include <elfutils/libdwfl.h>
+    #include <jansson.h>
+    #include <libunwind-ptrace.h>
+    #include <seccomp.h>
+    int main(void)
+    {
+      return !dwfl_begin(0) + !elf_begin(0, ELF_C_NULL, 0) + !json_object() + !_UPT_create(0) +
+             !unw_create_addr_space(0, 0) + !seccomp_init(0);
+    }" R3_ARCHIVES_LINK)
+  unset(CMAKE_REQUIRED_INCLUDES)
+  unset(CMAKE_REQUIRED_LIBRARIES)
+  unset(CMAKE_REQUIRED_FLAGS)
+  unset(CMAKE_REQUIRED_LINK_OPTIONS)
+  set(R3_STATIC ${R3_ARCHIVES_LINK})
 endif()
 
 add_library(r3_deps INTERFACE)

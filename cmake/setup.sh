@@ -5,6 +5,9 @@ say() {
 	echo "ring3: $*" >&2
 }
 
+exec 6>&2
+[ ! -t 2 ] || exec 7>&2
+
 # need_packages GROUP...: installs what is missing of cmake/packages.txt. Exit 125 if that takes rights one has not got.
 need_packages() {
 	local groups="$*" wanted missing
@@ -48,18 +51,40 @@ build() {
 	local dir=$1 targets=$2
 	shift 2
 	mkdir -p "$dir" 2>/dev/null
+	if [ ! -d "$dir" ]; then
+		say "$dir cannot be made: set R3_BUILD to a directory that you may write to"
+		exit 125
+	fi
 	if [ ! -w "$dir" ] || { [ -e "$dir/.ninja_log" ] && [ ! -w "$dir/.ninja_log" ]; }; then
 		# Another user's, but nothing is left to do: good enough to run.
 		# shellcheck disable=SC2086
 		[ ! -e "$dir/build.ninja" ] || ! ninja -C "$dir" -n $targets 2>/dev/null | grep -q '^ninja: no work' || return 0
-		say "$dir belongs to another user: set R3_BUILD to a directory of your own, or remove it"
+		say "$dir is not yours to write to: set R3_BUILD to a directory of your own, or remove it"
 		exit 125
 	fi
 	if [ ! -e "$dir/build.ninja" ]; then
+		say "configuring in $dir"
 		quietly cmake -S "$root" -B "$dir" -G Ninja "$@" || return 125
 	fi
 	# shellcheck disable=SC2086
-	quietly ninja -C "$dir" $targets || return 125
+	quietly progress ninja -C "$dir" $targets || return 125
+}
+
+# progress NINJA...: says on the terminal, if there is one, how far it is; what ninja prints goes to stdout as ever.
+# `quietly` has taken the usual descriptors: 6 is the standard error output, 7 the same if that is a terminal.
+progress() {
+	if ! { : >&7; } 2>/dev/null; then
+		"$@" -n | grep -q '^ninja: no work' || echo "ring3: building, which takes a minute or two the first time" >&6
+		"$@"
+		return
+	fi
+	NINJA_STATUS='[%f/%t] ' "$@" | while IFS= read -r line; do
+		printf '%s\n' "$line"
+		[[ $line =~ ^\[([0-9]+/[0-9]+)\] ]] && printf '\rring3: building %s \e[K' "${BASH_REMATCH[1]}" >&7
+	done
+	local status=${PIPESTATUS[0]}
+	printf '\r\e[K' >&7
+	return "$status"
 }
 
 passed=0 failed=0

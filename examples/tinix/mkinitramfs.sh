@@ -22,6 +22,7 @@ for applet in $("$busybox" --list-full); do
 	esac
 done
 cp -R "$rootfs/." "$tree/"
+chmod -R u+w "$tree" # the sources may be read-only
 # Sorted and without times, so that equal trees make equal archives.
 find "$tree" -exec touch -h -d @0 {} +
 (cd "$tree" && find . | LC_ALL=C sort | cpio --quiet --reproducible -R 0:0 -o -H newc) >"$output.new"

@@ -13,16 +13,18 @@
 char *own_guest(const char *built, const char *remedy)
 {
 	const char *slash = strrchr(built, '/');
+	const char *installed = slash ? slash + 1 : built;
 	char exe[PATH_MAX], *path;
 	ssize_t len = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
 
 	exe[len < 0 ? 0 : len] = 0;
-	if (asprintf(&path, "%s/%s", dirname(exe), built) < 0)
+	const char *directory = dirname(exe);
+	if (asprintf(&path, "%s/%s", directory, built) < 0)
 		return NULL;
 	if (!access(path, R_OK))
 		return path;
 	free(path);
-	if (asprintf(&path, "%s/%s", R3_GUEST_DIR, slash ? slash + 1 : built) < 0)
+	if (asprintf(&path, "%s/%s/%s", directory, R3_GUEST_DIR, installed) < 0)
 		return NULL;
 	if (!access(path, R_OK))
 		return path;

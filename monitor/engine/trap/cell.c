@@ -98,10 +98,13 @@ static void child_leave_rseq(void)
 		_exit(errno);
 }
 
-/* Registers are the monitor's still; the first signal frame, which guest code can read, would show them. */
+/*
+ * Registers are the monitor's still; the first signal frame, which guest code can read, would show them. The processor
+ * may read all that the enabled components take (CPUID 0Dh), whatever the header says is in use.
+ */
 static void child_reset_fpu(void)
 {
-	uint8_t reset[576] __attribute__((aligned(64)));
+	uint8_t reset[GATE_FPU_SIZE] __attribute__((aligned(64)));
 	vcpu_fpu_reset(reset, sizeof(reset));
 	__asm__ volatile("xrstor64 %0" : : "m"(reset), "a"(~0u), "d"(~0u));
 }
