@@ -5,8 +5,8 @@
 
 #include "hypercalls/host/hc.h"
 #include "hypercalls/host/hc_internal.h"
-#include "monitor/debug/trace.h"
 #include "monitor/host/clock.h"
+#include "monitor/trace/trace.h"
 #include "monitor/vm/vm.h"
 
 static int64_t (*const calls[])(struct vcpu *vcpu, const uint64_t arg[HC_ARGS]) = {

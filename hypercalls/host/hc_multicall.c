@@ -2,8 +2,8 @@
  * Hypercalls: several in one. Entries are copied in and out in blocks, and the private copy is what runs.
  */
 #include "hypercalls/host/hc_internal.h"
-#include "monitor/debug/trace.h"
 #include "monitor/host/clock.h"
+#include "monitor/trace/trace.h"
 #include "monitor/vm/guest_mem.h"
 #include "monitor/vm/vm.h"
 

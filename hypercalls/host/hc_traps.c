@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "hypercalls/host/hc_internal.h"
+#include "monitor/run/inject.h"
 #include "monitor/vm/guest_mem.h"
-#include "monitor/vm/inject.h"
 #include "monitor/vm/vm.h"
 
 #define FIRST_EVENT_VECTOR 32

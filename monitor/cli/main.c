@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "monitor/cli/cli.h"
+#include "monitor/cli/common/cli.h"
 #include "monitor/host/reserve.h"
 #include "monitor/vm/vm.h"
 

@@ -9,13 +9,13 @@
 #include <unistd.h>
 
 #include "hypercalls/host/hc.h"
-#include "monitor/debug/trace.h"
 #include "monitor/device/console.h"
 #include "monitor/device/pic.h"
 #include "monitor/device/pit.h"
 #include "monitor/device/ports.h"
 #include "monitor/device/uart.h"
 #include "monitor/host/clock.h"
+#include "monitor/trace/trace.h"
 #include "monitor/vm/vm.h"
 
 /* Lines of the interrupt controller, as on every PC. */

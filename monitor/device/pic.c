@@ -7,7 +7,7 @@
 #include "monitor/device/pic.h"
 
 #include "hypercalls/x86.h"
-#include "monitor/device/bus.h"
+#include "monitor/vm/bus.h"
 
 #define CASCADE	     2 /* the master's input that the slave hangs on */
 #define SPURIOUS     7

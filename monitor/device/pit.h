@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "monitor/device/bus.h"
 #include "monitor/host/timer.h"
+#include "monitor/vm/bus.h"
 
 #define PIT_HZ	     1193182u
 #define PIT_CHANNELS 3

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "monitor/device/bus.h"
+#include "monitor/vm/bus.h"
 
 struct console;
 

@@ -1,9 +1,9 @@
 /*
  * Port I/O: IN, OUT, INS, OUTS with REP (SDM 2A, 2B; permission: SDM 1 19.5).
  */
-#include "monitor/debug/trace.h"
 #include "monitor/emulate/group.h"
 #include "monitor/host/clock.h"
+#include "monitor/trace/trace.h"
 #include "monitor/vm/vm.h"
 
 /* Iterations of one REP at a time; then interrupts get in, and the instruction goes on where it stood. */

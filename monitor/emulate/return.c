@@ -2,7 +2,7 @@
  * IRET in its three operand sizes; the checks are in inject.c.
  */
 #include "monitor/emulate/group.h"
-#include "monitor/vm/inject.h"
+#include "monitor/run/inject.h"
 
 enum emu_step emu_iret(struct vcpu *vcpu, const struct emu_insn *insn)
 {

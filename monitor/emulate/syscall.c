@@ -1,8 +1,8 @@
 /*
  * The fast way in and out: SYSCALL, SYSRET, SWAPGS (SDM 2B).
  */
+#include "monitor/boot/image.h"
 #include "monitor/emulate/group.h"
-#include "monitor/vm/image.h"
 #include "monitor/vm/segment.h"
 
 #define SYSCALL_BYTES 2

@@ -3,7 +3,7 @@
  */
 #include <string.h>
 
-#include "monitor/engine/engine.h"
+#include "monitor/vm/engine.h"
 
 const struct engine_ops *const engines[] = {&engine_trap, &engine_hybrid, &engine_interpret, NULL};
 

@@ -4,9 +4,9 @@
  */
 #include <errno.h>
 
-#include "monitor/engine/engine.h"
 #include "monitor/engine/interpret/interpret.h"
 #include "monitor/host/clock.h"
+#include "monitor/vm/engine.h"
 #include "monitor/vm/vm.h"
 
 static int hybrid_init(struct vm *vm)

@@ -114,7 +114,7 @@ struct vcpu {
 		uint64_t gva, root;
 	} refill;
 
-	/* Set by a debugger (monitor/debug/gdb.h, lockstep.h), obeyed by engines. */
+	/* Set by a debugger (monitor/debug/gdb/gdb.h, lockstep.h), obeyed by engines. */
 	struct {
 		bool attached; /* every exit comes to the monitor, one by one: no direct entry, no looking on */
 		bool step;     /* run one instruction; the engine clears it when that was through without an exit */

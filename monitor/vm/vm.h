@@ -8,9 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "monitor/device/bus.h"
-#include "monitor/engine/engine.h"
 #include "monitor/host/timer.h"
+#include "monitor/vm/bus.h"
+#include "monitor/vm/engine.h"
 #include "monitor/vm/guest_mem.h"
 #include "monitor/vm/stats.h"
 #include "monitor/vm/vcpu.h"
@@ -37,7 +37,7 @@ struct vm_config {
 	const char *engine, *transport;	       /* NULL: default */
 	unsigned cpus;			       /* host CPUs to use: 1 or 2; 0: choose */
 	const char *stats_file;		       /* NULL: none */
-	const char *trace_events, *trace_file; /* NULL: none; monitor/debug/trace.h */
+	const char *trace_events, *trace_file; /* NULL: none; monitor/trace/trace.h */
 	int argc;			       /* the command line as a whole, for the record */
 	char **argv;
 	bool narrate;		  /* tell each exit in sentences */
@@ -63,14 +63,14 @@ struct vm {
 	struct hc *hc;		 /* hypercalls/host/hc.h */
 	struct timers timers;
 	uint64_t start_ns;   /* clock_ns() when the process came to life */
-	struct image *image; /* what was loaded, with symbols; monitor/vm/image.h */
+	struct image *image; /* what was loaded, with symbols; monitor/boot/image.h */
 	struct stats stats;
-	struct gdb *gdb; /* monitor/debug/gdb.h; NULL: no debugger was asked for */
+	struct gdb *gdb; /* monitor/debug/gdb/gdb.h; NULL: no debugger was asked for */
 
-	/* monitor/debug/trace.h */
+	/* monitor/trace/trace.h */
 	struct trace *trace;
 	uint32_t trace_kinds;	   /* bits by enum trace_kind: events that somebody wants now */
-	struct narrate *narrate;   /* monitor/debug/narrate.h; NULL: not asked for */
+	struct narrate *narrate;   /* monitor/debug/narrate/narrate.h; NULL: not asked for */
 	struct spt_ops shadow_ops; /* the engine's, traced */
 
 	/* Set asynchronously (signal handler, console thread) to have the run loop look at its event sources. */
@@ -88,7 +88,7 @@ void vm_kill(struct vm *vm, const char *format, ...) __attribute__((format(print
 /* The guest ended itself, or time ran out: no crash report. */
 void vm_end(struct vm *vm, int status);
 
-/* Runs the machine until it has ended. monitor/vm/run.c */
+/* Runs the machine until it has ended. monitor/run/run.c */
 void vm_run(struct vm *vm);
 /*
  * Brings the vCPU to where its next guest instruction is the one to run: takes an interrupt, delivers what is queued.

@@ -1,10 +1,10 @@
 /*
  * The guest of `ring3 bench`: measures one thing with the time stamp counter and reports it, as
- * monitor/cli/bench_shared.h says. Each measurement is one function and one line of the table at the end.
+ * monitor/cli/bench/shared.h says. Each measurement is one function and one line of the table at the end.
  */
 #include <pvguest/pvguest.h>
 
-#include "monitor/cli/bench_shared.h"
+#include "monitor/cli/bench/shared.h"
 #include "tests/bench/user.h"
 
 #define LARGE_SIZE R3_BIT(X86_LARGE_SHIFT)

@@ -23,19 +23,19 @@ _Static_assert(PVG_SEL_KERNEL_CODE == 0x08 && PVG_SEL_KERNEL_DATA == 0x10 && PVG
 	{                                                                                                              \
 		__asm__(code "; ret");                                                                                 \
 	}
-#include "monitor/cli/classify.def"
+#include "monitor/cli/classify/classify.def"
 #undef INSN
 
 enum {
 #define INSN(id, name, code, kind, shows, why) ID_##id,
-#include "monitor/cli/classify.def"
+#include "monitor/cli/classify/classify.def"
 #undef INSN
 	ID_COUNT
 };
 
 static void (*const runs[])(void) = {
 #define INSN(id, name, code, kind, shows, why) run_##id,
-#include "monitor/cli/classify.def"
+#include "monitor/cli/classify/classify.def"
 #undef INSN
 };
 

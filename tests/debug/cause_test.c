@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "monitor/debug/report.h"
-#include "monitor/vm/inject.h"
+#include "monitor/debug/crash/report.h"
+#include "monitor/run/inject.h"
 #include "monitor/vm/layout.h"
 #include "tests/unit/capture.h"
 #include "tests/unit/machine_fixture.h"

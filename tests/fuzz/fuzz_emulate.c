@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "monitor/debug/trace.h"
-#include "monitor/vm/inject.h"
+#include "monitor/run/inject.h"
+#include "monitor/trace/trace.h"
 #include "tests/unit/machine_fixture.h"
 
 /* Instructions that one input runs at most, faults delivered in between. */

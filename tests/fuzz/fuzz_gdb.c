@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "monitor/debug/gdb_internal.h"
+#include "monitor/debug/gdb/internal.h"
 
 static struct gdb gdb;
 static unsigned numbers;

@@ -13,7 +13,7 @@
 /* The first word of a classified instruction's name is its mnemonic. */
 static const char *const classified[] = {
 #define INSN(id, name, code, kind, shows, why) name,
-#include "monitor/cli/classify.def"
+#include "monitor/cli/classify/classify.def"
 #undef INSN
 };
 

@@ -10,11 +10,11 @@
 
 #include <cmocka.h>
 
-#include "monitor/cli/arguments.h"
-#include "monitor/cli/classify_find.h"
-#include "monitor/cli/compare.h"
-#include "monitor/debug/memory_diff.h"
-#include "monitor/debug/state_diff.h"
+#include "monitor/cli/classify/find.h"
+#include "monitor/cli/common/arguments.h"
+#include "monitor/cli/compare/internal.h"
+#include "monitor/cli/lockstep/memory_diff.h"
+#include "monitor/cli/lockstep/state_diff.h"
 #include "monitor/vm/guest_mem.h"
 #include "tests/unit/machine_fixture.h"
 

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "monitor/device/console.h"
-#include "monitor/vm/inject.h"
+#include "monitor/run/inject.h"
 #include "tests/unit/hc_fixture.h"
 
 #define VECTOR 0x40

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "monitor/device/console.h"
-#include "monitor/vm/inject.h"
+#include "monitor/run/inject.h"
 #include "tests/unit/hc_fixture.h"
 
 /* Numbers in calls.def have no gaps: as many as there are lines. */

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 
 #include "hypercalls/start_info.h"
-#include "monitor/vm/image.h"
+#include "monitor/boot/image.h"
 #include "monitor/vm/layout.h"
 #include "monitor/vm/vm.h"
 #include "tests/unit/capture.h"

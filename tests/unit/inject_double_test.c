@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "monitor/vm/exits.h"
-#include "monitor/vm/inject.h"
+#include "monitor/run/exits.h"
+#include "monitor/run/inject.h"
 #include "monitor/vm/segment.h"
 #include "tests/unit/machine_fixture.h"
 

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "monitor/vm/inject.h"
+#include "monitor/run/inject.h"
 #include "monitor/vm/segment.h"
 #include "tests/unit/machine_fixture.h"
 

@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "monitor/cli/options.h"
+#include "monitor/cli/common/options.h"
 #include "tests/unit/capture.h"
 
 #define ARGS_MAX 24

@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "hypercalls/x86.h"
-#include "monitor/device/bus.h"
 #include "monitor/device/pic.h"
+#include "monitor/vm/bus.h"
 
 #define MASTER X86_PORT_PIC1
 #define SLAVE  X86_PORT_PIC2

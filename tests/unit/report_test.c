@@ -16,8 +16,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#include "monitor/debug/report.h"
-#include "monitor/vm/image.h"
+#include "monitor/boot/image.h"
+#include "monitor/debug/crash/report.h"
 #include "monitor/vm/layout.h"
 #include "monitor/vm/vm.h"
 #include "tests/unit/capture.h"

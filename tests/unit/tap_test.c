@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "monitor/cli/tap.h"
+#include "monitor/cli/run/tap.h"
 
 static struct tap tap;
 

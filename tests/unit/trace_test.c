@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "hypercalls/host/hc.h"
-#include "monitor/debug/protobuf.h"
-#include "monitor/debug/trace_internal.h"
+#include "monitor/debug/trace/internal.h"
+#include "monitor/debug/trace/protobuf.h"
 
 static struct vm vm;
 static struct vcpu vcpu;

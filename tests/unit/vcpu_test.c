@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "monitor/vm/inject.h"
+#include "monitor/run/inject.h"
 #include "tests/unit/machine_fixture.h"
 
 static struct r3_vcpu_info *shared(struct machine_fixture *m)

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "monitor/boot/image.h"
 #include "monitor/engine/interpret/interp.h"
 #include "monitor/vm/guest_mem.h"
-#include "monitor/vm/image.h"
 #include "monitor/vm/vm.h"
 
 /* Beyond this everything is decoded anew: a guest that keeps making code must not eat the host's memory. */

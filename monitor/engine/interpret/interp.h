@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "monitor/emulate/emulate.h"
-#include "monitor/engine/engine.h"
+#include "monitor/vm/engine.h"
 #include "monitor/vm/vcpu.h"
 
 #define likely(x)   __builtin_expect(!!(x), 1)

@@ -9,9 +9,9 @@
 
 #include "monitor/engine/interpret/interpret.h"
 
+#include "monitor/boot/image.h"
 #include "monitor/engine/interpret/interp.h"
 #include "monitor/host/clock.h"
-#include "monitor/vm/image.h"
 #include "monitor/vm/vm.h"
 
 #define ARITHMETIC (X86_RFLAGS_CF | X86_RFLAGS_PF | X86_RFLAGS_AF | X86_RFLAGS_ZF | X86_RFLAGS_SF | X86_RFLAGS_OF)

@@ -4,10 +4,10 @@
  */
 #include <cpuid.h>
 
-#include "monitor/debug/narrate.h"
-#include "monitor/debug/trace.h"
+#include "monitor/debug/narrate/narrate.h"
 #include "monitor/engine/interpret/interp.h"
 #include "monitor/host/clock.h"
+#include "monitor/trace/trace.h"
 #include "monitor/vm/vm.h"
 
 void op_nop(struct engine_vcpu *c, const struct insn *i)

@@ -13,8 +13,8 @@
 #include <sys/user.h>
 #include <sys/wait.h>
 
+#include "monitor/boot/image.h"
 #include "monitor/engine/trap/trap.h"
-#include "monitor/vm/image.h"
 #include "monitor/vm/vm.h"
 
 #define STOP_SYSCALL (SIGTRAP | 0x80)

@@ -3,7 +3,7 @@
  */
 #include "monitor/engine/trap/step.h"
 
-#include "monitor/engine/engine.h"
+#include "monitor/vm/engine.h"
 #include "monitor/vm/guest_mem.h"
 #include "monitor/vm/vcpu.h"
 

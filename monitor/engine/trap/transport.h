@@ -6,8 +6,8 @@
 
 #include <stdbool.h>
 
-#include "monitor/engine/engine.h"
 #include "monitor/engine/trap/cell.h"
+#include "monitor/vm/engine.h"
 
 struct trap;
 

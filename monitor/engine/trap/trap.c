@@ -13,11 +13,11 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "monitor/boot/image.h"
 #include "monitor/engine/interpret/interpret.h"
 #include "monitor/engine/trap/handover.h"
 #include "monitor/engine/trap/step.h"
 #include "monitor/host/clock.h"
-#include "monitor/vm/image.h"
 #include "monitor/vm/vm.h"
 
 /* A page that the host refuses to map this often in a row will not be mapped. */

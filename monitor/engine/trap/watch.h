@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#include "monitor/engine/engine.h"
+#include "monitor/vm/engine.h"
 
 struct cell;
 

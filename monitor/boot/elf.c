@@ -1,0 +1,256 @@
+/*
+ * Reading the ELF headers of an image (System V ABI, chapters 4 and 5) and refusing what cannot be loaded. The file is
+ * as hostile as the guest: every sum is done by subtraction from a checked bound, so none can wrap.
+ */
+#include <gelf.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "monitor/boot/image.h"
+#include "monitor/boot/internal.h"
+#include "monitor/vm/layout.h"
+
+#define MIB(bytes) (((bytes) + 0xfffff) >> 20)
+
+/* "" or ", TEXT" with what the file seems to be. */
+static const char *hint_text(const struct image *image, char *text, size_t size)
+{
+	const char *hint = image_foreign_hint(image);
+
+	snprintf(text, size, "%s%s", hint ? ", but " : "", hint ? hint : "");
+	return text;
+}
+
+static int check_ident(const struct image *image)
+{
+	size_t size = 0;
+	const char *ident = elf_getident(image->elf, &size);
+	char hint[40];
+
+	if (image->file_size < sizeof(Elf64_Ehdr))
+		return image_refuse(image->path,
+				    "is truncated: %" PRIu64
+				    " bytes are too few for an ELF file: build or copy it again",
+				    image->file_size);
+	if (elf_kind(image->elf) != ELF_K_ELF || !ident || size < EI_NIDENT)
+		return image_refuse(image->path,
+				    "is not an ELF file%s: ring3 boots 64-bit ELF kernels linked with pvguest.lds",
+				    hint_text(image, hint, sizeof(hint)));
+	if (ident[EI_CLASS] == ELFCLASS32)
+		return image_refuse(image->path,
+				    "is not a 64-bit but a 32-bit ELF file%s: build for x86-64 (-m64) and link with "
+				    "pvguest.lds",
+				    hint_text(image, hint, sizeof(hint)));
+	if (ident[EI_CLASS] != ELFCLASS64 || ident[EI_DATA] != ELFDATA2LSB || ident[EI_VERSION] != EV_CURRENT)
+		return image_refuse(
+			image->path,
+			"is not a little-endian 64-bit ELF file (class %u, encoding %u, version %u): build it "
+			"for x86-64",
+			(uint8_t)ident[EI_CLASS], (uint8_t)ident[EI_DATA], (uint8_t)ident[EI_VERSION]);
+	return 0;
+}
+
+static int check_header(const struct image *image, const GElf_Ehdr *header)
+{
+	if (header->e_machine != EM_X86_64)
+		return image_refuse(image->path, "is built for machine %u, not for x86-64 (%u): build it for x86-64",
+				    header->e_machine, EM_X86_64);
+	if (header->e_type == ET_REL)
+		return image_refuse(image->path, "is an object file that was not linked: link it with pvguest.lds");
+	if (header->e_type != ET_EXEC && header->e_type != ET_DYN)
+		return image_refuse(image->path, "is not an executable (ELF type %u): link it with pvguest.lds",
+				    header->e_type);
+	return 0;
+}
+
+/* The virtual side: what a cell can map. */
+static int check_segment_vaddr(const struct image *image, size_t index, const GElf_Phdr *ph)
+{
+	if (ph->p_vaddr >= GVA_LOWER_END || ph->p_memsz > GVA_LOWER_END - ph->p_vaddr)
+		return image_refuse(image->path,
+				    "segment %zu is linked at virtual address 0x%" PRIx64 ", in the upper half, which "
+				    "Linux keeps: link the kernel low, with pvguest.lds",
+				    index, ph->p_vaddr);
+	if (ph->p_vaddr >= GATE_HOLE_START || ph->p_memsz > GATE_HOLE_START - ph->p_vaddr)
+		return image_refuse(image->path,
+				    "segment %zu is linked at virtual address 0x%" PRIx64
+				    ", in PML4 slot 255 (0x%" PRIx64
+				    " up), the monitor's hole: link the kernel low, with pvguest.lds",
+				    index, ph->p_vaddr, (uint64_t)GATE_HOLE_START);
+	return 0;
+}
+
+/* The physical side: where it is loaded. */
+static int check_segment_paddr(const struct image *image, size_t index, const GElf_Phdr *ph, uint64_t ram_size)
+{
+	if (ph->p_paddr < IMAGE_START)
+		return image_refuse(image->path,
+				    "segment %zu loads at 0x%" PRIx64 ", below 1 MiB, where the monitor puts boot "
+				    "information: set the load address in pvguest.lds to 0x%x or above",
+				    index, ph->p_paddr, IMAGE_START);
+	if (ph->p_paddr >= ram_size || ph->p_memsz > ram_size - ph->p_paddr)
+		return image_refuse(image->path,
+				    "segment %zu (0x%" PRIx64 ", %" PRIu64 " bytes) lies outside RAM, which is %" PRIu64
+				    " MiB: give more with --memory, or lower the load address in pvguest.lds",
+				    index, ph->p_paddr, ph->p_memsz, MIB(ram_size));
+	return 0;
+}
+
+static int check_segment_file(const struct image *image, size_t index, const GElf_Phdr *ph)
+{
+	if (ph->p_filesz > ph->p_memsz)
+		return image_refuse(image->path,
+				    "segment %zu has more bytes in the file (%" PRIu64 ") than in memory (%" PRIu64
+				    "): the file is damaged, link it again with pvguest.lds",
+				    index, ph->p_filesz, ph->p_memsz);
+	if (ph->p_offset > image->file_size || ph->p_filesz > image->file_size - ph->p_offset)
+		return image_refuse(image->path,
+				    "is truncated: segment %zu ends beyond the file's %" PRIu64 " bytes: build or copy "
+				    "it again",
+				    index, image->file_size);
+	return 0;
+}
+
+static int check_overlap(const struct image *image, size_t index, const struct image_segment *seg)
+{
+	for (unsigned i = 0; i < image->segment_count; i++) {
+		const struct image_segment *old = &image->segment[i];
+
+		if (seg->paddr < old->paddr + old->memsz && old->paddr < seg->paddr + seg->memsz)
+			return image_refuse(image->path,
+					    "segment %zu at 0x%" PRIx64 " overlaps the one at 0x%" PRIx64
+					    ": give each its own load address (AT in pvguest.lds)",
+					    index, seg->paddr, old->paddr);
+	}
+	return 0;
+}
+
+static int add_segment(struct image *image, size_t index, const GElf_Phdr *ph, uint64_t ram_size)
+{
+	struct image_segment *seg = &image->segment[image->segment_count];
+	int err = check_segment_file(image, index, ph);
+
+	if (!err && !ph->p_memsz)
+		return 0;
+	if (!err)
+		err = check_segment_vaddr(image, index, ph);
+	if (!err)
+		err = check_segment_paddr(image, index, ph, ram_size);
+	if (err)
+		return err;
+	if (image->segment_count == IMAGE_SEGMENTS_MAX)
+		return image_refuse(image->path, "has more than %u segments to load: merge sections in pvguest.lds",
+				    IMAGE_SEGMENTS_MAX);
+	*seg = (struct image_segment){.vaddr = ph->p_vaddr,
+				      .paddr = ph->p_paddr,
+				      .memsz = ph->p_memsz,
+				      .offset = ph->p_offset,
+				      .filesz = ph->p_filesz};
+	err = check_overlap(image, index, seg);
+	if (err)
+		return err;
+	image->segment_count++;
+	if (seg->paddr + seg->memsz > image->end)
+		image->end = (seg->paddr + seg->memsz + X86_PAGE_MASK) & ~X86_PAGE_MASK;
+	return 0;
+}
+
+/* Refuses what would need a dynamic linker: nobody would apply the relocations. */
+static int check_dynamic(const struct image *image, const GElf_Phdr *ph)
+{
+	Elf_Data *data = NULL;
+
+	if (ph->p_offset <= image->file_size && ph->p_filesz <= image->file_size - ph->p_offset)
+		data = elf_getdata_rawchunk(image->elf, (int64_t)ph->p_offset, ph->p_filesz, ELF_T_DYN);
+	if (!data)
+		return image_refuse(image->path, "is truncated within its dynamic section: build it again");
+	for (int i = 0; (size_t)i < data->d_size / sizeof(Elf64_Dyn); i++) {
+		GElf_Dyn dyn;
+
+		if (!gelf_getdyn(data, i, &dyn) || dyn.d_tag == DT_NULL)
+			break;
+		if ((dyn.d_tag == DT_RELASZ || dyn.d_tag == DT_RELSZ || dyn.d_tag == DT_RELRSZ ||
+		     dyn.d_tag == DT_PLTRELSZ) &&
+		    dyn.d_un.d_val)
+			return image_refuse(image->path,
+					    "needs relocation, and a kernel has no dynamic linker: link it "
+					    "at a fixed address with pvguest.lds (-static -no-pie)");
+	}
+	return 0;
+}
+
+static int read_program_header(struct image *image, size_t index, const GElf_Phdr *ph, uint64_t ram_size)
+{
+	switch (ph->p_type) {
+	case PT_LOAD:
+		return add_segment(image, index, ph, ram_size);
+	case PT_INTERP:
+		return image_refuse(image->path, "wants a dynamic linker, so it is a program and no kernel: link a "
+						 "freestanding one with pvguest.lds (-static -nostdlib)");
+	case PT_DYNAMIC:
+		return check_dynamic(image, ph);
+	case PT_GNU_EH_FRAME:
+		image->eh_frame_hdr = ph->p_vaddr;
+		image->eh_frame_hdr_size = ph->p_memsz;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+static int check_entry(const struct image *image)
+{
+	const struct image_segment *seg = image_segment_of(image, image->entry, 1);
+
+	if (!seg || image->entry - seg->vaddr >= seg->filesz)
+		return image_refuse(image->path,
+				    "its entry point 0x%" PRIx64
+				    " lies in no loaded segment: name the entry symbol with "
+				    "ENTRY() in the linker script, as pvguest.lds does",
+				    image->entry);
+	if (seg->vaddr != seg->paddr)
+		return image_refuse(image->path,
+				    "its entry point 0x%" PRIx64
+				    " is linked at another address than it loads at (0x%" PRIx64
+				    "), but at entry memory is identity-mapped: make both equal, as pvguest.lds does",
+				    image->entry, seg->paddr + (image->entry - seg->vaddr));
+	return 0;
+}
+
+int image_read_elf(struct image *image, uint64_t ram_size)
+{
+	GElf_Ehdr header;
+	size_t count;
+	int err = check_ident(image);
+
+	if (err)
+		return err;
+	if (!gelf_getehdr(image->elf, &header) || elf_getphdrnum(image->elf, &count) < 0)
+		return image_refuse(image->path, "is truncated within its ELF header: build or copy it again");
+	/* The library counts only what the file holds. */
+	if (header.e_phnum != PN_XNUM && count < header.e_phnum)
+		return image_refuse(image->path,
+				    "is truncated: its program headers lie beyond its end: build or copy it again");
+	err = check_header(image, &header);
+	if (err)
+		return err;
+	image->entry = header.e_entry;
+	for (size_t i = 0; i < count; i++) {
+		GElf_Phdr ph;
+
+		if (!gelf_getphdr(image->elf, (int)i, &ph))
+			return image_refuse(
+				image->path,
+				"is truncated: program header %zu lies beyond its end: build or copy it again", i);
+		err = read_program_header(image, i, &ph, ram_size);
+		if (err)
+			return err;
+	}
+	if (!image->segment_count)
+		return image_refuse(image->path, "has nothing to load: link it with pvguest.lds");
+	if (image->eh_frame_hdr_size && !image_segment_of(image, image->eh_frame_hdr, image->eh_frame_hdr_size))
+		image->eh_frame_hdr_size = 0;
+	return check_entry(image);
+}

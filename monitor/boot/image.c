@@ -1,0 +1,239 @@
+/*
+ * Loading: opens the image, has it checked (image_elf.c, image_note.c), and reads it and the modules straight into
+ * guest RAM. What a segment leaves beyond its file part is zero because RAM is fresh.
+ */
+#include "monitor/boot/image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "monitor/boot/internal.h"
+
+int image_refuse(const char *path, const char *format, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "ring3: %s: ", path);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return -ENOEXEC;
+}
+
+/* Opens a regular, readable file: descriptor and size, or negative errno with a message printed. */
+static int open_file(const char *path, uint64_t *size)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+	if (fd < 0)
+		return image_refuse(path, "cannot open: %s: check the path and its permissions", strerror(errno));
+	if (fstat(fd, &st) < 0) {
+		image_refuse(path, "cannot look at it: %s: copy it to a local file system", strerror(errno));
+	} else if (S_ISDIR(st.st_mode)) {
+		image_refuse(path, "is a directory: name a file");
+	} else if (!S_ISREG(st.st_mode)) {
+		image_refuse(path, "is not a regular file: copy its contents to one first");
+	} else {
+		*size = (uint64_t)st.st_size;
+		return fd;
+	}
+	close(fd);
+	return -ENOEXEC;
+}
+
+/* Reads [offset, offset+len) of the file to RAM at gpa. 0, or -ENOEXEC with a message printed. */
+static int read_to_ram(struct vm *vm, const char *path, int fd, uint64_t offset, uint64_t gpa, uint64_t len)
+{
+	uint8_t *to = gm_ptr(&vm->mem, gpa, len);
+
+	if (!to)
+		abort();
+	while (len) {
+		ssize_t n = pread(fd, to, len, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return image_refuse(path, "cannot read: %s: copy it to another disk", strerror(errno));
+		if (n == 0)
+			return image_refuse(path, "became shorter while it was read: finish building it, then start");
+		to += n;
+		offset += (uint64_t)n;
+		len -= (uint64_t)n;
+	}
+	return 0;
+}
+
+static int open_image(struct image *image)
+{
+	image->fd = open_file(image->path, &image->file_size);
+	if (image->fd < 0)
+		return image->fd;
+	if (!image->file_size)
+		return image_refuse(image->path, "is empty: build it again");
+	if (elf_version(EV_CURRENT) == EV_NONE)
+		abort();
+	image->elf = elf_begin(image->fd, ELF_C_READ, NULL);
+	if (!image->elf)
+		return image_refuse(image->path, "cannot be read as ELF: %s: build it again", elf_errmsg(-1));
+	return 0;
+}
+
+static int load_segments(struct vm *vm)
+{
+	const struct image *image = vm->image;
+
+	for (unsigned i = 0; i < image->segment_count; i++) {
+		const struct image_segment *seg = &image->segment[i];
+		int err = read_to_ram(vm, image->path, image->fd, seg->offset, seg->paddr, seg->filesz);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Loads one module below *top, which it lowers. */
+static int load_module(struct vm *vm, const char *path, uint64_t *top)
+{
+	struct image *image = vm->image;
+	struct image_module *module = &image->module[image->module_count];
+	const char *slash = strrchr(path, '/');
+	uint64_t size, room;
+	int err, fd = open_file(path, &size);
+
+	if (fd < 0)
+		return fd;
+	room = *top - image->end;
+	if (size > room) {
+		close(fd);
+		return image_refuse(path,
+				    "does not fit: %ju bytes, but between the kernel and the end of RAM %ju are "
+				    "free: give more RAM with --memory",
+				    (uintmax_t)size, (uintmax_t)room);
+	}
+	*top = (*top - size) & ~X86_PAGE_MASK;
+	*module = (struct image_module){.name = slash ? slash + 1 : path, .gpa = *top, .size = size};
+	image->module_count++;
+	err = read_to_ram(vm, path, fd, 0, module->gpa, size);
+	close(fd);
+	return err;
+}
+
+static int load_modules(struct vm *vm)
+{
+	uint64_t top = vm->mem.size;
+
+	for (unsigned i = 0; i < vm->config->module_count; i++) {
+		int err = load_module(vm, vm->config->modules[i], &top);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int image_load(struct vm *vm)
+{
+	struct image *image = calloc(1, sizeof(*image));
+	int err;
+
+	if (!image) {
+		fprintf(stderr, "ring3: out of memory: end other programs first\n");
+		return -ENOMEM;
+	}
+	image->path = vm->config->kernel;
+	image->fd = -1;
+	vm->image = image;
+	err = open_image(image);
+	if (!err)
+		err = image_read_elf(image, vm->mem.size);
+	if (!err)
+		err = image_read_notes(image, vm->mem.size);
+	if (!err)
+		err = load_segments(vm);
+	if (!err)
+		err = load_modules(vm);
+	return err;
+}
+
+void image_free(struct vm *vm)
+{
+	struct image *image = vm->image;
+
+	if (!image)
+		return;
+	free(image->symbol);
+	elf_end(image->elf);
+	if (image->fd >= 0)
+		close(image->fd);
+	free(image);
+	vm->image = NULL;
+}
+
+void image_fill_hypercall_page(struct vm *vm, const void *code, size_t len)
+{
+	enum { INT3 = 0xcc };
+	uint64_t gpa = vm->image->hypercall_page;
+	uint8_t *page;
+
+	if (!gpa)
+		return;
+	page = gm_ptr(&vm->mem, gpa, R3_HYPERCALL_PAGE_SIZE);
+	if (!page || len > R3_HYPERCALL_PAGE_SIZE)
+		abort();
+	memset(page, INT3, R3_HYPERCALL_PAGE_SIZE);
+	memcpy(page, code, len);
+}
+
+uint64_t image_hypercall_page(const struct vm *vm)
+{
+	return vm->image->hypercall_page;
+}
+
+const char *image_path(const struct vm *vm)
+{
+	return vm->image ? vm->image->path : vm->config->kernel;
+}
+
+uint64_t image_entry(const struct vm *vm)
+{
+	return vm->image->entry;
+}
+
+const struct image_segment *image_segment_of(const struct image *image, uint64_t vaddr, uint64_t len)
+{
+	for (unsigned i = 0; i < image->segment_count; i++) {
+		const struct image_segment *seg = &image->segment[i];
+
+		if (vaddr >= seg->vaddr && vaddr - seg->vaddr < seg->memsz && len <= seg->memsz - (vaddr - seg->vaddr))
+			return seg;
+	}
+	return NULL;
+}
+
+bool image_gpa(const struct vm *vm, uint64_t gva, uint64_t *gpa)
+{
+	const struct image_segment *seg = vm->image ? image_segment_of(vm->image, gva, 1) : NULL;
+
+	if (seg)
+		*gpa = seg->paddr + (gva - seg->vaddr);
+	return seg;
+}
+
+bool image_eh_frame_hdr(const struct vm *vm, uint64_t *gva, uint64_t *size)
+{
+	if (!vm->image || !vm->image->eh_frame_hdr_size)
+		return false;
+	*gva = vm->image->eh_frame_hdr;
+	*size = vm->image->eh_frame_hdr_size;
+	return true;
+}

@@ -1,0 +1,107 @@
+/*
+ * The image's symbols: read when somebody first asks for a name, sorted, searched by bisection.
+ */
+#include <ctype.h>
+#include <gelf.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "monitor/boot/image.h"
+#include "monitor/boot/internal.h"
+
+/* Labels in assembly have no size and may lie within a function: how many to look past for the one that covers. */
+#define SYMBOLS_LOOK_BACK 16
+
+static int compare(const void *a, const void *b)
+{
+	const struct image_symbol *x = a, *y = b;
+
+	if (x->addr != y->addr)
+		return x->addr < y->addr ? -1 : 1;
+	return x->size < y->size ? -1 : x->size > y->size;
+}
+
+/* Names go to a terminal: one that could steer it is no name. */
+static bool printable(const char *name)
+{
+	if (!name || !*name)
+		return false;
+	for (; *name; name++) {
+		if (!isascii((unsigned char)*name) || !isgraph((unsigned char)*name))
+			return false;
+	}
+	return true;
+}
+
+static bool wanted(const struct image *image, const GElf_Sym *sym)
+{
+	unsigned type = GELF_ST_TYPE(sym->st_info);
+
+	return sym->st_shndx != SHN_UNDEF && sym->st_shndx != SHN_ABS &&
+	       (type == STT_FUNC || type == STT_NOTYPE || type == STT_OBJECT) &&
+	       image_segment_of(image, sym->st_value, 0);
+}
+
+static void read_table(struct image *image, Elf_Scn *section, const GElf_Shdr *header)
+{
+	Elf_Data *data = elf_getdata(section, NULL);
+	size_t count = data ? data->d_size / sizeof(Elf64_Sym) : 0;
+
+	image->symbol = calloc(count ? count : 1, sizeof(*image->symbol));
+	if (!image->symbol)
+		return;
+	for (size_t i = 0; i < count && i <= INT32_MAX; i++) {
+		const char *name;
+		GElf_Sym sym;
+
+		if (!gelf_getsym(data, (int)i, &sym) || !wanted(image, &sym))
+			continue;
+		name = elf_strptr(image->elf, header->sh_link, sym.st_name);
+		if (printable(name))
+			image->symbol[image->symbol_count++] = (struct image_symbol){sym.st_value, sym.st_size, name};
+	}
+	qsort(image->symbol, image->symbol_count, sizeof(*image->symbol), compare);
+}
+
+static void load_symbols(struct image *image)
+{
+	Elf_Scn *section = NULL;
+
+	image->symbols_loaded = true;
+	while ((section = elf_nextscn(image->elf, section))) {
+		GElf_Shdr header;
+
+		if (gelf_getshdr(section, &header) && header.sh_type == SHT_SYMTAB) {
+			read_table(image, section, &header);
+			return;
+		}
+	}
+}
+
+const char *image_symbol(struct vm *vm, uint64_t addr, uint64_t *offset)
+{
+	struct image *image = vm->image;
+	size_t low = 0, high;
+
+	if (!image || !image_segment_of(image, addr, 0))
+		return NULL;
+	if (!image->symbols_loaded)
+		load_symbols(image);
+	for (high = image->symbol_count; low < high;) {
+		size_t middle = low + (high - low) / 2;
+
+		if (image->symbol[middle].addr <= addr)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (size_t back = 0; back < SYMBOLS_LOOK_BACK && back < low; back++) {
+		const struct image_symbol *sym = &image->symbol[low - 1 - back];
+
+		if (!sym->size || addr - sym->addr < sym->size) {
+			*offset = addr - sym->addr;
+			return sym->name;
+		}
+	}
+	return NULL;
+}

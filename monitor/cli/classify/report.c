@@ -1,0 +1,225 @@
+/*
+ * The reports of `ring3 classify` in words: text, comma-separated values, JSON.
+ */
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "hypercalls/x86.h"
+#include "monitor/cli/classify/internal.h"
+#include "monitor/vm/engine.h"
+#include "monitor/vm/vcpu.h"
+
+#define CLASSIFY_SCHEMA	 "ring3-classify"
+#define CLASSIFY_VERSION 2
+
+/* LGDT's operand, SDM 3A 2.4.1. */
+#define TABLE_BYTES 10
+
+const char *classify_kind_name(enum classify_kind kind)
+{
+	static const char *const names[] = {
+		[CLASSIFY_CONTROL] = "control",
+		[CLASSIFY_MODE] = "mode",
+		[CLASSIFY_LOCATION] = "location",
+		[CLASSIFY_WAY_IN] = "way-in",
+	};
+	return names[kind];
+}
+
+void classify_outcome(const struct classify_result *result, char *text)
+{
+	bool has_error = result->vector == X86_VEC_GP || result->vector == X86_VEC_PF || result->vector == X86_VEC_NP ||
+			 result->vector == X86_VEC_SS;
+	if (result->lost)
+		snprintf(text, CLASSIFY_TEXT, "lost");
+	else if (!result->trapped)
+		snprintf(text, CLASSIFY_TEXT, "silent");
+	else if (has_error)
+		snprintf(text, CLASSIFY_TEXT, "%s(%#x)", vcpu_vector_name(result->vector), result->error);
+	else if (vcpu_vector_name(result->vector)[0] == '#')
+		snprintf(text, CLASSIFY_TEXT, "%s", vcpu_vector_name(result->vector));
+	else
+		snprintf(text, CLASSIFY_TEXT, "vector %u", result->vector);
+}
+
+void classify_shown(const struct classify_insn *insn, const struct classify_result *result, char *text)
+{
+	uint16_t limit;
+	uint64_t base;
+	text[0] = '\0';
+	if (result->trapped || result->lost)
+		return;
+	switch (insn->shows) {
+	case CLASSIFY_NOTHING:
+		return;
+	case CLASSIFY_VALUE:
+		snprintf(text, CLASSIFY_TEXT, "%#" PRIx64, result->value);
+		return;
+	case CLASSIFY_TIME:
+		snprintf(text, CLASSIFY_TEXT, "a time");
+		return;
+	case CLASSIFY_BYTES:
+		memcpy(&limit, result->bytes, sizeof(limit));
+		memcpy(&base, result->bytes + sizeof(limit), sizeof(base));
+		snprintf(text, CLASSIFY_TEXT, "base %#" PRIx64 " limit %#x", base, limit);
+	}
+}
+
+bool classify_same(const struct classify_insn *insn, const struct classify_result *a, const struct classify_result *b)
+{
+	if (a->lost || b->lost || a->trapped != b->trapped)
+		return a->lost == b->lost && a->trapped == b->trapped;
+	if (a->trapped)
+		return a->vector == b->vector && a->error == b->error;
+	if (insn->shows == CLASSIFY_VALUE)
+		return a->value == b->value;
+	return insn->shows != CLASSIFY_BYTES || !memcmp(a->bytes, b->bytes, TABLE_BYTES);
+}
+
+bool classify_exact(const struct classify_table *table, const struct classify_row *row, unsigned engine)
+{
+	return classify_same(row->insn, &row->ring0[engine], &row->ring0[table->reference]);
+}
+
+void classify_answer(const struct classify_table *table, const struct classify_row *row, unsigned engine, char *text)
+{
+	const struct classify_result *ring0 = &row->ring0[engine];
+	char shown[CLASSIFY_TEXT];
+	if (classify_exact(table, row, engine)) {
+		bool direct = !strcmp(engines[engine]->name, "trap");
+		snprintf(text, CLASSIFY_TEXT, "%s",
+			 !direct		 ? "interpreted"
+			 : row->ring3[0].trapped ? "emulated"
+						 : "as ring 0");
+		return;
+	}
+	classify_shown(row->insn, ring0, shown);
+	if (ring0->lost)
+		snprintf(text, CLASSIFY_TEXT, "ends the guest");
+	else if (shown[0])
+		snprintf(text, CLASSIFY_TEXT, "%.56s", shown);
+	else
+		classify_outcome(ring0, text);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- text */
+
+static void print_condition(const struct classify_table *table)
+{
+	static const unsigned bits[] = {64, 32};
+	for (unsigned b = 0; b < 2; b++)
+		printf("%s%u of %u sensitive instructions do not trap in ring 3 here in %u-bit code: Popek and "
+		       "Goldberg's condition %s.\n",
+		       b ? "" : "\n", table->silent[b], classify_insn_count, bits[b],
+		       table->silent[b] ? "does not hold" : "holds");
+}
+
+void classify_print_text(const struct classify_table *table)
+{
+	const char *note;
+	printf("%-13s %-8s %-10s %-10s %-30s", "instruction", "kind", "ring 3", "32-bit", "shows there");
+	if (table->engines)
+		printf(" %-26s", "ring 0 has");
+	for (unsigned e = 0; e < table->engines; e++)
+		printf(" %-26s", engines[e]->name);
+	printf(" what it does\n");
+	for (unsigned n = 0; n < classify_insn_count; n++) {
+		const struct classify_row *row = &table->row[n];
+		char text[3][CLASSIFY_TEXT], ring0[CLASSIFY_TEXT];
+		classify_outcome(&row->ring3[0], text[0]);
+		classify_outcome(&row->ring3[1], text[1]);
+		classify_shown(row->insn, &row->ring3[0], text[2]);
+		printf("%-13s %-8s %-10s %-10s %-30s", row->insn->name, classify_kind_name(row->insn->kind), text[0],
+		       text[1], text[2]);
+		if (table->engines) {
+			const struct classify_result *reference = &row->ring0[table->reference];
+			classify_shown(row->insn, reference, ring0);
+			if (!ring0[0])
+				classify_outcome(reference, ring0);
+			printf(" %-26s", !strcmp(ring0, "silent") ? "passes" : ring0);
+		}
+		for (unsigned e = 0; e < table->engines; e++) {
+			classify_answer(table, row, e, ring0);
+			printf(" %-26s", ring0);
+		}
+		printf(" %s\n", row->insn->why);
+	}
+	print_condition(table);
+	for (unsigned n = 0; (note = classify_note(table, n)); n++)
+		printf("%s%s\n", n ? "" : "\nOn this host:\n", note);
+}
+
+/* ----------------------------------------------------------------------------------------------------------- CSV */
+
+void classify_print_csv(const struct classify_table *table)
+{
+	printf("instruction,kind,outcome,traps,shows,outcome32,traps32,shows32");
+	for (unsigned e = 0; e < table->engines; e++)
+		printf(",%s,%s exact", engines[e]->name, engines[e]->name);
+	printf(",what it does\n");
+	for (unsigned n = 0; n < classify_insn_count; n++) {
+		const struct classify_row *row = &table->row[n];
+		char what[CLASSIFY_TEXT], value[CLASSIFY_TEXT];
+		printf("\"%s\",%s", row->insn->name, classify_kind_name(row->insn->kind));
+		for (unsigned b = 0; b < 2; b++) {
+			classify_outcome(&row->ring3[b], what);
+			classify_shown(row->insn, &row->ring3[b], value);
+			printf(",%s,%s,\"%s\"", what, row->ring3[b].trapped ? "yes" : "no", value);
+		}
+		for (unsigned e = 0; e < table->engines; e++) {
+			classify_answer(table, row, e, what);
+			printf(",\"%s\",%s", what, classify_exact(table, row, e) ? "yes" : "no");
+		}
+		printf(",\"%s\"\n", row->insn->why);
+	}
+}
+
+/* ---------------------------------------------------------------------------------------------------------- JSON */
+
+static json_t *json_of(const struct classify_insn *insn, const struct classify_result *result)
+{
+	char what[CLASSIFY_TEXT], value[CLASSIFY_TEXT];
+	classify_outcome(result, what);
+	classify_shown(insn, result, value);
+	return json_pack("{s:s, s:b, s:s}", "outcome", what, "traps", result->trapped, "shows", value);
+}
+
+static json_t *json_engines(const struct classify_table *table, const struct classify_row *row)
+{
+	json_t *all = json_object();
+	for (unsigned e = 0; e < table->engines; e++) {
+		char answer[CLASSIFY_TEXT];
+		json_t *one = json_of(row->insn, &row->ring0[e]);
+		classify_answer(table, row, e, answer);
+		json_object_set_new(one, "exact", json_boolean(classify_exact(table, row, e)));
+		json_object_set_new(one, "answer", json_string(answer));
+		json_object_set_new(all, engines[e]->name, one);
+	}
+	return all;
+}
+
+void classify_print_json(const struct classify_table *table)
+{
+	json_t *rows = json_array(), *notes = json_array();
+	const char *note;
+	for (unsigned n = 0; n < classify_insn_count; n++) {
+		const struct classify_row *row = &table->row[n];
+		json_t *one = json_pack("{s:s, s:s, s:s, s:s}", "name", row->insn->name, "code", row->insn->code,
+					"kind", classify_kind_name(row->insn->kind), "does", row->insn->why);
+		json_object_set_new(one, "ring3", json_of(row->insn, &row->ring3[0]));
+		json_object_set_new(one, "ring3_32", json_of(row->insn, &row->ring3[1]));
+		if (table->engines)
+			json_object_set_new(one, "ring0", json_of(row->insn, &row->ring0[table->reference]));
+		json_object_set_new(one, "engines", json_engines(table, row));
+		json_array_append_new(rows, one);
+	}
+	for (unsigned n = 0; (note = classify_note(table, n)); n++)
+		json_array_append_new(notes, json_string(note));
+	json_t *document = json_pack("{s:s, s:i, s:i, s:i, s:o, s:o}", "schema", CLASSIFY_SCHEMA, "version",
+				     CLASSIFY_VERSION, "silent", (int)table->silent[0], "silent_32",
+				     (int)table->silent[1], "notes", notes, "instructions", rows);
+	json_dumpf(document, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(document);
+}

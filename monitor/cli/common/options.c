@@ -1,0 +1,368 @@
+/*
+ * What each option means. argp does the reading; QEMU's spellings were rewritten before (options_qemu.c).
+ */
+#include "monitor/cli/common/options.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "monitor/cli/common/options_table.h"
+#include "monitor/debug/gdb/gdb.h"
+#include "monitor/trace/trace.h"
+
+static const char *const transports[] = {"signal", "ptrace", NULL};
+
+const struct argp_option options_table[] = {
+	{"engine", OPT_ENGINE, "NAME", 0, "how guest code is run, see below", 1},
+	{"transport", OPT_TRANSPORT, "NAME", 0, "how traps reach the monitor: signal (default) or ptrace", 1},
+	{"memory", OPT_MEMORY, "SIZE", 0, "RAM, with suffix K, M, G; a bare number is MiB (default 64M)", 1},
+	{"append", OPT_APPEND, "STRING", 0, "command line for the guest", 1},
+	{"module", OPT_MODULE, "FILE", 0, "load FILE as a module (initrd); may be repeated", 1},
+	{"smp", OPT_SMP, "N", 0, "number of virtual processors (this build: 1)", 1},
+	{"cpus", OPT_CPUS, "1|2|auto", 0, "host processors to use (default auto)", 1},
+	{"timeout", OPT_TIMEOUT, "SECONDS", 0, "end the guest after that time, with status 124", 1},
+	{"core", OPT_CORE, "FILE", 0, "write an ELF core of the guest to FILE if it crashes", 1},
+	{"stats", OPT_STATS, "FILE", 0, "write statistics to FILE, as JSON, however the guest ends", 1},
+	{"tap", OPT_TAP, NULL, 0, "the guest reports tests in TAP on its console: status 1 if not all is well", 1},
+	{"junit", OPT_JUNIT, "FILE", 0, "as --tap, and write the results to FILE, as JUnit XML", 1},
+	{"help", OPT_HELP, NULL, 0, "print this and end", 2},
+	{"kernel", OPT_KERNEL, "FILE", OPTION_HIDDEN, NULL, 0},
+	{"nographic", OPT_NOGRAPHIC, NULL, OPTION_HIDDEN, NULL, 0},
+	{"narrate", OPT_NARRATE, NULL, 0, "slow motion: tell each exit in sentences; Enter goes on to the next", 1},
+	{"trace", OPT_TRACE, "EVENTS", 0, "trace EVENTS, a list such as exit,irq or all,-shadow, see docs/traces.md",
+	 1},
+	{"trace-file", OPT_TRACE_FILE, "FILE", 0,
+	 "write the trace to FILE: .pftrace for Perfetto, .jsonl, else text; without it, text on stderr", 1},
+	{"gdb", OPT_GDB, "ADDR", 0, "let gdb connect at :PORT (this host alone), HOST:PORT, unix:PATH or stdio", 1},
+	{NULL, OPT_GDB_DEFAULT, NULL, 0, "let gdb connect at port 1234 of this host, as --gdb :1234", 1},
+	{NULL, OPT_GDB_STOP, NULL, 0, "stop before the guest's first instruction, until gdb continues", 1},
+	{0},
+};
+
+static const char args_doc[] = "KERNEL";
+static const char doc[] = "Boots KERNEL, an ELF64 image linked with pvguest, as a guest. Its console is on stdin and "
+			  "stdout; everything that ring3 says is on stderr."
+			  "\vQEMU's spellings work too: -kernel FILE, -append STRING, -initrd FILE, -m SIZE, -smp N, "
+			  "-nographic.";
+
+/* Prints one line and says that parsing is to end. */
+static error_t refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static error_t refuse(const char *format, ...)
+{
+	va_list args;
+
+	fputs("ring3: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return EINVAL;
+}
+
+int options_size(const char *text, uint64_t *bytes)
+{
+	static const char suffixes[] = "kmgt";
+	unsigned shift = 20;
+	const char *suffix;
+	uint64_t number;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return -EINVAL;
+	errno = 0;
+	number = strtoull(text, &end, 10);
+	if (errno)
+		return -ERANGE;
+	if (*end) {
+		suffix = strchr(suffixes, *end | 0x20);
+		if (!suffix || end[1])
+			return -EINVAL;
+		shift = 10 * (unsigned)(suffix - suffixes + 1);
+	}
+	if (number > UINT64_MAX >> shift)
+		return -ERANGE;
+	*bytes = number << shift;
+	return 0;
+}
+
+/* What this host could give at the very most: RAM and swap. */
+static uint64_t host_memory(void)
+{
+	struct sysinfo info;
+
+	if (sysinfo(&info) < 0)
+		return UINT64_MAX;
+	return ((uint64_t)info.totalram + info.totalswap) * info.mem_unit;
+}
+
+static error_t parse_memory(const char *text, struct vm_config *config)
+{
+	uint64_t bytes = 0;
+	int err = options_size(text, &bytes);
+
+	if (err == -EINVAL)
+		return refuse("--memory: '%s' is no size: give a number with K, M or G, such as 64M", text);
+	if (!err && bytes < OPTIONS_MEMORY_MIN)
+		return refuse("--memory %s is too little: give at least 2M", text);
+	if (err || bytes > OPTIONS_MEMORY_MAX)
+		return refuse("--memory %s is too much: give at most 1T", text);
+	if (bytes > host_memory())
+		return refuse("--memory %s is too much: this host has %juM of RAM and swap", text,
+			      (uintmax_t)(host_memory() >> 20));
+	if (bytes % OPTIONS_MEMORY_STEP)
+		return refuse("--memory %s: RAM comes in steps of 2M: give %juM", text,
+			      (uintmax_t)(bytes / OPTIONS_MEMORY_STEP * 2 + 2));
+	config->memory = bytes;
+	return 0;
+}
+
+static error_t parse_engine(const char *name, struct vm_config *config)
+{
+	if (engine_find(name)) {
+		config->engine = name;
+		return 0;
+	}
+	fprintf(stderr, "ring3: --engine: there is no engine '%s': choose from", name);
+	for (const struct engine_ops *const *engine = engines; *engine; engine++)
+		fprintf(stderr, " %s", (*engine)->name);
+	fputc('\n', stderr);
+	return EINVAL;
+}
+
+static error_t parse_transport(const char *name, struct vm_config *config)
+{
+	for (const char *const *transport = transports; *transport; transport++) {
+		if (!strcmp(name, *transport)) {
+			config->transport = *transport;
+			return 0;
+		}
+	}
+	return refuse("--transport: there is no transport '%s': choose from signal ptrace", name);
+}
+
+static error_t parse_module(const char *path, struct vm_config *config)
+{
+	if (config->module_count == VM_MODULES_MAX)
+		return refuse("--module %s: there can be no more than %u modules: join some", path, VM_MODULES_MAX);
+	config->modules[config->module_count++] = path;
+	return 0;
+}
+
+static error_t parse_smp(const char *text, struct vm_config *config)
+{
+	char *end;
+	long n = strtol(text, &end, 10);
+
+	if (end == text || *end || n < 1)
+		return refuse("--smp: '%s' is no number of processors: give 1", text);
+	if (n > 1)
+		return refuse("--smp %s: this build gives a guest one processor: give 1", text);
+	config->vcpus = (unsigned)n;
+	return 0;
+}
+
+static error_t parse_cpus(const char *text, struct vm_config *config)
+{
+	if (!strcmp(text, "auto"))
+		config->cpus = 0;
+	else if (!strcmp(text, "1") || !strcmp(text, "2"))
+		config->cpus = (unsigned)(*text - '0');
+	else
+		return refuse("--cpus: '%s' is none of 1, 2, auto", text);
+	return 0;
+}
+
+static error_t parse_timeout(const char *text, struct vm_config *config)
+{
+	char *end;
+	double seconds = strtod(text, &end);
+
+	if (end == text || *end || !isfinite(seconds) || seconds <= 0)
+		return refuse("--timeout: '%s' is no time: give seconds above 0, such as 10 or 0.5", text);
+	if (seconds > OPTIONS_TIMEOUT_MAX)
+		return refuse("--timeout %s is too long: give at most %.0f seconds", text, OPTIONS_TIMEOUT_MAX);
+	config->timeout = seconds;
+	return 0;
+}
+
+static error_t parse_gdb(const char *address, struct vm_config *config)
+{
+	if (!gdb_address_valid(address))
+		return refuse("--gdb: '%s' is no address: give :PORT, HOST:PORT, unix:PATH or stdio", address);
+	config->gdb = address;
+	return 0;
+}
+
+static error_t parse_kernel(const char *path, struct vm_config *config)
+{
+	if (config->kernel)
+		return refuse("'%s' is one argument too many, the kernel is %s: the guest's own go into --append "
+			      "\"...\"",
+			      path, config->kernel);
+	config->kernel = path;
+	return 0;
+}
+
+struct parse {
+	struct vm_config *config;
+	bool help;
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct parse *parse = state->input;
+	struct vm_config *config = parse->config;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		/* getopt names what is wrong; argp has nothing to add. */
+		state->err_stream = NULL;
+		return 0;
+	case OPT_ENGINE:
+		return parse_engine(arg, config);
+	case OPT_TRANSPORT:
+		return parse_transport(arg, config);
+	case OPT_MEMORY:
+		return parse_memory(arg, config);
+	case OPT_APPEND:
+		config->cmdline = arg;
+		return 0;
+	case OPT_MODULE:
+		return parse_module(arg, config);
+	case OPT_SMP:
+		return parse_smp(arg, config);
+	case OPT_CPUS:
+		return parse_cpus(arg, config);
+	case OPT_TIMEOUT:
+		return parse_timeout(arg, config);
+	case OPT_CORE:
+		config->core_file = arg;
+		return 0;
+	case OPT_STATS:
+		config->stats_file = arg;
+		return 0;
+	case OPT_JUNIT:
+		config->junit_file = arg;
+		config->tap = true;
+		return 0;
+	case OPT_TAP:
+		config->tap = true;
+		return 0;
+	case OPT_NARRATE:
+		config->narrate = true;
+		/* A person's answers are not the guest's input. */
+		config->no_input = isatty(STDIN_FILENO);
+		return 0;
+	case OPT_TRACE:
+		config->trace_events = arg;
+		return trace_check_events(arg) ? EINVAL : 0;
+	case OPT_TRACE_FILE:
+		config->trace_file = arg;
+		return 0;
+	case OPT_GDB:
+		return parse_gdb(arg, config);
+	case OPT_GDB_DEFAULT:
+		return parse_gdb(OPTIONS_GDB_DEFAULT, config);
+	case OPT_GDB_STOP:
+		config->gdb_stop = true;
+		return 0;
+	case OPT_NOGRAPHIC:
+		return 0;
+	case OPT_HELP:
+		parse->help = true;
+		return 0;
+	case OPT_KERNEL:
+	case ARGP_KEY_ARG:
+		return parse_kernel(arg, config);
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+/* The engines, each with its line, after the options. */
+static char *list_engines(const char *text)
+{
+	char *list = NULL;
+	size_t size;
+	FILE *out = open_memstream(&list, &size);
+
+	if (!out)
+		return (char *)text;
+	fputs("Engines:\n", out);
+	for (const struct engine_ops *const *engine = engines; *engine; engine++)
+		fprintf(out, "  %-10s %s\n", (*engine)->name, (*engine)->summary);
+	fprintf(out, "\n%s", text);
+	fclose(out);
+	return list;
+}
+
+static char *help_filter(int key, const char *text, void *input)
+{
+	return key == ARGP_KEY_HELP_POST_DOC ? list_engines(text) : (char *)text;
+}
+
+static const struct argp argp = {
+	.help_filter = help_filter, .options = options_table, .parser = parse_option, .args_doc = args_doc, .doc = doc};
+
+/* A copy of argv that may be permuted and rewritten; argv[0] is what getopt's messages begin with. */
+static char **copy_arguments(int argc, char **argv)
+{
+	static char program[] = "ring3";
+	char **copy = calloc((size_t)argc + 1, sizeof(*copy));
+
+	if (!copy)
+		return NULL;
+	memcpy(copy, argv, (size_t)argc * sizeof(*copy));
+	copy[0] = program;
+	return copy;
+}
+
+enum options_result options_parse(int argc, char **argv, struct vm_config *config)
+{
+	static char name[] = "ring3 run";
+	struct parse parse = {.config = config};
+	char **copy = copy_arguments(argc, argv);
+	error_t err;
+
+	*config = (struct vm_config){.cmdline = "",
+				     .memory = OPTIONS_MEMORY_DEFAULT,
+				     .vcpus = 1,
+				     .engine = engines[0]->name,
+				     .transport = transports[0],
+				     .argc = argc,
+				     .argv = argv};
+	if (!copy)
+		return refuse("out of memory: end other programs first"), OPTIONS_BAD;
+	err = options_rewrite(argc, copy);
+	if (!err)
+		err = argp_parse(&argp, argc, copy, ARGP_NO_HELP | ARGP_NO_EXIT, NULL, &parse);
+	free(copy);
+	if (err) {
+		fputs("ring3: 'ring3 run --help' lists the options\n", stderr);
+		return OPTIONS_BAD;
+	}
+	if (parse.help) {
+		argp_help(&argp, stdout, ARGP_HELP_SHORT_USAGE | ARGP_HELP_DOC | ARGP_HELP_LONG, name);
+		return OPTIONS_DONE;
+	}
+	if (!config->kernel) {
+		refuse("no kernel: name the guest's ELF file, such as build/examples/hello.elf");
+		return OPTIONS_BAD;
+	}
+	if (config->narrate && config->gdb) {
+		refuse("--narrate goes from exit to exit by itself: leave out --gdb, or --narrate");
+		return OPTIONS_BAD;
+	}
+	if (config->gdb_stop && !config->gdb) {
+		refuse("-S without a debugger would stop for ever: add -s or --gdb ADDR");
+		return OPTIONS_BAD;
+	}
+	return OPTIONS_RUN;
+}

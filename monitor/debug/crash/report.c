@@ -1,0 +1,208 @@
+/*
+ * The crash report as a whole, and its short parts: reason, chain of exceptions, instruction, last exits.
+ */
+#include "monitor/debug/crash/report.h"
+
+#include <inttypes.h>
+
+#include "hypercalls/host/hc.h"
+#include "monitor/boot/image.h"
+#include "monitor/emulate/emulate.h"
+#include "monitor/host/clock.h"
+#include "monitor/trace/trace.h"
+#include "monitor/vm/vm.h"
+
+void report_symbol(struct vm *vm, uint64_t addr, FILE *out)
+{
+	uint64_t offset;
+	const char *name = image_symbol(vm, addr, &offset);
+
+	if (name)
+		fprintf(out, " <%s+0x%" PRIx64 ">", name, offset);
+}
+
+void report_flags(uint64_t value, const struct report_flag *flags, unsigned count, FILE *out)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (value & flags[i].bit)
+			fprintf(out, " %s", flags[i].name);
+	}
+}
+
+void report_reason(struct vm *vm, FILE *out)
+{
+	fputs("ring3: the guest crashed: ", out);
+	for (const char *c = vm->reason; *c; c++)
+		fputc(*c >= ' ' && *c <= '~' ? *c : '?', out);
+	fputc('\n', out);
+	fprintf(out, "  image %s, engine %s, transport %s\n", image_path(vm), vm->config->engine,
+		vm->config->transport);
+}
+
+/* ---------------------------------------------------------------------------------------------------- the chain */
+
+static const char *event_kind(const struct vcpu_event *event)
+{
+	switch (event->kind) {
+	case EVENT_FAULT:
+		return "fault";
+	case EVENT_TRAP:
+		return "trap";
+	case EVENT_INTERRUPT:
+		return "external";
+	case EVENT_SOFT:
+		return "INT instruction";
+	case EVENT_PRIVILEGED_SOFT:
+		return "INT1 instruction";
+	}
+	return "?";
+}
+
+/* SDM 3A 4.7. */
+static void print_page_fault(const struct vcpu_event *event, FILE *out)
+{
+	const char *access = event->error & X86_PF_I ? "fetch" : event->error & X86_PF_W ? "write" : "read";
+
+	fprintf(out, ": %s %s of 0x%016" PRIx64 ", %s%s", event->error & X86_PF_U ? "user" : "supervisor", access,
+		event->cr2, event->error & X86_PF_P ? "not permitted" : "not mapped",
+		event->error & X86_PF_RSVD ? ", reserved bit set" : "");
+}
+
+static void print_event(const struct vcpu_event *event, FILE *out)
+{
+	fprintf(out, "  vector %u %s (%s)", event->vector, vcpu_vector_name(event->vector), event_kind(event));
+	if (event->has_error)
+		fprintf(out, ", error 0x%x", event->error);
+	if (event->vector == X86_VEC_PF && event->kind == EVENT_FAULT)
+		print_page_fault(event, out);
+	fputc('\n', out);
+}
+
+void report_chain(struct vcpu *vcpu, FILE *out)
+{
+	if (vcpu->chain_len) {
+		fputs("Exceptions that led here, oldest first:\n", out);
+		for (unsigned i = 0; i < vcpu->chain_len; i++)
+			print_event(&vcpu->chain[i], out);
+	} else if (vcpu->last_chain_len) {
+		fputs("Latest exceptions that reached a handler, oldest first:\n", out);
+		for (unsigned i = 0; i < vcpu->last_chain_len; i++)
+			print_event(&vcpu->last_chain[i], out);
+	} else {
+		fputs("No exception came before.\n", out);
+	}
+	if (vcpu->event_pending) {
+		fputs("Waiting to be delivered:\n", out);
+		print_event(&vcpu->event, out);
+	}
+}
+
+/* ---------------------------------------------------------------------------------------------- the instruction */
+
+/* Without the side effects on the guest that emu_decode has. */
+static bool decode(struct emu_insn *insn, size_t len)
+{
+	ZydisDecoder decoder;
+
+	return ZYAN_SUCCESS(ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)) &&
+	       ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, insn->bytes, len, &insn->info, insn->operands));
+}
+
+void report_instruction(struct vcpu *vcpu, FILE *out)
+{
+	struct emu_insn insn = {0};
+	char text[128];
+	size_t len = gm_peek(vcpu, vcpu->rip, insn.bytes, sizeof(insn.bytes));
+
+	fprintf(out, "At RIP 0x%016" PRIx64, vcpu->rip);
+	report_symbol(vcpu->vm, vcpu->rip, out);
+	if (!len) {
+		fputs(": not mapped\n", out);
+		return;
+	}
+	if (decode(&insn, len))
+		len = insn.info.length;
+	fprintf(out, ": %s\n  bytes", emu_format(&insn, vcpu->rip, text, sizeof(text)));
+	for (size_t i = 0; i < len; i++)
+		fprintf(out, " %02x", insn.bytes[i]);
+	fputc('\n', out);
+}
+
+/* ------------------------------------------------------------------------------------------------ the last exits */
+
+/* What the detail of an exit is called: hypercalls, instructions and exceptions have names. */
+static const char *detail_name(const struct stats_ring_entry *entry)
+{
+	switch (entry->kind) {
+	case STAT_hypercall:
+		return hc_name(entry->detail);
+	case STAT_privileged:
+	case STAT_clustered:
+		return ZydisMnemonicGetString((ZydisMnemonic)entry->detail);
+	case STAT_exception:
+		return vcpu_vector_name((uint8_t)entry->detail);
+	default:
+		return NULL;
+	}
+}
+
+static void print_exit(struct vm *vm, const struct stats_ring_entry *entry, FILE *out)
+{
+	const char *name = detail_name(entry);
+
+	fprintf(out, "  %10.3f us  CPL %u  0x%016" PRIx64 "  %-11s ",
+		(double)clock_tsc_to_ns(entry->tsc - vm->stats.start_tsc) / 1000, entry->cpl, entry->rip,
+		stats_exit_names[entry->kind]);
+	if (name)
+		fputs(name, out);
+	else
+		fprintf(out, "0x%" PRIx64, entry->detail);
+	report_symbol(vm, entry->rip, out);
+	fputc('\n', out);
+}
+
+/* What is traced says more than what is always counted. */
+static bool print_trace(struct vcpu *vcpu, FILE *out)
+{
+	if (!vcpu->vm->trace_kinds)
+		return false;
+	fputs("Last events of the trace:\n", out);
+	return trace_last(vcpu, TRACE_LAST, out);
+}
+
+void report_exits(struct vcpu *vcpu, FILE *out)
+{
+	const struct stats_vcpu *s = &vcpu->vm->stats.vcpu[vcpu->id];
+	uint64_t kept = s->ring_next < STATS_RING ? s->ring_next : STATS_RING;
+
+	if (print_trace(vcpu, out))
+		return;
+	fprintf(out, "Last %" PRIu64 " of %" PRIu64 " exits:\n", kept, s->ring_next);
+	for (uint64_t i = s->ring_next - kept; i < s->ring_next; i++)
+		print_exit(vcpu->vm, &s->ring[i % STATS_RING], out);
+}
+
+/* ------------------------------------------------------------------------------------------------------ as a whole */
+
+static pid_t tracee_of(struct vcpu *vcpu)
+{
+	const struct engine_ops *ops = vcpu->vm->engine_ops;
+
+	return ops->tracee ? ops->tracee(vcpu) : 0;
+}
+
+void report_crash(struct vm *vm, FILE *out)
+{
+	struct vcpu *vcpu = vm->vcpu[0];
+
+	report_reason(vm, out);
+	report_cause(vcpu, out);
+	report_chain(vcpu, out);
+	report_instruction(vcpu, out);
+	report_registers(vcpu, out);
+	report_stack(vcpu, out);
+	report_walks(vcpu, out);
+	report_exits(vcpu, out);
+	report_backtrace(vcpu, tracee_of(vcpu), out);
+	fflush(out);
+}

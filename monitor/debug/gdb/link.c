@@ -1,0 +1,337 @@
+/*
+ * Connections of the debugger: TCP, a unix socket, or the standard files; one at a time.
+ */
+#include "monitor/debug/gdb/link.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "monitor/host/events.h"
+
+#define WRITE_PATIENCE_MS 5000
+/* What a pipe takes at once when it is writable. */
+#define WRITE_CHUNK 4096
+#define UNIX_PREFIX "unix:"
+#define TCP_PREFIX  "tcp:"
+
+static int refuse(const char *address, const char *why, const char *remedy)
+{
+	int error = errno ? -errno : -EINVAL;
+
+	fprintf(stderr, "ring3: --gdb %s: %s; %s\n", address, why, remedy);
+	return error;
+}
+
+/* --------------------------------------------------------------------------------------------------- the watcher */
+
+static void *watch(void *arg)
+{
+	struct gdb_link *link = arg;
+
+	while (!atomic_load(&link->stop)) {
+		bool resting = atomic_load(&link->ready);
+		struct pollfd fds[] = {
+			{.fd = link->wake_fd, .events = POLLIN},
+			{.fd = resting ? -1 : atomic_load(&link->watched), .events = POLLIN},
+		};
+		if (poll(fds, 2, -1) < 0)
+			continue;
+		if (fds[0].revents) {
+			eventfd_t drained;
+			eventfd_read(link->wake_fd, &drained);
+		} else if (fds[1].revents) {
+			atomic_store(&link->ready, true);
+			events_wake();
+		}
+	}
+	return NULL;
+}
+
+/* ----------------------------------------------------------------------------------------------------- addresses */
+
+/* "[tcp:][HOST]:PORT" in two; HOST may be in brackets. False if it is none. */
+static bool split_tcp(const char *address, char *host, size_t size, const char **port)
+{
+	if (!strncmp(address, TCP_PREFIX, strlen(TCP_PREFIX)))
+		address += strlen(TCP_PREFIX);
+	const char *colon = strrchr(address, ':');
+	size_t len = colon ? (size_t)(colon - address) : 0;
+
+	if (!colon || len >= size || !colon[1] || strlen(colon + 1) > 5 ||
+	    strspn(colon + 1, "0123456789") != strlen(colon + 1))
+		return false;
+	if (len > 1 && address[0] == '[' && address[len - 1] == ']') {
+		address++;
+		len -= 2;
+	}
+	memcpy(host, address, len);
+	host[len] = '\0';
+	*port = colon + 1;
+	return strtol(*port, NULL, 10) <= UINT16_MAX;
+}
+
+static bool is_unix(const char *address)
+{
+	return !strncmp(address, UNIX_PREFIX, strlen(UNIX_PREFIX));
+}
+
+bool link_address_valid(const char *address)
+{
+	char host[256];
+	const char *port;
+
+	if (!strcmp(address, "stdio"))
+		return true;
+	if (is_unix(address)) {
+		size_t len = strlen(address) - strlen(UNIX_PREFIX);
+		return len > 0 && len < sizeof(((struct gdb_link *)0)->path);
+	}
+	return split_tcp(address, host, sizeof(host), &port);
+}
+
+static int open_unix(struct gdb_link *link, const char *address)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	const char *path = address + strlen(UNIX_PREFIX);
+
+	strncpy(at.sun_path, path, sizeof(at.sun_path) - 1);
+	link->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (link->listen_fd < 0 || bind(link->listen_fd, (struct sockaddr *)&at, sizeof(at)) ||
+	    listen(link->listen_fd, 1))
+		return refuse(address, strerror(errno), "give a path that can be made and is not there yet");
+	strncpy(link->path, path, sizeof(link->path) - 1);
+	fprintf(stderr, "ring3: gdb may connect: target remote %s\n", path);
+	return 0;
+}
+
+static int bind_one(struct gdb_link *link, const struct addrinfo *at)
+{
+	const int yes = 1;
+
+	link->listen_fd = socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC, at->ai_protocol);
+	if (link->listen_fd < 0)
+		return -errno;
+	setsockopt(link->listen_fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+	if (!bind(link->listen_fd, at->ai_addr, at->ai_addrlen) && !listen(link->listen_fd, 1))
+		return 0;
+	int error = -errno;
+	close(link->listen_fd);
+	link->listen_fd = -1;
+	return error;
+}
+
+static int open_tcp(struct gdb_link *link, const char *address)
+{
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+	struct sockaddr_storage bound;
+	socklen_t size = sizeof(bound);
+	struct addrinfo *list, *at;
+	char host[256], name[256], number[16];
+	const char *port;
+
+	if (!split_tcp(address, host, sizeof(host), &port))
+		return refuse(address, "is no address", "give :PORT, HOST:PORT, unix:PATH or stdio");
+	int failure = getaddrinfo(host[0] ? host : "127.0.0.1", port, &hints, &list);
+	if (failure)
+		return refuse(address, gai_strerror(failure), "give :PORT for this host alone");
+	errno = 0;
+	for (at = list; at; at = at->ai_next) {
+		errno = -bind_one(link, at);
+		if (!errno)
+			break;
+	}
+	freeaddrinfo(list);
+	if (link->listen_fd < 0)
+		return refuse(address, strerror(errno), "give another port, 0 for any");
+	getsockname(link->listen_fd, (struct sockaddr *)&bound, &size);
+	getnameinfo((struct sockaddr *)&bound, size, name, sizeof(name), number, sizeof(number),
+		    NI_NUMERICHOST | NI_NUMERICSERV);
+	fprintf(stderr, "ring3: gdb may connect: target remote %s:%s\n", name, number);
+	return 0;
+}
+
+/* The debugger gets the standard files; the guest's console reads nothing and writes to stderr. */
+static int open_stdio(struct gdb_link *link)
+{
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	link->in_fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+	link->out_fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+	if (null < 0 || link->in_fd < 0 || link->out_fd < 0 || dup2(null, STDIN_FILENO) < 0 ||
+	    dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+		return refuse("stdio", strerror(errno), "raise 'ulimit -n'");
+	close(null);
+	return 0;
+}
+
+static void begin(struct gdb_link *link)
+{
+	/* A peer that hangs up while it is written to is an error return, not the end of the monitor. */
+	signal(SIGPIPE, SIG_IGN);
+	atomic_store(&link->watched, link->in_fd >= 0 ? link->in_fd : link->listen_fd);
+}
+
+int link_open(struct gdb_link *link, const char *address)
+{
+	int error;
+
+	*link = (struct gdb_link){.listen_fd = -1, .in_fd = -1, .out_fd = -1, .wake_fd = -1};
+	errno = 0;
+	if (!strcmp(address, "stdio"))
+		error = open_stdio(link);
+	else
+		error = is_unix(address) ? open_unix(link, address) : open_tcp(link, address);
+	if (error)
+		return error;
+	begin(link);
+	return 0;
+}
+
+void link_adopt(struct gdb_link *link, const char *address, int listen_fd, int in_fd, int out_fd)
+{
+	*link = (struct gdb_link){.listen_fd = listen_fd, .in_fd = in_fd, .out_fd = out_fd, .wake_fd = -1};
+	if (is_unix(address))
+		strncpy(link->path, address + strlen(UNIX_PREFIX), sizeof(link->path) - 1);
+	begin(link);
+}
+
+/* Every signal is for the vCPU's thread. */
+int link_start(struct gdb_link *link)
+{
+	sigset_t all, before;
+
+	link->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (link->wake_fd < 0)
+		return refuse("", strerror(errno), "raise 'ulimit -n'");
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	errno = pthread_create(&link->watcher, NULL, watch, link);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (errno)
+		return refuse("", strerror(errno), "raise 'ulimit -u'");
+	link->running = true;
+	return 0;
+}
+
+void link_stop(struct gdb_link *link)
+{
+	if (!link->running)
+		return;
+	atomic_store(&link->stop, true);
+	eventfd_write(link->wake_fd, 1);
+	pthread_join(link->watcher, NULL);
+	link->running = false;
+}
+
+void link_close(struct gdb_link *link)
+{
+	link_stop(link);
+	link_hang_up(link);
+	if (link->listen_fd >= 0)
+		close(link->listen_fd);
+	if (link->wake_fd >= 0)
+		close(link->wake_fd);
+	if (link->path[0])
+		unlink(link->path);
+	link->listen_fd = link->wake_fd = -1;
+	link->path[0] = '\0';
+}
+
+/* ----------------------------------------------------------------------------------------------- the connection */
+
+bool link_ready(const struct gdb_link *link)
+{
+	return atomic_load(&link->ready);
+}
+
+bool link_connected(const struct gdb_link *link)
+{
+	return link->in_fd >= 0;
+}
+
+static bool readable(int fd)
+{
+	struct pollfd poller = {.fd = fd, .events = POLLIN};
+
+	return poll(&poller, 1, 0) > 0;
+}
+
+bool link_accept(struct gdb_link *link)
+{
+	const int yes = 1;
+
+	if (link->in_fd >= 0 || link->listen_fd < 0 || !readable(link->listen_fd))
+		return false;
+	link->in_fd = link->out_fd = accept4(link->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (link->in_fd < 0)
+		return false;
+	setsockopt(link->in_fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes)); /* no effect on a unix socket */
+	atomic_store(&link->watched, link->in_fd);
+	return true;
+}
+
+ssize_t link_read(struct gdb_link *link, void *data, size_t len)
+{
+	if (link->in_fd < 0)
+		return -ENOTCONN;
+	if (!readable(link->in_fd))
+		return 0;
+	ssize_t n = read(link->in_fd, data, len);
+	if (n > 0)
+		return n;
+	return n < 0 && (errno == EINTR || errno == EAGAIN) ? 0 : -ECONNRESET;
+}
+
+bool link_write(struct gdb_link *link, const void *data, size_t len)
+{
+	const char *from = data;
+
+	while (len && link->out_fd >= 0) {
+		struct pollfd poller = {.fd = link->out_fd, .events = POLLOUT};
+		int polled = poll(&poller, 1, WRITE_PATIENCE_MS);
+
+		if (polled < 0 && errno == EINTR)
+			continue;
+		if (polled <= 0 || !(poller.revents & POLLOUT))
+			return false;
+		size_t part = len < WRITE_CHUNK ? len : WRITE_CHUNK;
+		ssize_t n = link->listen_fd >= 0 ? send(link->out_fd, from, part, MSG_DONTWAIT)
+						 : write(link->out_fd, from, part);
+		if (n < 0 && errno != EINTR && errno != EAGAIN)
+			return false;
+		if (n > 0) {
+			from += n;
+			len -= (size_t)n;
+		}
+	}
+	return !len;
+}
+
+void link_hang_up(struct gdb_link *link)
+{
+	if (link->in_fd < 0)
+		return;
+	atomic_store(&link->watched, link->listen_fd);
+	if (link->out_fd != link->in_fd)
+		close(link->out_fd);
+	close(link->in_fd);
+	link->in_fd = link->out_fd = -1;
+}
+
+void link_rearm(struct gdb_link *link)
+{
+	atomic_store(&link->ready, false);
+	eventfd_write(link->wake_fd, 1);
+}

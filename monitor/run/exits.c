@@ -1,0 +1,235 @@
+/*
+ * Exit by exit: the dispatcher of the monitor.
+ */
+#include "monitor/run/exits.h"
+
+#include <string.h>
+
+#include "hypercalls/host/hc.h"
+#include "monitor/boot/image.h"
+#include "monitor/emulate/emulate.h"
+#include "monitor/engine/interpret/interpret.h"
+#include "monitor/trace/trace.h"
+#include "monitor/vm/layout.h"
+#include "monitor/vm/vm.h"
+
+/* After one trap, at most this many adjacent sensitive instructions are done without going back. */
+#define CLUSTER_MAX 64
+
+static void note_instruction(struct vcpu *vcpu, enum stats_exit kind, uint64_t detail, const struct emu_insn *insn)
+{
+	stats_exit_note(&vcpu->vm->stats, vcpu->id, kind, vcpu->rip, vcpu->cpl, detail);
+	if (vcpu->vm->trace_kinds)
+		trace_exit_reason(vcpu, kind, detail, insn);
+}
+
+static void note(struct vcpu *vcpu, enum stats_exit kind, uint64_t detail)
+{
+	note_instruction(vcpu, kind, detail, NULL);
+}
+
+static enum emu_result execute(struct vcpu *vcpu, const struct emu_insn *insn, enum stats_way way)
+{
+	enum emu_result result = emu_execute(vcpu, insn);
+	stats_sensitive(&vcpu->vm->stats, emu_id(insn), way, result != EMU_DONE);
+	return result;
+}
+
+/* RIP is after INT 3, which has two codings; a prefix is not told from what comes before. */
+static uint8_t breakpoint_length(struct vcpu *vcpu)
+{
+	static const uint8_t int_3[] = {0xcd, X86_VEC_BP};
+	uint8_t bytes[sizeof(int_3)];
+	bool is_long = gm_peek(vcpu, vcpu->rip - sizeof(bytes), bytes, sizeof(bytes)) == sizeof(bytes) &&
+		       !memcmp(bytes, int_3, sizeof(int_3));
+	return is_long ? sizeof(int_3) : 1;
+}
+
+static void exit_deliver(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	note(vcpu, STAT_exception, exit->vector);
+	switch (exit->vector) {
+	case X86_VEC_BP:
+		vcpu_raise_soft(vcpu, X86_VEC_BP, breakpoint_length(vcpu));
+		break;
+	case X86_VEC_OF:
+		vcpu_raise_soft(vcpu, X86_VEC_OF, 2);
+		break;
+	case X86_VEC_DB:
+		vcpu_raise(vcpu, X86_VEC_DB);
+		break;
+	case X86_VEC_TS:
+	case X86_VEC_NP:
+	case X86_VEC_SS:
+	case X86_VEC_GP:
+	case X86_VEC_AC:
+		vcpu_raise_error(vcpu, exit->vector, exit->error);
+		break;
+	default:
+		vcpu_raise(vcpu, exit->vector);
+	}
+}
+
+/*
+ * Looking on after an exit: what follows is often sensitive too, and each trap saved is worth many decodes. Stops where
+ * an event is queued, since the next instruction is then not the next to run.
+ */
+static void exit_cluster(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	struct emu_insn insn;
+	for (unsigned i = 0; i < CLUSTER_MAX; i++) {
+		if (vcpu->event_pending || vcpu->halted || vm->ended || atomic_load(&vm->attention))
+			return;
+		if (!emu_look_on(vcpu, &insn))
+			return;
+		note_instruction(vcpu, STAT_clustered, insn.info.mnemonic, &insn);
+		if (execute(vcpu, &insn, STAT_WAY_clustered) != EMU_DONE)
+			return;
+	}
+}
+
+/* #GP or #UD where the processor refused an instruction: perhaps only because the guest kernel runs in ring 3. */
+static void exit_refused(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	struct emu_insn insn;
+	if (emu_decode(vcpu, &insn) != EMU_DONE)
+		return;
+	if (!emu_is_sensitive(&insn)) {
+		exit_deliver(vcpu, exit);
+		return;
+	}
+	note_instruction(vcpu, STAT_privileged, insn.info.mnemonic, &insn);
+	enum emu_result result = execute(vcpu, &insn, STAT_WAY_trapped);
+	if (result == EMU_NOT_OURS)
+		exit_deliver(vcpu, exit);
+	else if (result == EMU_DONE && vcpu->cpl == 0 && !vcpu->debug.attached)
+		exit_cluster(vcpu);
+}
+
+/* The guest's tables permit the access, and the host cannot map it: the instruction is executed in software. */
+static void exit_unmappable(struct vcpu *vcpu, uint64_t gva)
+{
+	struct vm_exit exit;
+	if (gva >= GATE_HOLE_START) {
+		vm_kill(vcpu->vm,
+			"guest maps %#lx, in the monitor's hole (from %#lx up); keep addresses below it, as the linker "
+			"script pvguest.lds does",
+			gva, (uint64_t)GATE_HOLE_START);
+		return;
+	}
+	note(vcpu, STAT_unmappable, gva);
+	interpret_one(vcpu, &exit);
+	if (exit.reason != EXIT_KICK)
+		exit_handle(vcpu, &exit);
+}
+
+/*
+ * A paravirtual guest's handler has changed tables after a fault of user mode. If the access is permitted now, filling
+ * it here saves the fault that would come back for it.
+ */
+static void exit_refill(struct vcpu *vcpu)
+{
+	struct spt *spt = vcpu->vm->spt;
+	uint64_t root = vcpu_user_root(vcpu);
+	if (root != vcpu->refill.root)
+		vcpu->refill.wanted = false;
+	struct spt_cpu paging = vcpu_paging(vcpu);
+	struct spt_translation at;
+	struct spt_outcome outcome;
+	struct spt_space *space = spt_space_find(spt, root, SPT_USER);
+	paging.cr3 = root;
+	if (!space || !vcpu->refill.wanted || !spt_translate(spt, &paging, vcpu->refill.gva, vcpu->refill.access, &at))
+		return;
+	vcpu->refill.wanted = false;
+	if (spt_fault(space, &paging, vcpu->refill.gva, vcpu->refill.access, &outcome) == SPT_HOST_REFUSED)
+		vcpu->vm->engine_ops->space_lost(vcpu->vm, space, outcome.host_error);
+}
+
+static void exit_page_fault(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	struct vm *vm = vcpu->vm;
+	struct spt_cpu paging = vcpu_paging(vcpu);
+	struct spt_outcome outcome;
+	uint32_t access = exit->error & (X86_PF_W | X86_PF_I);
+	if (vcpu->cpl == 3)
+		access |= X86_PF_U;
+	struct spt_space *space = spt_space_get(vm->spt, vcpu_root(vcpu), vcpu->cpl == 3 ? SPT_USER : SPT_KERNEL);
+	if (!space) {
+		vm_kill(vm, "the host has no memory left for shadow page tables");
+		return;
+	}
+	switch (spt_fault(space, &paging, exit->gva, access, &outcome)) {
+	case SPT_FILLED:
+		note(vcpu, STAT_shadow_fill, exit->gva);
+		if (trace_wants(vm, TRACE_shadow))
+			trace_shadow_fill(vcpu, exit->gva, access);
+		break;
+	case SPT_GUEST_FAULT:
+		note(vcpu, STAT_page_fault, exit->gva);
+		vcpu_raise_page_fault(vcpu, exit->gva, outcome.error);
+		vcpu->refill.wanted = vcpu->cpl == 3;
+		vcpu->refill.gva = exit->gva;
+		vcpu->refill.root = vcpu_root(vcpu);
+		vcpu->refill.access = access;
+		break;
+	case SPT_NOT_RAM:
+	case SPT_UNREACHABLE:
+		exit_unmappable(vcpu, exit->gva);
+		break;
+	case SPT_HOST_REFUSED:
+		vm->engine_ops->space_lost(vm, space, outcome.host_error);
+		break;
+	}
+}
+
+static void exit_exception(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	switch (exit->vector) {
+	case X86_VEC_PF:
+		exit_page_fault(vcpu, exit);
+		break;
+	case X86_VEC_GP:
+	case X86_VEC_UD:
+		exit_refused(vcpu, exit);
+		break;
+	case X86_VEC_DB:
+		/* ICEBP raises #DB as well, but with RIP at itself and without single step. */
+		if (vcpu->rflags & X86_RFLAGS_TF)
+			exit_deliver(vcpu, exit);
+		else
+			exit_refused(vcpu, exit);
+		break;
+	default:
+		exit_deliver(vcpu, exit);
+	}
+}
+
+void exit_handle(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	switch (exit->reason) {
+	case EXIT_KICK:
+		note(vcpu, STAT_kick, 0);
+		break;
+	case EXIT_HYPERCALL:
+		note(vcpu, STAT_hypercall, vcpu->gpr[RAX]);
+		hc_dispatch(vcpu);
+		if (vcpu->refill.wanted)
+			exit_refill(vcpu);
+		break;
+	case EXIT_EXCEPTION:
+		exit_exception(vcpu, exit);
+		break;
+	case EXIT_SYSCALL:
+		note(vcpu, STAT_syscall, vcpu->gpr[RAX]);
+		emu_syscall(vcpu);
+		break;
+	case EXIT_INT80:
+		note(vcpu, STAT_soft_int, 0x80);
+		vcpu_raise_soft(vcpu, 0x80, 2);
+		break;
+	case EXIT_EMULATED:
+	case EXIT_DEAD:
+		break;
+	}
+}

@@ -1,0 +1,120 @@
+/*
+ * The run loop: what happens between one exit of the vCPU and the next entry.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "hypercalls/host/hc.h"
+#include "monitor/debug/gdb/gdb.h"
+#include "monitor/debug/narrate/narrate.h"
+#include "monitor/debug/stats/socket.h"
+#include "monitor/debug/stats/summary.h"
+#include "monitor/device/machine.h"
+#include "monitor/emulate/emulate.h"
+#include "monitor/host/clock.h"
+#include "monitor/host/events.h"
+#include "monitor/run/exits.h"
+#include "monitor/run/inject.h"
+#include "monitor/trace/trace.h"
+#include "monitor/vm/vm.h"
+
+void vm_attend(struct vm *vm)
+{
+	atomic_store(&vm->attention, false);
+	if (events_quit_signal()) {
+		vm_end(vm, 128 + events_quit_signal());
+		return;
+	}
+	summary_attend(vm);
+	stats_serve(vm);
+	machine_poll(vm, clock_machine_ns());
+}
+
+static bool run_interrupt_waits(struct vcpu *vcpu)
+{
+	return machine_irq_pending(vcpu) || hc_event_pending(vcpu);
+}
+
+/* Takes the interrupt of highest priority: the controller's before an event. */
+static void run_interrupt(struct vcpu *vcpu)
+{
+	uint8_t vector = machine_irq_pending(vcpu) ? machine_irq_ack(vcpu) : hc_event_ack(vcpu);
+	vcpu->event = (struct vcpu_event){.vector = vector, .kind = EVENT_INTERRUPT};
+	vcpu->event_pending = true;
+	vcpu->halted = false;
+}
+
+bool vm_prepare(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	bool waits = run_interrupt_waits(vcpu);
+	if (vm->trace_kinds)
+		trace_irq_waits(vcpu, waits);
+	if (waits && !vcpu->debug.hold && inject_window_open(vcpu)) {
+		run_interrupt(vcpu);
+		waits = run_interrupt_waits(vcpu);
+	}
+	while (vcpu->event_pending && !vm->ended) {
+		inject_event(vcpu);
+		vm->stats.vcpu[vcpu->id].injected++;
+	}
+	hc_sync_shared(vcpu, waits);
+	vcpu->interrupt_waits = waits;
+	vcpu->window_wanted = waits && vcpu->interrupt_shadow;
+	return !vcpu->halted && !vm->ended;
+}
+
+/* Nothing to run: console output goes out, and the host may do something else. */
+static void run_halted(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	machine_flush(vm);
+	if (vm->trace_kinds)
+		trace_exit_done(vcpu);
+	trace_flush(vm);
+	if (vm->narrate)
+		narrate_enter(vcpu);
+	if (!vcpu_if(vcpu)) {
+		vm_kill(vm, "halted with interrupts disabled: nothing can wake the processor again");
+		return;
+	}
+	uint64_t since = clock_tsc();
+	stats_exit_note(&vm->stats, vcpu->id, STAT_halt, vcpu->rip, vcpu->cpl, 0);
+	events_sleep(vm, machine_deadline(vm));
+	if (trace_wants(vm, TRACE_exit))
+		trace_halt(vcpu, since);
+	machine_poll(vm, clock_machine_ns());
+}
+
+void vm_run(struct vm *vm)
+{
+	struct vcpu *vcpu = vm->vcpu[0];
+	struct vm_exit exit;
+
+	while (!vm->ended) {
+		if (atomic_load(&vm->attention))
+			vm_attend(vm);
+		if (vm->gdb)
+			gdb_before_entry(vcpu);
+		if (!vm_prepare(vcpu)) {
+			if (!vm->ended)
+				run_halted(vcpu);
+			continue;
+		}
+		events_arm(machine_deadline(vm));
+		if (vm->trace_kinds)
+			trace_enter(vcpu);
+		if (vm->narrate && !narrate_enter(vcpu))
+			break;
+		vm->engine_ops->enter(vcpu, &exit);
+		if (vm->narrate)
+			narrate_leave(vcpu, &exit);
+		if (vm->trace_kinds)
+			trace_leave(vcpu, &exit);
+		if (!vm->gdb || !gdb_after_exit(vcpu, &exit))
+			exit_handle(vcpu, &exit);
+	}
+	if (vm->narrate)
+		narrate_enter(vcpu);
+	machine_flush(vm);
+}

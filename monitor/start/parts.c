@@ -1,0 +1,163 @@
+/*
+ * The parts of a machine. The list below is all of start-up, in order; going through it backwards is all of shutdown.
+ */
+#include "monitor/start/parts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "hypercalls/host/hc.h"
+#include "monitor/boot/image.h"
+#include "monitor/debug/gdb/gdb.h"
+#include "monitor/debug/narrate/narrate.h"
+#include "monitor/device/machine.h"
+#include "monitor/host/events.h"
+#include "monitor/trace/trace.h"
+#include "monitor/vm/layout.h"
+#include "monitor/vm/vm.h"
+
+static int out_of_memory(void)
+{
+	fprintf(stderr, "ring3: this host has no memory left: end other programs first\n");
+	return -ENOMEM;
+}
+
+static void events_down(struct vm *vm)
+{
+	events_exit();
+}
+
+static int ram_up(struct vm *vm)
+{
+	return gm_init(&vm->mem, vm->config->memory);
+}
+
+static void ram_down(struct vm *vm)
+{
+	gm_free(&vm->mem);
+}
+
+static int vcpus_up(struct vm *vm)
+{
+	for (; vm->vcpu_count < vm->config->vcpus; vm->vcpu_count++) {
+		vm->vcpu[vm->vcpu_count] = vcpu_create(vm, vm->vcpu_count);
+		if (!vm->vcpu[vm->vcpu_count])
+			return out_of_memory();
+	}
+	return 0;
+}
+
+static void vcpus_down(struct vm *vm)
+{
+	while (vm->vcpu_count)
+		vcpu_free(vm->vcpu[--vm->vcpu_count]);
+}
+
+static int hypercalls_up(struct vm *vm)
+{
+	vm->hc = hc_create(vm);
+	return vm->hc ? 0 : out_of_memory();
+}
+
+static void hypercalls_down(struct vm *vm)
+{
+	hc_destroy(vm->hc);
+}
+
+/* The lowest address that this process may map: the host's vm.mmap_min_addr, in whole pages. */
+static uint64_t lowest_gva(void)
+{
+	char text[24] = "";
+	int fd = open("/proc/sys/vm/mmap_min_addr", O_RDONLY | O_CLOEXEC);
+	uint64_t lowest = 0;
+
+	if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0)
+		lowest = strtoull(text, NULL, 10);
+	if (fd >= 0)
+		close(fd);
+	lowest = (lowest + X86_PAGE_MASK) & ~X86_PAGE_MASK;
+	return lowest ? lowest : X86_PAGE_SIZE;
+}
+
+static int paging_up(struct vm *vm)
+{
+	const struct spt_config config = {.ram_size = vm->mem.size,
+					  .gva_lowest = lowest_gva(),
+					  .gva_limit = GATE_HOLE_START,
+					  .physical_bits = VCPU_PHYSICAL_BITS};
+
+	vm->spt = spt_create(&config, trace_shadow_ops(vm), vm);
+	vm->mem.spt = vm->spt;
+	return vm->spt ? 0 : out_of_memory();
+}
+
+static void paging_down(struct vm *vm)
+{
+	vm->mem.spt = NULL;
+	spt_destroy(vm->spt);
+}
+
+static int engine_up(struct vm *vm)
+{
+	return vm->engine_ops->init(vm);
+}
+
+static void engine_down(struct vm *vm)
+{
+	vm->engine_ops->exit(vm);
+}
+
+static int boot_up(struct vm *vm)
+{
+	vm->engine_ops->fill_hypercall_page(vm);
+	return image_boot(vm);
+}
+
+/*
+ * What comes up is taken down even if it failed half-way, so each `down` copes with that. The image comes before what
+ * costs processes, so that a bad one is told at once; statistics come first, so that they are written last.
+ */
+static const struct part {
+	const char *mark;
+	int (*up)(struct vm *vm);
+	void (*down)(struct vm *vm);
+	int status; /* of the process, if it fails */
+} parts[] = {
+	{"trace", trace_up, trace_down, VM_STATUS_HOST},
+	{"events", events_init, events_down, VM_STATUS_HOST},
+	{"ram", ram_up, ram_down, VM_STATUS_HOST},
+	{"image", image_load, image_free, VM_STATUS_IMAGE},
+	{"vcpus", vcpus_up, vcpus_down, VM_STATUS_HOST},
+	{"narrate", narrate_up, narrate_down, VM_STATUS_HOST},
+	{"gdb", gdb_up, gdb_down, VM_STATUS_HOST},
+	{"devices", machine_init, machine_exit, VM_STATUS_HOST},
+	{"hypercalls", hypercalls_up, hypercalls_down, VM_STATUS_HOST},
+	{"paging", paging_up, paging_down, VM_STATUS_HOST},
+	{"engine", engine_up, engine_down, VM_STATUS_HOST},
+	{"boot", boot_up, NULL, VM_STATUS_HOST},
+};
+
+#define PART_COUNT (sizeof(parts) / sizeof(parts[0]))
+
+size_t parts_up(struct vm *vm)
+{
+	for (size_t i = 0; i < PART_COUNT; i++) {
+		if (parts[i].up(vm)) {
+			vm_end(vm, parts[i].status);
+			return i + 1;
+		}
+		stats_mark(&vm->stats, parts[i].mark);
+	}
+	return PART_COUNT;
+}
+
+void parts_down(struct vm *vm, size_t tried)
+{
+	while (tried--) {
+		if (parts[tried].down)
+			parts[tried].down(vm);
+	}
+}
