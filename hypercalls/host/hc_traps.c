@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "hypercalls/host/hc_internal.h"
-#include "monitor/run/inject.h"
+#include "monitor/emulate/emulate.h"
 #include "monitor/vm/guest_mem.h"
 #include "monitor/vm/vm.h"
 
@@ -77,7 +77,7 @@ int64_t hc_call_iret(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
 
 	if (!gm_read_gva(vcpu, vcpu->gpr[RSP], &frame, sizeof(frame), GM_CPL, &fault))
 		return -R3_EFAULT;
-	inject_iret(vcpu, (const uint64_t[]){frame.rip, frame.cs, frame.rflags, frame.rsp, frame.ss});
+	emu_return(vcpu, (const uint64_t[]){frame.rip, frame.cs, frame.rflags, frame.rsp, frame.ss});
 	if (vcpu->event_pending)
 		return 0;
 	vcpu->gpr[RAX] = frame.rax;

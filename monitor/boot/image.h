@@ -18,12 +18,6 @@ struct vm;
 #define BOOT_END    0xa0000u
 #define IMAGE_START 0x100000u
 
-/* Selectors of the GDT the guest is entered with (flat, 64-bit), in the order SYSCALL and SYSRET count from STAR. */
-#define BOOT_CS	     0x08
-#define BOOT_DS	     0x10
-#define BOOT_USER_DS 0x18
-#define BOOT_USER_CS 0x20
-
 struct image; /* opaque: path, entry, segments, symbols */
 
 /*

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "monitor/cli/common/cli.h"
-#include "monitor/host/reserve.h"
+#include "monitor/engine/trap/reserve.h"
 #include "monitor/vm/vm.h"
 
 static const struct verb {

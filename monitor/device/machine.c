@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "hypercalls/host/hc.h"
 #include "monitor/device/console.h"
 #include "monitor/device/pic.h"
 #include "monitor/device/pit.h"
@@ -82,7 +81,7 @@ const struct pic *machine_pic(const struct vm *vm)
 	return &vm->machine->pic;
 }
 
-void machine_poll(struct vm *vm, uint64_t now)
+bool machine_poll(struct vm *vm, uint64_t now)
 {
 	uint64_t deadline = timers_next(&vm->timers);
 
@@ -91,9 +90,9 @@ void machine_poll(struct vm *vm, uint64_t now)
 	timers_run(&vm->timers, now);
 	if (console_deadline(vm->console) <= now)
 		console_flush(vm->console);
-	if (console_poll(vm->console))
-		hc_raise_virq(vm, R3_VIRQ_CONSOLE);
+	bool input = console_poll(vm->console);
 	uart_update(&vm->machine->uart);
+	return input;
 }
 
 uint64_t machine_deadline(struct vm *vm)

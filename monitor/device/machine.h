@@ -19,10 +19,10 @@ bool machine_irq_pending(struct vcpu *vcpu);
 /* Takes it, as the processor's INTA cycle does: the vector. Precondition: machine_irq_pending. */
 uint8_t machine_irq_ack(struct vcpu *vcpu);
 
-/* Runs what is due: expired timers, console input that came. Called by the run loop with the vCPU stopped. */
 /* The interrupt controllers, to look at. */
 const struct pic *machine_pic(const struct vm *vm);
-void machine_poll(struct vm *vm, uint64_t now);
+/* Runs what is due: expired timers, console output. True if console input came since the last call. vCPU stopped. */
+bool machine_poll(struct vm *vm, uint64_t now);
 /* When machine_poll wants to be called next, clock_machine_ns() time, TIMER_NEVER if only on an event. */
 uint64_t machine_deadline(struct vm *vm);
 /* The vCPU is about to wait, or the guest ended: console output must not linger. */

@@ -51,6 +51,12 @@ bool emu_peek(struct vcpu *vcpu, struct emu_insn *insn);
  */
 void emu_syscall(struct vcpu *vcpu);
 
+/*
+ * IRETQ with the frame {rip, cs, rflags, rsp, ss} already read (64-bit operand size, SDM 2A IRET, 64-bit mode):
+ * performs all checks; on failure an exception is queued and the state is unchanged.
+ */
+void emu_return(struct vcpu *vcpu, const uint64_t frame[5]);
+
 /* A small number for each sensitive instruction, to count by, and what it is called: "cli", "mov cr". */
 #define EMU_IDS 2048
 unsigned emu_id(const struct emu_insn *insn);

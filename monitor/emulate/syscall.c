@@ -1,7 +1,6 @@
 /*
  * The fast way in and out: SYSCALL, SYSRET, SWAPGS (SDM 2B).
  */
-#include "monitor/boot/image.h"
 #include "monitor/emulate/group.h"
 #include "monitor/vm/segment.h"
 

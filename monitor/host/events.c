@@ -15,10 +15,13 @@
 
 #include "monitor/host/clock.h"
 #include "monitor/host/timer.h"
-#include "monitor/vm/vm.h"
 
 static struct {
-	struct vm *vm[EVENTS_MACHINES];
+	struct {
+		atomic_bool *attention;
+		void (*kick)(void *arg);
+		void *arg;
+	} machine[EVENTS_MACHINES];
 	unsigned count;
 	int wake_fd; /* eventfd: readable once events_wake was called since the last sleep */
 	timer_t timer;
@@ -35,23 +38,17 @@ static const int events_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM, 
 #define EVENTS_SIGNALS (sizeof(events_signals) / sizeof(events_signals[0]))
 static struct sigaction events_found[EVENTS_SIGNALS];
 
-static void wake(struct vm *vm)
-{
-	if (!atomic_exchange(&vm->attention, true)) {
-		uint64_t one = 1;
-		ssize_t written = write(events.wake_fd, &one, sizeof(one));
-		(void)written; /* full means it is readable already */
-	}
-	if (vm->engine_ops)
-		for (unsigned i = 0; i < vm->vcpu_count; i++)
-			vm->engine_ops->kick(vm->vcpu[i]);
-}
-
 void events_wake(void)
 {
 	int saved = errno;
-	for (unsigned n = 0; n < events.count; n++)
-		wake(events.vm[n]);
+	for (unsigned n = 0; n < events.count; n++) {
+		if (!atomic_exchange(events.machine[n].attention, true)) {
+			uint64_t one = 1;
+			ssize_t written = write(events.wake_fd, &one, sizeof(one));
+			(void)written; /* full means it is readable already */
+		}
+		events.machine[n].kick(events.machine[n].arg);
+	}
 	errno = saved;
 }
 
@@ -103,7 +100,7 @@ static int start(void)
 	return 0;
 }
 
-int events_init(struct vm *vm)
+int events_init(atomic_bool *attention, void (*kick)(void *arg), void *arg)
 {
 	if (events.count == EVENTS_MACHINES)
 		abort();
@@ -112,7 +109,9 @@ int events_init(struct vm *vm)
 		if (error)
 			return error;
 	}
-	events.vm[events.count++] = vm;
+	events.machine[events.count].attention = attention;
+	events.machine[events.count].kick = kick;
+	events.machine[events.count++].arg = arg;
 	return 0;
 }
 
@@ -129,18 +128,16 @@ void events_exit(void)
 	events.has_timer = false;
 }
 
-void events_arm(uint64_t deadline)
+int events_arm(uint64_t deadline)
 {
 	if (deadline != TIMER_NEVER)
 		deadline = clock_host_of(deadline);
 	if (deadline == events.armed)
-		return;
+		return 0;
 	if (!events.has_timer) {
 		struct sigevent notify = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM};
-		if (timer_create(CLOCK_MONOTONIC, &notify, &events.timer)) {
-			vm_kill(events.vm[0], "the host has no timer: %s", strerror(errno));
-			return;
-		}
+		if (timer_create(CLOCK_MONOTONIC, &notify, &events.timer))
+			return -errno;
 		events.has_timer = true;
 	}
 	struct itimerspec when = {0};
@@ -152,9 +149,10 @@ void events_arm(uint64_t deadline)
 	}
 	timer_settime(events.timer, TIMER_ABSTIME, &when, NULL);
 	events.armed = deadline;
+	return 0;
 }
 
-void events_sleep(struct vm *vm, uint64_t deadline)
+void events_sleep(const atomic_bool *attention, uint64_t deadline)
 {
 	struct pollfd wake = {.fd = events.wake_fd, .events = POLLIN};
 	struct timespec timeout = {0}, *limit = NULL;
@@ -165,7 +163,7 @@ void events_sleep(struct vm *vm, uint64_t deadline)
 		limit = &timeout;
 	}
 	/* The descriptor stays readable from events_wake on, so a wake-up just before ppoll is not lost. */
-	if (!atomic_load(&vm->attention))
+	if (!atomic_load(attention))
 		ppoll(&wake, 1, limit, NULL);
 	uint64_t drained;
 	ssize_t n = read(events.wake_fd, &drained, sizeof(drained));

@@ -1,20 +1,22 @@
 /*
  * What reaches the monitor from outside while it runs or waits: signals, deadlines, wake-ups of other threads. Handlers
- * only note what came, set vm->attention and kick the vCPU; the run loop acts.
+ * only note what came, set the attention flag of each machine and kick it; the run loop acts.
  */
 #ifndef MONITOR_HOST_EVENTS_H
 #define MONITOR_HOST_EVENTS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-struct vm;
 
 /* A process has one machine, or for `lockstep` two. */
 #define EVENTS_MACHINES 2
 
-/* Has the machine told of events; the first also installs the handlers. 0 or negative errno with a message printed. */
-int events_init(struct vm *vm);
+/*
+ * Has a machine told of events, from any thread and in signal handlers: *attention is set, and kick(arg) makes what
+ * runs look at it. The first call also installs the handlers. 0 or negative errno with a message printed.
+ */
+int events_init(atomic_bool *attention, void (*kick)(void *arg), void *arg);
 /* Forgets the machine that came last; with the first, restores the dispositions found. */
 void events_exit(void);
 
@@ -25,15 +27,15 @@ int events_quit_signal(void);
 bool events_take(int signal);
 
 /*
- * Has vm->attention set at clock_machine_ns() time `deadline`; TIMER_NEVER: not. One deadline at a time, the latest
- * call wins; repeating the present one is free.
+ * Calls events_wake at clock_machine_ns() time `deadline`; TIMER_NEVER: not. One deadline at a time, the latest call
+ * wins; repeating the present one is free. 0, or negative errno: the host has no timer.
  */
-void events_arm(uint64_t deadline);
+int events_arm(uint64_t deadline);
 
-/* Sleeps until vm->attention is set or `deadline` passes. Returns at once if it is set already. */
-void events_sleep(struct vm *vm, uint64_t deadline);
+/* Sleeps until *attention is set or `deadline` passes. Returns at once if it is set already. */
+void events_sleep(const atomic_bool *attention, uint64_t deadline);
 
-/* Sets attention, kicks the running vCPU and ends events_sleep. Async-signal-safe, any thread. */
+/* Sets attention, kicks what runs and ends events_sleep. Async-signal-safe, any thread. */
 void events_wake(void);
 
 #endif

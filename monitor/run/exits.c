@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "hypercalls/host/hc.h"
-#include "monitor/boot/image.h"
 #include "monitor/emulate/emulate.h"
 #include "monitor/engine/interpret/interpret.h"
 #include "monitor/trace/trace.h"

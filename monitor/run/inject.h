@@ -1,6 +1,6 @@
 /*
  * Delivery of exceptions and interrupts as the processor does it (SDM 3A chapter 6): through the guest's IDT, or
- * through the paravirtual trap table when one is installed; and the way back (IRET).
+ * through the paravirtual trap table when one is installed. The way back is emu_return.
  */
 #ifndef MONITOR_VM_INJECT_H
 #define MONITOR_VM_INJECT_H
@@ -19,11 +19,5 @@ void inject_event(struct vcpu *vcpu);
 
 /* An interrupt could be taken at this boundary: IF set, no shadow, no exception queued. */
 bool inject_window_open(struct vcpu *vcpu);
-
-/*
- * IRETQ with the frame {rip, cs, rflags, rsp, ss} already read (64-bit operand size, SDM 2A IRET, 64-bit mode):
- * performs all checks; on failure an exception is queued and the state is unchanged.
- */
-void inject_iret(struct vcpu *vcpu, const uint64_t frame[5]);
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * The run loop: what happens between one exit of the vCPU and the next entry.
  */
-#include <stdio.h>
+#include "monitor/run/run.h"
+
 #include <string.h>
 
 #include "hypercalls/host/hc.h"
@@ -18,6 +19,20 @@
 #include "monitor/trace/trace.h"
 #include "monitor/vm/vm.h"
 
+void vm_poll(struct vm *vm, uint64_t now)
+{
+	if (machine_poll(vm, now))
+		hc_raise_virq(vm, R3_VIRQ_CONSOLE);
+}
+
+void vm_arm(struct vm *vm, uint64_t deadline)
+{
+	int err = events_arm(deadline);
+
+	if (err)
+		vm_kill(vm, "the host has no timer: %s", strerror(-err));
+}
+
 void vm_attend(struct vm *vm)
 {
 	atomic_store(&vm->attention, false);
@@ -27,7 +42,7 @@ void vm_attend(struct vm *vm)
 	}
 	summary_attend(vm);
 	stats_serve(vm);
-	machine_poll(vm, clock_machine_ns());
+	vm_poll(vm, clock_machine_ns());
 }
 
 static bool run_interrupt_waits(struct vcpu *vcpu)
@@ -80,10 +95,10 @@ static void run_halted(struct vcpu *vcpu)
 	}
 	uint64_t since = clock_tsc();
 	stats_exit_note(&vm->stats, vcpu->id, STAT_halt, vcpu->rip, vcpu->cpl, 0);
-	events_sleep(vm, machine_deadline(vm));
+	events_sleep(&vm->attention, machine_deadline(vm));
 	if (trace_wants(vm, TRACE_exit))
 		trace_halt(vcpu, since);
-	machine_poll(vm, clock_machine_ns());
+	vm_poll(vm, clock_machine_ns());
 }
 
 void vm_run(struct vm *vm)
@@ -101,7 +116,7 @@ void vm_run(struct vm *vm)
 				run_halted(vcpu);
 			continue;
 		}
-		events_arm(machine_deadline(vm));
+		vm_arm(vm, machine_deadline(vm));
 		if (vm->trace_kinds)
 			trace_enter(vcpu);
 		if (vm->narrate && !narrate_enter(vcpu))

@@ -25,6 +25,16 @@ static int out_of_memory(void)
 	return -ENOMEM;
 }
 
+static void kick(void *vm)
+{
+	vm_kick(vm);
+}
+
+static int events_up(struct vm *vm)
+{
+	return events_init(&vm->attention, kick, vm);
+}
+
 static void events_down(struct vm *vm)
 {
 	events_exit();
@@ -127,7 +137,7 @@ static const struct part {
 	int status; /* of the process, if it fails */
 } parts[] = {
 	{"trace", trace_up, trace_down, VM_STATUS_HOST},
-	{"events", events_init, events_down, VM_STATUS_HOST},
+	{"events", events_up, events_down, VM_STATUS_HOST},
 	{"ram", ram_up, ram_down, VM_STATUS_HOST},
 	{"image", image_load, image_free, VM_STATUS_IMAGE},
 	{"vcpus", vcpus_up, vcpus_down, VM_STATUS_HOST},

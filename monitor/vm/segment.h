@@ -9,6 +9,12 @@
 #include "monitor/vm/guest_mem.h"
 #include "monitor/vm/vcpu.h"
 
+/* Selectors of the GDT the guest is entered with (flat, 64-bit), in the order SYSCALL and SYSRET count from STAR. */
+#define BOOT_CS	     0x08
+#define BOOT_DS	     0x10
+#define BOOT_USER_DS 0x18
+#define BOOT_USER_CS 0x20
+
 /* Flat descriptors with limit 4 GiB, as SYSCALL and SYSRET load them without looking at memory. */
 #define SEG_FLAT	   (X86_DESC_P | X86_DESC_S | X86_DESC_RW | X86_DESC_ACCESSED | X86_DESC_G | R3_U64(0x000f00000000ffff))
 #define SEG_FLAT_CODE(dpl) (SEG_FLAT | X86_DESC_CODE | X86_DESC_L | (uint64_t)(dpl) << X86_DESC_DPL_SHIFT)

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "monitor/boot/image.h"
 #include "monitor/vm/segment.h"
 #include "monitor/vm/vm.h"
 

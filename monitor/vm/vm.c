@@ -1,10 +1,16 @@
 /*
- * How a machine ends.
+ * How a machine is interrupted, and how it ends.
  */
 #include "monitor/vm/vm.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+
+void vm_kick(struct vm *vm)
+{
+	for (unsigned i = 0; vm->engine_ops && i < vm->vcpu_count; i++)
+		vm->engine_ops->kick(vm->vcpu[i]);
+}
 
 void vm_end(struct vm *vm, int status)
 {

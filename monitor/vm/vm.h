@@ -88,14 +88,7 @@ void vm_kill(struct vm *vm, const char *format, ...) __attribute__((format(print
 /* The guest ended itself, or time ran out: no crash report. */
 void vm_end(struct vm *vm, int status);
 
-/* Runs the machine until it has ended. monitor/run/run.c */
-void vm_run(struct vm *vm);
-/*
- * Brings the vCPU to where its next guest instruction is the one to run: takes an interrupt, delivers what is queued.
- * False: it has none now (halted, or ended).
- */
-bool vm_prepare(struct vcpu *vcpu);
-/* Looks at signals, deadlines and console input: whatever asked for attention. vCPU stopped. */
-void vm_attend(struct vm *vm);
+/* Makes its vCPUs come out of guest code soon. Async-signal-safe. */
+void vm_kick(struct vm *vm);
 
 #endif

@@ -9,6 +9,10 @@
 #include "monitor/device/console.h"
 #include "monitor/host/events.h"
 
+static void no_kick(void *arg)
+{
+}
+
 int hcf_setup(void **state)
 {
 	struct hc_fixture *f = calloc(1, sizeof(*f));
@@ -20,7 +24,7 @@ int hcf_setup(void **state)
 	f->vcpu = f->m->vcpu;
 	f->vm->console = console_open(f->vm, f->in[0], f->out[1]);
 	f->vm->hc = hc_create(f->vm);
-	if (!f->vm->console || !f->vm->hc || events_init(f->vm))
+	if (!f->vm->console || !f->vm->hc || events_init(&f->vm->attention, no_kick, NULL))
 		abort();
 	*state = f;
 	return 0;
@@ -63,7 +67,7 @@ struct r3_shared_info *hcf_share(struct hc_fixture *f)
 void hcf_await_input(struct hc_fixture *f, size_t len)
 {
 	while (console_input_pending(f->vm->console) < len) {
-		events_sleep(f->vm, TIMER_NEVER);
+		events_sleep(&f->vm->attention, TIMER_NEVER);
 		atomic_store(&f->vm->attention, false);
 	}
 }

@@ -15,6 +15,7 @@
 #include "hypercalls/start_info.h"
 #include "monitor/boot/image.h"
 #include "monitor/vm/layout.h"
+#include "monitor/vm/segment.h"
 #include "monitor/vm/vm.h"
 #include "tests/unit/capture.h"
 #include "tests/unit/elf_maker.h"

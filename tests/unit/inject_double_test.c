@@ -175,7 +175,7 @@ static void iret_outward_and_back(void **state)
 {
 	struct machine_fixture *m = *state;
 	struct vcpu *c = m->vcpu;
-	inject_iret(c, to_user);
+	emu_return(c, to_user);
 	assert_false(c->event_pending);
 	assert_int_equal(c->cpl, 3);
 	assert_int_equal(c->rip, FIX_USER_CODE);
@@ -193,7 +193,7 @@ static void iret_outward_and_back(void **state)
 	uint64_t frame[5];
 	for (unsigned i = 0; i < 5; i++)
 		frame[i] = top(m, i);
-	inject_iret(c, frame);
+	emu_return(c, frame);
 	assert_int_equal(c->cpl, 3);
 	assert_int_equal(c->rip, FIX_USER_CODE);
 }
@@ -203,7 +203,7 @@ static void iret_keeps_conforming(void **state)
 {
 	struct machine_fixture *m = *state;
 	m->vcpu->sreg[SREG_DS] = seg_make(FIX_CONFORMING, fix_get64(m, FIX_GDT + FIX_CONFORMING));
-	inject_iret(m->vcpu, to_user);
+	emu_return(m->vcpu, to_user);
 	assert_true(m->vcpu->sreg[SREG_DS].present);
 	assert_false(m->vcpu->sreg[SREG_ES].present);
 }
@@ -212,7 +212,7 @@ static void iret_same_privilege(void **state)
 {
 	struct machine_fixture *m = *state;
 	const uint64_t frame[5] = {FIX_CODE + 8, FIX_KCODE, X86_RFLAGS_IF | X86_RFLAGS_CF, FIX_STACK - 8, 0};
-	inject_iret(m->vcpu, frame);
+	emu_return(m->vcpu, frame);
 	assert_false(m->vcpu->event_pending);
 	assert_int_equal(m->vcpu->cpl, 0);
 	assert_int_equal(m->vcpu->gpr[RSP], FIX_STACK - 8);
@@ -250,7 +250,7 @@ static void iret_faults(void **state)
 		fix_reset(m);
 		struct vcpu before = *m->vcpu;
 		const uint64_t frame[5] = {cases[i].rip, cases[i].cs, X86_RFLAGS_IF, FIX_STACK, cases[i].ss};
-		inject_iret(m->vcpu, frame);
+		emu_return(m->vcpu, frame);
 		assert_true(m->vcpu->event_pending);
 		assert_int_equal(m->vcpu->event.vector, cases[i].vector);
 		assert_int_equal(m->vcpu->event.error, cases[i].error);
@@ -260,7 +260,7 @@ static void iret_faults(void **state)
 	}
 	fix_reset(m);
 	m->vcpu->rflags |= X86_RFLAGS_NT;
-	inject_iret(m->vcpu, to_user);
+	emu_return(m->vcpu, to_user);
 	assert_int_equal(m->vcpu->event.vector, X86_VEC_GP);
 }
 
@@ -272,16 +272,16 @@ static void iret_flags_by_privilege(void **state)
 	const uint64_t all = UINT64_MAX & ~(X86_RFLAGS_NT | X86_RFLAGS_TF);
 	const uint64_t flags[5] = {FIX_USER_CODE, FIX_UCODE, all, FIX_USER_STACK, FIX_UDATA};
 	fix_user(m);
-	inject_iret(c, flags);
+	emu_return(c, flags);
 	assert_false(c->event_pending);
 	assert_int_equal(vcpu_rflags(c) & (X86_RFLAGS_IOPL | X86_RFLAGS_IF | X86_RFLAGS_VM), 0);
 	assert_true(c->rflags & X86_RFLAGS_AC);
 	c->rflags |= X86_RFLAGS_IOPL;
-	inject_iret(c, flags);
+	emu_return(c, flags);
 	assert_true(vcpu_rflags(c) & X86_RFLAGS_IF);
 
 	const uint64_t inward[5] = {FIX_CODE, FIX_KCODE, 0, FIX_STACK, FIX_KDATA};
-	inject_iret(c, inward);
+	emu_return(c, inward);
 	assert_int_equal(c->event.vector, X86_VEC_GP);
 	assert_int_equal(c->event.error, FIX_KCODE);
 	assert_int_equal(c->cpl, 3);

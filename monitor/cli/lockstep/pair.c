@@ -18,6 +18,7 @@
 #include "monitor/engine/interpret/native.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/events.h"
+#include "monitor/run/run.h"
 #include "monitor/start/parts.h"
 
 /* What a point takes, as the guest sees it: timers of guests are meant to expire every some thousand instructions. */
@@ -136,7 +137,7 @@ static void prepare(struct lockstep *ls, unsigned n)
 	struct vcpu *vcpu = vcpu_of(ls, n);
 	const struct stats_vcpu *stats = &ls->vm[n].stats.vcpu[0];
 	uint64_t injected = stats->injected;
-	machine_poll(&ls->vm[n], clock_guest_ns());
+	vm_poll(&ls->vm[n], clock_guest_ns());
 	vm_prepare(vcpu);
 	ls->interrupt = stats->injected != injected;
 	ls->vector = vcpu->event.vector;

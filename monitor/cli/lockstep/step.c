@@ -9,6 +9,7 @@
 #include "monitor/host/events.h"
 #include "monitor/run/exits.h"
 #include "monitor/run/inject.h"
+#include "monitor/run/run.h"
 
 #define ARITHMETIC (X86_RFLAGS_CF | X86_RFLAGS_PF | X86_RFLAGS_AF | X86_RFLAGS_ZF | X86_RFLAGS_SF | X86_RFLAGS_OF)
 
@@ -203,7 +204,7 @@ static struct stop run_to_stop(struct lockstep *ls, struct vm *vm)
 		}
 		if (!vm_prepare(vcpu))
 			break;
-		events_arm(deadline);
+		vm_arm(vm, deadline);
 		vcpu->debug.paused = false;
 		vm->engine_ops->enter(vcpu, &stop.exit);
 	} while (!take_exit(vcpu, &stop));

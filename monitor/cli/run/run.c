@@ -15,6 +15,7 @@
 #include "monitor/device/console.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/events.h"
+#include "monitor/run/run.h"
 #include "monitor/start/parts.h"
 #include "monitor/trace/trace.h"
 #include "monitor/vm/vm.h"

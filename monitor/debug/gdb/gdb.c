@@ -14,6 +14,7 @@
 #include "monitor/host/clock.h"
 #include "monitor/host/events.h"
 #include "monitor/run/inject.h"
+#include "monitor/run/run.h"
 
 /* A peer that sends without end gets no more than this many reads before the guest's turn. */
 #define READS_MAX 64
@@ -229,7 +230,7 @@ static void wait_stopped(struct gdb *gdb)
 
 	clock_hold();
 	while (gdb->stopped && !vm->ended) {
-		events_sleep(vm, TIMER_NEVER);
+		events_sleep(&vm->attention, TIMER_NEVER);
 		vm_attend(vm);
 		serve(gdb);
 	}
@@ -321,7 +322,7 @@ void gdb_finish(struct vm *vm)
 	if (vm->reason[0] && link_connected(&gdb->link))
 		stop(gdb, GDB_SIGSEGV, "%s", "");
 	while (vm->reason[0] && gdb->stopped && link_connected(&gdb->link) && !events_quit_signal()) {
-		events_sleep(vm, TIMER_NEVER);
+		events_sleep(&vm->attention, TIMER_NEVER);
 		atomic_store(&vm->attention, false);
 		serve(gdb);
 	}

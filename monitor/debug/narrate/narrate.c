@@ -14,7 +14,7 @@
 #include "monitor/debug/narrate/changes.h"
 #include "monitor/emulate/emulate.h"
 #include "monitor/host/clock.h"
-#include "monitor/host/events.h"
+#include "monitor/run/run.h"
 
 struct narrate {
 	bool asks;  /* waits for a person after each exit */

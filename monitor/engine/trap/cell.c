@@ -21,8 +21,8 @@
 #include "monitor/engine/trap/filter.h"
 #include "monitor/engine/trap/handover.h"
 #include "monitor/engine/trap/placement.h"
+#include "monitor/engine/trap/reserve.h"
 #include "monitor/host/clock.h"
-#include "monitor/host/reserve.h"
 #include "monitor/vm/vcpu.h"
 
 /* The arena begins with what all cells share, at the offsets it has in the gate. */

@@ -1,7 +1,7 @@
 /*
  * The gate's addresses in the monitor.
  */
-#include "monitor/host/reserve.h"
+#include "monitor/engine/trap/reserve.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>

@@ -1,8 +1,8 @@
 /*
  * Keeps the gate's addresses free in the monitor's own address space: a cell is born with a copy of that.
  */
-#ifndef MONITOR_HOST_RESERVE_H
-#define MONITOR_HOST_RESERVE_H
+#ifndef MONITOR_ENGINE_TRAP_RESERVE_H
+#define MONITOR_ENGINE_TRAP_RESERVE_H
 
 #include <stdbool.h>
 
