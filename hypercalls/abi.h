@@ -34,6 +34,7 @@
 #define R3_EBUSY  16
 #define R3_EINVAL 22
 #define R3_ENOSPC 28
+#define R3_EPIPE  32
 #define R3_ENOSYS 38
 
 /* Limits */

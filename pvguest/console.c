@@ -95,7 +95,7 @@ int pvg_getc_wait(void)
 		if (pvg_irq_register(PVG_IRQ_CONSOLE, input_arrived, NULL))
 			pvg_panic("no interrupt for console input");
 	}
-	while ((c = pvg_getc()) < 0) {
+	while ((c = pvg_getc()) == PVG_NO_INPUT) {
 		pvg_halt();
 		pvg_irq_disable();
 	}

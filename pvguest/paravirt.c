@@ -231,8 +231,9 @@ static void console_write(const char *bytes, size_t len)
 static int console_read(void)
 {
 	uint8_t c;
+	int64_t count = pvg_hypercall2(R3_HC_console_read, (uint64_t)&c, 1);
 
-	return pvg_hypercall2(R3_HC_console_read, (uint64_t)&c, 1) == 1 ? c : -1;
+	return count == 1 ? c : count == -R3_EPIPE ? PVG_INPUT_ENDED : PVG_NO_INPUT;
 }
 
 static _Noreturn void end(unsigned status)

@@ -35,7 +35,10 @@
 #define UART_FCR	   2
 #define UART_MCR	   4
 #define UART_LSR	   5
+#define UART_MSR	   6
 #define UART_IER_RECEIVED  0x01
+#define UART_IER_MODEM	   0x08
+#define UART_MSR_CARRIER   0x80
 #define UART_FCR_ENABLE	   0x01
 #define UART_MCR_OUT2	   0x08 /* gates the interrupt output on a PC */
 #define UART_LSR_RECEIVED  0x01

@@ -29,14 +29,14 @@ void pvg_uart_write(const char *bytes, size_t len)
 
 int pvg_uart_read(void)
 {
-	if (!(pvg_inb(X86_PORT_COM1 + UART_LSR) & UART_LSR_RECEIVED))
-		return -1;
-	return pvg_inb(X86_PORT_COM1 + UART_DATA);
+	if (pvg_inb(X86_PORT_COM1 + UART_LSR) & UART_LSR_RECEIVED)
+		return pvg_inb(X86_PORT_COM1 + UART_DATA);
+	return pvg_inb(X86_PORT_COM1 + UART_MSR) & UART_MSR_CARRIER ? PVG_NO_INPUT : PVG_INPUT_ENDED;
 }
 
 void pvg_uart_listen(void)
 {
 	pvg_outb(X86_PORT_COM1 + UART_FCR, UART_FCR_ENABLE);
 	pvg_outb(X86_PORT_COM1 + UART_MCR, UART_MCR_OUT2);
-	pvg_outb(X86_PORT_COM1 + UART_IER, UART_IER_RECEIVED);
+	pvg_outb(X86_PORT_COM1 + UART_IER, UART_IER_RECEIVED | UART_IER_MODEM);
 }

@@ -257,6 +257,13 @@ void line_input(struct line *line, unsigned char c)
 		store(line, c);
 }
 
+void line_end(struct line *line)
+{
+	if (line->head != line->commit)
+		store(line, line->termios.c_cc[VEOF] | END | QUIET);
+	line->ended = true;
+}
+
 /* ----------------------------------------------------------------------------------------------------- reading */
 
 bool line_has_room(const struct line *line)
@@ -267,7 +274,7 @@ bool line_has_room(const struct line *line)
 
 bool line_ready(const struct line *line)
 {
-	return local(line, ICANON) ? line->lines : line->commit != line->tail;
+	return line->ended || (local(line, ICANON) ? line->lines : line->commit != line->tail);
 }
 
 size_t line_count(const struct line *line)

@@ -21,6 +21,7 @@ struct line {
 	unsigned lines;		     /* ends of line between tail and commit */
 	bool literal;		     /* the next character stands for itself */
 	bool stopped;		     /* output, by the STOP character */
+	bool ended;		     /* nothing more will be typed: reads of nothing are the end of file */
 	unsigned column, start;	     /* where the cursor is, and was when the line began */
 	void (*emit)(char c);
 	void (*signal)(int signal);
@@ -30,6 +31,8 @@ struct line {
 void line_init(struct line *line, void (*emit)(char c), void (*signal)(int signal));
 /* One typed character. */
 void line_input(struct line *line, unsigned char c);
+/* What was typed is all that there is; an unfinished line is one. */
+void line_end(struct line *line);
 /* Room for more; without it, characters are better left where they come from. */
 bool line_has_room(const struct line *line);
 /* A read would get something, be it only the end of file. */

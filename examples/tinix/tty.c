@@ -50,10 +50,12 @@ static void changed(void)
 /* Takes what was typed; what has no room stays at the console. Interrupt handler. */
 static void take_input(void *arg)
 {
-	int c;
+	int c = PVG_NO_INPUT;
 
 	while (line_has_room(&tty.line) && (c = pvg_getc()) >= 0)
 		line_input(&tty.line, (unsigned char)c);
+	if (c == PVG_INPUT_ENDED && !tty.line.ended)
+		line_end(&tty.line);
 	flush_output();
 	changed();
 }
@@ -168,6 +170,8 @@ static int wait_raw(uint64_t *deadline, size_t wanted, bool nonblock)
 	int error;
 
 	if (have && have >= min)
+		return 1;
+	if (tty.line.ended)
 		return 1;
 	if (nonblock)
 		return have ? 1 : -EAGAIN;

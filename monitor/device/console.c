@@ -176,6 +176,11 @@ size_t console_input_pending(struct console *console)
 	return input_pending(&console->input);
 }
 
+bool console_input_ended(struct console *console)
+{
+	return input_ended(&console->input);
+}
+
 size_t console_read(struct console *console, void *data, size_t len)
 {
 	return input_read(&console->input, data, len);

@@ -34,12 +34,14 @@ uint64_t console_deadline(const struct console *console);
 /* The guest listens: start reading. Idempotent. */
 void console_listen(struct console *console);
 /*
- * True if input came since the last call. Ends the guest with CONSOLE_STATUS_QUIT if the user typed Ctrl-A X. Called by
+ * True if input came, or its end, since the last call. Ends the guest with CONSOLE_STATUS_QUIT if the user typed Ctrl-A X. Called by
  * the run loop with the vCPU stopped.
  */
 bool console_poll(struct console *console);
 /* Input waiting, without taking it. */
 size_t console_input_pending(struct console *console);
+/* No input waits, and none will come: the host's side is at its end. Only after console_listen. */
+bool console_input_ended(struct console *console);
 /* Takes up to len bytes; how many. */
 size_t console_read(struct console *console, void *data, size_t len);
 

@@ -1,6 +1,6 @@
 /*
  * Console input. The reader is a thread because the vCPU's own is in the guest when a key is pressed; it does nothing
- * but move bytes into the ring and wake the monitor. It ends at the end of input, and the guest just sees no more.
+ * but move bytes into the ring and wake the monitor. It ends at the end of input, which it tells the monitor.
  */
 #include "monitor/device/console_input.h"
 
@@ -67,6 +67,13 @@ static void put(struct console_input *input, const uint8_t *data, size_t len)
 	events_wake();
 }
 
+static void end_input(struct console_input *input)
+{
+	atomic_store(&input->ended, true);
+	atomic_store(&input->arrived, true);
+	events_wake();
+}
+
 /* False at the end of input. */
 static bool read_some(struct console_input *input)
 {
@@ -103,6 +110,7 @@ static void *reader(void *arg)
 			eventfd_t drained;
 			eventfd_read(input->wake_fd, &drained);
 		} else if (!read_some(input)) {
+			end_input(input);
 			break;
 		}
 	}
@@ -155,13 +163,19 @@ void input_listen(struct console_input *input)
 	if (input->listening)
 		return;
 	input->listening = true;
-	if (input->fd < 0 || terminal_in_background(input->fd))
+	if (input->fd < 0) {
+		end_input(input);
+		return;
+	}
+	if (terminal_in_background(input->fd))
 		return;
 	input->terminal = terminal_raw(input->fd);
 	error = start_reader(input);
-	if (error)
+	if (error) {
+		end_input(input);
 		fprintf(stderr, "ring3: the guest gets no console input: %s; raise 'ulimit -u' or 'ulimit -n'\n",
 			strerror(error));
+	}
 	input->running = !error;
 }
 
@@ -188,6 +202,11 @@ bool input_stop(struct console_input *input)
 size_t input_pending(const struct console_input *input)
 {
 	return atomic_load(&input->put) - atomic_load(&input->taken);
+}
+
+bool input_ended(const struct console_input *input)
+{
+	return atomic_load(&input->ended) && !input_pending(input);
 }
 
 size_t input_read(struct console_input *input, void *data, size_t len)

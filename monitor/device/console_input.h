@@ -24,7 +24,8 @@ struct console_input {
 	uint8_t ring[CONSOLE_RING];
 
 	atomic_bool full;    /* the reader waits for room */
-	atomic_bool arrived; /* input came since console_poll looked */
+	atomic_bool arrived; /* input came, or its end, since console_poll looked */
+	atomic_bool ended;   /* what is in the ring is the last */
 	atomic_bool quit;    /* Ctrl-A X */
 	atomic_bool stop;
 
@@ -38,6 +39,8 @@ void input_listen(struct console_input *input);
 /* False: the reader is stuck in a read that another process emptied, and still owns *input. */
 bool input_stop(struct console_input *input);
 size_t input_pending(const struct console_input *input);
+/* Nothing waits, and nothing will come. */
+bool input_ended(const struct console_input *input);
 size_t input_read(struct console_input *input, void *data, size_t len);
 
 #endif

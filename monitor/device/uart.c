@@ -100,7 +100,7 @@ static uint8_t interrupt_cause(const struct uart *uart)
 }
 
 /* A PC gates this line with OUT2; xv6 leaves OUT2 clear and wants interrupts all the same. */
-void uart_update(struct uart *uart)
+static void update_irq(struct uart *uart)
 {
 	irq_set(&uart->irq, interrupt_cause(uart) != IIR_NONE);
 }
@@ -132,7 +132,7 @@ static void send(struct uart *uart, uint8_t byte)
 	uart->idle_polls = 0;
 	/* Full for no time at all, which the interrupt controller must see as an edge. */
 	uart->thre_interrupt = false;
-	uart_update(uart);
+	update_irq(uart);
 	uart->thre_interrupt = true;
 	if (looped(uart))
 		loop_back(uart, byte);
@@ -181,13 +181,13 @@ static void write_fcr(struct uart *uart, uint8_t value)
 		uart->loop_count = 0;
 }
 
-/* MSR bits 7 to 4: a peer that is always there, or in loopback the outputs of MCR. */
+/* MSR bits 7 to 4: a peer, with a carrier until the console's input ends; in loopback the outputs of MCR. */
 static uint8_t modem_lines(const struct uart *uart)
 {
 	uint8_t lines = 0;
 
 	if (!looped(uart))
-		return MSR_DCD | MSR_DSR | MSR_CTS;
+		return (uart->hung_up ? 0 : MSR_DCD) | MSR_DSR | MSR_CTS;
 	if (uart->mcr & MCR_RTS)
 		lines |= MSR_CTS;
 	if (uart->mcr & MCR_DTR)
@@ -199,12 +199,10 @@ static uint8_t modem_lines(const struct uart *uart)
 	return lines;
 }
 
-static void write_mcr(struct uart *uart, uint8_t value)
+static void note_changes(struct uart *uart, uint8_t before)
 {
-	uint8_t before = modem_lines(uart), changed;
+	uint8_t changed = before ^ modem_lines(uart);
 
-	uart->mcr = value & MCR_ALL;
-	changed = before ^ modem_lines(uart);
 	if (changed & MSR_CTS)
 		uart->modem_delta |= MSR_DCTS;
 	if (changed & MSR_DSR)
@@ -213,6 +211,22 @@ static void write_mcr(struct uart *uart, uint8_t value)
 		uart->modem_delta |= MSR_TERI;
 	if (changed & MSR_DCD)
 		uart->modem_delta |= MSR_DDCD;
+}
+
+static void write_mcr(struct uart *uart, uint8_t value)
+{
+	uint8_t before = modem_lines(uart);
+
+	uart->mcr = value & MCR_ALL;
+	note_changes(uart, before);
+}
+
+static void look_for_carrier(struct uart *uart)
+{
+	uint8_t before = modem_lines(uart);
+
+	uart->hung_up = console_input_ended(uart->console);
+	note_changes(uart, before);
 }
 
 static uint8_t read_lsr(struct uart *uart)
@@ -304,7 +318,13 @@ static void access_uart(void *device, uint16_t offset, unsigned size, bool write
 		write_register(uart, offset, (uint8_t)*value);
 	else
 		*value = read_register(uart, offset);
-	uart_update(uart);
+	uart_update(uart); /* the last byte of input may have been taken */
+}
+
+void uart_update(struct uart *uart)
+{
+	look_for_carrier(uart);
+	update_irq(uart);
 }
 
 void uart_init(struct uart *uart, struct bus *bus, struct console *console, struct irq_line irq)

@@ -19,6 +19,7 @@ struct uart {
 	uint8_t ier, fcr, lcr, mcr, scratch;
 	uint16_t divisor;
 	uint8_t modem_delta; /* MSR bits 3 to 0 */
+	bool hung_up;	     /* the console's input has ended: no carrier any more */
 	bool overrun;
 	bool thre_interrupt;	 /* the transmitter became empty and nobody was told yet */
 	uint8_t loop[UART_FIFO]; /* received in loopback mode */
@@ -27,7 +28,7 @@ struct uart {
 };
 
 void uart_init(struct uart *uart, struct bus *bus, struct console *console, struct irq_line irq);
-/* Console input may have come or gone: brings the interrupt line up to date. */
+/* Console input may have come, gone or ended: brings the interrupt line up to date. */
 void uart_update(struct uart *uart);
 
 #endif

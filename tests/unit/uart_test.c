@@ -30,7 +30,7 @@ static struct uart uart;
 
 static char sent[256], input[256];
 static size_t sent_len, input_len;
-static bool listening;
+static bool listening, ended;
 
 void console_write(struct console *console, const void *data, size_t len)
 {
@@ -46,6 +46,11 @@ void console_listen(struct console *console)
 size_t console_input_pending(struct console *console)
 {
 	return input_len;
+}
+
+bool console_input_ended(struct console *console)
+{
+	return ended && !input_len;
 }
 
 size_t console_read(struct console *console, void *data, size_t len)
@@ -95,7 +100,7 @@ static int setup(void **state)
 
 	bus = (struct bus){0};
 	sent_len = input_len = 0;
-	listening = false;
+	listening = ended = false;
 	pic_init(&pic, &bus);
 	uart_init(&uart, &bus, NULL, (struct irq_line){pic_set_line, &pic, 4});
 	out_pic(X86_PORT_PIC1, 0x11);
@@ -394,6 +399,22 @@ static void causes_come_by_rank(void **state)
 	assert_int_equal(in(IIR), 0x01);
 }
 
+static void end_of_input_drops_the_carrier(void **state)
+{
+	out(IER, 0x08);
+	type("x");
+	ended = true;
+	uart_update(&uart);
+	assert_int_equal(in(MSR), 0xb0); /* the last byte comes first */
+	assert_int_equal(in(IIR), 0x01);
+	assert_int_equal(in(DATA), 'x');
+	assert_true(interrupt());
+	assert_int_equal(in(IIR), 0x00);
+	assert_int_equal(in(MSR), 0x38);
+	assert_int_equal(in(MSR), 0x30);
+	assert_int_equal(in(IIR), 0x01);
+}
+
 /* ------------------------------------------------------------------------------------------------- loopback */
 
 static void loopback_keeps_to_itself(void **state)
@@ -459,6 +480,7 @@ int main(void)
 		T(receive_interrupt_and_trigger_levels),
 		T(input_waits_outside_the_fifo),
 		T(causes_come_by_rank),
+		T(end_of_input_drops_the_carrier),
 		T(loopback_keeps_to_itself),
 		T(loopback_turns_outputs_into_inputs),
 	};

@@ -217,10 +217,11 @@ static void check_fsgsbase(struct doctor_result *result)
 	if (!err)
 		doctor_found(result, DOCTOR_OK, NULL, "RDGSBASE and WRGSBASE work in ring 3");
 	else
-		doctor_found(result, DOCTOR_MISSING,
+		doctor_found(result, DOCTOR_LIMITED,
 			     "Linux 5.9 or later without 'nofsgsbase', on a processor of 2013 (Intel) or 2019 (AMD) or "
-			     "later",
-			     "RDGSBASE and WRGSBASE do not work in ring 3: %s", reason(err));
+			     "later. Until then segment bases cost a system call, and guests must not use WRFSBASE and "
+			     "WRGSBASE",
+			     "the kernel does not keep what WRFSBASE and WRGSBASE write");
 }
 
 static void check_xsave(struct doctor_result *result)

@@ -2,6 +2,7 @@
  * Making, pooling and ending cells.
  */
 #include "monitor/engine/trap/cell.h"
+#include "monitor/engine/trap/bases.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -185,6 +186,8 @@ static int cell_map_pages(struct cell *cell)
 		cell->order->errnos[i] = i;
 	cell->turn = &cells->turns[cell->slot];
 	cell->xchg->turn = cell->slot * sizeof(uint32_t);
+	cell->xchg->bases = cells->bases;
+	cell->xchg->host_fs_base = cell->xchg->host_gs_base = GATE_BASE_UNKNOWN;
 	cell->xchg->dispatch = !cells->traced;
 	cell->xchg->wake = GATE_WAKE_NONE;
 	cell->xchg->xsave = 1;
@@ -414,6 +417,7 @@ int cells_init(struct cells *cells, const struct placement *placement, int ram_f
 		return -EADDRINUSE;
 	}
 	cells->xcr0 = host_xcr0();
+	cells->bases = bases_mode();
 	cells->arena_fd = memfd_create("ring3 gate", MFD_CLOEXEC);
 	if (cells->arena_fd < 0 || ftruncate(cells->arena_fd, ARENA_SIZE)) {
 		int error = -errno;
@@ -427,7 +431,7 @@ int cells_init(struct cells *cells, const struct placement *placement, int ram_f
 	memcpy(shared, gate_text, gate_text_end - gate_text);
 	cells->shared = shared;
 	cells->turns = (void *)(shared + ARENA_TURN);
-	return filter_build((void *)(shared + ARENA_DATA), ram_fd);
+	return filter_build((void *)(shared + ARENA_DATA), ram_fd, cells->bases);
 }
 
 void cells_exit(struct cells *cells)

@@ -92,6 +92,7 @@ struct cells {
 	bool used[GATE_CELLS_MAX];   /* slots of the arena */
 	unsigned made, count, limit; /* cells ever made, alive, allowed */
 	uint64_t xcr0;
+	uint32_t bases;			   /* GATE_BASES_* */
 	const struct placement *placement; /* how to place new cells */
 	bool traced;
 };

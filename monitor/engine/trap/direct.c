@@ -2,6 +2,7 @@
  * Arming kernel cells for direct entry to user mode, and taking the vCPU's state after one.
  */
 #include "monitor/engine/trap/direct.h"
+#include "monitor/engine/trap/bases.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -81,8 +82,7 @@ void direct_arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 		cell_place(peer);
 		trap_hold_fpu(trap, peer, vcpu);
 		direct_describe(cell->xchg, trap, peer, vcpu);
-		peer->xchg->fs_base = vcpu->sreg[SREG_FS].base;
-		peer->xchg->gs_base = vcpu->sreg[SREG_GS].base;
+		bases_give(peer, vcpu);
 	}
 	cell->xchg->armed = cell->armed;
 	/* The guest left the FPU to user mode: the kernel cell's own is of no interest. */
@@ -104,7 +104,7 @@ unsigned direct_cycles(struct trap *trap, struct cell *cell)
 
 void direct_take_bases(const struct cell *cell, struct vcpu *vcpu)
 {
-	transport_take_bases(vcpu, cell->peer->xchg->fs_base, cell->peer->xchg->gs_base);
+	bases_take(cell->peer, vcpu);
 }
 
 void direct_take_user(struct trap *trap, struct vcpu *vcpu)

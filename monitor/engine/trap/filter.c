@@ -4,6 +4,7 @@
  */
 #include "monitor/engine/trap/filter.h"
 
+#include <asm/prctl.h>
 #include <errno.h>
 #include <linux/futex.h>
 #include <seccomp.h>
@@ -50,10 +51,10 @@ static int filter_futex(scmp_filter_ctx ctx, unsigned op, struct scmp_arg_cmp ad
 }
 
 /*
- * Runner: the three calls of the gate. The cookie in the sixth argument keeps a guest program's own futex, sched_yield
+ * Runner: the calls of the gate. The cookie in the sixth argument keeps a guest program's own futex, sched_yield
  * and rt_sigreturn apart from the gate's.
  */
-static int filter_runner(scmp_filter_ctx ctx)
+static int filter_runner(scmp_filter_ctx ctx, uint32_t bases)
 {
 	const struct scmp_arg_cmp cookie = SCMP_A5(SCMP_CMP_EQ, GATE_COOKIE, 0);
 	int error = filter_attributes(ctx);
@@ -61,6 +62,9 @@ static int filter_runner(scmp_filter_ctx ctx)
 		error = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(rt_sigreturn), 1, cookie);
 	if (!error)
 		error = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(sched_yield), 1, cookie);
+	for (unsigned code = ARCH_SET_GS; code <= ARCH_SET_FS && !error && bases != GATE_BASES_INSNS; code++)
+		error = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(arch_prctl), 2, SCMP_A0(SCMP_CMP_EQ, code, 0),
+					 cookie);
 	/* To wake the monitor, and to sleep and wake by turns. Not on the order page: the mapper sleeps there. */
 	if (!error)
 		error = filter_futex(ctx, FUTEX_WAKE,
@@ -95,14 +99,14 @@ static int filter_mapper(scmp_filter_ctx ctx, int ram_fd)
 	return error;
 }
 
-int filter_build(struct gate_data *data, int ram_fd)
+int filter_build(struct gate_data *data, int ram_fd, uint32_t bases)
 {
 	size_t used = 0;
 	scmp_filter_ctx runner = seccomp_init(SCMP_ACT_TRAP);
 	scmp_filter_ctx mapper = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int error = runner && mapper ? 0 : -ENOMEM;
 	if (!error)
-		error = filter_runner(runner);
+		error = filter_runner(runner, bases);
 	if (!error)
 		error = filter_mapper(mapper, ram_fd);
 	if (!error)

@@ -6,7 +6,7 @@
 
 #include "monitor/engine/trap/gate.h"
 
-/* Fills data with both programs. 0 or negative errno with a message printed. */
-int filter_build(struct gate_data *data, int ram_fd);
+/* Fills data with both programs; bases: GATE_BASES_*. 0 or negative errno with a message printed. */
+int filter_build(struct gate_data *data, int ram_fd, uint32_t bases);
 
 #endif

@@ -103,18 +103,49 @@ gate_text:
 9:
 .endm
 
+/* Clobbers RAX. */
 .macro SAVE_BASES
-	rdfsbase %rax
-	mov	%rax, XCHG_FS_BASE(%rbx)
-	rdgsbase %rax
-	mov	%rax, XCHG_GS_BASE(%rbx)
+	cmpl	$GATE_BASES_CALLS, XCHG_BASES(%rbx)
+	je	1f
+	SAVE_BASE rdfsbase, XCHG_FS_BASE, XCHG_HOST_FS_BASE
+	SAVE_BASE rdgsbase, XCHG_GS_BASE, XCHG_HOST_GS_BASE
+1:
 .endm
 
+.macro SAVE_BASE read base host
+	\read	%rax
+	mov	%rax, \base(%rbx)
+	cmp	%rax, \host(%rbx)
+	je	2f
+	movq	$GATE_BASE_UNKNOWN, \host(%rbx)
+2:
+.endm
+
+/* Clobbers RAX, and where the host must be asked what a system call and its arguments take. */
 .macro LOAD_BASES
+	cmpl	$GATE_BASES_INSNS, XCHG_BASES(%rbx)
+	jne	1f
 	mov	XCHG_FS_BASE(%rbx), %rax
 	wrfsbase %rax
 	mov	XCHG_GS_BASE(%rbx), %rax
 	wrgsbase %rax
+	jmp	2f
+1:	TELL_BASE HOST_SET_FS, XCHG_FS_BASE, XCHG_HOST_FS_BASE
+	TELL_BASE HOST_SET_GS, XCHG_GS_BASE, XCHG_HOST_GS_BASE
+2:
+.endm
+
+/* A kick between the call and the note of it has the call made once more. */
+.macro TELL_BASE which base host
+	mov	\base(%rbx), %rsi
+	cmp	%rsi, \host(%rbx)
+	je	3f
+	movl	$\which, %edi
+	movl	$GATE_COOKIE, %r9d
+	movl	$__NR_arch_prctl, %eax
+	syscall
+	mov	%rsi, \host(%rbx)
+3:
 .endm
 
 /*

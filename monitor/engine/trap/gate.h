@@ -79,6 +79,16 @@
  */
 #define GATE_COOKIE 0x7f80c0de
 
+/*
+ * How the bases of FS and GS are loaded and read. By instructions, on a host that lets programs have them (HWCAP2);
+ * else by arch_prctl, since what WRFSBASE wrote is lost at the host's next task switch: then RDFSBASE tells what the
+ * guest wrote last, if the processor executes it at all.
+ */
+#define GATE_BASES_INSNS	  0
+#define GATE_BASES_CALLS_AND_READ 1
+#define GATE_BASES_CALLS	  2
+#define GATE_BASE_UNKNOWN	  (-1) /* no base: not canonical with any other bit */
+
 /* Makes a running cell come out. Ignored by default, so never deadly. */
 #define GATE_KICK_SIGNAL SIGURG
 
@@ -102,10 +112,12 @@ struct gate_xchg {
 	_Atomic uint32_t wake; /* monitor writes before PARK: likewise for the cell to wake, GATE_WAKE_NONE for none */
 	uint32_t dispatch;     /* monitor writes before boot: turn on syscall user dispatch */
 	uint32_t stepped;      /* runner writes: a hypercall came with TF set; monitor clears */
-	uint32_t reserved;
-	uint64_t frame;	  /* runner writes at exit: RSP in the handler */
-	uint64_t fs_base; /* runner writes at exit, monitor before resume */
+	uint32_t bases;	       /* monitor writes before boot: GATE_BASES_* */
+	uint64_t frame;	       /* runner writes at exit: RSP in the handler */
+	uint64_t fs_base;      /* runner writes at exit, monitor before resume */
 	uint64_t gs_base;
+	/* GATE_BASES_CALLS*: what the host loads, GATE_BASE_UNKNOWN if that must be told again; both write. */
+	uint64_t host_fs_base, host_gs_base;
 	uint32_t xsave;	 /* monitor writes: XSAVE on a hypercall */
 	uint32_t xrstor; /* monitor writes: XRSTOR when resuming on the hypercall path */
 	uint64_t xcr0;	 /* monitor writes: components for XSAVE and XRSTOR */

@@ -1,5 +1,6 @@
 /* Compiled to assembly only; the build turns each marker into a #define for gate.S: offsets and the host's numbers. */
 #define _GNU_SOURCE
+#include <asm/prctl.h>
 #include <linux/audit.h>
 #include <linux/futex.h>
 #include <linux/prctl.h>
@@ -37,6 +38,9 @@ void gate_offsets(void)
 	OFFSET(XCHG_DISPATCH, gate_xchg, dispatch);
 	OFFSET(XCHG_FRAME, gate_xchg, frame);
 	OFFSET(XCHG_FS_BASE, gate_xchg, fs_base);
+	OFFSET(XCHG_HOST_FS_BASE, gate_xchg, host_fs_base);
+	OFFSET(XCHG_HOST_GS_BASE, gate_xchg, host_gs_base);
+	OFFSET(XCHG_BASES, gate_xchg, bases);
 	OFFSET(XCHG_GS_BASE, gate_xchg, gs_base);
 	OFFSET(XCHG_XSAVE, gate_xchg, xsave);
 	OFFSET(XCHG_STEPPED, gate_xchg, stepped);
@@ -119,6 +123,8 @@ void gate_offsets(void)
 	CONSTANT(HOST_FUTEX_WAKE, FUTEX_WAKE);
 	CONSTANT(HOST_SECCOMP_FILTER, SECCOMP_SET_MODE_FILTER);
 	CONSTANT(HOST_SECCOMP_FLAGS, SECCOMP_FILTER_FLAG_SPEC_ALLOW);
+	CONSTANT(HOST_SET_FS, ARCH_SET_FS);
+	CONSTANT(HOST_SET_GS, ARCH_SET_GS);
 	CONSTANT(HOST_KICK, GATE_KICK_SIGNAL);
 	CONSTANT(HOST_TRAP, SIGTRAP);
 	CONSTANT(HOST_THREAD, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |

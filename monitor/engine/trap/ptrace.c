@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 #include "monitor/boot/image.h"
+#include "monitor/engine/trap/bases.h"
 #include "monitor/engine/trap/trap.h"
 #include "monitor/vm/vm.h"
 
@@ -46,13 +47,6 @@ static int ptrace_attach(struct cell *cell)
 	return ptrace(PTRACE_GETREGS, cell->runner, 0, &cell->regs) ? -errno : 0;
 }
 
-/* The host gives a traced task no base in its own half, where code could not use it anyway: such a one stays virtual.
- */
-static uint64_t host_base(uint64_t base)
-{
-	return base < LAYOUT_TASK_END ? base : 0;
-}
-
 static void ptrace_resume(struct trap *trap, struct cell *cell, const struct vcpu *vcpu)
 {
 	struct user_regs_struct *regs = &cell->regs;
@@ -63,8 +57,8 @@ static void ptrace_resume(struct trap *trap, struct cell *cell, const struct vcp
 	regs->r12 = gpr[R12], regs->r13 = gpr[R13], regs->r14 = gpr[R14], regs->r15 = gpr[R15];
 	regs->rip = vcpu->rip;
 	regs->eflags = transport_real_rflags(vcpu);
-	regs->fs_base = host_base(vcpu->sreg[SREG_FS].base);
-	regs->gs_base = host_base(vcpu->sreg[SREG_GS].base);
+	regs->fs_base = bases_loadable(vcpu->sreg[SREG_FS].base);
+	regs->gs_base = bases_loadable(vcpu->sreg[SREG_GS].base);
 	/* Far returns to the host's segments need no privilege: every entry is to 64-bit code again. */
 	regs->cs = cell->csgsfs & 0xffff;
 	regs->ss = cell->csgsfs >> 48;
@@ -93,9 +87,9 @@ static void take_registers(struct vcpu *vcpu, const struct user_regs_struct *reg
 	gpr[R8] = regs->r8, gpr[R9] = regs->r9, gpr[R10] = regs->r10, gpr[R11] = regs->r11;
 	gpr[R12] = regs->r12, gpr[R13] = regs->r13, gpr[R14] = regs->r14, gpr[R15] = regs->r15;
 	vcpu->rip = regs->rip;
-	if (regs->fs_base != host_base(vcpu->sreg[SREG_FS].base))
+	if (regs->fs_base != bases_loadable(vcpu->sreg[SREG_FS].base))
 		vcpu->sreg[SREG_FS].base = regs->fs_base;
-	if (regs->gs_base != host_base(vcpu->sreg[SREG_GS].base))
+	if (regs->gs_base != bases_loadable(vcpu->sreg[SREG_GS].base))
 		vcpu->sreg[SREG_GS].base = regs->gs_base;
 	transport_take_rflags(vcpu, regs->eflags);
 }

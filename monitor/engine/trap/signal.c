@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "monitor/engine/trap/bases.h"
 #include "monitor/engine/trap/handover.h"
 #include "monitor/engine/trap/trap.h"
 #include "monitor/vm/vcpu.h"
@@ -52,8 +53,7 @@ static void signal_resume(struct trap *trap, struct cell *cell, const struct vcp
 		signal_load_frame(cell, vcpu);
 	else
 		signal_load_xchg(cell, vcpu);
-	cell->xchg->fs_base = vcpu->sreg[SREG_FS].base;
-	cell->xchg->gs_base = vcpu->sreg[SREG_GS].base;
+	bases_give(cell, vcpu);
 	struct cell *place = trap->cells.last != cell ? trap->cells.last : NULL;
 	bool split = trap->placement.mode == PLACEMENT_SPLIT;
 	handover_resume(cell, place, place && !(split && place->kernel != cell->kernel));
@@ -101,7 +101,7 @@ static void signal_fetch_bases(const struct cell *cell, struct vcpu *vcpu)
 			direct_take_bases(cell, vcpu);
 		return;
 	}
-	transport_take_bases(vcpu, cell->xchg->fs_base, cell->xchg->gs_base);
+	bases_take(cell, vcpu);
 }
 
 static void signal_fetch_xchg(struct cell *cell, struct vcpu *vcpu, struct vm_exit *exit)

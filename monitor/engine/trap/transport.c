@@ -28,14 +28,6 @@ void transport_take_rflags(struct vcpu *vcpu, uint64_t real)
 		       X86_RFLAGS_FIXED;
 }
 
-void transport_take_bases(struct vcpu *vcpu, uint64_t fs, uint64_t gs)
-{
-	if (vcpu_canonical(fs))
-		vcpu->sreg[SREG_FS].base = fs;
-	if (vcpu_canonical(gs))
-		vcpu->sreg[SREG_GS].base = gs;
-}
-
 /* The page that a vsyscall lies in does not exist for the guest: undo the host's emulated return, fault the fetch. */
 static void classify_vsyscall(uint64_t address, struct vcpu *vcpu, struct vm_exit *exit)
 {

@@ -51,9 +51,6 @@ void transport_kick(struct cell *cell);
 void transport_classify(const siginfo_t *info, uint64_t trapno, uint64_t error, uint64_t cr2, struct vcpu *vcpu,
 			struct vm_exit *exit);
 
-/* Takes FS and GS base from where user mode can write them. What the processor would refuse to load stays as it was. */
-void transport_take_bases(struct vcpu *vcpu, uint64_t fs, uint64_t gs);
-
 /* The RFLAGS that guest code runs with: arithmetic and control bits of the virtual ones; never IOPL, VM, NT. */
 uint64_t transport_real_rflags(const struct vcpu *vcpu);
 /* Takes real RFLAGS back, keeping the virtual IF and IOPL. */

@@ -22,9 +22,12 @@ int pvg_vprintf(const char *format, va_list args) __attribute__((format(printf, 
 int pvg_snprintf(char *to, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int pvg_vsnprintf(char *to, size_t size, const char *format, va_list args) __attribute__((format(printf, 3, 0)));
 
-/* A byte of input, or -1 when none waits. */
+#define PVG_NO_INPUT	(-1) /* none waits */
+#define PVG_INPUT_ENDED (-2) /* none waits, and none will come */
+
+/* A byte of input, or one of the above. */
 int pvg_getc(void);
-/* A byte of input; waits for it, idle, with interrupts enabled. */
+/* A byte of input, or PVG_INPUT_ENDED; waits for it, idle, with interrupts enabled. */
 int pvg_getc_wait(void);
 
 #endif

@@ -66,7 +66,7 @@ struct pvg_ops {
 	void (*timer_arm)(uint64_t deadline_ns); /* PVG_TIMER_OFF: none; may fire early */
 
 	void (*console_write)(const char *bytes, size_t len);
-	int (*console_read)(void);     /* a byte, or -1 when none waits */
+	int (*console_read)(void);     /* a byte, PVG_NO_INPUT or PVG_INPUT_ENDED */
 	void (*exit)(unsigned status); /* does not return */
 };
 
