@@ -2,9 +2,22 @@
 # dynamic linker's work on six libraries is a fifth of the time from exec to exit of a small guest. Debian has Zydis as
 # a shared library only, and the sanitizers want shared libraries.
 find_package(PkgConfig REQUIRED)
-pkg_check_modules(DEPS REQUIRED libseccomp libdw libelf jansson libunwind-ptrace libunwind-generic)
+pkg_check_modules(DEPS REQUIRED libseccomp libdw libelf jansson)
+pkg_check_modules(UNWIND REQUIRED libunwind-ptrace libunwind-generic)
 pkg_check_modules(CMOCKA REQUIRED cmocka)
 find_package(Zydis REQUIRED)
+
+# libunwind's archives are not position-independent, and few guests need it: loaded by name when one does.
+function(r3_soname library result)
+  find_library(R3_LIBRARY_${library} NAMES ${library} PATHS ${UNWIND_LIBRARY_DIRS} REQUIRED)
+  mark_as_advanced(R3_LIBRARY_${library})
+  execute_process(COMMAND ${CMAKE_OBJDUMP} -p ${R3_LIBRARY_${library}} OUTPUT_VARIABLE headers
+    COMMAND_ERROR_IS_FATAL ANY)
+  string(REGEX MATCH "SONAME +([^\n]+)" found "${headers}")
+  set(${result} "${CMAKE_MATCH_1}" PARENT_SCOPE)
+endfunction()
+r3_soname(unwind-generic R3_UNWIND_GENERIC)
+r3_soname(unwind-ptrace R3_UNWIND_PTRACE)
 
 option(R3_STATIC_DEPS "link libraries from their archives where there are any" ON)
 
@@ -24,17 +37,15 @@ if(R3_STATIC_DEPS AND NOT R3_SANITIZE AND NOT R3_FUZZ AND NOT R3_ARCHIVES MATCHE
   include(CheckCSourceCompiles)
   set(CMAKE_REQUIRED_INCLUDES ${DEPS_INCLUDE_DIRS})
   set(CMAKE_REQUIRED_LIBRARIES ${R3_ARCHIVES})
-  set(CMAKE_REQUIRED_FLAGS -fno-pie)
-  set(CMAKE_REQUIRED_LINK_OPTIONS -no-pie)
+  set(CMAKE_REQUIRED_FLAGS -fPIE)
+  set(CMAKE_REQUIRED_LINK_OPTIONS -pie LINKER:-z,text)
   check_c_source_compiles("
     #include <elfutils/libdwfl.h>
     #include <jansson.h>
-    #include <libunwind-ptrace.h>
     #include <seccomp.h>
     int main(void)
     {
-      return !dwfl_begin(0) + !elf_begin(0, ELF_C_NULL, 0) + !json_object() + !_UPT_create(0) +
-             !unw_create_addr_space(0, 0) + !seccomp_init(0);
+      return !dwfl_begin(0) + !elf_begin(0, ELF_C_NULL, 0) + !json_object() + !seccomp_init(0);
     }" R3_ARCHIVES_LINK)
   unset(CMAKE_REQUIRED_INCLUDES)
   unset(CMAKE_REQUIRED_LIBRARIES)
@@ -44,11 +55,8 @@ if(R3_STATIC_DEPS AND NOT R3_SANITIZE AND NOT R3_FUZZ AND NOT R3_ARCHIVES MATCHE
 endif()
 
 add_library(r3_deps INTERFACE)
-target_include_directories(r3_deps SYSTEM INTERFACE ${DEPS_INCLUDE_DIRS})
+target_include_directories(r3_deps SYSTEM INTERFACE ${DEPS_INCLUDE_DIRS} ${UNWIND_INCLUDE_DIRS})
 if(R3_STATIC)
-  # Debian's archives are not made for position-independent executables.
-  target_compile_options(r3_deps INTERFACE -fno-pie)
-  target_link_options(r3_deps INTERFACE -no-pie LINKER:-z,now)
   target_link_libraries(r3_deps INTERFACE ${R3_ARCHIVES} Zydis)
 else()
   target_link_libraries(r3_deps INTERFACE ${DEPS_LINK_LIBRARIES} Zydis)

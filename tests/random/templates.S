@@ -13,7 +13,7 @@
 772:
 	.section .rodata.templates.where, "a", @progbits
 773:	.asciz "\where"
-	.section .rodata.templates.table, "a", @progbits
+	.section .data.rel.ro.templates.table, "aw", @progbits
 	.quad 771b, 772b, 773b
 	.endm
 
@@ -25,7 +25,7 @@
 	.equ data_alias, SEQ_DATA_ALIAS - SEQ_R12
 	.equ code_alias, SEQ_CODE_ALIAS - SEQ_R12
 
-	.section .rodata.templates.table, "a", @progbits
+	.section .data.rel.ro.templates.table, "aw", @progbits
 	.globl templates, templates_end
 templates:
 	/* stack */

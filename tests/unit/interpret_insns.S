@@ -9,11 +9,11 @@
 772:
 	.section .rodata.insns.text, "a", @progbits
 773:	.asciz "\text"
-	.section .rodata.insns.table, "a", @progbits
+	.section .data.rel.ro.insns.table, "aw", @progbits
 	.quad 771b, 772b, 773b
 	.endm
 
-	.section .rodata.insns.table, "a", @progbits
+	.section .data.rel.ro.insns.table, "aw", @progbits
 	.globl interpret_insns, interpret_insns_end
 interpret_insns:
 	/* arithmetic and logic */
@@ -1042,6 +1042,6 @@ interpret_insns:
 	I kmovb %k1, (%r15)
 	I korq %k1,%k2,%k3
 	I ktestd %k1, %k2
-	.section .rodata.insns.table, "a", @progbits
+	.section .data.rel.ro.insns.table, "aw", @progbits
 interpret_insns_end:
 	.section .note.GNU-stack, "", @progbits

@@ -9,6 +9,7 @@
 #include "monitor/debug/crash/backtrace_internal.h"
 #include "monitor/debug/crash/jail.h"
 #include "monitor/debug/crash/report.h"
+#include "monitor/debug/crash/unwinder.h"
 #include "monitor/vm/vm.h"
 
 /* Reads of guest memory that one backtrace may make; an honest one takes some thousands. */
@@ -151,15 +152,16 @@ static void take_registers(struct backtrace *bt)
 /* The words from RSP up as the tracee sees them: its tracer is this process alone. */
 static void take_window(struct backtrace *bt, pid_t tracee)
 {
-	void *upt = tracee > 0 ? _UPT_create(tracee) : NULL;
+	const struct unwinder *calls = unwinder();
+	void *upt = tracee > 0 && calls ? calls->_UPT_create(tracee) : NULL;
 
 	bt->window_gva = bt->vcpu->gpr[RSP];
 	while (upt && bt->window_words < BT_WINDOW &&
-	       !_UPT_access_mem(NULL, bt->window_gva + bt->window_words * sizeof(uint64_t),
-				&bt->window[bt->window_words], 0, upt))
+	       !calls->_UPT_access_mem(NULL, bt->window_gva + bt->window_words * sizeof(uint64_t),
+				       &bt->window[bt->window_words], 0, upt))
 		bt->window_words++;
 	if (upt)
-		_UPT_destroy(upt);
+		calls->_UPT_destroy(upt);
 }
 
 static void walk(void *arg, FILE *out)

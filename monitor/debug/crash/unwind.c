@@ -8,6 +8,7 @@
 #include "monitor/boot/image.h"
 #include "monitor/debug/crash/backtrace_internal.h"
 #include "monitor/debug/crash/report.h"
+#include "monitor/debug/crash/unwinder.h"
 #include "monitor/vm/vm.h"
 
 /* Encodings of pointers, LSB core generic 10.5.1, in the one combination that linkers write. */
@@ -24,10 +25,6 @@ struct eh_frame_hdr {
 struct eh_frame_pair {
 	int32_t ip, fde;
 };
-
-/* libunwind exports it for its own remote callers without declaring it. */
-extern int UNW_OBJ(dwarf_search_unwind_table)(unw_addr_space_t as, unw_word_t ip, unw_dyn_info_t *info,
-					      unw_proc_info_t *proc, int need_unwind_info, void *arg);
 
 /* ------------------------------------------------------------------------------------------ what libunwind asks */
 
@@ -93,7 +90,7 @@ static int find_proc_info(unw_addr_space_t as, unw_word_t ip, unw_proc_info_t *p
 
 	if (!find_table(arg, &info))
 		return -UNW_ENOINFO;
-	return UNW_OBJ(dwarf_search_unwind_table)(as, ip, &info, proc, need_unwind_info, arg);
+	return unwinder()->dwarf_search_unwind_table(as, ip, &info, proc, need_unwind_info, arg);
 }
 
 static unw_accessors_t accessors = {.find_proc_info = find_proc_info,
@@ -109,7 +106,7 @@ static void read_registers(unw_cursor_t *cursor, uint64_t reg[BT_REGS])
 {
 	for (unsigned i = 0; i < BT_REGS; i++) {
 		unw_word_t value;
-		reg[i] = unw_get_reg(cursor, (int)i, &value) < 0 ? 0 : value;
+		reg[i] = unwinder()->get_reg(cursor, (int)i, &value) < 0 ? 0 : value;
 	}
 }
 
@@ -118,7 +115,7 @@ static bool described(unw_cursor_t *cursor, uint64_t *rip_gva)
 {
 	unw_save_loc_t saved = {.type = UNW_SLT_NONE};
 
-	if (unw_get_save_loc(cursor, UNW_X86_64_RSP, &saved) < 0 || saved.type != UNW_SLT_MEMORY)
+	if (unwinder()->get_save_loc(cursor, UNW_X86_64_RSP, &saved) < 0 || saved.type != UNW_SLT_MEMORY)
 		return false;
 	*rip_gva = saved.u.addr - 3 * sizeof(uint64_t);
 	return true;
@@ -143,7 +140,7 @@ static bool crossing(struct backtrace *bt, unw_cursor_t *cursor, int step, const
 		return false;
 	const struct vcpu_frame *exception = bt_exception_above(bt, low);
 	if (!exception || exception->gva - low > BT_REACH ||
-	    (step > 0 && unw_get_reg(cursor, UNW_REG_SP, &rsp) == 0 && rsp > low && rsp <= exception->gva))
+	    (step > 0 && unwinder()->get_reg(cursor, UNW_REG_SP, &rsp) == 0 && rsp > low && rsp <= exception->gva))
 		return false;
 	memcpy(bt->reg, before, sizeof(bt->reg));
 	*rip_gva = exception->gva;
@@ -160,11 +157,11 @@ static void walk_cursor(struct backtrace *bt, unw_addr_space_t as, unw_cursor_t 
 		if (!before[UNW_X86_64_RIP] && bt->frames)
 			return;
 		bt_print(bt, before[UNW_X86_64_RIP], is_return);
-		int step = unw_step(cursor);
+		int step = unwinder()->step(cursor);
 		is_return = !crossing(bt, cursor, step, before, &rip_gva);
 		if (is_return && step <= 0)
 			return;
-		if (!is_return && (!bt_cross(bt, rip_gva) || unw_init_remote(cursor, as, bt)))
+		if (!is_return && (!bt_cross(bt, rip_gva) || unwinder()->init_remote(cursor, as, bt)))
 			return;
 	}
 }
@@ -173,18 +170,18 @@ bool unwind_possible(struct backtrace *bt)
 {
 	unw_dyn_info_t info;
 
-	return find_table(bt, &info);
+	return unwinder() && find_table(bt, &info);
 }
 
 void unwind_walk(struct backtrace *bt)
 {
-	unw_addr_space_t as = unw_create_addr_space(&accessors, 0);
+	unw_addr_space_t as = unwinder()->create_addr_space(&accessors, 0);
 	unw_cursor_t cursor;
 
 	if (!as)
 		return;
-	unw_set_caching_policy(as, UNW_CACHE_NONE);
-	if (unw_init_remote(&cursor, as, bt) == 0)
+	unwinder()->set_caching_policy(as, UNW_CACHE_NONE);
+	if (unwinder()->init_remote(&cursor, as, bt) == 0)
 		walk_cursor(bt, as, &cursor);
-	unw_destroy_addr_space(as);
+	unwinder()->destroy_addr_space(as);
 }
