@@ -45,6 +45,8 @@
 #define X86_SELERR_EXT R3_BIT(0)
 #define X86_SELERR_IDT R3_BIT(1)
 #define X86_SELERR_TI  R3_BIT(2)
+/* All of it: the upper half of the word is reserved */
+#define X86_SELERR_MASK R3_U64(0xffff)
 
 /* RFLAGS: SDM 1 3.4.3 */
 #define X86_RFLAGS_CF	      R3_BIT(0)

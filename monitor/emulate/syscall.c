@@ -51,9 +51,8 @@ enum emu_step emu_sysret(struct vcpu *vcpu, const struct emu_insn *insn)
  * The paravirtual entry arrives on the kernel's stack with the frame that IRETQ takes, so that no register needs saving
  * before there is a stack: what SYSCALL lacks. engine/trap/gate.S does the same without the monitor.
  */
-static void pv_syscall(struct vcpu *vcpu)
+static void pv_syscall(struct vcpu *vcpu, uint64_t rflags)
 {
-	uint64_t rflags = vcpu_rflags(vcpu);
 	uint64_t frame[5] = {vcpu->rip, vcpu->sreg[SREG_CS].selector, rflags, vcpu->gpr[RSP],
 			     vcpu->sreg[SREG_SS].selector};
 	struct gm_fault fault;
@@ -76,8 +75,10 @@ static void pv_syscall(struct vcpu *vcpu)
 
 void emu_syscall(struct vcpu *vcpu)
 {
+	/* RF is cleared before the flags are saved. */
+	uint64_t rflags = vcpu_rflags(vcpu) & ~X86_RFLAGS_RF;
 	if (vcpu->cpl == 3 && vcpu->pv.syscall_entry && vcpu->pv.rsp0) {
-		pv_syscall(vcpu);
+		pv_syscall(vcpu, rflags);
 		return;
 	}
 	if (!(vcpu->efer & X86_EFER_SCE)) {
@@ -85,7 +86,6 @@ void emu_syscall(struct vcpu *vcpu)
 		vcpu_raise(vcpu, X86_VEC_UD);
 		return;
 	}
-	uint64_t rflags = vcpu_rflags(vcpu);
 	vcpu->gpr[RCX] = vcpu->rip;
 	vcpu->gpr[R11] = rflags;
 	vcpu->rip = vcpu->lstar;

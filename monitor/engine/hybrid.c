@@ -28,7 +28,7 @@ static void hybrid_exit(struct vm *vm)
  */
 static bool must_interpret(const struct vcpu *vcpu)
 {
-	bool unchecked = (vcpu->rflags & X86_RFLAGS_AC) && !(vcpu->cr0 & X86_CR0_AM);
+	bool unchecked = (vcpu->rflags & X86_RFLAGS_AC) && !vcpu_checks_alignment(vcpu);
 	return (vcpu->cr0 & (X86_CR0_TS | X86_CR0_EM)) || (vcpu->cr4 & X86_CR4_TSD) ||
 	       (vcpu->dr[7] & X86_DR7_ALL_ENABLED) || unchecked;
 }

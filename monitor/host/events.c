@@ -28,6 +28,7 @@ static struct {
 	bool has_timer;
 	uint64_t armed;
 	volatile sig_atomic_t quit, asked[2]; /* asked: SIGUSR1, SIGUSR2 */
+	_Atomic unsigned children;
 } events = {.wake_fd = -1};
 
 /*
@@ -54,6 +55,8 @@ void events_wake(void)
 
 static void events_handler(int signal)
 {
+	if (signal == SIGCHLD)
+		atomic_fetch_add(&events.children, 1);
 	if (signal == SIGUSR1 || signal == SIGUSR2)
 		events.asked[signal == SIGUSR2] = 1;
 	else if (signal != SIGALRM && signal != SIGCHLD && signal != SIGIO)
@@ -64,6 +67,11 @@ static void events_handler(int signal)
 int events_quit_signal(void)
 {
 	return events.quit;
+}
+
+unsigned events_children(void)
+{
+	return atomic_load(&events.children);
 }
 
 bool events_take(int signal)

@@ -23,6 +23,9 @@ void events_exit(void);
 /* The deadly signal that asks the monitor to end (SIGINT, SIGTERM, SIGHUP, SIGQUIT), or 0. */
 int events_quit_signal(void);
 
+/* How often a child has ended: who waits for none of them looks after his own when this has changed. */
+unsigned events_children(void);
+
 /* True if SIGUSR1 or SIGUSR2 came since the last call. */
 bool events_take(int signal);
 

@@ -155,7 +155,7 @@ static void exit_page_fault(struct vcpu *vcpu, const struct vm_exit *exit)
 		access |= X86_PF_U;
 	struct spt_space *space = spt_space_get(vm->spt, vcpu_root(vcpu), vcpu->cpl == 3 ? SPT_USER : SPT_KERNEL);
 	if (!space) {
-		vm_kill(vm, "the host has no memory left for shadow page tables");
+		vm_refused(vm, "no memory left for shadow page tables: end other programs first");
 		return;
 	}
 	switch (spt_fault(space, &paging, exit->gva, access, &outcome)) {
@@ -182,6 +182,25 @@ static void exit_page_fault(struct vcpu *vcpu, const struct vm_exit *exit)
 	}
 }
 
+/*
+ * The host checks alignment wherever AC is set. What it minds and the guest's processor does not is executed in
+ * software in user mode; a kernel is entered again without the flag (transport_real_rflags).
+ */
+static void exit_misaligned(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	struct vm_exit then;
+	if (vcpu_checks_alignment(vcpu)) {
+		exit_deliver(vcpu, exit);
+		return;
+	}
+	note(vcpu, STAT_exception, exit->vector);
+	if (vcpu->cpl != 3)
+		return;
+	interpret_one(vcpu, &then);
+	if (then.reason != EXIT_KICK)
+		exit_handle(vcpu, &then);
+}
+
 static void exit_exception(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	switch (exit->vector) {
@@ -191,6 +210,9 @@ static void exit_exception(struct vcpu *vcpu, const struct vm_exit *exit)
 	case X86_VEC_GP:
 	case X86_VEC_UD:
 		exit_refused(vcpu, exit);
+		break;
+	case X86_VEC_AC:
+		exit_misaligned(vcpu, exit);
 		break;
 	case X86_VEC_DB:
 		/* ICEBP raises #DB as well, but with RIP at itself and without single step. */

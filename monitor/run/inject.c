@@ -261,7 +261,7 @@ static void triple_fault(struct vcpu *vcpu)
 						   e->kind == EVENT_SOFT ? "INT" : vcpu_vector_name(e->vector),
 						   e->vector);
 	}
-	vm_kill(vcpu->vm, "triple fault: %s", text);
+	vm_shutdown(vcpu->vm, "triple fault: %s", text);
 }
 
 /* The event that follows when delivery of *event ran into *fault; false after a double fault. */

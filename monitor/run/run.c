@@ -30,7 +30,7 @@ void vm_arm(struct vm *vm, uint64_t deadline)
 	int err = events_arm(deadline);
 
 	if (err)
-		vm_kill(vm, "the host has no timer: %s", strerror(-err));
+		vm_refused(vm, "no timer: %s; raise 'ulimit -i'", strerror(-err));
 }
 
 void vm_attend(struct vm *vm)

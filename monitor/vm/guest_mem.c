@@ -201,6 +201,16 @@ bool gm_probe(struct vcpu *vcpu, uint64_t gva, uint64_t *gpa)
 	return true;
 }
 
+bool gm_back(struct vcpu *vcpu, uint64_t gva)
+{
+	const struct guest_mem *gm = &vcpu->vm->mem;
+	uint64_t gpa;
+	if (!gm_probe(vcpu, gva, &gpa) || !gm_ptr(gm, gpa, 1))
+		return true;
+	off_t page = (off_t)(gpa & ~X86_PAGE_MASK);
+	return !fallocate(gm->fd, FALLOC_FL_KEEP_SIZE, page, X86_PAGE_SIZE) || errno == EINTR;
+}
+
 size_t gm_peek(struct vcpu *vcpu, uint64_t gva, void *to, size_t len)
 {
 	size_t done = 0;

@@ -65,5 +65,7 @@ size_t gm_peek(struct vcpu *vcpu, uint64_t gva, void *to, size_t len);
 size_t gm_poke(struct vcpu *vcpu, uint64_t gva, const void *from, size_t len);
 /* Likewise, where the guest's tables lead; false if they lead nowhere. The gpa may lie outside RAM. */
 bool gm_probe(struct vcpu *vcpu, uint64_t gva, uint64_t *gpa);
+/* False if the host has no memory for the RAM that gva leads to at present; true also where it leads to none. */
+bool gm_back(struct vcpu *vcpu, uint64_t gva);
 
 #endif

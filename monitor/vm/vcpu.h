@@ -201,6 +201,12 @@ static inline uint64_t vcpu_root(const struct vcpu *vcpu)
 	return vcpu->cpl == 3 ? vcpu_user_root(vcpu) : vcpu->cr3;
 }
 
+/* Misaligned accesses are #AC (SDM 3A 6.15): the guest's CR0 and CPL decide, not the host's. */
+static inline bool vcpu_checks_alignment(const struct vcpu *vcpu)
+{
+	return vcpu->cpl == 3 && (vcpu->cr0 & X86_CR0_AM) && (vcpu->rflags & X86_RFLAGS_AC);
+}
+
 /* Loads the page-table root, as MOV CR3 does; false if a reserved bit is set, nothing is changed then. */
 bool vcpu_load_cr3(struct vcpu *vcpu, uint64_t value);
 

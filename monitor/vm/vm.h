@@ -82,9 +82,19 @@ struct vm {
 	char reason[256]; /* why it was killed; empty if the guest ended itself */
 };
 
-/* The guest broke a rule: record why and end it with VM_STATUS_CRASH. The first call wins; the caller returns safely.
+/*
+ * The code that runs broke a rule. A kernel ends its guest so: VM_STATUS_CRASH, and the reason is recorded; the first
+ * call wins. User mode ends nothing but its process: #GP is queued for the guest's kernel. The caller returns to the
+ * run loop in both cases.
  */
 void vm_kill(struct vm *vm, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/*
+ * The processor shut down: no handler of the guest's kernel can be reached. The one crash that may come while user mode
+ * runs (tests/checks/crash.sh knows who calls this), as vm_kill otherwise.
+ */
+void vm_shutdown(struct vm *vm, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The host refused what the guest needs to go on: says so on stderr, with the remedy, and ends it: VM_STATUS_HOST. */
+void vm_refused(struct vm *vm, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The guest ended itself, or time ran out: no crash report. */
 void vm_end(struct vm *vm, int status);
 

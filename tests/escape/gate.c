@@ -1,7 +1,7 @@
 /*
  * Against the gate: its text entered anywhere, its writable pages overwritten, its hand-over forged.
  */
-#include "escape.h"
+#include "forge.h"
 
 #define TICK_NS	      (10 * PVG_NS_PER_MS)
 #define FORGING_TICKS 50000000 /* of the time stamp counter: tens of ms */
@@ -146,13 +146,6 @@ void attack_fill(void)
 		pvg_sti();
 	}
 	pvg_test(true, "survived");
-}
-
-/* Says that it handed over, and runs on beside the monitor. */
-static void forge_handover(uint32_t kind)
-{
-	*xchg32(XCHG_KIND) = kind;
-	__atomic_store_n(xchg32(XCHG_STATE), GATE_EXITED, __ATOMIC_SEQ_CST);
 }
 
 /* For as long as user code may run beside the monitor: long enough to be seen, and then it comes back by itself. */

@@ -34,6 +34,33 @@ static void reset(void **state)
 	vcpu_free(second);
 }
 
+/* What ends a guest in kernel mode is #GP in user mode, but for a processor that shuts down. */
+static void kill_asks_cpl(void **state)
+{
+	struct machine_fixture *m = *state;
+	struct vcpu *c = m->vcpu;
+
+	c->cpl = 3;
+	vm_kill(&m->vm, "a word of user mode");
+	assert_false(m->vm.ended);
+	assert_true(c->event_pending);
+	assert_int_equal(c->event.vector, X86_VEC_GP);
+	vm_shutdown(&m->vm, "nobody handles it");
+	assert_true(m->vm.ended);
+	assert_int_equal(m->vm.status, VM_STATUS_CRASH);
+	assert_string_equal(m->vm.reason, "nobody handles it");
+}
+
+static void kill_ends_kernels(void **state)
+{
+	struct machine_fixture *m = *state;
+
+	vm_kill(&m->vm, "a word of the kernel's");
+	vm_kill(&m->vm, "too late");
+	assert_int_equal(m->vm.status, VM_STATUS_CRASH);
+	assert_string_equal(m->vm.reason, "a word of the kernel's");
+}
+
 static void interrupt_flag(void **state)
 {
 	struct machine_fixture *m = *state;
@@ -110,6 +137,7 @@ static void window(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {T(reset), T(interrupt_flag), T(rflags_image), T(queueing), T(window)};
+	const struct CMUnitTest tests[] = {T(reset),	    T(interrupt_flag), T(kill_asks_cpl), T(kill_ends_kernels),
+					   T(rflags_image), T(queueing),       T(window)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

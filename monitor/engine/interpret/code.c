@@ -79,7 +79,7 @@ static void watch(struct engine_vcpu *c, uint64_t gpa)
 {
 	int error = spt_watch(c->vm->spt, gpa);
 	if (error)
-		vm_kill(c->vm, "the host refuses to protect guest code: %s", strerror(-error));
+		vm_refused(c->vm, "guest code cannot be protected: %s", strerror(-error));
 }
 
 void code_store_end(struct engine_vcpu *c, uint64_t gpa, uint64_t len)
@@ -167,7 +167,7 @@ const struct block *code_single(struct engine_vcpu *c)
 	}
 	struct block *block = calloc(1, sizeof(*block) + 2 * sizeof(struct insn));
 	if (!block) {
-		vm_kill(c->vm, "the host has no memory left for decoded code");
+		vm_refused(c->vm, "no memory left for decoded code: end other programs first");
 		leave_with(c, (struct vm_exit){.reason = EXIT_DEAD});
 		return NULL;
 	}

@@ -417,7 +417,7 @@ bool decode_insn(struct engine_vcpu *c, struct insn *i, const struct emu_insn *e
 	if (by_table)
 		return i->run == op_undefined;
 	if (!add_detail(i, emu)) {
-		vm_kill(c->vm, "the host has no memory left for decoded code");
+		vm_refused(c->vm, "no memory left for decoded code: end other programs first");
 		i->run = op_end;
 		return true;
 	}

@@ -26,7 +26,7 @@ void interp_load(struct engine_vcpu *c)
 	c->flags = (vcpu->rflags & ARITHMETIC & 0xff) << 8 | !!(vcpu->rflags & X86_RFLAGS_OF);
 	c->paging = vcpu_paging(vcpu);
 	c->user = vcpu->cpl == 3 ? X86_PF_U : 0;
-	c->aligned = c->user && (vcpu->cr0 & X86_CR0_AM) && (vcpu->rflags & X86_RFLAGS_AC);
+	c->aligned = vcpu_checks_alignment(vcpu);
 }
 
 void interp_store(struct engine_vcpu *c)
@@ -232,7 +232,7 @@ void interpret_one(struct vcpu *vcpu, struct vm_exit *exit)
 {
 	*exit = (struct vm_exit){.reason = EXIT_DEAD};
 	if (!vcpu->engine && !interp_create(vcpu)) {
-		vm_kill(vcpu->vm, "the host has no memory left for the interpreter");
+		vm_refused(vcpu->vm, "no memory left for the interpreter: end other programs first");
 		return;
 	}
 	struct engine_vcpu *c = vcpu->engine;
@@ -294,7 +294,7 @@ static const struct spt_ops spt_ops = {frame, map, unmap, protect};
 
 static void space_lost(struct vm *vm, struct spt_space *space, int error)
 {
-	vm_kill(vm, "the host has no memory left for page tables: %s", strerror(-error));
+	vm_refused(vm, "no memory left for page tables: %s", strerror(-error));
 }
 
 static void space_drop(struct vm *vm, struct spt_space *space)

@@ -206,8 +206,11 @@ void memory_commit(struct engine_vcpu *c)
 	unsigned len = c->bounce.size;
 	c->bounce.size = 0;
 	/* The walk for writing succeeded just before, and nothing has run since. */
-	if (!memory_write(c, c->bounce.gva, c->bounce.bytes, len, 0))
-		vm_kill(c->vm, "page tables at %#lx changed while an instruction used them", c->bounce.gva);
+	if (memory_write(c, c->bounce.gva, c->bounce.bytes, len, 0))
+		return;
+	vm_kill(c->vm, "page tables at %#lx changed while an instruction used them", c->bounce.gva);
+	c->leave = true;
+	*c->exit = (struct vm_exit){.reason = EXIT_EMULATED};
 }
 
 void *memory_span(struct engine_vcpu *c, uint64_t gva, uint64_t *len, bool write)

@@ -198,6 +198,10 @@ void op_protected(struct engine_vcpu *c, const struct insn *i)
 void op_unknown(struct engine_vcpu *c, const struct insn *i)
 {
 	char text[96];
+	if (c->user) { /* what the machine does not have, as far as a program can tell */
+		interp_raise(c, i, X86_VEC_UD, 0);
+		return;
+	}
 	c->rip = c->base + i->start;
 	vm_kill(c->vm, "the interpreter does not know the instruction '%s' at %#lx; use --engine=trap",
 		emu_format(&i->detail->emu, c->rip, text, sizeof(text)), c->rip);

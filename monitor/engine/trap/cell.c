@@ -99,6 +99,14 @@ static void child_leave_rseq(void)
 		_exit(errno);
 }
 
+/* What the host would walk, and write to, when the task ends: addresses of the monitor's, guest memory by then. */
+static void child_leave_lists(void)
+{
+	if (syscall(SYS_set_robust_list, NULL, 3 * sizeof(void *)))
+		_exit(errno);
+	syscall(SYS_set_tid_address, NULL);
+}
+
 /*
  * Registers are the monitor's still; the first signal frame, which guest code can read, would show them. The processor
  * may read all that the enabled components take (CPUID 0Dh), whatever the header says is in use.
@@ -132,6 +140,7 @@ static _Noreturn void child_main(const struct cell *cell, int reply, pid_t paren
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		_exit(errno);
 	child_leave_rseq();
+	child_leave_lists();
 	child_signals();
 	if (clock_frozen() && prctl(PR_SET_TSC, PR_TSC_SIGSEGV))
 		_exit(errno);
@@ -249,7 +258,7 @@ static int cell_learn_frame(struct cell *cell)
 void cell_place(struct cell *cell)
 {
 	const struct placement *placement = cell->owner->placement;
-	if (cell->epoch == placement->epoch)
+	if (cell->epoch == placement->epoch || cell->dead)
 		return;
 	cell->epoch = placement->epoch;
 	cell->xchg->spins = placement->runner[cell->kernel].spins;
@@ -298,6 +307,24 @@ static void cell_reap(pid_t task)
 		;
 }
 
+/* The number of a task that was reaped may be another's by now. */
+void cell_kill(const struct cell *cell)
+{
+	if (!cell->dead)
+		kill(cell->pid, SIGKILL);
+}
+
+void cell_end(struct cell *cell)
+{
+	if (cell->dead)
+		return;
+	cell_kill(cell);
+	if (cell->owner->traced && cell->runner)
+		cell_reap(cell->runner);
+	cell_reap(cell->pid);
+	cell->dead = true;
+}
+
 void cell_destroy(struct cell *cell)
 {
 	struct cells *cells = cell->owner;
@@ -308,12 +335,7 @@ void cell_destroy(struct cell *cell)
 		}
 	cells->count--;
 	cells->used[cell->slot] = false;
-	if (!cell->dead) {
-		kill(cell->pid, SIGKILL);
-		if (cells->traced && cell->runner)
-			cell_reap(cell->runner);
-		cell_reap(cell->pid);
-	}
+	cell_end(cell);
 	close(cell->reply_fd);
 	cell_unmap_pages(cell);
 	if (cells->holder == cell)

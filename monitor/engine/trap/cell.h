@@ -111,6 +111,10 @@ struct cell *cell_take(struct cells *cells, struct spt_space *space);
 void cell_destroy(struct cell *cell);
 /* True once the process is gone (reaps it). */
 bool cell_is_dead(struct cell *cell);
+/* Ends the process; cell_is_dead says when it is gone. */
+void cell_kill(const struct cell *cell);
+/* Ends the process and waits for that: the cell is dead on return. */
+void cell_end(struct cell *cell);
 
 /* Queues a system call for the mapper; carries out what is queued first if the order page is full. */
 int cell_queue(struct cell *cell, const struct gate_op *op);

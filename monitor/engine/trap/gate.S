@@ -8,6 +8,7 @@
 #include "hypercalls/abi.h"
 #include "hypercalls/x86.h"
 #include "monitor/engine/trap/gate.h"
+#include "monitor/engine/trap/judge.h"
 
 #define RAX 0
 #define RCX 1
@@ -334,12 +335,26 @@ gate_direct_exited:
 	jne	gate_peer_exit
 	cmpl	$0x7fff, GREG_CALL_HIGH(%r15)	/* the host's vsyscall page lies in the upper half */
 	ja	gate_peer_exit
+	/* The frame is user mode's to write, also now: each word is read once. */
+	mov	GREG_RIP(%r15), %rcx
+	movabs	$JUDGE_RIP_END, %rax
+	cmp	%rax, %rcx
+	jae	gate_peer_exit
+	mov	GREG_RSP(%r15), %rdx
+	mov	%rdx, %rax
+	sar	$JUDGE_CANONICAL_SHIFT, %rax
+	incq	%rax
+	cmp	$1, %rax
+	ja	gate_peer_exit
+	movl	GREG_EFL(%r15), %r11d
+	andl	$JUDGE_RFLAGS_SYSCALL, %r11d
+	orl	$(X86_RFLAGS_FIXED | X86_RFLAGS_IF), %r11d
 	mov	XCHG_RSP0(%rbx), %rsp
 	pushq	XCHG_USER_SS(%rbx)
-	pushq	GREG_RSP(%r15)
-	pushq	GREG_EFL(%r15)
+	push	%rdx
+	push	%r11
 	pushq	XCHG_USER_CS(%rbx)
-	pushq	GREG_RIP(%r15)
+	push	%rcx
 	pushq	$X86_RFLAGS_FIXED
 	popfq
 	mov	XCHG_VIF(%rbx), %rax
@@ -357,8 +372,6 @@ gate_direct_exited:
 	mov	GREG_RBX(%r15), %rbx
 	mov	GREG_RDX(%r15), %rdx
 	mov	GREG_RAX(%r15), %rax
-	mov	GREG_RIP(%r15), %rcx
-	mov	GREG_EFL(%r15), %r11
 	mov	GREG_R15(%r15), %r15
 	jmp	*gate_entry_pointer(%rip)
 gate_direct_end:
@@ -458,6 +471,13 @@ gate_handler:
  */
 	.globl gate_boot
 gate_boot:
+	/* Not WRFSBASE: some hosts give a preempted task back the base that was set by a call. */
+	movl	$HOST_SET_FS, %edi
+	xorl	%esi, %esi
+	movl	$__NR_arch_prctl, %eax
+	syscall
+	test	%rax, %rax
+	jnz	.Lboot_failed
 	xorl	%edi, %edi
 	movabs	$GATE_TEXT, %rsi
 	movl	$__NR_munmap, %eax

@@ -12,6 +12,7 @@
 #include "hypercalls/x86.h"
 #include "monitor/engine/trap/cell.h"
 #include "monitor/engine/trap/gate.h"
+#include "monitor/engine/trap/judge.h"
 
 /* si_code of SIGSYS: SYS_SECCOMP and SYS_USER_DISPATCH of Linux asm-generic/siginfo.h, which the C library hides. */
 #define HOST_SI_SECCOMP	 1
@@ -112,9 +113,7 @@ void gate_offsets(void)
 	CONSTANT(HOST_PR_DISPATCH, PR_SET_SYSCALL_USER_DISPATCH);
 	CONSTANT(HOST_DISPATCH_ON, PR_SYS_DISPATCH_ON);
 	CONSTANT(HOST_ARCH, AUDIT_ARCH_X86_64);
-	CONSTANT(DIRECT_RFLAGS_FREE, X86_RFLAGS_CF | X86_RFLAGS_FIXED | X86_RFLAGS_PF | X86_RFLAGS_AF | X86_RFLAGS_ZF |
-					     X86_RFLAGS_SF | X86_RFLAGS_DF | X86_RFLAGS_OF | X86_RFLAGS_RF |
-					     X86_RFLAGS_AC | X86_RFLAGS_ID);
+	CONSTANT(DIRECT_RFLAGS_FREE, X86_RFLAGS_FIXED | (JUDGE_RFLAGS & ~X86_RFLAGS_TF));
 	OFFSET(UC_RIP, ucontext_t, uc_mcontext.gregs[REG_RIP]);
 	OFFSET(UC_RBX, ucontext_t, uc_mcontext.gregs[REG_RBX]);
 	OFFSET(UC_RSP, ucontext_t, uc_mcontext.gregs[REG_RSP]);

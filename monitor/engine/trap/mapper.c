@@ -31,6 +31,8 @@ int cell_flush(struct cell *cell)
 {
 	if (!cell->queued)
 		return 0;
+	if (cell->dead)
+		return -ESRCH;
 	struct gate_order *order = cell->order;
 	order->count = cell->queued;
 	cell->queued = 0;

@@ -73,6 +73,7 @@ static enum transport_wait ptrace_wait(struct trap *trap, struct cell *cell, boo
 	if (waitpid(cell->runner, &status, __WALL) != cell->runner)
 		return TRANSPORT_NUDGED;
 	if (!WIFSTOPPED(status)) {
+		cell->runner = 0; /* reaped: the number is nobody's now, or another's */
 		return TRANSPORT_NUDGED;
 	}
 	cell->stop = WSTOPSIG(status);
@@ -207,6 +208,8 @@ static struct cell *ptrace_fetch(struct trap *trap, struct cell *cell, struct vc
 static void ptrace_fpu_get(struct cell *cell, void *image, unsigned size)
 {
 	struct iovec io = {image, size};
+	/* Of a cell that died nothing is left. */
+	vcpu_fpu_reset(image, size);
 	ptrace(PTRACE_GETREGSET, cell->runner, NT_X86_XSTATE, &io);
 }
 

@@ -172,7 +172,8 @@ static void signal_fpu_set(struct cell *cell, const void *image, unsigned size)
 
 void transport_kick(struct cell *cell)
 {
-	syscall(SYS_tgkill, cell->pid, cell->runner, GATE_KICK_SIGNAL);
+	if (!cell->dead)
+		syscall(SYS_tgkill, cell->pid, cell->runner, GATE_KICK_SIGNAL);
 }
 
 const struct transport transport_signal = {

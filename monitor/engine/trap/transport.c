@@ -7,25 +7,28 @@
 #include <linux/seccomp.h>
 #include <signal.h>
 
+#include "monitor/engine/trap/judge.h"
 #include "monitor/vm/vm.h"
 
 /* Where Linux emulates its fixed-address system calls; a SIGSYS from there was a CALL into the upper half. */
 #define VSYSCALL_START 0xffffffffff600000ull
 #define VSYSCALL_END   0xffffffffff601000ull
 
-#define REAL_RFLAGS                                                                                                    \
-	(X86_RFLAGS_CF | X86_RFLAGS_PF | X86_RFLAGS_AF | X86_RFLAGS_ZF | X86_RFLAGS_SF | X86_RFLAGS_TF |               \
-	 X86_RFLAGS_DF | X86_RFLAGS_OF | X86_RFLAGS_RF | X86_RFLAGS_AC | X86_RFLAGS_ID)
+/* The host checks alignment for whoever has AC set: in the guest, no kernel is. */
+static uint64_t withheld(const struct vcpu *vcpu)
+{
+	return vcpu->cpl == 3 ? 0 : X86_RFLAGS_AC;
+}
 
 uint64_t transport_real_rflags(const struct vcpu *vcpu)
 {
-	return (vcpu->rflags & REAL_RFLAGS) | X86_RFLAGS_FIXED | X86_RFLAGS_IF;
+	return (vcpu->rflags & JUDGE_RFLAGS & ~withheld(vcpu)) | X86_RFLAGS_FIXED | X86_RFLAGS_IF;
 }
 
 void transport_take_rflags(struct vcpu *vcpu, uint64_t real)
 {
-	vcpu->rflags = (real & REAL_RFLAGS) | (vcpu->rflags & (X86_RFLAGS_IF | X86_RFLAGS_IOPL | X86_RFLAGS_NT)) |
-		       X86_RFLAGS_FIXED;
+	uint64_t kept = X86_RFLAGS_IF | X86_RFLAGS_IOPL | X86_RFLAGS_NT | withheld(vcpu);
+	vcpu->rflags = (real & JUDGE_RFLAGS) | (vcpu->rflags & kept) | X86_RFLAGS_FIXED;
 }
 
 /* The page that a vsyscall lies in does not exist for the guest: undo the host's emulated return, fault the fetch. */
@@ -70,8 +73,9 @@ void transport_classify(const siginfo_t *info, uint64_t trapno, uint64_t error, 
 		exit->reason = EXIT_KICK;
 		return;
 	}
-	if (info->si_signo == SIGBUS && trapno == X86_VEC_PF) {
-		vm_kill(vcpu->vm, "the host has no memory left for guest RAM; run with a smaller -m");
+	/* No memory for the page, says the frame: the host knows. If it has, the access is made again. */
+	if (info->si_signo == SIGBUS && trapno == X86_VEC_PF && !gm_back(vcpu, cr2)) {
+		vm_refused(vcpu->vm, "no memory left for guest RAM: run with a smaller -m");
 		return;
 	}
 	if (trapno > X86_VEC_CP)

@@ -51,9 +51,12 @@ void transport_kick(struct cell *cell);
 void transport_classify(const siginfo_t *info, uint64_t trapno, uint64_t error, uint64_t cr2, struct vcpu *vcpu,
 			struct vm_exit *exit);
 
-/* The RFLAGS that guest code runs with: arithmetic and control bits of the virtual ones; never IOPL, VM, NT. */
+/*
+ * The RFLAGS that guest code runs with: arithmetic and control bits of the virtual ones; never IOPL, VM, NT; AC in user
+ * mode alone.
+ */
 uint64_t transport_real_rflags(const struct vcpu *vcpu);
-/* Takes real RFLAGS back, keeping the virtual IF and IOPL. */
+/* Takes real RFLAGS back, keeping the virtual IF, IOPL and NT, and what was withheld. */
 void transport_take_rflags(struct vcpu *vcpu, uint64_t real);
 
 #endif

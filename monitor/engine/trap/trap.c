@@ -16,8 +16,10 @@
 #include "monitor/boot/image.h"
 #include "monitor/engine/interpret/interpret.h"
 #include "monitor/engine/trap/handover.h"
+#include "monitor/engine/trap/judge.h"
 #include "monitor/engine/trap/step.h"
 #include "monitor/host/clock.h"
+#include "monitor/host/events.h"
 #include "monitor/vm/vm.h"
 
 /* A page that the host refuses to map this often in a row will not be mapped. */
@@ -88,7 +90,7 @@ static struct cell *trap_cell(struct vcpu *vcpu)
 	struct trap *trap = &vm->engine->trap;
 	struct spt_space *space = spt_space_get(vm->spt, vcpu_root(vcpu), vcpu->cpl == 3 ? SPT_USER : SPT_KERNEL);
 	if (!space) {
-		vm_kill(vm, "the host has no memory left for shadow page tables");
+		vm_refused(vm, "no memory left for shadow page tables: end other programs first");
 		return NULL;
 	}
 	struct cell *cell = *spt_space_owner(space);
@@ -122,13 +124,21 @@ static void trap_space_drop(struct vm *vm, struct spt_space *space)
 	cell->queued = 0;
 }
 
-/* Most often the cell ran out of the host's map areas: the space is filled anew, with what is in use now. */
+/*
+ * Most often the cell ran out of the host's map areas: the space is filled anew, with what is in use now. A cell that
+ * died keeps its space: what its death means is found when it is to run next (trap_take_exit), for until then nobody
+ * misses it.
+ */
 static void trap_space_lost(struct vm *vm, struct spt_space *space, int error)
 {
 	struct trap *trap = &vm->engine->trap;
+	if (error == -ESRCH) {
+		cell_end(*spt_space_owner(space));
+		return;
+	}
 	trap_space_drop(vm, space);
-	if (error == -ESRCH || ++trap->refusals == REFUSALS_MAX)
-		vm_kill(vm, "the host refuses to map guest memory: %s", strerror(-error));
+	if (++trap->refusals == REFUSALS_MAX)
+		vm_refused(vm, "guest memory cannot be mapped: %s; see 'ring3 doctor'", strerror(-error));
 }
 
 bool trap_flush(struct vm *vm, struct cell *cell)
@@ -216,14 +226,9 @@ static void trap_fpu_set(struct vcpu *vcpu, void *image, unsigned size)
 /* Guest code met the gate: no address of the guest's. */
 static void trap_in_gate(struct vcpu *vcpu, struct vm_exit *exit)
 {
-	if (vcpu->cpl == 0) {
-		vm_kill(vcpu->vm,
-			"guest code at %#lx lies in the monitor's gate: bad jump, or a hypercall without a stack",
-			vcpu->rip);
-		exit->reason = EXIT_DEAD;
-		return;
-	}
-	*exit = (struct vm_exit){EXIT_EXCEPTION, X86_VEC_PF, X86_PF_U | X86_PF_I, vcpu->rip};
+	vm_kill(vcpu->vm, "guest code at %#lx lies in the monitor's gate: bad jump, or a hypercall without a stack",
+		vcpu->rip);
+	exit->reason = EXIT_DEAD;
 }
 
 /*
@@ -232,9 +237,16 @@ static void trap_in_gate(struct vcpu *vcpu, struct vm_exit *exit)
  */
 static void trap_user_broken(struct vcpu *vcpu, struct cell *cell, struct vm_exit *exit)
 {
+	struct trap *trap = &vcpu->vm->engine->trap;
+	bool held = trap->cells.holder == cell;
 	if (cell->space)
 		spt_space_discard(cell->space);
 	cell_destroy(cell);
+	/* Not what another program left in the cell that runs next. */
+	if (held) {
+		vcpu_fpu_reset(trap->fpu, trap->fpu_size);
+		trap->fpu_kept = true;
+	}
 	*exit = (struct vm_exit){.reason = EXIT_EXCEPTION, .vector = X86_VEC_GP};
 }
 
@@ -251,11 +263,13 @@ static void trap_take_exit(struct vcpu *vcpu, struct cell *cell, struct vm_exit 
 	*exit = (struct vm_exit){.reason = EXIT_DEAD};
 	if (!cell->dead)
 		cell = trap->transport->fetch(trap, cell, vcpu, exit);
-	if (exit->reason == EXIT_DEAD && vcpu->cpl == 3 && !vcpu->vm->ended)
+	if (vcpu->cpl == 3)
+		judge_user_exit(vcpu, exit);
+	if (exit->reason == EXIT_DEAD && vcpu->cpl == 3)
 		trap_user_broken(vcpu, cell, exit);
 	else if (exit->reason == EXIT_DEAD)
 		vm_kill(vcpu->vm, "%s", trap_broken_reason(cell));
-	else if (vcpu->rip - GATE_TEXT < GATE_PEERS_END - GATE_TEXT)
+	else if (vcpu->cpl != 3 && vcpu->rip - GATE_TEXT < GATE_PEERS_END - GATE_TEXT)
 		trap_in_gate(vcpu, exit);
 }
 
@@ -275,7 +289,7 @@ static void trap_wait(struct vcpu *vcpu, struct cell *cell)
 		if (!kicks++)
 			first = clock_ns();
 		if (kicks > KICKS_MAX && clock_ns() - first > KICK_PATIENCE_NS) {
-			kill(peer ? peer->pid : cell->pid, SIGKILL);
+			cell_kill(peer ? peer : cell);
 			cell->resisted = !peer;
 		}
 		if (peer && cell_is_dead(peer))
@@ -286,6 +300,17 @@ static void trap_wait(struct vcpu *vcpu, struct cell *cell)
 	}
 }
 
+/* A cell may die while another one runs: nobody waits for it then. */
+static void trap_look_after_cells(struct trap *trap)
+{
+	unsigned children = events_children();
+	if (children == trap->children)
+		return;
+	trap->children = children;
+	for (struct cell *cell = trap->cells.all; cell; cell = cell->next)
+		cell_is_dead(cell);
+}
+
 static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 {
 	struct vm *vm = vcpu->vm;
@@ -293,8 +318,14 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	struct stats_vcpu *stats = &vm->stats.vcpu[vcpu->id];
 	*exit = (struct vm_exit){.reason = EXIT_KICK};
 
+	trap_look_after_cells(trap);
 	struct cell *cell = trap_cell(vcpu);
-	if (!cell || !trap_flush(vm, cell))
+	if (!cell)
+		return;
+	bool ready = !cell->dead && trap_flush(vm, cell);
+	if (!ready && cell->dead)
+		trap_take_exit(vcpu, cell, exit);
+	if (!ready)
 		return;
 	cell_place(cell);
 	trap_hold_fpu(trap, cell, vcpu);

@@ -21,6 +21,7 @@ struct trap {
 	_Atomic(struct cell *) inside; /* the cell being waited for; read by kick */
 	uint64_t entries;
 	unsigned refusals; /* flushes the host refused in a row */
+	unsigned children; /* of events_children, when the cells were looked after last */
 	unsigned fpu_size; /* bytes of the XSAVE image, from the processor */
 	struct watch watch;
 	uint64_t exit_tsc; /* when the last exit was taken */

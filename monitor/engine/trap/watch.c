@@ -91,7 +91,7 @@ unsigned trap_watch_hits(struct vcpu *vcpu)
 	struct trap *trap = trap_of(vcpu->vm);
 	struct cell *cell = trap->cells.last;
 	bool traced = trap->transport->traced;
-	if (!trap->watch.wanted.control || !cell || stop(cell, traced))
+	if (!trap->watch.wanted.control || !cell || cell->dead || stop(cell, traced))
 		return 0;
 	errno = 0;
 	long status = ptrace(PTRACE_PEEKUSER, cell->runner, debug_register(6), 0);
