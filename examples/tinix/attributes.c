@@ -83,6 +83,8 @@ int64_t sys_utimensat(const uint64_t arg[6])
 			   : ns == UTIME_OMIT ? KEEP
 					      : (uint64_t)given[i].tv_sec * PVG_NS_PER_SEC + ns;
 	}
+	if (times[0] == KEEP && times[1] == KEEP)
+		return 0;
 	if (!arg[1])
 		return at_fd(arg[0], change_times, times[0], times[1]);
 	return inode_user_do(arg[0], arg[1], arg[3], change_times, times[0], times[1]);
@@ -96,6 +98,8 @@ static int64_t change_size(struct inode *inode, uint64_t size, uint64_t unused)
 		return -EISDIR;
 	if (!inode_is_regular(inode) || (int64_t)size < 0)
 		return -EINVAL;
+	if (size > inode->size && limit_file_size(size - 1, 1) < 0)
+		return -EFBIG;
 	return inode_truncate(inode, size);
 }
 

@@ -75,14 +75,17 @@ struct proc_core {
 
 	/* Signals */
 	uint64_t pending, blocked;
+	uint64_t waited;     /* by rt_sigtimedwait: kept, even if it would be ignored */
 	uint64_t saved_mask; /* of rt_sigsuspend, valid while restore_mask */
 	bool restore_mask;
 	struct signal_action actions[SIGNALS + 1];
 	struct signal_info infos[SIGNALS + 1]; /* of the pending ones */
 	stack_t altstack;
+	uint64_t trap_vector, trap_error, trap_address; /* of the latest fault, for signal contexts */
 	struct timer alarm;
 	uint64_t alarm_interval;
 	uint64_t syscall;	 /* number of the call that came in last, to restart it */
+	uint64_t cpu_told;	 /* time spent when RLIMIT_CPU was told to be reached; 0: never */
 	uint64_t sleep_deadline; /* of a nanosleep that is being restarted; 0: none is */
 
 	/* Family */
@@ -132,10 +135,13 @@ int exec_program(const char *path, struct exec_args *args);
 
 /* elf.c: maps a program into an empty mm. 0, or a negative errno and the mm is spoiled. */
 struct elf_image {
-	uint64_t entry;	  /* where to begin */
+	uint64_t start;	  /* where to begin: the program, or the interpreter that it names */
+	uint64_t entry;	  /* the program's own */
+	uint64_t base;	  /* where the interpreter was loaded; 0: there is none */
 	uint64_t headers; /* user address of the program headers */
 	unsigned header_count;
 	uint64_t end; /* of the highest segment, for brk */
+	bool stack_executes;
 };
 
 int elf_load(struct mm *mm, struct inode *inode, struct elf_image *image);
@@ -249,7 +255,9 @@ void table_destroy(struct mm *mm);
 uint64_t table_bits(unsigned prot);
 
 /* mmap.c: a mapping at an address that is known to be free and sensible. */
-int mm_map(struct mm *mm, uint64_t start, uint64_t length, unsigned prot, bool shared, struct inode *inode,
+#define MM_SHARED    1u
+#define MM_READ_ONLY 2u /* shared, and the file was opened for reading alone */
+int mm_map(struct mm *mm, uint64_t start, uint64_t length, unsigned prot, unsigned how, struct inode *inode,
 	   uint64_t offset);
 
 /* ---------------------------------------------------------------------------------------------------------- time */
@@ -260,5 +268,11 @@ void usage_report(struct rusage *to, const struct usage *from);
 int futex_wake(uint64_t address, unsigned count);
 
 void syscall_init(void);
+/* The system call of that number, for the current process. */
+int64_t syscall_run(uint64_t nr, const uint64_t arg[6]);
+
+/* limits.c: time on the processor. When the current process reaches its limit (clock; NO_DEADLINE), and has it told. */
+uint64_t limit_cpu_deadline(void);
+void limit_cpu_check(void);
 
 #endif

@@ -59,6 +59,7 @@ static int fd_close(struct files *files, unsigned fd)
 	if (!file)
 		return -EBADF;
 	files->slot[fd] = (struct slot){0};
+	locks_drop(file->inode, files); /* whichever descriptor they were taken by */
 	file_put(file);
 	return 0;
 }
@@ -190,13 +191,20 @@ int64_t sys_dup2(const uint64_t arg[6])
 	return sys_dup3((uint64_t[6]){arg[0], arg[1], 0});
 }
 
+/* What a mere name can be asked for: fcntl(2). */
+static bool path_permits(uint64_t command)
+{
+	return command == F_DUPFD || command == F_DUPFD_CLOEXEC || command == F_GETFD || command == F_SETFD ||
+	       command == F_GETFL;
+}
+
 int64_t sys_fcntl(const uint64_t arg[6])
 {
 	const unsigned changeable = O_APPEND | O_NONBLOCK;
 	struct file *file = fd_file(arg[0]);
 	struct slot *slot;
 
-	if (!file)
+	if (!file || (file->flags & O_PATH && !path_permits(arg[1])))
 		return -EBADF;
 	slot = &current->files->slot[(unsigned)arg[0]];
 	switch (arg[1]) {
@@ -215,17 +223,10 @@ int64_t sys_fcntl(const uint64_t arg[6])
 	case F_SETFL:
 		file->flags = (file->flags & ~changeable) | ((unsigned)arg[2] & changeable);
 		return 0;
-	case F_SETLK: /* advisory locks: everybody gets all of them */
+	case F_SETLK:
 	case F_SETLKW:
-		return 0;
-	case F_GETLK: {
-		struct flock lock;
-
-		if (copy_from_user(&lock, arg[2], sizeof(lock)))
-			return -EFAULT;
-		lock.l_type = F_UNLCK;
-		return copy_to_user(arg[2], &lock, sizeof(lock));
-	}
+	case F_GETLK:
+		return lock_record(file, arg[1], arg[2]);
 	default:
 		return -EINVAL;
 	}

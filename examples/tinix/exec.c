@@ -3,8 +3,9 @@
  */
 #include "examples/tinix/core.h"
 
-#define INTERPRETERS_MAX 4   /* scripts that name scripts */
+#define INTERPRETERS_MAX 5   /* scripts that name scripts */
 #define SCRIPT_LINE	 256 /* bytes of the first line that count */
+#define PLATFORM	 "x86_64"
 #define CLOCK_TICKS	 100 /* a second: AT_CLKTCK */
 #define RANDOM_BYTES	 16  /* AT_RANDOM */
 
@@ -82,21 +83,48 @@ static int prepend(struct exec_args *args, const char *interpreter, const char *
 	return 0;
 }
 
-/* Splits "#! interpreter argument" in place. */
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* The first character from `at` on that is no blank. */
+static char *skip_blanks(char *at)
+{
+	while (is_blank(*at))
+		at++;
+	return at;
+}
+
+/* The first blank, or the end. */
+static char *skip_word(char *at)
+{
+	while (*at && !is_blank(*at))
+		at++;
+	return at;
+}
+
+/*
+ * Splits "#! interpreter argument" in place; the line is terminated, and cut if it is SCRIPT_LINE - 1 long. A name that
+ * was cut is none: it could be another program's.
+ */
 static bool parse_script(char *line, char **interpreter, char **argument)
 {
 	char *end = (char *)pvg_strchr(line, '\n');
+	bool cut = !end && pvg_strlen(line) == SCRIPT_LINE - 1;
 
-	if (end)
-		*end = '\0';
-	for (*interpreter = line + 2; **interpreter == ' ' || **interpreter == '\t'; ++*interpreter)
-		;
-	for (end = *interpreter; *end && *end != ' ' && *end != '\t'; end++)
-		;
-	*argument = end;
-	while (**argument == ' ' || **argument == '\t')
-		*(*argument)++ = '\0';
-	return **interpreter;
+	if (!end)
+		end = line + pvg_strlen(line);
+	while (is_blank(end[-1]))
+		end--;
+	*interpreter = skip_blanks(line + 2);
+	if (*interpreter >= end || (cut && !*skip_word(*interpreter)))
+		return false;
+	*end = '\0';
+	end = skip_word(*interpreter);
+	*argument = skip_blanks(end);
+	*end = '\0';
+	return true;
 }
 
 /* Follows scripts to the program that runs them. */
@@ -157,13 +185,14 @@ static uint32_t cpuid_features(void)
 	return edx;
 }
 
-static void put_auxv(struct cursor *cursor, const struct elf_image *image, uint64_t random, uint64_t name)
+static void put_auxv(struct cursor *cursor, const struct elf_image *image, uint64_t random, uint64_t platform,
+		     uint64_t name)
 {
 	put_aux(cursor, AT_PHDR, image->headers);
 	put_aux(cursor, AT_PHENT, sizeof(Elf64_Phdr));
 	put_aux(cursor, AT_PHNUM, image->header_count);
 	put_aux(cursor, AT_PAGESZ, PAGE_SIZE);
-	put_aux(cursor, AT_BASE, 0);
+	put_aux(cursor, AT_BASE, image->base);
 	put_aux(cursor, AT_FLAGS, 0);
 	put_aux(cursor, AT_ENTRY, image->entry);
 	put_aux(cursor, AT_UID, 0);
@@ -172,13 +201,15 @@ static void put_auxv(struct cursor *cursor, const struct elf_image *image, uint6
 	put_aux(cursor, AT_EGID, 0);
 	put_aux(cursor, AT_SECURE, 0);
 	put_aux(cursor, AT_HWCAP, cpuid_features());
+	put_aux(cursor, AT_HWCAP2, 0);
+	put_aux(cursor, AT_PLATFORM, platform);
 	put_aux(cursor, AT_CLKTCK, CLOCK_TICKS);
 	put_aux(cursor, AT_RANDOM, random);
 	put_aux(cursor, AT_EXECFN, name);
 	put_aux(cursor, AT_MINSIGSTKSZ, pvg_fpu_size() + MINSIGSTKSZ);
 	put_aux(cursor, AT_NULL, 0);
 }
-#define AUX_WORDS (18 * 2)
+#define AUX_WORDS (20 * 2)
 
 /* Pointers to count strings that lie in a row from *at, and a null pointer. */
 static void put_vector(struct cursor *cursor, const struct exec_args *args, unsigned count, size_t *offset,
@@ -196,10 +227,14 @@ static int64_t build_stack(struct mm *mm, const char *path, const struct exec_ar
 {
 	size_t words = 1 + args->count[0] + 1 + args->count[1] + 1 + AUX_WORDS, offset = 0;
 	uint64_t name = STACK_TOP - pvg_strlen(path) - 1, strings = name - args->used;
-	uint64_t random = (strings - RANDOM_BYTES) & ~15ul;
+	uint64_t platform = strings - sizeof(PLATFORM), random = (platform - RANDOM_BYTES) & ~15ul;
 	uint64_t rsp = (random - words * sizeof(uint64_t)) & ~15ul;
 	const struct vma vma = {
-		.start = page_down(rsp), .end = STACK_TOP, .prot = PROT_READ | PROT_WRITE, .stack = true};
+		.start = page_down(rsp),
+		.end = STACK_TOP,
+		.prot = PROT_READ | PROT_WRITE | (image->stack_executes ? PROT_EXEC : 0),
+		.stack = true,
+	};
 	struct cursor cursor = {mm, rsp, vma_insert(mm, &vma)};
 	uint8_t bytes[RANDOM_BYTES];
 
@@ -210,6 +245,8 @@ static int64_t build_stack(struct mm *mm, const char *path, const struct exec_ar
 		cursor.err = copy_to_mm(mm, strings, args->strings, args->used);
 	if (!cursor.err)
 		cursor.err = copy_to_mm(mm, random, bytes, sizeof(bytes));
+	if (!cursor.err)
+		cursor.err = copy_to_mm(mm, platform, PLATFORM, sizeof(PLATFORM));
 	put(&cursor, args->count[0]);
 	mm->info.args_start = strings;
 	put_vector(&cursor, args, args->count[0], &offset, strings);
@@ -217,7 +254,7 @@ static int64_t build_stack(struct mm *mm, const char *path, const struct exec_ar
 	put_vector(&cursor, args, args->count[1], &offset, strings);
 	mm->info.env_end = strings + offset;
 	mm->info.start_stack = rsp;
-	put_auxv(&cursor, image, random, name);
+	put_auxv(&cursor, image, random, platform, name);
 	return cursor.err ? cursor.err : (int64_t)rsp;
 }
 
@@ -287,7 +324,7 @@ int exec_program(const char *path, struct exec_args *args)
 			inode_put(inode);
 		return err == -EFAULT ? -ENOMEM : err;
 	}
-	become(mm, inode, path, image.entry, (uint64_t)rsp);
+	become(mm, inode, path, image.start, (uint64_t)rsp);
 	return 0;
 }
 
@@ -303,6 +340,9 @@ int64_t sys_execve(const uint64_t arg[6])
 		err = string_from_user(path, arg[0], PATH_MAX);
 	if (err >= 0)
 		err = add_from_user(&args, arg[1], 0);
+	/* Programs that take their name for granted get one. */
+	if (!err && !args.count[0])
+		err = exec_args_add(&args, "", 0);
 	if (!err)
 		err = add_from_user(&args, arg[2], 1);
 	if (!err)

@@ -95,12 +95,25 @@ static bool parent_ignores(const struct proc *p)
 	       (action->handler == (uint64_t)SIG_IGN || action->flags & SA_NOCLDWAIT);
 }
 
+/* The machine's status is the program's, as far as that goes: the console tells the rest. */
+static _Noreturn void end_with_first(int status)
+{
+	int signal = status & 0x7f;
+	unsigned code = (unsigned)(signal ? 128 + signal : status >> 8);
+
+	if (signal)
+		log("%s was ended by signal %d, which is status %u\n", current->name, signal, code);
+	else if (code > R3_EXIT_MAX)
+		log("%s ended with status %u\n", current->name, code);
+	power_off(code);
+}
+
 _Noreturn void proc_exit(int status)
 {
 	struct proc *p = current;
 
 	if (p->pid == 1)
-		power_off((unsigned)(status & 0x7f ? 128 + (status & 0x7f) : status >> 8));
+		end_with_first(status);
 	account(false);
 	release_resources(p);
 	p->state = PROC_ZOMBIE;

@@ -154,6 +154,29 @@ enum fault_result mm_fault(struct mm *mm, uint64_t address, unsigned wanted)
 	return result;
 }
 
+/*
+ * Linux's page of system calls at a fixed address in the upper half, which old C libraries still call: three functions,
+ * VSYSCALL_SIZE apart. The page is not there; the call is made here, and returned from.
+ */
+#define VSYSCALL_PAGE 0xffffffffff600000ul
+#define VSYSCALL_SIZE 1024
+
+static bool vsyscall(struct pvg_frame *frame, uint64_t address)
+{
+	static const uint16_t calls[] = {__NR_gettimeofday, __NR_time, __NR_getcpu};
+	const uint64_t arg[6] = {frame->rdi, frame->rsi, frame->rdx};
+	uint64_t offset = address - VSYSCALL_PAGE, back;
+
+	if (offset % VSYSCALL_SIZE || offset / VSYSCALL_SIZE >= sizeof(calls) / sizeof(calls[0]))
+		return false;
+	if (copy_from_user(&back, frame->rsp, sizeof(back)) || back >= USER_END)
+		return false;
+	frame->rax = (uint64_t)syscall_run(calls[offset / VSYSCALL_SIZE], arg);
+	frame->rip = back;
+	frame->rsp += sizeof(back);
+	return true;
+}
+
 static void page_fault(struct pvg_frame *frame, void *arg)
 {
 	uint64_t address = pvg_fault_address();
@@ -162,7 +185,13 @@ static void page_fault(struct pvg_frame *frame, void *arg)
 	if (!(frame->cs & X86_SEL_RPL))
 		pvg_panic_frame(frame, "page fault in the kernel");
 	account(true);
+	if (wanted == PROT_EXEC && vsyscall(frame, address))
+		return;
 	current->usage.minor_faults++;
+	current->core->trap_vector = X86_VEC_PF;
+	/* Nobody learns what the kernel has mapped. */
+	current->core->trap_error = frame->error | (address >= USER_END ? X86_PF_P : 0);
+	current->core->trap_address = address;
 	switch (mm_fault(current->mm, address, wanted)) {
 	case FAULT_OK:
 		break;
@@ -182,26 +211,58 @@ static void page_fault(struct pvg_frame *frame, void *arg)
 	}
 }
 
-/* Exceptions that become signals as they are. */
+/* Exceptions that become signals as they are; some tell the address of the instruction. */
 static const struct {
 	uint8_t vector, signal;
+	bool at_rip;
 	int code;
 } exceptions[] = {
-	{X86_VEC_DE, SIGFPE, FPE_INTDIV}, {X86_VEC_DB, SIGTRAP, TRAP_TRACE}, {X86_VEC_BP, SIGTRAP, SI_KERNEL},
-	{X86_VEC_OF, SIGSEGV, SI_KERNEL}, {X86_VEC_BR, SIGSEGV, SI_KERNEL},  {X86_VEC_UD, SIGILL, ILL_ILLOPN},
-	{X86_VEC_NM, SIGSEGV, SI_KERNEL}, {X86_VEC_NP, SIGBUS, SI_KERNEL},   {X86_VEC_SS, SIGBUS, SI_KERNEL},
-	{X86_VEC_GP, SIGSEGV, SI_KERNEL}, {X86_VEC_MF, SIGFPE, FPE_FLTINV},  {X86_VEC_AC, SIGBUS, BUS_ADRALN},
-	{X86_VEC_XM, SIGFPE, FPE_FLTINV},
+	{X86_VEC_DE, SIGFPE, true, FPE_INTDIV},	 {X86_VEC_DB, SIGTRAP, true, TRAP_TRACE},
+	{X86_VEC_BP, SIGTRAP, false, SI_KERNEL}, {X86_VEC_OF, SIGSEGV, false, SI_KERNEL},
+	{X86_VEC_BR, SIGSEGV, false, SI_KERNEL}, {X86_VEC_UD, SIGILL, true, ILL_ILLOPN},
+	{X86_VEC_NM, SIGSEGV, false, SI_KERNEL}, {X86_VEC_NP, SIGBUS, false, SI_KERNEL},
+	{X86_VEC_SS, SIGBUS, false, SI_KERNEL},	 {X86_VEC_GP, SIGSEGV, false, SI_KERNEL},
+	{X86_VEC_MF, SIGFPE, true, FPE_FLTINV},	 {X86_VEC_AC, SIGBUS, false, BUS_ADRALN},
+	{X86_VEC_XM, SIGFPE, true, FPE_FLTINV},
 };
+
+/* Which of the floating-point exceptions it was: flags that are up and not masked, the lowest first (SDM 8.6, 11.5). */
+static int float_code(uint64_t vector)
+{
+	const struct _fpstate *fpu = current->core->user.fpu;
+	static const struct {
+		unsigned flags;
+		int code;
+	} codes[] = {
+		{0x01, FPE_FLTINV}, {0x04, FPE_FLTDIV}, {0x08, FPE_FLTOVF}, {0x12, FPE_FLTUND}, {0x20, FPE_FLTRES}};
+	unsigned flags;
+
+	save_fpu();
+	flags = vector == X86_VEC_MF ? fpu->swd & ~fpu->cwd : fpu->mxcsr & ~(fpu->mxcsr >> 7);
+	for (unsigned i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (flags & codes[i].flags)
+			return codes[i].code;
+	return FPE_FLTINV;
+}
 
 static void exception(struct pvg_frame *frame, void *arg)
 {
+	uint64_t vector = frame->vector;
+
 	if (!(frame->cs & X86_SEL_RPL))
-		pvg_panic_frame(frame, "%s in the kernel", pvg_vector_name((unsigned)frame->vector));
+		pvg_panic_frame(frame, "%s in the kernel", pvg_vector_name((unsigned)vector));
 	account(true);
-	for (unsigned i = 0; i < sizeof(exceptions) / sizeof(exceptions[0]); i++)
-		if (exceptions[i].vector == frame->vector)
-			signal_force(exceptions[i].signal, exceptions[i].code, frame->rip);
+	current->core->trap_vector = vector;
+	current->core->trap_error = frame->error;
+	for (unsigned i = 0; i < sizeof(exceptions) / sizeof(exceptions[0]); i++) {
+		int code = exceptions[i].code;
+
+		if (exceptions[i].vector != vector)
+			continue;
+		if (vector == X86_VEC_MF || vector == X86_VEC_XM)
+			code = float_code(vector);
+		signal_force(exceptions[i].signal, code, exceptions[i].at_rip ? frame->rip : 0);
+	}
 }
 
 void fault_init(void)

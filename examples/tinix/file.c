@@ -15,6 +15,7 @@ void file_put(struct file *file)
 		return;
 	if (file->ops->close)
 		file->ops->close(file);
+	locks_drop(file->inode, file);
 	inode_put(file->inode);
 	kfree(file);
 }
@@ -95,6 +96,8 @@ int64_t sys_openat(const uint64_t arg[6])
 		flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 	if ((flags & __O_TMPFILE) == __O_TMPFILE)
 		return -EOPNOTSUPP;
+	if ((flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY))
+		return -EINVAL;
 	result = walk_user(arg[0], arg[1], (follow ? WALK_FOLLOW : 0) | (flags & O_CREAT ? WALK_MAKE : 0), &at);
 	if (result)
 		return result;

@@ -108,6 +108,8 @@ extern const struct inode_ops regular_ops;
 extern const struct file_ops regular_file_ops;
 int64_t regular_read(struct inode *inode, struct io *io, uint64_t offset);
 int64_t regular_write(struct inode *inode, struct io *io, uint64_t offset);
+/* limits.c: how much of a write of len bytes the current process may do there; -EFBIG, and a signal, if nothing. */
+int64_t limit_file_size(uint64_t offset, uint64_t len);
 static inline bool inode_is_regular(const struct inode *inode)
 {
 	return inode->ops == &regular_ops;
@@ -238,6 +240,13 @@ struct files {
 struct file *fd_file(uint64_t fd);
 /* The lowest free descriptor from `lowest` on becomes the file, whose reference it takes; or a negative errno. */
 int fd_install(struct file *file, unsigned lowest, bool cloexec);
+
+/* ------------------------------------------------------------------------------------- advisory locks: locks.c */
+
+/* fcntl's F_GETLK, F_SETLK and F_SETLKW; at: struct flock in user memory. */
+int64_t lock_record(struct file *file, uint64_t command, uint64_t at);
+/* An owner lets a file go: the struct files that closes it, or the struct file that ends. */
+void locks_drop(const struct inode *inode, const void *owner);
 
 /* ------------------------------------------------------------------------------------------- kinds of files */
 

@@ -147,3 +147,12 @@ int64_t sys_sched_getaffinity(const uint64_t arg[6])
 		return -EINVAL;
 	return copy_to_user(arg[2], &one_cpu, sizeof(one_cpu)) ? -EFAULT : (int64_t)sizeof(one_cpu);
 }
+
+int64_t sys_getcpu(const uint64_t arg[6])
+{
+	const unsigned zero = 0;
+
+	if (arg[0] && copy_to_user(arg[0], &zero, sizeof(zero)))
+		return -EFAULT;
+	return arg[1] ? copy_to_user(arg[1], &zero, sizeof(zero)) : 0;
+}

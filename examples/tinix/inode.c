@@ -80,7 +80,7 @@ int64_t inode_read(struct inode *inode, void *to, size_t len, uint64_t offset)
 	return regular_read(inode, &io, offset);
 }
 
-int files_map(int fd, unsigned prot, unsigned flags, struct inode **inode)
+int files_map(int fd, unsigned prot, unsigned flags, struct inode **inode, bool *writable)
 {
 	struct file *file = fd_file((uint64_t)fd);
 	bool store = (flags & MAP_TYPE) != MAP_PRIVATE && prot & PROT_WRITE;
@@ -94,6 +94,8 @@ int files_map(int fd, unsigned prot, unsigned flags, struct inode **inode)
 		return -EACCES;
 	if (!inode_is_regular(file->inode))
 		return -ENODEV;
+	*writable = file_writable(file);
 	*inode = inode_get(file->inode);
+	*writable = file_writable(file);
 	return 0;
 }

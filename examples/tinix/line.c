@@ -25,6 +25,7 @@ static const struct termios at_boot = {
 		 [VSTART] = 'Q' - '@',
 		 [VSTOP] = 'S' - '@',
 		 [VSUSP] = 'Z' - '@',
+		 [VREPRINT] = 'R' - '@',
 		 [VWERASE] = 'W' - '@',
 		 [VLNEXT] = 'V' - '@'},
 };
@@ -43,6 +44,11 @@ static bool is(const struct line *line, unsigned char c, unsigned index)
 static bool is_control(unsigned char c)
 {
 	return c < ' ' || c == DEL;
+}
+
+static char to_upper(char c)
+{
+	return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
 }
 
 /* ------------------------------------------------------------------------------------------------------ output */
@@ -69,11 +75,39 @@ static void put(struct line *line, char c)
 	line->emit(c);
 }
 
+static bool output(const struct line *line, unsigned flag)
+{
+	return line->termios.c_oflag & flag;
+}
+
+static void put_newline(struct line *line)
+{
+	if (output(line, ONLCR))
+		put(line, '\r');
+	put(line, '\n');
+	if (output(line, ONLRET))
+		line->column = 0;
+}
+
 void line_output(struct line *line, char c)
 {
-	if (c == '\n' && (line->termios.c_oflag & (OPOST | ONLCR)) == (OPOST | ONLCR))
-		put(line, '\r');
-	put(line, c);
+	if (!output(line, OPOST)) {
+		put(line, c);
+	} else if (c == '\n' || (c == '\r' && output(line, OCRNL))) {
+		if (c == '\n')
+			put_newline(line);
+		else if (!output(line, ONOCR) || line->column)
+			put(line, '\n');
+	} else if (c == '\r') {
+		if (!output(line, ONOCR) || line->column)
+			put(line, c);
+	} else if (c == '\t' && (line->termios.c_oflag & TABDLY) == XTABS) {
+		do
+			put(line, ' ');
+		while (line->column % 8);
+	} else {
+		put(line, output(line, OLCUC) ? to_upper(c) : c);
+	}
 }
 
 static bool shown_as_two(const struct line *line, unsigned char c)
@@ -130,18 +164,79 @@ static void erase(struct line *line)
 	}
 }
 
+/* On paper: what is erased is printed once more, backwards, between slashes. */
+static void erase_on_paper(struct line *line)
+{
+	unsigned char c = last(line);
+
+	if (!line->erasing)
+		put(line, '\\');
+	line->erasing = true;
+	while (is_continuation(line, c) && line->head - 1 != line->commit) {
+		line->head--;
+		c = last(line);
+	}
+	line->head--;
+	echo(line, c);
+}
+
+static void finish_erasing(struct line *line)
+{
+	if (line->erasing)
+		put(line, '/');
+	line->erasing = false;
+}
+
+/* As the flags show it; `key` is shown where they show no more than that it was pressed. */
+static void erase_one(struct line *line, unsigned char key)
+{
+	if (local(line, ECHO) && local(line, ECHOPRT)) {
+		erase_on_paper(line);
+	} else if (local(line, ECHO) && !local(line, ECHOE) && is(line, key, VERASE)) {
+		line->head--;
+		echo(line, key);
+	} else {
+		erase(line);
+	}
+}
+
+static void erase_line(struct line *line, unsigned char key)
+{
+	if (!local(line, ECHO) || (local(line, ECHOK) && local(line, ECHOKE) && local(line, ECHOE))) {
+		while (line->head != line->commit)
+			erase_one(line, key);
+		return;
+	}
+	line->head = line->commit;
+	finish_erasing(line);
+	echo(line, key);
+	if (local(line, ECHOK))
+		line_output(line, '\n');
+}
+
+/* The line once more on a line of its own. */
+static void reprint(struct line *line, unsigned char key)
+{
+	finish_erasing(line);
+	echo(line, key);
+	line_output(line, '\n');
+	line->start = line->column;
+	for (unsigned at = line->commit; at != line->head; at++)
+		echo(line, (unsigned char)line->ring[at % LINE_SIZE]);
+}
+
 static bool is_word(unsigned char c)
 {
 	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_' || c >= 0x80;
 }
 
-static void erase_word(struct line *line)
+static void erase_word(struct line *line, unsigned char key)
 {
 	bool inside = false;
 
 	while (line->head != line->commit && (is_word(last(line)) || !inside)) {
 		inside = is_word(last(line));
-		erase(line);
+		erase_one(line, key);
 	}
 }
 
@@ -152,12 +247,13 @@ static bool edit(struct line *line, unsigned char c)
 
 	if (is(line, c, VERASE)) {
 		if (!empty)
-			erase(line);
+			erase_one(line, c);
 	} else if (is(line, c, VKILL)) {
-		while (line->head != line->commit)
-			erase(line);
+		erase_line(line, c);
 	} else if (local(line, IEXTEN) && is(line, c, VWERASE)) {
-		erase_word(line);
+		erase_word(line, c);
+	} else if (local(line, IEXTEN) && local(line, ECHO) && is(line, c, VREPRINT)) {
+		reprint(line, c);
 	} else {
 		return false;
 	}
@@ -180,6 +276,8 @@ static void store(struct line *line, uint16_t c)
 {
 	if (is_full(line) && !(c & END && line->head - line->tail < LINE_SIZE))
 		return;
+	if (local(line, ECHO))
+		finish_erasing(line);
 	if (line->head == line->commit)
 		line->start = line->column;
 	line->ring[line->head++ % LINE_SIZE] = c;
@@ -236,6 +334,10 @@ void line_input(struct line *line, unsigned char c)
 {
 	unsigned flags = line->termios.c_iflag;
 
+	if (flags & ISTRIP)
+		c &= 0x7f;
+	if (flags & IUCLC && local(line, IEXTEN) && c >= 'A' && c <= 'Z')
+		c = (unsigned char)(c - 'A' + 'a');
 	if (line->literal) {
 		line->literal = false;
 		store(line, c);

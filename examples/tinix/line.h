@@ -20,6 +20,7 @@ struct line {
 	unsigned head, commit, tail; /* what lies between commit and head may still be erased */
 	unsigned lines;		     /* ends of line between tail and commit */
 	bool literal;		     /* the next character stands for itself */
+	bool erasing;		     /* on paper: the closing slash is still to come */
 	bool stopped;		     /* output, by the STOP character */
 	bool ended;		     /* nothing more will be typed: reads of nothing are the end of file */
 	unsigned column, start;	     /* where the cursor is, and was when the line began */

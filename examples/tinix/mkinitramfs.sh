@@ -16,6 +16,7 @@ chmod 1777 "$tree/tmp"
 cp "$busybox" "$tree/bin/busybox"
 chmod 755 "$tree/bin/busybox"
 for applet in $("$busybox" --list-full); do
+	[ ! -e "$rootfs/$applet" ] || continue # ours, and not to be written through a link to busybox
 	case $applet in
 	bin/busybox) ;;
 	bin/* | sbin/* | usr/bin/* | usr/sbin/*) ln "$tree/bin/busybox" "$tree/$applet" ;;

@@ -108,8 +108,8 @@ struct vma *vma_find(struct mm *mm, uint64_t address)
 /* b, which begins where a ends, goes on as a does. */
 static bool continues(const struct vma *a, const struct vma *b)
 {
-	return a->end == b->start && a->prot == b->prot && a->shared == b->shared && a->stack == b->stack &&
-	       a->heap == b->heap && a->inode == b->inode &&
+	return a->end == b->start && a->prot == b->prot && a->shared == b->shared && a->read_only == b->read_only &&
+	       a->stack == b->stack && a->heap == b->heap && a->inode == b->inode &&
 	       (!a->inode || a->offset + (a->end - a->start) == b->offset);
 }
 
@@ -185,4 +185,25 @@ void mm_get_info(struct mm *mm, struct mm_info *out)
 	out->resident_pages = mm->resident;
 	out->virtual_bytes = 0;
 	list_each(node, &mm->vmas) out->virtual_bytes += vma_of(node)->end - vma_of(node)->start;
+}
+
+/* The part of an area that shows the file's pages from an index on. */
+static void forget(struct mm *mm, const struct vma *vma, uint64_t index)
+{
+	uint64_t first = vma->offset / PAGE_SIZE;
+	uint64_t start = index > first ? vma->start + (index - first) * PAGE_SIZE : vma->start;
+
+	if (start < vma->end)
+		table_clear(mm, start, vma->end);
+}
+
+void mm_forget_file(const struct inode *inode, uint64_t index)
+{
+	list_each(node, &proc_all)
+	{
+		struct mm *mm = list_entry(node, struct proc, link)->mm;
+
+		if (mm)
+			list_each(at, &mm->vmas) if (vma_of(at)->inode == inode) forget(mm, vma_of(at), index);
+	}
 }

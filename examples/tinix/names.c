@@ -190,8 +190,8 @@ int64_t sys_unlinkat(const uint64_t arg[6])
 	if (error)
 		return error;
 	entry = removable(&at, &error);
-	if (directory && at.dots && pvg_strcmp(at.name, ".") == 0)
-		error = -EINVAL;
+	if (directory && at.dots && at.name[0])
+		error = at.name[1] ? -ENOTEMPTY : -EINVAL;
 	else if (directory && !S_ISDIR(at.inode->mode))
 		error = -ENOTDIR;
 	else if (!directory && S_ISDIR(at.inode->mode))

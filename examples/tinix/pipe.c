@@ -8,6 +8,7 @@
 #define CAPACITY (PAGES * PAGE_SIZE)
 
 struct pipe {
+	bool named; /* a FIFO: who opens one end waits for the other */
 	unsigned readers, writers;
 	unsigned reads_opened, writes_opened; /* ever: who waits for the other end sees it even if it left again */
 	uint64_t head, tail;		      /* bytes ever written and read, since it was last empty */
@@ -152,6 +153,8 @@ static int64_t fifo_ioctl(struct file *file, unsigned request, uint64_t arg)
 
 /* ------------------------------------------------------------------------------------------- opening, closing */
 
+static const struct inode_ops pipe_ops;
+
 static void fifo_close(struct file *file)
 {
 	struct pipe *pipe = file->inode->pipe;
@@ -182,6 +185,7 @@ static int fifo_open(struct file *file)
 		if (!pipe)
 			return -ENOMEM;
 		waitq_init(&pipe->wait);
+		pipe->named = file->inode->ops != &pipe_ops;
 		file->inode->pipe = pipe;
 	}
 	pipe->readers += reads;
@@ -189,7 +193,7 @@ static int fifo_open(struct file *file)
 	pipe->reads_opened += reads;
 	pipe->writes_opened += writes;
 	changed(pipe);
-	if ((reads && writes) || (reads ? pipe->writers : pipe->readers))
+	if (!pipe->named || (reads && writes) || (reads ? pipe->writers : pipe->readers))
 		return 0;
 	if (file->flags & O_NONBLOCK) {
 		error = reads ? 0 : -ENXIO;
@@ -213,9 +217,7 @@ const struct file_ops fifo_file_ops = {
 	.ioctl = fifo_ioctl,
 };
 
-static const struct inode_ops pipe_ops;
-
-/* Both ends: the reading one is opened first and does not wait. */
+/* Both ends. */
 static int pipe_open(struct file *end[2], unsigned flags)
 {
 	struct inode *inode = inode_new(NULL, S_IFIFO | 0600, &pipe_ops);
@@ -224,13 +226,11 @@ static int pipe_open(struct file *end[2], unsigned flags)
 	if (!inode)
 		return -ENOMEM;
 	inode->file_ops = &fifo_file_ops;
-	error = file_open(inode, O_RDONLY | O_NONBLOCK, &end[0]);
+	error = file_open(inode, O_RDONLY | flags, &end[0]);
 	if (!error) {
 		error = file_open(inode, O_WRONLY | flags, &end[1]);
 		if (error)
 			file_put(end[0]);
-		else
-			end[0]->flags = O_RDONLY | flags;
 	}
 	inode_put(inode);
 	return error;

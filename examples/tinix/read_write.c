@@ -160,7 +160,7 @@ int64_t sys_lseek(const uint64_t arg[6])
 	struct file *file = fd_file(arg[0]);
 	int64_t at = (int64_t)arg[1];
 
-	if (!file)
+	if (!file || file->flags & O_PATH)
 		return -EBADF;
 	if (!file->ops->seekable)
 		return -ESPIPE;
@@ -193,7 +193,7 @@ int64_t sys_ioctl(const uint64_t arg[6])
 	struct file *file = fd_file(arg[0]);
 	int on, error;
 
-	if (!file)
+	if (!file || file->flags & O_PATH)
 		return -EBADF;
 	switch ((unsigned)arg[1]) {
 	case FIOCLEX:

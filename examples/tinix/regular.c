@@ -72,6 +72,7 @@ int inode_truncate(struct inode *inode, uint64_t size)
 	if (size > SIZE_LIMIT)
 		return -EFBIG;
 	if (size < inode->size) {
+		mm_forget_file(inode, (size + PAGE_MASK) / PAGE_SIZE);
 		tree_cut(&inode->data, (size + PAGE_MASK) / PAGE_SIZE);
 		last = tree_find(&inode->data, size / PAGE_SIZE);
 		if (last && size & PAGE_MASK)
@@ -115,6 +116,11 @@ static int64_t file_read(struct file *file, struct io *io, uint64_t offset)
 
 static int64_t file_write(struct file *file, struct io *io, uint64_t offset)
 {
+	int64_t allowed = limit_file_size(offset, io->left);
+
+	if (allowed < 0)
+		return allowed;
+	io->left = (size_t)allowed;
 	return regular_write(file->inode, io, offset);
 }
 

@@ -45,6 +45,8 @@ static void arm(void)
 {
 	uint64_t wanted = list_empty(&run_queue) ? NO_DEADLINE : slice_end;
 
+	if (current) /* not while idle */
+		wanted = min_u64(wanted, limit_cpu_deadline());
 	if (!list_empty(&timers))
 		wanted = min_u64(wanted, list_entry(timers.next, struct timer, link)->deadline);
 	if (wanted >= armed)
@@ -202,6 +204,7 @@ void return_to_user(struct pvg_frame *frame)
 {
 	if (frame->vector >= FIRST_INTERRUPT && frame->vector != PVG_TRAP_SYSCALL)
 		account(true); /* exceptions and calls did when they came in */
+	limit_cpu_check();
 	for (;;) {
 		if (reschedule && !list_empty(&run_queue))
 			yield();

@@ -53,7 +53,14 @@ static bool on_altstack(uint64_t rsp)
 
 static void save_registers(struct sigcontext *to, const struct pvg_frame *from)
 {
-	*to = (struct sigcontext){.eflags = from->rflags, .cs = (uint16_t)from->cs, .ss = (uint16_t)from->ss};
+	const struct proc_core *core = current->core;
+
+	*to = (struct sigcontext){.eflags = from->rflags,
+				  .cs = (uint16_t)from->cs,
+				  .ss = (uint16_t)from->ss,
+				  .trapno = core->trap_vector,
+				  .err = core->trap_error,
+				  .cr2 = core->trap_address};
 	COPY_REGISTERS(to, from);
 }
 
@@ -132,8 +139,10 @@ int64_t sys_rt_sigreturn(const uint64_t arg[6])
 
 	/* The handler's RET took the restorer's address. */
 	if (copy_from_user(&context, frame->rsp, sizeof(context)) || context.uc_mcontext.rip >= USER_END ||
-	    !pop_fpu((uint64_t)context.uc_mcontext.fpstate))
-		proc_exit(SIGSEGV);
+	    !pop_fpu((uint64_t)context.uc_mcontext.fpstate)) {
+		signal_force(SIGSEGV, SI_KERNEL, 0);
+		return 0;
+	}
 	load_registers(frame, &context.uc_mcontext);
 	current->core->blocked = context.uc_sigmask & ~UNBLOCKABLE;
 	return (int64_t)frame->rax;

@@ -55,7 +55,7 @@ void signal_with(struct proc *p, const struct signal_info *info)
 	} else if (bit & STOPPING) {
 		core->pending &= ~SIGBIT(SIGCONT);
 	}
-	if (is_discarded(p, info->signal) && !(core->blocked & bit))
+	if (is_discarded(p, info->signal) && !((core->blocked | core->waited) & bit))
 		return;
 	core->pending |= bit;
 	core->infos[info->signal] = *info;
@@ -199,9 +199,14 @@ static void run_handler(struct pvg_frame *frame, int signal)
 		restart_syscall(frame);
 	else if (wants_restart(frame, ERESTARTSYS) || wants_restart(frame, ERESTARTNOHAND))
 		frame->rax = (uint64_t)-EINTR;
-	if (!sigframe_push(frame, &core->infos[signal], &action, mask))
-		proc_exit(SIGSEGV);
 	frame->vector = 0;
+	if (!sigframe_push(frame, &core->infos[signal], &action, mask)) {
+		/* A handler of its own may have a stack where this one has none. */
+		if (signal == SIGSEGV)
+			core->actions[SIGSEGV].handler = (uint64_t)SIG_DFL;
+		signal_force(SIGSEGV, SI_KERNEL, 0);
+		return;
+	}
 	core->blocked |= action.mask & ~UNBLOCKABLE;
 	if (!(action.flags & SA_NODEFER))
 		core->blocked |= SIGBIT(signal);
@@ -250,9 +255,9 @@ void signal_settle(struct pvg_frame *frame)
 
 /* -------------------------------------------------------------------------------------------------- system calls */
 
-static int64_t send(int pid, int signal)
+static int64_t send(int pid, int signal, int code)
 {
-	const struct signal_info info = {.signal = signal, .code = SI_USER, .pid = current->pid};
+	const struct signal_info info = {.signal = signal, .code = code, .pid = current->pid};
 	struct proc *p;
 	int members = 0;
 
@@ -280,12 +285,17 @@ static int64_t send(int pid, int signal)
 
 int64_t sys_kill(const uint64_t arg[6])
 {
-	return send((int)arg[0], (int)arg[1]);
+	return send((int)arg[0], (int)arg[1], SI_USER);
 }
 
 int64_t sys_tgkill(const uint64_t arg[6])
 {
-	return (int)arg[1] > 0 ? send((int)arg[1], (int)arg[2]) : -EINVAL;
+	int group = (int)arg[0], thread = (int)arg[1];
+
+	if (group <= 0 || thread <= 0)
+		return -EINVAL;
+	/* Every process is one thread. */
+	return group == thread ? send(thread, (int)arg[2], SI_TKILL) : -ESRCH;
 }
 
 int64_t sys_rt_sigaction(const uint64_t arg[6])
@@ -392,9 +402,11 @@ int64_t sys_rt_sigtimedwait(const uint64_t arg[6])
 	}
 	set &= ~UNBLOCKABLE;
 	current->core->blocked &= ~set; /* or they would not end the sleep */
+	current->core->waited = set;
 	while (!err && !(current->core->pending & set))
 		err = sleep_on(&nobody, deadline);
 	current->core->blocked = blocked;
+	current->core->waited = 0;
 	if (!(current->core->pending & set))
 		return err == -ETIMEDOUT ? -EAGAIN : -EINTR;
 	signal = take_signal(set);

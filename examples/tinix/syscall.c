@@ -45,6 +45,11 @@ static int64_t missing(uint64_t nr)
 	return -ENOSYS;
 }
 
+int64_t syscall_run(uint64_t nr, const uint64_t arg[6])
+{
+	return nr < CALLS && calls[nr] ? calls[nr](arg) : missing(nr);
+}
+
 static void system_call(struct pvg_frame *frame, void *arg)
 {
 	const uint64_t args[6] = {frame->rdi, frame->rsi, frame->rdx, frame->r10, frame->r8, frame->r9};
@@ -53,7 +58,7 @@ static void system_call(struct pvg_frame *frame, void *arg)
 
 	account(true);
 	current->core->syscall = nr;
-	result = nr < CALLS && calls[nr] ? calls[nr](args) : missing(nr);
+	result = syscall_run(nr, args);
 	if (tracing)
 		log("%d %s %s(%lx, %lx, %lx, %lx) = %ld\n", current->pid, current->name,
 		    nr < NAMES && names[nr] ? names[nr] : "?", args[0], args[1], args[2], args[3], result);

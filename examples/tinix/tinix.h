@@ -141,9 +141,12 @@ struct vma {
 	uint64_t start, end;
 	unsigned prot; /* PROT_* */
 	bool shared, stack, heap;
+	bool read_only;	     /* shared, of a file that was not opened for writing: never to be made writable */
 	struct inode *inode; /* NULL: anonymous */
 	uint64_t offset;     /* of start in the file */
 };
+/* The file's pages from an index on are about to go: out of all address spaces with them. */
+void mm_forget_file(const struct inode *inode, uint64_t index);
 /* The first area that ends above address; NULL if there is none. */
 struct vma *vma_find(struct mm *mm, uint64_t address);
 
@@ -214,8 +217,9 @@ void *inode_page(struct inode *inode, uint64_t index);
 /* A file of that size without a name, for shared anonymous memory; NULL when memory is out. */
 struct inode *inode_anonymous(uint64_t size);
 /* For mmap: the regular file behind a descriptor of the current process, with a reference; or -EBADF, -EACCES (not
- * open for what prot and flags want), -ENODEV (cannot be mapped). *inode is NULL for /dev/zero: anonymous memory. */
-int files_map(int fd, unsigned prot, unsigned flags, struct inode **inode);
+ * open for what prot and flags want), -ENODEV (cannot be mapped). *inode is NULL for /dev/zero: anonymous memory.
+ * *writable: a shared mapping may be made writable later. */
+int files_map(int fd, unsigned prot, unsigned flags, struct inode **inode, bool *writable);
 /* Absolute path for people (/proc/PID/maps, exe); cut to size. */
 void inode_path(struct inode *inode, char *to, size_t size);
 

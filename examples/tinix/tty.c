@@ -6,6 +6,7 @@
 #include "examples/tinix/line.h"
 
 #define OUT_SIZE 1024
+#define SPEED	 38400 /* bits a second, as B38400 says */
 
 static struct {
 	struct line line;
@@ -268,6 +269,55 @@ static int64_t set_termios(unsigned request, uint64_t arg)
 	return 0;
 }
 
+/* The same with speeds as numbers. */
+static int64_t get_termios2(uint64_t arg)
+{
+	const struct termios *now_set = &tty.line.termios;
+	struct termios2 termios = {.c_iflag = now_set->c_iflag,
+				   .c_oflag = now_set->c_oflag,
+				   .c_cflag = now_set->c_cflag,
+				   .c_lflag = now_set->c_lflag,
+				   .c_line = now_set->c_line,
+				   .c_ispeed = SPEED,
+				   .c_ospeed = SPEED};
+
+	memcpy(termios.c_cc, now_set->c_cc, sizeof(termios.c_cc));
+	return copy_to_user(arg, &termios, sizeof(termios));
+}
+
+/* TCXONC: the user's side of flow control, and ours. */
+static int64_t flow(uint64_t how)
+{
+	const unsigned char *cc = tty.line.termios.c_cc;
+	int64_t error = foreground_only(SIGTTOU);
+
+	if (error)
+		return error;
+	switch (how) {
+	case TCOOFF:
+	case TCOON:
+		tty.line.stopped = how == TCOOFF;
+		changed();
+		return 0;
+	case TCIOFF:
+	case TCION:
+		if (cc[how == TCIOFF ? VSTOP : VSTART])
+			emit((char)cc[how == TCIOFF ? VSTOP : VSTART]);
+		flush_output();
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+static int64_t give_up_terminal(void)
+{
+	if (!tty_is_controlling())
+		return -ENOTTY;
+	tty_leave(current);
+	return 0;
+}
+
 static int64_t set_window(uint64_t arg)
 {
 	struct winsize window;
@@ -283,6 +333,7 @@ static int64_t set_window(uint64_t arg)
 
 static int64_t tty_ioctl(struct file *file, unsigned request, uint64_t arg)
 {
+	const int nothing = 0;
 	int count;
 
 	switch (request) {
@@ -292,6 +343,22 @@ static int64_t tty_ioctl(struct file *file, unsigned request, uint64_t arg)
 	case TCSETSW:
 	case TCSETSF:
 		return set_termios(request, arg);
+	case TCGETS2:
+		return get_termios2(arg);
+	case TCSETS2: /* begins as the older structure, and speeds mean nothing here */
+	case TCSETSW2:
+	case TCSETSF2:
+		return set_termios(request == TCSETSF2 ? TCSETSF : TCSETS, arg);
+	case TCXONC:
+		return flow(arg);
+	case TIOCNOTTY:
+		return give_up_terminal();
+	case TIOCOUTQ: /* all output is out */
+	case TIOCGETD: /* N_TTY */
+		return copy_to_user(arg, &nothing, sizeof(nothing));
+	case TIOCEXCL: /* root opens it all the same */
+	case TIOCNXCL:
+		return 0;
 	case TIOCGWINSZ:
 		return copy_to_user(arg, &tty.window, sizeof(tty.window));
 	case TIOCSWINSZ:

@@ -1,0 +1,3 @@
+#!/bin/sh
+mkdir /tmp/edges
+exec /t/edges /tmp/edges /t/edges
