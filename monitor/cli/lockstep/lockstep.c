@@ -15,6 +15,7 @@
 #include "monitor/cli/lockstep/memory_diff.h"
 #include "monitor/cli/lockstep/pair.h"
 #include "monitor/debug/crash/report.h"
+#include "monitor/debug/state/state.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/events.h"
 

@@ -15,7 +15,7 @@
 
 #include "monitor/boot/image.h"
 #include "monitor/debug/core/internal.h"
-#include "monitor/debug/state/tables.h"
+#include "monitor/debug/state/state.h"
 #include "monitor/host/output_file.h"
 #include "monitor/vm/vm.h"
 

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 
 #include "monitor/debug/crash/report.h"
+#include "monitor/debug/state/state.h"
 #include "monitor/vm/layout.h"
 #include "monitor/vm/segment.h"
 #include "monitor/vm/vm.h"

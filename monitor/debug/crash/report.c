@@ -2,6 +2,7 @@
  * The crash report as a whole, and its short parts: reason, chain of exceptions, instruction, last exits.
  */
 #include "monitor/debug/crash/report.h"
+#include "monitor/debug/state/state.h"
 
 #include <inttypes.h>
 
@@ -11,23 +12,6 @@
 #include "monitor/host/clock.h"
 #include "monitor/trace/trace.h"
 #include "monitor/vm/vm.h"
-
-void report_symbol(struct vm *vm, uint64_t addr, FILE *out)
-{
-	uint64_t offset;
-	const char *name = image_symbol(vm, addr, &offset);
-
-	if (name)
-		fprintf(out, " <%s+0x%" PRIx64 ">", name, offset);
-}
-
-void report_flags(uint64_t value, const struct report_flag *flags, unsigned count, FILE *out)
-{
-	for (unsigned i = 0; i < count; i++) {
-		if (value & flags[i].bit)
-			fprintf(out, " %s", flags[i].name);
-	}
-}
 
 void report_reason(struct vm *vm, FILE *out)
 {

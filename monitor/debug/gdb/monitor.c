@@ -8,7 +8,7 @@
 #include "monitor/debug/core/core.h"
 #include "monitor/debug/crash/report.h"
 #include "monitor/debug/gdb/internal.h"
-#include "monitor/debug/state/tables.h"
+#include "monitor/debug/state/state.h"
 #include "monitor/device/console.h"
 #include "monitor/device/machine.h"
 #include "monitor/device/pic.h"

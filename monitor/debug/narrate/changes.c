@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "monitor/debug/crash/report.h"
+#include "monitor/debug/state/state.h"
 
 static const char *const gpr_names[GPR_COUNT] = {"RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI",
 						 "R8",	"R9",  "R10", "R11", "R12", "R13", "R14", "R15"};

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "hypercalls/host/hc.h"
-#include "monitor/debug/crash/report.h"
 #include "monitor/debug/narrate/changes.h"
+#include "monitor/debug/state/state.h"
 #include "monitor/emulate/emulate.h"
 #include "monitor/host/clock.h"
 #include "monitor/run/run.h"

@@ -3,7 +3,7 @@
  */
 #include <inttypes.h>
 
-#include "monitor/debug/crash/report.h"
+#include "monitor/debug/state/state.h"
 #include "monitor/vm/vm.h"
 
 /* Enough for an exception frame and the registers that a handler saves above it. */

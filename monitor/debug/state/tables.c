@@ -1,12 +1,11 @@
 /*
  * A walk over all of the guest's page tables, and three ways to print it; and the shadow's.
  */
-#include "monitor/debug/state/tables.h"
+#include "monitor/debug/state/state.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-#include "monitor/debug/crash/report.h"
 #include "monitor/vm/vm.h"
 
 #define LINES_MAX   2000

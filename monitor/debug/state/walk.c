@@ -3,7 +3,7 @@
  */
 #include <inttypes.h>
 
-#include "monitor/debug/crash/report.h"
+#include "monitor/debug/state/state.h"
 #include "monitor/vm/vm.h"
 
 static const struct report_flag entry_names[] = {

@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 
-#include "monitor/debug/state/tables.h"
+#include "monitor/debug/state/state.h"
 #include "monitor/debug/trace/internal.h"
 
 /* The guest decides how many there are. */
