@@ -76,6 +76,11 @@ uint8_t machine_irq_ack(struct vcpu *vcpu)
 	return pic_ack(&vcpu->vm->machine->pic);
 }
 
+unsigned machine_irq_line(const struct vm *vm, uint8_t vector)
+{
+	return pic_line_of(&vm->machine->pic, vector);
+}
+
 const struct pic *machine_pic(const struct vm *vm)
 {
 	return &vm->machine->pic;

@@ -18,6 +18,8 @@ void machine_exit(struct vm *vm);
 bool machine_irq_pending(struct vcpu *vcpu);
 /* Takes it, as the processor's INTA cycle does: the vector. Precondition: machine_irq_pending. */
 uint8_t machine_irq_ack(struct vcpu *vcpu);
+/* The controller's line that raises the vector; the vector itself if it is none of its. */
+unsigned machine_irq_line(const struct vm *vm, uint8_t vector);
 
 /* The interrupt controllers, to look at. */
 const struct pic *machine_pic(const struct vm *vm);

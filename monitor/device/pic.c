@@ -291,3 +291,12 @@ void pic_init(struct pic *pic, struct bus *bus)
 	bus_register(bus, X86_PORT_PIC2, 2, 1, access_slave, pic, "pic2");
 	bus_register(bus, X86_PORT_ELCR, 2, 1, access_elcr, pic, "elcr");
 }
+
+unsigned pic_line_of(const struct pic *pic, uint8_t vector)
+{
+	for (unsigned chip = 0; chip < 2; chip++) {
+		if ((vector & ~7u) == pic->chip[chip].base)
+			return chip * 8 + (vector & 7);
+	}
+	return vector;
+}

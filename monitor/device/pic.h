@@ -38,5 +38,7 @@ void pic_set_line(void *pic, unsigned line, bool level);
 bool pic_pending(const struct pic *pic);
 /* The two INTA cycles: the vector. Without a request it is the spurious one: input 7 of the chip that was asked. */
 uint8_t pic_ack(struct pic *pic);
+/* The input that raises the vector, as the guest has programmed the chips; the vector itself if none does. */
+unsigned pic_line_of(const struct pic *pic, uint8_t vector);
 
 #endif

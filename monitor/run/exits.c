@@ -19,7 +19,7 @@ static void note_instruction(struct vcpu *vcpu, enum stats_exit kind, uint64_t d
 {
 	stats_exit_note(&vcpu->vm->stats, vcpu->id, kind, vcpu->rip, vcpu->cpl, detail);
 	if (vcpu->vm->trace_kinds)
-		trace_exit_reason(vcpu, kind, detail, insn);
+		trace_exit_reason(vcpu, kind, detail, insn ? insn->bytes : NULL, insn ? insn->info.length : 0);
 }
 
 static void note(struct vcpu *vcpu, enum stats_exit kind, uint64_t detail)

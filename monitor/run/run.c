@@ -6,17 +6,11 @@
 #include <string.h>
 
 #include "hypercalls/host/hc.h"
-#include "monitor/debug/gdb/gdb.h"
-#include "monitor/debug/narrate/narrate.h"
-#include "monitor/debug/stats/socket.h"
-#include "monitor/debug/stats/summary.h"
 #include "monitor/device/machine.h"
-#include "monitor/emulate/emulate.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/events.h"
 #include "monitor/run/exits.h"
 #include "monitor/run/inject.h"
-#include "monitor/trace/trace.h"
 #include "monitor/vm/vm.h"
 
 void vm_poll(struct vm *vm, uint64_t now)
@@ -40,8 +34,7 @@ void vm_attend(struct vm *vm)
 		vm_end(vm, 128 + events_quit_signal());
 		return;
 	}
-	summary_attend(vm);
-	stats_serve(vm);
+	OBSERVE(vm, attend, vm);
 	vm_poll(vm, clock_machine_ns());
 }
 
@@ -53,8 +46,10 @@ static bool run_interrupt_waits(struct vcpu *vcpu)
 /* Takes the interrupt of highest priority: the controller's before an event. */
 static void run_interrupt(struct vcpu *vcpu)
 {
-	uint8_t vector = machine_irq_pending(vcpu) ? machine_irq_ack(vcpu) : hc_event_ack(vcpu);
-	vcpu->event = (struct vcpu_event){.vector = vector, .kind = EVENT_INTERRUPT};
+	bool device = machine_irq_pending(vcpu);
+	uint8_t vector = device ? machine_irq_ack(vcpu) : hc_event_ack(vcpu);
+	uint8_t line = device ? (uint8_t)machine_irq_line(vcpu->vm, vector) : VCPU_NO_LINE;
+	vcpu->event = (struct vcpu_event){.vector = vector, .kind = EVENT_INTERRUPT, .line = line};
 	vcpu->event_pending = true;
 	vcpu->halted = false;
 }
@@ -63,8 +58,7 @@ bool vm_prepare(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
 	bool waits = run_interrupt_waits(vcpu);
-	if (vm->trace_kinds)
-		trace_irq_waits(vcpu, waits);
+	OBSERVE(vm, waits, vcpu, waits);
 	if (waits && !vcpu->debug.hold && inject_window_open(vcpu)) {
 		run_interrupt(vcpu);
 		waits = run_interrupt_waits(vcpu);
@@ -84,11 +78,7 @@ static void run_halted(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
 	machine_flush(vm);
-	if (vm->trace_kinds)
-		trace_exit_done(vcpu);
-	trace_flush(vm);
-	if (vm->narrate)
-		narrate_enter(vcpu);
+	OBSERVE(vm, rest, vcpu);
 	if (!vcpu_if(vcpu)) {
 		vm_kill(vm, "halted with interrupts disabled: nothing can wake the processor again");
 		return;
@@ -96,8 +86,7 @@ static void run_halted(struct vcpu *vcpu)
 	uint64_t since = clock_tsc();
 	stats_exit_note(&vm->stats, vcpu->id, STAT_halt, vcpu->rip, vcpu->cpl, 0);
 	events_sleep(&vm->attention, machine_deadline(vm));
-	if (trace_wants(vm, TRACE_exit))
-		trace_halt(vcpu, since);
+	OBSERVE(vm, woke, vcpu, since);
 	vm_poll(vm, clock_machine_ns());
 }
 
@@ -109,27 +98,22 @@ void vm_run(struct vm *vm)
 	while (!vm->ended) {
 		if (atomic_load(&vm->attention))
 			vm_attend(vm);
-		if (vm->gdb)
-			gdb_before_entry(vcpu);
+		OBSERVE(vm, between, vcpu);
 		if (!vm_prepare(vcpu)) {
 			if (!vm->ended)
 				run_halted(vcpu);
 			continue;
 		}
 		vm_arm(vm, machine_deadline(vm));
-		if (vm->trace_kinds)
-			trace_enter(vcpu);
-		if (vm->narrate && !narrate_enter(vcpu))
+		OBSERVE(vm, enter, vcpu);
+		if (vm->ended)
 			break;
 		vm->engine_ops->enter(vcpu, &exit);
-		if (vm->narrate)
-			narrate_leave(vcpu, &exit);
-		if (vm->trace_kinds)
-			trace_leave(vcpu, &exit);
-		if (!vm->gdb || !gdb_after_exit(vcpu, &exit))
+		bool taken = false;
+		OBSERVE(vm, leave, vcpu, &exit, &taken);
+		if (!taken)
 			exit_handle(vcpu, &exit);
 	}
-	if (vm->narrate)
-		narrate_enter(vcpu);
+	OBSERVE(vm, rest, vcpu);
 	machine_flush(vm);
 }

@@ -13,6 +13,7 @@
 #include "monitor/boot/image.h"
 #include "monitor/debug/gdb/gdb.h"
 #include "monitor/debug/narrate/narrate.h"
+#include "monitor/debug/trace/trace.h"
 #include "monitor/device/machine.h"
 #include "monitor/host/events.h"
 #include "monitor/trace/trace.h"

@@ -1,29 +1,17 @@
 /*
- * What the parts of the monitor call when something happens: each makes one event of it.
+ * What the parts of the monitor call when something happens, and what is taken from the run loop: each makes one event
+ * of it.
  */
 #include <string.h>
 
-#include "monitor/debug/trace/internal.h"
-#include "monitor/device/machine.h"
-#include "monitor/device/pic.h"
-#include "monitor/emulate/emulate.h"
+#include "monitor/host/clock.h"
+#include "monitor/trace/ring.h"
 
-static struct trace_vcpu *trace_vcpu_of(struct vcpu *vcpu)
+static void take_instruction(struct trace_event *event, const uint8_t *bytes, unsigned length)
 {
-	return vcpu->vm->trace->vcpu[vcpu->id];
-}
-
-static void take_instruction(struct trace_event *event, const struct emu_insn *insn)
-{
-	event->length = insn->info.length;
-	memcpy(event->bytes, insn->bytes, sizeof(event->bytes));
-}
-
-static void take_cost(struct trace_event *event, uint64_t since_tsc)
-{
-	event->cost = event->tsc - since_tsc;
-	event->tsc = since_tsc;
-	event->flags |= TRACE_HAS_COST;
+	event->length = (uint8_t)length;
+	memset(event->bytes, 0, sizeof(event->bytes));
+	memcpy(event->bytes, bytes, length);
 }
 
 struct trace_place trace_place_of(const struct vcpu *vcpu)
@@ -40,7 +28,7 @@ static void at_place(struct trace_event *event, const struct trace_place *place)
 
 /* -------------------------------------------------------------------------------------------- exits and switches */
 
-static void look_for_switch(struct vcpu *vcpu, struct trace_vcpu *t)
+static void look_for_switch(struct vcpu *vcpu, struct trace_ring *t)
 {
 	uint64_t root = vcpu_root(vcpu) & X86_PTE_ADDR;
 	unsigned reason = TRACE_SWITCH_ROOT;
@@ -57,7 +45,7 @@ static void look_for_switch(struct vcpu *vcpu, struct trace_vcpu *t)
 	}
 }
 
-static void close_exit(struct trace_vcpu *t, uint64_t tsc)
+static void close_exit(struct trace_ring *t, uint64_t tsc)
 {
 	if (!t->open)
 		return;
@@ -66,9 +54,9 @@ static void close_exit(struct trace_vcpu *t, uint64_t tsc)
 	t->open = NULL;
 }
 
-void trace_enter(struct vcpu *vcpu)
+static void enter(struct observer *self, struct vcpu *vcpu)
 {
-	struct trace_vcpu *t = trace_vcpu_of(vcpu);
+	struct trace_ring *t = trace_ring_of(vcpu);
 
 	look_for_switch(vcpu, t);
 	t->entered_tsc = clock_tsc();
@@ -77,25 +65,17 @@ void trace_enter(struct vcpu *vcpu)
 
 void trace_exit_done(struct vcpu *vcpu)
 {
-	close_exit(trace_vcpu_of(vcpu), clock_tsc());
+	close_exit(trace_ring_of(vcpu), clock_tsc());
 }
 
 /* System calls that passed between user and kernel mode of the guest without the monitor. */
-static void look_for_direct(struct vcpu *vcpu, struct trace_vcpu *t)
+static void look_for_direct(struct vcpu *vcpu, struct trace_ring *t)
 {
 	uint64_t direct = vcpu->vm->stats.vcpu[vcpu->id].exits[STAT_direct];
 
 	if (direct != t->direct)
 		trace_record(vcpu, TRACE_exit, STAT_direct)->arg[0] = direct - t->direct;
 	t->direct = direct;
-}
-
-static uint64_t pages_mapped(const struct vm *vm)
-{
-	struct spt_stats stats;
-
-	spt_get_stats(vm->spt, &stats);
-	return stats.pages_mapped;
 }
 
 /* What it is called as long as nothing better is known. */
@@ -111,16 +91,16 @@ static unsigned raw_reason(const struct vm_exit *exit)
 	}
 }
 
-void trace_leave(struct vcpu *vcpu, const struct vm_exit *exit)
+static void leave(struct observer *self, struct vcpu *vcpu, const struct vm_exit *exit, bool *taken)
 {
-	struct trace_vcpu *t = trace_vcpu_of(vcpu);
+	struct trace_ring *t = trace_ring_of(vcpu);
 	const uint64_t *gpr = vcpu->gpr;
 	struct trace_event *event;
 
 	/* User mode may have gone to kernel mode, and back, without the monitor. */
 	t->left = trace_place_of(vcpu);
 	if (trace_wants(vcpu->vm, TRACE_shadow))
-		t->pages_mapped = pages_mapped(vcpu->vm);
+		t->pages_mapped = trace_pages_mapped(vcpu->vm);
 	if (!trace_wants(vcpu->vm, TRACE_exit))
 		return;
 	look_for_direct(vcpu, t);
@@ -136,9 +116,10 @@ void trace_leave(struct vcpu *vcpu, const struct vm_exit *exit)
 }
 
 /* The first says what the exit is; those after it came without an exit of their own. */
-void trace_exit_reason(struct vcpu *vcpu, enum stats_exit reason, uint64_t detail, const struct emu_insn *insn)
+void trace_exit_reason(struct vcpu *vcpu, enum stats_exit reason, uint64_t detail, const uint8_t *bytes,
+		       unsigned length)
 {
-	struct trace_event *event = trace_vcpu_of(vcpu)->open;
+	struct trace_event *event = trace_ring_of(vcpu)->open;
 
 	if (!trace_wants(vcpu->vm, TRACE_exit))
 		return;
@@ -146,18 +127,25 @@ void trace_exit_reason(struct vcpu *vcpu, enum stats_exit reason, uint64_t detai
 		event = trace_record(vcpu, TRACE_exit, reason);
 	event->reason = reason;
 	event->arg[0] = detail;
-	if (insn)
-		take_instruction(event, insn);
+	if (length)
+		take_instruction(event, bytes, length);
 }
 
-void trace_interpreted(struct vcpu *vcpu, const struct emu_insn *insn)
+static void interpreted(struct observer *self, struct vcpu *vcpu, const uint8_t *bytes, unsigned length)
 {
-	take_instruction(trace_record(vcpu, TRACE_exit, TRACE_EXIT_INTERPRETED), insn);
+	if (trace_wants(vcpu->vm, TRACE_exit))
+		take_instruction(trace_record(vcpu, TRACE_exit, TRACE_EXIT_INTERPRETED), bytes, length);
 }
 
-void trace_halt(struct vcpu *vcpu, uint64_t since_tsc)
+static void rest(struct observer *self, struct vcpu *vcpu)
 {
-	take_cost(trace_record(vcpu, TRACE_exit, STAT_halt), since_tsc);
+	trace_exit_done(vcpu);
+}
+
+static void woke(struct observer *self, struct vcpu *vcpu, uint64_t since_tsc)
+{
+	if (trace_wants(vcpu->vm, TRACE_exit))
+		trace_record_cost(trace_record(vcpu, TRACE_exit, STAT_halt), since_tsc);
 }
 
 /* -------------------------------------------------------------------------------------------------- hypercalls */
@@ -167,8 +155,8 @@ void trace_hypercall(struct vcpu *vcpu, uint64_t nr, const uint64_t *arg, int64_
 {
 	struct trace_event *event = trace_record(vcpu, TRACE_hypercall, nr < UINT16_MAX ? (unsigned)nr : UINT16_MAX);
 
-	take_cost(event, since_tsc);
-	at_place(event, &trace_vcpu_of(vcpu)->left);
+	trace_record_cost(event, since_tsc);
+	at_place(event, &trace_ring_of(vcpu)->left);
 	memcpy(event->arg, arg, 6 * sizeof(arg[0]));
 	event->arg[6] = nr;
 	event->result = (uint64_t)result;
@@ -177,31 +165,19 @@ void trace_hypercall(struct vcpu *vcpu, uint64_t nr, const uint64_t *arg, int64_
 
 /* ---------------------------------------------------------------------------------------- faults and interrupts */
 
-/* The controller's line that raises the vector; the vector itself if it is none of its. */
-static unsigned line_of(struct vcpu *vcpu, uint8_t vector)
+static void inject_irq(struct vcpu *vcpu, const struct trace_place *from, const struct vcpu_event *irq)
 {
-	const struct pic *pic = machine_pic(vcpu->vm);
-
-	for (unsigned chip = 0; chip < 2; chip++) {
-		if ((vector & ~7u) == pic->chip[chip].base)
-			return chip * 8 + (vector & 7);
-	}
-	return vector;
-}
-
-static void inject_irq(struct vcpu *vcpu, const struct trace_place *from, uint8_t vector)
-{
-	struct trace_vcpu *t = trace_vcpu_of(vcpu);
-	bool event_channel = vector == vcpu->pv.event_vector;
+	struct trace_ring *t = trace_ring_of(vcpu);
+	bool event_channel = irq->line == VCPU_NO_LINE;
 	struct trace_event *event;
 
 	if (!trace_wants(vcpu->vm, TRACE_irq))
 		return;
 	event = trace_record(vcpu, TRACE_irq, TRACE_IRQ_DELIVERED);
 	at_place(event, from);
-	event->arg[0] = vector;
+	event->arg[0] = irq->vector;
 	event->arg[1] = event_channel;
-	event->arg[2] = event_channel ? 0 : line_of(vcpu, vector);
+	event->arg[2] = event_channel ? 0 : irq->line;
 	event->arg[3] = t->waits_since ? event->tsc - t->waits_since : 0;
 	event->arg[4] = vcpu->rip;
 	t->waits_since = 0;
@@ -216,7 +192,7 @@ void trace_inject(struct vcpu *vcpu, const struct trace_place *from)
 	struct trace_event *event;
 
 	if (first->kind == EVENT_INTERRUPT)
-		inject_irq(vcpu, from, first->vector);
+		inject_irq(vcpu, from, first);
 	if ((first->kind == EVENT_INTERRUPT && length == 1) || !trace_wants(vcpu->vm, TRACE_fault))
 		return;
 	event = trace_record(vcpu, TRACE_fault, last->vector);
@@ -230,9 +206,9 @@ void trace_inject(struct vcpu *vcpu, const struct trace_place *from)
 	event->arg[6] = first->vector;
 }
 
-void trace_irq_waits(struct vcpu *vcpu, bool waits)
+static void waits_or_not(struct observer *self, struct vcpu *vcpu, bool waits)
 {
-	struct trace_vcpu *t = trace_vcpu_of(vcpu);
+	struct trace_ring *t = trace_ring_of(vcpu);
 	struct trace_event *event;
 
 	if (!waits)
@@ -245,99 +221,16 @@ void trace_irq_waits(struct vcpu *vcpu, bool waits)
 	event->arg[5] = vcpu->interrupt_shadow;
 }
 
-/* ------------------------------------------------------------------------------------------------------- shadow */
-
-void trace_shadow_fill(struct vcpu *vcpu, uint64_t gva, uint32_t access)
-{
-	struct trace_vcpu *t = trace_vcpu_of(vcpu);
-	struct trace_event *event = trace_record(vcpu, TRACE_shadow, TRACE_SHADOW_FILL);
-
-	event->arg[0] = gva;
-	event->arg[2] = pages_mapped(vcpu->vm) - t->pages_mapped;
-	event->arg[3] = access;
-	event->arg[4] = vcpu->cpl == 3 ? SPT_USER : SPT_KERNEL;
-}
-
-/* The effects have no vCPU of their own; they are made on the first one's behalf while there is one. */
-static void record_effect(struct vm *vm, enum trace_shadow reason, struct spt_space *space, const uint64_t arg[4],
-			  int result, uint64_t since_tsc)
-{
-	struct trace_event *event = trace_record(vm->vcpu[0], TRACE_shadow, reason);
-
-	take_cost(event, since_tsc);
-	event->root = spt_space_root(space);
-	memcpy(event->arg, arg, 4 * sizeof(arg[0]));
-	event->arg[4] = spt_space_mode(space);
-	event->result = (uint64_t)(int64_t)result;
-	event->flags |= TRACE_HAS_RESULT;
-}
-
-static int shadow_map(void *ctx, struct spt_space *space, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot)
-{
-	struct vm *vm = ctx;
-	bool wanted = trace_wants(vm, TRACE_shadow);
-	uint64_t since = wanted ? clock_tsc() : 0;
-	int result = vm->engine_ops->spt_ops->map(ctx, space, gva, gpa, len, prot);
-
-	if (wanted)
-		record_effect(vm, TRACE_SHADOW_MAP, space, (uint64_t[]){gva, gpa, len, prot}, result, since);
-	return result;
-}
-
-static int shadow_unmap(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len)
-{
-	struct vm *vm = ctx;
-	bool wanted = trace_wants(vm, TRACE_shadow);
-	uint64_t since = wanted ? clock_tsc() : 0;
-	int result = vm->engine_ops->spt_ops->unmap(ctx, space, gva, len);
-
-	if (wanted)
-		record_effect(vm, TRACE_SHADOW_UNMAP, space, (uint64_t[]){gva, 0, len, 0}, result, since);
-	return result;
-}
-
-static int shadow_protect(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len, unsigned prot)
-{
-	struct vm *vm = ctx;
-	bool wanted = trace_wants(vm, TRACE_shadow);
-	uint64_t since = wanted ? clock_tsc() : 0;
-	int result = vm->engine_ops->spt_ops->protect(ctx, space, gva, len, prot);
-
-	if (wanted)
-		record_effect(vm, TRACE_SHADOW_PROTECT, space, (uint64_t[]){gva, 0, len, prot}, result, since);
-	return result;
-}
-
-const struct spt_ops *trace_shadow_ops(struct vm *vm)
-{
-	vm->shadow_ops = *vm->engine_ops->spt_ops;
-	vm->shadow_ops.map = shadow_map;
-	vm->shadow_ops.unmap = shadow_unmap;
-	vm->shadow_ops.protect = shadow_protect;
-	return &vm->shadow_ops;
-}
-
 /* ------------------------------------------------------------------------------------------- devices and timers */
-
-static const char *device_name(const struct bus *bus, uint16_t port)
-{
-	for (unsigned i = 0; i < bus->count; i++) {
-		const struct bus_range *range = &bus->range[i];
-		if (port >= range->base && port - range->base < range->length)
-			return range->name;
-	}
-	return NULL;
-}
 
 void trace_device(struct vcpu *vcpu, uint16_t port, unsigned size, bool write, uint32_t value, uint64_t since_tsc)
 {
 	struct trace_event *event = trace_record(vcpu, TRACE_device, write ? TRACE_DEVICE_WRITE : TRACE_DEVICE_READ);
 
-	take_cost(event, since_tsc);
+	trace_record_cost(event, since_tsc);
 	event->arg[0] = port;
 	event->arg[1] = size;
 	event->arg[2] = value;
-	event->arg[3] = (uintptr_t)device_name(&vcpu->vm->bus, port);
 }
 
 void trace_timer(struct vm *vm, uint64_t deadline, uint64_t now)
@@ -350,3 +243,12 @@ void trace_timer(struct vm *vm, uint64_t deadline, uint64_t now)
 	event->arg[0] = deadline;
 	event->arg[1] = now - deadline;
 }
+
+const struct observer_ops trace_recorder_ops = {
+	.waits = waits_or_not,
+	.enter = enter,
+	.leave = leave,
+	.rest = rest,
+	.woke = woke,
+	.interpreted = interpreted,
+};

@@ -1,19 +1,15 @@
 /*
- * Traces: what passed between guest and monitor, event by event, for people (text), for programs (JSON Lines) and for
- * Perfetto. docs/traces.md describes the formats. While tracing is off, each hook costs one predictable branch on
- * vm->trace_kinds; while it is on, an event is a record of 128 bytes in its vCPU's ring, made into text or bytes in
- * batches.
+ * Traces as they are recorded: what passed between guest and monitor, event by event. While tracing is off, each hook
+ * costs one predictable branch on vm->trace_kinds; while it is on, an event is a record of 128 bytes in its vCPU's
+ * ring. Records hold plain values; monitor/debug/trace/ makes words of them.
  */
-#ifndef MONITOR_DEBUG_TRACE_H
-#define MONITOR_DEBUG_TRACE_H
+#ifndef MONITOR_TRACE_TRACE_H
+#define MONITOR_TRACE_TRACE_H
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "monitor/vm/vm.h"
-
-struct emu_insn;
 
 /* TRACE_KIND(name, description) */
 #define TRACE_KINDS(X)                                                                                                 \
@@ -67,7 +63,7 @@ enum trace_timer { TRACE_TIMER_EXPIRED };
  *   irq        0 vector, 1 source (0 controller, 1 event channels), 2 line of the controller, 3 ticks it waited,
  *              4 handler's RIP; pending: 1 and 5 whether the interrupt flag is set
  *   shadow     0 gva, 1 gpa, 2 bytes, 3 SPT_WRITE | SPT_EXEC, 4 enum spt_mode; fill: 2 pages, 3 X86_PF_* bits; result
- *   device     0 port, 1 bytes, 2 value, 3 const char *: the device's name, NULL if none is there
+ *   device     0 port, 1 bytes, 2 value
  *   switch     0 root before, 1 CPL before; root and CPL after are the event's own
  *   timer      0 deadline as clock_ns(), 1 ns late
  */
@@ -86,29 +82,6 @@ struct trace_event {
 
 _Static_assert(sizeof(struct trace_event) == 128, "two cache lines");
 
-/* ----------------------------------------------------------------------------------------------- start and end */
-
-/* The syntax of --trace alone. 0, or -EINVAL with a message printed. */
-int trace_check_events(const char *text);
-/* Opens what vm->config asks for. 0 or negative errno with a message printed. */
-int trace_up(struct vm *vm);
-/* The guest has ended and the machine is whole: writes the rest and the summary. */
-void trace_finish(struct vm *vm);
-void trace_down(struct vm *vm);
-
-/* Text on stderr, from now on or no more. Any selection of events stays as it is. False: memory is out. */
-bool trace_text_switch(struct vm *vm, bool on);
-bool trace_text_is_on(const struct vm *vm);
-/* Writes out what is gathered: the guest waits, or somebody looks. */
-void trace_flush(struct vm *vm);
-
-/* How many of them are worth a look. */
-#define TRACE_LAST 32
-/* Prints the last `count` events of the vCPU, oldest first, as text; returns how many there were. */
-unsigned trace_last(struct vcpu *vcpu, unsigned count, FILE *out);
-
-extern const char *const trace_kind_names[TRACE_KIND_COUNT];
-
 /* ------------------------------------------------------------------------------------------------------ hooks */
 
 /* True if events of this kind are wanted; the hooks below are called behind it. */
@@ -117,19 +90,12 @@ static inline bool trace_wants(const struct vm *vm, enum trace_kind kind)
 	return __builtin_expect(vm->trace_kinds & R3_BIT(kind), 0);
 }
 
-/* Around engine_ops.enter: guest code goes on, guest code has stopped. Behind vm->trace_kinds, whatever is in it. */
-void trace_enter(struct vcpu *vcpu);
-void trace_leave(struct vcpu *vcpu, const struct vm_exit *exit);
-
-/* There is nothing more to do about the exit, though guest code does not go on yet. */
+/* There is nothing more to do about the exit, though guest code does not go on yet. Behind vm->trace_kinds. */
 void trace_exit_done(struct vcpu *vcpu);
 
-/* What the present exit is, as it is counted; insn: the instruction in question, or NULL. */
-void trace_exit_reason(struct vcpu *vcpu, enum stats_exit reason, uint64_t detail, const struct emu_insn *insn);
-/* The interpreter is at a sensitive instruction. */
-void trace_interpreted(struct vcpu *vcpu, const struct emu_insn *insn);
-/* The guest is halted, or no more. */
-void trace_halt(struct vcpu *vcpu, uint64_t since_tsc);
+/* What the present exit is, as it is counted; bytes: of the instruction in question, NULL and 0 if there is none. */
+void trace_exit_reason(struct vcpu *vcpu, enum stats_exit reason, uint64_t detail, const uint8_t *bytes,
+		       unsigned length);
 
 void trace_hypercall(struct vcpu *vcpu, uint64_t nr, const uint64_t *arg, int64_t result, uint64_t since_tsc,
 		     bool nested);
@@ -140,8 +106,6 @@ struct trace_place {
 };
 struct trace_place trace_place_of(const struct vcpu *vcpu);
 void trace_inject(struct vcpu *vcpu, const struct trace_place *from);
-/* An interrupt waits for the guest to take it, or none does. */
-void trace_irq_waits(struct vcpu *vcpu, bool waits);
 /* A fault at gva was answered by mapping; access: X86_PF_* bits. */
 void trace_shadow_fill(struct vcpu *vcpu, uint64_t gva, uint32_t access);
 /* The engine's shadow effects, each with its event. */

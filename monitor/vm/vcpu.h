@@ -39,6 +39,8 @@ struct vcpu_table {
 	uint16_t limit;
 };
 
+#define VCPU_NO_LINE 0xff
+
 /* An exception or interrupt on its way to the guest. */
 struct vcpu_event {
 	uint8_t vector;
@@ -52,6 +54,7 @@ struct vcpu_event {
 		EVENT_SOFT,	       /* INT n, INT3, INTO: DPL of the gate is checked */
 		EVENT_PRIVILEGED_SOFT, /* ICEBP: software, but no DPL check */
 	} kind;
+	uint8_t line;	/* EVENT_INTERRUPT: of the interrupt controller, VCPU_NO_LINE for an event channel */
 	uint8_t length; /* EVENT_SOFT, EVENT_PRIVILEGED_SOFT: bytes of the instruction; RIP goes back by so much when
 			   delivery itself faults */
 };

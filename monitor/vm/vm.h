@@ -12,6 +12,7 @@
 #include "monitor/vm/bus.h"
 #include "monitor/vm/engine.h"
 #include "monitor/vm/guest_mem.h"
+#include "monitor/vm/observer.h"
 #include "monitor/vm/stats.h"
 #include "monitor/vm/vcpu.h"
 
@@ -65,13 +66,12 @@ struct vm {
 	uint64_t start_ns;   /* clock_ns() when the process came to life */
 	struct image *image; /* what was loaded, with symbols; monitor/boot/image.h */
 	struct stats stats;
-	struct gdb *gdb; /* monitor/debug/gdb/gdb.h; NULL: no debugger was asked for */
+	struct observers observers;
 
 	/* monitor/trace/trace.h */
-	struct trace *trace;
-	uint32_t trace_kinds;	   /* bits by enum trace_kind: events that somebody wants now */
-	struct narrate *narrate;   /* monitor/debug/narrate/narrate.h; NULL: not asked for */
-	struct spt_ops shadow_ops; /* the engine's, traced */
+	struct trace_recorder *recorder; /* NULL: nobody ever asked for a trace */
+	uint32_t trace_kinds;		 /* bits by enum trace_kind: events that somebody wants now */
+	struct spt_ops shadow_ops;	 /* the engine's, traced */
 
 	/* Set asynchronously (signal handler, console thread) to have the run loop look at its event sources. */
 	atomic_bool attention;

@@ -1,12 +1,30 @@
 #!/bin/bash
 # The boundaries between the folders, as their #include lines show them:  includes.sh ROOT
-# The guest's side includes only pvguest/, the dual-use headers and what a freestanding program has; shadowpt/ nothing
-# of the host's; the monitor nothing of the guest library; and nobody climbs with "../".
+# Floors: the table of folders in docs/architecture.md is in order, and a file includes from its own row or from those
+# below. Sides: the guest's includes only pvguest/, the dual-use headers and what a freestanding program has; shadowpt/
+# nothing of the host's; and nobody climbs with "../".
 set -eu
 cd "$1"
 . tests/checks/files.sh
 
-bad=$(files '\.[chS]$' | xargs awk '
+bad=$({ echo docs/architecture.md; files '\.([chS]|def)$'; } | xargs awk '
+	function floor_of(name) { # the row of its nearest folder that has one
+		while (sub(/[^\/]*\/?$/, "", name) && name != "")
+			if (name in floor)
+				return floor[name]
+		return 0
+	}
+	FILENAME == ARGV[1] {
+		listing = /^## / ? /^## Folders$/ : listing
+		if (listing && match($0, /^\| `[^`]*\/`/))
+			floor[substr($0, 4, RLENGTH - 4)] = ++floors
+		next
+	}
+	FNR == 1 {
+		own = floor_of(FILENAME)
+		if (!own)
+			print FILENAME ": the table of folders in docs/architecture.md has no row for it"
+	}
 	!/^[ \t]*#[ \t]*include[ \t]*["<]/ { next }
 	{
 		match($0, /["<][^">]*[">]/)
@@ -17,10 +35,10 @@ bad=$(files '\.[chS]$' | xargs awk '
 		if (name ~ /\.\.\//)
 			why = "climbs out of its folder"
 		else if (FILENAME ~ /^(pvguest|examples|tests\/guest)\// || dual) {
-			if (name ~ /^(hypercalls\/host|monitor|shadowpt)\//)
-				why = "is of the monitor"
-			else if (dual && name ~ /pvguest\//)
+			if (dual && name ~ /pvguest\//)
 				why = "is of the guest library"
+			else if (name ~ /^(hypercalls\/host|monitor|shadowpt)\//)
+				why = "is of the monitor"
 			else if (FILENAME ~ /^examples\// && name ~ /^(linux|asm)\//)
 				; # numbers and layouts of the system that a guest offers its programs
 			else if (!ours && name !~ /^pvguest\// && name !~ /^(std(int|bool|def|arg)|cpuid)\.h$/)
@@ -31,6 +49,8 @@ bad=$(files '\.[chS]$' | xargs awk '
 				why = "is not for a pure library"
 		} else if (FILENAME ~ /^(monitor|hypercalls\/host)\// && name ~ /pvguest\//)
 			why = "is of the guest library"
+		if (!why && ours && floor_of(name) && floor_of(name) < own)
+			why = "is on a floor above"
 		if (why)
 			print FILENAME ":" FNR ": " name " " why
 	}')

@@ -152,12 +152,13 @@ static void test_wire_overflow(void **state)
 static void one_exit(uint64_t rip)
 {
 	const struct vm_exit exit = {.reason = EXIT_HYPERCALL};
+	bool taken = false;
 	const uint64_t arg[6] = {1, 2};
 
-	trace_enter(&vcpu);
+	OBSERVE(&vm, enter, &vcpu);
 	vcpu.rip = rip;
-	trace_leave(&vcpu, &exit);
-	trace_exit_reason(&vcpu, STAT_hypercall, R3_HC_set_timer, NULL);
+	OBSERVE(&vm, leave, &vcpu, &exit, &taken);
+	trace_exit_reason(&vcpu, STAT_hypercall, R3_HC_set_timer, NULL, 0);
 	trace_hypercall(&vcpu, R3_HC_set_timer, arg, 0, clock_tsc(), false);
 }
 
@@ -172,10 +173,11 @@ static void test_last(void **state)
 	assert_int_equal(trace_last(&vcpu, 3, out), 0);
 	for (uint64_t i = 0; i < 3 * TRACE_RING; i++) {
 		const struct vm_exit exit = {.reason = EXIT_KICK};
-		trace_enter(&vcpu);
+		bool taken = false;
+		OBSERVE(&vm, enter, &vcpu);
 		vcpu.rip = i;
-		trace_leave(&vcpu, &exit);
-		trace_exit_reason(&vcpu, STAT_kick, 0, NULL);
+		OBSERVE(&vm, leave, &vcpu, &exit, &taken);
+		trace_exit_reason(&vcpu, STAT_kick, 0, NULL, 0);
 	}
 	assert_int_equal(trace_last(&vcpu, 2, out), 2);
 	assert_int_equal(trace_last(&vcpu, 100 * TRACE_RING, out), TRACE_RING);
@@ -192,17 +194,18 @@ static void test_no_memory_between(void **state)
 {
 	/* One exit with more events than the ring holds. */
 	const struct vm_exit exit = {.reason = EXIT_HYPERCALL};
+	bool taken = false;
 	const uint64_t arg[6] = {0};
 
 	make_path(".log");
 	start("all,-shadow", path);
-	trace_enter(&vcpu);
-	trace_leave(&vcpu, &exit);
+	OBSERVE(&vm, enter, &vcpu);
+	OBSERVE(&vm, leave, &vcpu, &exit, &taken);
 	for (int i = 0; i < 4 * TRACE_RING; i++)
 		trace_hypercall(&vcpu, R3_HC_abi_version, arg, 1, clock_tsc(), true);
-	trace_enter(&vcpu);
+	OBSERVE(&vm, enter, &vcpu);
 	trace_flush(&vm);
-	assert_int_equal(vm.trace->events, 4 * TRACE_RING + 1);
+	assert_int_equal(OBSERVER_OWNER(vm.recorder, struct trace, recorder)->events, 4 * TRACE_RING + 1);
 	end();
 }
 
@@ -228,8 +231,7 @@ static void measure(const char *what, const char *events, const char *file, bool
 			one_exit(0x1000 + i % 64);
 		} else {
 			__asm__ volatile("" ::: "memory");
-			if (vm.trace_kinds)
-				trace_enter(&vcpu);
+			OBSERVE(&vm, enter, &vcpu);
 			if (vm.trace_kinds)
 				trace_exit_done(&vcpu);
 			if (trace_wants(&vm, TRACE_hypercall))

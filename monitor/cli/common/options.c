@@ -15,7 +15,7 @@
 
 #include "monitor/cli/common/options_table.h"
 #include "monitor/debug/gdb/gdb.h"
-#include "monitor/trace/trace.h"
+#include "monitor/debug/trace/trace.h"
 
 static const char *const transports[] = {"signal", "ptrace", NULL};
 

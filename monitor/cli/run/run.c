@@ -12,12 +12,13 @@
 #include "monitor/debug/crash/report.h"
 #include "monitor/debug/gdb/gdb.h"
 #include "monitor/debug/stats/socket.h"
+#include "monitor/debug/stats/summary.h"
+#include "monitor/debug/trace/trace.h"
 #include "monitor/device/console.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/events.h"
 #include "monitor/run/run.h"
 #include "monitor/start/parts.h"
-#include "monitor/trace/trace.h"
 #include "monitor/vm/vm.h"
 
 static int stats_up(struct vm *vm)
@@ -45,11 +46,13 @@ static void run_guest(struct vm *vm)
 		timer_arm(&timeout, vm->start_ns + (uint64_t)(vm->config->timeout * CLOCK_NS_PER_SEC));
 	}
 	tap_run_watch(vm);
+	summary_up(vm);
 	stats_publish(vm);
 	if (gdb_start(vm))
 		vm_end(vm, VM_STATUS_HOST);
 	vm_run(vm);
 	stats_unpublish();
+	summary_down(vm);
 	gdb_finish(vm);
 	console_restore_terminal();
 	stats_mark(&vm->stats, "ended");

@@ -3,6 +3,7 @@
  */
 #include "monitor/debug/crash/report.h"
 #include "monitor/debug/state/state.h"
+#include "monitor/debug/trace/trace.h"
 
 #include <inttypes.h>
 
@@ -10,7 +11,6 @@
 #include "monitor/boot/image.h"
 #include "monitor/emulate/emulate.h"
 #include "monitor/host/clock.h"
-#include "monitor/trace/trace.h"
 #include "monitor/vm/vm.h"
 
 void report_reason(struct vm *vm, FILE *out)

@@ -24,35 +24,6 @@ bool gdb_address_valid(const char *address)
 	return link_address_valid(address);
 }
 
-int gdb_up(struct vm *vm)
-{
-	if (!vm->config->gdb)
-		return 0;
-	vm->gdb = calloc(1, sizeof(*vm->gdb));
-	if (!vm->gdb) {
-		fprintf(stderr, "ring3: this host has no memory left: end other programs first\n");
-		return -ENOMEM;
-	}
-	vm->gdb->vm = vm;
-	vm->gdb->stopped = vm->config->gdb_stop;
-	vm->gdb->signal = GDB_SIGTRAP;
-	if (reset_inherit(vm->gdb, vm->config->gdb))
-		return 0;
-	return link_open(&vm->gdb->link, vm->config->gdb);
-}
-
-void gdb_down(struct vm *vm)
-{
-	if (!vm->gdb)
-		return;
-	if (vm->gdb->owes_stop)
-		packet_send(vm->gdb, "W%02x", vm->status & 0xff);
-	reset_bequeath(vm->gdb);
-	link_close(&vm->gdb->link);
-	free(vm->gdb);
-	vm->gdb = NULL;
-}
-
 /* ------------------------------------------------------------------------------------------------------- stopping */
 
 /* What was queued is delivered, so that the debugger sees the instruction that really comes next. */
@@ -238,10 +209,9 @@ static void wait_stopped(struct gdb *gdb)
 	hc_time_held(vm, since);
 }
 
-void gdb_before_entry(struct vcpu *vcpu)
+static void between(struct observer *self, struct vcpu *vcpu)
 {
-	struct vm *vm = vcpu->vm;
-	struct gdb *gdb = vm->gdb;
+	struct gdb *gdb = OBSERVER_OWNER(self, struct gdb, observer);
 
 	look_at_step(gdb, vcpu);
 	look_at_counts(gdb, vcpu);
@@ -282,39 +252,87 @@ static bool meet_int3(struct gdb *gdb, struct vcpu *vcpu)
 	return true;
 }
 
-bool gdb_after_exit(struct vcpu *vcpu, const struct vm_exit *exit)
+/* An exit that is the debugger's own, a breakpoint, is taken. */
+static void leave(struct observer *self, struct vcpu *vcpu, const struct vm_exit *exit, bool *taken)
 {
-	struct gdb *gdb = vcpu->vm->gdb;
+	struct gdb *gdb = OBSERVER_OWNER(self, struct gdb, observer);
 	const struct gdb_watch *watch;
 
 	gdb->last_exit = *exit;
 	gdb->entered = true;
 	if (!vcpu->debug.attached)
-		return false;
-	if (is_int3(vcpu, exit))
-		return meet_int3(gdb, vcpu);
-	if (exit->reason != EXIT_EXCEPTION || exit->vector != X86_VEC_DB)
-		return false;
-	watch = break_hit(gdb);
-	if (watch)
-		stop_at_watch(gdb, watch);
-	return watch;
+		return;
+	if (is_int3(vcpu, exit)) {
+		*taken |= meet_int3(gdb, vcpu);
+	} else if (exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_DB) {
+		watch = break_hit(gdb);
+		if (watch)
+			stop_at_watch(gdb, watch);
+		*taken |= watch != NULL;
+	}
 }
 
 /* ------------------------------------------------------------------------------------------------ start and end */
 
+static const struct observer_ops gdb_ops = {.between = between, .leave = leave};
+
+/* NULL: no debugger was asked for. */
+static struct gdb *gdb_of(const struct vm *vm)
+{
+	struct observer *observer = observer_find(vm, &gdb_ops);
+
+	return observer ? OBSERVER_OWNER(observer, struct gdb, observer) : NULL;
+}
+
+int gdb_up(struct vm *vm)
+{
+	struct gdb *gdb;
+
+	if (!vm->config->gdb)
+		return 0;
+	gdb = calloc(1, sizeof(*gdb));
+	if (!gdb) {
+		fprintf(stderr, "ring3: this host has no memory left: end other programs first\n");
+		return -ENOMEM;
+	}
+	gdb->observer.ops = &gdb_ops;
+	observer_add(vm, &gdb->observer);
+	gdb->vm = vm;
+	gdb->stopped = vm->config->gdb_stop;
+	gdb->signal = GDB_SIGTRAP;
+	if (reset_inherit(gdb, vm->config->gdb))
+		return 0;
+	return link_open(&gdb->link, vm->config->gdb);
+}
+
+void gdb_down(struct vm *vm)
+{
+	struct gdb *gdb = gdb_of(vm);
+
+	if (!gdb)
+		return;
+	if (gdb->owes_stop)
+		packet_send(gdb, "W%02x", vm->status & 0xff);
+	reset_bequeath(gdb);
+	link_close(&gdb->link);
+	observer_remove(vm, &gdb->observer);
+	free(gdb);
+}
+
 int gdb_start(struct vm *vm)
 {
-	if (!vm->gdb)
+	struct gdb *gdb = gdb_of(vm);
+
+	if (!gdb)
 		return 0;
-	if (link_connected(&vm->gdb->link)) /* stdio: nobody will be accepted */
-		attach(vm->gdb);
-	return link_start(&vm->gdb->link);
+	if (link_connected(&gdb->link)) /* stdio: nobody will be accepted */
+		attach(gdb);
+	return link_start(&gdb->link);
 }
 
 void gdb_finish(struct vm *vm)
 {
-	struct gdb *gdb = vm->gdb;
+	struct gdb *gdb = gdb_of(vm);
 
 	if (!gdb)
 		return;

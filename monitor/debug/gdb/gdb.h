@@ -9,13 +9,12 @@
 #include <stdbool.h>
 
 struct vm;
-struct vcpu;
-struct vm_exit;
 
 /*
  * Listens where config->gdb says: "[tcp:][HOST]:PORT", "unix:PATH", or "stdio". Without HOST it is the loopback
- * interface; port 0 is one of the host's choice. Sets vm->gdb; does nothing if config->gdb is NULL. To be called before
- * the console is opened: "stdio" moves that to stderr. 0 or negative errno with a message printed.
+ * interface; port 0 is one of the host's choice. Observes the machine from then on; does nothing if config->gdb is
+ * NULL. To be called before the console is opened: "stdio" moves that to stderr. 0 or negative errno with a message
+ * printed.
  */
 int gdb_up(struct vm *vm);
 /* Takes the debugger's traces off the guest, tells it how the guest ended, and hangs up. */
@@ -26,10 +25,6 @@ bool gdb_address_valid(const char *address);
 /* The machine is complete: from now on the debugger can reach it. 0 or negative errno with a message printed. */
 int gdb_start(struct vm *vm);
 
-/* Between two exits: serves the debugger, and returns once the guest is to run (or has ended). */
-void gdb_before_entry(struct vcpu *vcpu);
-/* True: the exit was the debugger's own (a breakpoint), there is nothing left to do about it. */
-bool gdb_after_exit(struct vcpu *vcpu, const struct vm_exit *exit);
 /* The debugger asked for a reset: once every part is down, the program is to begin again. argv[0] is the verb. */
 bool gdb_reset_wanted(void);
 /* Does not return, but if that fails: the exit status, with a message printed. */

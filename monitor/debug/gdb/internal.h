@@ -49,6 +49,7 @@ struct gdb_parser {
 };
 
 struct gdb {
+	struct observer observer;
 	struct vm *vm;
 	struct gdb_link link;
 	struct gdb_parser parser;

@@ -9,10 +9,10 @@
 #include "monitor/debug/crash/report.h"
 #include "monitor/debug/gdb/internal.h"
 #include "monitor/debug/state/state.h"
+#include "monitor/debug/trace/trace.h"
 #include "monitor/device/console.h"
 #include "monitor/device/machine.h"
 #include "monitor/device/pic.h"
-#include "monitor/trace/trace.h"
 
 static void info_registers(struct gdb *gdb, const char *args, FILE *out)
 {

@@ -15,8 +15,10 @@
 #include "monitor/emulate/emulate.h"
 #include "monitor/host/clock.h"
 #include "monitor/run/run.h"
+#include "monitor/vm/vm.h"
 
 struct narrate {
+	struct observer observer;
 	bool asks;  /* waits for a person after each exit */
 	bool taken; /* an exit is being told: what follows is filled in */
 	uint64_t count;
@@ -56,32 +58,39 @@ static void take_insn(struct narrate *narrate, const struct emu_insn *insn, uint
 	emu_format(insn, rip, narrate->text, sizeof(narrate->text));
 }
 
+static struct narrate *narrate_of(struct observer *self)
+{
+	return OBSERVER_OWNER(self, struct narrate, observer);
+}
+
 /* Without the effects on the guest that emu_decode has. */
 static void look_at_instruction(struct narrate *narrate, struct vcpu *vcpu)
 {
-	struct emu_insn insn = {0};
-	ZydisDecoder decoder;
-	size_t len = gm_peek(vcpu, vcpu->rip, insn.bytes, sizeof(insn.bytes));
+	struct emu_insn insn;
+	uint8_t bytes[sizeof(insn.bytes)];
+	size_t len = gm_peek(vcpu, vcpu->rip, bytes, sizeof(bytes));
 
 	narrate->name = NULL;
 	snprintf(narrate->text, sizeof(narrate->text), "(not mapped)");
-	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	if (len && ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, insn.bytes, len, &insn.info, insn.operands)))
+	if (len && ZYAN_SUCCESS(emu_decode_bytes(bytes, len, &insn)))
 		take_insn(narrate, &insn, vcpu->rip);
 }
 
-void narrate_interpreted(struct vcpu *vcpu, const struct emu_insn *insn)
+/* What comes out of it is the exit that follows. */
+static void interpreted(struct observer *self, struct vcpu *vcpu, const uint8_t *bytes, unsigned length)
 {
-	struct narrate *narrate = vcpu->vm->narrate;
+	struct narrate *narrate = narrate_of(self);
+	struct emu_insn insn;
 
 	narrate_state_take(vcpu, &narrate->before);
-	take_insn(narrate, insn, vcpu->rip);
+	if (ZYAN_SUCCESS(emu_decode_bytes(bytes, length, &insn)))
+		take_insn(narrate, &insn, vcpu->rip);
 	narrate->interpreted = true;
 }
 
-void narrate_leave(struct vcpu *vcpu, const struct vm_exit *exit)
+static void leave(struct observer *self, struct vcpu *vcpu, const struct vm_exit *exit, bool *taken)
 {
-	struct narrate *narrate = vcpu->vm->narrate;
+	struct narrate *narrate = narrate_of(self);
 
 	narrate->exit = *exit;
 	narrate->taken = true;
@@ -252,15 +261,16 @@ static void ask(struct narrate *narrate, struct vm *vm)
 	}
 }
 
-bool narrate_enter(struct vcpu *vcpu)
+/* Guest code goes on, or waits, or has ended: what changed since it stopped was the monitor's doing. */
+static void tell(struct observer *self, struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
-	struct narrate *narrate = vm->narrate;
+	struct narrate *narrate = narrate_of(self);
 	const struct narrate_state *before = &narrate->before;
 	uint64_t ns = clock_ns() - vm->stats.start_ns;
 
 	if (!narrate->taken)
-		return !vm->ended;
+		return;
 	fprintf(stderr, "#%" PRIu64 " at %.6f s, vCPU %u, %s at 0x%" PRIx64, ++narrate->count,
 		(double)ns / (double)CLOCK_NS_PER_SEC, vcpu->id, who(before->cpl), before->rip);
 	report_symbol(vm, before->rip, stderr);
@@ -272,10 +282,12 @@ bool narrate_enter(struct vcpu *vcpu)
 	narrate->text[0] = 0;
 	if (narrate->asks && !vm->ended)
 		ask(narrate, vm);
-	return !vm->ended;
 }
 
 /* ------------------------------------------------------------------------------------------------ start and end */
+
+static const struct observer_ops narrate_ops = {
+	.enter = tell, .leave = leave, .rest = tell, .interpreted = interpreted};
 
 int narrate_up(struct vm *vm)
 {
@@ -283,11 +295,13 @@ int narrate_up(struct vm *vm)
 
 	if (!vm->config->narrate)
 		return 0;
-	narrate = vm->narrate = calloc(1, sizeof(*narrate));
+	narrate = calloc(1, sizeof(*narrate));
 	if (!narrate) {
 		fprintf(stderr, "ring3: this host has no memory left: end other programs first\n");
 		return -ENOMEM;
 	}
+	narrate->observer.ops = &narrate_ops;
+	observer_add(vm, &narrate->observer);
 	narrate->asks = isatty(STDIN_FILENO);
 	/* Every exit by itself. */
 	for (unsigned i = 0; i < vm->vcpu_count; i++)
@@ -297,6 +311,10 @@ int narrate_up(struct vm *vm)
 
 void narrate_down(struct vm *vm)
 {
-	free(vm->narrate);
-	vm->narrate = NULL;
+	struct observer *observer = observer_find(vm, &narrate_ops);
+
+	if (!observer)
+		return;
+	observer_remove(vm, observer);
+	free(narrate_of(observer));
 }

@@ -22,7 +22,7 @@
 #define ANSWERS (2 * BACKLOG)
 
 static struct {
-	const struct vm *vm; /* NULL: nothing is published */
+	struct vm *vm; /* NULL: nothing is published */
 	int fd;
 	struct sockaddr_un address;
 } served;
@@ -56,6 +56,36 @@ static bool signal_connections(int fd)
 	return fcntl(fd, F_SETOWN, getpid()) == 0 && fcntl(fd, F_SETFL, O_NONBLOCK | O_ASYNC) == 0;
 }
 
+/* What does not fit the socket's buffer is lost: it is many times larger than the document. */
+static void answer(int fd, const char *text, size_t len)
+{
+	send(fd, text, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	close(fd);
+}
+
+/* Answers who is waiting. Never waits. */
+static void attend(struct observer *self, struct vm *vm)
+{
+	json_t *document = NULL;
+	char *text = NULL;
+
+	for (unsigned i = 0; i < ANSWERS; i++) {
+		int fd = accept4(served.fd, NULL, NULL, SOCK_CLOEXEC);
+
+		if (fd < 0)
+			break;
+		if (!text) {
+			document = stats_json(vm);
+			text = document ? json_dumps(document, JSON_COMPACT) : NULL;
+		}
+		answer(fd, text ? text : "", text ? strlen(text) : 0);
+	}
+	free(text);
+	json_decref(document);
+}
+
+static struct observer observer = {&(const struct observer_ops){.attend = attend}};
+
 void stats_publish(struct vm *vm)
 {
 	char directory[sizeof(served.address.sun_path)];
@@ -77,6 +107,7 @@ void stats_publish(struct vm *vm)
 	served.vm = vm;
 	served.fd = fd;
 	served.address = address;
+	observer_add(vm, &observer);
 	if (!signal_connections(fd) || listen(fd, BACKLOG))
 		stats_unpublish();
 }
@@ -85,36 +116,8 @@ void stats_unpublish(void)
 {
 	if (!served.vm)
 		return;
+	observer_remove(served.vm, &observer);
 	unlink(served.address.sun_path);
 	close(served.fd);
 	served.vm = NULL;
-}
-
-/* What does not fit the socket's buffer is lost: it is many times larger than the document. */
-static void answer(int fd, const char *text, size_t len)
-{
-	send(fd, text, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-	close(fd);
-}
-
-void stats_serve(const struct vm *vm)
-{
-	json_t *document = NULL;
-	char *text = NULL;
-
-	if (served.vm != vm)
-		return;
-	for (unsigned i = 0; i < ANSWERS; i++) {
-		int fd = accept4(served.fd, NULL, NULL, SOCK_CLOEXEC);
-
-		if (fd < 0)
-			break;
-		if (!text) {
-			document = stats_json(vm);
-			text = document ? json_dumps(document, JSON_COMPACT) : NULL;
-		}
-		answer(fd, text ? text : "", text ? strlen(text) : 0);
-	}
-	free(text);
-	json_decref(document);
 }

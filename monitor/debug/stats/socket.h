@@ -19,8 +19,6 @@ bool stats_directory(char *path, size_t size);
 
 /* Answers for this machine from now on. If the host refuses, the guest runs without. */
 void stats_publish(struct vm *vm);
-/* Answers who is waiting; vCPU stopped. Never waits. */
-void stats_serve(const struct vm *vm);
 void stats_unpublish(void);
 
 #endif

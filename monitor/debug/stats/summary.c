@@ -10,7 +10,6 @@
 
 #include "monitor/host/clock.h"
 #include "monitor/host/events.h"
-#include "monitor/trace/trace.h"
 #include "monitor/vm/vm.h"
 
 #define MIB ((double)(1 << 20))
@@ -85,10 +84,20 @@ void summary_print(struct vm *vm, FILE *out)
 	fflush(out);
 }
 
-void summary_attend(struct vm *vm)
+static void attend(struct observer *self, struct vm *vm)
 {
 	if (events_take(SIGUSR1))
 		summary_print(vm, stderr);
-	if (events_take(SIGUSR2) && !trace_text_switch(vm, !trace_text_is_on(vm)))
-		fprintf(stderr, "ring3: this host has no memory left for a trace\n");
+}
+
+static struct observer observer = {&(const struct observer_ops){.attend = attend}};
+
+void summary_up(struct vm *vm)
+{
+	observer_add(vm, &observer);
+}
+
+void summary_down(struct vm *vm)
+{
+	observer_remove(vm, &observer);
 }

@@ -1,5 +1,5 @@
 /*
- * A running guest in a few lines, for who asks by SIGUSR1 (and, by SIGUSR2, for the trace).
+ * A running guest in a few lines, for who asks by SIGUSR1.
  */
 #ifndef MONITOR_DEBUG_SUMMARY_H
 #define MONITOR_DEBUG_SUMMARY_H
@@ -11,7 +11,8 @@ struct vm;
 /* Up since when, exits and their rates since it was last asked, where the time went, memory. vCPUs stopped. */
 void summary_print(struct vm *vm, FILE *out);
 
-/* Does what signals asked for since the last call. */
-void summary_attend(struct vm *vm);
+/* Answers the signal with it, from summary_up to summary_down. */
+void summary_up(struct vm *vm);
+void summary_down(struct vm *vm);
 
 #endif

@@ -244,9 +244,19 @@ static void decode_shadow(const struct trace_event *event, struct trace_words *w
 		add_text(words, "rights", rights[event->arg[3] & (SPT_WRITE | SPT_EXEC)]);
 }
 
-static void decode_device(const struct trace_event *event, struct trace_words *words)
+static const char *device_name(const struct bus *bus, uint16_t port)
 {
-	const char *name = (const char *)(uintptr_t)event->arg[3];
+	for (unsigned i = 0; i < bus->count; i++) {
+		const struct bus_range *range = &bus->range[i];
+		if (port >= range->base && port - range->base < range->length)
+			return range->name;
+	}
+	return NULL;
+}
+
+static void decode_device(const struct trace *trace, const struct trace_event *event, struct trace_words *words)
+{
+	const char *name = device_name(&trace->vm->bus, (uint16_t)event->arg[0]);
 
 	add(words, "port", FIELD_HEX, event->arg[0]);
 	add(words, "bytes", FIELD_NUMBER, event->arg[1]);
@@ -285,7 +295,7 @@ void trace_decode(struct trace *trace, const struct trace_event *event, struct t
 		decode_shadow(event, words);
 		break;
 	case TRACE_device:
-		decode_device(event, words);
+		decode_device(trace, event, words);
 		break;
 	case TRACE_switch:
 		decode_switch(event, words);

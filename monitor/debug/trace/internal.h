@@ -1,23 +1,21 @@
 /*
- * What the files of the trace share: the rings, the selection of events, the sinks, and the one decoding of an event
- * that all formats print.
+ * What the files of the trace share: the selection of events, the sinks, and the one decoding of an event that all
+ * formats print.
  */
 #ifndef MONITOR_DEBUG_TRACE_INTERNAL_H
 #define MONITOR_DEBUG_TRACE_INTERNAL_H
 
 #include <pthread.h>
 
+#include "monitor/debug/trace/trace.h"
 #include "monitor/host/clock.h"
-#include "monitor/host/timer.h"
-#include "monitor/trace/trace.h"
+#include "monitor/trace/ring.h"
+
+struct trace;
 
 #define TRACE_SCHEMA  "ring3-trace"
 #define TRACE_VERSION 1
 
-/* Events that a vCPU keeps; written out when half of them are new. */
-#define TRACE_RING 512
-/* What is gathered does not wait longer than this for its way out. */
-#define TRACE_LINGER_NS 100000000
 /* Address spaces that a Perfetto trace remembers to have named. */
 #define TRACE_SPACES 64
 /* Counters are recorded about this often while events come. */
@@ -102,21 +100,11 @@ struct trace_sink {
 
 /* -------------------------------------------------------------------------------------------------- the whole */
 
-struct trace_vcpu {
-	struct trace_event ring[TRACE_RING];
-	uint64_t next, drained;	  /* totals; slots are modulo TRACE_RING */
-	struct trace_event *open; /* the exit that is being handled, if exits are wanted */
-	uint64_t entered_tsc;	  /* when guest code last went on */
-	uint64_t waits_since;	  /* an interrupt waits since; 0: none */
-	uint64_t pages_mapped;	  /* of spt_stats when guest code last stopped */
-	uint64_t direct;	  /* stats.exits[STAT_direct] as last seen */
-	struct trace_place left;  /* where guest code last stopped */
-};
-
 struct trace {
+	struct trace_recorder recorder;
+	struct observer observer; /* tells what is gathered when the guest waits */
 	struct vm *vm;
 	struct trace_filter filter;
-	struct trace_vcpu *vcpu[R3_MAX_VCPUS];
 	pthread_mutex_t lock; /* of all that follows */
 	struct trace_sink text, file;
 	/* Ticks become ns along a line drawn anew, from its own end, each time events are written out. */
@@ -125,11 +113,8 @@ struct trace {
 	uint64_t spaces[TRACE_SPACES];
 	uint64_t counters_due; /* ns */
 	uint64_t events;       /* recorded; those that passed the filter */
-	struct timer timer;    /* the latest time for writing out what is gathered */
 };
 
-/* A slot of the vCPU's ring with what every event has; NULL: not of a wanted kind. */
-struct trace_event *trace_record(struct vcpu *vcpu, enum trace_kind kind, unsigned reason);
 uint64_t trace_ticks_ns(const struct trace *trace, uint64_t ticks);
 
 #endif

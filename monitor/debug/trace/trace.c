@@ -1,16 +1,23 @@
 /*
- * The rings, their way out to the sinks, and the start and end of a trace.
+ * From the rings to the sinks, and the start and end of a trace.
  */
-#include "monitor/trace/trace.h"
+#include "monitor/debug/trace/trace.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "monitor/debug/trace/internal.h"
+#include "monitor/host/events.h"
 
 #define OUT_BUFFER 65536
+
+static struct trace *trace_of(const struct vm *vm)
+{
+	return vm->recorder ? OBSERVER_OWNER(vm->recorder, struct trace, recorder) : NULL;
+}
 
 const char *const trace_kind_names[TRACE_KIND_COUNT] = {
 #define X(name, description) [TRACE_##name] = #name,
@@ -32,7 +39,7 @@ static void set_kinds(struct trace *trace)
 {
 	bool heard = trace->text.format || trace->file.format;
 
-	trace->vm->trace_kinds = heard ? trace->filter.kinds : 0;
+	trace_record_kinds(trace->vm, heard ? trace->filter.kinds : 0);
 }
 
 /* The guest goes on without the trace. */
@@ -167,13 +174,14 @@ static void redraw_line(struct trace *trace, uint64_t tsc)
 }
 
 /* All complete events of one vCPU. */
-static void drain(struct trace *trace, struct trace_vcpu *t)
+static void drain(struct trace_recorder *recorder, struct trace_ring *t)
 {
+	struct trace *trace = OBSERVER_OWNER(recorder, struct trace, recorder);
 	uint64_t tsc = 0;
 
 	pthread_mutex_lock(&trace->lock);
 	for (; t->drained < t->next; t->drained++) {
-		struct trace_event *event = &t->ring[t->drained % TRACE_RING];
+		struct trace_event *event = &t->event[t->drained % TRACE_RING];
 		if (event->flags & TRACE_OPEN)
 			break;
 		tsc = event->tsc;
@@ -193,19 +201,19 @@ static void drain(struct trace *trace, struct trace_vcpu *t)
 
 void trace_flush(struct vm *vm)
 {
-	struct trace *trace = vm->trace;
+	struct trace *trace = trace_of(vm);
 
 	if (!trace)
 		return;
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
-		if (trace->vcpu[i])
-			drain(trace, trace->vcpu[i]);
+		if (trace->recorder.ring[i])
+			drain(&trace->recorder, trace->recorder.ring[i]);
 	}
 	pthread_mutex_lock(&trace->lock);
 	sink_flush(trace, &trace->text);
 	sink_flush(trace, &trace->file);
 	pthread_mutex_unlock(&trace->lock);
-	timer_arm(&trace->timer, TIMER_NEVER);
+	timer_arm(&trace->recorder.timer, TIMER_NEVER);
 }
 
 static void linger_is_over(void *arg, uint64_t now)
@@ -213,58 +221,35 @@ static void linger_is_over(void *arg, uint64_t now)
 	trace_flush(arg);
 }
 
-/* ------------------------------------------------------------------------------------------------------ recording */
-
-static struct trace_vcpu *trace_vcpu_of(struct vcpu *vcpu)
+static void rest(struct observer *self, struct vcpu *vcpu)
 {
-	return vcpu->vm->trace->vcpu[vcpu->id];
+	trace_flush(vcpu->vm);
 }
 
-struct trace_event *trace_record(struct vcpu *vcpu, enum trace_kind kind, unsigned reason)
-{
-	struct trace *trace = vcpu->vm->trace;
-	struct trace_vcpu *t = trace_vcpu_of(vcpu);
-	struct trace_event *event;
+static const struct observer_ops observer_ops = {.rest = rest};
 
-	/* An exit that makes more events than fit: what is open comes to an end, for once without its cost. */
-	if (t->next - t->drained >= TRACE_RING / 2) {
-		if (t->open && t->next - t->drained == TRACE_RING) {
-			t->open->flags &= (uint8_t)~TRACE_OPEN;
-			t->open = NULL;
-		}
-		drain(trace, t);
-	}
-	if (trace->timer.deadline == TIMER_NEVER)
-		timer_arm(&trace->timer, clock_machine_ns() + TRACE_LINGER_NS);
-	event = &t->ring[t->next++ % TRACE_RING];
-	event->tsc = clock_tsc();
-	event->cost = 0;
-	event->rip = vcpu->rip;
-	event->root = vcpu_root(vcpu) & X86_PTE_ADDR;
-	memset(event->arg, 0, sizeof(event->arg));
-	event->result = 0;
-	event->kind = (uint8_t)kind;
-	event->vcpu = (uint8_t)vcpu->id;
-	event->cpl = (uint8_t)vcpu->cpl;
-	event->flags = 0;
-	event->reason = (uint16_t)reason;
-	event->length = 0;
-	return event;
+/* SIGUSR2 turns the text on and off, also where nobody asked for a trace before. */
+static void attend(struct observer *self, struct vm *vm)
+{
+	if (events_take(SIGUSR2) && !trace_text_switch(vm, !trace_text_is_on(vm)))
+		fprintf(stderr, "ring3: this host has no memory left for a trace\n");
 }
+
+static struct observer signal_observer = {&(const struct observer_ops){.attend = attend}};
 
 unsigned trace_last(struct vcpu *vcpu, unsigned count, FILE *out)
 {
-	struct trace *trace = vcpu->vm->trace;
-	struct trace_vcpu *t = trace ? trace->vcpu[vcpu->id] : NULL;
+	struct trace *trace = trace_of(vcpu->vm);
+	struct trace_ring *t = trace ? trace->recorder.ring[vcpu->id] : NULL;
 	uint64_t at, kept, found = 0;
 
 	if (!t)
 		return 0;
 	kept = t->next < TRACE_RING ? t->next : TRACE_RING;
 	for (at = t->next; at > t->next - kept && found < count; at--)
-		found += !(t->ring[(at - 1) % TRACE_RING].flags & TRACE_SKIP);
+		found += !(t->event[(at - 1) % TRACE_RING].flags & TRACE_SKIP);
 	for (; at < t->next; at++) {
-		const struct trace_event *event = &t->ring[at % TRACE_RING];
+		const struct trace_event *event = &t->event[at % TRACE_RING];
 		struct trace_words words;
 		if (event->flags & TRACE_SKIP)
 			continue;
@@ -304,30 +289,12 @@ static struct trace *create(struct vm *vm)
 	pthread_mutex_init(&trace->lock, NULL);
 	trace->rate = clock_tsc_rate();
 	trace->line_tsc = vm->stats.start_tsc;
-	timer_add(&vm->timers, &trace->timer, linger_is_over, vm);
+	trace->recorder.drain = drain;
+	timer_add(&vm->timers, &trace->recorder.timer, linger_is_over, vm);
+	trace->observer.ops = &observer_ops;
+	observer_add(vm, &trace->observer);
+	vm->recorder = &trace->recorder;
 	return trace;
-}
-
-/* The rings; there are vCPUs by now. */
-static bool make_rings(struct trace *trace)
-{
-	for (unsigned i = 0; i < R3_MAX_VCPUS && i < trace->vm->config->vcpus; i++) {
-		if (!trace->vcpu[i])
-			trace->vcpu[i] = calloc(1, sizeof(*trace->vcpu[i]));
-		if (!trace->vcpu[i])
-			return false;
-	}
-	return true;
-}
-
-/* Nobody listened for a while. */
-static void forget(struct trace *trace)
-{
-	for (unsigned i = 0; i < trace->vm->vcpu_count; i++) {
-		struct trace_vcpu *t = trace->vcpu[i];
-		t->entered_tsc = t->waits_since = 0;
-		t->direct = trace->vm->stats.vcpu[i].exits[STAT_direct];
-	}
 }
 
 static int out_of_memory(void)
@@ -342,10 +309,11 @@ int trace_up(struct vm *vm)
 	struct trace *trace;
 	int err = 0;
 
+	observer_add(vm, &signal_observer);
 	if (!config->trace_events && !config->trace_file)
 		return 0;
-	trace = vm->trace = create(vm);
-	if (!trace || !make_rings(trace))
+	trace = create(vm);
+	if (!trace || !trace_rings_make(&trace->recorder, vm->config->vcpus))
 		return out_of_memory();
 	if (config->trace_file)
 		err = sink_open(trace, &trace->file, config->trace_file);
@@ -357,17 +325,15 @@ int trace_up(struct vm *vm)
 
 bool trace_text_switch(struct vm *vm, bool on)
 {
-	struct trace *trace = vm->trace;
+	struct trace *trace = trace_of(vm);
 
 	if (!trace && !on)
 		return true;
 	if (!trace)
-		trace = vm->trace = create(vm);
-	if (!trace || !make_rings(trace) || !text_open(trace))
+		trace = create(vm);
+	if (!trace || !trace_rings_make(&trace->recorder, vm->config->vcpus) || !text_open(trace))
 		return false;
 	trace_flush(vm);
-	if (!vm->trace_kinds)
-		forget(trace);
 	trace->text.format = on ? &trace_text : NULL;
 	set_kinds(trace);
 	return true;
@@ -375,21 +341,23 @@ bool trace_text_switch(struct vm *vm, bool on)
 
 bool trace_text_is_on(const struct vm *vm)
 {
-	return vm->trace && vm->trace->text.format;
+	const struct trace *trace = trace_of(vm);
+
+	return trace && trace->text.format;
 }
 
 void trace_finish(struct vm *vm)
 {
-	struct trace *trace = vm->trace;
+	struct trace *trace = trace_of(vm);
 	struct trace_counters counters;
 
 	if (!trace)
 		return;
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
-		if (vm->trace_kinds && trace->vcpu[i])
+		if (vm->trace_kinds && trace->recorder.ring[i])
 			trace_exit_done(vm->vcpu[i]);
 	}
-	vm->trace_kinds = 0;
+	trace_record_kinds(vm, 0);
 	trace_flush(vm);
 	redraw_line(trace, clock_tsc());
 	take_counters(trace, trace->line_ns, &counters);
@@ -401,8 +369,9 @@ void trace_finish(struct vm *vm)
 
 void trace_down(struct vm *vm)
 {
-	struct trace *trace = vm->trace;
+	struct trace *trace = trace_of(vm);
 
+	observer_remove(vm, &signal_observer);
 	if (!trace)
 		return;
 	sink_flush(trace, &trace->file);
@@ -411,9 +380,9 @@ void trace_down(struct vm *vm)
 		complain(trace->file.path, errno);
 	if (trace->text.out)
 		fclose(trace->text.out);
-	for (unsigned i = 0; i < R3_MAX_VCPUS; i++)
-		free(trace->vcpu[i]);
+	trace_record_kinds(vm, 0);
+	observer_remove(vm, &trace->observer);
+	trace_rings_free(&trace->recorder);
 	free(trace);
-	vm->trace = NULL;
-	vm->trace_kinds = 0;
+	vm->recorder = NULL;
 }

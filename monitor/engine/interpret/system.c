@@ -4,10 +4,8 @@
  */
 #include <cpuid.h>
 
-#include "monitor/debug/narrate/narrate.h"
 #include "monitor/engine/interpret/interp.h"
 #include "monitor/host/clock.h"
-#include "monitor/trace/trace.h"
 #include "monitor/vm/vm.h"
 
 void op_nop(struct engine_vcpu *c, const struct insn *i)
@@ -137,10 +135,7 @@ void op_sensitive(struct engine_vcpu *c, const struct insn *i)
 		return;
 	c->rip = c->base + i->start;
 	interp_store(c);
-	if (trace_wants(vcpu->vm, TRACE_exit))
-		trace_interpreted(vcpu, &i->detail->emu);
-	if (vcpu->vm->narrate)
-		narrate_interpreted(vcpu, &i->detail->emu);
+	OBSERVE(vcpu->vm, interpreted, vcpu, i->detail->emu.bytes, i->detail->emu.info.length);
 	enum emu_result result = emu_execute(vcpu, &i->detail->emu);
 	stats_sensitive(&vcpu->vm->stats, emu_id(&i->detail->emu), STAT_WAY_interpreted, result != EMU_DONE);
 	interp_load(c);
