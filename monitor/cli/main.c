@@ -1,12 +1,20 @@
 /*
- * Where the program starts: picks the verb. A verb is one line of the table and one file beside this one.
+ * Where the program starts: picks the verb. A verb is one line of the table and one folder beside this file.
  */
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "monitor/cli/common/cli.h"
+#include "monitor/cli/bench/bench.h"
+#include "monitor/cli/classify/classify.h"
+#include "monitor/cli/compare/compare.h"
+#include "monitor/cli/doctor/doctor.h"
+#include "monitor/cli/lockstep/lockstep.h"
+#include "monitor/cli/new/new.h"
+#include "monitor/cli/report/report.h"
+#include "monitor/cli/run/run.h"
+#include "monitor/cli/top/top.h"
 #include "monitor/engine/trap/reserve.h"
 #include "monitor/vm/vm.h"
 

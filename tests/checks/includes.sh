@@ -1,7 +1,7 @@
 #!/bin/bash
 # The boundaries between the folders, as their #include lines show them:  includes.sh ROOT
 # Floors: the table of folders in docs/architecture.md is in order, and a file includes from its own row or from those
-# below. Sides: the guest's includes only pvguest/, the dual-use headers and what a freestanding program has; shadowpt/
+# below; internal.h is its folder's own, and a verb's wing shows one header, named as itself. Sides: the guest's includes only pvguest/, the dual-use headers and what a freestanding program has; shadowpt/
 # nothing of the host's; and nobody climbs with "../".
 set -eu
 cd "$1"
@@ -13,6 +13,10 @@ bad=$({ echo docs/architecture.md; files '\.([chS]|def)$'; } | xargs awk '
 			if (name in floor)
 				return floor[name]
 		return 0
+	}
+	function folder(name) {
+		sub(/[^\/]*$/, "", name)
+		return name
 	}
 	FILENAME == ARGV[1] {
 		listing = /^## / ? /^## Folders$/ : listing
@@ -51,6 +55,10 @@ bad=$({ echo docs/architecture.md; files '\.([chS]|def)$'; } | xargs awk '
 			why = "is of the guest library"
 		if (!why && ours && floor_of(name) && floor_of(name) < own)
 			why = "is on a floor above"
+		split(name, part, "/")
+		if (!why && FILENAME !~ /^tests\// && folder(name) != folder(FILENAME) && (name ~ /\/internal\.h$/ ||
+		    (name ~ /^monitor\/cli\/[^\/]*\// && part[3] != "common" && part[4] != part[3] ".h")))
+			why = "is no header that its folder shows to others"
 		if (why)
 			print FILENAME ":" FNR ": " name " " why
 	}')

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "monitor/cli/classify/find.h"
+#include "monitor/cli/classify/classify.h"
 #include "monitor/cli/common/arguments.h"
 #include "monitor/cli/compare/internal.h"
 #include "monitor/cli/lockstep/memory_diff.h"

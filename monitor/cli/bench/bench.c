@@ -2,6 +2,7 @@
  * `ring3 bench`: what exits, hypercalls, faults and switches take on this host. Everything is gone through several
  * times, native and guest in turn, so that a disturbance of the host spoils a pass and not a row.
  */
+#include "monitor/cli/bench/bench.h"
 #include "monitor/cli/bench/internal.h"
 
 #include <argp.h>
@@ -14,7 +15,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "monitor/cli/common/cli.h"
 #include "monitor/cli/common/own_guest.h"
 #include "monitor/host/clock.h"
 #include "monitor/vm/vm.h"

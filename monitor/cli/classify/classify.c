@@ -2,6 +2,7 @@
  * `ring3 classify`: every sensitive instruction, tried live in ring 3 of this host and in ring 0 of a guest under every
  * engine, and what that means for Popek and Goldberg's condition: that each sensitive instruction traps.
  */
+#include "monitor/cli/classify/classify.h"
 #include "monitor/cli/classify/internal.h"
 
 #include <argp.h>
@@ -9,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "monitor/cli/common/cli.h"
 #include "monitor/vm/vm.h"
 
 struct wanted {

@@ -1,7 +1,7 @@
 /*
  * From an instruction to its line in classify.def.
  */
-#include "monitor/cli/classify/find.h"
+#include "monitor/cli/classify/classify.h"
 
 #include <string.h>
 #include <strings.h>

@@ -2,6 +2,7 @@
  * `ring3 compare`: runs one guest on every engine and transport, and with pv=on and pv=off where it knows both; says
  * whether its console and its exit status are the same, and what each way costs.
  */
+#include "monitor/cli/compare/compare.h"
 #include "monitor/cli/compare/internal.h"
 
 #include <stdlib.h>
@@ -9,7 +10,6 @@
 
 #include "monitor/boot/image.h"
 #include "monitor/cli/common/arguments.h"
-#include "monitor/cli/common/cli.h"
 #include "monitor/cli/common/options.h"
 #include "monitor/host/output_file.h"
 

@@ -1,6 +1,7 @@
 /*
  * `ring3 doctor`: goes through the checks and says what was found, what is missing, and the remedy.
  */
+#include "monitor/cli/doctor/doctor.h"
 #include "monitor/cli/doctor/internal.h"
 
 #include <argp.h>
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "monitor/cli/common/cli.h"
 #include "monitor/vm/vm.h"
 
 #define DOCTOR_SCHEMA  "ring3-doctor"

@@ -1,6 +1,8 @@
 /*
  * `ring3 lockstep`: one guest in two engines at once, compared step by step; the first difference is shown.
  */
+#include "monitor/cli/lockstep/lockstep.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <sched.h>
@@ -8,9 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "monitor/cli/classify/find.h"
+#include "monitor/cli/classify/classify.h"
 #include "monitor/cli/common/arguments.h"
-#include "monitor/cli/common/cli.h"
 #include "monitor/cli/common/options.h"
 #include "monitor/cli/lockstep/memory_diff.h"
 #include "monitor/cli/lockstep/pair.h"

@@ -1,6 +1,8 @@
 /*
  * `ring3 new`: makes a guest project out of the files in examples/project/.
  */
+#include "monitor/cli/new/new.h"
+
 #include <argp.h>
 #include <ctype.h>
 #include <dirent.h>
@@ -16,7 +18,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "monitor/cli/common/cli.h"
 #include "monitor/cli/common/embed.h"
 #include "monitor/vm/vm.h"
 

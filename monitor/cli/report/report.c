@@ -1,12 +1,13 @@
 /*
  * `ring3 report`: a trace as one page to look at, with its charts and their library inside.
  */
+#include "monitor/cli/report/report.h"
+
 #include <argp.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "monitor/cli/common/cli.h"
 #include "monitor/cli/common/embed.h"
 #include "monitor/cli/report/digest.h"
 #include "monitor/host/output_file.h"

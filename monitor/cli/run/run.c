@@ -1,11 +1,12 @@
 /*
  * `ring3 run`: a machine from command line to exit status.
  */
+#include "monitor/cli/run/run.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "monitor/cli/common/cli.h"
 #include "monitor/cli/common/options.h"
 #include "monitor/cli/run/tap_run.h"
 #include "monitor/debug/core/core.h"

@@ -2,6 +2,8 @@
  * `ring3 top`: watches the guests that run, in the terminal or line by line. This file reads the options and waits: for
  * the next look, a key, or a signal; the terminal is put back however it ends.
  */
+#include "monitor/cli/top/top.h"
+
 #include <argp.h>
 #include <errno.h>
 #include <math.h>
@@ -14,7 +16,6 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "monitor/cli/common/cli.h"
 #include "monitor/cli/top/internal.h"
 #include "monitor/host/clock.h"
 #include "monitor/vm/vm.h"
