@@ -117,6 +117,7 @@
 /* Debug registers: SDM 3B 17.2 */
 #define X86_DR6_FIXED	 R3_U64(0xffff0ff0)
 #define X86_DR6_WRITABLE R3_U64(0xe00f)
+#define X86_DR6_HITS	 R3_U64(0xf) /* B0 to B3 */
 #define X86_DR6_BD	 R3_BIT(13)
 #define X86_DR6_BS	 R3_BIT(14)
 #define X86_DR7_FIXED	 R3_U64(0x400)

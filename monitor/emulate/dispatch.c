@@ -150,11 +150,16 @@ bool emu_always_traps(const struct emu_insn *insn)
 	return find(insn).direct == TRAPS;
 }
 
-/* The instruction is complete. TF as it was when it began makes a #DB (SDM 3B 17.3.1.4). */
+/*
+ * The instruction is complete. TF as it was when it began makes a #DB (SDM 3B 17.3.1.4); after SYSRET, TF as it is now,
+ * before the first instruction of user mode.
+ */
 static enum emu_result complete(struct vcpu *vcpu, const struct emu_insn *insn, bool stepping)
 {
 	/* After a load of SS the trap waits for one more instruction, which runs with TF set and makes its own. */
 	bool held = vcpu->interrupt_shadow && insn->info.mnemonic != ZYDIS_MNEMONIC_STI;
+	if (insn->info.mnemonic == ZYDIS_MNEMONIC_SYSRET)
+		stepping = vcpu->rflags & X86_RFLAGS_TF;
 	if (!stepping || held)
 		return EMU_DONE;
 	vcpu_raise(vcpu, X86_VEC_DB);

@@ -92,4 +92,7 @@ void emu_syscall(struct vcpu *vcpu)
 	vcpu_set_rflags(vcpu, rflags & ~vcpu->sfmask);
 	uint16_t cs = seg_error((uint16_t)(vcpu->star >> X86_STAR_SYSCALL_SHIFT));
 	load_flat(vcpu, cs, cs + 8, 0);
+	/* Left set, it traps before the first instruction of the kernel's. */
+	if (vcpu->rflags & X86_RFLAGS_TF)
+		vcpu_raise(vcpu, X86_VEC_DB);
 }

@@ -8,6 +8,8 @@
 #include "hypercalls/host/hc.h"
 #include "monitor/emulate/emulate.h"
 #include "monitor/engine/interpret/interpret.h"
+#include "monitor/run/inject.h"
+#include "monitor/run/run.h"
 #include "monitor/trace/trace.h"
 #include "monitor/vm/layout.h"
 #include "monitor/vm/vm.h"
@@ -71,7 +73,8 @@ static void exit_deliver(struct vcpu *vcpu, const struct vm_exit *exit)
 
 /*
  * Looking on after an exit: what follows is often sensitive too, and each trap saved is worth many decodes. Stops where
- * an event is queued, since the next instruction is then not the next to run.
+ * the next instruction is not the next to run: an event is queued, or an interrupt may come in, however short the
+ * guest lets it.
  */
 static void exit_cluster(struct vcpu *vcpu)
 {
@@ -79,6 +82,8 @@ static void exit_cluster(struct vcpu *vcpu)
 	struct emu_insn insn;
 	for (unsigned i = 0; i < CLUSTER_MAX; i++) {
 		if (vcpu->event_pending || vcpu->halted || vm->ended || atomic_load(&vm->attention))
+			return;
+		if (inject_window_open(vcpu) && vm_interrupt_waits(vcpu))
 			return;
 		if (!emu_look_on(vcpu, &insn))
 			return;
@@ -215,8 +220,9 @@ static void exit_exception(struct vcpu *vcpu, const struct vm_exit *exit)
 		exit_misaligned(vcpu, exit);
 		break;
 	case X86_VEC_DB:
-		/* ICEBP raises #DB as well, but with RIP at itself and without single step. */
-		if (vcpu->rflags & X86_RFLAGS_TF)
+		/* ICEBP raises #DB as well, but with RIP at itself. TF as it is now does not tell: POPF may have
+		 * changed it. */
+		if (exit->error)
 			exit_deliver(vcpu, exit);
 		else
 			exit_refused(vcpu, exit);

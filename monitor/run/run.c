@@ -38,7 +38,7 @@ void vm_attend(struct vm *vm)
 	vm_poll(vm, clock_machine_ns());
 }
 
-static bool run_interrupt_waits(struct vcpu *vcpu)
+bool vm_interrupt_waits(struct vcpu *vcpu)
 {
 	return machine_irq_pending(vcpu) || hc_event_pending(vcpu);
 }
@@ -57,11 +57,11 @@ static void run_interrupt(struct vcpu *vcpu)
 bool vm_prepare(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
-	bool waits = run_interrupt_waits(vcpu);
+	bool waits = vm_interrupt_waits(vcpu);
 	OBSERVE(vm, waits, vcpu, waits);
 	if (waits && !vcpu->debug.hold && inject_window_open(vcpu)) {
 		run_interrupt(vcpu);
-		waits = run_interrupt_waits(vcpu);
+		waits = vm_interrupt_waits(vcpu);
 	}
 	while (vcpu->event_pending && !vm->ended) {
 		inject_event(vcpu);

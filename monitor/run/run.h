@@ -17,6 +17,8 @@ void vm_run(struct vm *vm);
  * False: it has none now (halted, or ended).
  */
 bool vm_prepare(struct vcpu *vcpu);
+/* An interrupt or event is to be delivered as soon as the guest lets one in (inject_window_open). */
+bool vm_interrupt_waits(struct vcpu *vcpu);
 /* Looks at signals, deadlines and console input: whatever asked for attention. vCPU stopped. */
 void vm_attend(struct vm *vm);
 /* Runs what is due at `now`, clock_machine_ns() time, in devices and timers. vCPU stopped. */

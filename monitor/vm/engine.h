@@ -31,7 +31,7 @@ enum exit_reason {
 struct vm_exit {
 	enum exit_reason reason;
 	uint8_t vector; /* EXIT_EXCEPTION */
-	uint32_t error; /* EXIT_EXCEPTION, for vectors that have one */
+	uint32_t error; /* EXIT_EXCEPTION, for vectors that have one; of X86_VEC_DB: DR6.BS and B0 to B3, 0 of ICEBP */
 	uint64_t gva;	/* EXIT_EXCEPTION of X86_VEC_PF: the faulting address */
 };
 

@@ -68,3 +68,17 @@ void attack_noise(void)
 	for (;;)
 		pvg_puts("a line of noise, again and again, as long as anybody listens, and longer\n");
 }
+
+static void nothing(void *arg)
+{
+}
+
+/* Honest, but never long where an interrupt may come. */
+void attack_open_shut(void)
+{
+	pvg_timer_every(PVG_NS_PER_MS, nothing, NULL);
+	for (;;) {
+		pvg_sti();
+		pvg_cli();
+	}
+}

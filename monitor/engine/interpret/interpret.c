@@ -176,7 +176,8 @@ static void report_hits(struct engine_vcpu *c, struct vm_exit *exit, bool steppi
 	vcpu->debug.step = false;
 	vcpu->dr[6] |= c->guest_hits;
 	if (stepping || (c->watch_hits && !step)) {
-		*exit = (struct vm_exit){.reason = EXIT_EXCEPTION, .vector = X86_VEC_DB};
+		uint32_t status = (stepping ? X86_DR6_BS : 0) | c->watch_hits;
+		*exit = (struct vm_exit){.reason = EXIT_EXCEPTION, .vector = X86_VEC_DB, .error = status};
 	} else if (c->guest_hits) {
 		vcpu_raise_error(vcpu, X86_VEC_DB, 0);
 		vcpu->event.kind = EVENT_TRAP;

@@ -244,6 +244,10 @@ static int cell_learn_frame(struct cell *cell)
 	cell->fpstate = cell->stack + (fpstate - GATE_STACK);
 	cell->csgsfs = cell->frame->uc.gregs[REG_CSGSFS];
 	cell->uc_flags = cell->frame->uc.flags;
+	/* Where the child stood before, and who it is to the host: seen through the frame, if nobody writes it anew. */
+	memset(cell->frame->uc.gregs, 0, REG_CSGSFS * sizeof(cell->frame->uc.gregs[0]));
+	cell->frame->uc.gregs[REG_CR2] = 0;
+	cell->xchg->runner_tid = 0;
 	cell->in_signal = true;
 	cell->fresh = true;
 	if (cell->kernel)

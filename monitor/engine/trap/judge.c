@@ -11,7 +11,7 @@ static const struct {
 	uint32_t error;
 } exceptions[] = {
 	[X86_VEC_DE] = {true, 0},
-	[X86_VEC_DB] = {true, 0},
+	[X86_VEC_DB] = {true, X86_DR6_BS | X86_DR6_HITS},
 	[X86_VEC_BP] = {true, 0},
 	[X86_VEC_OF] = {true, 0},
 	[X86_VEC_BR] = {true, 0},

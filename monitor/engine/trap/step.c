@@ -50,7 +50,7 @@ static void hide_pushed(struct vcpu *vcpu)
 
 void step_end(struct step step, struct vcpu *vcpu, struct vm_exit *exit)
 {
-	bool through = exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_DB;
+	bool through = exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_DB && (exit->error & X86_DR6_BS);
 	if (!step.ours)
 		return;
 	/* POPF loaded the flag that the guest wants. */

@@ -51,6 +51,19 @@ static void classify_syscall(const siginfo_t *info, struct vcpu *vcpu, struct vm
 		exit->reason = info->si_arch == AUDIT_ARCH_X86_64 ? EXIT_SYSCALL : EXIT_INT80;
 }
 
+/* Which of DR6's bits the host saw set (arch/x86/kernel/traps.c, get_si_code). ICEBP sets none. */
+static uint32_t debug_status(int code)
+{
+	switch (code) {
+	case TRAP_TRACE:
+		return X86_DR6_BS;
+	case TRAP_HWBKPT:
+		return X86_DR6_HITS;
+	default:
+		return 0;
+	}
+}
+
 void transport_classify(const siginfo_t *info, uint64_t trapno, uint64_t error, uint64_t cr2, struct vcpu *vcpu,
 			struct vm_exit *exit)
 {
@@ -82,7 +95,7 @@ void transport_classify(const siginfo_t *info, uint64_t trapno, uint64_t error, 
 		return;
 	exit->reason = EXIT_EXCEPTION;
 	exit->vector = trapno;
-	exit->error = error;
+	exit->error = trapno == X86_VEC_DB ? debug_status(info->si_code) : error;
 	if (trapno == X86_VEC_PF) {
 		exit->error &= X86_PF_P | X86_PF_W | X86_PF_U | X86_PF_RSVD | X86_PF_I;
 		exit->gva = cr2;

@@ -17,6 +17,7 @@
 #include "monitor/engine/interpret/interpret.h"
 #include "monitor/engine/trap/handover.h"
 #include "monitor/engine/trap/judge.h"
+#include "monitor/engine/trap/resist.h"
 #include "monitor/engine/trap/step.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/events.h"
@@ -24,13 +25,6 @@
 
 /* A page that the host refuses to map this often in a row will not be mapped. */
 #define REFUSALS_MAX 3
-
-/*
- * A runner that does not come out is ended after this many kicks, HANDOVER_KICK_NS or more apart, and this long: both,
- * since on a busy host neither it nor the monitor runs as often as it should.
- */
-#define KICKS_MAX	 50
-#define KICK_PATIENCE_NS 500000000
 
 /* Runs of up to this many pages are populated when mapped: cheaper than the host's own fault for each. */
 #define POPULATE_MAX (16 * X86_PAGE_SIZE)
@@ -280,17 +274,15 @@ static void trap_take_exit(struct vcpu *vcpu, struct cell *cell, struct vm_exit 
 static void trap_wait(struct vcpu *vcpu, struct cell *cell)
 {
 	struct trap *trap = &vcpu->vm->engine->trap;
-	unsigned kicks = 0;
-	uint64_t first = 0;
-	while (trap->transport->wait(trap, cell, kicks > 0) == TRANSPORT_NUDGED) {
-		struct cell *peer = cell->armed ? cell->peer : NULL;
+	struct resist resist = {0};
+	while (trap->transport->wait(trap, cell, resist.kicks > 0) == TRANSPORT_NUDGED) {
+		struct cell *peer = cell->armed && cell->peer && !cell->peer->dead ? cell->peer : NULL;
 		if (cell_is_dead(cell))
 			return;
-		if (!kicks++)
-			first = clock_ns();
-		if (kicks > KICKS_MAX && clock_ns() - first > KICK_PATIENCE_NS) {
+		if (resist_note(&resist, cell, peer)) {
 			cell_kill(peer ? peer : cell);
 			cell->resisted = !peer;
+			resist = (struct resist){0};
 		}
 		if (peer && cell_is_dead(peer))
 			handover_give_up(peer);
