@@ -114,6 +114,21 @@
 #define X86_FCW_RESET	0x37f
 #define X86_MXCSR_RESET 0x1f80
 
+/* The XSAVE image: SDM 1 10.5.1, 13.4. MXCSR bit 6, DAZ, has every processor with AVX. */
+#define X86_FPU_FCW	   0
+#define X86_FPU_FIP	   8
+#define X86_FPU_FDP	   16
+#define X86_FPU_MXCSR	   24
+#define X86_FPU_XMM	   160
+#define X86_FPU_SOFTWARE   464
+#define X86_FPU_HEADER	   512
+#define X86_FPU_EXTENDED   576
+#define X86_FPU_COMPACTED  R3_BIT(63) /* in XCOMP_BV, the header's second word */
+#define X86_MXCSR_WRITABLE 0xffff
+
+/* SDM 2A 2.3.11 */
+#define X86_INSN_MAX 15
+
 /* Debug registers: SDM 3B 17.2 */
 #define X86_DR6_FIXED	 R3_U64(0xffff0ff0)
 #define X86_DR6_WRITABLE R3_U64(0xe00f)

@@ -63,7 +63,7 @@ static uint64_t apply(struct vcpu *vcpu, const struct r3_mmu_update *updates, ui
 		uint64_t gpa = updates[i].entry_gpa;
 		int error;
 
-		if (gpa % sizeof(uint64_t) || !gm_ptr(&vm->mem, gpa, sizeof(uint64_t)))
+		if (gpa % sizeof(uint64_t) || !gm_is_ram(&vm->mem, gpa, sizeof(uint64_t)))
 			return i;
 		error = spt_entry_write(vm->spt, gpa, updates[i].value);
 		if (error) {

@@ -51,24 +51,25 @@ static uint64_t boot_table(struct boot *boot)
 	return gpa;
 }
 
-static uint64_t *boot_entry(struct boot *boot, uint64_t table, uint64_t index)
+static void boot_set_entry(struct boot *boot, uint64_t table, uint64_t index, uint64_t value)
 {
-	return (uint64_t *)gm_ptr(boot->mem, table, X86_PAGE_SIZE) + index % X86_PT_ENTRIES;
+	if (!gm_write(boot->mem, table + index % X86_PT_ENTRIES * sizeof(value), &value, sizeof(value)))
+		abort();
 }
 
-/* Maps the GiB at gpa, as far as it is RAM, through the given entry of a page-directory-pointer table. */
-static void map_gib(struct boot *boot, uint64_t *pdpte, uint64_t gpa)
+/* Maps the GiB at gpa, as far as it is RAM, through its entry of a page-directory-pointer table. */
+static void map_gib(struct boot *boot, uint64_t pdpt, uint64_t gpa)
 {
 	uint64_t end = gpa + HUGE_SIZE, directory;
 
 	if (gpa >= LARGE_PAGES_BELOW && end <= boot->mem->size) {
-		*pdpte = gpa | PAGE_FLAGS;
+		boot_set_entry(boot, pdpt, gpa >> X86_HUGE_SHIFT, gpa | PAGE_FLAGS);
 		return;
 	}
 	directory = boot_table(boot);
-	*pdpte = directory | TABLE_FLAGS;
+	boot_set_entry(boot, pdpt, gpa >> X86_HUGE_SHIFT, directory | TABLE_FLAGS);
 	for (; gpa < end && gpa < boot->mem->size; gpa += LARGE_SIZE)
-		*boot_entry(boot, directory, gpa >> X86_LARGE_SHIFT) = gpa | PAGE_FLAGS;
+		boot_set_entry(boot, directory, gpa >> X86_LARGE_SHIFT, gpa | PAGE_FLAGS);
 }
 
 /* Identity-maps RAM; returns the root. */
@@ -79,9 +80,9 @@ static uint64_t build_page_tables(struct boot *boot)
 	for (uint64_t gpa = 0; gpa < boot->mem->size; gpa += HUGE_SIZE) {
 		if (gpa % PML4_SPAN == 0) {
 			pdpt = boot_table(boot);
-			*boot_entry(boot, pml4, gpa / PML4_SPAN) = pdpt | TABLE_FLAGS;
+			boot_set_entry(boot, pml4, gpa / PML4_SPAN, pdpt | TABLE_FLAGS);
 		}
-		map_gib(boot, boot_entry(boot, pdpt, gpa >> X86_HUGE_SHIFT), gpa);
+		map_gib(boot, pdpt, gpa);
 	}
 	return pml4;
 }

@@ -52,12 +52,8 @@ static int open_file(const char *path, uint64_t *size)
 /* Reads [offset, offset+len) of the file to RAM at gpa. 0, or -ENOEXEC with a message printed. */
 static int read_to_ram(struct vm *vm, const char *path, int fd, uint64_t offset, uint64_t gpa, uint64_t len)
 {
-	uint8_t *to = gm_ptr(&vm->mem, gpa, len);
-
-	if (!to)
-		abort();
 	while (len) {
-		ssize_t n = pread(fd, to, len, (off_t)offset);
+		ssize_t n = gm_read_file(&vm->mem, gpa, len, fd, offset);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -65,7 +61,7 @@ static int read_to_ram(struct vm *vm, const char *path, int fd, uint64_t offset,
 			return image_refuse(path, "cannot read: %s: copy it to another disk", strerror(errno));
 		if (n == 0)
 			return image_refuse(path, "became shorter while it was read: finish building it, then start");
-		to += n;
+		gpa += (uint64_t)n;
 		offset += (uint64_t)n;
 		len -= (uint64_t)n;
 	}
@@ -183,15 +179,16 @@ void image_fill_hypercall_page(struct vm *vm, const void *code, size_t len)
 {
 	enum { INT3 = 0xcc };
 	uint64_t gpa = vm->image->hypercall_page;
-	uint8_t *page;
+	uint8_t page[R3_HYPERCALL_PAGE_SIZE];
 
 	if (!gpa)
 		return;
-	page = gm_ptr(&vm->mem, gpa, R3_HYPERCALL_PAGE_SIZE);
-	if (!page || len > R3_HYPERCALL_PAGE_SIZE)
+	if (len > sizeof(page))
 		abort();
-	memset(page, INT3, R3_HYPERCALL_PAGE_SIZE);
+	memset(page, INT3, sizeof(page));
 	memcpy(page, code, len);
+	if (!gm_write(&vm->mem, gpa, page, sizeof(page)))
+		abort();
 }
 
 uint64_t image_hypercall_page(const struct vm *vm)

@@ -7,7 +7,6 @@
 
 #include "monitor/emulate/group.h"
 
-#define INSN_MAX    15 /* SDM 2A 2.3.11 */
 #define CACHE_SLOTS 128
 
 static _Thread_local struct emu_insn cache[CACHE_SLOTS];
@@ -42,12 +41,16 @@ ZyanStatus emu_decode_bytes(const uint8_t *bytes, size_t len, struct emu_insn *i
 {
 	ZydisDecoder decoder;
 	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	ZyanStatus status = ZydisDecoderDecodeFull(&decoder, bytes, len, &insn->info, insn->operands);
+	if (len > sizeof(insn->bytes))
+		len = sizeof(insn->bytes);
+	/* What is looked at and what is kept is one copy, whatever memory the bytes lie in. */
+	memset(insn->bytes, 0, sizeof(insn->bytes));
+	memcpy(insn->bytes, bytes, len);
+	ZyanStatus status = ZydisDecoderDecodeFull(&decoder, insn->bytes, len, &insn->info, insn->operands);
 	if (ZYAN_FAILED(status))
 		return status;
 	drop_false_base(insn);
-	memset(insn->bytes, 0, sizeof(insn->bytes));
-	memcpy(insn->bytes, bytes, insn->info.length);
+	memset(insn->bytes + insn->info.length, 0, sizeof(insn->bytes) - insn->info.length);
 	return status;
 }
 
@@ -60,10 +63,10 @@ struct decode_fault {
 
 static bool decode(struct vcpu *vcpu, struct emu_insn *insn, struct decode_fault *fault)
 {
-	uint8_t bytes[INSN_MAX];
+	uint8_t bytes[X86_INSN_MAX];
 	struct emu_insn *slot = cache_slot(vcpu->rip);
 	size_t room = X86_PAGE_SIZE - (vcpu->rip & X86_PAGE_MASK);
-	size_t want = room < INSN_MAX ? room : INSN_MAX;
+	size_t want = room < X86_INSN_MAX ? room : X86_INSN_MAX;
 
 	*fault = (struct decode_fault){.fetch = true};
 	size_t have = gm_fetch(vcpu, vcpu->rip, bytes, want, &fault->gm);
@@ -74,11 +77,11 @@ static bool decode(struct vcpu *vcpu, struct emu_insn *insn, struct decode_fault
 		return true;
 	}
 	ZyanStatus status = emu_decode_bytes(bytes, have, insn);
-	if (status == ZYDIS_STATUS_NO_MORE_DATA && have < INSN_MAX) {
+	if (status == ZYDIS_STATUS_NO_MORE_DATA && have < X86_INSN_MAX) {
 		/* The next page is touched only for an instruction that does reach into it. */
-		have += gm_fetch(vcpu, vcpu->rip + have, bytes + have, INSN_MAX - have, &fault->gm);
+		have += gm_fetch(vcpu, vcpu->rip + have, bytes + have, X86_INSN_MAX - have, &fault->gm);
 		status = emu_decode_bytes(bytes, have, insn);
-		if (status == ZYDIS_STATUS_NO_MORE_DATA && have < INSN_MAX)
+		if (status == ZYDIS_STATUS_NO_MORE_DATA && have < X86_INSN_MAX)
 			return false;
 	}
 	if (ZYAN_FAILED(status)) {
@@ -111,7 +114,7 @@ bool emu_look_on(struct vcpu *vcpu, struct emu_insn *insn)
 
 bool emu_peek(struct vcpu *vcpu, struct emu_insn *insn)
 {
-	uint8_t bytes[INSN_MAX];
+	uint8_t bytes[X86_INSN_MAX];
 	struct emu_insn *slot = cache_slot(vcpu->rip);
 	size_t have = gm_peek(vcpu, vcpu->rip, bytes, sizeof(bytes));
 	if (slot->info.length && slot->info.length <= have && !memcmp(slot->bytes, bytes, slot->info.length)) {

@@ -9,12 +9,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hypercalls/x86.h"
+
 struct vcpu;
 
 struct emu_insn {
 	ZydisDecodedInstruction info;
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
-	uint8_t bytes[15];
+	uint8_t bytes[X86_INSN_MAX];
 };
 
 enum emu_result {
@@ -26,7 +28,7 @@ enum emu_result {
 /* Fetches and decodes at RIP. EMU_DONE with *insn filled, or EMU_RAISED (#PF on fetch, #UD, #GP if longer than 15). */
 enum emu_result emu_decode(struct vcpu *vcpu, struct emu_insn *insn);
 
-/* The same of bytes at hand, without an exception: what Zydis says. */
+/* The same of bytes at hand, which are read once, without an exception: what Zydis says. */
 ZyanStatus emu_decode_bytes(const uint8_t *bytes, size_t len, struct emu_insn *insn);
 
 /* Executes one decoded sensitive instruction at the present CPL with the manual's checks. */

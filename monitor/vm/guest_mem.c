@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -60,11 +61,14 @@ void gm_free(struct guest_mem *gm)
 	*gm = (struct guest_mem){.fd = -1};
 }
 
+bool gm_is_ram(const struct guest_mem *gm, uint64_t gpa, uint64_t len)
+{
+	return len <= gm->size && gpa <= gm->size - len;
+}
+
 void *gm_ptr(const struct guest_mem *gm, uint64_t gpa, uint64_t len)
 {
-	if (len > gm->size || gpa > gm->size - len)
-		return NULL;
-	return gm->base + gpa;
+	return gm_is_ram(gm, gpa, len) ? gm->base + gpa : NULL;
 }
 
 bool gm_read(const struct guest_mem *gm, uint64_t gpa, void *to, uint64_t len)
@@ -88,6 +92,14 @@ bool gm_write(const struct guest_mem *gm, uint64_t gpa, const void *from, uint64
 		spt_note_write(gm->spt, gpa, len);
 	memcpy(to, from, len);
 	return true;
+}
+
+ssize_t gm_read_file(const struct guest_mem *gm, uint64_t gpa, uint64_t len, int fd, uint64_t offset)
+{
+	void *to = gm_ptr(gm, gpa, len);
+	if (!to)
+		abort();
+	return pread(fd, to, len, (off_t)offset);
 }
 
 /* How much of [gva, gva+len) lies in the page of gva. */

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct vm;
 struct vcpu;
@@ -26,15 +27,20 @@ struct guest_mem {
 int gm_init(struct guest_mem *gm, uint64_t size);
 void gm_free(struct guest_mem *gm);
 
+/* All of [gpa, gpa+len) is RAM. len 0 is valid at any gpa up to and including the end. */
+bool gm_is_ram(const struct guest_mem *gm, uint64_t gpa, uint64_t len);
+
 /*
- * Host pointer to [gpa, gpa+len), or NULL if any byte lies outside RAM or the sum wraps. len 0 is valid at any gpa up
- * to and including the end. Valid as long as the machine.
+ * Host pointer to [gpa, gpa+len), or NULL where gm_is_ram says no. Valid as long as the machine. For who must share
+ * memory with the guest, not copy it: tests/checks/guest_mem.list names them, each with its reason.
  */
 void *gm_ptr(const struct guest_mem *gm, uint64_t gpa, uint64_t len);
 
 /* Copy between monitor and guest-physical memory: true if the whole range is RAM, else nothing is copied. */
 bool gm_read(const struct guest_mem *gm, uint64_t gpa, void *to, uint64_t len);
 bool gm_write(const struct guest_mem *gm, uint64_t gpa, const void *from, uint64_t len);
+/* As pread(2), to [gpa, gpa+len), which is RAM; before the guest runs. */
+ssize_t gm_read_file(const struct guest_mem *gm, uint64_t gpa, uint64_t len, int fd, uint64_t offset);
 
 /* How a linear access failed: what the guest's exception would be. */
 struct gm_fault {

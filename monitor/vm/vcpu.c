@@ -184,14 +184,27 @@ struct spt_cpu vcpu_paging(const struct vcpu *vcpu)
 }
 
 /* Control words as after reset; the rest of the image is "initial". */
-#define XSAVE_FCW   0
-#define XSAVE_MXCSR 24
-
 void vcpu_fpu_reset(void *image, unsigned size)
 {
 	const uint16_t fcw = X86_FCW_RESET;
 	const uint32_t mxcsr = X86_MXCSR_RESET;
 	memset(image, 0, size);
-	memcpy((uint8_t *)image + XSAVE_FCW, &fcw, sizeof(fcw));
-	memcpy((uint8_t *)image + XSAVE_MXCSR, &mxcsr, sizeof(mxcsr));
+	memcpy((uint8_t *)image + X86_FPU_FCW, &fcw, sizeof(fcw));
+	memcpy((uint8_t *)image + X86_FPU_MXCSR, &mxcsr, sizeof(mxcsr));
+}
+
+void vcpu_fpu_sanitize(void *image, unsigned size, uint64_t components)
+{
+	uint8_t *at = image;
+	uint64_t present;
+	uint32_t mxcsr;
+	if (size < X86_FPU_EXTENDED)
+		return;
+	memcpy(&mxcsr, at + X86_FPU_MXCSR, sizeof(mxcsr));
+	mxcsr &= X86_MXCSR_WRITABLE;
+	memcpy(at + X86_FPU_MXCSR, &mxcsr, sizeof(mxcsr));
+	memcpy(&present, at + X86_FPU_HEADER, sizeof(present));
+	present &= components;
+	memset(at + X86_FPU_SOFTWARE, 0, X86_FPU_EXTENDED - X86_FPU_SOFTWARE);
+	memcpy(at + X86_FPU_HEADER, &present, sizeof(present));
 }

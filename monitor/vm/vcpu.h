@@ -150,6 +150,12 @@ void vcpu_free(struct vcpu *vcpu);
 
 /* The XSAVE image, `size` bytes in standard form (SDM 1 13.4), of an FPU that was not used since reset. */
 void vcpu_fpu_reset(void *image, unsigned size);
+/*
+ * For every such image that comes from where guest code, or a debugger, can write: without what would make XRSTOR fault
+ * (SDM 1 13.8.1), or names components other than `components`, and without the notes that the host's kernel keeps in
+ * the room left for software.
+ */
+void vcpu_fpu_sanitize(void *image, unsigned size, uint64_t components);
 
 /*
  * Queues an exception for delivery before the next guest instruction. An exception that is raised while another is

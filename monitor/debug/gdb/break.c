@@ -41,7 +41,7 @@ static int insert_software(struct gdb *gdb, uint64_t gva)
 		return 0;
 	if (gdb->break_count == GDB_BREAKS)
 		return -ENOSPC;
-	if (!gm_probe(gdb_vcpu(gdb), gva, &gpa) || !gm_ptr(&gdb->vm->mem, gpa, 1))
+	if (!gm_probe(gdb_vcpu(gdb), gva, &gpa) || !gm_is_ram(&gdb->vm->mem, gpa, 1))
 		return -EFAULT;
 	gdb->breaks[gdb->break_count++] = (struct gdb_break){.gva = gva, .gpa = gpa};
 	return 0;

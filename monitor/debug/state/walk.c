@@ -58,7 +58,7 @@ static void print_result(struct vcpu *vcpu, const struct spt_step *last, uint64_
 		return;
 	}
 	gpa = leaf_gpa(last, gva);
-	fprintf(out, "    is gpa 0x%" PRIx64 "%s\n", gpa, gm_ptr(&vcpu->vm->mem, gpa, 1) ? "" : ", outside RAM");
+	fprintf(out, "    is gpa 0x%" PRIx64 "%s\n", gpa, gm_is_ram(&vcpu->vm->mem, gpa, 1) ? "" : ", outside RAM");
 }
 
 void report_walk(struct vcpu *vcpu, uint64_t gva, FILE *out)
@@ -101,7 +101,7 @@ enum report_reach report_reach(struct vcpu *vcpu, uint64_t gva, uint32_t access,
 	if (user && (vcpu->cr4 & (access & X86_PF_I ? X86_CR4_SMEP : X86_CR4_SMAP)))
 		return REACH_USER_PAGE;
 	*gpa = leaf_gpa(&steps[count - 1], gva);
-	return gm_ptr(&vcpu->vm->mem, *gpa, 1) ? REACH_RAM : REACH_NO_RAM;
+	return gm_is_ram(&vcpu->vm->mem, *gpa, 1) ? REACH_RAM : REACH_NO_RAM;
 }
 
 /* The address of the latest page fault that a report is about; false if there was none. */

@@ -87,7 +87,7 @@ void code_store_end(struct engine_vcpu *c, uint64_t gpa, uint64_t len)
 	struct code *code = c->code;
 	bool covered = false;
 	code->storing = false;
-	if (!gm_ptr(&c->vm->mem, gpa, 1) || !code_is_at(code, gpa))
+	if (!gm_is_ram(&c->vm->mem, gpa, 1) || !code_is_at(code, gpa))
 		return;
 	const struct code_page *page = code->page[gpa >> X86_PAGE_SHIFT];
 	for (uint64_t n = gpa & X86_PAGE_MASK, end = n + len; n < end; n++)
@@ -185,16 +185,24 @@ static void cover(struct code_page *page, uint64_t from, unsigned len)
 		page->covered[n / 8] |= (uint8_t)(1u << n % 8);
 }
 
-/* Decodes what lies at gpa; NULL if not even one instruction can be, or memory is out. */
-static struct block *build(struct engine_vcpu *c, struct code_page *page, uint64_t gpa, const uint8_t *bytes)
+/*
+ * Decodes what lies at gpa; NULL if not even one instruction can be, or memory is out. The bytes are copied once: code
+ * that runs beside may change them at any moment.
+ */
+static struct block *build(struct engine_vcpu *c, struct code_page *page, uint64_t gpa)
 {
 	struct insn insns[BLOCK_INSNS + 1];
+	uint8_t bytes[BLOCK_BYTES + X86_INSN_MAX];
 	unsigned count = 0, at = 0;
 	uint64_t offset = gpa & X86_PAGE_MASK;
+	unsigned room = (unsigned)(X86_PAGE_SIZE - offset);
 	struct emu_insn emu;
-	for (bool ended = false; !ended && count < BLOCK_INSNS && at < BLOCK_BYTES && offset + at < X86_PAGE_SIZE;) {
-		size_t room = X86_PAGE_SIZE - offset - at;
-		if (ZYAN_FAILED(emu_decode_bytes(bytes + at, room, &emu)))
+	if (room > sizeof(bytes))
+		room = sizeof(bytes);
+	if (!gm_read(&c->vm->mem, gpa, bytes, room))
+		return NULL;
+	for (bool ended = false; !ended && count < BLOCK_INSNS && at < BLOCK_BYTES && at < room;) {
+		if (ZYAN_FAILED(emu_decode_bytes(bytes + at, room - at, &emu)))
 			break;
 		ended = translate(c, &insns[count], &emu, gpa + at, false);
 		insns[count].start = (uint8_t)at;
@@ -234,13 +242,12 @@ static const struct block *code_lookup(struct engine_vcpu *c)
 	uint64_t gpa;
 	if (!fetch_gpa(c, &gpa))
 		return NULL;
-	const uint8_t *bytes = gm_ptr(&c->vm->mem, gpa, 1);
-	struct code_page *page = bytes ? page_get(c, gpa) : NULL;
+	struct code_page *page = gm_is_ram(&c->vm->mem, gpa, 1) ? page_get(c, gpa) : NULL;
 	if (!page)
 		return code_single(c);
 	struct block **slot = &page->at[gpa & X86_PAGE_MASK];
 	if (!*slot) {
-		*slot = build(c, page, gpa, bytes);
+		*slot = build(c, page, gpa);
 		c->code->blocks += *slot != NULL;
 	}
 	/* What crosses the page, or cannot be decoded, is decoded each time. */

@@ -394,7 +394,7 @@ static insn_function *pick_native(struct engine_vcpu *c, struct insn_detail *d, 
 {
 	if (vector_is_indexed(&d->emu))
 		return d->emu.operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY ? vector_scatter : vector_gather;
-	return native_prepare(c, d, single) ? native_run_insn : op_unknown;
+	return native_prepare(c, d, single) ? native_run_insn : op_undefined;
 }
 
 bool decode_insn(struct engine_vcpu *c, struct insn *i, const struct emu_insn *emu, bool single)
@@ -427,5 +427,5 @@ bool decode_insn(struct engine_vcpu *c, struct insn *i, const struct emu_insn *e
 				set_memory(i, emu, &emu->operands[n].mem);
 		i->run = pick_native(c, i->detail, single);
 	}
-	return sensitive || i->run == op_unknown;
+	return sensitive || i->run == op_undefined;
 }

@@ -352,7 +352,7 @@ insn_function op_movdir64b, op_clzero;
 
 /* system.c */
 insn_function op_nop, op_touch, op_clc, op_stc, op_cmc, op_cld, op_std, op_lahf, op_sahf, op_pushf, op_popf;
-insn_function op_sensitive, op_syscall, op_int80, op_hypercall, op_undefined, op_unknown, op_protected;
+insn_function op_sensitive, op_syscall, op_int80, op_hypercall, op_undefined, op_protected;
 insn_function op_cpuid, op_rdtsc, op_rdtscp, op_rdpid, op_xgetbv, op_base;
 
 #endif

@@ -325,21 +325,10 @@ static void fpu_get(struct vcpu *vcpu, void *image, unsigned size)
 	memcpy(image, vcpu->engine->fpu, size);
 }
 
-/* SDM 1 10.2.3, 13.4.2: what would make XRSTOR fault, or name components that the host has not. */
-#define FPU_MXCSR      24
-#define FPU_MXCSR_MASK 0xffbf
-#define FPU_HEADER     512
-#define FPU_HEADER_LEN 64
-
 static void fpu_set(struct vcpu *vcpu, void *image, unsigned size)
 {
-	struct engine_vcpu *c = vcpu->engine;
-	uint64_t *header = (uint64_t *)((uint8_t *)image + FPU_HEADER);
-	uint32_t *mxcsr = (uint32_t *)((uint8_t *)image + FPU_MXCSR);
-	header[0] &= vcpu->xcr0_supported;
-	memset(&header[1], 0, FPU_HEADER_LEN - sizeof(header[0]));
-	*mxcsr &= FPU_MXCSR_MASK;
-	memcpy(c->fpu, image, size);
+	vcpu_fpu_sanitize(image, size, vcpu->xcr0_supported);
+	memcpy(vcpu->engine->fpu, image, size);
 }
 
 bool interpret_watchable(const struct engine_watch *wanted)

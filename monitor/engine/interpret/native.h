@@ -53,6 +53,13 @@ bool native_register_allowed(ZydisRegister reg);
 /* What a memory operand of `size` bytes must be aligned to; 0: nothing. */
 uint16_t native_alignment(const struct emu_insn *emu, uint16_t size);
 
+/*
+ * native_code.c: a copy of d->emu decodes to the same instruction on the same registers, with its operand in memory at
+ * `operand` if it runs at `at`, and reaches nothing else.
+ */
+bool native_copy_is_sound(const struct insn_detail *d, const uint8_t *bytes, unsigned len, uint64_t at,
+			  uint64_t operand);
+
 /* native.c: brings the FPU image up to date, and back where it lives. */
 void native_fpu_get(struct engine_vcpu *c);
 void native_fpu_set(struct engine_vcpu *c);

@@ -41,15 +41,22 @@ static uint8_t find_stand_in(const struct emu_insn *emu)
 	return 0;
 }
 
+/* Where VEX and XOP keep vvvv: their last byte. */
+static unsigned last_prefix_byte(const ZydisDecodedInstruction *info)
+{
+	return info->encoding == ZYDIS_INSTRUCTION_ENCODING_XOP ? info->raw.xop.offset + 2u
+								: info->raw.vex.offset + info->raw.vex.size - 1u;
+}
+
 static bool replace_rsp(struct insn_detail *d, uint8_t *bytes)
 {
 	const struct emu_insn *emu = &d->emu;
-	unsigned vex = emu->info.raw.vex.offset + emu->info.raw.vex.size - 1;
+	const ZydisDecodedInstruction *info = &emu->info;
 	d->stand_in = find_stand_in(emu);
 	if (!d->stand_in)
 		return false;
-	for (unsigned n = 0; n < emu->info.operand_count; n++) {
-		uint8_t *modrm = &bytes[emu->info.raw.modrm.offset];
+	for (unsigned n = 0; n < info->operand_count; n++) {
+		uint8_t *modrm = &bytes[info->raw.modrm.offset], *opcode = &bytes[info->length - 1], *vvvv;
 		if (!is_rsp(&emu->operands[n]))
 			continue;
 		switch (emu->operands[n].encoding) {
@@ -60,12 +67,14 @@ static bool replace_rsp(struct insn_detail *d, uint8_t *bytes)
 			*modrm = (uint8_t)((*modrm & ~7) | d->stand_in);
 			break;
 		case ZYDIS_OPERAND_ENCODING_OPCODE:
-			bytes[emu->info.length - 1] = (uint8_t)((bytes[emu->info.length - 1] & ~7) | d->stand_in);
+			*opcode = (uint8_t)((*opcode & ~7) | d->stand_in);
 			break;
 		case ZYDIS_OPERAND_ENCODING_NDSNDD:
-			if (emu->info.encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
+			if (info->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX &&
+			    info->encoding != ZYDIS_INSTRUCTION_ENCODING_XOP)
 				return false;
-			bytes[vex] = (uint8_t)((bytes[vex] & ~0x78) | (~d->stand_in & 15) << 3);
+			vvvv = &bytes[last_prefix_byte(info)];
+			*vvvv = (uint8_t)((*vvvv & ~0x78) | (~d->stand_in & 15) << 3);
 			break;
 		default:
 			return false;
@@ -74,38 +83,53 @@ static bool replace_rsp(struct insn_detail *d, uint8_t *bytes)
 	return true;
 }
 
-/* --------------------------------------------------------------------------------------------------- the whole copy */
+/* ---------------------------------------------------------------------------------------------------- emitting */
 
 static bool add_memory(struct engine_vcpu *c, struct insn_detail *d, const ZydisDecodedOperand *op)
 {
-	enum { READS = ZYDIS_OPERAND_ACTION_MASK_READ, WRITES = ZYDIS_OPERAND_ACTION_MASK_WRITE };
 	bool state = native_is_state(&d->emu), implied = native_is_through_rdi(&d->emu);
 	if (d->size || op->mem.type != ZYDIS_MEMOP_TYPE_MEM ||
 	    (op->encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM && !implied))
 		return false;
 	d->size = (uint16_t)(state ? c->fpu_size : op->size / 8u);
 	d->masked = native_is_masked(&d->emu);
-	d->writes = op->actions & WRITES;
-	/* What is written in part, or perhaps, keeps the rest; the x87 does not store what raises an exception. */
-	d->reads = (op->actions & READS) || (op->actions & ZYDIS_OPERAND_ACTION_CONDWRITE) || d->masked || implied ||
-		   native_is_x87(&d->emu) || state;
+	d->writes = op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+	/* What is written in part, or perhaps, keeps the rest. */
+	d->reads = true;
 	d->align = native_alignment(&d->emu, d->size);
 	return d->size && d->size <= ENGINE_FPU_MAX;
 }
 
-/* The instruction's bytes with its memory operand at `buffer`, for execution at `at`. Returns their number. */
-static unsigned redirect(const struct emu_insn *emu, const uint8_t *bytes, const uint8_t *at, const uint8_t *buffer,
-			 uint8_t *out)
+/*
+ * The prefixes that decoding found a meaning for, and no other: not those of segments and of address size, since a
+ * copy's operand lies where the copy says; not LOCK, since nobody else sees that operand.
+ */
+static unsigned emit_prefixes(const struct emu_insn *emu, const uint8_t *bytes, uint8_t *out)
 {
+	enum { OPERAND_SIZE = 0x66, REPNE = 0xf2, REP = 0xf3 };
 	const ZydisDecodedInstruction *info = &emu->info;
-	unsigned len = 0, from = 0;
-	/* Segment and address-size prefixes go, and a REX that stood before one, which had no effect. */
-	for (; from < info->raw.prefix_count; from++) {
-		uint8_t byte = bytes[from];
-		bool rex = (byte & 0xf0) == 0x40 && from + 1u < info->raw.prefix_count;
-		if (byte != 0x26 && byte != 0x2e && byte != 0x36 && byte != 0x3e && byte != 0x64 && byte != 0x65 &&
-		    byte != 0x67 && !rex)
-			out[len++] = byte;
+	unsigned len = 0;
+	for (unsigned n = 0; n < info->raw.prefix_count; n++) {
+		ZydisPrefixType type = info->raw.prefixes[n].type;
+		bool means = bytes[n] == OPERAND_SIZE		    ? type != ZYDIS_PREFIX_TYPE_IGNORED
+			     : bytes[n] == REP || bytes[n] == REPNE ? type == ZYDIS_PREFIX_TYPE_MANDATORY
+								    : false;
+		/* REX counts where nothing stands between it and the opcode. */
+		bool rex = (bytes[n] & 0xf0) == 0x40 && n + 1u == info->raw.prefix_count;
+		if (means || rex)
+			out[len++] = bytes[n];
+	}
+	return len;
+}
+
+/* The instruction for execution at `at`, with its ModRM operand, if it has one in memory, at `operand`. */
+static unsigned emit(const struct insn_detail *d, const uint8_t *bytes, uint64_t at, uint64_t operand, uint8_t *out)
+{
+	const ZydisDecodedInstruction *info = &d->emu.info;
+	unsigned len = emit_prefixes(&d->emu, bytes, out), from = info->raw.prefix_count;
+	if (!d->size || native_is_through_rdi(&d->emu)) {
+		memcpy(out + len, bytes + from, info->length - from);
+		return len + info->length - from;
 	}
 	while (from < info->raw.modrm.offset)
 		out[len++] = bytes[from++];
@@ -116,21 +140,82 @@ static unsigned redirect(const struct emu_insn *emu, const uint8_t *bytes, const
 	if (info->raw.disp.size)
 		tail = info->raw.disp.offset + info->raw.disp.size / 8;
 	unsigned rest = info->length - tail;
-	int32_t displacement = (int32_t)(buffer - (at + len + sizeof(displacement) + rest));
+	int32_t displacement = (int32_t)(operand - (at + len + sizeof(displacement) + rest));
 	memcpy(out + len, &displacement, sizeof(displacement));
 	len += sizeof(displacement);
 	memcpy(out + len, bytes + tail, rest);
 	return len + rest;
 }
 
-bool native_prepare(struct engine_vcpu *c, struct insn_detail *d, bool single)
+/* ---------------------------------------------------------------------------------------------------- looked at again
+ */
+
+static bool same_register(const struct insn_detail *d, const ZydisDecodedOperand *copy, const ZydisDecodedOperand *op)
+{
+	if (!native_register_allowed(copy->reg.value) || is_rsp(copy))
+		return false;
+	if (!is_rsp(op))
+		return copy->reg.value == op->reg.value;
+	ZydisRegister whole = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, copy->reg.value);
+	return d->stand_in && whole == (ZydisRegister)(ZYDIS_REGISTER_RAX + d->stand_in) && copy->size == op->size;
+}
+
+static bool same_memory(const struct insn_detail *d, const struct emu_insn *copy, const ZydisDecodedOperand *op,
+			uint64_t at, uint64_t operand)
+{
+	const ZydisDecodedOperandMem *mem = &op->mem;
+	if (mem->type != ZYDIS_MEMOP_TYPE_MEM || mem->segment == ZYDIS_REGISTER_FS ||
+	    mem->segment == ZYDIS_REGISTER_GS || copy->info.address_width != 64)
+		return false;
+	if (native_is_through_rdi(&d->emu))
+		return mem->base == ZYDIS_REGISTER_RDI && mem->index == ZYDIS_REGISTER_NONE && !mem->disp.value;
+	return op->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM && mem->base == ZYDIS_REGISTER_RIP &&
+	       mem->index == ZYDIS_REGISTER_NONE && at + copy->info.length + (uint64_t)mem->disp.value == operand;
+}
+
+static bool same_operand(const struct insn_detail *d, const struct emu_insn *copy, unsigned n, uint64_t at,
+			 uint64_t operand)
+{
+	const ZydisDecodedOperand *op = &d->emu.operands[n], *again = &copy->operands[n];
+	if (op->type != again->type || op->size != again->size || op->actions != again->actions)
+		return false;
+	switch (op->type) {
+	case ZYDIS_OPERAND_TYPE_REGISTER:
+		return same_register(d, again, op);
+	case ZYDIS_OPERAND_TYPE_MEMORY:
+		return same_memory(d, copy, again, at, operand);
+	case ZYDIS_OPERAND_TYPE_IMMEDIATE:
+		return op->imm.value.u == again->imm.value.u;
+	default:
+		return false;
+	}
+}
+
+bool native_copy_is_sound(const struct insn_detail *d, const uint8_t *bytes, unsigned len, uint64_t at,
+			  uint64_t operand)
+{
+	const ZydisDecodedInstruction *info = &d->emu.info;
+	struct emu_insn copy;
+	if (ZYAN_FAILED(emu_decode_bytes(bytes, len, &copy)) || copy.info.length != len ||
+	    copy.info.mnemonic != info->mnemonic || copy.info.encoding != info->encoding ||
+	    copy.info.operand_count != info->operand_count || copy.info.operand_width != info->operand_width ||
+	    copy.info.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE ||
+	    copy.info.avx.vector_length != info->avx.vector_length || copy.info.avx.mask.mode != info->avx.mask.mode ||
+	    copy.info.avx.mask.reg != info->avx.mask.reg || copy.info.avx.broadcast.mode != info->avx.broadcast.mode ||
+	    copy.info.avx.rounding.mode != info->avx.rounding.mode || native_kind_of(&copy) == NATIVE_FORBIDDEN)
+		return false;
+	for (unsigned n = 0; n < copy.info.operand_count; n++)
+		if (!same_operand(d, &copy, n, at, operand))
+			return false;
+	return true;
+}
+
+/* --------------------------------------------------------------------------------------------------- the whole copy */
+
+/* Sorts the operands. False: one of them is not for a copy. */
+static bool take_operands(struct engine_vcpu *c, struct insn_detail *d, enum native_kind kind)
 {
 	const struct emu_insn *emu = &d->emu;
-	struct native *native = c->native;
-	enum native_kind kind = native_kind_of(emu);
-	uint8_t code[2 * NATIVE_SLOT_SIZE], bytes[sizeof(emu->bytes)];
-	if (kind == NATIVE_FORBIDDEN || emu->info.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE)
-		return false;
 	for (unsigned n = 0; n < emu->info.operand_count; n++) {
 		const ZydisDecodedOperand *op = &emu->operands[n];
 		bool bad = op->type == ZYDIS_OPERAND_TYPE_POINTER ||
@@ -143,21 +228,29 @@ bool native_prepare(struct engine_vcpu *c, struct insn_detail *d, bool single)
 	}
 	d->fpu |= kind == NATIVE_VECTOR;
 	d->x87 |= native_is_x87(emu) || native_is_unsorted(emu);
+	return true;
+}
+
+bool native_prepare(struct engine_vcpu *c, struct insn_detail *d, bool single)
+{
+	const struct emu_insn *emu = &d->emu;
+	struct native *native = c->native;
+	enum native_kind kind = native_kind_of(emu);
+	uint8_t code[2 * NATIVE_SLOT_SIZE], bytes[sizeof(emu->bytes)];
+	if (kind == NATIVE_FORBIDDEN || emu->info.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE ||
+	    !take_operands(c, d, kind))
+		return false;
 	memcpy(bytes, emu->bytes, sizeof(bytes));
 	if (uses_rsp(emu) && !replace_rsp(d, bytes))
 		return false;
 	unsigned slot = single ? 0 : native->used;
-	uint8_t *at = native->code + slot * NATIVE_SLOT_SIZE;
-	unsigned len = emu->info.length;
-	if (d->size && !native_is_through_rdi(emu))
-		len = redirect(emu, bytes, at, native->buffer, code);
-	else
-		memcpy(code, bytes, len);
-	if (len >= NATIVE_SLOT_SIZE || slot >= NATIVE_SLOT_COUNT)
+	uint64_t at = (uint64_t)native->code + slot * NATIVE_SLOT_SIZE, operand = (uint64_t)native->buffer;
+	unsigned len = emit(d, bytes, at, operand, code);
+	if (len >= NATIVE_SLOT_SIZE || slot >= NATIVE_SLOT_COUNT || !native_copy_is_sound(d, code, len, at, operand))
 		return false;
 	code[len] = 0xc3; /* RET */
 	memcpy(native->shadow + slot * NATIVE_SLOT_SIZE, code, len + 1);
-	d->code = at;
+	d->code = (void *)at;
 	native->used += !single;
 	return true;
 }

@@ -143,7 +143,7 @@ void op_sensitive(struct engine_vcpu *c, const struct insn *i)
 	c->leave = true;
 	*c->exit = (struct vm_exit){.reason = EXIT_EMULATED};
 	if (result == EMU_NOT_OURS)
-		op_unknown(c, i);
+		op_undefined(c, i);
 }
 
 static void leave(struct engine_vcpu *c, const struct insn *i, enum exit_reason reason)
@@ -179,6 +179,7 @@ void op_hypercall(struct engine_vcpu *c, const struct insn *i)
 	c->rip = target;
 }
 
+/* No instruction of this machine, or one that nothing here can execute. */
 void op_undefined(struct engine_vcpu *c, const struct insn *i)
 {
 	interp_raise(c, i, X86_VEC_UD, 0);
@@ -188,20 +189,6 @@ void op_undefined(struct engine_vcpu *c, const struct insn *i)
 void op_protected(struct engine_vcpu *c, const struct insn *i)
 {
 	interp_raise(c, i, X86_VEC_GP, 0);
-}
-
-void op_unknown(struct engine_vcpu *c, const struct insn *i)
-{
-	char text[96];
-	if (c->user) { /* what the machine does not have, as far as a program can tell */
-		interp_raise(c, i, X86_VEC_UD, 0);
-		return;
-	}
-	c->rip = c->base + i->start;
-	vm_kill(c->vm, "the interpreter does not know the instruction '%s' at %#lx; use --engine=trap",
-		emu_format(&i->detail->emu, c->rip, text, sizeof(text)), c->rip);
-	c->leave = true;
-	*c->exit = (struct vm_exit){.reason = EXIT_DEAD};
 }
 
 /* ----------------------------------------------------------------------------------------------- identification */

@@ -205,12 +205,11 @@ static struct cell *ptrace_fetch(struct trap *trap, struct cell *cell, struct vc
 	return cell;
 }
 
-static void ptrace_fpu_get(struct cell *cell, void *image, unsigned size)
+static bool ptrace_fpu_get(struct cell *cell, void *image, unsigned size)
 {
 	struct iovec io = {image, size};
-	/* Of a cell that died nothing is left. */
-	vcpu_fpu_reset(image, size);
-	ptrace(PTRACE_GETREGSET, cell->runner, NT_X86_XSTATE, &io);
+	memset(image, 0, size);
+	return !ptrace(PTRACE_GETREGSET, cell->runner, NT_X86_XSTATE, &io);
 }
 
 static void ptrace_fpu_set(struct cell *cell, const void *image, unsigned size)

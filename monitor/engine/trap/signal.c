@@ -154,9 +154,10 @@ static struct cell *signal_fetch(struct trap *trap, struct cell *cell, struct vc
 #define FPU_LEGACY 464
 #define FPU_HEADER 512
 
-static void signal_fpu_get(struct cell *cell, void *image, unsigned size)
+static bool signal_fpu_get(struct cell *cell, void *image, unsigned size)
 {
 	memcpy(image, cell->in_signal ? cell->fpstate : cell->fpu, size);
+	return true;
 }
 
 static void signal_fpu_set(struct cell *cell, const void *image, unsigned size)

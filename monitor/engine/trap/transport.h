@@ -33,8 +33,11 @@ struct transport {
 	 * (a forged frame), that cell must go.
 	 */
 	struct cell *(*fetch)(struct trap *trap, struct cell *cell, struct vcpu *vcpu, struct vm_exit *exit);
-	/* Copies the FPU image (XSAVE standard form, `size` bytes at most) out of or into the stopped runner. */
-	void (*fpu_get)(struct cell *cell, void *image, unsigned size);
+	/*
+	 * Copies the FPU image (XSAVE standard form, `size` bytes at most) out of or into the stopped runner: as guest
+	 * code left it. False: there is none, the runner is dead.
+	 */
+	bool (*fpu_get)(struct cell *cell, void *image, unsigned size);
 	void (*fpu_set)(struct cell *cell, const void *image, unsigned size);
 	/* Async-signal-safe: makes `wait` return TRANSPORT_NUDGED, or sooner. */
 	void (*nudge)(struct cell *cell);

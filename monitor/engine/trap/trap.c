@@ -150,20 +150,12 @@ bool trap_flush(struct vm *vm, struct cell *cell)
 
 /* ----------------------------------------------------------------------------------------------------- FPU state */
 
-/* SDM 1 10.2.3, 13.4.2: what would make XRSTOR fault, or name components that the host has not. */
-#define FPU_MXCSR      24
-#define FPU_MXCSR_MASK 0xffbf
-#define FPU_SOFTWARE   464
-#define FPU_HEADER     512
-#define FPU_HEADER_LEN 64
-
-static void fpu_sanitize(const struct trap *trap, uint8_t *image)
+/* The cell's state as it may be loaded; the state after reset if the cell does not have it any more. */
+static void fpu_take(const struct trap *trap, struct cell *cell, void *image, unsigned size)
 {
-	uint64_t *header = (uint64_t *)(image + FPU_HEADER);
-	uint32_t *mxcsr = (uint32_t *)(image + FPU_MXCSR);
-	header[0] &= trap->cells.xcr0;
-	memset(&header[1], 0, FPU_HEADER_LEN - sizeof(header[0]));
-	*mxcsr &= FPU_MXCSR_MASK;
+	if (!trap->transport->fpu_get(cell, image, size))
+		vcpu_fpu_reset(image, size);
+	vcpu_fpu_sanitize(image, size, trap->cells.xcr0);
 }
 
 /*
@@ -176,8 +168,7 @@ void trap_hold_fpu(struct trap *trap, struct cell *cell, const struct vcpu *vcpu
 	if (holder == cell || (cell->kernel && vcpu->pv.direct))
 		return;
 	if (holder) {
-		trap->transport->fpu_get(holder, image, trap->fpu_size);
-		fpu_sanitize(trap, image);
+		fpu_take(trap, holder, image, trap->fpu_size);
 		trap->transport->fpu_set(cell, image, trap->fpu_size);
 	} else if (trap->fpu_kept) {
 		trap->transport->fpu_set(cell, trap->fpu, trap->fpu_size);
@@ -195,18 +186,15 @@ static void trap_fpu_get(struct vcpu *vcpu, void *image, unsigned size)
 {
 	struct trap *trap = &vcpu->vm->engine->trap;
 	if (trap->cells.holder)
-		trap->transport->fpu_get(trap->cells.holder, image, size);
+		fpu_take(trap, trap->cells.holder, image, size);
 	else if (trap->fpu_kept)
 		memcpy(image, trap->fpu, size);
-	/* The host's kernel keeps notes where the processor leaves room for them: no affair of the guest's. */
-	if (size >= FPU_HEADER)
-		memset((uint8_t *)image + FPU_SOFTWARE, 0, FPU_HEADER - FPU_SOFTWARE);
 }
 
 static void trap_fpu_set(struct vcpu *vcpu, void *image, unsigned size)
 {
 	struct trap *trap = &vcpu->vm->engine->trap;
-	fpu_sanitize(trap, image);
+	vcpu_fpu_sanitize(image, size, trap->cells.xcr0);
 	if (trap->cells.holder) {
 		trap->transport->fpu_set(trap->cells.holder, image, size);
 		return;
