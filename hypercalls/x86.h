@@ -116,6 +116,7 @@
 
 /* The XSAVE image: SDM 1 10.5.1, 13.4. MXCSR bit 6, DAZ, has every processor with AVX. */
 #define X86_FPU_FCW	   0
+#define X86_FPU_FOP	   6
 #define X86_FPU_FIP	   8
 #define X86_FPU_FDP	   16
 #define X86_FPU_MXCSR	   24
@@ -125,6 +126,7 @@
 #define X86_FPU_EXTENDED   576
 #define X86_FPU_COMPACTED  R3_BIT(63) /* in XCOMP_BV, the header's second word */
 #define X86_MXCSR_WRITABLE 0xffff
+#define X86_MXCSR_FLAGS	   0x3f
 
 /* SDM 2A 2.3.11 */
 #define X86_INSN_MAX 15

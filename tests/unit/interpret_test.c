@@ -15,8 +15,8 @@
 
 #include "monitor/engine/interpret/interp.h"
 #include "monitor/engine/interpret/interpret.h"
-#include "monitor/engine/interpret/native_run.h"
 #include "tests/unit/machine_fixture.h"
+#include "tests/unit/native_run.h"
 
 struct insn_entry {
 	const uint8_t *code, *end;
@@ -117,7 +117,7 @@ static void run_native(struct engine_vcpu *c, const struct insn_entry *e, struct
 	memcpy(n.gpr, s->gpr, sizeof(n.gpr));
 	memcpy((void *)DATA, s->data, DATA_SIZE);
 	n.flags = (s->rflags & 0xd5) << 8 | !!(s->rflags & X86_RFLAGS_OF);
-	if (native_reference(c->native, e->code, (unsigned)(e->end - e->code), &n, &s->vector)) {
+	if (native_reference(e->code, (unsigned)(e->end - e->code), &n, &s->vector)) {
 		n.gpr[RSP] = s->gpr[RSP];
 		memcpy(s->gpr, n.gpr, sizeof(n.gpr));
 		s->rflags = (n.flags >> 8 & 0xd5) | (n.flags & 1 ? X86_RFLAGS_OF : 0) | X86_RFLAGS_FIXED;

@@ -390,11 +390,17 @@ static bool add_detail(struct insn *i, const struct emu_insn *emu)
 	return i->detail;
 }
 
-static insn_function *pick_native(struct engine_vcpu *c, struct insn_detail *d, bool single)
+/* Each has a copy for the task as well, which judges the corners. */
+static insn_function *pick_native(struct engine_vcpu *c, struct insn *i, bool single)
 {
+	struct insn_detail *d = i->detail;
+	insn_function *run;
 	if (vector_is_indexed(&d->emu))
 		return d->emu.operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY ? vector_scatter : vector_gather;
-	return native_prepare(c, d, single) ? native_run_insn : op_undefined;
+	if (!native_prepare(c, d, single))
+		return op_undefined;
+	run = d->fpu ? vector_pick(i) : integer_pick(i);
+	return run ? run : native_run_insn;
 }
 
 bool decode_insn(struct engine_vcpu *c, struct insn *i, const struct emu_insn *emu, bool single)
@@ -425,7 +431,7 @@ bool decode_insn(struct engine_vcpu *c, struct insn *i, const struct emu_insn *e
 		for (unsigned n = 0; n < emu->info.operand_count; n++)
 			if (OPERAND(emu, n, MEMORY))
 				set_memory(i, emu, &emu->operands[n].mem);
-		i->run = pick_native(c, i->detail, single);
+		i->run = pick_native(c, i, single);
 	}
 	return sensitive || i->run == op_undefined;
 }

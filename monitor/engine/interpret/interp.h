@@ -32,18 +32,29 @@
 
 struct engine_vcpu;
 struct insn;
+struct integer_entry;
+struct vector_entry;
 typedef void insn_function(struct engine_vcpu *c, const struct insn *i);
 
 /* What executing by table does not need: the whole instruction, and its copy that runs natively. */
 struct insn_detail {
 	struct emu_insn emu;
-	void *code;		 /* native copy, its memory operand redirected to native_buffer; NULL: none */
+	uint64_t code;		 /* where the confined task has the native copy; 0: none */
 	uint16_t size;		 /* bytes of its memory operand, 0: none */
 	uint16_t align;		 /* that operand must be aligned so; 0: need not */
 	bool reads, writes, fpu; /* memory is read, written; FPU state is used */
 	bool x87;		 /* the x87's too, or MMX's */
 	bool masked;		 /* a mask may leave out bytes of that operand */
-	uint8_t stand_in;	 /* register that the copy uses for RSP; 0: none */
+	bool wide;		 /* works on registers that only AVX-512 has */
+	/* integer.c, vector_forms.c: what executes it here after all; enum width of its first operand, or bytes of a
+	   VEX vector (0: legacy) */
+	const struct integer_entry *integer;
+	const struct vector_entry *vector;
+	uint8_t width;
+	bool immediate;		/* the last operand is one */
+	uint8_t first, element; /* vector register of the first source; bytes of the one element concerned */
+	bool alone, ends;	/* runs by itself; may follow others in one hand-over, but ends it */
+	uint8_t stand_in;	/* register that the copy uses for RSP; 0: none */
 };
 
 struct insn {
@@ -198,6 +209,10 @@ void native_reset(struct native *native);
 bool native_is_full(const struct native *native);
 insn_function native_run_insn;
 
+/* integer.c, vector_forms.c: what executes the instruction i->detail without the task; NULL: nothing. */
+insn_function *integer_pick(struct insn *i);
+insn_function *vector_pick(struct insn *i);
+
 /* ------------------------------------------------------------------------------------------- for instructions */
 
 #define NEXT return i[1].run(c, i + 1)
@@ -277,11 +292,12 @@ typedef uint64_t __attribute__((may_alias)) part64;
 #define SET32(offset, value) (REG(64, offset) = (uint32_t)(value))
 #define SET64(offset, value) (REG(64, offset) = (value))
 
-#define FLAG_OF 0x0001u
-#define FLAG_CF 0x0100u
-#define FLAG_PF 0x0400u
-#define FLAG_ZF 0x4000u
-#define FLAG_SF 0x8000u
+#define FLAG_OF	  0x0001u
+#define FLAG_CF	  0x0100u
+#define FLAG_PF	  0x0400u
+#define FLAG_ZF	  0x4000u
+#define FLAG_SF	  0x8000u
+#define FLAGS_ALL 0xd501u
 
 /* Condition codes in the order the encoding numbers them (SDM 2D B.1.4.7), the even ones; odd ones are the opposite. */
 static inline bool condition(uint32_t flags, unsigned code)

@@ -1,98 +1,28 @@
 /*
- * The instructions that are rare or many: bit manipulation, division, x87, SSE, AVX. Each is run by the host's
- * processor on the guest's registers, its memory operand redirected to a buffer here, so that result, flags and faults
- * are the processor's own. Only what belongs to a known harmless category is run, and never anything that reaches
- * memory in another way, changes RSP, RIP, segments or control registers.
+ * The instructions that are rare or many, and that no function here executes: each is run by the host's processor on
+ * the guest's registers, in a task of its own (native_task.h), with its memory operand redirected there, so that
+ * result, flags and faults are the processor's own. Only what belongs to a known harmless category is run, and never
+ * anything that reaches memory in another way, changes RSP, RIP, segments or control registers.
+ *
+ * Such instructions that follow each other go in one hand-over, if none needs what an earlier one leaves in general
+ * registers or memory.
  */
-#include <errno.h>
-#include <pthread.h>
-#include <signal.h>
+#include "monitor/engine/interpret/native.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/ucontext.h>
-#include <unistd.h>
 
-#include "monitor/engine/interpret/native.h"
-#include "monitor/engine/interpret/native_run.h"
 #include "monitor/vm/vm.h"
-
-#define BUFFER_SIZE ENGINE_FPU_MAX
-
-/* ------------------------------------------------------------------------------------------------ what it raised */
-
-static struct {
-	const uint8_t *code;
-	uint8_t vector;
-	uint32_t error;
-} raised;
-
-static const int fault_signals[] = {SIGSEGV, SIGILL, SIGFPE, SIGBUS};
-#define FAULT_SIGNALS (sizeof(fault_signals) / sizeof(fault_signals[0]))
-static struct sigaction found[FAULT_SIGNALS];
-
-/* A fault of native code goes on at native_fault; any other is the monitor's and ends it as if this were not here. */
-static void on_fault(int signal, siginfo_t *info, void *context)
-{
-	ucontext_t *uc = context;
-	const uint8_t *rip = (const uint8_t *)uc->uc_mcontext.gregs[REG_RIP];
-	if (rip < raised.code || rip >= raised.code + NATIVE_CODE_SIZE) {
-		struct sigaction action = {.sa_handler = SIG_DFL};
-		sigaction(signal, &action, NULL);
-		return;
-	}
-	raised.vector = (uint8_t)uc->uc_mcontext.gregs[REG_TRAPNO];
-	raised.error = (uint32_t)uc->uc_mcontext.gregs[REG_ERR];
-	uc->uc_mcontext.gregs[REG_RIP] = (greg_t)native_fault;
-}
-
-static void handlers_up(void)
-{
-	struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
-	sigfillset(&action.sa_mask);
-	for (unsigned n = 0; n < FAULT_SIGNALS; n++)
-		sigaction(fault_signals[n], &action, &found[n]);
-}
-
-static void handlers_down(void)
-{
-	for (unsigned n = 0; n < FAULT_SIGNALS; n++)
-		sigaction(fault_signals[n], &found[n], NULL);
-}
-
-/* ----------------------------------------------------------------------------------------------------- the arena */
-
-static bool map_all(struct native *native, int fd)
-{
-	uint8_t *area =
-		mmap(NULL, NATIVE_CODE_SIZE + BUFFER_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (area == MAP_FAILED)
-		return false;
-	native->code = area;
-	native->buffer = area + NATIVE_CODE_SIZE;
-	if (mmap(area, NATIVE_CODE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
-		return false;
-	native->shadow = mmap(NULL, NATIVE_CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (native->shadow == MAP_FAILED)
-		native->shadow = NULL;
-	madvise(area, NATIVE_CODE_SIZE + BUFFER_SIZE, MADV_DONTFORK);
-	return native->shadow;
-}
 
 struct native *native_create(void)
 {
 	struct native *native = calloc(1, sizeof(*native));
-	int fd = memfd_create("ring3 native code", MFD_CLOEXEC);
-	if (!native || fd < 0 || ftruncate(fd, NATIVE_CODE_SIZE) || !map_all(native, fd)) {
+	if (native && task_init(&native->task)) {
 		native_destroy(native);
 		native = NULL;
 	}
-	if (fd >= 0)
-		close(fd);
-	if (!native)
-		return NULL;
-	native_reset(native);
-	handlers_up();
+	if (native)
+		native_reset(native);
 	return native;
 }
 
@@ -100,12 +30,7 @@ void native_destroy(struct native *native)
 {
 	if (!native)
 		return;
-	if (native->shadow) {
-		handlers_down();
-		munmap(native->shadow, NATIVE_CODE_SIZE);
-	}
-	if (native->code)
-		munmap(native->code, NATIVE_CODE_SIZE + BUFFER_SIZE);
+	task_exit(&native->task);
 	free(native);
 }
 
@@ -119,19 +44,16 @@ bool native_is_full(const struct native *native)
 	return native->used + BLOCK_INSNS > NATIVE_SLOT_COUNT;
 }
 
-/* -------------------------------------------------------------------------------------------------------- running */
-
-bool native_reference(struct native *native, const uint8_t *bytes, unsigned len, struct native_state *state,
-		      uint8_t *vector)
+void native_fpu_get(struct engine_vcpu *c)
 {
-	uint8_t *at = native->shadow;
-	memcpy(at, bytes, len);
-	at[len] = 0xc3; /* RET */
-	raised.code = native->code;
-	raised.vector = 0;
-	bool faulted = native_run(state, native->code);
-	*vector = raised.vector;
-	return !faulted;
+	if (c->fpu_of)
+		c->fpu_of->fpu_get(c->vcpu, c->fpu, c->fpu_size);
+}
+
+void native_fpu_set(struct engine_vcpu *c)
+{
+	if (c->fpu_of)
+		c->fpu_of->fpu_set(c->vcpu, c->fpu, c->fpu_size);
 }
 
 /* SDM 3A 2.5, table 2-2: what the control registers forbid. 0: nothing. */
@@ -154,140 +76,277 @@ uint8_t native_forbidden(const struct engine_vcpu *c, const struct insn_detail *
 	return vcpu->cr0 & X86_CR0_TS ? X86_VEC_NM : 0;
 }
 
-void native_fpu_get(struct engine_vcpu *c)
+/* ---------------------------------------------------------------------------------------------------- a hand-over */
+
+/* Instructions [first, first + count), each one's operand at gva. */
+struct batch {
+	const struct insn *first;
+	unsigned count;
+	uint64_t gva[TASK_BATCH];
+	bool fpu;
+	uint64_t mask; /* components that travel */
+};
+
+/* What came of it. */
+enum outcome { THROUGH, FAULTED, LEFT };
+
+static unsigned slot_of(const struct insn_detail *d)
 {
-	if (c->fpu_of)
-		c->fpu_of->fpu_get(c->vcpu, c->fpu, c->fpu_size);
+	return (unsigned)((d->code - TASK_CODE) / NATIVE_SLOT_SIZE);
 }
 
-void native_fpu_set(struct engine_vcpu *c)
+/* The task's place of the operand as the monitor has it. */
+static uint8_t *operand_of(struct engine_vcpu *c, const struct insn_detail *d)
 {
-	if (c->fpu_of)
-		c->fpu_of->fpu_set(c->vcpu, c->fpu, c->fpu_size);
+	return (uint8_t *)c->native->task.xchg + (native_operand_address(d, slot_of(d)) - TASK_XCHG);
 }
 
 /* What the copy runs with where the guest's own registers will not do. */
-static void lend(struct engine_vcpu *c, const struct insn_detail *d, struct native_state *state)
+static void lend(struct engine_vcpu *c, const struct insn_detail *d, uint64_t *gpr)
 {
 	if (d->stand_in)
-		state->gpr[d->stand_in] = c->gpr[RSP];
+		gpr[d->stand_in] = c->gpr[RSP];
 	if (native_is_through_rdi(&d->emu))
-		state->gpr[RDI] = (uint64_t)c->native->buffer;
+		gpr[RDI] = native_operand_address(d, slot_of(d));
 	if (native_is_state(&d->emu)) {
 		uint64_t asked = c->vcpu->xcr0 & NATIVE_COMPONENTS;
-		state->gpr[RAX] &= (uint32_t)asked;
-		state->gpr[RDX] &= asked >> 32;
+		gpr[RAX] &= (uint32_t)asked;
+		gpr[RDX] &= asked >> 32;
 	}
 }
 
-static void take_back(struct engine_vcpu *c, const struct insn_detail *d, struct native_state *state)
+static void take_back(struct engine_vcpu *c, const struct insn_detail *d, uint64_t *gpr)
 {
-	state->gpr[RSP] = c->gpr[RSP];
+	gpr[RSP] = c->gpr[RSP];
 	if (d->stand_in) {
-		state->gpr[RSP] = state->gpr[d->stand_in];
-		state->gpr[d->stand_in] = c->gpr[d->stand_in];
+		gpr[RSP] = gpr[d->stand_in];
+		gpr[d->stand_in] = c->gpr[d->stand_in];
 	}
 	if (native_is_through_rdi(&d->emu))
-		state->gpr[RDI] = c->gpr[RDI];
+		gpr[RDI] = c->gpr[RDI];
 	if (native_is_state(&d->emu)) {
-		state->gpr[RAX] = c->gpr[RAX];
-		state->gpr[RDX] = c->gpr[RDX];
+		gpr[RAX] = c->gpr[RAX];
+		gpr[RDX] = c->gpr[RDX];
 	}
 }
 
-/*
- * Which components to load and store. Instructions in legacy encoding leave all but the lower halves of vector
- * registers alone, and most of them the x87 too.
- */
-static uint64_t components_of(const struct engine_vcpu *c, const struct insn_detail *d)
+static void put(struct engine_vcpu *c, const struct batch *b)
 {
-	bool legacy = d->emu.info.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && !native_is_state(&d->emu);
-	return c->vcpu->xcr0_supported & (!legacy  ? NATIVE_COMPONENTS
-					  : d->x87 ? X86_XCR0_X87 | X86_XCR0_SSE
-						   : X86_XCR0_SSE);
+	struct task_xchg *xchg = c->native->task.xchg;
+	uint64_t gpr[GPR_COUNT];
+	memcpy(gpr, c->gpr, sizeof(gpr));
+	lend(c, b->first->detail, gpr);
+	memcpy(xchg->gpr, gpr, sizeof(gpr));
+	xchg->flags = c->flags;
+	xchg->mask = b->mask;
+	for (unsigned n = 0; n < TASK_BATCH; n++)
+		xchg->call[n] = n < b->count ? b->first[n].detail->code : task_address(native_stub_ret);
+	if (b->fpu)
+		native_image_put(c, b->mask);
 }
 
-/* The image's XMM registers are good as they stand. */
-static void expand_sse(uint8_t *image)
+static void take(struct engine_vcpu *c, const struct batch *b, bool faulted)
 {
-	uint64_t present;
-	memcpy(&present, image + NATIVE_HEADER, sizeof(present));
-	if (present & X86_XCR0_SSE)
+	const struct task_xchg *xchg = c->native->task.xchg;
+	uint64_t gpr[GPR_COUNT];
+	if (b->fpu)
+		native_image_take(c, b->mask);
+	/* What raises an exception has not changed general registers, and may have been lent some. */
+	if (faulted && b->count == 1)
 		return;
-	memset(image + NATIVE_XMM, 0, NATIVE_XMM_SIZE);
-	present |= X86_XCR0_SSE;
-	memcpy(image + NATIVE_HEADER, &present, sizeof(present));
+	memcpy(gpr, xchg->gpr, sizeof(gpr));
+	take_back(c, b->first->detail, gpr);
+	memcpy(c->gpr, gpr, sizeof(gpr));
+	c->flags = (uint32_t)xchg->flags & FLAGS_ALL;
 }
 
-static void lend_fpu(const struct engine_vcpu *c, const struct insn_detail *d, struct native_state *state,
-		     uint8_t *image)
+/* Leaves before the instruction: with something else to do, or since the host will not have it. */
+static void leave(struct engine_vcpu *c, const struct insn *i, enum task_result result)
 {
-	state->fpu = image;
-	state->mask = components_of(c, d);
-	if (state->mask == NATIVE_SSE_ONLY)
-		expand_sse(image);
+	c->rip = c->base + i->start;
+	c->leave = true;
+	*c->exit = (struct vm_exit){.reason = EXIT_KICK};
+	if (result != TASK_REFUSED)
+		return;
+	vm_end(c->vm, VM_STATUS_HOST);
+	c->exit->reason = EXIT_DEAD;
 }
 
-static bool run(struct engine_vcpu *c, const struct insn_detail *d)
+/* A task that died is made anew once, since others may have ended it; then it is the copy's doing. */
+static enum outcome hand_over(struct engine_vcpu *c, const struct batch *b)
 {
-	struct native_state state = {.flags = c->flags};
-	memcpy(state.gpr, c->gpr, sizeof(state.gpr));
-	if (d->fpu) {
-		native_fpu_get(c);
-		lend_fpu(c, d, &state, c->fpu);
+	struct task *task = &c->native->task;
+	enum task_result result = TASK_LOST;
+	for (unsigned tries = 0; tries < 2 && result == TASK_LOST; tries++) {
+		put(c, b);
+		result = task_run(task, &c->vm->attention);
 	}
-	lend(c, d, &state);
-	bool faulted = native_run(&state, d->code);
-	if (d->fpu)
+	if (result == TASK_BACK)
+		return atomic_load(&task->xchg->faulted) ? FAULTED : THROUGH;
+	if (result == TASK_LOST)
+		interp_raise(c, b->first, X86_VEC_UD, 0);
+	else
+		leave(c, b->first, result);
+	return LEFT;
+}
+
+/* Which instruction of the batch lies there in the task; count: none. */
+static unsigned at_address(const struct batch *b, uint64_t address)
+{
+	for (unsigned n = 0; n < b->count; n++)
+		if (address - b->first[n].detail->code < NATIVE_SLOT_SIZE)
+			return n;
+	return b->count;
+}
+
+/* Exceptions that a copy can raise by itself. All else would be a copy that left its operand: not to be had. */
+static uint8_t vector_of(uint32_t vector)
+{
+	switch (vector) {
+	case X86_VEC_DE:
+	case X86_VEC_GP:
+	case X86_VEC_MF:
+	case X86_VEC_XM:
+		return (uint8_t)vector;
+	default:
+		return X86_VEC_UD;
+	}
+}
+
+/* The x87 notes where its last instruction and operand lay: to the guest these are addresses of its own. */
+static void translate_pointers(struct engine_vcpu *c, const struct batch *b)
+{
+	uint64_t fip, fdp, gva = 0, rip = 0;
+	uint16_t fop;
+	if (!(b->mask & X86_XCR0_X87))
+		return;
+	memcpy(&fip, c->fpu + X86_FPU_FIP, sizeof(fip));
+	memcpy(&fdp, c->fpu + X86_FPU_FDP, sizeof(fdp));
+	unsigned n = at_address(b, fip);
+	if (n < b->count) {
+		const ZydisDecodedInstruction *info = &b->first[n].detail->emu.info;
+		memcpy(&fop, c->fpu + X86_FPU_FOP, sizeof(fop));
+		if (fop && info->raw.modrm.offset)
+			fop = (uint16_t)((fop & ~0xff) | b->first[n].detail->emu.bytes[info->raw.modrm.offset]);
+		memcpy(c->fpu + X86_FPU_FOP, &fop, sizeof(fop));
+		rip = c->base + b->first[n].start;
+	}
+	for (n = 0; n < b->count; n++)
+		if (b->first[n].detail->size &&
+		    fdp == native_operand_address(b->first[n].detail, slot_of(b->first[n].detail)))
+			gva = b->gva[n];
+	if (fip - TASK_TEXT < TASK_END - TASK_TEXT)
+		memcpy(c->fpu + X86_FPU_FIP, &rip, sizeof(rip));
+	if (fdp - TASK_TEXT < TASK_END - TASK_TEXT)
+		memcpy(c->fpu + X86_FPU_FDP, &gva, sizeof(gva));
+}
+
+/* Runs the batch, the image being up to date. How many instructions are through; less than all: the exit is set. */
+static unsigned run(struct engine_vcpu *c, const struct batch *b)
+{
+	const struct task_xchg *xchg = c->native->task.xchg;
+	enum outcome outcome = hand_over(c, b);
+	if (outcome == LEFT)
+		return 0;
+	uint64_t rip = __atomic_load_n(&xchg->rip, __ATOMIC_RELAXED);
+	uint32_t vector = __atomic_load_n(&xchg->vector, __ATOMIC_RELAXED);
+	take(c, b, outcome == FAULTED);
+	translate_pointers(c, b);
+	if (b->fpu)
 		native_fpu_set(c);
-	if (faulted)
-		return false;
-	take_back(c, d, &state);
-	memcpy(c->gpr, state.gpr, sizeof(state.gpr));
-	c->flags = (uint32_t)state.flags;
-	return true;
+	if (outcome == THROUGH)
+		return b->count;
+	unsigned n = at_address(b, rip);
+	/* Nowhere: it is not even said which instruction it was. */
+	if (n == b->count)
+		n = 0;
+	interp_raise(c, &b->first[n], vector_of(vector), 0);
+	return n;
 }
 
 /*
  * The operand cannot be accessed, and the exit says so. Before that the processor looks at whether it has the opcode,
- * and whether an exception of the x87 waits: which a run on copies of the registers shows.
+ * and whether an exception of the x87 waits: which a run shows of which nothing is taken.
  */
 static void operand_failed(struct engine_vcpu *c, const struct insn *i)
 {
-	static uint8_t image[ENGINE_FPU_MAX] __attribute__((aligned(64)));
 	const struct insn_detail *d = i->detail;
-	struct native_state state = {.flags = c->flags};
-	memcpy(state.gpr, c->gpr, sizeof(state.gpr));
-	if (d->fpu) {
+	struct vm_exit failed = *c->exit;
+	uint64_t rip = c->rip;
+	if (d->fpu)
 		native_fpu_get(c);
-		memcpy(image, c->fpu, c->fpu_size);
-		lend_fpu(c, d, &state, image);
+	struct batch b = {i, 1, {0}, d->fpu, d->fpu ? native_components(c, d) : 0};
+	enum outcome outcome = hand_over(c, &b);
+	uint8_t vector = vector_of(c->native->task.xchg->vector);
+	if (outcome == LEFT)
+		return;
+	if (outcome == FAULTED && (vector == X86_VEC_UD || vector == X86_VEC_MF)) {
+		interp_raise(c, i, vector, 0);
+		return;
 	}
-	lend(c, d, &state);
-	raised.code = c->native->code;
-	if (native_run(&state, d->code) && (raised.vector == X86_VEC_UD || raised.vector == X86_VEC_MF))
-		interp_raise(c, i, raised.vector, 0);
+	*c->exit = failed;
+	c->rip = rip;
 }
 
-void native_run_insn(struct engine_vcpu *c, const struct insn *i)
+/* Adds i to the batch. False: the exit is set. */
+static bool add(struct engine_vcpu *c, struct batch *b, const struct insn *i)
 {
 	const struct insn_detail *d = i->detail;
 	uint64_t gva = d->size ? address_of(c, i) : 0;
 	uint8_t forbidden = d->fpu ? native_forbidden(c, d) : 0;
 	if (unlikely(forbidden)) {
 		interp_raise(c, i, forbidden, 0);
-		return;
+		return false;
 	}
 	if (d->size && !native_operand_in(c, i, gva)) {
 		operand_failed(c, i);
-		return;
+		return false;
 	}
-	raised.code = c->native->code;
-	if (unlikely(!run(c, d))) {
-		interp_raise(c, i, raised.vector, raised.error);
+	if (d->size)
+		memcpy(operand_of(c, d), c->native->buffer, c->native->size);
+	b->gva[b->count++] = gva;
+	if (d->fpu)
+		b->mask |= native_components(c, d);
+	b->fpu |= d->fpu;
+	return true;
+}
+
+/* Adds what can go with those before it: alone it would do the same, and its operand can be had without a fault. */
+static bool join(struct engine_vcpu *c, struct batch *b, const struct insn *i)
+{
+	const struct insn_detail *d = i->detail;
+	if (i->run != native_run_insn || d->alone || (d->fpu && native_forbidden(c, d)))
+		return false;
+	uint64_t gva = d->size ? address_of(c, i) : 0;
+	if (d->size && !native_operand_at_hand(c, d, gva, operand_of(c, d)))
+		return false;
+	if (d->fpu && !b->fpu)
+		native_fpu_get(c);
+	if (d->fpu)
+		b->mask |= native_components(c, d);
+	b->fpu |= d->fpu;
+	b->gva[b->count++] = gva;
+	return true;
+}
+
+void native_run_insn(struct engine_vcpu *c, const struct insn *i)
+{
+	struct batch b = {.first = i};
+	if (i->detail->fpu)
+		native_fpu_get(c);
+	if (!add(c, &b, i))
 		return;
+	if (!i->detail->alone)
+		while (b.count < TASK_BATCH && !i[b.count - 1].detail->ends && join(c, &b, &i[b.count]))
+			;
+	if (unlikely(run(c, &b) < b.count))
+		return;
+	i += b.count - 1;
+	const struct insn_detail *d = i->detail;
+	if (d->writes) {
+		memcpy(c->native->buffer, operand_of(c, d), c->native->size);
+		if (!native_operand_out(c, i, b.gva[b.count - 1]))
+			FAULT;
 	}
-	if (d->writes && !native_operand_out(c, i, gva))
-		FAULT;
 	NEXT_STORED;
 }

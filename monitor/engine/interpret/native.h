@@ -9,11 +9,11 @@
 
 #include "monitor/emulate/emulate.h"
 #include "monitor/engine/interpret/interp.h"
+#include "monitor/engine/interpret/native_task.h"
 
 /* The longest instruction, its displacement grown to 32 bits, and RET. */
 #define NATIVE_SLOT_SIZE  32
-#define NATIVE_CODE_SIZE  (4u << 20)
-#define NATIVE_SLOT_COUNT (NATIVE_CODE_SIZE / NATIVE_SLOT_SIZE)
+#define NATIVE_SLOT_COUNT (TASK_CODE_SIZE / NATIVE_SLOT_SIZE)
 
 /* Components that instructions work on. Not the protection keys of user pages: the monitor would run with them. */
 #define NATIVE_COMPONENTS (X86_XCR0_X87 | X86_XCR0_SSE | X86_XCR0_AVX | X86_XCR0_AVX512)
@@ -21,12 +21,11 @@
 #define NATIVE_ALL_BYTES UINT64_MAX
 
 struct native {
-	uint8_t *code;	  /* executable, and not writable: in the same file as */
-	uint8_t *shadow;  /* this, writable */
-	uint8_t *buffer;  /* after the code: the memory operand */
-	unsigned used;	  /* slots; the first is code_single's */
-	unsigned size;	  /* of the memory operand of the instruction that runs */
-	uint64_t enabled; /* its bytes that a mask lets through, if it could not be accessed as a whole */
+	struct task task;
+	unsigned used;			/* slots; the first is code_single's */
+	unsigned size;			/* of the memory operand of the instruction that runs */
+	uint64_t enabled;		/* its bytes that a mask lets through, if it could not be accessed as a whole */
+	uint8_t buffer[ENGINE_FPU_MAX]; /* that operand, on its way to and from the task */
 };
 
 /* native_rules.c */
@@ -42,6 +41,10 @@ bool native_is_x87(const struct emu_insn *emu);
 bool native_is_mmx(const ZydisDecodedOperand *op);
 /* Of an extension that is not known to keep to XMM registers. */
 bool native_is_unsorted(const struct emu_insn *emu);
+/* FXSAVE, FXRSTOR. */
+bool native_is_fxsave(const struct emu_insn *emu);
+/* FNSTENV, FNSAVE: they store where the x87's last instruction lay. */
+bool native_stores_pointers(const struct emu_insn *emu);
 /* MASKMOVQ and its like, which write to where RDI points. */
 bool native_is_through_rdi(const struct emu_insn *emu);
 /* A mask says which elements of the memory operand are accessed; what it leaves out does not fault. */
@@ -60,6 +63,14 @@ uint16_t native_alignment(const struct emu_insn *emu, uint16_t size);
 bool native_copy_is_sound(const struct insn_detail *d, const uint8_t *bytes, unsigned len, uint64_t at,
 			  uint64_t operand);
 
+/* Where the task has the operand of the copy in this slot. */
+uint64_t native_operand_address(const struct insn_detail *d, unsigned slot);
+
+/* native_image.c: state for the copies, and from them; the image is up to date. */
+uint64_t native_components(const struct engine_vcpu *c, const struct insn_detail *d);
+void native_image_put(struct engine_vcpu *c, uint64_t mask);
+void native_image_take(struct engine_vcpu *c, uint64_t mask);
+
 /* native.c: brings the FPU image up to date, and back where it lives. */
 void native_fpu_get(struct engine_vcpu *c);
 void native_fpu_set(struct engine_vcpu *c);
@@ -69,6 +80,8 @@ uint8_t native_forbidden(const struct engine_vcpu *c, const struct insn_detail *
 /* native_memory.c: the memory operand, to the buffer and back. False: the exit is set. */
 bool native_operand_in(struct engine_vcpu *c, const struct insn *i, uint64_t gva);
 bool native_operand_out(struct engine_vcpu *c, const struct insn *i, uint64_t gva);
+/* Without an exit: only what the translation buffer holds and nothing checks, to `to`. */
+bool native_operand_at_hand(struct engine_vcpu *c, const struct insn_detail *d, uint64_t gva, void *to);
 /* The exit for a failed access. */
 void native_fault_raise(struct engine_vcpu *c, const struct insn *i, uint8_t vector, uint32_t error, uint64_t gva);
 

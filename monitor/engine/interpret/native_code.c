@@ -212,22 +212,43 @@ bool native_copy_is_sound(const struct insn_detail *d, const uint8_t *bytes, uns
 
 /* --------------------------------------------------------------------------------------------------- the whole copy */
 
+uint64_t native_operand_address(const struct insn_detail *d, unsigned slot)
+{
+	return TASK_XCHG + (d->size <= TASK_SMALL ? TASK_OPERAND + slot % TASK_BATCH * TASK_SMALL
+						  : offsetof(struct task_xchg, large));
+}
+
+static bool changes_gpr(const ZydisDecodedOperand *op)
+{
+	if (op->type != ZYDIS_OPERAND_TYPE_REGISTER || !(op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+		return false;
+	ZydisRegister whole = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, op->reg.value);
+	return ZydisRegisterGetClass(whole) == ZYDIS_REGCLASS_GPR64;
+}
+
 /* Sorts the operands. False: one of them is not for a copy. */
 static bool take_operands(struct engine_vcpu *c, struct insn_detail *d, enum native_kind kind)
 {
 	const struct emu_insn *emu = &d->emu;
 	for (unsigned n = 0; n < emu->info.operand_count; n++) {
 		const ZydisDecodedOperand *op = &emu->operands[n];
-		bool bad = op->type == ZYDIS_OPERAND_TYPE_POINTER ||
-			   (op->type == ZYDIS_OPERAND_TYPE_REGISTER && !native_register_allowed(op->reg.value)) ||
+		bool reg = op->type == ZYDIS_OPERAND_TYPE_REGISTER;
+		bool bad = op->type == ZYDIS_OPERAND_TYPE_POINTER || (reg && !native_register_allowed(op->reg.value)) ||
 			   (op->type == ZYDIS_OPERAND_TYPE_MEMORY && !add_memory(c, d, op));
 		if (bad)
 			return false;
 		d->fpu |= native_is_vector(op);
 		d->x87 |= native_is_mmx(op);
+		d->wide |= reg && ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_MASK;
+		d->ends |= changes_gpr(op);
 	}
 	d->fpu |= kind == NATIVE_VECTOR;
 	d->x87 |= native_is_x87(emu) || native_is_unsorted(emu);
+	d->wide |= emu->info.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX || native_is_state(emu);
+	d->ends |= d->writes;
+	/* What is lent other registers, or looks at what those before it left. */
+	d->alone = d->stand_in || d->masked || native_is_through_rdi(emu) || native_is_state(emu) ||
+		   native_is_fxsave(emu) || native_stores_pointers(emu) || d->size > TASK_SMALL;
 	return true;
 }
 
@@ -237,20 +258,19 @@ bool native_prepare(struct engine_vcpu *c, struct insn_detail *d, bool single)
 	struct native *native = c->native;
 	enum native_kind kind = native_kind_of(emu);
 	uint8_t code[2 * NATIVE_SLOT_SIZE], bytes[sizeof(emu->bytes)];
-	if (kind == NATIVE_FORBIDDEN || emu->info.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE ||
-	    !take_operands(c, d, kind))
+	if (kind == NATIVE_FORBIDDEN || emu->info.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE)
 		return false;
 	memcpy(bytes, emu->bytes, sizeof(bytes));
-	if (uses_rsp(emu) && !replace_rsp(d, bytes))
+	if ((uses_rsp(emu) && !replace_rsp(d, bytes)) || !take_operands(c, d, kind))
 		return false;
 	unsigned slot = single ? 0 : native->used;
-	uint64_t at = (uint64_t)native->code + slot * NATIVE_SLOT_SIZE, operand = (uint64_t)native->buffer;
+	uint64_t at = TASK_CODE + slot * NATIVE_SLOT_SIZE, operand = native_operand_address(d, slot);
 	unsigned len = emit(d, bytes, at, operand, code);
 	if (len >= NATIVE_SLOT_SIZE || slot >= NATIVE_SLOT_COUNT || !native_copy_is_sound(d, code, len, at, operand))
 		return false;
 	code[len] = 0xc3; /* RET */
-	memcpy(native->shadow + slot * NATIVE_SLOT_SIZE, code, len + 1);
-	d->code = (void *)at;
+	memcpy(native->task.code + slot * NATIVE_SLOT_SIZE, code, len + 1);
+	d->code = at;
 	native->used += !single;
 	return true;
 }

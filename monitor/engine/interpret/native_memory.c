@@ -196,6 +196,17 @@ bool native_operand_in(struct engine_vcpu *c, const struct insn *i, uint64_t gva
 	return false;
 }
 
+bool native_operand_at_hand(struct engine_vcpu *c, const struct insn_detail *d, uint64_t gva, void *to)
+{
+	const void *host = c->aligned || (d->align && gva & (d->align - 1u)) ? NULL : span(c, gva, d->size, d->writes);
+	if (!host)
+		return false;
+	c->native->size = d->size;
+	c->native->enabled = NATIVE_ALL_BYTES;
+	memcpy(to, host, d->size);
+	return true;
+}
+
 bool native_operand_out(struct engine_vcpu *c, const struct insn *i, uint64_t gva)
 {
 	struct native *native = c->native;

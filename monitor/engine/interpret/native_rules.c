@@ -19,10 +19,15 @@ bool native_is_x87(const struct emu_insn *emu)
 	       emu->info.mnemonic == ZYDIS_MNEMONIC_FISTTP;
 }
 
-static bool is_fxsave(const struct emu_insn *emu)
+bool native_is_fxsave(const struct emu_insn *emu)
 {
 	return emu->info.mnemonic == ZYDIS_MNEMONIC_FXSAVE || emu->info.mnemonic == ZYDIS_MNEMONIC_FXSAVE64 ||
 	       emu->info.mnemonic == ZYDIS_MNEMONIC_FXRSTOR || emu->info.mnemonic == ZYDIS_MNEMONIC_FXRSTOR64;
+}
+
+bool native_stores_pointers(const struct emu_insn *emu)
+{
+	return emu->info.mnemonic == ZYDIS_MNEMONIC_FNSTENV || emu->info.mnemonic == ZYDIS_MNEMONIC_FNSAVE;
 }
 
 bool native_is_unsorted(const struct emu_insn *emu)
@@ -38,7 +43,7 @@ bool native_is_unsorted(const struct emu_insn *emu)
 	case ZYDIS_ISA_EXT_PCLMULQDQ:
 	case ZYDIS_ISA_EXT_SHA:
 	case ZYDIS_ISA_EXT_GFNI:
-		return emu->info.meta.category == ZYDIS_CATEGORY_MMX || is_fxsave(emu);
+		return emu->info.meta.category == ZYDIS_CATEGORY_MMX || native_is_fxsave(emu);
 	default:
 		return true;
 	}
@@ -284,7 +289,7 @@ uint16_t native_alignment(const struct emu_insn *emu, uint16_t size)
 		emu->info.meta.category == ZYDIS_CATEGORY_XSAVE || emu->info.meta.category == ZYDIS_CATEGORY_XSAVEOPT;
 	if (state)
 		return 64;
-	if (is_fxsave(emu))
+	if (native_is_fxsave(emu))
 		return 16;
 	if (demands_aligned(emu->info.mnemonic))
 		return size;

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,11 +13,10 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/rseq.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "monitor/engine/confine/process.h"
 #include "monitor/engine/trap/filter.h"
 #include "monitor/engine/trap/handover.h"
 #include "monitor/engine/trap/placement.h"
@@ -30,11 +28,6 @@
 #define ARENA_SHARED (GATE_ORDER - GATE_TEXT)
 #define ARENA_DATA   (GATE_DATA - GATE_TEXT)
 #define ARENA_TURN   (GATE_TURN - GATE_TEXT)
-
-/* The sigaction the kernel takes: the C library's wrapper would put its own restorer in the host's text. */
-struct kernel_sigaction {
-	uint64_t handler, flags, restorer, mask;
-};
 
 static const int cell_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, GATE_KICK_SIGNAL};
 
@@ -54,106 +47,42 @@ static off_t arena_own(unsigned slot)
 
 /* ------------------------------------------------------------------------------------------------ in the child */
 
-static void child_map(uint64_t address, size_t size, int prot, int fd, off_t offset)
-{
-	if (mmap((void *)address, size, prot, MAP_SHARED | MAP_FIXED, fd, offset) == MAP_FAILED)
-		_exit(errno);
-}
-
 static void child_signals(void)
 {
-	struct kernel_sigaction action = {
-		.handler = gate_address(gate_handler),
-		.flags = SA_SIGINFO | SA_ONSTACK | 0x04000000 /* SA_RESTORER, which x86-64 insists on */,
-		.restorer = gate_address(gate_handler),
-		.mask = ~0ull,
-	};
 	for (unsigned i = 0; i < sizeof(cell_signals) / sizeof(cell_signals[0]); i++)
-		if (syscall(SYS_rt_sigaction, cell_signals[i], &action, NULL, sizeof(action.mask)))
-			_exit(errno);
+		confine_handle(cell_signals[i], gate_address(gate_handler), 0, ~0ull);
 	/* All but the synchronous ones stay blocked: the mapper has no stack to take a signal on. */
 	uint64_t mask = ~0ull;
 	for (unsigned i = 0; i < sizeof(cell_signals) / sizeof(cell_signals[0]) - 1; i++)
 		mask &= ~(1ull << (cell_signals[i] - 1));
-	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+	confine_block(mask);
 }
 
-/* Descriptors a cell keeps: guest RAM for the mapper, and its end of the reply pipe. */
-static void child_close_all_but(int a, int b)
-{
-	int low = a < b ? a : b, high = a < b ? b : a;
-	if (low > 0)
-		syscall(SYS_close_range, 0, low - 1, 0);
-	if (high > low + 1)
-		syscall(SYS_close_range, low + 1, high - 1, 0);
-	syscall(SYS_close_range, high + 1, ~0u, 0);
-}
+struct child {
+	const struct cell *cell;
+	int reply;
+};
 
-/* The C library's restartable-sequence area vanishes with the host's pages; the kernel would fault writing to it. */
-static void child_leave_rseq(void)
+/* Runs in the forked child until the gate takes over. It keeps two descriptors: guest RAM, and its end of the pipe. */
+static void child_main(const void *arg)
 {
-	if (!__rseq_size)
-		return;
-	char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
-	if (syscall(SYS_rseq, area, sizeof(struct rseq), RSEQ_FLAG_UNREGISTER, RSEQ_SIG))
-		_exit(errno);
-}
-
-/* What the host would walk, and write to, when the task ends: addresses of the monitor's, guest memory by then. */
-static void child_leave_lists(void)
-{
-	if (syscall(SYS_set_robust_list, NULL, 3 * sizeof(void *)))
-		_exit(errno);
-	syscall(SYS_set_tid_address, NULL);
-}
-
-/*
- * Registers are the monitor's still; the first signal frame, which guest code can read, would show them. The processor
- * may read all that the enabled components take (CPUID 0Dh), whatever the header says is in use.
- */
-static void child_reset_fpu(void)
-{
-	uint8_t reset[GATE_FPU_SIZE] __attribute__((aligned(64)));
-	vcpu_fpu_reset(reset, sizeof(reset));
-	__asm__ volatile("xrstor64 %0" : : "m"(reset), "a"(~0u), "d"(~0u));
-}
-
-/*
- * Runs in the forked child until the gate takes over. Only system calls: the heap and locks of the parent are in
- * whatever state they were in.
- */
-static _Noreturn void child_main(const struct cell *cell, int reply, pid_t parent)
-{
+	const struct child *child = arg;
+	const struct cell *cell = child->cell;
 	const struct cells *cells = cell->owner;
 	const int arena = cells->arena_fd;
-	/* Two steps, since the parent may die between fork and prctl. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(ESRCH);
-	/*
-	 * The terminal's signals are for the monitor. A session of its own would do as well, but Linux's autogroups
-	 * schedule by session, and a yield to a task of another group seldom switches to it.
-	 */
-	setpgid(0, 0);
-	struct rlimit no_core = {1, 1}; /* 1, since 0 does not keep a piped core_pattern from running (core(5)) */
-	setrlimit(RLIMIT_CORE, &no_core);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		_exit(errno);
-	child_leave_rseq();
-	child_leave_lists();
 	child_signals();
 	if (clock_frozen() && prctl(PR_SET_TSC, PR_TSC_SIGSEGV))
 		_exit(errno);
 
-	child_map(GATE_TEXT, GATE_TEXT_SIZE, PROT_READ | PROT_EXEC, arena, 0);
-	child_map(GATE_DATA, GATE_DATA_SIZE, PROT_READ, arena, ARENA_DATA);
-	child_map(GATE_TURN, GATE_TURN_SIZE, PROT_READ | (cell->kernel ? PROT_WRITE : 0), arena, ARENA_TURN);
-	child_map(GATE_ORDER, GATE_ORDER_SIZE, PROT_READ, arena, arena_order(cell->slot));
-	child_map(GATE_XCHG, GATE_OWN_SIZE, PROT_READ | PROT_WRITE, arena, arena_own(cell->slot));
+	confine_map(GATE_TEXT, GATE_TEXT_SIZE, PROT_READ | PROT_EXEC, arena, 0);
+	confine_map(GATE_DATA, GATE_DATA_SIZE, PROT_READ, arena, ARENA_DATA);
+	confine_map(GATE_TURN, GATE_TURN_SIZE, PROT_READ | (cell->kernel ? PROT_WRITE : 0), arena, ARENA_TURN);
+	confine_map(GATE_ORDER, GATE_ORDER_SIZE, PROT_READ, arena, arena_order(cell->slot));
+	confine_map(GATE_XCHG, GATE_OWN_SIZE, PROT_READ | PROT_WRITE, arena, arena_own(cell->slot));
 	if (cell->kernel)
-		child_map(GATE_PEERS, GATE_CELLS_MAX * GATE_OWN_SIZE, PROT_READ | PROT_WRITE, arena, ARENA_PEERS);
-	child_close_all_but(cells->ram_fd, reply);
-	child_reset_fpu();
+		confine_map(GATE_PEERS, GATE_CELLS_MAX * GATE_OWN_SIZE, PROT_READ | PROT_WRITE, arena, ARENA_PEERS);
+	confine_close_all_but(cells->ram_fd, child->reply);
+	confine_reset_fpu();
 	((void (*)(void))gate_address(gate_boot))();
 	__builtin_unreachable();
 }
@@ -211,15 +140,9 @@ static int cell_fork(struct cell *cell)
 	if (pipe2(pipe_fds, O_CLOEXEC))
 		return -errno;
 	cell->order->reply_fd = pipe_fds[1];
-	pid_t parent = getpid();
-	sigset_t all, old;
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &old); /* no handler of the monitor may run in the child */
-	cell->pid = fork();
-	if (cell->pid == 0)
-		child_main(cell, pipe_fds[1], parent);
-	int error = cell->pid < 0 ? -errno : 0;
-	sigprocmask(SIG_SETMASK, &old, NULL);
+	const struct child child = {cell, pipe_fds[1]};
+	cell->pid = confine_fork(child_main, &child);
+	int error = cell->pid < 0 ? cell->pid : 0;
 	close(pipe_fds[1]);
 	if (error)
 		close(pipe_fds[0]);
@@ -304,31 +227,6 @@ static struct cell *cell_create(struct cells *cells, bool kernel)
 	return NULL;
 }
 
-static void cell_reap(pid_t task)
-{
-	int status;
-	while (waitpid(task, &status, __WALL) < 0 ? errno == EINTR : WIFSTOPPED(status))
-		;
-}
-
-/* The number of a task that was reaped may be another's by now. */
-void cell_kill(const struct cell *cell)
-{
-	if (!cell->dead)
-		kill(cell->pid, SIGKILL);
-}
-
-void cell_end(struct cell *cell)
-{
-	if (cell->dead)
-		return;
-	cell_kill(cell);
-	if (cell->owner->traced && cell->runner)
-		cell_reap(cell->runner);
-	cell_reap(cell->pid);
-	cell->dead = true;
-}
-
 void cell_destroy(struct cell *cell)
 {
 	struct cells *cells = cell->owner;
@@ -339,7 +237,12 @@ void cell_destroy(struct cell *cell)
 		}
 	cells->count--;
 	cells->used[cell->slot] = false;
-	cell_end(cell);
+	if (!cell->dead) {
+		kill(cell->pid, SIGKILL);
+		if (cells->traced && cell->runner)
+			confine_reap(cell->runner);
+		confine_reap(cell->pid);
+	}
 	close(cell->reply_fd);
 	cell_unmap_pages(cell);
 	if (cells->holder == cell)
@@ -355,25 +258,13 @@ void cell_destroy(struct cell *cell)
 	free(cell);
 }
 
-/* Reaps a task if it is dead. A stop is left for whoever waits for it: taken here, it would never come again. */
-static bool task_is_dead(pid_t task)
-{
-	siginfo_t info = {0};
-	if (waitid(P_PID, task, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) || !info.si_pid)
-		return false;
-	if (info.si_code != CLD_EXITED && info.si_code != CLD_KILLED && info.si_code != CLD_DUMPED)
-		return false;
-	cell_reap(task);
-	return true;
-}
-
 bool cell_is_dead(struct cell *cell)
 {
 	/* A traced thread is reaped by its own number first, or its group never ends. */
-	if (!cell->dead && cell->owner->traced && cell->runner && task_is_dead(cell->runner))
+	if (!cell->dead && cell->owner->traced && cell->runner && confine_is_dead(cell->runner))
 		cell->runner = 0;
 	if (!cell->dead)
-		cell->dead = task_is_dead(cell->pid);
+		cell->dead = confine_is_dead(cell->pid);
 	return cell->dead;
 }
 

@@ -10,30 +10,9 @@
 #include <seccomp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include <sys/mman.h> /* MAP_* */
 
-/* Appends the program of ctx to data->code at *used and describes it in prog with its address in the gate. */
-static int filter_export(scmp_filter_ctx ctx, struct gate_data *data, size_t *used, struct sock_fprog *prog)
-{
-	int fd = memfd_create("ring3 filter", MFD_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	int error = seccomp_export_bpf(ctx, fd);
-	off_t size = error ? 0 : lseek(fd, 0, SEEK_END);
-	size_t room = sizeof(data->code) - *used * sizeof(data->code[0]);
-	if (!error && (size_t)size > room)
-		error = -E2BIG;
-	if (!error && pread(fd, &data->code[*used], size, 0) != size)
-		error = -EIO;
-	close(fd);
-	if (error)
-		return error;
-	prog->len = size / sizeof(data->code[0]);
-	prog->filter = (void *)(GATE_DATA + offsetof(struct gate_data, code) + *used * sizeof(data->code[0]));
-	*used += prog->len;
-	return 0;
-}
+#include "monitor/engine/confine/filter.h"
 
 static int filter_attributes(scmp_filter_ctx ctx)
 {
@@ -101,7 +80,11 @@ static int filter_mapper(scmp_filter_ctx ctx, int ram_fd)
 
 int filter_build(struct gate_data *data, int ram_fd, uint32_t bases)
 {
-	size_t used = 0;
+	struct confine_programs programs = {
+		.code = data->code,
+		.address = GATE_DATA + offsetof(struct gate_data, code),
+		.room = sizeof(data->code) / sizeof(data->code[0]),
+	};
 	scmp_filter_ctx runner = seccomp_init(SCMP_ACT_TRAP);
 	scmp_filter_ctx mapper = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int error = runner && mapper ? 0 : -ENOMEM;
@@ -110,9 +93,9 @@ int filter_build(struct gate_data *data, int ram_fd, uint32_t bases)
 	if (!error)
 		error = filter_mapper(mapper, ram_fd);
 	if (!error)
-		error = filter_export(runner, data, &used, &data->runner);
+		error = confine_filter_export(runner, &programs, &data->runner);
 	if (!error)
-		error = filter_export(mapper, data, &used, &data->mapper);
+		error = confine_filter_export(mapper, &programs, &data->mapper);
 	if (runner)
 		seccomp_release(runner);
 	if (mapper)

@@ -1,8 +1,8 @@
 /*
- * What native_run.S shares with native.c: the registers an instruction runs with.
+ * What native_run.S shares with native_reference.c: the registers an instruction runs with.
  */
-#ifndef MONITOR_ENGINE_INTERPRET_NATIVE_RUN_H
-#define MONITOR_ENGINE_INTERPRET_NATIVE_RUN_H
+#ifndef TESTS_UNIT_NATIVE_RUN_H
+#define TESTS_UNIT_NATIVE_RUN_H
 
 #define NATIVE_FLAGS 128
 #define NATIVE_FPU   136
@@ -35,9 +35,7 @@ void native_fault(void);
  * What the processor itself makes of an instruction, memory operands included: the reference of the tests. False: it
  * raised *vector.
  */
-struct native;
-bool native_reference(struct native *native, const uint8_t *bytes, unsigned len, struct native_state *state,
-		      uint8_t *vector);
+bool native_reference(const uint8_t *bytes, unsigned len, struct native_state *state, uint8_t *vector);
 #endif
 
 #endif

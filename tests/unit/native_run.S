@@ -1,7 +1,7 @@
 /*
- * Runs one instruction of the guest on the guest's registers. RSP stays the monitor's: a signal may come at any time.
+ * Runs one instruction on the registers it is given. RSP stays the test's: a signal may come at any time.
  */
-#include "monitor/engine/interpret/native_run.h"
+#include "tests/unit/native_run.h"
 
 	/* XMM0 to XMM15 from or to the image at RCX: much faster than XRSTOR and XSAVE. */
 	.macro each_xmm direction
@@ -96,7 +96,7 @@ native_fault:
 	cmp $NATIVE_SSE_ONLY, %eax
 	je 5f
 	xsave64 (%rcx)
-	/* The monitor's own: exceptions masked, nothing in the registers. */
+	/* The test's own: exceptions masked, nothing in the registers. */
 	fninit
 	jmp 6f
 5:	stmxcsr NATIVE_MXCSR(%rcx)

@@ -1,0 +1,147 @@
+/*
+ * Making and ending the processes that guest bytes run in.
+ */
+#include "monitor/engine/confine/process.h"
+
+#include <errno.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/rseq.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "monitor/vm/engine.h"
+#include "monitor/vm/vcpu.h"
+
+/* The sigaction the kernel takes: the C library's wrapper would put its own restorer in the host's text. */
+struct kernel_sigaction {
+	uint64_t handler, flags, restorer, mask;
+};
+
+/* ------------------------------------------------------------------------------------------------ in the child */
+
+void confine_map(uint64_t address, size_t size, int prot, int fd, off_t offset)
+{
+	if (mmap((void *)address, size, prot, MAP_SHARED | MAP_FIXED, fd, offset) == MAP_FAILED)
+		_exit(errno);
+}
+
+void confine_handle(int signal, uint64_t handler, uint64_t flags, uint64_t mask)
+{
+	struct kernel_sigaction action = {
+		.handler = handler,
+		.flags = SA_SIGINFO | SA_ONSTACK | flags | 0x04000000 /* SA_RESTORER, which x86-64 insists on */,
+		.restorer = handler,
+		.mask = mask,
+	};
+	if (syscall(SYS_rt_sigaction, signal, &action, NULL, sizeof(action.mask)))
+		_exit(errno);
+}
+
+void confine_block(uint64_t mask)
+{
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+}
+
+static void close_range_of(unsigned first, unsigned last)
+{
+	if (first <= last)
+		syscall(SYS_close_range, first, last, 0);
+}
+
+void confine_close_all_but(int a, int b)
+{
+	int low = a < b ? a : b, high = a < b ? b : a;
+	if (low > 0)
+		close_range_of(0, (unsigned)low - 1);
+	if (high > low + 1)
+		close_range_of((unsigned)(low + 1), (unsigned)high - 1);
+	close_range_of((unsigned)(high + 1), ~0u);
+}
+
+/* The processor may read all that the enabled components take (CPUID 0Dh), whatever the header says is in use. */
+void confine_reset_fpu(void)
+{
+	uint8_t reset[ENGINE_FPU_MAX] __attribute__((aligned(64)));
+	vcpu_fpu_reset(reset, sizeof(reset));
+	__asm__ volatile("xrstor64 %0" : : "m"(reset), "a"(~0u), "d"(~0u));
+}
+
+/* The C library's restartable-sequence area vanishes with the host's pages; the kernel would fault writing to it. */
+static void leave_rseq(void)
+{
+	if (!__rseq_size)
+		return;
+	char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
+	if (syscall(SYS_rseq, area, sizeof(struct rseq), RSEQ_FLAG_UNREGISTER, RSEQ_SIG))
+		_exit(errno);
+}
+
+/* What the host would walk, and write to, when the task ends: addresses of the monitor's, guest memory by then. */
+static void leave_lists(void)
+{
+	if (syscall(SYS_set_robust_list, NULL, 3 * sizeof(void *)))
+		_exit(errno);
+	syscall(SYS_set_tid_address, NULL);
+}
+
+static void begin(pid_t parent)
+{
+	/* Two steps, since the parent may die between fork and prctl. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(ESRCH);
+	/*
+	 * The terminal's signals are for the monitor. A session of its own would do as well, but Linux's autogroups
+	 * schedule by session, and a yield to a task of another group seldom switches to it.
+	 */
+	setpgid(0, 0);
+	struct rlimit no_core = {1, 1}; /* 1, since 0 does not keep a piped core_pattern from running (core(5)) */
+	setrlimit(RLIMIT_CORE, &no_core);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		_exit(errno);
+	leave_rseq();
+	leave_lists();
+}
+
+/* --------------------------------------------------------------------------------------------------- in the monitor */
+
+pid_t confine_fork(void (*child)(const void *arg), const void *arg)
+{
+	pid_t parent = getpid();
+	sigset_t all, old;
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &old);
+	pid_t pid = fork();
+	if (pid == 0) {
+		begin(parent);
+		child(arg);
+		_exit(EINVAL);
+	}
+	int error = pid < 0 ? -errno : 0;
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	return error ? error : pid;
+}
+
+void confine_reap(pid_t task)
+{
+	int status;
+	while (waitpid(task, &status, __WALL) < 0 ? errno == EINTR : WIFSTOPPED(status))
+		;
+}
+
+bool confine_is_dead(pid_t task)
+{
+	siginfo_t info = {0};
+	if (waitid(P_PID, task, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) || !info.si_pid)
+		return false;
+	if (info.si_code != CLD_EXITED && info.si_code != CLD_KILLED && info.si_code != CLD_DUMPED)
+		return false;
+	confine_reap(task);
+	return true;
+}

@@ -1,0 +1,40 @@
+/*
+ * Making and ending the processes that guest bytes run in. What such a child does between fork and the moment its own
+ * code takes over must not use the heap or a lock: the parent's other threads are in whatever state they were in.
+ */
+#ifndef MONITOR_ENGINE_CONFINE_PROCESS_H
+#define MONITOR_ENGINE_CONFINE_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * Forks, with no signal handler of the monitor's ever running in the child, which calls child(arg) and must not return
+ * from there. The child dies with the calling thread, has a process group of its own, leaves no core, gains no
+ * privileges, and holds none of the C library's areas that the kernel writes to. Its number, or a negative errno.
+ */
+pid_t confine_fork(void (*child)(const void *arg), const void *arg);
+
+/* ------------------------------------------------------------------------------- in the child; a refusal ends it */
+
+/* Maps shared pages of fd where they are to lie. */
+void confine_map(uint64_t address, size_t size, int prot, int fd, off_t offset);
+/* Calls the handler on the alternate stack, with the signals of `mask` (bit n - 1 for signal n) and `flags` added. */
+void confine_handle(int signal, uint64_t handler, uint64_t flags, uint64_t mask);
+/* Blocks exactly the signals of the mask. */
+void confine_block(uint64_t mask);
+/* Closes all descriptors but these two; -1: none. */
+void confine_close_all_but(int a, int b);
+/* Registers are the monitor's still; guest code could read them. */
+void confine_reset_fpu(void);
+
+/* --------------------------------------------------------------------------------------------------- in the monitor */
+
+/* Waits for the end of a task that was killed. */
+void confine_reap(pid_t task);
+/* Reaps a task if it is dead. A stop is left for whoever waits for it: taken here, it would never come again. */
+bool confine_is_dead(pid_t task);
+
+#endif

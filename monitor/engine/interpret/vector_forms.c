@@ -1,0 +1,384 @@
+/*
+ * The common SSE and AVX instructions, on the registers in the FPU image. As in alu.c each operation is the host's own
+ * instruction on values, so results and flags are the processor's; what could raise an exception runs in the confined
+ * task. A vector of 256 bits is done in halves.
+ */
+#include "monitor/engine/interpret/vector_forms.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#define AVX_BIT 2
+#define ZMM_BIT 6
+
+/* ------------------------------------------------------------------------------------------------------ registers */
+
+static uint8_t *low(struct engine_vcpu *c, unsigned n)
+{
+	return c->fpu + X86_FPU_XMM + n * HALF;
+}
+
+static uint8_t *high(struct engine_vcpu *c, unsigned n)
+{
+	return c->fpu + vector_component(AVX_BIT).offset + n * HALF;
+}
+
+/* Makes the registers that the instruction works on good as they stand in the image. */
+static void ready(struct engine_vcpu *c, bool vex)
+{
+	uint64_t present, wanted = X86_XCR0_SSE | (vex ? X86_XCR0_AVX : 0);
+	native_fpu_get(c);
+	memcpy(&present, c->fpu + X86_FPU_HEADER, sizeof(present));
+	if (likely(!(wanted & ~present)))
+		return;
+	if (!(present & X86_XCR0_SSE))
+		memset(low(c, 0), 0, 16 * HALF);
+	if (wanted & ~present & X86_XCR0_AVX)
+		memset(high(c, 0), 0, 16 * HALF);
+	present |= wanted;
+	memcpy(c->fpu + X86_FPU_HEADER, &present, sizeof(present));
+}
+
+/* A register written by VEX: what lies above is zero. */
+static void clear_above(struct engine_vcpu *c, unsigned n, bool whole)
+{
+	uint64_t present;
+	memcpy(&present, c->fpu + X86_FPU_HEADER, sizeof(present));
+	if (!whole)
+		memset(high(c, n), 0, HALF);
+	if (unlikely(present >> ZMM_BIT & 1))
+		memset(c->fpu + vector_component(ZMM_BIT).offset + n * WHOLE, 0, WHOLE);
+}
+
+/* ---------------------------------------------------------------------------------------------------- MXCSR around
+ */
+
+#define EXCEPTION_MASKS 0x1f80u
+
+static uint32_t guest_mxcsr(const struct engine_vcpu *c)
+{
+	uint32_t mxcsr;
+	memcpy(&mxcsr, c->fpu + X86_FPU_MXCSR, sizeof(mxcsr));
+	return mxcsr & X86_MXCSR_WRITABLE;
+}
+
+/* Rounding and the treatment of denormals are the guest's, all exceptions masked, from here to flags_end. */
+static void flags_begin(uint32_t mxcsr)
+{
+	_mm_setcsr(mxcsr);
+}
+
+/* Flags that the monitor's own arithmetic finds set do not matter. */
+static void flags_end(struct engine_vcpu *c, uint32_t mxcsr)
+{
+	uint32_t after = _mm_getcsr();
+	if (after & ~X86_MXCSR_FLAGS & ~X86_MXCSR_RESET)
+		_mm_setcsr(X86_MXCSR_RESET);
+	if (after != mxcsr)
+		memcpy(c->fpu + X86_FPU_MXCSR, &after, sizeof(after));
+}
+
+/* --------------------------------------------------------------------------------------------------------- running */
+
+/* Everything that could go another way is the task's: traps, refusals, unmasked exceptions, misaligned operands. */
+static bool is_plain(struct engine_vcpu *c, const struct insn *i, bool rounds)
+{
+	const struct insn_detail *d = i->detail;
+	return !c->aligned && !native_forbidden(c, d) && !(d->align && address_of(c, i) & (d->align - 1u)) &&
+	       !(rounds && (guest_mxcsr(c) & EXCEPTION_MASKS) != EXCEPTION_MASKS);
+}
+
+#define PLAIN_OR_TASK(rounds)                                                                                          \
+	do {                                                                                                           \
+		ready(c, d->width);                                                                                    \
+		if (unlikely(!is_plain(c, i, rounds))) {                                                               \
+			native_run_insn(c, i);                                                                         \
+			return;                                                                                        \
+		}                                                                                                      \
+	} while (0)
+
+static bool load_memory(struct engine_vcpu *c, const struct insn *i, uint8_t *to, unsigned size)
+{
+	uint64_t gva = address_of(c, i), len = size;
+	const void *host = memory_span(c, gva, &len, false);
+	if (unlikely(!host || len != size))
+		return memory_read(c, gva, to, size, i->ea);
+	memcpy(to, host, size);
+	return true;
+}
+
+static bool store_memory(struct engine_vcpu *c, const struct insn *i, const uint8_t *from, unsigned size)
+{
+	uint64_t gva = address_of(c, i), len = size;
+	void *host = memory_span(c, gva, &len, true);
+	if (unlikely(!host || len != size))
+		return memory_write(c, gva, from, size, i->ea);
+	memcpy(host, from, size);
+	return true;
+}
+
+/* The last source: a register, or memory of the operand's size, zero above. */
+static bool load_source(struct engine_vcpu *c, const struct insn *i, uint8_t *s)
+{
+	const struct insn_detail *d = i->detail;
+	if (d->size) {
+		memset(s, 0, HALF);
+		return load_memory(c, i, s, d->size);
+	}
+	memcpy(s, low(c, i->src), HALF);
+	if (d->width == WHOLE)
+		memcpy(s + HALF, high(c, i->src), HALF);
+	return true;
+}
+
+static void store_result(struct engine_vcpu *c, const struct insn *i, const uint8_t *r)
+{
+	const struct insn_detail *d = i->detail;
+	memcpy(low(c, i->dst), r, HALF);
+	if (!d->width)
+		return;
+	if (d->width == WHOLE)
+		memcpy(high(c, i->dst), r + HALF, HALF);
+	clear_above(c, i->dst, d->width == WHOLE);
+}
+
+static void load_first(struct engine_vcpu *c, const struct insn_detail *d, uint8_t *r)
+{
+	memcpy(r, low(c, d->first), HALF);
+	if (d->width == WHOLE)
+		memcpy(r + HALF, high(c, d->first), HALF);
+}
+
+void vector_run_operation(struct engine_vcpu *c, const struct insn *i)
+{
+	const struct insn_detail *d = i->detail;
+	bool rounds = d->vector->kind == VECTOR_ROUNDS || d->vector->kind == VECTOR_SCALAR;
+	uint8_t s[WHOLE], r[WHOLE];
+	PLAIN_OR_TASK(rounds);
+	if (!load_source(c, i, s))
+		FAULT;
+	load_first(c, d, r);
+	uint32_t mxcsr = guest_mxcsr(c);
+	if (rounds)
+		flags_begin(mxcsr);
+	d->vector->run(r, s);
+	if (d->width == WHOLE)
+		d->vector->run(r + HALF, s + HALF);
+	if (rounds)
+		flags_end(c, mxcsr);
+	store_result(c, i, r);
+	native_fpu_set(c);
+	NEXT;
+}
+
+/* By an immediate. */
+void vector_run_shift(struct engine_vcpu *c, const struct insn *i)
+{
+	const struct insn_detail *d = i->detail;
+	uint8_t s[HALF] = {(uint8_t)i->imm}, r[WHOLE];
+	PLAIN_OR_TASK(false);
+	load_first(c, d, r);
+	d->vector->run(r, s);
+	if (d->width == WHOLE)
+		d->vector->run(r + HALF, s);
+	store_result(c, i, r);
+	native_fpu_set(c);
+	NEXT;
+}
+
+void vector_run_load(struct engine_vcpu *c, const struct insn *i)
+{
+	uint8_t s[WHOLE];
+	const struct insn_detail *d = i->detail;
+	PLAIN_OR_TASK(false);
+	if (!load_source(c, i, s))
+		FAULT;
+	store_result(c, i, s);
+	native_fpu_set(c);
+	NEXT;
+}
+
+void vector_run_store(struct engine_vcpu *c, const struct insn *i)
+{
+	uint8_t s[WHOLE];
+	const struct insn_detail *d = i->detail;
+	PLAIN_OR_TASK(false);
+	memcpy(s, low(c, i->src), HALF);
+	if (d->width == WHOLE)
+		memcpy(s + HALF, high(c, i->src), HALF);
+	if (!store_memory(c, i, s, d->size))
+		FAULT;
+	NEXT_STORED;
+}
+
+/* MOVSS, MOVSD between registers: the rest is the first source's. */
+void vector_run_merge(struct engine_vcpu *c, const struct insn *i)
+{
+	const struct insn_detail *d = i->detail;
+	uint8_t r[WHOLE];
+	PLAIN_OR_TASK(false);
+	load_first(c, d, r);
+	memcpy(r, low(c, i->src), d->element);
+	store_result(c, i, r);
+	native_fpu_set(c);
+	NEXT;
+}
+
+/* MOVD, MOVQ: MOVQ between vector registers too, as a load of half a register. */
+void vector_run_to_vector(struct engine_vcpu *c, const struct insn *i)
+{
+	const struct insn_detail *d = i->detail;
+	uint8_t r[WHOLE] = {0};
+	PLAIN_OR_TASK(false);
+	memcpy(r, d->immediate ? (const uint8_t *)c->gpr + i->src : low(c, i->src), d->element);
+	store_result(c, i, r);
+	native_fpu_set(c);
+	NEXT;
+}
+
+void vector_run_from_vector(struct engine_vcpu *c, const struct insn *i)
+{
+	const struct insn_detail *d = i->detail;
+	uint64_t value = 0;
+	PLAIN_OR_TASK(false);
+	memcpy(&value, low(c, i->src), d->element);
+	SET64(i->dst, value);
+	NEXT;
+}
+
+#define COMPARE(name) __asm__ volatile(#name " %1, %2\n\tlahf\n\tseto %%al" : "=&a"(ax) : "x"(s), "x"(r) : "cc")
+
+void vector_run_compare(struct engine_vcpu *c, const struct insn *i)
+{
+	const struct insn_detail *d = i->detail;
+	uint8_t bytes[WHOLE];
+	uint32_t ax = 0;
+	__m128 r, s;
+	PLAIN_OR_TASK(true);
+	if (!load_source(c, i, bytes))
+		FAULT;
+	memcpy(&s, bytes, HALF);
+	memcpy(&r, low(c, i->dst), HALF);
+	uint32_t mxcsr = guest_mxcsr(c);
+	flags_begin(mxcsr);
+	switch (d->vector->legacy) {
+	case ZYDIS_MNEMONIC_COMISS:
+		COMPARE(comiss);
+		break;
+	case ZYDIS_MNEMONIC_COMISD:
+		COMPARE(comisd);
+		break;
+	case ZYDIS_MNEMONIC_UCOMISS:
+		COMPARE(ucomiss);
+		break;
+	default:
+		COMPARE(ucomisd);
+	}
+	flags_end(c, mxcsr);
+	c->flags = ax & FLAGS_ALL;
+	native_fpu_set(c);
+	NEXT;
+}
+
+void vector_run_from_gpr(struct engine_vcpu *c, const struct insn *i)
+{
+	const struct insn_detail *d = i->detail;
+	uint8_t r[WHOLE];
+	uint64_t value = 0;
+	__m128 x;
+	PLAIN_OR_TASK(true);
+	if (!d->size)
+		memcpy(&value, (const char *)c->gpr + i->src, d->element);
+	else if (!load_memory(c, i, (uint8_t *)&value, d->size))
+		FAULT;
+	load_first(c, d, r);
+	memcpy(&x, r, HALF);
+	uint32_t mxcsr = guest_mxcsr(c);
+	bool is_double = d->vector->legacy == ZYDIS_MNEMONIC_CVTSI2SD;
+	flags_begin(mxcsr);
+	if (d->element == sizeof(uint64_t) && is_double)
+		__asm__ volatile("cvtsi2sdq %1, %0" : "+x"(x) : "r"(value));
+	else if (is_double)
+		__asm__ volatile("cvtsi2sdl %k1, %0" : "+x"(x) : "r"(value));
+	else if (d->element == sizeof(uint64_t))
+		__asm__ volatile("cvtsi2ssq %1, %0" : "+x"(x) : "r"(value));
+	else
+		__asm__ volatile("cvtsi2ssl %k1, %0" : "+x"(x) : "r"(value));
+	flags_end(c, mxcsr);
+	memcpy(r, &x, HALF);
+	store_result(c, i, r);
+	native_fpu_set(c);
+	NEXT;
+}
+
+/* Both widths give the same where the narrow one has no exception; else the narrow one has its own. */
+#define CONVERT(name)                                                                                                  \
+	do {                                                                                                           \
+		if (d->element == sizeof(uint64_t))                                                                    \
+			__asm__ volatile(#name " %1, %q0" : "=r"(value) : "x"(s));                                     \
+		else                                                                                                   \
+			__asm__ volatile(#name " %1, %k0" : "=r"(value) : "x"(s));                                     \
+	} while (0)
+
+void vector_run_to_gpr(struct engine_vcpu *c, const struct insn *i)
+{
+	const struct insn_detail *d = i->detail;
+	uint8_t bytes[WHOLE];
+	uint64_t value;
+	__m128 s;
+	PLAIN_OR_TASK(true);
+	if (!load_source(c, i, bytes))
+		FAULT;
+	memcpy(&s, bytes, HALF);
+	uint32_t mxcsr = guest_mxcsr(c);
+	flags_begin(mxcsr);
+	switch (d->vector->legacy) {
+	case ZYDIS_MNEMONIC_CVTSS2SI:
+		CONVERT(cvtss2si);
+		break;
+	case ZYDIS_MNEMONIC_CVTTSS2SI:
+		CONVERT(cvttss2si);
+		break;
+	case ZYDIS_MNEMONIC_CVTSD2SI:
+		CONVERT(cvtsd2si);
+		break;
+	default:
+		CONVERT(cvttsd2si);
+	}
+	flags_end(c, mxcsr);
+	SET64(i->dst, d->element == sizeof(uint64_t) ? value : (uint32_t)value);
+	native_fpu_set(c);
+	NEXT;
+}
+
+/* Each half by itself: two bits of the immediate choose each doubleword, or one each quadword. */
+static void shuffle(const struct insn_detail *d, unsigned imm, uint8_t *r, const uint8_t *s)
+{
+	uint32_t from[8], to[4];
+	bool one_source = d->vector->legacy == ZYDIS_MNEMONIC_PSHUFD;
+	memcpy(from, one_source ? s : r, HALF);
+	memcpy(from + 4, s, HALF);
+	for (unsigned n = 0; n < 4; n++)
+		if (d->vector->legacy == ZYDIS_MNEMONIC_SHUFPD)
+			to[n] = from[(n >= 2 ? 4 : 0) + 2 * (imm >> n / 2 & 1) + n % 2];
+		else
+			to[n] = from[(n >= 2 && !one_source ? 4 : 0) + (imm >> 2 * n & 3)];
+	memcpy(r, to, HALF);
+}
+
+void vector_run_shuffle(struct engine_vcpu *c, const struct insn *i)
+{
+	const struct insn_detail *d = i->detail;
+	uint8_t s[WHOLE], r[WHOLE];
+	PLAIN_OR_TASK(false);
+	if (!load_source(c, i, s))
+		FAULT;
+	load_first(c, d, r);
+	shuffle(d, (unsigned)i->imm, r, s);
+	if (d->width == WHOLE)
+		shuffle(d, d->vector->legacy == ZYDIS_MNEMONIC_SHUFPD ? (unsigned)i->imm >> 2 : (unsigned)i->imm,
+			r + HALF, s + HALF);
+	store_result(c, i, r);
+	native_fpu_set(c);
+	NEXT;
+}
