@@ -47,4 +47,30 @@ loop_memory:
 	jnz	1b
 	ret
 
+	.globl	loop_float
+	.balign	64
+loop_float:
+	mov	$0x3ff0000000000000, %rax	/* 1.0 */
+	movq	%rax, %xmm0
+	movq	%rax, %xmm1
+	xorpd	%xmm2, %xmm2
+1:	cvtsi2sd %rdi, %xmm3
+	movapd	%xmm3, %xmm4
+	mulsd	%xmm0, %xmm4
+	addsd	%xmm1, %xmm4
+	divsd	%xmm3, %xmm4
+	movsd	%xmm4, 8(%rsi)
+	addsd	%xmm4, %xmm2
+	sqrtsd	8(%rsi), %xmm0
+	ucomisd	%xmm1, %xmm0
+	jb	2f
+	movapd	%xmm1, %xmm0
+	jmp	3f
+2:	addsd	%xmm1, %xmm0
+	mulsd	%xmm0, %xmm0
+3:	dec	%rdi
+	jnz	1b
+	movq	%xmm2, %rax
+	ret
+
 	.section .note.GNU-stack, "", @progbits

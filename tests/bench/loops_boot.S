@@ -56,7 +56,7 @@ _start:
 	add	$0x200000, %eax
 	loop	1b
 
-	mov	$X86_CR4_PAE, %eax
+	mov	$(X86_CR4_PAE | X86_CR4_OSFXSR), %eax
 	mov	%eax, %cr4
 	mov	$PML4, %eax
 	mov	%eax, %cr3
@@ -65,7 +65,8 @@ _start:
 	or	$X86_EFER_LME, %eax
 	wrmsr
 	mov	%cr0, %eax
-	or	$(X86_CR0_PG | X86_CR0_PE), %eax
+	and	$~X86_CR0_EM, %eax
+	or	$(X86_CR0_PG | X86_CR0_PE | X86_CR0_MP), %eax
 	lgdt	gdt_pointer
 	mov	%eax, %cr0
 	ljmp	$SEL_CODE, $long_mode
@@ -100,6 +101,12 @@ long_mode:
 	mov	$LOOPS_TURNS, %edi
 	mov	$TABLE, %esi
 	call	loop_memory
+	call	end
+	mov	$'f', %ebp
+	call	begin
+	mov	$LOOPS_FLOAT_TURNS, %edi
+	mov	$TABLE, %esi
+	call	loop_float
 	call	end
 	dec	%ebx
 	jnz	1b

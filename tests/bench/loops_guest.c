@@ -18,6 +18,11 @@ static uint64_t memory(void)
 	return loop_memory(LOOPS_TURNS, table);
 }
 
+static uint64_t floating(void)
+{
+	return loop_float(LOOPS_FLOAT_TURNS, table);
+}
+
 static void round(char letter, uint64_t (*loop)(void))
 {
 	uint64_t result, start;
@@ -34,6 +39,7 @@ int main(const char *cmdline)
 	for (unsigned i = 0; i < LOOPS_ROUNDS; i++) {
 		round('i', integer);
 		round('m', memory);
+		round('f', floating);
 	}
 	return 0;
 }

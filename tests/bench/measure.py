@@ -28,7 +28,7 @@ START = re.compile(rb"bench: start")
 PROMPT = re.compile(rb"ready> ")
 LOOP = re.compile(rb"@begin (\w)\s.*?@end \1 ([0-9a-f]{16})(?: (\d+))?[\r\n]", re.S)
 ROUNDS = 3  # LOOPS_ROUNDS of loops.h
-LOOPS_DONE = re.compile(rb"(?:@end m [0-9a-f]{16}[^\n]*\n.*?){%d}" % ROUNDS, re.S)
+LOOPS_DONE = re.compile(rb"(?:@end f [0-9a-f]{16}[^\n]*\n.*?){%d}" % ROUNDS, re.S)
 PROGRAM_SECONDS, PROMPT_SECONDS, LOOPS_SECONDS = 60, 40, 90
 BENCH_SECONDS, IDLE_SECONDS = 240, 90
 
@@ -69,13 +69,13 @@ def run_prompt(system):
 def run_loops(processor):
     """Nanoseconds of each round, by the loop's letter, and the results that it came to."""
     output = children.run(processor.command, LOOPS_SECONDS, until=LOOPS_DONE, env=processor.env)
-    times, results = {"i": [], "m": []}, []
+    times, results = {letter: [] for letter in report.LOOPS}, []
     for match in LOOP.finditer(output.data):
         begin = output.data.index(b"\n", match.start())
         by_host = (output.when(match.end()) - output.when(begin)) * 1e9
         times[match[1].decode()].append(int(match[3]) if match[3] else by_host)
         results.append(match[2].decode())
-    if len(results) != 2 * ROUNDS:
+    if len(results) != len(times) * ROUNDS:
         problem(processor, output)
         return None
     return {"times": times, "results": results}

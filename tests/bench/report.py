@@ -21,7 +21,8 @@ ROWS = {
     "file": "read 64 KiB of a file in memory",
     "prompt": "start to shell prompt",
 }
-LOOPS = {"i": ("integer loop", 15 * 8000000), "m": ("memory loop", 10 * 8000000)}  # instructions, as loops.h has it
+LOOPS = {"i": ("integer loop", 15 * 8000000), "m": ("memory loop", 10 * 8000000),
+         "f": ("floating-point loop", 14 * 1000000)}  # instructions, as loops.h has it
 # Bounded by the processor alone, so whatever disturbs only adds: judged by the best tenths.
 BY_BEST = ("compute", "memory")
 PLOTTED = ["tinix", "tinix1", "tinix_off", "uml", "gvisor", "qemu"]

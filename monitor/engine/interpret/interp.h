@@ -113,6 +113,7 @@ struct engine_vcpu {
 	bool watching; /* `watch` or the guest's debug registers name addresses: nothing goes the fast way, instructions
 			  one at a time */
 	bool aligned;  /* alignment is checked: nothing goes the fast way */
+	bool sse, avx; /* the control registers let such instructions execute */
 	uint64_t base; /* gva of the block being executed */
 	uint64_t rip;
 	const struct block *block;

@@ -182,7 +182,7 @@ static enum outcome hand_over(struct engine_vcpu *c, const struct batch *b)
 		result = task_run(task, &c->vm->attention);
 	}
 	if (result == TASK_BACK)
-		return atomic_load(&task->xchg->faulted) ? FAULTED : THROUGH;
+		return __atomic_load_n(&task->xchg->faulted, __ATOMIC_RELAXED) ? FAULTED : THROUGH;
 	if (result == TASK_LOST)
 		interp_raise(c, b->first, X86_VEC_UD, 0);
 	else

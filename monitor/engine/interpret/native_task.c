@@ -16,6 +16,7 @@
 #include "monitor/engine/confine/filter.h"
 #include "monitor/engine/confine/process.h"
 #include "monitor/host/clock.h"
+#include "monitor/host/events.h"
 
 #define FILE_SIZE (TASK_END - TASK_TEXT)
 
@@ -26,9 +27,13 @@
 #define SPINS_APART	4000
 #define YIELDS_TOGETHER 20
 
-/* While it sleeps the monitor looks up this often, and this long it goes on waiting while something else wants it. */
+/*
+ * While it sleeps the monitor looks up this often. This long it goes on waiting while it is to end, and while anything
+ * else wants it: a task that is honest may wait for a CPU that long on a busy host.
+ */
 #define LOOK_NS	    10000000
-#define PATIENCE_NS 50000000
+#define QUIT_NS	    20000000
+#define PATIENCE_NS 500000000
 
 /* ------------------------------------------------------------------------------------------------ in the child */
 
@@ -168,12 +173,11 @@ static enum task_result await(struct task *task, const atomic_bool *attention)
 			task->pid = 0;
 			return TASK_LOST;
 		}
-		if (atomic_load(attention)) {
-			wanted = wanted ? wanted : clock_ns();
-			if (clock_ns() - wanted > PATIENCE_NS) {
-				end(task);
-				return TASK_BUSY;
-			}
+		if (atomic_load(attention) && !wanted)
+			wanted = clock_ns();
+		if (wanted && clock_ns() - wanted > (events_quit_signal() ? QUIT_NS : PATIENCE_NS)) {
+			end(task);
+			return TASK_BUSY;
 		}
 		sleep_on(task->xchg);
 	}
@@ -207,7 +211,9 @@ static enum task_result start(struct task *task, const atomic_bool *attention)
 	if (pid < 0)
 		return refuse(task, pid);
 	task->pid = pid;
-	return await(task, attention);
+	enum task_result result = await(task, attention);
+	/* It ends itself where the host refuses what it needs. */
+	return result == TASK_LOST ? refuse(task, -ECHILD) : result;
 }
 
 enum task_result task_run(struct task *task, const atomic_bool *attention)

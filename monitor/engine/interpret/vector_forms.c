@@ -27,7 +27,8 @@ static uint8_t *high(struct engine_vcpu *c, unsigned n)
 static void ready(struct engine_vcpu *c, bool vex)
 {
 	uint64_t present, wanted = X86_XCR0_SSE | (vex ? X86_XCR0_AVX : 0);
-	native_fpu_get(c);
+	if (unlikely(c->fpu_of))
+		native_fpu_get(c);
 	memcpy(&present, c->fpu + X86_FPU_HEADER, sizeof(present));
 	if (likely(!(wanted & ~present)))
 		return;
@@ -84,7 +85,7 @@ static void flags_end(struct engine_vcpu *c, uint32_t mxcsr)
 static bool is_plain(struct engine_vcpu *c, const struct insn *i, bool rounds)
 {
 	const struct insn_detail *d = i->detail;
-	return !c->aligned && !native_forbidden(c, d) && !(d->align && address_of(c, i) & (d->align - 1u)) &&
+	return (d->width ? c->avx : c->sse) && !c->aligned && !(d->align && address_of(c, i) & (d->align - 1u)) &&
 	       !(rounds && (guest_mxcsr(c) & EXCEPTION_MASKS) != EXCEPTION_MASKS);
 }
 
@@ -97,13 +98,31 @@ static bool is_plain(struct engine_vcpu *c, const struct insn *i, bool rounds)
 		}                                                                                                      \
 	} while (0)
 
+/* Sizes that operands have, so that each is a move. */
+static inline void copy(void *to, const void *from, unsigned size)
+{
+	switch (size) {
+	case 4:
+		memcpy(to, from, 4);
+		break;
+	case 8:
+		memcpy(to, from, 8);
+		break;
+	case HALF:
+		memcpy(to, from, HALF);
+		break;
+	default:
+		memcpy(to, from, size);
+	}
+}
+
 static bool load_memory(struct engine_vcpu *c, const struct insn *i, uint8_t *to, unsigned size)
 {
 	uint64_t gva = address_of(c, i), len = size;
 	const void *host = memory_span(c, gva, &len, false);
 	if (unlikely(!host || len != size))
 		return memory_read(c, gva, to, size, i->ea);
-	memcpy(to, host, size);
+	copy(to, host, size);
 	return true;
 }
 
@@ -113,7 +132,7 @@ static bool store_memory(struct engine_vcpu *c, const struct insn *i, const uint
 	void *host = memory_span(c, gva, &len, true);
 	if (unlikely(!host || len != size))
 		return memory_write(c, gva, from, size, i->ea);
-	memcpy(host, from, size);
+	copy(host, from, size);
 	return true;
 }
 
@@ -167,7 +186,8 @@ void vector_run_operation(struct engine_vcpu *c, const struct insn *i)
 	if (rounds)
 		flags_end(c, mxcsr);
 	store_result(c, i, r);
-	native_fpu_set(c);
+	if (unlikely(c->fpu_of))
+		native_fpu_set(c);
 	NEXT;
 }
 
@@ -182,7 +202,8 @@ void vector_run_shift(struct engine_vcpu *c, const struct insn *i)
 	if (d->width == WHOLE)
 		d->vector->run(r + HALF, s);
 	store_result(c, i, r);
-	native_fpu_set(c);
+	if (unlikely(c->fpu_of))
+		native_fpu_set(c);
 	NEXT;
 }
 
@@ -194,7 +215,8 @@ void vector_run_load(struct engine_vcpu *c, const struct insn *i)
 	if (!load_source(c, i, s))
 		FAULT;
 	store_result(c, i, s);
-	native_fpu_set(c);
+	if (unlikely(c->fpu_of))
+		native_fpu_set(c);
 	NEXT;
 }
 
@@ -218,9 +240,10 @@ void vector_run_merge(struct engine_vcpu *c, const struct insn *i)
 	uint8_t r[WHOLE];
 	PLAIN_OR_TASK(false);
 	load_first(c, d, r);
-	memcpy(r, low(c, i->src), d->element);
+	copy(r, low(c, i->src), d->element);
 	store_result(c, i, r);
-	native_fpu_set(c);
+	if (unlikely(c->fpu_of))
+		native_fpu_set(c);
 	NEXT;
 }
 
@@ -230,19 +253,20 @@ void vector_run_to_vector(struct engine_vcpu *c, const struct insn *i)
 	const struct insn_detail *d = i->detail;
 	uint8_t r[WHOLE] = {0};
 	PLAIN_OR_TASK(false);
-	memcpy(r, d->immediate ? (const uint8_t *)c->gpr + i->src : low(c, i->src), d->element);
+	copy(r, d->immediate ? (const uint8_t *)c->gpr + i->src : low(c, i->src), d->element);
 	store_result(c, i, r);
-	native_fpu_set(c);
+	if (unlikely(c->fpu_of))
+		native_fpu_set(c);
 	NEXT;
 }
 
 void vector_run_from_vector(struct engine_vcpu *c, const struct insn *i)
 {
 	const struct insn_detail *d = i->detail;
-	uint64_t value = 0;
+	uint64_t value[2] = {0};
 	PLAIN_OR_TASK(false);
-	memcpy(&value, low(c, i->src), d->element);
-	SET64(i->dst, value);
+	copy(value, low(c, i->src), d->element);
+	SET64(i->dst, value[0]);
 	NEXT;
 }
 
@@ -276,7 +300,8 @@ void vector_run_compare(struct engine_vcpu *c, const struct insn *i)
 	}
 	flags_end(c, mxcsr);
 	c->flags = ax & FLAGS_ALL;
-	native_fpu_set(c);
+	if (unlikely(c->fpu_of))
+		native_fpu_set(c);
 	NEXT;
 }
 
@@ -284,12 +309,12 @@ void vector_run_from_gpr(struct engine_vcpu *c, const struct insn *i)
 {
 	const struct insn_detail *d = i->detail;
 	uint8_t r[WHOLE];
-	uint64_t value = 0;
+	uint64_t value[2] = {0};
 	__m128 x;
 	PLAIN_OR_TASK(true);
 	if (!d->size)
-		memcpy(&value, (const char *)c->gpr + i->src, d->element);
-	else if (!load_memory(c, i, (uint8_t *)&value, d->size))
+		copy(value, (const char *)c->gpr + i->src, d->element);
+	else if (!load_memory(c, i, (uint8_t *)value, d->size))
 		FAULT;
 	load_first(c, d, r);
 	memcpy(&x, r, HALF);
@@ -297,17 +322,18 @@ void vector_run_from_gpr(struct engine_vcpu *c, const struct insn *i)
 	bool is_double = d->vector->legacy == ZYDIS_MNEMONIC_CVTSI2SD;
 	flags_begin(mxcsr);
 	if (d->element == sizeof(uint64_t) && is_double)
-		__asm__ volatile("cvtsi2sdq %1, %0" : "+x"(x) : "r"(value));
+		__asm__ volatile("cvtsi2sdq %1, %0" : "+x"(x) : "r"(value[0]));
 	else if (is_double)
-		__asm__ volatile("cvtsi2sdl %k1, %0" : "+x"(x) : "r"(value));
+		__asm__ volatile("cvtsi2sdl %k1, %0" : "+x"(x) : "r"(value[0]));
 	else if (d->element == sizeof(uint64_t))
-		__asm__ volatile("cvtsi2ssq %1, %0" : "+x"(x) : "r"(value));
+		__asm__ volatile("cvtsi2ssq %1, %0" : "+x"(x) : "r"(value[0]));
 	else
-		__asm__ volatile("cvtsi2ssl %k1, %0" : "+x"(x) : "r"(value));
+		__asm__ volatile("cvtsi2ssl %k1, %0" : "+x"(x) : "r"(value[0]));
 	flags_end(c, mxcsr);
 	memcpy(r, &x, HALF);
 	store_result(c, i, r);
-	native_fpu_set(c);
+	if (unlikely(c->fpu_of))
+		native_fpu_set(c);
 	NEXT;
 }
 
@@ -347,7 +373,8 @@ void vector_run_to_gpr(struct engine_vcpu *c, const struct insn *i)
 	}
 	flags_end(c, mxcsr);
 	SET64(i->dst, d->element == sizeof(uint64_t) ? value : (uint32_t)value);
-	native_fpu_set(c);
+	if (unlikely(c->fpu_of))
+		native_fpu_set(c);
 	NEXT;
 }
 
@@ -379,6 +406,7 @@ void vector_run_shuffle(struct engine_vcpu *c, const struct insn *i)
 		shuffle(d, d->vector->legacy == ZYDIS_MNEMONIC_SHUFPD ? (unsigned)i->imm >> 2 : (unsigned)i->imm,
 			r + HALF, s + HALF);
 	store_result(c, i, r);
-	native_fpu_set(c);
+	if (unlikely(c->fpu_of))
+		native_fpu_set(c);
 	NEXT;
 }

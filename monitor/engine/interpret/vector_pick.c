@@ -14,48 +14,38 @@
 				 : "xmm0", "xmm1", "memory");                                                          \
 	}
 
-/* X(NAME, name): integers and logic, bitwise copies; F: rounds, and raises flags in MXCSR; of vectors. */
-#define WITHOUT_FLAGS(X)                                                                                               \
-	X(PADDB, paddb)                                                                                                \
-	X(PADDW, paddw)                                                                                                \
-	X(PADDD, paddd) X(PADDQ, paddq) X(PADDSB, paddsb) X(PADDSW, paddsw) X(PADDUSB, paddusb) X(PADDUSW, paddusw) X( \
-		PSUBB, psubb) X(PSUBW, psubw) X(PSUBD, psubd) X(PSUBQ, psubq) X(PSUBSB, psubsb) X(PSUBSW, psubsw)      \
-		X(PSUBUSB, psubusb) X(PSUBUSW, psubusw) X(PMULLW, pmullw) X(PMULHW, pmulhw) X(PMULHUW, pmulhuw) X(     \
-			PMULUDQ, pmuludq) X(PMADDWD, pmaddwd) X(PAND, pand) X(PANDN, pandn) X(POR, por) X(PXOR, pxor)  \
-			X(PCMPEQB, pcmpeqb) X(PCMPEQW, pcmpeqw) X(PCMPEQD, pcmpeqd) X(PCMPGTB, pcmpgtb) X(             \
-				PCMPGTW, pcmpgtw) X(PCMPGTD,                                                           \
-						    pcmpgtd) X(PMINUB, pminub) X(PMAXUB, pmaxub) X(PMINSW, pminsw)     \
-				X(PMAXSW, pmaxsw) X(PAVGB, pavgb) X(PAVGW,                                             \
-								    pavgw) X(PSADBW, psadbw) X(PACKSSWB, packsswb)     \
-					X(PACKSSDW, packssdw) X(PACKUSWB, packuswb) X(PUNPCKLBW, punpcklbw) X(         \
-						PUNPCKLWD, punpcklwd) X(PUNPCKLDQ, punpckldq)                          \
-						X(PUNPCKLQDQ, punpcklqdq) X(PUNPCKHBW, punpckhbw) X(                   \
-							PUNPCKHWD, punpckhwd) X(PUNPCKHDQ, punpckhdq)                  \
-							X(PUNPCKHQDQ, punpckhqdq) X(ANDPS, andps) X(ANDPD, andpd)      \
-								X(ANDNPS, andnps) X(ANDNPD, andnpd) X(ORPS, orps) X(   \
-									ORPD, orpd) X(XORPS, xorps) X(XORPD, xorpd)    \
-									X(UNPCKLPS, unpcklps) X(UNPCKHPS, unpckhps)    \
-										X(UNPCKLPD, unpcklpd)                  \
-											X(UNPCKHPD, unpckhpd)
-#define WITH_FLAGS(X)                                                                                                  \
-	X(ADDPS, addps)                                                                                                \
-	X(ADDPD, addpd)                                                                                                \
-	X(SUBPS, subps) X(SUBPD, subpd) X(MULPS, mulps) X(MULPD, mulpd) X(DIVPS, divps) X(DIVPD, divpd)                \
-		X(MINPS, minps) X(MINPD, minpd) X(MAXPS, maxps) X(MAXPD, maxpd) X(SQRTPS, sqrtps) X(SQRTPD, sqrtpd)    \
-			X(CVTDQ2PS, cvtdq2ps) X(CVTPS2DQ, cvtps2dq) X(CVTTPS2DQ, cvttps2dq)
+/* clang-format off */
+/* X(NAME, name): of whole vectors, which leave MXCSR alone, and which have flags there. */
+#define WITHOUT_FLAGS(X) \
+	X(PADDB, paddb) X(PADDW, paddw) X(PADDD, paddd) X(PADDQ, paddq) X(PADDSB, paddsb) X(PADDSW, paddsw) \
+	X(PADDUSB, paddusb) X(PADDUSW, paddusw) X(PSUBB, psubb) X(PSUBW, psubw) X(PSUBD, psubd) X(PSUBQ, psubq) \
+	X(PSUBSB, psubsb) X(PSUBSW, psubsw) X(PSUBUSB, psubusb) X(PSUBUSW, psubusw) X(PMULLW, pmullw) \
+	X(PMULHW, pmulhw) X(PMULHUW, pmulhuw) X(PMULUDQ, pmuludq) X(PMADDWD, pmaddwd) X(PAND, pand) X(PANDN, pandn) \
+	X(POR, por) X(PXOR, pxor) X(PCMPEQB, pcmpeqb) X(PCMPEQW, pcmpeqw) X(PCMPEQD, pcmpeqd) X(PCMPGTB, pcmpgtb) \
+	X(PCMPGTW, pcmpgtw) X(PCMPGTD, pcmpgtd) X(PMINUB, pminub) X(PMAXUB, pmaxub) X(PMINSW, pminsw) \
+	X(PMAXSW, pmaxsw) X(PAVGB, pavgb) X(PAVGW, pavgw) X(PSADBW, psadbw) X(PACKSSWB, packsswb) \
+	X(PACKSSDW, packssdw) X(PACKUSWB, packuswb) X(PUNPCKLBW, punpcklbw) X(PUNPCKLWD, punpcklwd) \
+	X(PUNPCKLDQ, punpckldq) X(PUNPCKLQDQ, punpcklqdq) X(PUNPCKHBW, punpckhbw) X(PUNPCKHWD, punpckhwd) \
+	X(PUNPCKHDQ, punpckhdq) X(PUNPCKHQDQ, punpckhqdq) X(ANDPS, andps) X(ANDPD, andpd) X(ANDNPS, andnps) \
+	X(ANDNPD, andnpd) X(ORPS, orps) X(ORPD, orpd) X(XORPS, xorps) X(XORPD, xorpd) X(UNPCKLPS, unpcklps) \
+	X(UNPCKHPS, unpckhps) X(UNPCKLPD, unpcklpd) X(UNPCKHPD, unpckhpd)
+#define WITH_FLAGS(X) \
+	X(ADDPS, addps) X(ADDPD, addpd) X(SUBPS, subps) X(SUBPD, subpd) X(MULPS, mulps) X(MULPD, mulpd) \
+	X(DIVPS, divps) X(DIVPD, divpd) X(MINPS, minps) X(MINPD, minpd) X(MAXPS, maxps) X(MAXPD, maxpd) \
+	X(SQRTPS, sqrtps) X(SQRTPD, sqrtpd) X(CVTDQ2PS, cvtdq2ps) X(CVTPS2DQ, cvtps2dq) X(CVTTPS2DQ, cvttps2dq)
 /* The same of one element, the rest of d staying. */
-#define SCALARS(X)                                                                                                     \
-	X(ADDSS, addss)                                                                                                \
-	X(ADDSD, addsd)                                                                                                \
-	X(SUBSS, subss) X(SUBSD, subsd) X(MULSS, mulss) X(MULSD, mulsd) X(DIVSS, divss) X(DIVSD, divsd)                \
-		X(MINSS, minss) X(MINSD, minsd) X(MAXSS, maxss) X(MAXSD, maxsd) X(SQRTSS, sqrtss) X(SQRTSD, sqrtsd)    \
-			X(CVTSS2SD, cvtss2sd) X(CVTSD2SS, cvtsd2ss)
+#define SCALARS(X) \
+	X(ADDSS, addss) X(ADDSD, addsd) X(SUBSS, subss) X(SUBSD, subsd) X(MULSS, mulss) X(MULSD, mulsd) \
+	X(DIVSS, divss) X(DIVSD, divsd) X(MINSS, minss) X(MINSD, minsd) X(MAXSS, maxss) X(MAXSD, maxsd) \
+	X(SQRTSS, sqrtss) X(SQRTSD, sqrtsd) X(CVTSS2SD, cvtss2sd) X(CVTSD2SS, cvtsd2ss)
 /* Bitwise copies of all, which move between registers and memory. */
-#define MOVES(X) X(MOVAPS) X(MOVAPD) X(MOVUPS) X(MOVUPD) X(MOVDQA) X(MOVDQU)
+#define MOVES(X) \
+	X(MOVAPS) X(MOVAPD) X(MOVUPS) X(MOVUPD) X(MOVDQA) X(MOVDQU)
 /* Shifts by an immediate are shifts by a vector that holds it. */
-#define SHIFTS(X)                                                                                                      \
-	X(PSLLW, psllw)                                                                                                \
-	X(PSLLD, pslld) X(PSLLQ, psllq) X(PSRLW, psrlw) X(PSRLD, psrld) X(PSRLQ, psrlq) X(PSRAW, psraw) X(PSRAD, psrad)
+#define SHIFTS(X) \
+	X(PSLLW, psllw) X(PSLLD, pslld) X(PSLLQ, psllq) X(PSRLW, psrlw) X(PSRLD, psrld) X(PSRLQ, psrlq) \
+	X(PSRAW, psraw) X(PSRAD, psrad)
+/* clang-format on */
 
 #define DEFINE(NAME, name) OPERATION(name, #name)
 WITHOUT_FLAGS(DEFINE)

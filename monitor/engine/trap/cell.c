@@ -227,6 +227,24 @@ static struct cell *cell_create(struct cells *cells, bool kernel)
 	return NULL;
 }
 
+/* The number of a task that was reaped may be another's by now. */
+void cell_kill(const struct cell *cell)
+{
+	if (!cell->dead)
+		kill(cell->pid, SIGKILL);
+}
+
+void cell_end(struct cell *cell)
+{
+	if (cell->dead)
+		return;
+	cell_kill(cell);
+	if (cell->owner->traced && cell->runner)
+		confine_reap(cell->runner);
+	confine_reap(cell->pid);
+	cell->dead = true;
+}
+
 void cell_destroy(struct cell *cell)
 {
 	struct cells *cells = cell->owner;
@@ -237,12 +255,7 @@ void cell_destroy(struct cell *cell)
 		}
 	cells->count--;
 	cells->used[cell->slot] = false;
-	if (!cell->dead) {
-		kill(cell->pid, SIGKILL);
-		if (cells->traced && cell->runner)
-			confine_reap(cell->runner);
-		confine_reap(cell->pid);
-	}
+	cell_end(cell);
 	close(cell->reply_fd);
 	cell_unmap_pages(cell);
 	if (cells->holder == cell)
