@@ -174,7 +174,9 @@ struct spt {
 
 static inline bool spt_in_ram(const struct spt *spt, uint64_t gpa)
 {
-	return gpa < spt->config.ram_size;
+	const struct spt_config *config = &spt->config;
+
+	return gpa < config->ram_size && !(gpa >= config->hole_start && gpa < config->hole_end);
 }
 
 static inline struct frame *spt_frame(struct spt *spt, uint64_t gpa)

@@ -52,6 +52,8 @@ struct spt_config {
 	uint64_t gva_lowest;	/* first gva a space can map (the host's mmap_min_addr, page-aligned) */
 	uint64_t gva_limit;	/* first gva above what a space can map (start of the monitor's hole) */
 	unsigned physical_bits; /* guest MAXPHYADDR; entry bits above it are reserved */
+	uint64_t hole_start;	/* [hole_start, hole_end) is no RAM: multiples of 1 GiB; equal: there is none */
+	uint64_t hole_end;
 };
 
 /* The registers that paging depends on, of the vCPU on whose behalf a call is made. */

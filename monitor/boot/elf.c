@@ -65,14 +65,31 @@ static int check_header(const struct image *image, const GElf_Ehdr *header)
 	return 0;
 }
 
-/* The virtual side: what a cell can map. */
-static int check_segment_vaddr(const struct image *image, size_t index, const GElf_Phdr *ph)
+/* The engines that interpret kernels, and so have all addresses for them: "A or B". */
+static const char *engines_anywhere(char *text, size_t size)
 {
+	size_t len = 0;
+
+	text[0] = 0;
+	for (const struct engine_ops *const *engine = engines; *engine && len < size; engine++)
+		if ((*engine)->kernel_anywhere)
+			len += (size_t)snprintf(text + len, size - len, "%s%s", len ? " or " : "", (*engine)->name);
+	return text;
+}
+
+/* The virtual side: what a cell can map. */
+static int check_segment_vaddr(const struct image *image, size_t index, const GElf_Phdr *ph, const struct vm *vm)
+{
+	char names[80];
+
+	if (vm->engine_ops && vm->engine_ops->kernel_anywhere)
+		return 0;
 	if (ph->p_vaddr >= GVA_LOWER_END || ph->p_memsz > GVA_LOWER_END - ph->p_vaddr)
 		return image_refuse(image->path,
-				    "segment %zu is linked at virtual address 0x%" PRIx64 ", in the upper half, which "
-				    "Linux keeps: link the kernel low, with pvguest.lds",
-				    index, ph->p_vaddr);
+				    "segment %zu is linked at virtual address 0x%" PRIx64
+				    ", in the upper half, which code that runs directly does not have: take --engine "
+				    "%s, or link the kernel low, with pvguest.lds",
+				    index, ph->p_vaddr, engines_anywhere(names, sizeof(names)));
 	if (ph->p_vaddr >= GATE_HOLE_START || ph->p_memsz > GATE_HOLE_START - ph->p_vaddr)
 		return image_refuse(image->path,
 				    "segment %zu is linked at virtual address 0x%" PRIx64
@@ -83,18 +100,19 @@ static int check_segment_vaddr(const struct image *image, size_t index, const GE
 }
 
 /* The physical side: where it is loaded. */
-static int check_segment_paddr(const struct image *image, size_t index, const GElf_Phdr *ph, uint64_t ram_size)
+static int check_segment_paddr(const struct image *image, size_t index, const GElf_Phdr *ph,
+			       const struct guest_mem *mem)
 {
 	if (ph->p_paddr < IMAGE_START)
 		return image_refuse(image->path,
 				    "segment %zu loads at 0x%" PRIx64 ", below 1 MiB, where the monitor puts boot "
 				    "information: set the load address in pvguest.lds to 0x%x or above",
 				    index, ph->p_paddr, IMAGE_START);
-	if (ph->p_paddr >= ram_size || ph->p_memsz > ram_size - ph->p_paddr)
+	if (!gm_is_ram(mem, ph->p_paddr, ph->p_memsz))
 		return image_refuse(image->path,
 				    "segment %zu (0x%" PRIx64 ", %" PRIu64 " bytes) lies outside RAM, which is %" PRIu64
 				    " MiB: give more with --memory, or lower the load address in pvguest.lds",
-				    index, ph->p_paddr, ph->p_memsz, MIB(ram_size));
+				    index, ph->p_paddr, ph->p_memsz, MIB(mem->ram));
 	return 0;
 }
 
@@ -127,7 +145,7 @@ static int check_overlap(const struct image *image, size_t index, const struct i
 	return 0;
 }
 
-static int add_segment(struct image *image, size_t index, const GElf_Phdr *ph, uint64_t ram_size)
+static int add_segment(struct image *image, size_t index, const GElf_Phdr *ph, const struct vm *vm)
 {
 	struct image_segment *seg = &image->segment[image->segment_count];
 	int err = check_segment_file(image, index, ph);
@@ -135,9 +153,9 @@ static int add_segment(struct image *image, size_t index, const GElf_Phdr *ph, u
 	if (!err && !ph->p_memsz)
 		return 0;
 	if (!err)
-		err = check_segment_vaddr(image, index, ph);
+		err = check_segment_vaddr(image, index, ph, vm);
 	if (!err)
-		err = check_segment_paddr(image, index, ph, ram_size);
+		err = check_segment_paddr(image, index, ph, &vm->mem);
 	if (err)
 		return err;
 	if (image->segment_count == IMAGE_SEGMENTS_MAX)
@@ -181,11 +199,11 @@ static int check_dynamic(const struct image *image, const GElf_Phdr *ph)
 	return 0;
 }
 
-static int read_program_header(struct image *image, size_t index, const GElf_Phdr *ph, uint64_t ram_size)
+static int read_program_header(struct image *image, size_t index, const GElf_Phdr *ph, const struct vm *vm)
 {
 	switch (ph->p_type) {
 	case PT_LOAD:
-		return add_segment(image, index, ph, ram_size);
+		return add_segment(image, index, ph, vm);
 	case PT_INTERP:
 		return image_refuse(image->path, "wants a dynamic linker, so it is a program and no kernel: link a "
 						 "freestanding one with pvguest.lds (-static -nostdlib)");
@@ -200,7 +218,7 @@ static int read_program_header(struct image *image, size_t index, const GElf_Phd
 	}
 }
 
-static int check_entry(const struct image *image)
+int image_check_entry(const struct image *image)
 {
 	const struct image_segment *seg = image_segment_of(image, image->entry, 1);
 
@@ -219,7 +237,7 @@ static int check_entry(const struct image *image)
 	return 0;
 }
 
-int image_read_elf(struct image *image, uint64_t ram_size)
+int image_read_elf(struct image *image, const struct vm *vm)
 {
 	GElf_Ehdr header;
 	size_t count;
@@ -244,7 +262,7 @@ int image_read_elf(struct image *image, uint64_t ram_size)
 			return image_refuse(
 				image->path,
 				"is truncated: program header %zu lies beyond its end: build or copy it again", i);
-		err = read_program_header(image, i, &ph, ram_size);
+		err = read_program_header(image, i, &ph, vm);
 		if (err)
 			return err;
 	}
@@ -252,5 +270,5 @@ int image_read_elf(struct image *image, uint64_t ram_size)
 		return image_refuse(image->path, "has nothing to load: link it with pvguest.lds");
 	if (image->eh_frame_hdr_size && !image_segment_of(image, image->eh_frame_hdr, image->eh_frame_hdr_size))
 		image->eh_frame_hdr_size = 0;
-	return check_entry(image);
+	return 0;
 }

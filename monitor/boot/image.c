@@ -1,5 +1,5 @@
 /*
- * Loading: opens the image, has it checked (image_elf.c, image_note.c), and reads it and the modules straight into
+ * Loading: opens the image, has it checked (elf.c, note.c), and reads it and the modules straight into
  * guest RAM. What a segment leaves beyond its file part is zero because RAM is fresh.
  */
 #include "monitor/boot/image.h"
@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "monitor/boot/boot.h"
 #include "monitor/boot/internal.h"
 
 int image_refuse(const char *path, const char *format, ...)
@@ -68,13 +69,19 @@ static int read_to_ram(struct vm *vm, const char *path, int fd, uint64_t offset,
 	return 0;
 }
 
-static int open_image(struct image *image)
+static int open_file_and_head(struct image *image)
 {
+	ssize_t len;
+
 	image->fd = open_file(image->path, &image->file_size);
 	if (image->fd < 0)
 		return image->fd;
 	if (!image->file_size)
 		return image_refuse(image->path, "is empty: build it again");
+	len = pread(image->fd, image->head, sizeof(image->head), 0);
+	if (len < 0)
+		return image_refuse(image->path, "cannot read: %s: copy it to another disk", strerror(errno));
+	image->head_len = (size_t)len;
 	if (elf_version(EV_CURRENT) == EV_NONE)
 		abort();
 	image->elf = elf_begin(image->fd, ELF_C_READ, NULL);
@@ -97,37 +104,49 @@ static int load_segments(struct vm *vm)
 	return 0;
 }
 
-/* Loads one module below *top, which it lowers. */
-static int load_module(struct vm *vm, const char *path, uint64_t *top)
+static int refuse_module(const char *path, uint64_t size, uint64_t room)
 {
-	struct image *image = vm->image;
-	struct image_module *module = &image->module[image->module_count];
-	const char *slash = strrchr(path, '/');
-	uint64_t size, room;
-	int err, fd = open_file(path, &size);
+	return image_refuse(path,
+			    "does not fit: %ju bytes, but between the kernel and the end of RAM %ju are "
+			    "free: give more RAM with --memory",
+			    (uintmax_t)size, (uintmax_t)room);
+}
 
-	if (fd < 0)
-		return fd;
-	room = *top - image->end;
-	if (size > room) {
-		close(fd);
-		return image_refuse(path,
-				    "does not fit: %ju bytes, but between the kernel and the end of RAM %ju are "
-				    "free: give more RAM with --memory",
-				    (uintmax_t)size, (uintmax_t)room);
-	}
-	*top = (*top - size) & ~X86_PAGE_MASK;
-	*module = (struct image_module){.name = slash ? slash + 1 : path, .gpa = *top, .size = size};
-	image->module_count++;
-	err = read_to_ram(vm, path, fd, 0, module->gpa, size);
+/* Reads an opened module to gpa, where there is room, and closes it. */
+static int read_module(struct vm *vm, const char *path, int fd, uint64_t gpa, uint64_t size)
+{
+	const char *slash = strrchr(path, '/');
+	int err;
+
+	vm->image->module[vm->image->module_count++] =
+		(struct image_module){.name = slash ? slash + 1 : path, .gpa = gpa, .size = size};
+	err = read_to_ram(vm, path, fd, 0, gpa, size);
 	close(fd);
 	return err;
 }
 
+/* Loads one module below *top, which it lowers. */
+static int load_module(struct vm *vm, const char *path, uint64_t *top)
+{
+	uint64_t size, room = *top - vm->image->end;
+	int fd = open_file(path, &size);
+
+	if (fd < 0)
+		return fd;
+	if (size > room) {
+		close(fd);
+		return refuse_module(path, size, room);
+	}
+	*top = (*top - size) & ~X86_PAGE_MASK;
+	return read_module(vm, path, fd, *top, size);
+}
+
 static int load_modules(struct vm *vm)
 {
-	uint64_t top = vm->mem.size;
+	uint64_t top = vm->mem.hole_end ? vm->mem.hole_start : vm->mem.size;
 
+	if (vm->image->protocol->load_modules)
+		return vm->image->protocol->load_modules(vm);
 	for (unsigned i = 0; i < vm->config->module_count; i++) {
 		int err = load_module(vm, vm->config->modules[i], &top);
 
@@ -137,7 +156,40 @@ static int load_modules(struct vm *vm)
 	return 0;
 }
 
-int image_load(struct vm *vm)
+#define JOINED_ALIGN 4
+
+int image_load_joined(struct vm *vm, uint64_t top)
+{
+	uint64_t size[VM_MODULES_MAX], sum = 0, room = top > vm->image->end ? top - vm->image->end : 0, at;
+	const char *const *path = vm->config->modules;
+	int fd[VM_MODULES_MAX], err = 0;
+	unsigned opened = 0, count = vm->config->module_count;
+
+	for (; !err && opened < count; opened++) {
+		fd[opened] = open_file(path[opened], &size[opened]);
+		if (fd[opened] < 0)
+			err = fd[opened];
+		else if (sum > room || size[opened] > room - sum)
+			err = refuse_module(path[opened], size[opened], sum > room ? 0 : room - sum);
+		else
+			sum += (size[opened] + JOINED_ALIGN - 1) & ~(uint64_t)(JOINED_ALIGN - 1);
+	}
+	if (!err && sum > room)
+		err = refuse_module(path[count - 1], sum, room);
+	at = err ? 0 : (top - sum) & ~X86_PAGE_MASK;
+	for (unsigned i = 0; i < opened; i++) {
+		if (err) {
+			if (fd[i] >= 0)
+				close(fd[i]);
+			continue;
+		}
+		err = read_module(vm, path[i], fd[i], at, size[i]);
+		at += (size[i] + JOINED_ALIGN - 1) & ~(uint64_t)(JOINED_ALIGN - 1);
+	}
+	return err;
+}
+
+int image_open(struct vm *vm)
 {
 	struct image *image = calloc(1, sizeof(*image));
 	int err;
@@ -149,16 +201,38 @@ int image_load(struct vm *vm)
 	image->path = vm->config->kernel;
 	image->fd = -1;
 	vm->image = image;
-	err = open_image(image);
+	err = open_file_and_head(image);
 	if (!err)
-		err = image_read_elf(image, vm->mem.size);
+		image->protocol = boot_protocol_of(image);
+	return err;
+}
+
+int image_load(struct vm *vm)
+{
+	int err = vm->image ? 0 : image_open(vm);
+
 	if (!err)
-		err = image_read_notes(image, vm->mem.size);
+		err = vm->image->protocol->read(vm);
 	if (!err)
 		err = load_segments(vm);
 	if (!err)
 		err = load_modules(vm);
 	return err;
+}
+
+enum vm_kind image_machine(const struct vm *vm)
+{
+	return vm->image ? vm->image->protocol->machine : MACHINE_PLAIN;
+}
+
+uint64_t image_memory(const struct vm *vm)
+{
+	return vm->image->protocol->memory;
+}
+
+const char *image_engine(const struct vm *vm)
+{
+	return vm->image->protocol->engine;
 }
 
 void image_free(struct vm *vm)

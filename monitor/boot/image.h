@@ -1,5 +1,6 @@
 /*
- * The guest's image: an ELF64 file loaded into RAM, and the boot information and page tables a guest is entered with.
+ * The guest's image: a kernel's file loaded into RAM, and the state that its boot protocol (boot.h) wants it entered
+ * in.
  */
 #ifndef MONITOR_VM_IMAGE_H
 #define MONITOR_VM_IMAGE_H
@@ -8,7 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct vm;
+#include "monitor/vm/vm.h"
+
 
 /*
  * Low memory as the monitor leaves it: boot tables and boot information lie in [BOOT_START, BOOT_END), reported as
@@ -18,18 +20,25 @@ struct vm;
 #define BOOT_END    0xa0000u
 #define IMAGE_START 0x100000u
 
-struct image; /* opaque: path, entry, segments, symbols */
+struct image; /* opaque: path, protocol, entry, segments, symbols */
 
 /*
- * Loads vm->config->kernel and the modules into vm->mem, sets vm->image. 0, or negative errno with one line printed
- * that names the file, the fault and the remedy (including the linker script to use).
+ * Opens vm->config->kernel, sets vm->image and recognises how it wants to be started. 0, or negative errno with one
+ * line printed that names the file, the fault and the remedy.
  */
+int image_open(struct vm *vm);
+/* Loads it and the modules into vm->mem; opens it first if that was not done. As image_open. */
 int image_load(struct vm *vm);
 void image_free(struct vm *vm);
 
+/* What the image's boot protocol wants: its machine, RAM in bytes and engine (NULL: any) where the user names none. */
+enum vm_kind image_machine(const struct vm *vm);
+uint64_t image_memory(const struct vm *vm);
+const char *image_engine(const struct vm *vm);
+
 /*
- * Builds page tables (RAM identity-mapped, accessed and dirty preset), GDT, hvm_start_info; sets vCPU 0, fresh from
- * vcpu_create, to the entry. 0, or negative errno with a message printed.
+ * Builds page tables (RAM identity-mapped, accessed and dirty preset), GDT and boot information; sets vCPU 0, fresh
+ * from vcpu_create, to the entry. 0, or negative errno with a message printed.
  */
 int image_boot(struct vm *vm);
 

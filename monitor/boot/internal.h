@@ -1,6 +1,6 @@
 /*
- * What image.c, image_elf.c, image_note.c, boot.c and symbols.c share: the loaded image itself. Everybody else uses
- * image.h. All numbers were read from the file once and passed the checks of image_elf.c and image_note.c.
+ * What the files of this folder share: the loaded image itself. Everybody else uses
+ * image.h. All numbers were read from the file once and passed the checks of elf.c and note.c.
  */
 #ifndef MONITOR_VM_IMAGE_INTERNAL_H
 #define MONITOR_VM_IMAGE_INTERNAL_H
@@ -12,6 +12,11 @@
 #include "monitor/vm/vm.h"
 
 #define IMAGE_SEGMENTS_MAX 32
+
+/* As much of a file as boot protocols look at to recognise it: Multiboot 2 looks farthest. */
+#define IMAGE_HEAD 32768
+
+struct boot_protocol;
 
 /* A PT_LOAD segment with memsz > 0. */
 struct image_segment {
@@ -35,6 +40,9 @@ struct image {
 	int fd;
 	Elf *elf;
 	uint64_t file_size;
+	const struct boot_protocol *protocol;
+	size_t head_len;
+	_Alignas(uint64_t) uint8_t head[IMAGE_HEAD]; /* the first bytes of the file */
 
 	uint64_t entry;
 	struct image_segment segment[IMAGE_SEGMENTS_MAX];
@@ -60,10 +68,16 @@ int image_refuse(const char *path, const char *format, ...) __attribute__((forma
 
 /*
  * Reads headers and notes of image->elf (image->fd and file_size are set) and checks every number against the file,
- * ram_size and the layout. 0, or -ENOEXEC with the fault printed.
+ * RAM, the layout and what the engine can run. 0, or -ENOEXEC with the fault printed.
  */
-int image_read_elf(struct image *image, uint64_t ram_size);
+int image_read_elf(struct image *image, const struct vm *vm);
 int image_read_notes(struct image *image, uint64_t ram_size);
+/* The entry point is linked where it is loaded: for kernels entered with memory identity-mapped. As above. */
+int image_check_entry(const struct image *image);
+/* An ELF64 file that says in a note that it is Linux. */
+bool image_is_vmlinux(const struct image *image);
+/* Reads all modules to RAM, one behind the other, so that the last ends below `top`. As above. */
+int image_load_joined(struct vm *vm, uint64_t top);
 /* How the file would like to be started instead, as a hint for people; NULL if it does not say. */
 const char *image_foreign_hint(const struct image *image);
 

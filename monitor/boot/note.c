@@ -19,15 +19,13 @@
 #define MULTIBOOT1_MAGIC 0x1badb002u
 #define MULTIBOOT1_AREA	 8192
 #define MULTIBOOT2_MAGIC 0xe85250d6u
-#define MULTIBOOT2_AREA	 32768
 #define MULTIBOOT2_ALIGN 8
 
-/* Linux Documentation/arch/x86/boot.rst: the header of a bzImage. */
-#define LINUX_MAGIC_OFFSET 0x202
-#define LINUX_MAGIC	   "HdrS"
+/* Notes of Linux's vmlinux carry its name. */
+#define LINUX_NOTE_NAME "Linux"
 
 struct notes {
-	bool ring3, pvh;
+	bool ring3, pvh, is_linux;
 	struct r3_note abi;
 	size_t abi_len; /* bytes of the descriptor */
 };
@@ -58,6 +56,8 @@ static void scan_notes(const struct image *image, const GElf_Phdr *ph, struct no
 		}
 		if (note_is(bytes + name_at, note.n_namesz, XEN_NOTE_NAME) && note.n_type == XEN_NOTE_PHYS32_ENTRY)
 			notes->pvh = true;
+		if (note_is(bytes + name_at, note.n_namesz, LINUX_NOTE_NAME))
+			notes->is_linux = true;
 	}
 }
 
@@ -79,6 +79,18 @@ static void find_notes(const struct image *image, struct notes *notes)
 	}
 }
 
+bool image_is_vmlinux(const struct image *image)
+{
+	size_t size = 0;
+	const char *ident = elf_getident(image->elf, &size);
+	struct notes notes;
+
+	if (elf_kind(image->elf) != ELF_K_ELF || !ident || size < EI_NIDENT || ident[EI_CLASS] != ELFCLASS64)
+		return false;
+	find_notes(image, &notes);
+	return notes.is_linux && !notes.ring3;
+}
+
 static bool is_multiboot(const uint32_t *words, size_t count)
 {
 	for (size_t i = 0; i + 4 <= count; i++) {
@@ -94,15 +106,9 @@ static bool is_multiboot(const uint32_t *words, size_t count)
 
 const char *image_foreign_hint(const struct image *image)
 {
-	static _Alignas(uint32_t) uint8_t head[MULTIBOOT2_AREA];
-	ssize_t len = pread(image->fd, head, sizeof(head), 0);
 	struct notes notes;
 
-	if (len < 0)
-		return NULL;
-	if (len >= LINUX_MAGIC_OFFSET + 4 && !memcmp(head + LINUX_MAGIC_OFFSET, LINUX_MAGIC, 4))
-		return "a Linux bzImage";
-	if (is_multiboot((const uint32_t *)head, (size_t)len / 4))
+	if (is_multiboot((const uint32_t *)image->head, image->head_len / 4))
 		return "a Multiboot kernel";
 	find_notes(image, &notes);
 	return notes.pvh ? "a PVH kernel" : NULL;

@@ -120,6 +120,7 @@ static const struct spt_ops hybrid_spt_ops = {hybrid_frame, hybrid_map, hybrid_u
 const struct engine_ops engine_hybrid = {
 	.name = "hybrid",
 	.summary = "the kernel is interpreted, user mode runs directly",
+	.kernel_anywhere = true,
 	.init = hybrid_init,
 	.exit = hybrid_exit,
 	.enter = hybrid_enter,

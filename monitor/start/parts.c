@@ -41,9 +41,25 @@ static void events_down(struct vm *vm)
 	events_exit();
 }
 
+/* What the user left open, the kernel's boot protocol decides. */
+static int kernel_up(struct vm *vm)
+{
+	int err = image_open(vm);
+
+	if (!err && !vm->config->engine_given && image_engine(vm))
+		vm->engine_ops = engine_find(image_engine(vm));
+	if (err)
+		return err;
+	vm->kind = image_machine(vm);
+	vm->memory = vm->config->memory_given ? vm->config->memory : image_memory(vm);
+	return 0;
+}
+
 static int ram_up(struct vm *vm)
 {
-	return gm_init(&vm->mem, vm->config->memory);
+	if (vm->kind == MACHINE_PC)
+		return gm_init_hole(&vm->mem, vm->memory, PC_HOLE_START, PC_HOLE_END);
+	return gm_init(&vm->mem, vm->memory);
 }
 
 static void ram_down(struct vm *vm)
@@ -96,6 +112,8 @@ static uint64_t lowest_gva(void)
 static int paging_up(struct vm *vm)
 {
 	const struct spt_config config = {.ram_size = vm->mem.size,
+					  .hole_start = vm->mem.hole_start,
+					  .hole_end = vm->mem.hole_end,
 					  .gva_lowest = lowest_gva(),
 					  .gva_limit = GATE_HOLE_START,
 					  .physical_bits = VCPU_PHYSICAL_BITS};
@@ -137,10 +155,11 @@ static const struct part {
 	void (*down)(struct vm *vm);
 	int status; /* of the process, if it fails */
 } parts[] = {
+	{"kernel", kernel_up, image_free, VM_STATUS_IMAGE},
 	{"trace", trace_up, trace_down, VM_STATUS_HOST},
 	{"events", events_up, events_down, VM_STATUS_HOST},
 	{"ram", ram_up, ram_down, VM_STATUS_HOST},
-	{"image", image_load, image_free, VM_STATUS_IMAGE},
+	{"image", image_load, NULL, VM_STATUS_IMAGE},
 	{"vcpus", vcpus_up, vcpus_down, VM_STATUS_HOST},
 	{"narrate", narrate_up, narrate_down, VM_STATUS_HOST},
 	{"gdb", gdb_up, gdb_down, VM_STATUS_HOST},

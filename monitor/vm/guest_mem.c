@@ -26,12 +26,18 @@ static int refuse(struct guest_mem *gm, uint64_t size, const char *call)
 	return error;
 }
 
-int gm_init(struct guest_mem *gm, uint64_t size)
+int gm_init_hole(struct guest_mem *gm, uint64_t ram, uint64_t hole_start, uint64_t hole_end)
 {
+	uint64_t size = ram;
 	*gm = (struct guest_mem){.fd = -1};
 	if (size == 0 || size & X86_PAGE_MASK) {
 		errno = EINVAL;
 		return refuse(gm, size, "size is no multiple of a page");
+	}
+	if (ram > hole_start && hole_end > hole_start) {
+		gm->hole_start = hole_start;
+		gm->hole_end = hole_end;
+		size += hole_end - hole_start;
 	}
 	gm->fd = memfd_create("ring3-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (gm->fd < 0)
@@ -46,10 +52,16 @@ int gm_init(struct guest_mem *gm, uint64_t size)
 		return refuse(gm, size, "mmap");
 	gm->base = base;
 	gm->size = size;
+	gm->ram = ram;
 	/* A cell maps what its shadow page tables say, and must not inherit all of RAM. */
 	if (madvise(base, size, MADV_DONTFORK))
 		return refuse(gm, size, "madvise");
 	return 0;
+}
+
+int gm_init(struct guest_mem *gm, uint64_t size)
+{
+	return gm_init_hole(gm, size, 0, 0);
 }
 
 void gm_free(struct guest_mem *gm)
@@ -63,7 +75,9 @@ void gm_free(struct guest_mem *gm)
 
 bool gm_is_ram(const struct guest_mem *gm, uint64_t gpa, uint64_t len)
 {
-	return len <= gm->size && gpa <= gm->size - len;
+	if (len > gm->size || gpa > gm->size - len)
+		return false;
+	return gpa >= gm->hole_end || gpa + len <= gm->hole_start;
 }
 
 void *gm_ptr(const struct guest_mem *gm, uint64_t gpa, uint64_t len)

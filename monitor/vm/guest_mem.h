@@ -17,7 +17,9 @@ struct spt;
 struct guest_mem {
 	int fd;	       /* memfd; cells map it too */
 	uint8_t *base; /* whole RAM in the monitor, gpa 0 first */
-	uint64_t size; /* bytes, multiple of 4096 */
+	uint64_t size; /* bytes from gpa 0 to the end of RAM, multiple of 4096; a gpa is an offset into fd too */
+	uint64_t ram;  /* bytes of RAM: size less the hole */
+	uint64_t hole_start, hole_end; /* [start, end) is no RAM; start == end: there is no hole */
 
 	/* Told of every write that gm_write makes; NULL as long as the machine has no shadow page tables. */
 	struct spt *spt;
@@ -25,6 +27,8 @@ struct guest_mem {
 
 /* Makes RAM of size bytes (multiple of 4096, not 0). 0 or negative errno with a message printed. */
 int gm_init(struct guest_mem *gm, uint64_t size);
+/* The same, but what would lie at or above hole_start lies from hole_end up: where a PC has its devices. */
+int gm_init_hole(struct guest_mem *gm, uint64_t size, uint64_t hole_start, uint64_t hole_end);
 void gm_free(struct guest_mem *gm);
 
 /* All of [gpa, gpa+len) is RAM. len 0 is valid at any gpa up to and including the end. */

@@ -24,6 +24,12 @@
 #ifndef MONITOR_VM_LAYOUT_H
 #define MONITOR_VM_LAYOUT_H
 
+/* A PC's memory: base memory, then adapters and firmware up to 1 MiB; and the devices' hole below 4 GiB. */
+#define PC_LOW_END	  0x9fc00u
+#define PC_FIRMWARE_START 0xe0000u
+#define PC_HOLE_START	  0xc0000000u
+#define PC_HOLE_END	  0x100000000u
+
 /* Bottom of PML4 slot 255: the first guest-virtual address that is not the guest's. */
 #define GATE_HOLE_START 0x7f8000000000
 /* End of what the gate takes of the hole (engine/trap/gate.h). */

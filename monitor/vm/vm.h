@@ -32,7 +32,8 @@ struct vm_config {
 	const char *cmdline; /* "" if none */
 	const char *modules[VM_MODULES_MAX];
 	unsigned module_count;
-	uint64_t memory; /* bytes */
+	uint64_t memory;		 /* bytes */
+	bool memory_given, engine_given; /* by the user: else what the image's boot protocol wants */
 	unsigned vcpus;
 	double timeout;			       /* seconds; 0: none */
 	const char *engine, *transport;	       /* NULL: default */
@@ -50,8 +51,16 @@ struct vm_config {
 	bool no_input, no_output; /* the guest's console has no end on the host */
 };
 
+/* What a kernel takes for granted of its machine. */
+enum vm_kind {
+	MACHINE_PLAIN, /* of guests written for ring3: RAM from 0 up, 8259, 8254, 16550 */
+	MACHINE_PC,    /* a PC's memory map and devices */
+};
+
 struct vm {
 	const struct vm_config *config;
+	enum vm_kind kind;
+	uint64_t memory; /* bytes of RAM that the machine has or will have */
 	struct guest_mem mem;
 	struct spt *spt;
 	struct vcpu *vcpu[R3_MAX_VCPUS];

@@ -306,7 +306,7 @@ static void test_below_hole(void **state)
 static void test_upper_half(void **state)
 {
 	maker.ph[MAKER_TEXT].p_vaddr = 0xffffffff81000000;
-	refused("in the upper half, which Linux keeps: link the kernel low, with pvguest.lds");
+	refused("in the upper half, which code that runs directly does not have: take --engine ");
 }
 
 static void test_too_many_segments(void **state)

@@ -175,7 +175,10 @@ struct world *world_create(uint64_t ram_size, uint64_t gva_lowest, uint64_t gva_
 	struct world *world = calloc(1, sizeof(*world));
 
 	assert_non_null(world);
-	world->config = (struct spt_config){ram_size, gva_lowest, gva_limit, WORLD_PHYSICAL_BITS};
+	world->config = (struct spt_config){.ram_size = ram_size,
+					    .gva_lowest = gva_lowest,
+					    .gva_limit = gva_limit,
+					    .physical_bits = WORLD_PHYSICAL_BITS};
 	world->ram = calloc(1, ram_size);
 	assert_non_null(world->ram);
 	world->spt = spt_create(&world->config, &ops, world);

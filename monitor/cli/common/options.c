@@ -120,6 +120,7 @@ static error_t parse_memory(const char *text, struct vm_config *config)
 		return refuse("--memory %s: RAM comes in steps of 2M: give %juM", text,
 			      (uintmax_t)(bytes / OPTIONS_MEMORY_STEP * 2 + 2));
 	config->memory = bytes;
+	config->memory_given = true;
 	return 0;
 }
 
@@ -127,6 +128,7 @@ static error_t parse_engine(const char *name, struct vm_config *config)
 {
 	if (engine_find(name)) {
 		config->engine = name;
+		config->engine_given = true;
 		return 0;
 	}
 	fprintf(stderr, "ring3: --engine: there is no engine '%s': choose from", name);

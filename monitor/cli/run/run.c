@@ -92,6 +92,7 @@ int cli_run(int argc, char **argv)
 	}
 	vm.config = &config;
 	vm.engine_ops = engine_find(config.engine);
+	vm.memory = config.memory;
 	if (stats_up(&vm) || tap_run_check(&vm))
 		return VM_STATUS_HOST;
 	if (config.core_file)

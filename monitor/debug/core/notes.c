@@ -239,7 +239,7 @@ static int note_text(struct vm *vm, struct core_buffer *to)
 		snprintf(text, sizeof(text),
 			 "guest of ring3, engine %s, CPL %u; root of its page tables 0x%lx; %lu MiB of physical memory "
 			 "at 0x%llx; %s",
-			 vm->config->engine, vm->vcpu[0]->cpl, vcpu_root(vm->vcpu[0]), vm->mem.size >> 20,
+			 vm->engine_ops->name, vm->vcpu[0]->cpl, vcpu_root(vm->vcpu[0]), vm->mem.size >> 20,
 			 CORE_PHYSICAL, vm->reason[0] ? vm->reason : "running");
 
 	return note(to, "ring3", 1, text, len < (int)sizeof(text) ? (size_t)len + 1 : sizeof(text));

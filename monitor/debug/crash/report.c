@@ -19,7 +19,7 @@ void report_reason(struct vm *vm, FILE *out)
 	for (const char *c = vm->reason; *c; c++)
 		fputc(*c >= ' ' && *c <= '~' ? *c : '?', out);
 	fputc('\n', out);
-	fprintf(out, "  image %s, engine %s, transport %s\n", image_path(vm), vm->config->engine,
+	fprintf(out, "  image %s, engine %s, transport %s\n", image_path(vm), vm->engine_ops->name,
 		vm->config->transport);
 }
 

@@ -74,7 +74,7 @@ void summary_print(struct vm *vm, FILE *out)
 	double guest = (double)clock_tsc_to_ns(sum.guest_tsc), monitor = (double)clock_tsc_to_ns(sum.monitor_tsc);
 
 	fprintf(out, "ring3: %s up %.3f s, engine %s, %u vCPU%s\n", vm->config->kernel,
-		(double)now / (double)CLOCK_NS_PER_SEC, vm->config->engine, vm->vcpu_count,
+		(double)now / (double)CLOCK_NS_PER_SEC, vm->engine_ops->name, vm->vcpu_count,
 		vm->vcpu_count == 1 ? "" : "s");
 	print_exits(&sum, now, out);
 	fprintf(out, "ring3: time in the guest %.3f s (%.1f %%), in the monitor, waiting included, %.3f s (%.1f %%)\n",

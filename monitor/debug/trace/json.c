@@ -62,10 +62,10 @@ static void json_begin(struct trace *trace, FILE *out)
 	write_line(json_pack("{s:s, s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:o, s:o, s:o}", "type", "header",
 			     "schema", TRACE_SCHEMA, "version", TRACE_VERSION, "ring3", R3_VERSION, "arguments",
 			     arguments(config), "image", stats_json_text(config->kernel), "cmdline",
-			     stats_json_text(config->cmdline), "engine", stats_json_text(config->engine), "transport",
-			     stats_json_text(config->transport), "cpus", (int)config->cpus, "vcpus", (int)config->vcpus,
-			     "ram_bytes", number(config->memory), "start_unix_ns", number(began), "kinds",
-			     kinds(trace)),
+			     stats_json_text(config->cmdline), "engine", stats_json_text(trace->vm->engine_ops->name),
+			     "transport", stats_json_text(config->transport), "cpus", (int)config->cpus, "vcpus",
+			     (int)config->vcpus, "ram_bytes", number(trace->vm->memory), "start_unix_ns", number(began),
+			     "kinds", kinds(trace)),
 		   out);
 }
 

@@ -366,6 +366,7 @@ unsigned interpret_watch_hits(struct vcpu *vcpu)
 const struct engine_ops engine_interpret = {
 	.name = "interpret",
 	.summary = "all guest code is interpreted: a processor in software",
+	.kernel_anywhere = true,
 	.init = interpret_init,
 	.exit = interpret_destroy,
 	.enter = interpret_enter,

@@ -1,0 +1,251 @@
+/*
+ * Linux's boot protocol by its 64-bit entry: bzImage, which unpacks itself, and vmlinux. The file is hostile: each
+ * number of its header is read once, from the copy in image->head, and checked against the file and RAM.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "monitor/boot/boot.h"
+#include "monitor/boot/image.h"
+#include "monitor/boot/linux.h"
+#include "monitor/vm/layout.h"
+#include "monitor/vm/segment.h"
+
+static const uint64_t boot_gdt[] = {
+	0,
+	[LINUX_BOOT_CS / 8] = SEG_FLAT_CODE(0),
+	[LINUX_BOOT_DS / 8] = SEG_FLAT_DATA(0),
+};
+
+/* ------------------------------------------------------------------------------------------------ reading a bzImage */
+
+static bool is_bzimage(const struct image *image)
+{
+	return image->head_len >= LINUX_HEADER + sizeof(struct linux_header) &&
+	       !memcmp(image->head + LINUX_MAGIC_OFFSET, LINUX_MAGIC, strlen(LINUX_MAGIC));
+}
+
+static void read_header(const struct image *image, struct linux_header *header)
+{
+	memcpy(header, image->head + LINUX_HEADER, sizeof(*header));
+}
+
+/* Where its protected-mode part lies in the file. */
+static uint64_t payload_offset(const struct linux_header *header)
+{
+	return (1u + (header->setup_sects ? header->setup_sects : 4)) * LINUX_SECTOR;
+}
+
+static int check_header(const struct image *image, const struct linux_header *header)
+{
+	if (header->version < LINUX_VERSION_64 || !(header->xloadflags & LINUX_XLF_KERNEL_64))
+		return image_refuse(image->path,
+				    "is a Linux bzImage without a 64-bit entry (boot protocol %u.%02u), and this build "
+				    "enters kernels in 64-bit mode: take one for amd64",
+				    header->version >> 8, header->version & 0xffu);
+	if (!(header->loadflags & LINUX_LOADED_HIGH))
+		return image_refuse(image->path, "is a Linux zImage, which loads below 1 MiB: build a bzImage");
+	if (payload_offset(header) >= image->file_size)
+		return image_refuse(image->path,
+				    "is truncated: its kernel lies beyond the end: build or copy it again");
+	return 0;
+}
+
+static int linux_read(struct vm *vm)
+{
+	struct image *image = vm->image;
+	struct linux_header header;
+	uint64_t low_end = vm->mem.hole_end ? vm->mem.hole_start : vm->mem.size;
+	uint64_t offset, size, need;
+	int err;
+
+	read_header(image, &header);
+	err = check_header(image, &header);
+	if (err)
+		return err;
+	offset = payload_offset(&header);
+	size = image->file_size - offset;
+	need = header.init_size > size ? header.init_size : size;
+	if (header.pref_address < IMAGE_START || header.pref_address >= low_end || need > low_end - header.pref_address)
+		return image_refuse(image->path,
+				    "wants %" PRIu64 " MiB of RAM at 0x%" PRIx64
+				    " to unpack itself, and RAM ends at 0x%" PRIx64 ": give more with --memory",
+				    (need >> 20) + 1, header.pref_address, low_end);
+	image->segment[0] = (struct image_segment){.vaddr = header.pref_address,
+						   .paddr = header.pref_address,
+						   .memsz = need,
+						   .offset = offset,
+						   .filesz = size};
+	image->segment_count = 1;
+	image->entry = header.pref_address + LINUX_ENTRY_64;
+	image->end = (header.pref_address + need + X86_PAGE_MASK) & ~X86_PAGE_MASK;
+	return 0;
+}
+
+/* --------------------------------------------------------------------------------------------------------- initrd */
+
+/* All modules behind each other, each padded to 4 bytes as cpio archives are: Linux takes them for one initrd. */
+static int linux_load_modules(struct vm *vm)
+{
+	struct linux_header header = {.initrd_addr_max = LINUX_INITRD_MAX_OLD};
+	uint64_t top = vm->mem.hole_end ? vm->mem.hole_start : vm->mem.size;
+
+	if (is_bzimage(vm->image))
+		read_header(vm->image, &header);
+	if (top > (uint64_t)header.initrd_addr_max + 1)
+		top = ((uint64_t)header.initrd_addr_max + 1) & ~X86_PAGE_MASK;
+	return image_load_joined(vm, top);
+}
+
+/* ------------------------------------------------------------------------------------------------- the zero page */
+
+static void put_e820(struct linux_zero_page *zero, const struct vm *vm)
+{
+	struct boot_range range[BOOT_RANGES_MAX];
+	unsigned count = boot_memory_map(vm, range);
+
+	zero->e820_entries = (uint8_t)count;
+	for (unsigned i = 0; i < count; i++)
+		zero->e820[i] = (struct linux_e820){range[i].start, range[i].end - range[i].start,
+						    range[i].ram ? LINUX_E820_RAM : LINUX_E820_RESERVED};
+}
+
+static void put_screen(struct linux_zero_page *zero)
+{
+	zero->orig_video_mode = LINUX_VIDEO_MODE_TEXT80;
+	zero->orig_video_cols = 80;
+	zero->orig_video_lines = 25;
+	zero->orig_video_is_vga = 1;
+	zero->orig_video_points = 16;
+}
+
+/* The kernel's own header, as far as it has one and there is room. */
+static void put_header(struct linux_zero_page *zero, const struct image *image)
+{
+	size_t end = LINUX_HEADER_END(image->head[LINUX_JUMP]);
+
+	if (!is_bzimage(image)) {
+		memcpy(&zero->header.header, LINUX_MAGIC, sizeof(zero->header.header));
+		zero->header.version = LINUX_VERSION_64;
+		zero->header.loadflags = LINUX_LOADED_HIGH;
+		return;
+	}
+	if (end > LINUX_HEADER_MAX)
+		end = LINUX_HEADER_MAX;
+	memcpy(zero->header_bytes, image->head + LINUX_HEADER, end - LINUX_HEADER);
+}
+
+uint64_t boot_zero_page(struct boot *boot, const struct vm *vm)
+{
+	struct linux_zero_page zero = {0};
+	const struct image *image = vm->image;
+	uint64_t cmdline = boot_put(boot, vm->config->cmdline, strlen(vm->config->cmdline) + 1, 16);
+
+	if (!cmdline)
+		return 0;
+	put_header(&zero, image);
+	put_e820(&zero, vm);
+	put_screen(&zero);
+	zero.header.type_of_loader = LINUX_LOADER_UNDEFINED;
+	zero.header.cmd_line_ptr = (uint32_t)cmdline;
+	if (image->module_count) {
+		const struct image_module *first = &image->module[0], *last = &image->module[image->module_count - 1];
+
+		zero.header.ramdisk_image = (uint32_t)first->gpa;
+		zero.header.ramdisk_size = (uint32_t)(last->gpa + last->size - first->gpa);
+	}
+	return boot_put(boot, &zero, sizeof(zero), X86_PAGE_SIZE);
+}
+
+/* ------------------------------------------------------------------------------------------------------ the entry */
+
+/* Nothing is on that a kernel switches on itself: what the boot protocol asks for is all there is. */
+static void set_registers(struct vcpu *vcpu, uint64_t entry, uint64_t root, uint64_t gdt, uint64_t zero_page)
+{
+	vcpu->rip = entry;
+	vcpu->gpr[RSI] = zero_page;
+	vcpu->cr0 = X86_CR0_PE | X86_CR0_ET | X86_CR0_NE | X86_CR0_PG;
+	vcpu->cr3 = root;
+	vcpu->cr4 = X86_CR4_PAE;
+	vcpu->efer = X86_EFER_LME | X86_EFER_LMA;
+	if (vcpu->xcr0_supported)
+		vcpu->xcr0 = X86_XCR0_X87;
+	vcpu->gdtr = (struct vcpu_table){.base = gdt, .limit = sizeof(boot_gdt) - 1};
+	for (unsigned i = 0; i < SREG_COUNT; i++)
+		vcpu->sreg[i] = seg_make(LINUX_BOOT_DS, boot_gdt[LINUX_BOOT_DS / 8]);
+	vcpu->sreg[SREG_CS] = seg_make(LINUX_BOOT_CS, boot_gdt[LINUX_BOOT_CS / 8]);
+}
+
+static size_t cmdline_max(const struct image *image)
+{
+	struct linux_header header;
+
+	if (!is_bzimage(image))
+		return LINUX_CMDLINE_DEFAULT;
+	read_header(image, &header);
+	return header.cmdline_size ? header.cmdline_size : LINUX_CMDLINE_OLD;
+}
+
+static int linux_boot(struct vm *vm)
+{
+	size_t length = strlen(vm->config->cmdline), most = cmdline_max(vm->image);
+	uint64_t root, gdt, zero_page;
+	struct boot boot;
+
+	boot_begin(&boot, vm);
+	/* Devices too: the first 4 GiB are a machine's, whatever RAM it has. */
+	root = boot_page_tables(&boot, vm->mem.size > PC_HOLE_END ? vm->mem.size : PC_HOLE_END);
+	gdt = boot_put(&boot, boot_gdt, sizeof(boot_gdt), sizeof(uint64_t));
+	zero_page = length > most ? 0 : boot_zero_page(&boot, vm);
+	if (!zero_page) {
+		fprintf(stderr,
+			"ring3: the command line of %zu bytes is longer than this kernel's %zu: shorten --append\n",
+			length, most);
+		return -E2BIG;
+	}
+	set_registers(vm->vcpu[0], vm->image->entry, root, gdt, zero_page);
+	return 0;
+}
+
+const struct boot_protocol boot_linux = {
+	.name = "Linux bzImage",
+	.machine = MACHINE_PC,
+	.memory = MEMORY_PC,
+	.engine = "hybrid",
+	.recognises = is_bzimage,
+	.read = linux_read,
+	.load_modules = linux_load_modules,
+	.boot = linux_boot,
+};
+
+/* -------------------------------------------------------------------------------------------------------- vmlinux */
+
+/* The entry is a physical address, whatever the segments are linked at. */
+static int vmlinux_read(struct vm *vm)
+{
+	struct image *image = vm->image;
+	int err = image_read_elf(image, vm);
+
+	for (unsigned i = 0; !err && i < image->segment_count; i++)
+		if (image->entry >= image->segment[i].paddr &&
+		    image->entry - image->segment[i].paddr < image->segment[i].filesz)
+			return 0;
+	return err ? err
+		   : image_refuse(image->path,
+				  "its entry point 0x%" PRIx64 " lies in no loaded segment: build it again",
+				  image->entry);
+}
+
+const struct boot_protocol boot_linux_elf = {
+	.name = "Linux vmlinux",
+	.machine = MACHINE_PC,
+	.memory = MEMORY_PC,
+	.engine = "hybrid",
+	.recognises = image_is_vmlinux,
+	.read = vmlinux_read,
+	.load_modules = linux_load_modules,
+	.boot = linux_boot,
+};
