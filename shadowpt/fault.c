@@ -155,7 +155,7 @@ static bool try_fill(struct fill *fill, enum spt_result *result)
 		*result = SPT_GUEST_FAULT;
 	} else if (!spt_in_ram(spt, fill->walk.gpa)) {
 		*result = SPT_NOT_RAM;
-	} else if (fill->gva < spt->config.gva_lowest || fill->gva >= spt->config.gva_limit) {
+	} else if (!spt_reachable(spt, fill->gva)) {
 		*result = SPT_UNREACHABLE;
 	} else {
 		*result = SPT_FILLED;

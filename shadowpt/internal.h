@@ -168,6 +168,7 @@ struct spt {
 	size_t bucket_count; /* a power of two */
 	struct list refused; /* spaces */
 	uint64_t epoch;	     /* one per CR3 load */
+	uint64_t changes;    /* spt_changes */
 	void (*written)(void *ctx, uint64_t gpa);
 	struct spt_stats stats;
 };
@@ -177,6 +178,15 @@ static inline bool spt_in_ram(const struct spt *spt, uint64_t gpa)
 	const struct spt_config *config = &spt->config;
 
 	return gpa < config->ram_size && !(gpa >= config->hole_start && gpa < config->hole_end);
+}
+
+/* The host can map something at gva. */
+static inline bool spt_reachable(const struct spt *spt, uint64_t gva)
+{
+	const struct spt_config *config = &spt->config;
+
+	return gva >= config->gva_lowest && gva < config->gva_limit &&
+	       !(gva >= config->gap_start && gva < config->gap_end);
 }
 
 static inline struct frame *spt_frame(struct spt *spt, uint64_t gpa)

@@ -39,7 +39,7 @@ struct spt_ops {
 	 * Effects on the space's real address space. All addresses and lengths are multiples of 4096. May be queued,
 	 * but must be in force, in order, before the space next runs guest code. map replaces what was there. Return 0
 	 * or a negative error. After an error the library takes the space for empty: spt_fault returns
-	 * SPT_HOST_REFUSED for its own space; any other space is unmapped from gva_lowest to gva_limit by one more op,
+	 * SPT_HOST_REFUSED for its own space; any other space is unmapped from gva_lowest to gva_limit by more ops,
 	 * and as long as that fails, every call that may return an op's error returns it. Ops must not call back.
 	 */
 	int (*map)(void *ctx, struct spt_space *space, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot);
@@ -50,10 +50,12 @@ struct spt_ops {
 struct spt_config {
 	uint64_t ram_size;	/* bytes from gpa 0, multiple of 4096 */
 	uint64_t gva_lowest;	/* first gva a space can map (the host's mmap_min_addr, page-aligned) */
-	uint64_t gva_limit;	/* first gva above what a space can map (start of the monitor's hole) */
+	uint64_t gva_limit;	/* first gva above what a space can map */
 	unsigned physical_bits; /* guest MAXPHYADDR; entry bits above it are reserved */
 	uint64_t hole_start;	/* [hole_start, hole_end) is no RAM: multiples of 1 GiB; equal: there is none */
 	uint64_t hole_end;
+	uint64_t gap_start; /* [gap_start, gap_end) between those cannot be mapped either; likewise */
+	uint64_t gap_end;
 };
 
 /* The registers that paging depends on, of the vCPU on whose behalf a call is made. */
@@ -183,6 +185,12 @@ struct spt_stats {
 	uint64_t spaces;       /* spaces alive now */
 	uint64_t mapped_bytes; /* what they all map now */
 };
+/*
+ * Changes whenever a translation found before may have gone out of date, or a frame that could be stored to no longer
+ * can be without a walk: what a software TLB holds is good as long as this stays the same.
+ */
+uint64_t spt_changes(const struct spt *spt);
+
 void spt_get_stats(const struct spt *spt, struct spt_stats *out);
 
 /* Calls visit for each mapped run of the space in ascending order, until it returns false. */

@@ -217,6 +217,19 @@ static void space_settled(struct spt_space *space)
 	list_remove(&space->refused);
 }
 
+/* On both sides of the gap, whose own pages stay. */
+static int space_unmap_all(struct spt_space *space)
+{
+	struct spt *spt = space->spt;
+	const struct spt_config *config = &spt->config;
+	uint64_t low_end = config->gap_end ? config->gap_start : config->gva_limit;
+	int failed = spt->ops.unmap(spt->ctx, space, config->gva_lowest, low_end - config->gva_lowest);
+
+	if (!failed && config->gap_end)
+		failed = spt->ops.unmap(spt->ctx, space, config->gap_end, config->gva_limit - config->gap_end);
+	return failed;
+}
+
 /* A space that cannot even be unmapped whole stays on the list, and every call fails until it can be, or is gone. */
 int spt_settle(struct spt *spt, struct spt_space *faulting)
 {
@@ -229,8 +242,7 @@ int spt_settle(struct spt *spt, struct spt_space *faulting)
 		next = at->next;
 		space_forget(space);
 		if (space != faulting)
-			failed = spt->ops.unmap(spt->ctx, space, spt->config.gva_lowest,
-						spt->config.gva_limit - spt->config.gva_lowest);
+			failed = space_unmap_all(space);
 		if (failed && !error)
 			error = failed;
 		if (!failed || space == faulting)

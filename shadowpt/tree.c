@@ -29,7 +29,7 @@ static struct run clip(const struct node *node, unsigned i, uint64_t gpa, unsign
 
 	if (gva < config->gva_lowest)
 		skip = config->gva_lowest - gva;
-	if (!spt_in_ram(node->space->spt, gpa) || gva >= config->gva_limit || skip >= len)
+	if (!spt_in_ram(node->space->spt, gpa) || skip >= len || !spt_reachable(node->space->spt, gva + skip))
 		return (struct run){0};
 	if (len > config->ram_size - gpa)
 		len = config->ram_size - gpa;

@@ -90,10 +90,10 @@ static int check_segment_vaddr(const struct image *image, size_t index, const GE
 				    ", in the upper half, which code that runs directly does not have: take --engine "
 				    "%s, or link the kernel low, with pvguest.lds",
 				    index, ph->p_vaddr, engines_anywhere(names, sizeof(names)));
-	if (ph->p_vaddr >= GATE_HOLE_START || ph->p_memsz > GATE_HOLE_START - ph->p_vaddr)
+	if (ph->p_vaddr < GATE_HOLE_END && ph->p_vaddr + ph->p_memsz > GATE_HOLE_START)
 		return image_refuse(image->path,
 				    "segment %zu is linked at virtual address 0x%" PRIx64
-				    ", in PML4 slot 255 (0x%" PRIx64
+				    ", in PML4 slot 127 (0x%" PRIx64
 				    " up), the monitor's hole: link the kernel low, with pvguest.lds",
 				    index, ph->p_vaddr, (uint64_t)GATE_HOLE_START);
 	return 0;

@@ -7,7 +7,10 @@
 #include "monitor/engine/interpret/interpret.h"
 #include "monitor/host/clock.h"
 #include "monitor/vm/engine.h"
+#include "monitor/vm/layout.h"
 #include "monitor/vm/vm.h"
+
+#define GATE_SLOT (GATE_HOLE_START >> 39)
 
 static int hybrid_init(struct vm *vm)
 {
@@ -21,16 +24,23 @@ static void hybrid_exit(struct vm *vm)
 	engine_trap.exit(vm);
 }
 
+/* The guest maps something for its user mode where each cell has the gate: it would see the gate instead. */
+static bool takes_gate_slot(const struct vcpu *vcpu)
+{
+	uint64_t entry = 0, slot = (vcpu_root(vcpu) & X86_PTE_ADDR) + GATE_SLOT * sizeof(entry);
+	return gm_read(&vcpu->vm->mem, slot, &entry, sizeof(entry)) && (entry & X86_PTE_P) && (entry & X86_PTE_U);
+}
+
 /*
  * What the processor would refuse or stop user mode at, and the host's does not: the FPU switched off, RDTSC withheld,
- * breakpoints in the guest's debug registers, alignment that is not checked. As long as a guest has it so, its user
- * mode is interpreted too.
+ * breakpoints in the guest's debug registers, alignment that is not checked; and what cells cannot map. As long as a
+ * guest has it so, its user mode is interpreted too.
  */
 static bool must_interpret(const struct vcpu *vcpu)
 {
 	bool unchecked = (vcpu->rflags & X86_RFLAGS_AC) && !vcpu_checks_alignment(vcpu);
 	return (vcpu->cr0 & (X86_CR0_TS | X86_CR0_EM)) || (vcpu->cr4 & X86_CR4_TSD) ||
-	       (vcpu->dr[7] & X86_DR7_ALL_ENABLED) || unchecked;
+	       (vcpu->dr[7] & X86_DR7_ALL_ENABLED) || unchecked || takes_gate_slot(vcpu);
 }
 
 /* Each engine takes the time since its own last exit for the monitor's; here it is the time since either's. */

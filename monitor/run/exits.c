@@ -115,11 +115,12 @@ static void exit_refused(struct vcpu *vcpu, const struct vm_exit *exit)
 static void exit_unmappable(struct vcpu *vcpu, uint64_t gva)
 {
 	struct vm_exit exit;
-	if (gva >= GATE_HOLE_START) {
+	if (gva >= GATE_HOLE_START && gva < GATE_HOLE_END) {
 		vm_kill(vcpu->vm,
-			"guest maps %#lx, in the monitor's hole (from %#lx up); keep addresses below it, as the linker "
-			"script pvguest.lds does",
-			gva, (uint64_t)GATE_HOLE_START);
+			"guest maps %#lx, in the monitor's hole (%#lx to %#lx); keep out of it, or take --engine "
+			"hybrid, "
+			"which interprets what is there",
+			gva, (uint64_t)GATE_HOLE_START, (uint64_t)GATE_HOLE_END);
 		return;
 	}
 	note(vcpu, STAT_unmappable, gva);

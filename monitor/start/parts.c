@@ -115,7 +115,9 @@ static int paging_up(struct vm *vm)
 					  .hole_start = vm->mem.hole_start,
 					  .hole_end = vm->mem.hole_end,
 					  .gva_lowest = lowest_gva(),
-					  .gva_limit = GATE_HOLE_START,
+					  .gva_limit = LAYOUT_TASK_END,
+					  .gap_start = GATE_HOLE_START,
+					  .gap_end = GATE_HOLE_END,
 					  .physical_bits = VCPU_PHYSICAL_BITS};
 
 	vm->spt = spt_create(&config, trace_shadow_ops(vm), vm);

@@ -82,7 +82,7 @@ static void huge(void)
 
 static void hole(void)
 {
-	m.ph[MAKER_DATA].p_vaddr = 0x7f8000000000;
+	m.ph[MAKER_DATA].p_vaddr = 0x3f8000000000;
 }
 
 static void upper_half(void)

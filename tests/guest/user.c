@@ -209,7 +209,7 @@ static void test_faults(void)
 
 static void test_walls(void)
 {
-	const uint64_t kernel_data = (uint64_t)&space, gate = 0x7f8000000000;
+	const uint64_t kernel_data = (uint64_t)&space, gate = 0x3f8000000000;
 
 	run(&contexts[0], user_kernel, kernel_data, 0);
 	pvg_test(stop.vector == X86_VEC_PF && stop.error & X86_PF_U, "kernel memory is out of reach");

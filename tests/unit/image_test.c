@@ -294,7 +294,7 @@ static void test_vaddr_wraps(void **state)
 static void test_hole(void **state)
 {
 	maker.ph[MAKER_DATA].p_vaddr = GATE_HOLE_START - 0x2fff;
-	refused("the monitor's hole: link the kernel low, with pvguest.lds");
+	refused("the monitor's hole: take --engine ");
 }
 
 static void test_below_hole(void **state)

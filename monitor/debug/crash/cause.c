@@ -341,7 +341,7 @@ static void say_chain(struct vcpu *vcpu, FILE *out)
 
 static bool in_gate(const struct vcpu *vcpu)
 {
-	return vcpu->rip >= GATE_HOLE_START && vcpu_canonical(vcpu->rip) && !(vcpu->rip >> 63);
+	return vcpu->rip >= GATE_HOLE_START && vcpu->rip < GATE_HOLE_END;
 }
 
 void report_cause(struct vcpu *vcpu, FILE *out)

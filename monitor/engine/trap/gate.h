@@ -1,5 +1,5 @@
 /*
- * The gate: all that a cell contains besides guest pages. It lies at the bottom of PML4 slot 255, at the same address
+ * The gate: all that a cell contains besides guest pages. It lies at the bottom of PML4 slot 127, at the same address
  * in every cell:
  *
  *   GATE_TEXT   rx  code (gate.S), one copy for all cells

@@ -67,8 +67,11 @@ int cell_queue(struct cell *cell, const struct gate_op *op)
 
 int cell_empty(struct cell *cell)
 {
-	struct gate_op low = {SYS_munmap, {0, GATE_TEXT}};
+	struct gate_op low = {SYS_munmap, {0, GATE_TEXT}},
+		       high = {SYS_munmap, {LAYOUT_GATE_END, LAYOUT_TASK_END - LAYOUT_GATE_END}};
 	cell->queued = 0;
 	int error = cell_queue(cell, &low);
+	if (!error)
+		error = cell_queue(cell, &high);
 	return error ? error : cell_flush(cell);
 }

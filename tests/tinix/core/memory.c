@@ -188,7 +188,7 @@ static void fault_is(long result, const char *what)
 
 static void bad_pointers(void)
 {
-	void *const bad[] = {(void *)8, (void *)0x7f0000201000, (void *)0x7f8000000000, (void *)0xffffffff80000000,
+	void *const bad[] = {(void *)8, (void *)0x7f0000201000, (void *)0x3f8000000000, (void *)0xffffffff80000000,
 			     (void *)0x8000000000000000};
 	char *half = map(2, PROT_READ | PROT_WRITE, MAP_PRIVATE);
 	int ends[2];

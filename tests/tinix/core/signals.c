@@ -160,7 +160,7 @@ static void memory_faults(void)
 	volatile char *none = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	volatile char *volatile low = (char *)16;
 	volatile char *code = (char *)(uintptr_t)handler;
-	volatile char *kernel = (char *)0x7f0000201000, *monitor = (char *)0x7f8000000000 + (127l << 32);
+	volatile char *kernel = (char *)0x7f0000201000, *monitor = (char *)0x3f8000000000 + (127l << 32);
 
 	volatile int zero = 0, one = 1;
 
