@@ -14,6 +14,7 @@ static struct spt_space *root_space(struct spt *spt, const struct spt_cpu *cpu, 
  */
 int spt_invlpg(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva)
 {
+	spt->changes++;
 	for (enum spt_mode mode = SPT_KERNEL; mode <= SPT_USER; mode++) {
 		struct spt_space *space = root_space(spt, cpu, mode);
 
@@ -26,6 +27,7 @@ int spt_invlpg(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva)
 int spt_cr3_load(struct spt *spt, const struct spt_cpu *cpu)
 {
 	spt->epoch++;
+	spt->changes++;
 	for (enum spt_mode mode = SPT_KERNEL; mode <= SPT_USER; mode++) {
 		struct spt_space *space = root_space(spt, cpu, mode);
 
@@ -37,6 +39,7 @@ int spt_cr3_load(struct spt *spt, const struct spt_cpu *cpu)
 
 int spt_flush_all(struct spt *spt)
 {
+	spt->changes++;
 	for (size_t i = 0; i < spt->bucket_count; i++)
 		for (struct spt_space *space = spt->buckets[i]; space; space = space->hash_next)
 			spt_space_drop_all(space);
@@ -51,6 +54,7 @@ int spt_entry_write(struct spt *spt, uint64_t entry_gpa, uint64_t value)
 	struct table *table = spt_frame(spt, frame_gpa)->table;
 
 	__atomic_store_n(&entries[i], value, __ATOMIC_SEQ_CST);
+	spt->changes++;
 	spt_frame_changed(spt, frame_gpa);
 	if (table)
 		spt_table_set(table, i, value);

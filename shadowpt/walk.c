@@ -181,3 +181,8 @@ unsigned spt_probe(struct spt *spt, uint64_t cr3, uint64_t gva, struct spt_step 
 	}
 	return count;
 }
+
+uint64_t spt_changes(const struct spt *spt)
+{
+	return spt->changes;
+}

@@ -172,6 +172,7 @@ const struct block *code_single(struct engine_vcpu *c)
 		return NULL;
 	}
 	block->count = 1;
+	block->single = true;
 	translate(c, &block->insn[0], &emu, gpa, true);
 	block->insn[0].end = emu.info.length;
 	block->insn[1] = (struct insn){.run = op_end, .start = emu.info.length, .end = emu.info.length};
@@ -215,7 +216,7 @@ static struct block *build(struct engine_vcpu *c, struct code_page *page, uint64
 	struct block *block = malloc(sizeof(*block) + (count + 1) * sizeof(struct insn));
 	if (!block)
 		return NULL;
-	block->count = count;
+	*block = (struct block){.count = count};
 	memcpy(block->insn, insns, (count + 1) * sizeof(struct insn));
 	cover(page, offset, at);
 	return block;
@@ -263,6 +264,23 @@ const struct block *code_find(struct engine_vcpu *c)
 	if (block && block != c->code->single)
 		*jump = (struct jump){c->rip, c->generation, (struct block *)block};
 	return block;
+}
+
+const struct block *code_find_after(struct engine_vcpu *c, const struct block *from)
+{
+	if (!from || from->single)
+		return code_find(c);
+	for (unsigned n = 0; n < 2; n++)
+		if (from->after[n].gva == c->rip && from->after[n].generation == c->generation)
+			return from->after[n].block;
+	uint64_t generation = c->generation;
+	const struct block *to = code_find(c);
+	/* Finding it may have decoded a page for the first time, or dropped all there was. */
+	if (to && !to->single && generation == c->generation) {
+		struct block *origin = (struct block *)from;
+		origin->after[origin->turn++ % 2] = (struct jump){c->rip, c->generation, (struct block *)to};
+	}
+	return to;
 }
 
 struct code *code_create(struct engine_vcpu *c)

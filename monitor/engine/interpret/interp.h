@@ -70,6 +70,13 @@ struct insn {
 struct block {
 	struct block *next; /* list of blocks to be freed */
 	unsigned count;	    /* guest instructions */
+	bool single;	    /* of code_single */
+	uint8_t turn;	    /* which of `after` is replaced next */
+	/* Where control went from here, the last two places: good as long as the generation is. */
+	struct jump {
+		uint64_t gva, generation;
+		struct block *block;
+	} after[2];
 	struct insn insn[];
 };
 
@@ -82,19 +89,14 @@ struct code_page {
 	uint8_t covered[X86_PAGE_SIZE / 8];
 };
 
-struct jump {
-	uint64_t gva, generation;
-	struct block *block;
-};
-
 /* ---------------------------------------------------------------------------------------------------- the state */
 
 /*
  * Translations: tags are the page's gva with the generation in the low bits, so that one increment drops all. Pages
  * that hold decoded code, or are no RAM, are never in `write`: stores there go the slow way.
  */
-#define TLB_ENTRIES  1024
-#define JUMP_ENTRIES 4096
+#define TLB_ENTRIES  4096
+#define JUMP_ENTRIES 8192
 struct tlb_entry {
 	uint64_t read, write;
 	uintptr_t addend; /* host address minus gva */
@@ -123,6 +125,13 @@ struct engine_vcpu {
 	struct spt_cpu paging;
 	uint32_t user; /* X86_PF_U at CPL 3 */
 	uint64_t generation;
+	/* What the present generation of translations was made for. */
+	struct {
+		struct spt_cpu paging;
+		uint32_t user;
+		bool slow; /* watched or checked for alignment: they are not used at all */
+		uint64_t changes;
+	} valid;
 	uint64_t executed; /* instructions */
 	uint64_t exit_tsc; /* when the engine was left last */
 
@@ -163,6 +172,8 @@ struct code *code_create(struct engine_vcpu *c);
 void code_destroy(struct engine_vcpu *c);
 /* The block at c->rip; NULL after an exit was set (page fault on fetch and its like). */
 const struct block *code_find(struct engine_vcpu *c);
+/* The same, where control came from the end of `from`, which nothing has dropped since; NULL: from elsewhere. */
+const struct block *code_find_after(struct engine_vcpu *c, const struct block *from);
 /* The same of one instruction; valid until the next call. */
 const struct block *code_single(struct engine_vcpu *c);
 /* Frees what was dropped; no block may be in execution. */
@@ -191,6 +202,8 @@ insn_function *decode_system(const struct emu_insn *emu);
 
 /* memory.c: the slow way of every access. False: the exit is set. */
 void memory_flush(struct engine_vcpu *c);
+/* Flushes if the registers in use, or the guest, have put translations out of date. */
+void memory_revalidate(struct engine_vcpu *c);
 bool memory_read(struct engine_vcpu *c, uint64_t gva, void *to, unsigned len, unsigned ea);
 bool memory_write(struct engine_vcpu *c, uint64_t gva, const void *from, unsigned len, unsigned ea);
 /* Host memory to change in place, or a copy that memory_commit writes back; NULL: the exit is set. */

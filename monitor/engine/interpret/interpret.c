@@ -110,14 +110,17 @@ static void run_block(struct engine_vcpu *c, const struct block *block)
 static void run(struct engine_vcpu *c)
 {
 	atomic_bool *attention = &c->vm->attention;
+	const struct block *block = NULL;
 	do {
-		const struct block *block = code_find(c);
+		block = code_find_after(c, block);
 		if (unlikely(!block))
 			return;
 		c->vcpu->interrupt_shadow = false;
 		run_block(c, block);
-		if (unlikely(c->broken))
+		if (unlikely(c->broken)) {
 			code_collect(c);
+			block = NULL;
+		}
 	} while (likely(!c->leave && !c->yield && !atomic_load_explicit(attention, memory_order_relaxed)));
 }
 
@@ -200,7 +203,7 @@ static void interpret(struct engine_vcpu *c, struct vm_exit *exit)
 	c->watching = c->watch.control || (vcpu->dr[7] & X86_DR7_ALL_ENABLED);
 	c->single = one || c->watching;
 	interp_load(c);
-	memory_flush(c);
+	memory_revalidate(c);
 	code_collect(c);
 	*exit = (struct vm_exit){.reason = EXIT_KICK};
 	if (one)

@@ -18,6 +18,20 @@ void memory_flush(struct engine_vcpu *c)
 	c->tag = ++c->generation & X86_PAGE_MASK;
 }
 
+void memory_revalidate(struct engine_vcpu *c)
+{
+	uint64_t changes = spt_changes(c->vm->spt);
+	bool slow = c->watching || c->aligned;
+	if (changes == c->valid.changes && c->user == c->valid.user && slow == c->valid.slow &&
+	    !memcmp(&c->paging, &c->valid.paging, sizeof(c->paging)))
+		return;
+	c->valid.changes = changes;
+	c->valid.user = c->user;
+	c->valid.slow = slow;
+	memcpy(&c->valid.paging, &c->paging, sizeof(c->paging));
+	memory_flush(c);
+}
+
 static bool raise(struct engine_vcpu *c, uint8_t vector, uint32_t error, uint64_t gva)
 {
 	*c->exit = (struct vm_exit){EXIT_EXCEPTION, vector, error, gva};

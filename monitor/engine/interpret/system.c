@@ -128,6 +128,44 @@ static bool paused(struct engine_vcpu *c, const struct insn *i)
 	return true;
 }
 
+/* What may make a deadline, an interrupt or an end that the run loop has to see to. */
+static bool reaches_devices(const struct emu_insn *emu)
+{
+	switch (emu->info.mnemonic) {
+	case ZYDIS_MNEMONIC_IN:
+	case ZYDIS_MNEMONIC_OUT:
+	case ZYDIS_MNEMONIC_INSB:
+	case ZYDIS_MNEMONIC_INSW:
+	case ZYDIS_MNEMONIC_INSD:
+	case ZYDIS_MNEMONIC_OUTSB:
+	case ZYDIS_MNEMONIC_OUTSW:
+	case ZYDIS_MNEMONIC_OUTSD:
+	case ZYDIS_MNEMONIC_WRMSR:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Moments around an exit: who waits for one sees each sensitive instruction as an exit. */
+#define EXIT_MOMENTS                                                                                                   \
+	(R3_BIT(OBSERVE_between) | R3_BIT(OBSERVE_enter) | R3_BIT(OBSERVE_leave) | R3_BIT(OBSERVE_interpreted))
+
+/* The run loop would do nothing before the next instruction, and nobody looks on. */
+static bool goes_on(const struct engine_vcpu *c, const struct emu_insn *emu, unsigned cpl)
+{
+	struct vcpu *vcpu = c->vcpu;
+	const struct vm *vm = vcpu->vm;
+	if (c->one || c->single || c->watching || vm->trace_kinds || (vm->observers.moments & EXIT_MOMENTS) ||
+	    vcpu->debug.attached || vcpu->debug.pause || vcpu->pv.shared_gpa)
+		return false;
+	if (vcpu->event_pending || vcpu->halted || vm->ended || vcpu->cpl != cpl)
+		return false;
+	if ((vcpu->rflags & X86_RFLAGS_TF) || (vcpu->dr[7] & X86_DR7_ALL_ENABLED))
+		return false;
+	return !(vcpu->interrupt_waits && vcpu_if(vcpu)) && !reaches_devices(emu);
+}
+
 void op_sensitive(struct engine_vcpu *c, const struct insn *i)
 {
 	struct vcpu *vcpu = c->vcpu;
@@ -136,10 +174,15 @@ void op_sensitive(struct engine_vcpu *c, const struct insn *i)
 	c->rip = c->base + i->start;
 	interp_store(c);
 	OBSERVE(vcpu->vm, interpreted, vcpu, i->detail->emu.bytes, i->detail->emu.info.length);
+	unsigned cpl = vcpu->cpl;
 	enum emu_result result = emu_execute(vcpu, &i->detail->emu);
 	stats_sensitive(&vcpu->vm->stats, emu_id(&i->detail->emu), STAT_WAY_interpreted, result != EMU_DONE);
 	interp_load(c);
-	/* Paging, devices, interrupts: whatever it changed is looked at anew. */
+	if (result == EMU_DONE && goes_on(c, &i->detail->emu, cpl)) {
+		memory_revalidate(c);
+		return;
+	}
+	/* Devices, interrupts, events: whatever it changed is looked at anew. */
 	c->leave = true;
 	*c->exit = (struct vm_exit){.reason = EXIT_EMULATED};
 	if (result == EMU_NOT_OURS)
