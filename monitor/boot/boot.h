@@ -16,10 +16,10 @@
 #define MEMORY_PC    (UINT64_C(256) << 20)
 
 struct boot_protocol {
-	const char *name;	 /* for people */
-	enum vm_kind machine;	 /* what its kernels take for granted */
-	uint64_t memory;	 /* bytes of RAM, if the user names none */
-	const char *engine;	 /* if the user names none; NULL: the default of all */
+	const char *name;     /* for people */
+	enum vm_kind machine; /* what its kernels take for granted */
+	uint64_t memory;      /* bytes of RAM, if the user names none */
+	const char *engine;   /* if the user names none; NULL: the default of all */
 
 	/* From the first bytes of the file alone: image->head. */
 	bool (*recognises)(const struct image *image);

@@ -91,11 +91,11 @@ static int check_segment_vaddr(const struct image *image, size_t index, const GE
 				    "%s, or link the kernel low, with pvguest.lds",
 				    index, ph->p_vaddr, engines_anywhere(names, sizeof(names)));
 	if (ph->p_vaddr < GATE_HOLE_END && ph->p_vaddr + ph->p_memsz > GATE_HOLE_START)
-		return image_refuse(image->path,
-				    "segment %zu is linked at virtual address 0x%" PRIx64
-				    ", in PML4 slot 127 (0x%" PRIx64
-				    " up), the monitor's hole: link the kernel low, with pvguest.lds",
-				    index, ph->p_vaddr, (uint64_t)GATE_HOLE_START);
+		return image_refuse(
+			image->path,
+			"segment %zu is linked at virtual address 0x%" PRIx64 ", in PML4 slot 127 (0x%" PRIx64
+			" up), the monitor's hole: take --engine %s, or link the kernel low, with pvguest.lds",
+			index, ph->p_vaddr, (uint64_t)GATE_HOLE_START, engines_anywhere(names, sizeof(names)));
 	return 0;
 }
 
@@ -153,9 +153,9 @@ static int add_segment(struct image *image, size_t index, const GElf_Phdr *ph, c
 	if (!err && !ph->p_memsz)
 		return 0;
 	if (!err)
-		err = check_segment_vaddr(image, index, ph, vm);
-	if (!err)
 		err = check_segment_paddr(image, index, ph, &vm->mem);
+	if (!err)
+		err = check_segment_vaddr(image, index, ph, vm);
 	if (err)
 		return err;
 	if (image->segment_count == IMAGE_SEGMENTS_MAX)

@@ -11,7 +11,6 @@
 
 #include "monitor/vm/vm.h"
 
-
 /*
  * Low memory as the monitor leaves it: boot tables and boot information lie in [BOOT_START, BOOT_END), reported as
  * reserved; images load at or above IMAGE_START.

@@ -147,6 +147,8 @@ uint64_t boot_zero_page(struct boot *boot, const struct vm *vm)
 	if (!cmdline)
 		return 0;
 	put_header(&zero, image);
+	if (vm->kind == MACHINE_PC)
+		zero.acpi_rsdp = PC_RSDP;
 	put_e820(&zero, vm);
 	put_screen(&zero);
 	zero.header.type_of_loader = LINUX_LOADER_UNDEFINED;

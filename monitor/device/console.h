@@ -34,8 +34,8 @@ uint64_t console_deadline(const struct console *console);
 /* The guest listens: start reading. Idempotent. */
 void console_listen(struct console *console);
 /*
- * True if input came, or its end, since the last call. Ends the guest with CONSOLE_STATUS_QUIT if the user typed Ctrl-A X. Called by
- * the run loop with the vCPU stopped.
+ * True if input came, or its end, since the last call. Ends the guest with CONSOLE_STATUS_QUIT if the user typed Ctrl-A
+ * X. Called by the run loop with the vCPU stopped.
  */
 bool console_poll(struct console *console);
 /* Input waiting, without taking it. */

@@ -8,28 +8,72 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "monitor/device/acpi_pm.h"
+#include "monitor/device/acpi_tables.h"
 #include "monitor/device/console.h"
+#include "monitor/device/i8042.h"
+#include "monitor/device/pci.h"
 #include "monitor/device/pic.h"
 #include "monitor/device/pit.h"
 #include "monitor/device/ports.h"
+#include "monitor/device/rtc.h"
 #include "monitor/device/uart.h"
+#include "monitor/device/vga.h"
 #include "monitor/host/clock.h"
 #include "monitor/trace/trace.h"
 #include "monitor/vm/vm.h"
 
 /* Lines of the interrupt controller, as on every PC. */
-#define IRQ_PIT	 0
-#define IRQ_COM1 4
+#define IRQ_PIT	     0
+#define IRQ_KEYBOARD 1
+#define IRQ_COM1     4
+#define IRQ_RTC	     8
 
 struct machine {
 	struct pic pic;
 	struct pit pit;
 	struct uart uart;
+
+	/* Of MACHINE_PC alone. */
+	struct rtc rtc;
+	struct i8042 keyboard;
+	struct vga vga;
+	struct acpi_pm pm;
+	struct pci pci;
 };
 
 static struct irq_line irq(struct machine *machine, unsigned line)
 {
 	return (struct irq_line){.set = pic_set_line, .controller = &machine->pic, .line = line};
+}
+
+/* There is no firmware to start again from: a guest that resets its machine has ended, as one that switches it off. */
+static void power_off(void *vm)
+{
+	vm_end(vm, 0);
+}
+
+/* What is typed on the console comes from the keyboard, as long as nobody listens to the serial line. */
+static void pull_key(void *arg)
+{
+	struct vm *vm = arg;
+	uint8_t character;
+
+	if (uart_listens(&vm->machine->uart) || !i8042_wants_key(&vm->machine->keyboard))
+		return;
+	console_listen(vm->console);
+	if (console_read(vm->console, &character, 1))
+		i8042_type(&vm->machine->keyboard, character);
+}
+
+static void attach_pc(struct vm *vm, struct machine *machine)
+{
+	rtc_init(&machine->rtc, &vm->bus, &vm->timers, irq(machine, IRQ_RTC), clock_guest_ns, clock_wall_ns());
+	i8042_init(&machine->keyboard, &vm->bus, irq(machine, IRQ_KEYBOARD), pull_key, power_off, vm);
+	vga_init(&machine->vga, &vm->bus);
+	acpi_pm_init(&machine->pm, &vm->bus, clock_guest_ns, power_off, vm);
+	pci_init(&machine->pci, &vm->bus, power_off, vm);
+	acpi_put_tables(vm);
 }
 
 static void attach_devices(struct vm *vm, struct machine *machine)
@@ -40,6 +84,8 @@ static void attach_devices(struct vm *vm, struct machine *machine)
 	debugcon_attach(vm);
 	post_attach(vm);
 	exit_port_attach(vm);
+	if (vm->kind == MACHINE_PC)
+		attach_pc(vm, machine);
 }
 
 int machine_init(struct vm *vm)
@@ -97,6 +143,8 @@ bool machine_poll(struct vm *vm, uint64_t now)
 		console_flush(vm->console);
 	bool input = console_poll(vm->console);
 	uart_update(&vm->machine->uart);
+	if (vm->kind == MACHINE_PC)
+		i8042_update(&vm->machine->keyboard);
 	return input;
 }
 
@@ -110,4 +158,9 @@ uint64_t machine_deadline(struct vm *vm)
 void machine_flush(struct vm *vm)
 {
 	console_flush(vm->console);
+}
+
+bool machine_print_screen(const struct vm *vm, FILE *out)
+{
+	return vm->kind == MACHINE_PC && vm->machine && vga_print(&vm->machine->vga, &vm->mem, out);
 }

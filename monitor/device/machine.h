@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct vm;
 struct vcpu;
@@ -29,5 +30,7 @@ bool machine_poll(struct vm *vm, uint64_t now);
 uint64_t machine_deadline(struct vm *vm);
 /* The vCPU is about to wait, or the guest ended: console output must not linger. */
 void machine_flush(struct vm *vm);
+/* Prints what the screen shows; false if there is none, or nothing on it. */
+bool machine_print_screen(const struct vm *vm, FILE *out);
 
 #endif

@@ -105,6 +105,11 @@ static void update_irq(struct uart *uart)
 	irq_set(&uart->irq, interrupt_cause(uart) != IIR_NONE);
 }
 
+bool uart_listens(const struct uart *uart)
+{
+	return (uart->ier & IER_RECEIVED) || uart->idle_polls >= POLLS_THAT_LISTEN;
+}
+
 static uint8_t read_iir(struct uart *uart)
 {
 	uint8_t cause = interrupt_cause(uart);

@@ -28,6 +28,8 @@ struct uart {
 };
 
 void uart_init(struct uart *uart, struct bus *bus, struct console *console, struct irq_line irq);
+/* The guest listens to the line: what is typed is for it. */
+bool uart_listens(const struct uart *uart);
 /* Console input may have come, gone or ended: brings the interrupt line up to date. */
 void uart_update(struct uart *uart);
 

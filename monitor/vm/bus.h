@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define BUS_RANGES_MAX 32
+#define BUS_RANGES_MAX 64
 
 /*
  * One access of 1, 2 or 4 bytes at offset from the range's base. Write: *value holds the datum, upper bits zero. Read:

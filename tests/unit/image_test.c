@@ -287,7 +287,7 @@ static void test_memsz_absurd(void **state)
 
 static void test_vaddr_wraps(void **state)
 {
-	maker.ph[MAKER_DATA].p_memsz = UINT64_MAX;
+	maker.ph[MAKER_DATA].p_vaddr = UINT64_MAX - 0xfff;
 	refused("in the upper half");
 }
 

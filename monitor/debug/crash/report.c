@@ -6,9 +6,11 @@
 #include "monitor/debug/trace/trace.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "hypercalls/host/hc.h"
 #include "monitor/boot/image.h"
+#include "monitor/device/machine.h"
 #include "monitor/emulate/emulate.h"
 #include "monitor/host/clock.h"
 #include "monitor/vm/vm.h"
@@ -175,6 +177,21 @@ static pid_t tracee_of(struct vcpu *vcpu)
 	return ops->tracee ? ops->tracee(vcpu) : 0;
 }
 
+static void report_screen(struct vm *vm, FILE *out)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *screen = open_memstream(&text, &size);
+
+	if (!screen)
+		return;
+	bool any = machine_print_screen(vm, screen);
+	fclose(screen);
+	if (any)
+		fprintf(out, "Screen:\n%s", text);
+	free(text);
+}
+
 void report_crash(struct vm *vm, FILE *out)
 {
 	struct vcpu *vcpu = vm->vcpu[0];
@@ -187,6 +204,7 @@ void report_crash(struct vm *vm, FILE *out)
 	report_stack(vcpu, out);
 	report_walks(vcpu, out);
 	report_exits(vcpu, out);
+	report_screen(vm, out);
 	report_backtrace(vcpu, tracee_of(vcpu), out);
 	fflush(out);
 }

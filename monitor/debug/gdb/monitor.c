@@ -86,6 +86,12 @@ static void info_backtrace(struct gdb *gdb, const char *args, FILE *out)
 	report_backtrace(gdb_vcpu(gdb), 0, out);
 }
 
+static void info_screen(struct gdb *gdb, const char *args, FILE *out)
+{
+	if (!machine_print_screen(gdb->vm, out))
+		fputs("nothing is on the screen, or the machine has none\n", out);
+}
+
 static void core(struct gdb *gdb, const char *args, FILE *out)
 {
 	if (*args)
@@ -157,6 +163,7 @@ static const struct topic {
 	{"info pg", info_pg, "the guest's page tables as a tree; with an address (hexadecimal), its walk"},
 	{"info shadow", info_shadow, "what is really mapped beneath, and where it differs from the guest's tables"},
 	{"info irq", info_irq, "interrupt flag, controllers, event channels, exceptions under way"},
+	{"info screen", info_screen, "what the guest shows on its VGA"},
 	{"info exits", info_exits, "exits by reason, and the last ones"},
 	{"info backtrace", info_backtrace, "the call chain as the monitor unwinds it"},
 	{"core", core, "FILE: write a core of the guest, which gdb opens"},

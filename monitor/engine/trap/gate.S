@@ -337,7 +337,7 @@ gate_direct_exited:
 	ja	gate_peer_exit
 	/* The frame is user mode's to write, also now: each word is read once. */
 	mov	GREG_RIP(%r15), %rcx
-	movabs	$JUDGE_RIP_END, %rax
+	movabs	$JUDGE_RIP_LOW_END, %rax
 	cmp	%rax, %rcx
 	jae	gate_peer_exit
 	mov	GREG_RSP(%r15), %rdx

@@ -1,6 +1,7 @@
 #include "monitor/engine/trap/judge.h"
 
 #include "monitor/vm/engine.h"
+#include "monitor/vm/layout.h"
 #include "monitor/vm/vcpu.h"
 
 #define SYSCALL_LENGTH 2
@@ -41,7 +42,7 @@ static void judge_rip(struct vcpu *vcpu, struct vm_exit *exit)
 {
 	if (!vcpu_canonical(vcpu->rip))
 		becomes(exit, X86_VEC_GP, 0, 0);
-	else if (vcpu->rip >= JUDGE_RIP_END)
+	else if ((vcpu->rip >= JUDGE_RIP_LOW_END && vcpu->rip < GATE_HOLE_END) || vcpu->rip >= LAYOUT_TASK_END)
 		becomes(exit, X86_VEC_PF, X86_PF_I, vcpu->rip);
 }
 

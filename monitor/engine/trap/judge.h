@@ -22,8 +22,8 @@
 /* SYSCALL clears RF before it saves the others. */
 #define JUDGE_RFLAGS_SYSCALL (JUDGE_RFLAGS & ~X86_RFLAGS_RF)
 
-/* Code of user mode lies below; from here to the end of the lower half is the gate, and then nothing. */
-#define JUDGE_RIP_END GATE_HOLE_START
+/* Code of user mode lies below the gate, as most does, or between it and the end of what Linux gives a process. */
+#define JUDGE_RIP_LOW_END GATE_HOLE_START
 /* An address is canonical if its bits from here up are equal. */
 #define JUDGE_CANONICAL_SHIFT 47
 

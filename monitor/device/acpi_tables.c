@@ -1,0 +1,197 @@
+/*
+ * ACPI tables (ACPI 6.4 chapter 5): RSDP, XSDT, FADT, FACS and a DSDT that names the power-off state alone. What has no
+ * table is found by probing, as on the PCs before ACPI.
+ */
+#include "monitor/device/acpi_tables.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "monitor/device/acpi_pm.h"
+#include "monitor/device/pci.h"
+#include "monitor/vm/guest_mem.h"
+#include "monitor/vm/layout.h"
+#include "monitor/vm/vm.h"
+
+/* Where each table lies. */
+#define XSDT (PC_RSDP + 0x40)
+#define FADT (PC_RSDP + 0x100)
+#define FACS (PC_RSDP + 0x240)
+#define DSDT (PC_RSDP + 0x280)
+
+struct rsdp {
+	char signature[8];
+	uint8_t checksum; /* of the first 20 bytes */
+	char oem[6];
+	uint8_t revision;
+	uint32_t rsdt, length;
+	uint64_t xsdt;
+	uint8_t extended_checksum, reserved[3];
+} __attribute__((packed));
+#define RSDP_V1_SIZE 20
+
+struct header {
+	char signature[4];
+	uint32_t length;
+	uint8_t revision, checksum;
+	char oem[6], oem_table[8];
+	uint32_t oem_revision;
+	char creator[4];
+	uint32_t creator_revision;
+} __attribute__((packed));
+
+/* Generic address structure: 5.2.3.2 */
+struct address {
+	uint8_t space, bits, offset, access;
+	uint64_t address;
+} __attribute__((packed));
+#define SPACE_IO 1
+
+struct xsdt {
+	struct header header;
+	uint64_t entry[1];
+} __attribute__((packed));
+
+struct fadt {
+	struct header header;
+	uint32_t facs, dsdt;
+	uint8_t model, profile;
+	uint16_t sci;
+	uint32_t smi_command;
+	uint8_t acpi_enable, acpi_disable, s4bios, pstate;
+	uint32_t pm1a_event, pm1b_event, pm1a_control, pm1b_control, pm2_control, pm_timer, gpe0, gpe1;
+	uint8_t pm1_event_len, pm1_control_len, pm2_control_len, pm_timer_len, gpe0_len, gpe1_len, gpe1_base, cst;
+	uint16_t c2_latency, c3_latency, flush_size, flush_stride;
+	uint8_t duty_offset, duty_width, day_alarm, month_alarm, century;
+	uint16_t boot_flags;
+	uint8_t reserved;
+	uint32_t flags;
+	struct address reset;
+	uint8_t reset_value;
+	uint16_t arm_flags;
+	uint8_t minor;
+	uint64_t x_facs, x_dsdt;
+	struct address x_pm1a_event, x_pm1b_event, x_pm1a_control, x_pm1b_control, x_pm2_control, x_pm_timer, x_gpe0,
+		x_gpe1, sleep_control, sleep_status;
+	uint64_t hypervisor;
+} __attribute__((packed));
+_Static_assert(sizeof(struct fadt) == 276, "FADT of ACPI 6");
+
+#define FADT_WBINVD	  0x0001
+#define FADT_NO_POWER_KEY 0x0010 /* the fixed power and sleep buttons are not there */
+#define FADT_NO_SLEEP_KEY 0x0020
+#define FADT_RESET	  0x0400
+#define BOOT_LEGACY	  0x0001 /* devices that are found by probing */
+#define BOOT_8042	  0x0002
+#define NO_C2		  101 /* a latency that says: not to be used */
+#define NO_C3		  1001
+#define CMOS_CENTURY	  0x32
+
+struct facs {
+	char signature[4];
+	uint32_t length, hardware, waking, lock, flags;
+	uint64_t x_waking;
+	uint8_t version, reserved[31];
+} __attribute__((packed));
+
+/* Name (\_S5, Package {5, 0, 0, 0}): 20.2 */
+static const uint8_t dsdt_code[] = {0x08, '_',	'S', '5', '_', 0x12, 0x07, 0x04, 0x0a, ACPI_PM_SLEEP_S5,
+				    0x00, 0x00, 0x00};
+
+struct dsdt {
+	struct header header;
+	uint8_t code[sizeof(dsdt_code)];
+} __attribute__((packed));
+
+static uint8_t checksum(const void *data, size_t length)
+{
+	uint8_t sum = 0;
+
+	for (size_t i = 0; i < length; i++)
+		sum = (uint8_t)(sum + ((const uint8_t *)data)[i]);
+	return (uint8_t)-sum;
+}
+
+static void put(struct vm *vm, uint64_t gpa, const void *data, size_t length)
+{
+	if (!gm_write(&vm->mem, gpa, data, length))
+		abort();
+}
+
+/* Completes the header of a table and puts it. */
+static void put_table(struct vm *vm, uint64_t gpa, struct header *header, const char *signature, uint8_t revision,
+		      size_t length)
+{
+	memcpy(header->signature, signature, sizeof(header->signature));
+	memcpy(header->oem, "RING3 ", sizeof(header->oem));
+	memcpy(header->oem_table, "RING3PC ", sizeof(header->oem_table));
+	memcpy(header->creator, "RNG3", sizeof(header->creator));
+	header->length = (uint32_t)length;
+	header->revision = revision;
+	header->oem_revision = header->creator_revision = 1;
+	header->checksum = 0;
+	header->checksum = checksum(header, length);
+	put(vm, gpa, header, length);
+}
+
+static struct address port(uint16_t first, uint8_t bytes)
+{
+	return (struct address){
+		.space = SPACE_IO, .bits = (uint8_t)(8 * bytes), .access = bytes == 4 ? 3 : bytes, .address = first};
+}
+
+static void put_fadt(struct vm *vm)
+{
+	struct fadt fadt = {
+		.facs = FACS,
+		.dsdt = DSDT,
+		.sci = ACPI_PM_SCI,
+		.pm1a_event = ACPI_PM_BASE,
+		.pm1a_control = ACPI_PM_BASE + ACPI_PM_CONTROL,
+		.pm_timer = ACPI_PM_BASE + ACPI_PM_TIMER,
+		.pm1_event_len = 4,
+		.pm1_control_len = 2,
+		.pm_timer_len = 4,
+		.c2_latency = NO_C2,
+		.c3_latency = NO_C3,
+		.century = CMOS_CENTURY,
+		.boot_flags = BOOT_LEGACY | BOOT_8042,
+		.flags = FADT_WBINVD | FADT_NO_POWER_KEY | FADT_NO_SLEEP_KEY | FADT_RESET,
+		.reset = port(PCI_RESET_PORT, 1),
+		.reset_value = PCI_RESET_VALUE,
+		.minor = 4,
+		.x_facs = FACS,
+		.x_dsdt = DSDT,
+		.x_pm1a_event = port(ACPI_PM_BASE, 4),
+		.x_pm1a_control = port(ACPI_PM_BASE + ACPI_PM_CONTROL, 2),
+		.x_pm_timer = port(ACPI_PM_BASE + ACPI_PM_TIMER, 4),
+	};
+
+	put_table(vm, FADT, &fadt.header, "FACP", 6, sizeof(fadt));
+}
+
+static void put_rsdp(struct vm *vm)
+{
+	struct rsdp rsdp = {.revision = 2, .length = sizeof(rsdp), .xsdt = XSDT};
+
+	memcpy(rsdp.signature, "RSD PTR ", sizeof(rsdp.signature));
+	memcpy(rsdp.oem, "RING3 ", sizeof(rsdp.oem));
+	rsdp.checksum = checksum(&rsdp, RSDP_V1_SIZE);
+	rsdp.extended_checksum = checksum(&rsdp, sizeof(rsdp));
+	put(vm, PC_RSDP, &rsdp, sizeof(rsdp));
+}
+
+void acpi_put_tables(struct vm *vm)
+{
+	struct xsdt xsdt = {.entry = {FADT}};
+	struct facs facs = {.length = sizeof(facs), .version = 2};
+	struct dsdt dsdt = {0};
+
+	memcpy(facs.signature, "FACS", sizeof(facs.signature));
+	memcpy(dsdt.code, dsdt_code, sizeof(dsdt_code));
+	put(vm, FACS, &facs, sizeof(facs));
+	put_table(vm, DSDT, &dsdt.header, "DSDT", 2, sizeof(dsdt));
+	put_fadt(vm);
+	put_table(vm, XSDT, &xsdt.header, "XSDT", 1, sizeof(xsdt));
+	put_rsdp(vm);
+}

@@ -1,0 +1,317 @@
+/*
+ * The 8042 at ports 0x60 and 0x64 (IBM PS/2 Hardware Interface Technical Reference: keyboard and auxiliary device
+ * controller), and its keyboard. Answers wait in a queue of fixed length: what finds no room is lost, as on the wire.
+ */
+#include "monitor/device/i8042.h"
+
+#include <string.h>
+
+#include "hypercalls/x86.h"
+#include "monitor/device/i8042_keys.h"
+
+#define STATUS_OUTPUT_FULL 0x01
+#define STATUS_SYSTEM	   0x04
+#define STATUS_COMMAND	   0x08
+#define STATUS_UNLOCKED	   0x10
+
+#define CONFIG_IRQ	 0x01
+#define CONFIG_SYSTEM	 0x04
+#define CONFIG_DISABLED	 0x10 /* the keyboard's clock is held */
+#define CONFIG_NO_MOUSE	 0x20
+#define CONFIG_TRANSLATE 0x40 /* what the keyboard sends in set 2 comes out in set 1 */
+
+#define OUTPUT_NO_RESET 0x01
+#define OUTPUT_A20	0x02
+
+enum controller_command {
+	READ_CONFIG = 0x20,
+	WRITE_CONFIG = 0x60,
+	DISABLE_MOUSE = 0xa7,
+	ENABLE_MOUSE = 0xa8,
+	TEST_MOUSE = 0xa9,
+	SELF_TEST = 0xaa,
+	TEST_KEYBOARD = 0xab,
+	DISABLE_KEYBOARD = 0xad,
+	ENABLE_KEYBOARD = 0xae,
+	READ_INPUT_PORT = 0xc0,
+	READ_OUTPUT_PORT = 0xd0,
+	WRITE_OUTPUT_PORT = 0xd1,
+	ECHO_KEYBOARD = 0xd2, /* the datum comes back as if the keyboard had sent it */
+	ECHO_MOUSE = 0xd3,
+	WRITE_MOUSE = 0xd4,
+	PULSE = 0xf0, /* to 0xff: lines whose bit is clear go low for a moment */
+};
+
+#define SELF_TEST_PASSED 0x55
+#define TEST_PASSED	 0x00
+#define NO_DEVICE	 0x01 /* answer to the test of a port that nothing is plugged into: clock stuck low */
+#define INPUT_PORT	 0x80 /* not locked */
+
+enum keyboard_command {
+	SET_LEDS = 0xed,
+	ECHO = 0xee,
+	SCAN_SET = 0xf0,
+	IDENTIFY = 0xf2,
+	SET_RATE = 0xf3,
+	ENABLE = 0xf4,
+	DISABLE = 0xf5,
+	SET_DEFAULTS = 0xf6,
+	RESEND = 0xfe,
+	RESET = 0xff,
+};
+
+#define ACK	   0xfa
+#define RESEND_IT  0xfe
+#define TEST_DONE  0xaa
+#define KEY_BREAK  0x80 /* set 1: the key was released */
+#define KEY_SHIFT  0x2a
+#define KEY_CTRL   0x1d
+#define KEY_EVENTS 4 /* a key and one modifier, pressed and released */
+
+static void update_irq(struct i8042 *kbd)
+{
+	irq_set(&kbd->irq, kbd->queued && (kbd->config & CONFIG_IRQ));
+}
+
+static void put(struct i8042 *kbd, uint8_t byte)
+{
+	if (kbd->queued == I8042_QUEUE)
+		return;
+	kbd->queue[kbd->queued++] = byte;
+	update_irq(kbd);
+}
+
+static uint8_t take(struct i8042 *kbd)
+{
+	uint8_t byte = kbd->queue[0];
+
+	if (!kbd->queued)
+		return 0;
+	memmove(kbd->queue, kbd->queue + 1, --kbd->queued);
+	/* Each byte is an edge of its own. */
+	irq_set(&kbd->irq, false);
+	update_irq(kbd);
+	return byte;
+}
+
+/* ----------------------------------------------------------------------------------------------------- the keyboard */
+
+static void keyboard_defaults(struct i8042 *kbd)
+{
+	kbd->scan_set = 2;
+	kbd->scanning = true;
+}
+
+static void keyboard_datum(struct i8042 *kbd, uint8_t datum)
+{
+	uint8_t command = kbd->keyboard_command;
+
+	kbd->keyboard_command = 0;
+	put(kbd, ACK);
+	if (command != SCAN_SET)
+		return;
+	if (!datum)
+		put(kbd, kbd->scan_set);
+	else if (datum <= 3)
+		kbd->scan_set = datum;
+}
+
+static void keyboard_write(struct i8042 *kbd, uint8_t byte)
+{
+	kbd->talking = true;
+	if (kbd->keyboard_command) {
+		keyboard_datum(kbd, byte);
+		return;
+	}
+	switch (byte) {
+	case SET_LEDS:
+	case SCAN_SET:
+	case SET_RATE:
+		kbd->keyboard_command = byte;
+		put(kbd, ACK);
+		return;
+	case ECHO:
+		put(kbd, ECHO);
+		return;
+	case IDENTIFY:
+		put(kbd, ACK);
+		put(kbd, 0xab); /* an MF2 keyboard, behind a controller that translates or not */
+		put(kbd, kbd->config & CONFIG_TRANSLATE ? 0x41 : 0x83);
+		return;
+	case ENABLE:
+	case DISABLE:
+		kbd->scanning = byte == ENABLE;
+		put(kbd, ACK);
+		return;
+	case SET_DEFAULTS:
+		keyboard_defaults(kbd);
+		put(kbd, ACK);
+		return;
+	case RESET:
+		keyboard_defaults(kbd);
+		put(kbd, ACK);
+		put(kbd, TEST_DONE);
+		return;
+	default:
+		put(kbd, RESEND_IT);
+		return;
+	}
+}
+
+/* --------------------------------------------------------------------------------------------------- the controller */
+
+static void write_output_port(struct i8042 *kbd, uint8_t value)
+{
+	kbd->output_port = value;
+	if (!(value & OUTPUT_NO_RESET))
+		kbd->reset(kbd->arg);
+}
+
+static void controller_command(struct i8042 *kbd, uint8_t command)
+{
+	kbd->command = 0;
+	switch (command) {
+	case READ_CONFIG:
+		put(kbd, kbd->config);
+		return;
+	case WRITE_CONFIG:
+	case WRITE_OUTPUT_PORT:
+	case ECHO_KEYBOARD:
+	case ECHO_MOUSE:
+	case WRITE_MOUSE:
+		kbd->command = command;
+		return;
+	case TEST_MOUSE:
+		put(kbd, NO_DEVICE);
+		return;
+	case SELF_TEST:
+		kbd->config |= CONFIG_SYSTEM;
+		put(kbd, SELF_TEST_PASSED);
+		return;
+	case TEST_KEYBOARD:
+		put(kbd, TEST_PASSED);
+		return;
+	case DISABLE_KEYBOARD:
+		kbd->config |= CONFIG_DISABLED;
+		return;
+	case ENABLE_KEYBOARD:
+		kbd->config &= (uint8_t)~CONFIG_DISABLED;
+		return;
+	case READ_INPUT_PORT:
+		put(kbd, INPUT_PORT);
+		return;
+	case READ_OUTPUT_PORT:
+		put(kbd, kbd->output_port);
+		return;
+	default:
+		if (command >= PULSE && !(command & OUTPUT_NO_RESET))
+			kbd->reset(kbd->arg);
+		return;
+	}
+}
+
+static void controller_datum(struct i8042 *kbd, uint8_t datum)
+{
+	uint8_t command = kbd->command;
+
+	kbd->command = 0;
+	switch (command) {
+	case WRITE_CONFIG:
+		kbd->config = datum;
+		update_irq(kbd);
+		return;
+	case WRITE_OUTPUT_PORT:
+		write_output_port(kbd, datum);
+		return;
+	case ECHO_KEYBOARD:
+		put(kbd, datum);
+		return;
+	default: /* there is no mouse to hear it, nor to have said it */
+		return;
+	}
+}
+
+static void access_data(void *device, uint16_t offset, unsigned size, bool write, uint32_t *value)
+{
+	struct i8042 *kbd = device;
+
+	if (!write) {
+		kbd->talking = true;
+		i8042_update(kbd);
+		*value = take(kbd);
+	} else if (kbd->command) {
+		controller_datum(kbd, (uint8_t)*value);
+	} else {
+		kbd->config &= (uint8_t)~CONFIG_DISABLED;
+		keyboard_write(kbd, (uint8_t)*value);
+	}
+}
+
+static void access_command(void *device, uint16_t offset, unsigned size, bool write, uint32_t *value)
+{
+	struct i8042 *kbd = device;
+
+	if (write) {
+		controller_command(kbd, (uint8_t)*value);
+		return;
+	}
+	i8042_update(kbd);
+	*value = STATUS_UNLOCKED | (kbd->config & CONFIG_SYSTEM ? STATUS_SYSTEM : 0u) |
+		 (kbd->command ? STATUS_COMMAND : 0u) | (kbd->queued ? STATUS_OUTPUT_FULL : 0u);
+}
+
+/* Port A: A20, which is always on here, and a reset line of its own. */
+static void access_port_a(void *device, uint16_t offset, unsigned size, bool write, uint32_t *value)
+{
+	struct i8042 *kbd = device;
+
+	if (!write)
+		*value = OUTPUT_A20;
+	else if (*value & 1)
+		kbd->reset(kbd->arg);
+}
+
+/* ------------------------------------------------------------------------------------------------------------- keys */
+
+/* Only where set 1 comes out: kernels that switch translation off take set 2, which nobody here has typed in. */
+bool i8042_wants_key(const struct i8042 *kbd)
+{
+	return kbd->talking && kbd->scanning && !(kbd->config & CONFIG_DISABLED) && !kbd->command &&
+	       kbd->queued + KEY_EVENTS <= I8042_QUEUE;
+}
+
+void i8042_update(struct i8042 *kbd)
+{
+	if (!kbd->queued)
+		kbd->pull(kbd->arg);
+}
+
+void i8042_type(struct i8042 *kbd, uint8_t character)
+{
+	struct i8042_key key = i8042_key_of(character);
+	uint8_t modifier = key.shift ? KEY_SHIFT : key.ctrl ? KEY_CTRL : 0;
+
+	if (!key.code)
+		return;
+	if (modifier)
+		put(kbd, modifier);
+	put(kbd, key.code);
+	put(kbd, key.code | KEY_BREAK);
+	if (modifier)
+		put(kbd, modifier | KEY_BREAK);
+}
+
+void i8042_init(struct i8042 *kbd, struct bus *bus, struct irq_line irq, void (*pull)(void *arg),
+		void (*reset)(void *arg), void *arg)
+{
+	*kbd = (struct i8042){.config = CONFIG_SYSTEM | CONFIG_NO_MOUSE | CONFIG_TRANSLATE,
+			      .output_port = OUTPUT_NO_RESET | OUTPUT_A20,
+			      .irq = irq,
+			      .pull = pull,
+			      .reset = reset,
+			      .arg = arg};
+	keyboard_defaults(kbd);
+	bus_register(bus, X86_PORT_KBD_DATA, 1, 1, access_data, kbd, "keyboard");
+	bus_register(bus, X86_PORT_KBD_COMMAND, 1, 1, access_command, kbd, "keyboard");
+	bus_register(bus, X86_PORT_SYSA, 1, 1, access_port_a, kbd, "port-a");
+}

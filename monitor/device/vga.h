@@ -1,0 +1,38 @@
+/*
+ * A VGA in text mode: 80 columns, 25 lines. Its memory is guest RAM at VGA_TEXT, so that a kernel writes to it without
+ * an exit; here are its registers, as plain storage, and a look at what they show.
+ */
+#ifndef MONITOR_DEVICE_VGA_H
+#define MONITOR_DEVICE_VGA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "monitor/vm/bus.h"
+#include "monitor/vm/guest_mem.h"
+
+#define VGA_TEXT    0xb8000u
+#define VGA_COLUMNS 80
+#define VGA_LINES   25
+#define VGA_DAC	    768
+
+struct vga {
+	uint8_t crtc_index, crtc[32];
+	uint8_t attribute_index, attribute[32];
+	bool attribute_is_data; /* the next write to the attribute port is a datum */
+	uint8_t sequencer_index, sequencer[8];
+	uint8_t graphics_index, graphics[16];
+	uint8_t misc;
+	uint16_t dac_write, dac_read; /* the next component */
+	uint8_t dac[VGA_DAC];	      /* colours of three components */
+	uint8_t retraces;	      /* reads of the status register, whose retrace bits come and go */
+};
+
+void vga_init(struct vga *vga, struct bus *bus);
+/* Where the cursor is: an index into the text memory's cells, or -1 if it is off or out of sight. */
+int vga_cursor(const struct vga *vga);
+/* Prints the screen as text, trailing blanks left out. False if nothing is on it. */
+bool vga_print(const struct vga *vga, const struct guest_mem *mem, FILE *out);
+
+#endif
