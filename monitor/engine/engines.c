@@ -5,7 +5,7 @@
 
 #include "monitor/vm/engine.h"
 
-const struct engine_ops *const engines[] = {&engine_trap, &engine_hybrid, &engine_interpret, NULL};
+const struct engine_ops *const engines[] = {&engine_trap, &engine_translate, &engine_hybrid, &engine_interpret, NULL};
 
 const struct engine_ops *engine_find(const char *name)
 {

@@ -102,7 +102,7 @@ struct engine_ops {
 	const struct spt_ops *spt_ops;
 };
 
-extern const struct engine_ops engine_trap, engine_interpret, engine_hybrid;
+extern const struct engine_ops engine_trap, engine_interpret, engine_hybrid, engine_translate;
 
 /* The engines built in, NULL-terminated, default first. */
 extern const struct engine_ops *const engines[];

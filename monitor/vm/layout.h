@@ -39,7 +39,7 @@
 #define GATE_HOLE_START 0x3f8000000000
 #define GATE_HOLE_END	0x400000000000
 /* End of what the gate takes of the hole (engine/trap/gate.h). */
-#define LAYOUT_GATE_END 0x3f8010000000
+#define LAYOUT_GATE_END 0x3f8014000000
 /* First address above the lower canonical half. */
 #define GVA_LOWER_END 0x800000000000
 /* First address above what Linux gives a process (TASK_SIZE_MAX). */

@@ -37,6 +37,7 @@ enum stats_exit {
 	X(trapped)     /* the processor refused it, the monitor did it */                                              \
 	X(clustered)   /* done by the monitor right after another, without a trap of its own */                        \
 	X(interpreted) /* met by an interpreter */                                                                     \
+	X(translated)  /* a place in the kernel's code whose translation does it, however often, without an exit */    \
 	X(raised)      /* one of the above, and it came to an exception for the guest */
 
 enum stats_way {

@@ -37,6 +37,7 @@ struct vm_config {
 	unsigned vcpus;
 	double timeout;			       /* seconds; 0: none */
 	const char *engine, *transport;	       /* NULL: default */
+	uint64_t code_cache;		       /* bytes of code that engine `translate` keeps; 0: as many as it can */
 	unsigned cpus;			       /* host CPUs to use: 1 or 2; 0: choose */
 	const char *stats_file;		       /* NULL: none */
 	const char *trace_events, *trace_file; /* NULL: none; monitor/trace/trace.h */

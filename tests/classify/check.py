@@ -30,13 +30,14 @@ def check_json(document):
         # And where it does not, direct execution is wrong, and interpretation is right.
         assert not rows[name]["engines"]["trap"]["exact"], rows[name]
         assert rows[name]["engines"]["hybrid"]["exact"], rows[name]
+        assert rows[name]["engines"]["translate"]["exact"], rows[name]
     assert rows["SWAPGS"]["ring3"]["outcome"] == "#GP(0)" and rows["SWAPGS"]["ring3_32"]["outcome"] == "#UD"
     assert int(rows["MOV r, CS"]["ring3"]["shows"], 16) & 3 == 3
     assert int(rows["MOV r, CS"]["ring0"]["shows"], 16) & 3 == 0
     assert int(rows["POPF"]["ring3"]["shows"], 16) & 0x200
     assert not int(rows["POPF"]["ring0"]["shows"], 16) & 0x200
     assert rows["HLT"]["ring0"]["outcome"] == "silent", rows["HLT"]
-    assert set(rows["CLI"]["engines"]) == {"trap", "hybrid", "interpret"}
+    assert set(rows["CLI"]["engines"]) == {"trap", "translate", "hybrid", "interpret"}
     assert all(row["engines"]["interpret"]["exact"] for row in rows.values())
     assert document["silent"] == sum(not row["ring3"]["traps"] for row in rows.values())
     assert document["silent_32"] == sum(not row["ring3_32"]["traps"] for row in rows.values())

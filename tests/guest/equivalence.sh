@@ -35,7 +35,7 @@ case $case in
 compare)
 	expect 0 "$ring3" compare --json "$work/json" "$guest"
 	says '^All engines and transports agree'
-	for run in trap/signal trap/ptrace hybrid/signal hybrid/ptrace interpret; do
+	for run in trap/signal trap/ptrace translate/signal translate/ptrace hybrid/signal hybrid/ptrace interpret; do
 		says "^$run pv=on +0 "
 		says "^$run pv=off +0 "
 	done
@@ -70,7 +70,7 @@ compare.svg)
 	expect 125 env PATH="$work" "$(command -v "$ring3")" compare --svg "$work/none" "$guest"
 	;;
 clean)
-	for engines in trap,interpret hybrid,interpret trap,hybrid; do
+	for engines in trap,interpret translate,interpret hybrid,interpret trap,hybrid; do
 		for pv in on off; do
 			lockstep 0 --engines=$engines --append pv=$pv
 			says "^lockstep: $(echo $engines | sed 's/,/ and /') agree: the guest ended with status 0"

@@ -26,6 +26,8 @@ const struct argp_option options_table[] = {
 	{"append", OPT_APPEND, "STRING", 0, "command line for the guest", 1},
 	{"module", OPT_MODULE, "FILE", 0, "load FILE as a module (initrd); may be repeated", 1},
 	{"smp", OPT_SMP, "N", 0, "number of virtual processors (this build: 1)", 1},
+	{"code-cache", OPT_CODE_CACHE, "SIZE", 0,
+	 "room for translated code, as --memory (default: 56M); for --engine=translate", 1},
 	{"cpus", OPT_CPUS, "1|2|auto", 0, "host processors to use (default auto)", 1},
 	{"timeout", OPT_TIMEOUT, "SECONDS", 0, "end the guest after that time, with status 124", 1},
 	{"core", OPT_CORE, "FILE", 0, "write an ELF core of the guest to FILE if it crashes", 1},
@@ -170,6 +172,13 @@ static error_t parse_smp(const char *text, struct vm_config *config)
 	return 0;
 }
 
+static error_t parse_code_cache(const char *text, struct vm_config *config)
+{
+	if (options_size(text, &config->code_cache) || !config->code_cache)
+		return refuse("--code-cache: '%s' is no size: give a number with K or M, such as 64K", text);
+	return 0;
+}
+
 static error_t parse_cpus(const char *text, struct vm_config *config)
 {
 	if (!strcmp(text, "auto"))
@@ -240,6 +249,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return parse_module(arg, config);
 	case OPT_SMP:
 		return parse_smp(arg, config);
+	case OPT_CODE_CACHE:
+		return parse_code_cache(arg, config);
 	case OPT_CPUS:
 		return parse_cpus(arg, config);
 	case OPT_TIMEOUT:

@@ -117,7 +117,8 @@ json_t *stats_json_sensitive(const struct stats *stats)
 		const uint32_t *count = stats->sensitive[id];
 		json_t *entry;
 
-		if (!count[STAT_WAY_trapped] && !count[STAT_WAY_clustered] && !count[STAT_WAY_interpreted])
+		if (!count[STAT_WAY_trapped] && !count[STAT_WAY_clustered] && !count[STAT_WAY_interpreted] &&
+		    !count[STAT_WAY_translated])
 			continue;
 		entry = json_pack("{s:s}", "instruction", emu_name(id));
 		for (unsigned way = 0; way < STAT_WAY_COUNT; way++)

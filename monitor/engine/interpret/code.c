@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "monitor/boot/image.h"
+#include "monitor/engine/interpret/interpret.h"
+
 #include "monitor/engine/interpret/interp.h"
 #include "monitor/vm/guest_mem.h"
 #include "monitor/vm/vm.h"
@@ -64,7 +66,11 @@ static void drop_page(struct engine_vcpu *c, uint64_t frame)
 /* shadowpt: a watched page is about to be written. */
 static void code_written(void *ctx, uint64_t gpa)
 {
-	struct vm *vm = ctx;
+	interpret_code_written(ctx, gpa);
+}
+
+void interpret_code_written(struct vm *vm, uint64_t gpa)
+{
 	struct engine_vcpu *c = vm->vcpu[0]->engine;
 	if (!c->code->storing)
 		drop_page(c, gpa >> X86_PAGE_SHIFT);

@@ -359,6 +359,11 @@ int interpret_watch(struct vm *vm, const struct engine_watch *wanted)
 	return 0;
 }
 
+bool interpret_watching(const struct vcpu *vcpu)
+{
+	return vcpu->engine->watch.control;
+}
+
 unsigned interpret_watch_hits(struct vcpu *vcpu)
 {
 	unsigned hits = vcpu->engine->watch_hits;

@@ -5,6 +5,7 @@
 #define MONITOR_ENGINE_INTERPRET_INTERPRET_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct vm;
 struct vcpu;
@@ -25,6 +26,10 @@ void interpret_fill_hypercall_page(struct vm *vm);
 bool interpret_watchable(const struct engine_watch *wanted);
 int interpret_watch(struct vm *vm, const struct engine_watch *wanted);
 unsigned interpret_watch_hits(struct vcpu *vcpu);
+/* interpret_watch asked for something. */
+bool interpret_watching(const struct vcpu *vcpu);
+/* For an engine that sets spt_set_written itself, after interpret_create: what the interpreter has to be told. */
+void interpret_code_written(struct vm *vm, uint64_t gpa);
 
 /*
  * For an engine that runs guest code directly, at an instruction whose access the host cannot map: executes that one

@@ -47,6 +47,14 @@ static off_t arena_own(unsigned slot)
 
 /* ------------------------------------------------------------------------------------------------ in the child */
 
+static void child_map_cache(int fd)
+{
+	const uint64_t tables = GATE_CACHE_TABLES - GATE_CACHE, code = GATE_CACHE_CODE - GATE_CACHE;
+	confine_map(GATE_CACHE_STATE, GATE_PAGE, PROT_READ | PROT_WRITE, fd, 0);
+	confine_map(GATE_CACHE_TABLES, code - tables, PROT_READ, fd, (off_t)tables);
+	confine_map(GATE_CACHE_CODE, GATE_CACHE_SIZE - code, PROT_READ | PROT_EXEC, fd, (off_t)code);
+}
+
 static void child_signals(void)
 {
 	for (unsigned i = 0; i < sizeof(cell_signals) / sizeof(cell_signals[0]); i++)
@@ -81,6 +89,8 @@ static void child_main(const void *arg)
 	confine_map(GATE_XCHG, GATE_OWN_SIZE, PROT_READ | PROT_WRITE, arena, arena_own(cell->slot));
 	if (cell->kernel)
 		confine_map(GATE_PEERS, GATE_CELLS_MAX * GATE_OWN_SIZE, PROT_READ | PROT_WRITE, arena, ARENA_PEERS);
+	if (cell->kernel && cells->cache_fd >= 0)
+		child_map_cache(cells->cache_fd);
 	confine_close_all_but(cells->ram_fd, child->reply);
 	confine_reset_fpu();
 	((void (*)(void))gate_address(gate_boot))();
@@ -335,7 +345,8 @@ static uint64_t host_xcr0(void)
 
 int cells_init(struct cells *cells, const struct placement *placement, int ram_fd, bool traced)
 {
-	*cells = (struct cells){.arena_fd = -1, .placement = placement, .ram_fd = ram_fd, .traced = traced};
+	*cells = (struct cells){
+		.arena_fd = -1, .cache_fd = -1, .placement = placement, .ram_fd = ram_fd, .traced = traced};
 	struct rlimit files;
 	if (!getrlimit(RLIMIT_NOFILE, &files)) {
 		files.rlim_cur = files.rlim_max;
@@ -372,5 +383,5 @@ void cells_exit(struct cells *cells)
 		munmap(cells->shared, ARENA_SHARED);
 	if (cells->arena_fd > 0)
 		close(cells->arena_fd);
-	*cells = (struct cells){.arena_fd = -1};
+	*cells = (struct cells){.arena_fd = -1, .cache_fd = -1};
 }

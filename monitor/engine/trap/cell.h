@@ -87,6 +87,7 @@ struct cells {
 	struct cell *last;   /* the cell entered last */
 	struct cell *user;   /* the user cell that ran last, as far as the monitor knows */
 	int arena_fd, ram_fd;
+	int cache_fd;		     /* what kernel cells show at GATE_CACHE; -1: nothing */
 	uint8_t *shared;	     /* the arena's shared part */
 	_Atomic uint32_t *turns;     /* GATE_TURN, writable */
 	bool used[GATE_CELLS_MAX];   /* slots of the arena */

@@ -47,12 +47,18 @@ static bool direct_show_shared(struct cell *cell, struct vcpu *vcpu)
 	return true;
 }
 
+/* Where the kernel's SYSCALL handler is executed; 0: it must be entered by the monitor. */
+static uint64_t direct_entry(const struct trap *trap, struct vcpu *vcpu)
+{
+	return trap->translated ? trap->translated(vcpu, vcpu->pv.syscall_entry) : vcpu->pv.syscall_entry;
+}
+
 static uint64_t peer_address(const struct cell *peer)
 {
 	return GATE_PEERS + (uint64_t)peer->slot * GATE_OWN_SIZE;
 }
 
-static void direct_describe(struct gate_xchg *xchg, struct trap *trap, const struct cell *peer, const struct vcpu *vcpu)
+static void direct_describe(struct gate_xchg *xchg, struct trap *trap, const struct cell *peer, struct vcpu *vcpu)
 {
 	uint64_t gregs = peer->frame_gate + offsetof(struct cell_frame, uc.gregs);
 	xchg->peer = peer_address(peer);
@@ -65,7 +71,7 @@ static void direct_describe(struct gate_xchg *xchg, struct trap *trap, const str
 	xchg->peer_yields = trap->placement.peer.yields;
 	xchg->vif = GATE_SHARED + offsetof(struct r3_shared_info, vcpu) + vcpu->id * sizeof(struct r3_vcpu_info) +
 		    offsetof(struct r3_vcpu_info, vif);
-	xchg->entry = vcpu->pv.syscall_entry;
+	xchg->entry = direct_entry(trap, vcpu);
 	xchg->rsp0 = vcpu->pv.rsp0;
 	xchg->user_cs = trap->direct.cs.selector;
 	xchg->user_ss = trap->direct.ss.selector;
@@ -76,7 +82,7 @@ void direct_arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 	struct cell *peer = direct_peer(trap, vcpu);
 	if (peer && !trap_flush(vcpu->vm, peer))
 		peer = NULL;
-	cell->armed = peer && !vcpu->interrupt_waits && direct_show_shared(cell, vcpu);
+	cell->armed = peer && !vcpu->interrupt_waits && direct_entry(trap, vcpu) && direct_show_shared(cell, vcpu);
 	cell->peer = peer;
 	if (cell->armed) {
 		cell_place(peer);

@@ -149,6 +149,40 @@ gate_text:
 3:
 .endm
 
+/* All but RBX, RCX, RSP and R11. */
+.macro SAVE_REGISTERS
+	mov	%rax, XCHG_GPR + 8 * RAX(%rbx)
+	mov	%rdx, XCHG_GPR + 8 * RDX(%rbx)
+	mov	%rbp, XCHG_GPR + 8 * RBP(%rbx)
+	mov	%rsi, XCHG_GPR + 8 * RSI(%rbx)
+	mov	%rdi, XCHG_GPR + 8 * RDI(%rbx)
+	mov	%r8, XCHG_GPR + 8 * 8(%rbx)
+	mov	%r9, XCHG_GPR + 8 * 9(%rbx)
+	mov	%r10, XCHG_GPR + 8 * 10(%rbx)
+	mov	%r12, XCHG_GPR + 8 * 12(%rbx)
+	mov	%r13, XCHG_GPR + 8 * 13(%rbx)
+	mov	%r14, XCHG_GPR + 8 * 14(%rbx)
+	mov	%r15, XCHG_GPR + 8 * 15(%rbx)
+.endm
+
+/*
+ * Translated code enters here by a jump, with all registers and flags the guest's and XCHG_CALLOUT telling which stub
+ * it was. The guest's stack is not touched.
+ */
+	.globl gate_callout
+gate_callout:
+	mov	%rbx, gate_rbx_pointer(%rip)
+	movabs	$GATE_XCHG, %rbx
+	SAVE_REGISTERS
+	mov	%rcx, XCHG_GPR + 8 * RCX(%rbx)
+	mov	%r11, XCHG_GPR + 8 * 11(%rbx)
+	mov	%rsp, XCHG_GPR + 8 * RSP(%rbx)
+	lea	XCHG_SCRATCH_TOP(%rbx), %rsp
+	pushfq
+	popq	XCHG_RFLAGS(%rbx)
+	movl	$GATE_KIND_CALLOUT, XCHG_KIND(%rbx)
+	jmp	gate_save_rest
+
 /*
  * Hypercalls enter here from the guest's hypercall page, with the return address on the guest's stack. All registers go
  * to the exchange page; what the monitor puts there is loaded on the way out, wherever that leads.
@@ -163,30 +197,20 @@ gate_hypercall:
 .Lhypercall:
 	mov	%rbx, XCHG_GPR + 8 * RBX(%r11)
 	mov	%r11, %rbx
-	mov	%rax, XCHG_GPR + 8 * RAX(%rbx)
-	mov	%rdx, XCHG_GPR + 8 * RDX(%rbx)
+	SAVE_REGISTERS
 	mov	(%rsp), %rcx
 	mov	%rcx, XCHG_RIP(%rbx)
 	lea	8(%rsp), %rcx
 	mov	%rcx, XCHG_GPR + 8 * RSP(%rbx)
-	mov	%rbp, XCHG_GPR + 8 * RBP(%rbx)
-	mov	%rsi, XCHG_GPR + 8 * RSI(%rbx)
-	mov	%rdi, XCHG_GPR + 8 * RDI(%rbx)
-	mov	%r8, XCHG_GPR + 8 * 8(%rbx)
-	mov	%r9, XCHG_GPR + 8 * 9(%rbx)
-	mov	%r10, XCHG_GPR + 8 * 10(%rbx)
-	mov	%r12, XCHG_GPR + 8 * 12(%rbx)
-	mov	%r13, XCHG_GPR + 8 * 13(%rbx)
-	mov	%r14, XCHG_GPR + 8 * 14(%rbx)
-	mov	%r15, XCHG_GPR + 8 * 15(%rbx)
+	movl	$GATE_KIND_HYPERCALL, XCHG_KIND(%rbx)
+gate_save_rest:
 	SAVE_BASES
 	cmpl	$0, XCHG_XSAVE(%rbx)
-	je	1f
+	je	gate_hypercall_wait
 	mov	XCHG_XCR0(%rbx), %eax
 	mov	XCHG_XCR0 + 4(%rbx), %edx
 	movabs	$GATE_FPU, %rcx
 	xsaveopt64 (%rcx)
-1:	movl	$GATE_KIND_HYPERCALL, XCHG_KIND(%rbx)
 gate_hypercall_wait:
 	HANDOVER gate_hypercall_asleep
 
@@ -484,7 +508,7 @@ gate_boot:
 	syscall
 	test	%rax, %rax
 	jnz	.Lboot_failed
-	movabs	$GATE_PEERS_END, %rdi
+	movabs	$LAYOUT_GATE_END, %rdi
 	movabs	$LAYOUT_TASK_END, %rsi
 	sub	%rdi, %rsi
 	movl	$__NR_munmap, %eax
@@ -592,6 +616,7 @@ gate_mapper:
 	jmp	.Lawait
 
 	.set	gate_rip_pointer, gate_text + (GATE_XCHG - GATE_TEXT) + XCHG_RIP
+	.set	gate_rbx_pointer, gate_text + (GATE_XCHG - GATE_TEXT) + XCHG_GPR + 8 * RBX
 	.globl gate_text_end
 gate_text_end:
 	.set	gate_entry_pointer, gate_text + (GATE_XCHG - GATE_TEXT) + XCHG_ENTRY

@@ -11,6 +11,7 @@
  *   GATE_STACK  rw  alternate signal stack; the kernel's signal frame on it is the trap frame
  *   GATE_SHARED rw  kernel cells: the guest's shared-info page, once user mode is entered directly
  *   GATE_PEERS  rw  kernel cells: XCHG, FPU and STACK of all cells, by slot, to enter user mode directly
+ *   GATE_CACHE      kernel cells of an engine that executes translated code instead of the guest's: its code cache
  *
  * What is rw here the guest can write as well: the monitor reads each field once and believes nothing that could hurt
  * anyone but this guest. Offsets for gate.S are generated from these structures (gate_offsets.c).
@@ -50,6 +51,14 @@
 #define GATE_PEERS	(GATE_TEXT + GATE_PEERS_SIZE)
 #define GATE_PEERS_END	(GATE_PEERS + GATE_PEERS_SIZE)
 
+/* The code cache: state that translated code shares with the monitor, tables for its indirect jumps, and the code. */
+#define GATE_CACHE	  GATE_PEERS_END
+#define GATE_CACHE_STATE  GATE_CACHE
+#define GATE_CACHE_TABLES (GATE_CACHE + 0x80000)
+#define GATE_CACHE_CODE	  (GATE_CACHE + 0x800000)
+#define GATE_CACHE_END	  (GATE_CACHE + 0x4000000)
+#define GATE_CACHE_SIZE	  (GATE_CACHE_END - GATE_CACHE)
+
 /* gate_xchg.state; odd: the runner waits */
 #define GATE_RUN    0 /* guest code runs, or is about to */
 #define GATE_EXITED 1 /* the runner has handed over and waits */
@@ -69,9 +78,10 @@
 #define GATE_KIND_SIGNAL    1 /* state is in the signal frame */
 #define GATE_KIND_HYPERCALL 2 /* state is in gate_xchg.gpr */
 #define GATE_KIND_PEER                                                                                                 \
-	4		   /* kernel cell: the user cell that it entered directly has exited otherwise than by SYSCALL \
-			    */
-#define GATE_KIND_REEXIT 3 /* a kick met the gate while it loaded gate_xchg.gpr: the state is what it was loading */
+	4 /* kernel cell: the user cell that it entered directly has exited otherwise than by SYSCALL                  \
+	   */
+#define GATE_KIND_CALLOUT 5 /* translated code asks for the monitor: state is in gate_xchg.gpr, rflags and callout */
+#define GATE_KIND_REEXIT  3 /* a kick met the gate while it loaded gate_xchg.gpr: the state is what it was loading */
 
 /*
  * Passed in the sixth argument of the calls a runner may make, so that the filter tells the gate's calls from a guest
@@ -113,8 +123,10 @@ struct gate_xchg {
 	uint32_t dispatch;     /* monitor writes before boot: turn on syscall user dispatch */
 	uint32_t stepped;      /* runner writes: a hypercall came with TF set; monitor clears */
 	uint32_t bases;	       /* monitor writes before boot: GATE_BASES_* */
-	uint64_t frame;	       /* runner writes at exit: RSP in the handler */
-	uint64_t fs_base;      /* runner writes at exit, monitor before resume */
+	uint32_t callout;      /* translated code writes: low half of the address of the stub that led to the gate */
+	uint32_t reserved;
+	uint64_t frame;	  /* runner writes at exit: RSP in the handler */
+	uint64_t fs_base; /* runner writes at exit, monitor before resume */
 	uint64_t gs_base;
 	/* GATE_BASES_CALLS*: what the host loads, GATE_BASE_UNKNOWN if that must be told again; both write. */
 	uint64_t host_fs_base, host_gs_base;
@@ -167,14 +179,15 @@ struct gate_data {
 
 _Static_assert(GATE_CELLS_MAX * sizeof(uint32_t) <= GATE_TURN_SIZE, "each cell has a turn");
 _Static_assert(GATE_CELLS_MAX *GATE_OWN_SIZE <= GATE_PEERS_SIZE, "the window shows every cell");
-_Static_assert(GATE_PEERS_END == LAYOUT_GATE_END, "what the monitor keeps free is what the gate takes");
+_Static_assert(GATE_CACHE_END == LAYOUT_GATE_END, "what the monitor keeps free is what the gate takes");
 _Static_assert(GATE_SHARED + GATE_PAGE <= GATE_PEERS, "gate and window do not meet");
 _Static_assert(sizeof(struct gate_xchg) <= GATE_XCHG_SIZE, "exchange fits its page");
 _Static_assert(sizeof(struct gate_order) <= GATE_ORDER_SIZE, "orders fit their pages");
 _Static_assert(sizeof(struct gate_data) <= GATE_DATA_SIZE, "filters fit their page");
 
 /* gate.S; copied into the arena, never run in the monitor. Offsets from gate_text are offsets from GATE_TEXT. */
-extern const char gate_text[], gate_text_end[], gate_hypercall[], gate_handler[], gate_handler_asleep[], gate_boot[];
+extern const char gate_text[], gate_text_end[], gate_hypercall[], gate_callout[], gate_handler[], gate_handler_asleep[],
+	gate_boot[];
 /* What the monitor copies into the guest's hypercall page. */
 extern const char gate_hypercall_stub[], gate_hypercall_stub_end[];
 extern const char gate_ptrace_stub[], gate_ptrace_stub_end[];

@@ -45,6 +45,7 @@ void gate_offsets(void)
 	OFFSET(XCHG_GS_BASE, gate_xchg, gs_base);
 	OFFSET(XCHG_XSAVE, gate_xchg, xsave);
 	OFFSET(XCHG_STEPPED, gate_xchg, stepped);
+	OFFSET(XCHG_CALLOUT, gate_xchg, callout);
 	OFFSET(XCHG_XRSTOR, gate_xchg, xrstor);
 	OFFSET(XCHG_XCR0, gate_xchg, xcr0);
 	OFFSET(XCHG_ARMED, gate_xchg, armed);

@@ -116,6 +116,19 @@ static void signal_fetch_xchg(struct cell *cell, struct vcpu *vcpu, struct vm_ex
 	exit->reason = EXIT_HYPERCALL;
 }
 
+/* RIP becomes the stub's address, as if a signal had come there. */
+static void signal_fetch_callout(struct cell *cell, struct vcpu *vcpu, struct vm_exit *exit)
+{
+	struct gate_xchg *xchg = cell->xchg;
+	uint32_t stub = xchg->callout;
+	cell->in_signal = false;
+	xchg->xrstor = 0;
+	memcpy(vcpu->gpr, xchg->gpr, sizeof(vcpu->gpr));
+	vcpu->rip = GATE_CACHE + (uint32_t)(stub - (uint32_t)GATE_CACHE) % GATE_CACHE_SIZE;
+	transport_take_rflags(vcpu, xchg->rflags);
+	exit->reason = EXIT_KICK;
+}
+
 /* The kernel cell waits in its gate; the exit is its peer's. */
 static struct cell *signal_fetch_peer(struct trap *trap, struct cell *cell, struct vcpu *vcpu, struct vm_exit *exit)
 {
@@ -142,6 +155,8 @@ static struct cell *signal_fetch(struct trap *trap, struct cell *cell, struct vc
 		signal_fetch_xchg(cell, vcpu, exit);
 	else if (kind == GATE_KIND_REEXIT && !cell->in_signal)
 		exit->reason = EXIT_KICK;
+	else if (kind == GATE_KIND_CALLOUT && cell->kernel && cell->owner->cache_fd >= 0)
+		signal_fetch_callout(cell, vcpu, exit);
 	else if (kind == GATE_KIND_PEER && cell->armed && cell->peer)
 		return signal_fetch_peer(trap, cell, vcpu, exit);
 	return cell;

@@ -24,6 +24,12 @@ struct trap {
 	unsigned children; /* of events_children, when the cells were looked after last */
 	unsigned fpu_size; /* bytes of the XSAVE image, from the processor */
 	struct watch watch;
+
+	/* An engine that stands on this one and executes translated code in kernel cells: its own state, and where in
+	 * the code cache the guest's code at gva is; 0: nowhere yet. */
+	struct translate *translate;
+	uint64_t (*translated)(struct vcpu *vcpu, uint64_t gva);
+
 	uint64_t exit_tsc; /* when the last exit was taken */
 
 	/* What the FPU was set to while no runner held its state: the first one gets it. */

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 
+#include "monitor/engine/hybrid/hybrid.h"
 #include "monitor/engine/interpret/interpret.h"
 #include "monitor/host/clock.h"
 #include "monitor/vm/engine.h"
@@ -36,7 +37,7 @@ static bool takes_gate_slot(const struct vcpu *vcpu)
  * breakpoints in the guest's debug registers, alignment that is not checked; and what cells cannot map. As long as a
  * guest has it so, its user mode is interpreted too.
  */
-static bool must_interpret(const struct vcpu *vcpu)
+bool hybrid_interprets_user(const struct vcpu *vcpu)
 {
 	bool unchecked = (vcpu->rflags & X86_RFLAGS_AC) && !vcpu_checks_alignment(vcpu);
 	return (vcpu->cr0 & (X86_CR0_TS | X86_CR0_EM)) || (vcpu->cr4 & X86_CR4_TSD) ||
@@ -49,7 +50,7 @@ static void hybrid_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	static _Thread_local uint64_t exit_tsc;
 	struct stats_vcpu *stats = &vcpu->vm->stats.vcpu[vcpu->id];
 	uint64_t monitor_tsc = stats->monitor_tsc, entry = clock_tsc();
-	if (vcpu->cpl == 3 && !must_interpret(vcpu))
+	if (vcpu->cpl == 3 && !hybrid_interprets_user(vcpu))
 		engine_trap.enter(vcpu, exit);
 	else
 		interpret_enter(vcpu, exit);
@@ -57,49 +58,49 @@ static void hybrid_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	exit_tsc = clock_tsc();
 }
 
-static void hybrid_space_lost(struct vm *vm, struct spt_space *space, int error)
+void hybrid_space_lost(struct vm *vm, struct spt_space *space, int error)
 {
 	engine_trap.space_lost(vm, space, error);
 }
 
-static void hybrid_space_drop(struct vm *vm, struct spt_space *space)
+void hybrid_space_drop(struct vm *vm, struct spt_space *space)
 {
 	engine_trap.space_drop(vm, space);
 }
 
 /* The interpreter watches the kernel's accesses, debug registers those of user mode. */
-static int hybrid_watch(struct vm *vm, const struct engine_watch *wanted)
+int hybrid_watch(struct vm *vm, const struct engine_watch *wanted)
 {
 	int error = interpret_watchable(wanted) ? engine_trap.watch(vm, wanted) : -ENOTSUP;
 	return error ? error : interpret_watch(vm, wanted);
 }
 
-static unsigned hybrid_watch_hits(struct vcpu *vcpu)
+unsigned hybrid_watch_hits(struct vcpu *vcpu)
 {
 	return interpret_watch_hits(vcpu) | engine_trap.watch_hits(vcpu);
 }
 
-static void hybrid_kick(struct vcpu *vcpu)
+void hybrid_kick(struct vcpu *vcpu)
 {
 	engine_trap.kick(vcpu);
 }
 
-static unsigned hybrid_cells(struct vm *vm)
+unsigned hybrid_cells(struct vm *vm)
 {
 	return engine_trap.cells(vm);
 }
 
-static unsigned hybrid_fpu_size(struct vm *vm)
+unsigned hybrid_fpu_size(struct vm *vm)
 {
 	return engine_trap.fpu_size(vm);
 }
 
-static void hybrid_fpu_get(struct vcpu *vcpu, void *image, unsigned size)
+void hybrid_fpu_get(struct vcpu *vcpu, void *image, unsigned size)
 {
 	engine_trap.fpu_get(vcpu, image, size);
 }
 
-static void hybrid_fpu_set(struct vcpu *vcpu, void *image, unsigned size)
+void hybrid_fpu_set(struct vcpu *vcpu, void *image, unsigned size)
 {
 	engine_trap.fpu_set(vcpu, image, size);
 }

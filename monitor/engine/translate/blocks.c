@@ -1,0 +1,114 @@
+/*
+ * Blocks in the cache, and the jumps between them.
+ */
+#include <string.h>
+
+#include "monitor/engine/translate/translate.h"
+#include "monitor/engine/trap/gate.h"
+#include "monitor/vm/vm.h"
+
+static unsigned hash(uint64_t gva)
+{
+	return (gva ^ gva >> 14) % BT_HASH;
+}
+
+struct bt_block *block_find(const struct translate *t, uint64_t gva, unsigned flavour)
+{
+	struct bt_block *block = t->hash[hash(gva)];
+	while (block && !(block->gva == gva && block->flavour == flavour && block->page->live && !block->dead))
+		block = block->hash_next;
+	return block;
+}
+
+static void take_links(struct bt_block *block, const struct bt_code *code)
+{
+	block->link_count = (uint8_t)code->exit_count;
+	for (unsigned n = 0; n < code->exit_count; n++) {
+		const struct bt_exit *exit = &code->exits[n];
+		block->link[n] = (struct bt_link){
+			.from = block,
+			.kind = exit->kind,
+			.patch = block->host + exit->patch,
+			.stub = block->host + exit->stub,
+			.target = exit->target,
+		};
+	}
+}
+
+struct bt_block *block_make(struct translate *t, struct bt_page *page, const struct bt_source *source)
+{
+	static _Thread_local struct bt_code code;
+	struct bt_place place;
+	cache_place(t, t->used, source->flavour, &place);
+	if (!cache_has_room(t, sizeof(code.bytes)) || !bt_compile(source, &place, &code))
+		return NULL;
+	struct bt_block *block = cache_alloc(t, sizeof(*block) + code.exit_count * sizeof(struct bt_link));
+	uint8_t *bytes = cache_alloc(t, code.guest_len);
+	if (!block || !bytes)
+		return NULL;
+	memcpy(bytes, source->bytes, code.guest_len);
+	memcpy(t->code + t->used, code.bytes, code.len);
+	block->gva = source->gva;
+	block->page = page;
+	block->bytes = bytes;
+	block->len = (uint16_t)code.len;
+	block->stubs = (uint16_t)code.stubs;
+	block->guest_len = (uint16_t)code.guest_len;
+	block->flavour = (uint8_t)source->flavour;
+	block->hypercall = source->hypercall;
+	block->host = cache_add(t, block, false, code.len);
+	take_links(block, &code);
+	for (unsigned n = 0; n < code.inside_count; n++)
+		stats_sensitive(&t->vm->stats, code.inside[n], STAT_WAY_translated, false);
+	block->next = page->blocks;
+	page->blocks = block;
+	block->hash_next = t->hash[hash(block->gva)];
+	t->hash[hash(block->gva)] = block;
+	page_cover(t, page, block->gva & X86_PAGE_MASK, block->guest_len);
+	return block;
+}
+
+/* One store, which the processor that executes the jump sees as a whole: the compiler aligned it so. */
+static void patch(struct translate *t, uint32_t at, uint32_t to)
+{
+	__atomic_store_n((uint32_t *)(t->code + at), to - (at + 4), __ATOMIC_RELEASE);
+}
+
+void link_set(struct translate *t, struct bt_link *link, struct bt_block *to)
+{
+	patch(t, link->patch, to ? to->host : link->stub);
+	link->to = to;
+	if (!to)
+		return;
+	link->next = to->incoming;
+	to->incoming = link;
+}
+
+bool block_publish(struct translate *t, struct bt_block *block)
+{
+	struct bt_place place;
+	if (!block->thunk) {
+		if (!cache_has_room(t, BT_THUNK_MAX))
+			return false;
+		cache_place(t, t->used, block->flavour, &place);
+		unsigned len = bt_compile_thunk(&place, block->gva, cache_address(block->host), cache_miss(t),
+						t->code + t->used);
+		block->thunk = cache_add(t, block, true, len);
+	}
+	*cache_table(t, block->flavour, block->gva) = cache_address(block->thunk);
+	return true;
+}
+
+void block_hide(struct translate *t, struct bt_block *block, bool all)
+{
+	uint64_t *entry = cache_table(t, block->flavour, block->gva);
+	struct bt_link *link = block->incoming, *next;
+	if (block->thunk && *entry == cache_address(block->thunk))
+		*entry = cache_miss(t);
+	block->incoming = NULL;
+	for (; link; link = next) {
+		next = link->next;
+		/* Links within the page stay right as long as its code does. */
+		link_set(t, link, !all && link->from->page == block->page ? block : NULL);
+	}
+}

@@ -1,0 +1,165 @@
+/*
+ * The memory of the code cache: given out from the bottom up, and emptied as a whole when it is full.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "monitor/engine/translate/translate.h"
+#include "monitor/engine/trap/gate.h"
+#include "monitor/vm/vm.h"
+
+#define CODE_MAX (GATE_CACHE_SIZE - (GATE_CACHE_CODE - GATE_CACHE))
+/* One block's code and check always find room in an empty cache. */
+#define CODE_MIN 16384
+
+#define CHUNK_SIZE (1 << 20)
+
+struct bt_chunk {
+	struct bt_chunk *next;
+	size_t used;
+	uint8_t bytes[CHUNK_SIZE];
+};
+
+_Static_assert(GATE_CACHE_TABLES % (BT_TABLE_ENTRIES * sizeof(uint64_t)) == 0, "an index adds to it without a carry");
+_Static_assert(GATE_CACHE_TABLES + BT_FLAVOURS * BT_TABLE_ENTRIES * sizeof(uint64_t) <= GATE_CACHE_CODE,
+	       "one table for each flavour");
+_Static_assert(sizeof(struct bt_state) <= GATE_PAGE, "state fits its page");
+
+void *cache_alloc(struct translate *t, size_t size)
+{
+	size = (size + 15) & ~(size_t)15;
+	if (!t->chunks || t->chunks->used + size > CHUNK_SIZE) {
+		struct bt_chunk *chunk = malloc(sizeof(*chunk));
+		if (!chunk)
+			return NULL;
+		chunk->next = t->chunks;
+		chunk->used = 0;
+		t->chunks = chunk;
+	}
+	void *memory = t->chunks->bytes + t->chunks->used;
+	t->chunks->used += size;
+	memset(memory, 0, size);
+	return memory;
+}
+
+static void free_chunks(struct translate *t)
+{
+	while (t->chunks) {
+		struct bt_chunk *next = t->chunks->next;
+		free(t->chunks);
+		t->chunks = next;
+	}
+}
+
+uint64_t cache_miss(const struct translate *t)
+{
+	return cache_address(0);
+}
+
+uint64_t cache_address(uint32_t host)
+{
+	return GATE_CACHE_CODE + (uint64_t)host;
+}
+
+uint64_t *cache_table(const struct translate *t, unsigned flavour, uint64_t gva)
+{
+	return &t->tables[flavour % BT_FLAVOURS * BT_TABLE_ENTRIES + gva % BT_TABLE_ENTRIES];
+}
+
+void cache_place(const struct translate *t, uint32_t host, unsigned flavour, struct bt_place *place)
+{
+	*place = (struct bt_place){
+		.host = cache_address(host),
+		.state = GATE_CACHE_STATE,
+		.table = GATE_CACHE_TABLES + flavour % BT_FLAVOURS * BT_TABLE_ENTRIES * sizeof(uint64_t),
+		.hypercall = gate_address(gate_hypercall),
+		.callout = t->callout,
+		.callout_id = GATE_XCHG + offsetof(struct gate_xchg, callout),
+	};
+}
+
+bool cache_has_room(const struct translate *t, unsigned len)
+{
+	return t->used + len <= t->limit && t->piece_count < t->piece_max;
+}
+
+uint32_t cache_add(struct translate *t, struct bt_block *block, bool thunk, unsigned len)
+{
+	uint32_t host = t->used;
+	t->pieces[t->piece_count++] = (struct bt_piece){host, block, thunk};
+	t->used += (len + BT_ALIGN - 1) / BT_ALIGN * BT_ALIGN;
+	return host;
+}
+
+const struct bt_piece *cache_piece(const struct translate *t, uint32_t host)
+{
+	unsigned low = 0, high = t->piece_count;
+	if (host >= t->used)
+		return NULL;
+	while (high - low > 1) {
+		unsigned middle = (low + high) / 2;
+		if (t->pieces[middle].host <= host)
+			low = middle;
+		else
+			high = middle;
+	}
+	return &t->pieces[low];
+}
+
+void cache_empty(struct translate *t)
+{
+	struct bt_place place;
+	/* What is watched stays so: the interpreter may have code there too. */
+	memset(t->frames, 0, (t->vm->mem.size >> X86_PAGE_SHIFT) * sizeof(t->frames[0]));
+	free_chunks(t);
+	memset(t->hash, 0, sizeof(t->hash));
+	t->live = NULL;
+	t->resume.block = NULL;
+	t->used = t->piece_count = 0;
+	t->emptied++;
+	for (unsigned n = 0; n < BT_FLAVOURS * BT_TABLE_ENTRIES; n++)
+		t->tables[n] = cache_miss(t);
+	cache_place(t, 0, 0, &place);
+	cache_add(t, NULL, true, bt_compile_stub(&place, t->code));
+}
+
+int cache_create(struct translate *t, uint64_t size, bool traced)
+{
+	uint64_t frames = t->vm->mem.size >> X86_PAGE_SHIFT;
+	t->limit = size && size < CODE_MAX ? (uint32_t)(size > CODE_MIN ? size : CODE_MIN) : (uint32_t)CODE_MAX;
+	t->piece_max = t->limit / BT_ALIGN;
+	t->callout = traced ? 0 : gate_address(gate_callout);
+	t->pieces = calloc(t->piece_max, sizeof(*t->pieces));
+	t->frames = calloc(frames, sizeof(struct bt_frame *));
+	t->hits = calloc(frames, 1);
+	t->fd = memfd_create("ring3 code", MFD_CLOEXEC);
+	t->memory = MAP_FAILED;
+	if (t->fd >= 0 && !ftruncate(t->fd, GATE_CACHE_SIZE))
+		t->memory = mmap(NULL, GATE_CACHE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, t->fd, 0);
+	if (t->memory == MAP_FAILED || !t->pieces || !t->frames || !t->hits) {
+		fprintf(stderr, "ring3: no memory for the code cache: %s; see 'ring3 doctor'\n", strerror(errno));
+		return -ENOMEM;
+	}
+	madvise(t->memory, GATE_CACHE_SIZE, MADV_DONTFORK);
+	t->state = (void *)t->memory;
+	t->tables = (void *)(t->memory + (GATE_CACHE_TABLES - GATE_CACHE));
+	t->code = t->memory + (GATE_CACHE_CODE - GATE_CACHE);
+	cache_empty(t);
+	return 0;
+}
+
+void cache_destroy(struct translate *t)
+{
+	free_chunks(t);
+	free(t->pieces);
+	free(t->frames);
+	free(t->hits);
+	if (t->memory && t->memory != MAP_FAILED)
+		munmap(t->memory, GATE_CACHE_SIZE);
+	if (t->fd >= 0)
+		close(t->fd);
+}

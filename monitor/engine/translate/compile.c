@@ -1,0 +1,223 @@
+/*
+ * Blocks: bytes in, bytes out.
+ */
+#include <string.h>
+
+#include "monitor/engine/translate/internal.h"
+#include "monitor/vm/vcpu.h"
+
+/* Room that the sequence of one instruction and its padding can take, at most. */
+#define SEQUENCE_MAX 96
+/* And all stubs. */
+#define STUBS_MAX (BT_EXITS * BT_STUB_MAX)
+
+void compiler_mark(struct compiler *c, struct bt_locus locus)
+{
+	if (!c->locus || c->e.len > c->offset)
+		return;
+	*c->locus = locus;
+	c->locus->shadow = c->shadow && locus.rip == c->rip;
+	bool exact = locus.undo == BT_EXACT && !locus.rsp;
+	c->locus->resume = exact ? c->offset : locus.rip == c->rip ? c->start : BT_NOWHERE;
+}
+
+void compiler_mark_exact(struct compiler *c, uint64_t rip)
+{
+	compiler_mark(c, (struct bt_locus){.rip = rip});
+}
+
+struct bt_exit *compiler_exit(struct compiler *c, enum bt_exit_kind kind, uint64_t target)
+{
+	struct bt_exit *exit = &c->code->exits[c->code->exit_count++];
+	*exit = (struct bt_exit){.kind = kind, .target = target};
+	return exit;
+}
+
+void compiler_patch(struct compiler *c, struct bt_exit *exit)
+{
+	exit->patch = (uint16_t)(c->e.len - 4);
+}
+
+void compiler_link(struct compiler *c, uint64_t target)
+{
+	compiler_mark_exact(c, target);
+	emit_pad_for_patch(&c->e, 1);
+	emit_jump(&c->e, 0);
+	compiler_patch(c, compiler_exit(c, BT_LINK, target));
+}
+
+/* What came of an instruction. */
+enum outcome {
+	GOES_ON,
+	ENDS,	/* the block, with control elsewhere */
+	LEAVES, /* nothing was emitted */
+};
+
+static enum outcome compile_insn(struct compiler *c)
+{
+	bool near =
+		c->insn.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && vcpu_canonical(compiler_branch_target(c));
+	c->start = c->e.len;
+	compiler_mark_exact(c, c->rip);
+	switch (bt_classify(&c->insn, c->source->flavour)) {
+	case BT_COPY:
+		return compile_copy(c) ? GOES_ON : LEAVES;
+	case BT_BRANCH:
+		if (!near)
+			return LEAVES;
+		compile_branch(c);
+		return GOES_ON;
+	case BT_COUNT:
+		if (!near)
+			return LEAVES;
+		compile_count(c);
+		return GOES_ON;
+	case BT_JUMP:
+		if (!near)
+			return LEAVES;
+		compiler_link(c, compiler_branch_target(c));
+		return ENDS;
+	case BT_CALL:
+		if (!near)
+			return LEAVES;
+		compile_call(c);
+		return ENDS;
+	case BT_RETURN:
+		compile_return(c);
+		return ENDS;
+	case BT_JUMP_INDIRECT:
+	case BT_CALL_INDIRECT:
+		compile_indirect(c, c->insn.info.mnemonic == ZYDIS_MNEMONIC_CALL);
+		return ENDS;
+	case BT_INSIDE:
+		if (!compile_inside(c))
+			return LEAVES;
+		c->code->inside[c->code->inside_count++] = (uint16_t)emu_id(&c->insn);
+		return GOES_ON;
+	case BT_LEAVE:
+		break;
+	}
+	return LEAVES;
+}
+
+static void emit_stub(struct emit *e)
+{
+	const struct bt_place *place = e->place;
+	if (!place->callout) {
+		emit_bytes(e, (const uint8_t[]){0x0f, 0x0b}, 2); /* UD2 */
+		return;
+	}
+	uint32_t self = (uint32_t)(place->host + e->len);
+	emit_store_imm(e, place->callout_id, self);
+	emit_jump(e, place->callout);
+}
+
+/* The last exit's stub comes first if the block runs into it. */
+static void emit_stubs(struct compiler *c, bool leaves)
+{
+	struct bt_code *code = c->code;
+	code->stubs = c->e.len;
+	for (unsigned n = 0; n < code->exit_count; n++) {
+		struct bt_exit *exit = &code->exits[leaves ? (n + code->exit_count - 1) % code->exit_count : n];
+		exit->stub = (uint16_t)c->e.len;
+		if (exit->patch)
+			emit_patch(&c->e, exit->patch, c->e.len);
+		emit_stub(&c->e);
+	}
+	code->len = c->e.len;
+}
+
+static bool compile_hypercall(struct compiler *c)
+{
+	c->rip = c->source->gva;
+	compiler_mark_exact(c, c->rip);
+	emit_jump(&c->e, c->e.place->hypercall);
+	c->code->guest_len = c->code->insns = 1;
+	emit_stubs(c, false);
+	return true;
+}
+
+/* A whole instruction lies at the offset. */
+static bool has_insn(const struct bt_source *source, unsigned at)
+{
+	struct emu_insn insn;
+	return at < source->len && ZYAN_SUCCESS(emu_decode_bytes(source->bytes + at, source->len - at, &insn));
+}
+
+static bool compile(struct compiler *c)
+{
+	struct bt_code *code = c->code;
+	const struct bt_source *source = c->source;
+	unsigned at = 0;
+	enum outcome outcome = GOES_ON;
+	code->exit_count = code->insns = code->inside_count = 0;
+	if (source->hypercall)
+		return compile_hypercall(c);
+	while (outcome == GOES_ON && code->insns < BT_INSNS &&
+	       c->e.len + 2 * SEQUENCE_MAX + STUBS_MAX <= BT_BLOCK_MAX && at < source->len) {
+		size_t room = source->len - at;
+		if (ZYAN_FAILED(emu_decode_bytes(source->bytes + at, room, &c->insn)))
+			break;
+		c->rip = source->gva + at;
+		c->next = c->rip + c->insn.info.length;
+		at += c->insn.info.length;
+		c->shadow = c->sti;
+		c->sti = false;
+		c->followed = c->insn.info.mnemonic == ZYDIS_MNEMONIC_STI && code->insns + 1 < BT_INSNS &&
+			      has_insn(source, at);
+		outcome = compile_insn(c);
+		code->insns++;
+	}
+	code->guest_len = at;
+	if (!code->insns)
+		return false;
+	if (outcome == GOES_ON)
+		compiler_link(c, source->gva + at);
+	if (outcome == LEAVES)
+		compiler_exit(c, BT_INSN, c->rip);
+	emit_stubs(c, outcome == LEAVES);
+	return true;
+}
+
+bool bt_compile(const struct bt_source *source, const struct bt_place *place, struct bt_code *code)
+{
+	struct compiler c = {.e = {.bytes = code->bytes, .place = place}, .source = source, .code = code};
+	return compile(&c);
+}
+
+bool bt_locate(const struct bt_source *source, const struct bt_place *place, unsigned offset, struct bt_locus *locus)
+{
+	struct bt_code code;
+	struct compiler c = {
+		.e = {.bytes = code.bytes, .place = place},
+		.source = source,
+		.code = &code,
+		.offset = offset,
+		.locus = locus,
+	};
+	*locus = (struct bt_locus){.rip = source->gva};
+	code.stubs = 0;
+	return compile(&c) && offset < code.stubs;
+}
+
+unsigned bt_compile_stub(const struct bt_place *place, uint8_t *bytes)
+{
+	struct emit e = {.bytes = bytes, .place = place};
+	emit_stub(&e);
+	return e.len;
+}
+
+unsigned bt_compile_thunk(const struct bt_place *place, uint64_t gva, uint64_t body, uint64_t miss, uint8_t *bytes)
+{
+	static const uint8_t add[] = {0x48, 0x8d, 0x0c, 0x01}; /* LEA RCX, [RCX + RAX] */
+	static const uint8_t if_equal[] = {0xe3, 5};	       /* JRCXZ over the jump */
+	struct emit e = {.bytes = bytes, .place = place};
+	emit_constant(&e, RAX, -gva);
+	emit_bytes(&e, add, sizeof(add));
+	emit_bytes(&e, if_equal, sizeof(if_equal));
+	emit_jump(&e, miss);
+	emit_load(&e, RAX, SLOT(rax));
+	emit_load(&e, RCX, SLOT(rcx));
+	emit_jump(&e, body);
+	return e.len;
+}

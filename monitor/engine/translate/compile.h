@@ -1,0 +1,145 @@
+/*
+ * From the bytes of guest code to a block of host code that runs in ring 3 in the place of the guest's ring 0: a pure
+ * function of the bytes, of where they lie and of where the block will lie. Most instructions are copied as they are
+ * (identical translation), since general registers, flags and memory are the guest's own. What is rewritten: operands
+ * relative to RIP, and transfers of control, because the code lies elsewhere than the guest believes. What is
+ * sensitive, or unknown here, leaves the block through a stub.
+ *
+ * The state is precise: at every host instruction of a block it is known which guest instruction is next and what is to
+ * be put back. bt_locate finds out by compiling once more.
+ */
+#ifndef MONITOR_ENGINE_TRANSLATE_COMPILE_H
+#define MONITOR_ENGINE_TRANSLATE_COMPILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "monitor/emulate/emulate.h"
+
+/* What emitted code depends on beside the bytes; part of a block's key. A mode or a form of memory is one more bit. */
+#define BT_FPU	    1u /* x87, MMX and SSE instructions may run: else they leave */
+#define BT_AVX	    2u /* likewise VEX, EVEX and XSAVE */
+#define BT_FLAVOURS 4
+/* These change so rarely that the cache is emptied for it. */
+#define BT_IF	 4u  /* the interrupt flag is bt_state's */
+#define BT_CLOCK 8u  /* RDTSC runs directly */
+#define BT_READ	 16u /* registers that are only read are bt_state's */
+
+/* Guest instructions in a block, and the bytes that suffice for any block. */
+#define BT_INSNS     32
+#define BT_BLOCK_MAX 4096
+#define BT_EXITS     (BT_INSNS + 2)
+#define BT_ALIGN     16
+
+/* What the emitted code refers to: host addresses within 2 GiB of the block, but for tables. */
+struct bt_place {
+	uint64_t host;	     /* where the block will lie, a multiple of BT_ALIGN */
+	uint64_t state;	     /* struct bt_state */
+	uint64_t table;	     /* for indirect jumps: one host address for each value of the low 16 bits of the target */
+	uint64_t hypercall;  /* the gate's entry for hypercalls */
+	uint64_t callout;    /* the gate's entry for exits; 0: UD2 makes the exit */
+	uint64_t callout_id; /* where the stub says which it is: the low 32 bits of its own address */
+};
+
+/*
+ * What emitted code keeps beside registers, in a page that kernel cells can write: hostile to the monitor, which reads
+ * each field once.
+ */
+struct bt_state {
+	uint64_t rax, rcx; /* the guest's while an indirect jump uses them */
+	uint64_t scratch;  /* of the register that holds the address of an operand */
+	uint64_t target;   /* of the indirect jump under way */
+	uint64_t source;   /* host address in the sequence that made the jump */
+	/* Written by the monitor before each entry; translated code changes iflag. */
+	uint64_t iflag;	 /* RFLAGS.IF in its place, or 0 */
+	uint64_t pushed; /* to be added to what PUSHF pushes, beside iflag */
+	uint64_t hold;	 /* not 0: setting IF, and POPF, are the monitor's */
+	uint64_t cr0, cr2, cr3, cr4, cr8, ldtr, tr;
+	uint64_t selector[6]; /* in the order of the encoding */
+};
+
+struct bt_source {
+	uint64_t gva;
+	const uint8_t *bytes; /* a private copy */
+	unsigned len;	      /* up to the end of the page */
+	unsigned flavour;
+	bool hypercall; /* not the bytes count: it is the entry of the hypercall page */
+};
+
+enum bt_exit_kind {
+	BT_LINK, /* to `target`; the jump at `patch` goes to the stub until it is linked */
+	BT_INSN, /* the instruction at `target` is the monitor's to execute */
+};
+
+struct bt_exit {
+	enum bt_exit_kind kind;
+	uint16_t patch; /* offset of the 32-bit displacement, 0: none */
+	uint16_t stub;	/* offset of the stub */
+	uint64_t target;
+};
+
+struct bt_code {
+	uint8_t bytes[BT_BLOCK_MAX];
+	unsigned len;
+	unsigned stubs;	    /* offset of the first stub */
+	unsigned guest_len; /* bytes of guest code that the block stands for; 0: not even one instruction */
+	unsigned insns;
+	unsigned inside_count;
+	uint16_t inside[BT_INSNS]; /* emu_id of the sensitive ones among them that are done in the cache */
+	unsigned exit_count;
+	struct bt_exit exits[BT_EXITS];
+};
+
+/* Compiles the block at source->gva. False: its first instruction crosses the page or cannot be decoded. */
+bool bt_compile(const struct bt_source *source, const struct bt_place *place, struct bt_code *code);
+
+/* What to do to a vCPU that stopped inside a block, so that it is at an instruction's boundary. */
+enum bt_undo {
+	BT_EXACT,
+	BT_SCRATCH,  /* bt_state.scratch belongs in `reg` */
+	BT_COUNTER,  /* bt_state.rcx belongs in RCX */
+	BT_BOTH,     /* and bt_state.rax in RAX */
+	BT_POPPED,   /* as BT_COUNTER, and IF is as in RCX */
+	BT_UNDERWAY, /* an indirect jump: bt_state.rax and rcx belong there, bt_state.target in RIP; where
+			bt_state.source lies, the jump itself can be undone */
+};
+
+struct bt_locus {
+	uint64_t rip;
+	enum bt_undo undo;
+	uint8_t reg;
+	bool shadow;	 /* no interrupt before the next instruction */
+	int32_t rsp;	 /* to be added to RSP */
+	unsigned resume; /* with that done, the block may go on at this offset; BT_NOWHERE: it cannot */
+};
+#define BT_NOWHERE ~0u
+
+/* Where the guest is when the host instruction at this offset of the block, before the stubs, is next. */
+bool bt_locate(const struct bt_source *source, const struct bt_place *place, unsigned offset, struct bt_locus *locus);
+
+/*
+ * The check in front of a block that is reached by an indirect jump: goes to `body` if bt_state.target is gva, else to
+ * `miss`. Writes at most BT_THUNK_MAX bytes for place->host and returns how many.
+ */
+#define BT_THUNK_MAX 64
+unsigned bt_compile_thunk(const struct bt_place *place, uint64_t gva, uint64_t body, uint64_t miss, uint8_t *bytes);
+/* A stub by itself, as it ends blocks. */
+#define BT_STUB_MAX 16
+unsigned bt_compile_stub(const struct bt_place *place, uint8_t *bytes);
+
+/* What becomes of an instruction; select.c. */
+enum bt_class {
+	BT_COPY,
+	BT_JUMP,
+	BT_BRANCH, /* on a condition */
+	BT_COUNT,  /* LOOP, JRCXZ */
+	BT_CALL,
+	BT_RETURN,
+	BT_JUMP_INDIRECT,
+	BT_CALL_INDIRECT,
+	BT_INSIDE, /* sensitive: perhaps it can be done in the cache */
+	BT_LEAVE,  /* the monitor executes it */
+};
+enum bt_class bt_classify(const struct emu_insn *insn, unsigned flavour);
+
+#endif

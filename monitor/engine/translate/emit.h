@@ -1,0 +1,64 @@
+/*
+ * The few host instructions of which sequences are made. None of them touches RFLAGS, but for one that says so. SDM 2A
+ * chapter 2 for the codings.
+ */
+#ifndef MONITOR_ENGINE_TRANSLATE_EMIT_H
+#define MONITOR_ENGINE_TRANSLATE_EMIT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "monitor/engine/translate/compile.h"
+
+#define REX_W		  0x48
+#define REX_X		  0x02
+#define REX_B		  0x01
+#define VEX_NOT_XB	  0x60 /* in the byte behind C4, 8F and 62: the inverse of REX.X and REX.B */
+#define MODRM_REG	  0x38
+#define MODRM_RM_SIB	  0x04
+#define MODRM_RIP	  0x05
+#define SIB_ABSOLUTE	  0x25 /* neither base nor index */
+#define PREFIX_FS	  0x64
+#define PREFIX_GS	  0x65
+#define OPCODE_STORE	  0x89
+#define OPCODE_LOAD	  0x8b
+#define OPCODE_PUSH_IMM32 0x68
+
+/* Bytes for place->host + len. The caller sees to it that there is room. */
+struct emit {
+	uint8_t *bytes;
+	unsigned len;
+	const struct bt_place *place;
+};
+
+/* Where a field of the state lies. */
+#define SLOT(field) offsetof(struct bt_state, field)
+
+void emit8(struct emit *e, unsigned value);
+void emit32(struct emit *e, uint32_t value);
+void emit_bytes(struct emit *e, const uint8_t *bytes, size_t len);
+
+/* MOV [slot], register; MOV register, [slot]: all 64 bits. */
+void emit_store(struct emit *e, unsigned reg, size_t slot);
+void emit_load(struct emit *e, unsigned reg, size_t slot);
+/* Stores the address of the instruction behind it, low half only. */
+void emit_store_address(struct emit *e, size_t slot);
+/* MOV DWORD [address], imm32; the address within 2 GiB. */
+void emit_store_imm(struct emit *e, uint64_t address, uint32_t value);
+/* CMP DWORD [slot], 0: this one does touch RFLAGS. */
+void emit_compare_zero(struct emit *e, size_t slot);
+/* register = value, in as few bytes as it takes; 64: always as many. */
+void emit_constant(struct emit *e, unsigned reg, uint64_t value);
+void emit_constant64(struct emit *e, unsigned reg, uint64_t value);
+
+/* JMP rel32. Target 0: to be patched. */
+void emit_jump(struct emit *e, uint64_t target);
+/* Sets the displacement at offset `at` so that the jump which it ends goes to offset `to`. */
+void emit_patch(struct emit *e, unsigned at, unsigned to);
+/* NOPs, so that a displacement `before` bytes further on lies within one line of the cache: patched by one store. */
+void emit_pad_for_patch(struct emit *e, unsigned before);
+/* JMP rel8 over what comes before emit_skip_end. */
+unsigned emit_skip(struct emit *e);
+void emit_skip_end(struct emit *e, unsigned skip);
+
+#endif

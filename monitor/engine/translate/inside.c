@@ -1,0 +1,186 @@
+/*
+ * Sensitive instructions done where they stand, on the virtual state beside the cache: what they change or read is in
+ * the page that the monitor fills before it resumes the cell and reads when the cell comes out.
+ */
+#include "monitor/engine/translate/internal.h"
+#include "monitor/vm/vcpu.h"
+
+#define HERE	    .rip = c->rip
+#define NEXT_RIP    .rip = c->next
+#define MARK(...)   compiler_mark(c, (struct bt_locus){__VA_ARGS__})
+#define STACK_LOAD  ((const uint8_t[]){0x48, 0x8b, 0x0c, 0x24}) /* MOV RCX, [RSP] */
+#define STACK_STORE ((const uint8_t[]){0x48, 0x89, 0x0c, 0x24}) /* MOV [RSP], RCX */
+#define ADD_RAX	    ((const uint8_t[]){0x48, 0x8d, 0x0c, 0x01}) /* LEA RCX, [RCX + RAX] */
+
+#define OPCODE_PUSHF 0x9c
+#define OPCODE_POPF  0x9d
+#define OPCODE_JNZ   0x75
+#define OPCODE_JZ    0x74
+#define OPCODE_JRCXZ 0xe3
+
+/* What POPF may load without the monitor: the processor takes all but IF from the image itself. */
+#define POPF_FREE                                                                                                      \
+	(X86_RFLAGS_CF | X86_RFLAGS_FIXED | X86_RFLAGS_PF | X86_RFLAGS_AF | X86_RFLAGS_ZF | X86_RFLAGS_SF |            \
+	 X86_RFLAGS_IF | X86_RFLAGS_DF | X86_RFLAGS_OF | X86_RFLAGS_ID)
+
+static void set_if(struct compiler *c, uint32_t flag)
+{
+	emit_store_imm(&c->e, c->e.place->state + SLOT(iflag), flag);
+}
+
+/* A short jump forward; returns where its displacement is to be set by `land`. */
+static unsigned hop(struct compiler *c, unsigned opcode)
+{
+	emit8(&c->e, opcode);
+	emit8(&c->e, 0);
+	return c->e.len;
+}
+
+static void land(struct compiler *c, unsigned from)
+{
+	emit_skip_end(&c->e, from);
+}
+
+/* The monitor executes the instruction after all. RCX is in its slot. */
+static void give_up(struct compiler *c)
+{
+	emit_load(&c->e, RCX, SLOT(rcx));
+	compiler_mark_exact(c, c->rip);
+	emit_pad_for_patch(&c->e, 1);
+	emit_jump(&c->e, 0);
+	compiler_patch(c, compiler_exit(c, BT_INSN, c->rip));
+}
+
+static bool inside_cli(struct compiler *c)
+{
+	set_if(c, 0);
+	return true;
+}
+
+/* The instruction behind it must lie in the block too, since no interrupt may come between the two. */
+static bool inside_sti(struct compiler *c)
+{
+	if (!c->followed)
+		return false;
+	emit_store(&c->e, RCX, SLOT(rcx));
+	MARK(HERE, .undo = BT_COUNTER);
+	emit_load(&c->e, RCX, SLOT(hold));
+	unsigned go = hop(c, OPCODE_JRCXZ);
+	give_up(c);
+	land(c, go);
+	MARK(HERE, .undo = BT_COUNTER);
+	emit_load(&c->e, RCX, SLOT(rcx));
+	compiler_mark_exact(c, c->rip);
+	set_if(c, X86_RFLAGS_IF);
+	c->sti = true;
+	return true;
+}
+
+/* What the processor pushes has IF set, and nothing of what is virtual. */
+static bool inside_pushf(struct compiler *c)
+{
+	if (c->insn.info.operand_width != 64)
+		return false;
+	emit8(&c->e, OPCODE_PUSHF);
+	MARK(HERE, .rsp = 8);
+	emit_store(&c->e, RCX, SLOT(rcx));
+	emit_store(&c->e, RAX, SLOT(rax));
+	MARK(HERE, .rsp = 8, .undo = BT_BOTH);
+	emit_bytes(&c->e, STACK_LOAD, sizeof(STACK_LOAD));
+	emit_load(&c->e, RAX, SLOT(iflag));
+	emit_bytes(&c->e, ADD_RAX, sizeof(ADD_RAX));
+	emit_load(&c->e, RAX, SLOT(pushed));
+	emit_bytes(&c->e, ADD_RAX, sizeof(ADD_RAX));
+	emit_bytes(&c->e, STACK_STORE, sizeof(STACK_STORE));
+	MARK(NEXT_RIP, .undo = BT_BOTH);
+	emit_load(&c->e, RAX, SLOT(rax));
+	emit_load(&c->e, RCX, SLOT(rcx));
+	return true;
+}
+
+/* It may change arithmetic flags before it is sure to be done: it is made anew, and then loads them all. */
+static bool inside_popf(struct compiler *c)
+{
+	static const uint8_t test_ecx[] = {0xf7, 0xc1}, and_ecx[] = {0x81, 0xe1};
+	if (c->insn.info.operand_width != 64)
+		return false;
+	emit_store(&c->e, RCX, SLOT(rcx));
+	MARK(HERE, .undo = BT_COUNTER);
+	emit_bytes(&c->e, STACK_LOAD, sizeof(STACK_LOAD));
+	emit_bytes(&c->e, test_ecx, sizeof(test_ecx));
+	emit32(&c->e, ~(uint32_t)POPF_FREE);
+	unsigned odd = hop(c, OPCODE_JNZ);
+	emit_compare_zero(&c->e, SLOT(hold));
+	unsigned go = hop(c, OPCODE_JZ);
+	land(c, odd);
+	give_up(c);
+	land(c, go);
+	MARK(HERE, .undo = BT_COUNTER);
+	emit_bytes(&c->e, and_ecx, sizeof(and_ecx));
+	emit32(&c->e, X86_RFLAGS_IF);
+	emit8(&c->e, OPCODE_POPF);
+	MARK(NEXT_RIP, .undo = BT_POPPED);
+	emit_store(&c->e, RCX, SLOT(iflag));
+	MARK(NEXT_RIP, .undo = BT_COUNTER);
+	emit_load(&c->e, RCX, SLOT(rcx));
+	return true;
+}
+
+/* -------------------------------------------------------------------------------------------- reading registers */
+
+/* The slot of a virtual register that is only read; 0: there is none. */
+static size_t slot_of(ZydisRegister reg)
+{
+	switch (reg) {
+	case ZYDIS_REGISTER_CR0:
+		return SLOT(cr0);
+	case ZYDIS_REGISTER_CR2:
+		return SLOT(cr2);
+	case ZYDIS_REGISTER_CR3:
+		return SLOT(cr3);
+	case ZYDIS_REGISTER_CR4:
+		return SLOT(cr4);
+	case ZYDIS_REGISTER_CR8:
+		return SLOT(cr8);
+	default:
+		return ZydisRegisterGetClass(reg) == ZYDIS_REGCLASS_SEGMENT
+			       ? SLOT(selector) + (size_t)ZydisRegisterGetId(reg) * sizeof(uint64_t)
+			       : 0;
+	}
+}
+
+/* MOV to a general register, all of which it sets. */
+static bool inside_read(struct compiler *c, size_t slot)
+{
+	const ZydisDecodedOperand *to = &c->insn.operands[0];
+	if (!slot || to->type != ZYDIS_OPERAND_TYPE_REGISTER || to->size < 32 ||
+	    (ZydisRegisterGetClass(to->reg.value) != ZYDIS_REGCLASS_GPR64 &&
+	     ZydisRegisterGetClass(to->reg.value) != ZYDIS_REGCLASS_GPR32))
+		return false;
+	emit_load(&c->e, ZydisRegisterGetId(to->reg.value), slot);
+	return true;
+}
+
+bool compile_inside(struct compiler *c)
+{
+	bool flags = c->source->flavour & BT_IF, reads = c->source->flavour & BT_READ;
+	switch (c->insn.info.mnemonic) {
+	case ZYDIS_MNEMONIC_CLI:
+		return flags && inside_cli(c);
+	case ZYDIS_MNEMONIC_STI:
+		return flags && inside_sti(c);
+	case ZYDIS_MNEMONIC_PUSHFQ:
+		return flags && inside_pushf(c);
+	case ZYDIS_MNEMONIC_POPFQ:
+		return flags && inside_popf(c);
+	case ZYDIS_MNEMONIC_SLDT:
+		return reads && inside_read(c, SLOT(ldtr));
+	case ZYDIS_MNEMONIC_STR:
+		return reads && inside_read(c, SLOT(tr));
+	case ZYDIS_MNEMONIC_MOV:
+		return reads && c->insn.operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		       inside_read(c, slot_of(c->insn.operands[1].reg.value));
+	default:
+		return false;
+	}
+}

@@ -1,0 +1,56 @@
+/*
+ * Inside compile.h: the compiler at work, and what its files share.
+ */
+#ifndef MONITOR_ENGINE_TRANSLATE_INTERNAL_H
+#define MONITOR_ENGINE_TRANSLATE_INTERNAL_H
+
+#include "monitor/engine/translate/compile.h"
+#include "monitor/engine/translate/emit.h"
+
+struct compiler {
+	struct emit e;
+	const struct bt_source *source;
+	struct bt_code *code;
+	uint64_t rip, next; /* of the instruction being compiled, and behind it */
+	unsigned start;	    /* of its sequence */
+	bool followed;	    /* it is STI, and another instruction of the block comes behind it */
+	bool sti, shadow;   /* it is STI; it follows STI: no interrupt before it */
+	struct emu_insn insn;
+
+	/* Looked for by bt_locate: the last mark at or before `offset`. */
+	unsigned offset;
+	struct bt_locus *locus;
+};
+
+/* compile.c: from here on in the code, the state is as `locus` says, or exactly that of the guest at rip. */
+void compiler_mark(struct compiler *c, struct bt_locus locus);
+void compiler_mark_exact(struct compiler *c, uint64_t rip);
+struct bt_exit *compiler_exit(struct compiler *c, enum bt_exit_kind kind, uint64_t target);
+/* The displacement just emitted leads to the exit. */
+void compiler_patch(struct compiler *c, struct bt_exit *exit);
+/* A jump to where the guest's `target` is. */
+void compiler_link(struct compiler *c, uint64_t target);
+
+/* An address that a sign-extended 32-bit displacement or immediate holds. */
+static inline bool compiler_fits(uint64_t value)
+{
+	return (uint64_t)(int32_t)value == value;
+}
+
+/* copy.c: false: nothing was emitted, the instruction has to leave. */
+bool compile_copy(struct compiler *c);
+bool compiler_is_rip_relative(const struct emu_insn *insn);
+uint64_t compiler_operand_address(const struct compiler *c);
+
+/* transfer.c */
+uint64_t compiler_branch_target(const struct compiler *c);
+void compile_branch(struct compiler *c);
+void compile_count(struct compiler *c);
+void compile_call(struct compiler *c);
+void compile_return(struct compiler *c);
+void compile_indirect(struct compiler *c, bool call);
+
+/* inside.c: sensitive instructions done in the cache, on the state there. False: nothing was emitted. */
+bool compile_inside(struct compiler *c);
+
+#endif

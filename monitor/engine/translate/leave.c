@@ -1,0 +1,181 @@
+/*
+ * From a kernel cell that stopped with RIP in the code cache to the guest's state, and what is then done for it.
+ */
+#include "monitor/engine/interpret/interpret.h"
+#include "monitor/engine/translate/translate.h"
+#include "monitor/engine/trap/gate.h"
+#include "monitor/vm/vm.h"
+
+/* What follows a sensitive instruction is often sensitive too, and saves an exit each. */
+#define CLUSTER_MAX 64
+
+static void undo(struct translate *t, struct vcpu *vcpu, const struct bt_locus *locus)
+{
+	const volatile struct bt_state *state = t->state;
+	vcpu->rip = locus->rip;
+	vcpu->gpr[RSP] += (uint64_t)(int64_t)locus->rsp;
+	switch (locus->undo) {
+	case BT_EXACT:
+		break;
+	case BT_SCRATCH:
+		vcpu->gpr[locus->reg] = state->scratch;
+		break;
+	case BT_COUNTER:
+		vcpu->gpr[RCX] = state->rcx;
+		break;
+	case BT_BOTH:
+		vcpu->gpr[RAX] = state->rax;
+		vcpu->gpr[RCX] = state->rcx;
+		break;
+	case BT_POPPED:
+		vcpu_set_if(vcpu, vcpu->gpr[RCX] & X86_RFLAGS_IF);
+		vcpu->gpr[RCX] = state->rcx;
+		break;
+	case BT_UNDERWAY:
+		vcpu->gpr[RAX] = state->rax;
+		vcpu->gpr[RCX] = state->rcx;
+		vcpu->rip = state->target;
+		break;
+	}
+}
+
+static bool locate(struct translate *t, const struct bt_block *block, uint32_t host, struct bt_locus *locus)
+{
+	struct bt_place place;
+	struct bt_source source = {block->gva, block->bytes, block->guest_len, block->flavour, block->hypercall};
+	cache_place(t, block->host, block->flavour, &place);
+	return bt_locate(&source, &place, host - block->host, locus);
+}
+
+/*
+ * A jump is done whose target is not canonical: the fault is the jump's, with nothing changed (SDM 2A CALL, JMP, RET).
+ */
+static void undo_jump(struct translate *t, struct vcpu *vcpu)
+{
+	const volatile struct bt_state *state = t->state;
+	uint32_t host = (uint32_t)state->source - (uint32_t)GATE_CACHE_CODE;
+	const struct bt_piece *piece = cache_piece(t, host);
+	struct bt_locus locus;
+	if (piece && piece->block && !piece->thunk && locate(t, piece->block, host, &locus)) {
+		vcpu->rip = locus.rip;
+		vcpu->gpr[RSP] += (uint64_t)(int64_t)locus.rsp;
+	}
+}
+
+/* In the sequence between an indirect jump and its target. */
+static enum leave leave_underway(struct translate *t, struct vcpu *vcpu)
+{
+	undo(t, vcpu, &(struct bt_locus){.undo = BT_UNDERWAY});
+	if (!vcpu_canonical(vcpu->rip))
+		undo_jump(t, vcpu);
+	return LEAVE_MISS;
+}
+
+/* The last stub that begins at the offset or before. */
+static struct bt_link *link_at(struct bt_block *block, uint32_t host)
+{
+	struct bt_link *found = NULL;
+	for (unsigned n = 0; n < block->link_count; n++)
+		if (block->link[n].stub <= host && (!found || block->link[n].stub > found->stub))
+			found = &block->link[n];
+	return found;
+}
+
+static enum leave leave_stub(struct vcpu *vcpu, struct bt_block *block, uint32_t host, struct bt_link **link)
+{
+	*link = link_at(block, host);
+	if (!*link)
+		return LEAVE_FORGED;
+	vcpu->rip = (*link)->target;
+	return (*link)->kind == BT_INSN ? LEAVE_INSN : LEAVE_LINK;
+}
+
+enum leave leave_cache(struct translate *t, struct vcpu *vcpu, struct bt_link **link, bool *follows_sti)
+{
+	uint64_t host = vcpu->rip - GATE_CACHE_CODE;
+	const struct bt_piece *piece = host < t->used ? cache_piece(t, (uint32_t)host) : NULL;
+	struct bt_locus locus;
+	t->resume.block = NULL;
+	if (!piece)
+		return LEAVE_FORGED;
+	struct bt_block *block = piece->block;
+	if (piece->thunk)
+		return leave_underway(t, vcpu);
+	if (host - block->host >= block->stubs)
+		return leave_stub(vcpu, block, (uint32_t)host, link);
+	if (!locate(t, block, (uint32_t)host, &locus))
+		return LEAVE_FORGED;
+	if (locus.undo == BT_UNDERWAY)
+		return leave_underway(t, vcpu);
+	undo(t, vcpu, &locus);
+	*follows_sti = locus.shadow;
+	if (locus.resume != BT_NOWHERE) {
+		t->resume.block = block;
+		t->resume.host = block->host + locus.resume;
+		t->resume.rip = vcpu->rip;
+	}
+	return LEAVE_STOPPED;
+}
+
+/* ----------------------------------------------------------------------------------------------------- executing */
+
+static void look_on(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	struct emu_insn insn;
+	for (unsigned n = 0; n < CLUSTER_MAX; n++) {
+		if (vcpu->event_pending || vcpu->halted || vm->ended || atomic_load(&vm->attention) ||
+		    !emu_look_on(vcpu, &insn))
+			return;
+		enum emu_result result = emu_execute(vcpu, &insn);
+		stats_sensitive(&vm->stats, emu_id(&insn), STAT_WAY_clustered, result != EMU_DONE);
+		if (result != EMU_DONE)
+			return;
+	}
+}
+
+static void execute_sensitive(struct vcpu *vcpu, const struct emu_insn *insn, struct vm_exit *exit)
+{
+	struct vm *vm = vcpu->vm;
+	OBSERVE(vm, interpreted, vcpu, insn->bytes, insn->info.length);
+	enum emu_result result = emu_execute(vcpu, insn);
+	stats_sensitive(&vm->stats, emu_id(insn), STAT_WAY_interpreted, result != EMU_DONE);
+	if (result == EMU_NOT_OURS) {
+		interpret_one(vcpu, exit);
+		return;
+	}
+	*exit = (struct vm_exit){.reason = EXIT_EMULATED};
+	bool told = state_is_told(vm) || vcpu->debug.attached || vcpu->debug.pause;
+	if (result == EMU_DONE && vcpu->cpl == 0 && !told)
+		look_on(vcpu);
+}
+
+/* The interpreter has its own ways with these. */
+static bool is_interpreters(const struct emu_insn *insn)
+{
+	switch (insn->info.mnemonic) {
+	case ZYDIS_MNEMONIC_RDTSC:
+	case ZYDIS_MNEMONIC_RDTSCP:
+	case ZYDIS_MNEMONIC_INT:
+		return true;
+	default:
+		return !emu_is_sensitive(insn);
+	}
+}
+
+void leave_execute(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
+{
+	struct emu_insn insn;
+	if (emu_decode(vcpu, &insn) != EMU_DONE) {
+		*exit = (struct vm_exit){.reason = EXIT_EMULATED};
+	} else if (emu_is_sensitive(&insn) && vcpu->debug.pause && !vcpu->debug.step) {
+		vcpu->debug.paused = true;
+		*exit = (struct vm_exit){.reason = EXIT_KICK};
+	} else if (is_interpreters(&insn)) {
+		if (!emu_is_sensitive(&insn))
+			stats_sensitive(&vcpu->vm->stats, emu_id(&insn), STAT_WAY_interpreted, false);
+		interpret_one(vcpu, exit);
+	} else {
+		execute_sensitive(vcpu, &insn, exit);
+	}
+}

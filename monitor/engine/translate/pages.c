@@ -1,0 +1,202 @@
+/*
+ * Pages of compiled code: which are live in the address space in force, and what happens when one is written.
+ */
+#include <string.h>
+
+#include "monitor/engine/interpret/interpret.h"
+#include "monitor/engine/translate/translate.h"
+#include "monitor/vm/guest_mem.h"
+#include "monitor/vm/vm.h"
+
+/* The widest store whose operand is looked at: one of more bytes drops the page. */
+#define STORE_MAX 64
+
+bool pages_hold(const struct translate *t, uint64_t gpa)
+{
+	return gpa < t->vm->mem.size && t->frames[gpa >> X86_PAGE_SHIFT];
+}
+
+/* ---------------------------------------------------------------------------------------------------------- live */
+
+static void enliven(struct translate *t, struct bt_page *page)
+{
+	if (page->live)
+		return;
+	page->live = true;
+	page->next_live = t->live;
+	t->live = page;
+}
+
+/* Takes the page that *link leads to out of the list; *link leads to the next. */
+static void hide(struct translate *t, struct bt_page **link, bool all)
+{
+	struct bt_page *page = *link;
+	*link = page->next_live;
+	page->live = false;
+	for (struct bt_block *block = page->blocks; block; block = block->next)
+		block_hide(t, block, all);
+}
+
+struct bt_page *page_get(struct translate *t, uint64_t gva, uint64_t frame)
+{
+	struct bt_frame **slot = &t->frames[frame];
+	if (!*slot) {
+		*slot = cache_alloc(t, sizeof(**slot));
+		if (!*slot)
+			return NULL;
+	}
+	/* Watched before anything is read, so that no write between the two goes unseen. */
+	int error = spt_watch(t->vm->spt, frame << X86_PAGE_SHIFT);
+	if (error)
+		vm_kill(t->vm, "the host refuses to protect guest code: %s", strerror(-error));
+	struct bt_page *page = (*slot)->pages;
+	while (page && page->gva != gva)
+		page = page->next;
+	if (!page) {
+		page = cache_alloc(t, sizeof(*page));
+		if (!page)
+			return NULL;
+		page->gva = gva;
+		page->frame = frame;
+		page->next = (*slot)->pages;
+		(*slot)->pages = page;
+	}
+	enliven(t, page);
+	return page;
+}
+
+void page_cover(struct translate *t, const struct bt_page *page, unsigned offset, unsigned len)
+{
+	uint8_t *covered = t->frames[page->frame]->covered;
+	for (unsigned n = offset; n < offset + len; n++)
+		covered[n / 8] |= (uint8_t)(1u << n % 8);
+}
+
+/*
+ * The processor would fetch from the page's frame at its gva, and no walk of its own would change a thing: accessed
+ * bits are set.
+ */
+static bool still_there(struct translate *t, const struct bt_page *page)
+{
+	struct spt_step steps[X86_PT_LEVELS];
+	unsigned count = spt_probe(t->vm->spt, t->paging.cr3, page->gva, steps);
+	uint64_t all = ~0ull, any = 0;
+	for (unsigned n = 0; n < count; n++) {
+		all &= steps[n].entry;
+		any |= steps[n].entry;
+	}
+	const struct spt_step *leaf = &steps[count - 1];
+	bool large = leaf->level > 1;
+	if (!(all & X86_PTE_P) || !(all & X86_PTE_A) || (large && !(leaf->entry & X86_PTE_PS)))
+		return false;
+	if ((t->paging.nxe && (any & X86_PTE_NX)) || (t->paging.smep && (all & X86_PTE_U)))
+		return false;
+	uint64_t size = 1ull << (X86_PAGE_SHIFT + 9 * (leaf->level - 1));
+	uint64_t base = leaf->entry & X86_PTE_ADDR & ~(size - 1);
+	return base + (page->gva & (size - 1)) == page->frame << X86_PAGE_SHIFT;
+}
+
+static bool same_paging(const struct spt_cpu *a, const struct spt_cpu *b)
+{
+	return a->cr3 == b->cr3 && a->wp == b->wp && a->nxe == b->nxe && a->smep == b->smep && a->pge == b->pge;
+}
+
+void pages_sync(struct translate *t, struct vcpu *vcpu)
+{
+	struct spt_cpu paging = vcpu_paging(vcpu);
+	uint64_t changes = spt_changes(t->vm->spt);
+	if (t->synced && changes == t->changes && same_paging(&paging, &t->paging))
+		return;
+	t->paging = paging;
+	t->changes = changes;
+	t->synced = true;
+	for (struct bt_page **link = &t->live; *link;) {
+		if (still_there(t, *link))
+			link = &(*link)->next_live;
+		else
+			hide(t, link, false);
+	}
+}
+
+/* ------------------------------------------------------------------------------------------------------- written */
+
+static void drop_page(struct translate *t, struct bt_page *page)
+{
+	struct bt_page **link = &t->live;
+	while (*link && *link != page)
+		link = &(*link)->next_live;
+	if (*link) {
+		hide(t, link, true);
+	} else {
+		for (struct bt_block *block = page->blocks; block; block = block->next)
+			block_hide(t, block, true);
+	}
+	for (struct bt_block *block = page->blocks; block; block = block->next)
+		block->dead = true;
+	page->blocks = NULL;
+}
+
+static void drop_frame(struct translate *t, uint64_t frame)
+{
+	struct bt_frame *f = t->frames[frame];
+	if (!f)
+		return;
+	for (struct bt_page *page = f->pages; page; page = page->next)
+		drop_page(t, page);
+	t->frames[frame] = NULL;
+	if (t->hits[frame] < UINT8_MAX)
+		t->hits[frame]++;
+}
+
+void pages_written(void *ctx, uint64_t gpa)
+{
+	struct vm *vm = ctx;
+	struct translate *t = translate_of(vm);
+	interpret_code_written(vm, gpa);
+	if (t->storing)
+		t->stored = gpa >> X86_PAGE_SHIFT;
+	else
+		drop_frame(t, gpa >> X86_PAGE_SHIFT);
+}
+
+static bool covers(const struct bt_frame *f, unsigned from, unsigned to)
+{
+	for (unsigned n = from; n < to && n < X86_PAGE_SIZE; n++)
+		if (f->covered[n / 8] & 1u << n % 8)
+			return true;
+	return false;
+}
+
+/* Bytes that the instruction at RIP may store; more than STORE_MAX: not known. */
+static unsigned store_size(struct vcpu *vcpu)
+{
+	struct emu_insn insn;
+	unsigned size = 8; /* pushes */
+	if (!emu_peek(vcpu, &insn))
+		return STORE_MAX + 1;
+	for (unsigned n = 0; n < insn.info.operand_count; n++)
+		if (insn.operands[n].type == ZYDIS_OPERAND_TYPE_MEMORY && insn.operands[n].size / 8u > size)
+			size = insn.operands[n].size / 8u;
+	if (insn.info.mnemonic == ZYDIS_MNEMONIC_ENTER)
+		return STORE_MAX + 1;
+	return size;
+}
+
+void pages_store(struct translate *t, struct vcpu *vcpu, uint64_t gva, struct vm_exit *exit)
+{
+	unsigned size = store_size(vcpu), at = gva & X86_PAGE_MASK, before = at < size ? at : size;
+	/* One that reaches into the next page drops what it hits. */
+	t->storing = at + size <= X86_PAGE_SIZE;
+	t->stored = ~0ull;
+	interpret_one(vcpu, exit);
+	t->storing = false;
+	if (t->stored == ~0ull)
+		return;
+	struct bt_frame *f = t->frames[t->stored];
+	if (!f)
+		return;
+	if (size > STORE_MAX || covers(f, at - before, at + size))
+		drop_frame(t, t->stored);
+	else
+		spt_watch(t->vm->spt, t->stored << X86_PAGE_SHIFT);
+}

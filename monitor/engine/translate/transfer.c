@@ -1,0 +1,130 @@
+/*
+ * Transfers of control: to a known target through a link, to others through a table.
+ */
+#include "monitor/engine/translate/internal.h"
+#include "monitor/vm/vcpu.h"
+
+uint64_t compiler_branch_target(const struct compiler *c)
+{
+	return c->next + c->insn.operands[0].imm.value.u;
+}
+
+void compile_branch(struct compiler *c)
+{
+	emit_pad_for_patch(&c->e, 2);
+	emit8(&c->e, 0x0f);
+	emit8(&c->e, 0x80 | (c->insn.info.opcode & 15u));
+	emit32(&c->e, 0);
+	compiler_patch(c, compiler_exit(c, BT_LINK, compiler_branch_target(c)));
+}
+
+/* These have a displacement of one byte only: over a jump on, to a jump there. */
+void compile_count(struct compiler *c)
+{
+	emit_bytes(&c->e, c->insn.bytes, c->insn.info.length - 1u);
+	emit8(&c->e, 2);
+	compiler_mark_exact(c, c->next);
+	unsigned over = emit_skip(&c->e);
+	compiler_link(c, compiler_branch_target(c));
+	emit_skip_end(&c->e, over);
+}
+
+/*
+ * Pushes the address behind the instruction. The second half is stored where the first one has just gone, so that only
+ * the first can fault. `undo` holds in between as well.
+ */
+static void push_return(struct compiler *c, struct bt_locus undo)
+{
+	emit8(&c->e, OPCODE_PUSH_IMM32);
+	emit32(&c->e, (uint32_t)c->next);
+	if (compiler_fits(c->next))
+		return;
+	undo.rsp += 8;
+	compiler_mark(c, undo);
+	static const uint8_t store_upper[] = {0xc7, 0x44, 0x24, 0x04}; /* MOV DWORD [RSP + 4], imm32 */
+	emit_bytes(&c->e, store_upper, sizeof(store_upper));
+	emit32(&c->e, c->next >> 32);
+}
+
+void compile_call(struct compiler *c)
+{
+	push_return(c, (struct bt_locus){.rip = c->rip});
+	compiler_link(c, compiler_branch_target(c));
+}
+
+/* ---------------------------------------------------------------------------------------------- indirect transfers */
+
+/*
+ * RCX holds the target and the instruction is done; RAX is the guest's still. Leaves RFLAGS alone. A multiple of the
+ * table's base by an eighth has its low 16 bits free for the target's.
+ */
+static void jump_by_table(struct compiler *c, int32_t undo_rsp)
+{
+	static const uint8_t low_half[] = {0x66, 0x89, 0xc8};	      /* MOV AX, CX */
+	static const uint8_t jump[] = {0xff, 0x24, 0xc5, 0, 0, 0, 0}; /* JMP [RAX * 8] */
+	compiler_mark(c, (struct bt_locus){.rip = c->rip, .undo = BT_COUNTER, .rsp = undo_rsp});
+	emit_store(&c->e, RCX, SLOT(target));
+	emit_store_address(&c->e, SLOT(source));
+	emit_store(&c->e, RAX, SLOT(rax));
+	compiler_mark(c, (struct bt_locus){.rip = c->rip, .undo = BT_UNDERWAY});
+	emit_constant64(&c->e, RAX, c->e.place->table / 8);
+	emit_bytes(&c->e, low_half, sizeof(low_half));
+	emit_bytes(&c->e, jump, sizeof(jump));
+}
+
+void compile_return(struct compiler *c)
+{
+	static const uint8_t load_target[] = {0x48, 0x8b, 0x0c, 0x24}; /* MOV RCX, [RSP] */
+	static const uint8_t drop[] = {0x48, 0x8d, 0xa4, 0x24};	       /* LEA RSP, [RSP + disp32] */
+	int32_t bytes = 8 + (c->insn.info.raw.imm[0].size ? (uint16_t)c->insn.info.raw.imm[0].value.u : 0);
+	emit_store(&c->e, RCX, SLOT(rcx));
+	compiler_mark(c, (struct bt_locus){.rip = c->rip, .undo = BT_COUNTER});
+	emit_bytes(&c->e, load_target, sizeof(load_target));
+	emit_bytes(&c->e, drop, sizeof(drop));
+	emit32(&c->e, (uint32_t)bytes);
+	jump_by_table(c, -bytes);
+}
+
+/* RCX = the target: the operand of the jump as that of a MOV. */
+static void load_target(struct compiler *c)
+{
+	const struct emu_insn *insn = &c->insn;
+	const ZydisDecodedOperand *op = &insn->operands[0];
+	unsigned modrm = insn->info.raw.modrm.offset;
+	bool extends = insn->info.attributes & ZYDIS_ATTRIB_HAS_REX;
+	uint8_t rex = REX_W | (extends ? (uint8_t)(insn->info.raw.rex.X << 1 | insn->info.raw.rex.B) : 0);
+	bool far = compiler_is_rip_relative(insn) && !compiler_fits(compiler_operand_address(c));
+	if (far)
+		emit_constant(&c->e, RCX, compiler_operand_address(c));
+	if (op->type == ZYDIS_OPERAND_TYPE_MEMORY && op->mem.segment == ZYDIS_REGISTER_FS)
+		emit8(&c->e, PREFIX_FS);
+	if (op->type == ZYDIS_OPERAND_TYPE_MEMORY && op->mem.segment == ZYDIS_REGISTER_GS)
+		emit8(&c->e, PREFIX_GS);
+	if (far) {
+		emit8(&c->e, REX_W);
+		emit8(&c->e, OPCODE_LOAD);
+		emit8(&c->e, RCX << 3 | RCX);
+		return;
+	}
+	emit8(&c->e, compiler_is_rip_relative(insn) ? REX_W : rex);
+	emit8(&c->e, OPCODE_LOAD);
+	if (compiler_is_rip_relative(insn)) {
+		emit8(&c->e, RCX << 3 | MODRM_RM_SIB);
+		emit8(&c->e, SIB_ABSOLUTE);
+		emit32(&c->e, (uint32_t)compiler_operand_address(c));
+		return;
+	}
+	emit8(&c->e, (insn->bytes[modrm] & (uint8_t)~MODRM_REG) | RCX << 3);
+	emit_bytes(&c->e, insn->bytes + modrm + 1, insn->info.length - modrm - 1u);
+}
+
+void compile_indirect(struct compiler *c, bool call)
+{
+	struct bt_locus undo = {.rip = c->rip, .undo = BT_COUNTER};
+	emit_store(&c->e, RCX, SLOT(rcx));
+	compiler_mark(c, undo);
+	load_target(c);
+	if (call)
+		push_return(c, undo);
+	jump_by_table(c, call ? 8 : 0);
+}

@@ -1,0 +1,237 @@
+/*
+ * The engine `translate`: the guest's kernel is translated into code that runs in cells, its user mode runs there
+ * directly. Whatever a sensitive instruction is to do, its translation does or asks the monitor to do; so every kernel
+ * behaves as the manual says.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "monitor/engine/hybrid/hybrid.h"
+#include "monitor/engine/interpret/interpret.h"
+#include "monitor/engine/translate/translate.h"
+#include "monitor/engine/trap/gate.h"
+#include "monitor/engine/trap/trap.h"
+#include "monitor/vm/engine.h"
+#include "monitor/vm/vm.h"
+
+struct translate *translate_of(struct vm *vm)
+{
+	return trap_of(vm)->translate;
+}
+
+/* --------------------------------------------------------------------------------------------------- kernel mode */
+
+/* What needs instructions one by one, or an eye on each access. */
+static bool must_interpret(const struct vcpu *vcpu)
+{
+	return (vcpu->rflags & X86_RFLAGS_TF) || vcpu->window_wanted || vcpu->debug.step ||
+	       (vcpu->dr[7] & X86_DR7_ALL_ENABLED) || interpret_watching(vcpu);
+}
+
+/* Where to go on: in the middle of the block that was stopped, or at a block's start. 0: the interpreter is to do it.
+ */
+static uint64_t entry_point(struct translate *t, struct vcpu *vcpu, struct bt_link *link, struct vm_exit *exit)
+{
+	const struct bt_block *stopped = t->resume.block;
+	bool here = stopped && t->resume.rip == vcpu->rip && !stopped->dead && stopped->page->live &&
+		    stopped->flavour == flavour_of(t, vcpu);
+	if (here)
+		return cache_address(t->resume.host);
+	uint64_t emptied = t->emptied;
+	struct bt_block *block = region_find(t, vcpu, exit);
+	if (!block)
+		return 0;
+	if (link && t->emptied == emptied && link->from->flavour == block->flavour && !link->to && !link->from->dead &&
+	    link->from->page->live)
+		link_set(t, link, block);
+	return cache_address(block->host);
+}
+
+/* Indirect jumps to RIP find its block from now on. */
+static void publish(struct translate *t, struct vcpu *vcpu)
+{
+	struct bt_block *block = block_find(t, vcpu->rip, flavour_of(t, vcpu));
+	if (block)
+		block_publish(t, block);
+}
+
+/*
+ * Runs translated code at `host` until the kernel cell comes out, and brings the vCPU's state to the guest's. Alignment
+ * is checked in ring 3 only, so AC stays behind.
+ */
+static enum leave run(struct translate *t, struct vcpu *vcpu, uint64_t host, struct vm_exit *exit,
+		      struct bt_link **link)
+{
+	uint64_t aligned = vcpu->rflags & X86_RFLAGS_AC, rip = vcpu->rip;
+	bool shadow = vcpu->interrupt_shadow;
+	state_fill(t, vcpu);
+	vcpu->rip = host;
+	vcpu->rflags &= ~(uint64_t)X86_RFLAGS_AC;
+	engine_trap.enter(vcpu, exit);
+	if (vcpu->cpl != 0)
+		return LEAVE_STOPPED; /* user mode was entered directly, and its exit is its own */
+	vcpu->rflags |= aligned;
+	state_take(t, vcpu);
+	if (exit->reason == EXIT_DEAD || exit->reason == EXIT_HYPERCALL)
+		return LEAVE_STOPPED;
+	bool follows_sti = false;
+	enum leave leave = leave_cache(t, vcpu, link, &follows_sti);
+	/* Or nothing has been executed. */
+	if (follows_sti || (vcpu->rip == rip && leave == LEAVE_STOPPED && shadow))
+		vcpu->interrupt_shadow = true;
+	return leave;
+}
+
+static bool is_store_to_code(struct translate *t, struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	uint64_t gpa;
+	return exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_PF && (exit->error & X86_PF_W) &&
+	       gm_probe(vcpu, exit->gva, &gpa) && pages_hold(t, gpa);
+}
+
+static void enter_kernel(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
+{
+	struct bt_link *link = NULL;
+	for (;;) {
+		*exit = (struct vm_exit){.reason = EXIT_KICK};
+		if (atomic_load(&vcpu->vm->attention))
+			return;
+		state_set_mode(t, vcpu);
+		pages_sync(t, vcpu);
+		uint64_t host = entry_point(t, vcpu, link, exit);
+		link = NULL;
+		if (!host) {
+			if (exit->reason == EXIT_KICK)
+				interpret_one(vcpu, exit);
+			return;
+		}
+		switch (run(t, vcpu, host, exit, &link)) {
+		case LEAVE_STOPPED:
+			if (vcpu->cpl == 0 && is_store_to_code(t, vcpu, exit))
+				pages_store(t, vcpu, exit->gva, exit);
+			return;
+		case LEAVE_INSN:
+			link = NULL;
+			leave_execute(t, vcpu, exit);
+			return;
+		case LEAVE_FORGED:
+			vm_kill(vcpu->vm, "translated code of the guest went astray: forged signal frame");
+			exit->reason = EXIT_DEAD;
+			return;
+		case LEAVE_MISS:
+			publish(t, vcpu);
+			break;
+		case LEAVE_LINK:
+			break;
+		}
+	}
+}
+
+static void translate_enter(struct vcpu *vcpu, struct vm_exit *exit)
+{
+	struct translate *t = translate_of(vcpu->vm);
+	bool user = vcpu->cpl == 3;
+	if (user ? hybrid_interprets_user(vcpu) : must_interpret(vcpu))
+		interpret_enter(vcpu, exit);
+	else if (user)
+		engine_trap.enter(vcpu, exit);
+	else
+		enter_kernel(t, vcpu, exit);
+}
+
+/* ---------------------------------------------------------------------------------------------- the contract */
+
+/* Where the gate enters the kernel from user mode; only what is compiled and live will do. */
+static uint64_t translated(struct vcpu *vcpu, uint64_t gva)
+{
+	struct translate *t = translate_of(vcpu->vm);
+	const struct bt_block *block = block_find(t, gva, flavour_of(t, vcpu));
+	return block ? cache_address(block->host) : 0;
+}
+
+static int translate_init(struct vm *vm)
+{
+	struct translate *t = calloc(1, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	t->vm = vm;
+	t->fd = -1;
+	int error = engine_trap.init(vm);
+	if (error) {
+		free(t);
+		return error;
+	}
+	struct trap *trap = trap_of(vm);
+	trap->translate = t;
+	trap->translated = translated;
+	error = interpret_create(vm, &engine_trap);
+	if (!error)
+		error = cache_create(t, vm->config->code_cache, trap->transport->traced);
+	if (error)
+		return error;
+	trap->cells.cache_fd = t->fd;
+	spt_set_written(vm->spt, pages_written);
+	return 0;
+}
+
+static void translate_exit(struct vm *vm)
+{
+	struct translate *t = vm->engine ? translate_of(vm) : NULL;
+	interpret_destroy(vm);
+	engine_trap.exit(vm);
+	if (t)
+		cache_destroy(t);
+	free(t);
+}
+
+static void *translate_frame(void *ctx, uint64_t gpa)
+{
+	return engine_trap.spt_ops->frame(ctx, gpa);
+}
+
+/* Kernel cells execute the code cache alone. */
+static unsigned permitted(const struct spt_space *space, unsigned prot)
+{
+	return spt_space_mode(space) == SPT_KERNEL ? prot & ~SPT_EXEC : prot;
+}
+
+/* A space that fault handling made has no cell as long as the interpreter runs it: then nothing is mapped. */
+static int translate_map(void *ctx, struct spt_space *space, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot)
+{
+	if (!*spt_space_owner(space))
+		return 0;
+	return engine_trap.spt_ops->map(ctx, space, gva, gpa, len, permitted(space, prot));
+}
+
+static int translate_unmap(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len)
+{
+	return *spt_space_owner(space) ? engine_trap.spt_ops->unmap(ctx, space, gva, len) : 0;
+}
+
+static int translate_protect(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len, unsigned prot)
+{
+	if (!*spt_space_owner(space))
+		return 0;
+	return engine_trap.spt_ops->protect(ctx, space, gva, len, permitted(space, prot));
+}
+
+static const struct spt_ops translate_spt_ops = {translate_frame, translate_map, translate_unmap, translate_protect};
+
+const struct engine_ops engine_translate = {
+	.name = "translate",
+	.summary = "the kernel is translated, user mode runs directly",
+	.init = translate_init,
+	.exit = translate_exit,
+	.enter = translate_enter,
+	.fill_hypercall_page = interpret_fill_hypercall_page,
+	.space_lost = hybrid_space_lost,
+	.space_drop = hybrid_space_drop,
+	.watch = hybrid_watch,
+	.watch_hits = hybrid_watch_hits,
+	.kick = hybrid_kick,
+	.cells = hybrid_cells,
+	.fpu_size = hybrid_fpu_size,
+	.fpu_get = hybrid_fpu_get,
+	.fpu_set = hybrid_fpu_set,
+	.spt_ops = &translate_spt_ops,
+};

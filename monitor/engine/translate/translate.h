@@ -1,0 +1,183 @@
+/*
+ * The engine `translate`: its state, shared by its files. Guest kernel code is compiled block by block into the code
+ * cache, which all kernel cells show at one address; user mode runs directly in the cells of `trap`; what the compiler
+ * leaves is interpreted.
+ *
+ *   memfd, as the monitor maps it (rw)             as kernel cells see it
+ *   struct bt_state                                GATE_CACHE_STATE   rw
+ *   one table for each flavour                     GATE_CACHE_TABLES  r   low 16 bits of a gva -> where to go
+ *   blocks and thunks, in the order of making      GATE_CACHE_CODE    rx
+ *
+ * A block belongs to a page: guest code of one frame of RAM, seen at one gva. Jumps between blocks of a page are linked
+ * for good; those into another page, and the tables, hold only what is live: pages whose gva leads to their frame in
+ * the address space in force. A page is dropped when its frame is written.
+ */
+#ifndef MONITOR_ENGINE_TRANSLATE_TRANSLATE_H
+#define MONITOR_ENGINE_TRANSLATE_TRANSLATE_H
+
+#include "monitor/engine/translate/compile.h"
+#include "monitor/vm/engine.h"
+#include "monitor/vm/vcpu.h"
+
+#define BT_TABLE_ENTRIES 65536
+#define BT_HASH		 16384
+
+struct bt_block;
+
+struct bt_link {
+	struct bt_block *from;
+	struct bt_block *to;  /* NULL: not linked */
+	struct bt_link *next; /* of those to the same block */
+	enum bt_exit_kind kind;
+	uint32_t patch, stub; /* offsets in the cache */
+	uint64_t target;
+};
+
+struct bt_block {
+	uint64_t gva;
+	struct bt_page *page;
+	struct bt_block *next;	    /* of the page */
+	struct bt_block *hash_next; /* of those with the same hash of gva */
+	struct bt_link *incoming;
+	const uint8_t *bytes; /* of the guest, as they were compiled */
+	uint32_t host;	      /* offset in the cache */
+	uint32_t thunk;	      /* offset of the check for indirect jumps; 0: none yet */
+	uint16_t len, stubs, guest_len;
+	uint8_t flavour, link_count;
+	bool hypercall;
+	bool dead; /* dropped; its code stays until the cache is emptied, since the vCPU may have stopped in it */
+	struct bt_link link[];
+};
+
+struct bt_page {
+	uint64_t gva, frame; /* page-aligned gva; frame number */
+	bool live;
+	struct bt_block *blocks;
+	struct bt_page *next;	   /* of the frame */
+	struct bt_page *next_live; /* of the live ones, if it is */
+};
+
+struct bt_frame {
+	struct bt_page *pages;
+	uint8_t covered[X86_PAGE_SIZE / 8]; /* bytes that blocks were compiled from */
+};
+
+/* What lies where in the cache, in ascending order. */
+struct bt_piece {
+	uint32_t host;
+	struct bt_block *block; /* NULL: the code that a missed lookup reaches */
+	bool thunk;
+};
+
+struct bt_chunk;
+
+struct translate {
+	struct vm *vm;
+	int fd;
+	uint8_t *memory; /* the whole memfd */
+	struct bt_state *state;
+	uint64_t *tables;
+	uint8_t *code;
+	uint32_t used, limit; /* bytes of code */
+	uint64_t callout;     /* struct bt_place */
+
+	struct bt_chunk *chunks; /* blocks, pages and bytes: all that is forgotten when the cache is emptied */
+	struct bt_piece *pieces;
+	unsigned piece_count, piece_max;
+	struct bt_block *hash[BT_HASH];
+	struct bt_frame **frames;
+	uint8_t *hits; /* by frame: stores to it while code of it was compiled; outlives the emptying of the cache */
+	struct bt_page *live;
+
+	unsigned mode; /* BT_IF and its like: of all code in the cache */
+
+	/* What `live` holds for. */
+	struct spt_cpu paging;
+	uint64_t changes;
+	bool synced;
+
+	uint64_t emptied; /* times */
+
+	/* Where the vCPU stopped last, if the block can go on there: NULL block: nowhere. */
+	struct {
+		struct bt_block *block;
+		uint32_t host;
+		uint64_t rip;
+	} resume;
+
+	/* The interpreter executes a store on the guest's behalf: coverage decides, not the page. */
+	bool storing;
+	uint64_t stored; /* frame that it hit, all ones: none */
+};
+
+struct translate *translate_of(struct vm *vm);
+
+/* cache.c: 0 or negative errno with a message printed. size: bytes of code, 0: as much as there is room for. */
+int cache_create(struct translate *t, uint64_t size, bool traced);
+void cache_destroy(struct translate *t);
+/* Forgets everything. Nothing may be in execution, nor its state in need of bt_locate. */
+void cache_empty(struct translate *t);
+/* Memory that lives as long; NULL: none left. */
+void *cache_alloc(struct translate *t, size_t size);
+/* Room for len bytes of code at t->used, and to remember one more piece. */
+bool cache_has_room(const struct translate *t, unsigned len);
+/* What was written at t->used becomes a piece; its offset. */
+uint32_t cache_add(struct translate *t, struct bt_block *block, bool thunk, unsigned len);
+/* What the offset lies in; NULL: nothing. */
+const struct bt_piece *cache_piece(const struct translate *t, uint32_t host);
+void cache_place(const struct translate *t, uint32_t host, unsigned flavour, struct bt_place *place);
+/* Of an offset, in kernel cells. */
+uint64_t cache_address(uint32_t host);
+/* The entry for a target. */
+uint64_t *cache_table(const struct translate *t, unsigned flavour, uint64_t gva);
+/* Where lookups go that find nothing. */
+uint64_t cache_miss(const struct translate *t);
+
+/* blocks.c */
+struct bt_block *block_find(const struct translate *t, uint64_t gva, unsigned flavour);
+/* Compiles the block at source->gva into the cache. NULL: nothing to compile there, or no room. */
+struct bt_block *block_make(struct translate *t, struct bt_page *page, const struct bt_source *source);
+/* Lets the jump go to the block, or to its stub again. */
+void link_set(struct translate *t, struct bt_link *link, struct bt_block *to);
+/* Indirect jumps find the block from now on. False: no room. */
+bool block_publish(struct translate *t, struct bt_block *block);
+/* Jumps from elsewhere find it no more; `all`: nor those of its own page. */
+void block_hide(struct translate *t, struct bt_block *block, bool all);
+
+/* pages.c */
+/* The page of gva and frame, made if need be, live from now on; the frame is watched. NULL: memory is out. */
+struct bt_page *page_get(struct translate *t, uint64_t gva, uint64_t frame);
+/* Hides the pages that the address space in force has no more. */
+void pages_sync(struct translate *t, struct vcpu *vcpu);
+/* shadowpt: a watched frame is about to be written. */
+void pages_written(void *ctx, uint64_t gpa);
+void page_cover(struct translate *t, const struct bt_page *page, unsigned offset, unsigned len);
+/* The store of the present instruction, at gva, met a frame of compiled code: it is interpreted, and the page dropped
+ * only if compiled bytes may be hit. */
+void pages_store(struct translate *t, struct vcpu *vcpu, uint64_t gva, struct vm_exit *exit);
+bool pages_hold(const struct translate *t, uint64_t gpa);
+
+/* region.c: the block at vcpu->rip, compiled with what it leads to if need be. NULL: not compilable, or *exit is set.
+ */
+struct bt_block *region_find(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit);
+/* What code for the vCPU as it is now is compiled for. */
+unsigned flavour_of(const struct translate *t, const struct vcpu *vcpu);
+
+/* state.c: the page that translated code shares with the monitor. */
+/* Somebody wants to hear of each sensitive instruction: the monitor executes them, one by one. */
+bool state_is_told(const struct vm *vm);
+/* Empties the cache if what its code stands on has changed. */
+void state_set_mode(struct translate *t, const struct vcpu *vcpu);
+void state_fill(struct translate *t, struct vcpu *vcpu);
+/* Takes back what translated code changes. */
+void state_take(struct translate *t, struct vcpu *vcpu);
+
+/* leave.c: the kernel cell came out with RIP in the cache. */
+/* Makes the vCPU's state the guest's. Returns the link that was missing, or NULL; *insn: the guest's instruction there
+ * is to be executed. */
+enum leave { LEAVE_STOPPED, LEAVE_LINK, LEAVE_MISS, LEAVE_INSN, LEAVE_FORGED };
+enum leave leave_cache(struct translate *t, struct vcpu *vcpu, struct bt_link **link, bool *follows_sti);
+/* Executes the instruction at RIP in software. */
+void leave_execute(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit);
+
+#endif

@@ -1,0 +1,23 @@
+/*
+ * libFuzzer target: whatever bytes guest code is made of, the block compiled from them keeps the rules.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/unit/translate_rules.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (size < 2 || size > 4096)
+		return 0;
+	struct bt_source source = {data[0] & 0x80 ? 0x7f0000215000 : 0x200000, data + 1, (unsigned)size - 1,
+				   data[0] & 31, false};
+	const char *rule = broken_rule(&source);
+	if (rule) {
+		fprintf(stderr, "%s\n", rule);
+		abort();
+	}
+	return 0;
+}

@@ -1,0 +1,343 @@
+/*
+ * The compiler of engine `translate`: rules that hold of random bytes, and sequences executed host instruction by host
+ * instruction. After each one the state is rebuilt as after a fault or kick there; it must be the guest's before the
+ * instruction or after it, to the last register.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "hypercalls/x86.h"
+#include "tests/unit/translate_rules.h"
+
+#define BLOCKS_RANDOM 20000
+#define STEPS_MAX     64
+
+/* Guest code in the middle of the lower half, and where a sign-extended displacement reaches. */
+#define GVA_HIGH (TEST_BASE + 0x500000000)
+#define GVA_LOW	 0x200000
+#define STACK	 (TEST_BASE + 0x8000)
+#define AREA_END (TEST_BASE + 0x100000)
+
+#define ALL_FLAVOURS (BT_FPU | BT_AVX | BT_IF | BT_CLOCK | BT_READ)
+#define ARITHMETIC   0x8d5u
+
+static void test_rules_hold_of_random_bytes(void **state)
+{
+	uint64_t random = 88172645463325252u;
+	uint8_t bytes[200];
+	for (unsigned n = 0; n < BLOCKS_RANDOM; n++) {
+		for (unsigned i = 0; i < sizeof(bytes); i++) {
+			random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+			bytes[i] = (uint8_t)(random >> 32);
+		}
+		struct bt_source source = {n & 1 ? GVA_HIGH : GVA_LOW, bytes, 1 + (unsigned)(random % sizeof(bytes)),
+					   (unsigned)(random >> 8) & ALL_FLAVOURS, false};
+		const char *rule = broken_rule(&source);
+		if (rule)
+			fail_msg("block %u: %s", n, rule);
+	}
+}
+
+/* ------------------------------------------------------------------------------------------------- step by step */
+
+static pid_t child;
+static struct bt_code code;
+
+static int start_child(void **state)
+{
+	void *area = mmap((void *)TEST_BASE, AREA_END - TEST_BASE, PROT_READ | PROT_WRITE | PROT_EXEC,
+			  MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	void *far = mmap((void *)GVA_HIGH, 0x2000, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	if (area != (void *)TEST_BASE || far != (void *)GVA_HIGH)
+		return -1;
+	/* Every lookup of the table misses. */
+	for (unsigned n = 0; n < 65536; n++)
+		((uint64_t *)TEST_TABLE)[n % ((AREA_END - TEST_TABLE) / 8)] = TEST_GATE;
+	child = fork();
+	if (!child) {
+		ptrace(PTRACE_TRACEME, 0, 0, 0);
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	return waitpid(child, NULL, 0) == child ? 0 : -1;
+}
+
+static int end_child(void **state)
+{
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	return 0;
+}
+
+static volatile struct bt_state *state_page(void)
+{
+	return (volatile struct bt_state *)TEST_STATE;
+}
+
+/* As engine/translate/leave.c does it. */
+static bool rebuild(struct user_regs_struct *regs, const struct bt_locus *locus)
+{
+	volatile struct bt_state *s = state_page();
+	unsigned long long *const low[] = {&regs->rax, &regs->rcx, &regs->rdx, &regs->rbx,
+					   &regs->rsp, &regs->rbp, &regs->rsi, &regs->rdi};
+	bool enabled = s->iflag;
+	regs->rip = locus->rip;
+	regs->rsp += (uint64_t)(int64_t)locus->rsp;
+	switch (locus->undo) {
+	case BT_EXACT:
+		break;
+	case BT_SCRATCH:
+		*low[locus->reg] = s->scratch;
+		break;
+	case BT_POPPED:
+		enabled = regs->rcx & X86_RFLAGS_IF;
+		regs->rcx = s->rcx;
+		break;
+	case BT_COUNTER:
+		regs->rcx = s->rcx;
+		break;
+	case BT_BOTH:
+		regs->rcx = s->rcx;
+		regs->rax = s->rax;
+		break;
+	case BT_UNDERWAY:
+		regs->rcx = s->rcx;
+		regs->rax = s->rax;
+		regs->rip = s->target;
+		break;
+	}
+	return enabled;
+}
+
+struct snapshot {
+	struct user_regs_struct regs;
+	bool enabled;
+};
+
+static void assert_same(const struct snapshot *a, const struct snapshot *b, uint64_t flags, unsigned offset)
+{
+	struct user_regs_struct x = a->regs, y = b->regs;
+	/* TF is the tracer's. */
+	flags &= ~(uint64_t)X86_RFLAGS_TF;
+	x.eflags &= flags, y.eflags &= flags;
+	x.orig_rax = y.orig_rax;
+	if (memcmp(&x, &y, sizeof(x)) || a->enabled != b->enabled)
+		fail_msg("at offset %#x: rip %llx %llx, rax %llx %llx, rcx %llx %llx, rsp %llx %llx, flags %llx %llx, "
+			 "IF %d %d",
+			 offset, x.rip, y.rip, x.rax, y.rax, x.rcx, y.rcx, x.rsp, y.rsp, x.eflags, y.eflags, a->enabled,
+			 b->enabled);
+}
+
+static void enter(struct snapshot *before, uint64_t gva, bool enabled)
+{
+	struct user_regs_struct *regs = &before->regs;
+	ptrace(PTRACE_GETREGS, child, 0, regs);
+	regs->rax = GVA_HIGH + 0x100, regs->rcx = 3, regs->rdx = 0x1234, regs->rbx = GVA_HIGH + 0x200;
+	regs->rsp = STACK, regs->rbp = 0x55, regs->rsi = GVA_HIGH + 0x300, regs->rdi = GVA_HIGH + 0x400;
+	regs->r8 = 8, regs->r9 = 9, regs->r10 = 10, regs->r11 = GVA_HIGH + 0x500, regs->r12 = 12, regs->r13 = 13;
+	regs->r14 = 14, regs->r15 = 15;
+	regs->eflags = 0x202 | X86_RFLAGS_CF | X86_RFLAGS_SF;
+	regs->orig_rax = ~0ull;
+	regs->rip = TEST_CODE;
+	state_page()->iflag = enabled ? X86_RFLAGS_IF : 0;
+	state_page()->pushed = -(uint64_t)X86_RFLAGS_IF;
+	ptrace(PTRACE_SETREGS, child, 0, regs);
+	regs->rip = gva;
+	before->enabled = enabled;
+}
+
+/* Runs the block of one instruction and an HLT behind it, and returns how it ended. */
+static struct snapshot run(uint64_t gva, const uint8_t *insn, unsigned len, bool enabled, uint64_t kept_flags)
+{
+	uint8_t bytes[16];
+	memcpy(bytes, insn, len);
+	bytes[len] = 0xf4;
+	struct bt_source source = {gva, bytes, len + 1, ALL_FLAVOURS, false};
+	struct bt_place place;
+	struct bt_locus locus;
+	struct snapshot before, trail[STEPS_MAX];
+	unsigned offsets[STEPS_MAX], steps = 0;
+	test_place(&place);
+	assert_true(bt_compile(&source, &place, &code));
+	source.len = code.guest_len;
+	memcpy((void *)TEST_CODE, code.bytes, code.len);
+	enter(&before, gva, enabled);
+	for (;;) {
+		struct snapshot *now = &trail[steps];
+		int status;
+		assert_int_equal(ptrace(PTRACE_GETREGS, child, 0, &now->regs), 0);
+		uint64_t offset = now->regs.rip - TEST_CODE;
+		offsets[steps] = (unsigned)offset;
+		if (offset < code.stubs) {
+			assert_true(bt_locate(&source, &place, (unsigned)offset, &locus));
+			now->enabled = rebuild(&now->regs, &locus);
+		} else if (offset < code.len) {
+			for (unsigned n = 0; n < code.exit_count; n++)
+				if (code.exits[n].stub == offset)
+					now->regs.rip = code.exits[n].target;
+			now->enabled = state_page()->iflag;
+			break;
+		} else {
+			assert_int_equal(now->regs.rip, TEST_GATE);
+			now->enabled = rebuild(&now->regs, &(struct bt_locus){.undo = BT_UNDERWAY});
+			break;
+		}
+		assert_true(++steps < STEPS_MAX);
+		assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, 0, 0), 0);
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP);
+	}
+	struct snapshot *after = &trail[steps];
+	for (unsigned n = 0; n < steps; n++) {
+		bool undone = trail[n].regs.rip == gva;
+		assert_same(&trail[n], undone ? &before : after, undone ? kept_flags : ~0ull, offsets[n]);
+	}
+	return *after;
+}
+
+static const uint64_t places[] = {GVA_HIGH, GVA_LOW};
+#define RUN(gva, enabled, ...)                                                                                         \
+	run(gva, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}), enabled, ~0ull)
+
+static uint64_t stack(int64_t at)
+{
+	return *(uint64_t *)(STACK + (uint64_t)at);
+}
+
+static void test_copies(void **state)
+{
+	struct snapshot end = RUN(GVA_HIGH, true, 0x48, 0x01, 0xd1); /* ADD RCX, RDX */
+	assert_int_equal(end.regs.rcx, 0x1237);
+	assert_int_equal(end.regs.rip, GVA_HIGH + 3);
+}
+
+/* Relative to RIP: through a register that the instruction leaves alone, high registers' bits cleared. */
+static void test_rip_relative(void **state)
+{
+	*(uint64_t *)(GVA_HIGH + 0x1007) = 0x1122334455667788;
+	struct snapshot end = RUN(GVA_HIGH, true, 0x48, 0x8b, 0x05, 0x00, 0x10, 0, 0); /* MOV RAX, [RIP + 0x1000] */
+	assert_int_equal(end.regs.rax, 0x1122334455667788);
+	end = RUN(GVA_HIGH, true, 0x4b, 0x8b, 0x0d, 0x00, 0x10, 0, 0); /* with REX.X and REX.B set: RCX */
+	assert_int_equal(end.regs.rcx, 0x1122334455667788);
+	end = RUN(GVA_HIGH, true, 0x4c, 0x01, 0x05, 0x00, 0x10, 0, 0); /* ADD [RIP + 0x1000], R8 */
+	assert_int_equal(*(uint64_t *)(GVA_HIGH + 0x1007), 0x1122334455667790);
+	end = RUN(GVA_HIGH, true, 0x48, 0x8d, 0x15, 0x00, 0x10, 0, 0); /* LEA RDX, [RIP + 0x1000] */
+	assert_int_equal(end.regs.rdx, GVA_HIGH + 0x1007);
+}
+
+static void test_calls(void **state)
+{
+	for (unsigned n = 0; n < 2; n++) {
+		uint64_t gva = places[n];
+		struct snapshot end = RUN(gva, true, 0xe8, 0x10, 0, 0, 0); /* CALL +0x10 */
+		assert_int_equal(end.regs.rip, gva + 0x15);
+		assert_int_equal(end.regs.rsp, STACK - 8);
+		assert_int_equal(stack(-8), gva + 5);
+		end = RUN(gva, true, 0xff, 0xd2); /* CALL RDX */
+		assert_int_equal(end.regs.rip, 0x1234);
+		assert_int_equal(stack(-8), gva + 2);
+		*(uint64_t *)(GVA_HIGH + 0x208) = 0x5678;
+		end = RUN(gva, true, 0xff, 0x53, 0x08); /* CALL [RBX + 8] */
+		assert_int_equal(end.regs.rip, 0x5678);
+		assert_int_equal(stack(-8), gva + 3);
+		end = RUN(gva, true, 0xff, 0x63, 0x08); /* JMP [RBX + 8] */
+		assert_int_equal(end.regs.rip, 0x5678);
+		assert_int_equal(end.regs.rsp, STACK);
+	}
+	*(uint64_t *)(GVA_HIGH + 0x1006) = 0x9abc;
+	struct snapshot end = RUN(GVA_HIGH, true, 0xff, 0x25, 0x00, 0x10, 0, 0); /* JMP [RIP + 0x1000] */
+	assert_int_equal(end.regs.rip, 0x9abc);
+}
+
+static void test_returns(void **state)
+{
+	*(uint64_t *)STACK = 0x4321;
+	struct snapshot end = RUN(GVA_HIGH, true, 0xc3);
+	assert_int_equal(end.regs.rip, 0x4321);
+	assert_int_equal(end.regs.rsp, STACK + 8);
+	assert_int_equal(end.regs.rcx, 3);
+	end = RUN(GVA_LOW, true, 0xc2, 0x10, 0x00); /* RET 16 */
+	assert_int_equal(end.regs.rsp, STACK + 24);
+}
+
+static void test_branches(void **state)
+{
+	assert_int_equal(RUN(GVA_HIGH, true, 0x72, 0x10).regs.rip, GVA_HIGH + 0x12);		 /* JB, taken */
+	assert_int_equal(RUN(GVA_HIGH, true, 0x0f, 0x83, 0x10, 0, 0, 0).regs.rip, GVA_HIGH + 6); /* JNB */
+	struct snapshot end = RUN(GVA_HIGH, true, 0xe2, 0x10);					 /* LOOP */
+	assert_int_equal(end.regs.rip, GVA_HIGH + 0x12);
+	assert_int_equal(end.regs.rcx, 2);
+	assert_int_equal(RUN(GVA_HIGH, true, 0xe3, 0x10).regs.rip, GVA_HIGH + 2); /* JRCXZ */
+}
+
+static void test_interrupt_flag(void **state)
+{
+	state_page()->hold = 0;
+	assert_false(RUN(GVA_HIGH, true, 0xfa).enabled); /* CLI */
+	assert_true(RUN(GVA_HIGH, false, 0xfb).enabled); /* STI */
+	for (unsigned on = 0; on < 2; on++) {
+		RUN(GVA_HIGH, on, 0x9c); /* PUSHF */
+		assert_int_equal(stack(-8) & X86_RFLAGS_IF, on ? X86_RFLAGS_IF : 0);
+		assert_int_equal(stack(-8) & ARITHMETIC, X86_RFLAGS_CF | X86_RFLAGS_SF);
+		*(uint64_t *)STACK = 0x2 | X86_RFLAGS_ZF | X86_RFLAGS_DF | (on ? X86_RFLAGS_IF : 0);
+		struct snapshot end = run(GVA_HIGH, (const uint8_t[]){0x9d}, 1, !on, ~(uint64_t)ARITHMETIC); /* POPF */
+		assert_int_equal(end.enabled, on);
+		assert_int_equal(end.regs.rip, GVA_HIGH + 1);
+		assert_int_equal(end.regs.eflags & (ARITHMETIC | X86_RFLAGS_DF), X86_RFLAGS_ZF | X86_RFLAGS_DF);
+	}
+}
+
+/* An interrupt waits, or flags that are not the processor's to load: the monitor is to execute them. */
+static void test_interrupt_flag_given_up(void **state)
+{
+	state_page()->hold = 1;
+	struct snapshot end = RUN(GVA_HIGH, false, 0xfb);
+	assert_false(end.enabled);
+	assert_int_equal(end.regs.rip, GVA_HIGH);
+	*(uint64_t *)STACK = 0x202;
+	end = run(GVA_HIGH, (const uint8_t[]){0x9d}, 1, false, ~(uint64_t)ARITHMETIC);
+	assert_int_equal(end.regs.rip, GVA_HIGH);
+	assert_int_equal(end.regs.rsp, STACK);
+	state_page()->hold = 0;
+	*(uint64_t *)STACK = 0x2 | X86_RFLAGS_TF;
+	end = run(GVA_HIGH, (const uint8_t[]){0x9d}, 1, false, ~(uint64_t)ARITHMETIC);
+	assert_int_equal(end.regs.rip, GVA_HIGH);
+}
+
+static void test_reads(void **state)
+{
+	state_page()->cr0 = 0x80050033;
+	state_page()->selector[1] = 8;
+	assert_int_equal(RUN(GVA_HIGH, true, 0x0f, 0x20, 0xc2).regs.rdx, 0x80050033); /* MOV RDX, CR0 */
+	assert_int_equal(RUN(GVA_HIGH, true, 0x44, 0x8c, 0xc8).regs.rip, GVA_HIGH + 3);
+	assert_int_equal(RUN(GVA_HIGH, true, 0x8c, 0xca).regs.rdx, 8); /* MOV EDX, CS */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rules_hold_of_random_bytes),
+		cmocka_unit_test(test_copies),
+		cmocka_unit_test(test_rip_relative),
+		cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_returns),
+		cmocka_unit_test(test_branches),
+		cmocka_unit_test(test_interrupt_flag),
+		cmocka_unit_test(test_interrupt_flag_given_up),
+		cmocka_unit_test(test_reads),
+	};
+	return cmocka_run_group_tests(tests, start_child, end_child);
+}
