@@ -50,7 +50,7 @@ uint64_t gate_syscall(uint64_t from)
 __asm__(".text\n"
 	"sigreturn_at:\n\t"
 	"mov %rdi, %rsp\n\t"
-	"mov $0x7f80c0de, %r9d\n\t"
+	"mov $0x3f80c0de, %r9d\n\t"
 	"mov $15, %eax\n\t"
 	"jmp *%rsi\n");
 _Noreturn void sigreturn_at(const void *frame, uint64_t syscall);

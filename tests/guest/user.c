@@ -43,7 +43,7 @@ __asm__(".pushsection .rodata\n"
 	"user_kernel:\n	mov (%rdi), %rax\n	ud2\n"
 	"user_cli:\n	cli\n	ud2\n"
 	/* rt_sigreturn with the gate's cookie and a frame that blocks every signal, to a loop. */
-	"user_blocked:\n	mov $0x7f80c0de, %r9d\n	mov $15, %eax\n	syscall\n	ud2\n"
+	"user_blocked:\n	mov $0x3f80c0de, %r9d\n	mov $15, %eax\n	syscall\n	ud2\n"
 	"user_program_end:\n"
 	".popsection\n");
 

@@ -20,6 +20,7 @@
 static struct vm vm;
 static struct vcpu vcpu;
 static struct vm_config config;
+static const struct engine_ops engine = {.name = "trap"};
 static char path[] = "/tmp/ring3-trace-XXXXXX.pftrace";
 
 static void start(const char *events, const char *file)
@@ -34,6 +35,7 @@ static void start(const char *events, const char *file)
 				    .trace_events = events,
 				    .trace_file = file};
 	vm.config = &config;
+	vm.engine_ops = &engine;
 	vm.vcpu[0] = &vcpu;
 	vm.vcpu_count = 1;
 	vcpu.vm = &vm;

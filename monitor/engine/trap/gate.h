@@ -85,9 +85,10 @@
 
 /*
  * Passed in the sixth argument of the calls a runner may make, so that the filter tells the gate's calls from a guest
- * program's SYSCALL of the same number. No secret: those calls are harmless whoever makes them.
+ * program's SYSCALL of the same number. No secret: those calls are harmless whoever makes them. Beside zeros
+ * it reads as an address of the gate's, never as one of the monitor's.
  */
-#define GATE_COOKIE 0x7f80c0de
+#define GATE_COOKIE 0x3f80c0de
 
 /*
  * How the bases of FS and GS are loaded and read. By instructions, on a host that lets programs have them (HWCAP2);
