@@ -187,7 +187,7 @@ static void crash_halt(void)
 
 static void crash_hole(void)
 {
-	__asm__ volatile("jmp *%0" : : "r"(R3_U64(0x3f8000000123)) : "memory");
+	__asm__ volatile("jmp *%0" : : "r"(R3_U64(0x3f8000002123)) : "memory");
 }
 
 static void crash_no_stack(void)
