@@ -98,17 +98,25 @@
 #define X86_CR4_OSXMMEXCPT R3_BIT(10)
 #define X86_CR4_UMIP	   R3_BIT(11)
 #define X86_CR4_LA57	   R3_BIT(12)
+#define X86_CR4_VMXE	   R3_BIT(13)
+#define X86_CR4_SMXE	   R3_BIT(14)
 #define X86_CR4_FSGSBASE   R3_BIT(16)
 #define X86_CR4_PCIDE	   R3_BIT(17)
 #define X86_CR4_OSXSAVE	   R3_BIT(18)
 #define X86_CR4_SMEP	   R3_BIT(20)
 #define X86_CR4_SMAP	   R3_BIT(21)
+#define X86_CR4_PKE	   R3_BIT(22)
+#define X86_CR4_CET	   R3_BIT(23)
+#define X86_CR4_PKS	   R3_BIT(24)
+#define X86_CR4_UINTR	   R3_BIT(25)
 
 #define X86_XCR0_X87 R3_BIT(0)
 #define X86_XCR0_SSE R3_BIT(1)
 #define X86_XCR0_AVX R3_BIT(2)
 /* AVX-512 state: opmask, upper halves of ZMM0-15, ZMM16-31; all or none (SDM 1 13.3) */
 #define X86_XCR0_AVX512 (R3_U64(7) << 5)
+#define X86_XCR0_PKRU	R3_BIT(9)
+#define X86_XCR0_AMX	(R3_U64(3) << 17)
 
 /* x87 and SSE control words after reset: SDM 1 8.1.5, 10.2.3 */
 #define X86_FCW_RESET	0x37f
@@ -169,9 +177,15 @@
 #define X86_PT_ENTRIES	512
 #define X86_PT_LEVELS	4
 
-/* Model-specific registers: SDM 4 chapter 2 */
+/* Model-specific registers: SDM 4 chapter 2, APM 2 appendix A */
 #define X86_MSR_TSC	       0x10
 #define X86_MSR_APIC_BASE      0x1b
+#define X86_MSR_PATCH_LEVEL    0x8b
+#define X86_MSR_SYSENTER_CS    0x174
+#define X86_MSR_SYSENTER_ESP   0x175
+#define X86_MSR_SYSENTER_EIP   0x176
+#define X86_MSR_MCG_CAP	       0x179
+#define X86_MSR_MCG_STATUS     0x17a
 #define X86_MSR_PAT	       0x277
 #define X86_MSR_EFER	       0xc0000080
 #define X86_MSR_STAR	       0xc0000081
@@ -181,6 +195,14 @@
 #define X86_MSR_FS_BASE	       0xc0000100
 #define X86_MSR_GS_BASE	       0xc0000101
 #define X86_MSR_KERNEL_GS_BASE 0xc0000102
+#define X86_MSR_TSC_AUX	       0xc0000103
+#define X86_MSR_K7_EVNTSEL0    0xc0010000
+#define X86_MSR_K7_PERFCTR3    0xc0010007
+#define X86_MSR_SYSCFG	       0xc0010010
+#define X86_MSR_HWCR	       0xc0010015
+#define X86_MSR_NB_CFG	       0xc001001f
+#define X86_MSR_INT_PENDING    0xc0010055
+#define X86_MSR_DE_CFG	       0xc0011029
 
 /* STAR: selectors of SYSCALL in bits 47:32, of SYSRET in 63:48 (SDM 2B SYSCALL, SYSRET) */
 #define X86_STAR_SYSCALL_SHIFT 32
@@ -188,10 +210,19 @@
 /* The RFLAGS bits that SYSRET takes from R11 */
 #define X86_SYSRET_RFLAGS R3_U64(0x3c7fd7)
 
-#define X86_EFER_SCE R3_BIT(0)
-#define X86_EFER_LME R3_BIT(8)
-#define X86_EFER_LMA R3_BIT(10)
-#define X86_EFER_NXE R3_BIT(11)
+#define X86_EFER_SCE   R3_BIT(0)
+#define X86_EFER_LME   R3_BIT(8)
+#define X86_EFER_LMA   R3_BIT(10)
+#define X86_EFER_NXE   R3_BIT(11)
+#define X86_EFER_SVME  R3_BIT(12)
+#define X86_EFER_FFXSR R3_BIT(14)
+#define X86_EFER_TCE   R3_BIT(15)
+
+#define X86_MCG_STATUS R3_U64(7) /* its bits */
+/* HWCR: the TSC counts at a fixed rate; and all that software may set (APM 2, AMD's BKDGs) */
+#define X86_HWCR_TSC_FIXED R3_BIT(24)
+#define X86_HWCR	   (X86_HWCR_TSC_FIXED | R3_BIT(18) | R3_BIT(8) | R3_BIT(6) | R3_BIT(3))
+#define X86_DE_CFG_LFENCE  R3_BIT(1) /* LFENCE waits for what stands before it */
 
 #define X86_APIC_BASE_BSP    R3_BIT(8)
 #define X86_APIC_BASE_ENABLE R3_BIT(11)

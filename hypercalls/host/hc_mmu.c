@@ -31,7 +31,7 @@ int64_t hc_call_set_user_root(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
 	struct spt_cpu cpu = vcpu_paging(vcpu);
 	int error;
 
-	if (arg[0] >> VCPU_PHYSICAL_BITS)
+	if (arg[0] >> CPU_PHYSICAL_BITS)
 		return -R3_EINVAL;
 	vcpu->pv.user_root = cpu.cr3 = arg[0];
 	error = arg[0] ? spt_cr3_load(vcpu->vm->spt, &cpu) : 0;

@@ -13,6 +13,7 @@
 #include "monitor/boot/linux.h"
 #include "monitor/vm/layout.h"
 #include "monitor/vm/segment.h"
+#include "monitor/vm/vm.h"
 
 static const uint64_t boot_gdt[] = {
 	0,
@@ -173,7 +174,7 @@ static void set_registers(struct vcpu *vcpu, uint64_t entry, uint64_t root, uint
 	vcpu->cr3 = root;
 	vcpu->cr4 = X86_CR4_PAE;
 	vcpu->efer = X86_EFER_LME | X86_EFER_LMA;
-	if (vcpu->xcr0_supported)
+	if (vcpu->vm->cpu.xcr0)
 		vcpu->xcr0 = X86_XCR0_X87;
 	vcpu->gdtr = (struct vcpu_table){.base = gdt, .limit = sizeof(boot_gdt) - 1};
 	for (unsigned i = 0; i < SREG_COUNT; i++)

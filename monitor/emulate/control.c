@@ -13,10 +13,6 @@
 	 X86_CR0_NW | X86_CR0_CD | X86_CR0_PG)
 #define CR0_MSW (X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS)
 
-/* What a guest may set in CR4. Without effect, since nothing here asks for it: PSE, MCE, PCE. */
-#define CR4_SUPPORTED                                                                                                  \
-	(X86_CR4_DE | X86_CR4_PSE | X86_CR4_PAE | X86_CR4_MCE | X86_CR4_PGE | X86_CR4_PCE | X86_CR4_OSFXSR |           \
-	 X86_CR4_OSXMMEXCPT | X86_CR4_UMIP | X86_CR4_FSGSBASE | X86_CR4_OSXSAVE | X86_CR4_SMEP)
 #define CR4_PAGING (X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_SMEP)
 
 #define CR8_TPR R3_U64(0xf)
@@ -39,7 +35,7 @@ static enum emu_step write_cr0(struct vcpu *vcpu, uint64_t value)
 
 bool vcpu_load_cr3(struct vcpu *vcpu, uint64_t value)
 {
-	if (value >> VCPU_PHYSICAL_BITS)
+	if (value >> CPU_PHYSICAL_BITS)
 		return false;
 	vcpu->cr3 = value;
 	struct spt_cpu paging = vcpu_paging(vcpu);
@@ -54,10 +50,7 @@ static enum emu_step write_cr3(struct vcpu *vcpu, uint64_t value)
 
 static enum emu_step write_cr4(struct vcpu *vcpu, uint64_t value)
 {
-	uint64_t supported = CR4_SUPPORTED;
-	if (!vcpu->xcr0_supported)
-		supported &= ~X86_CR4_OSXSAVE;
-	if ((value & ~supported) || !(value & X86_CR4_PAE))
+	if ((value & ~vcpu->vm->cpu.cr4) || !(value & X86_CR4_PAE))
 		return emu_raise_gp(vcpu, 0);
 	uint64_t old = vcpu->cr4;
 	vcpu->cr4 = value;
@@ -145,11 +138,11 @@ enum emu_step emu_lmsw(struct vcpu *vcpu, const struct emu_insn *insn)
 	return STEP_NEXT;
 }
 
-/* SDM 1 13.3: x87 always, AVX needs SSE, AVX-512 needs AVX and comes whole; the rest as the host has it. */
+/* SDM 1 13.3: x87 always, AVX needs SSE, AVX-512 needs AVX and comes whole. */
 static bool valid_xcr0(const struct vcpu *vcpu, uint64_t value)
 {
 	uint64_t avx512 = value & X86_XCR0_AVX512;
-	if ((value & ~vcpu->xcr0_supported) || !(value & X86_XCR0_X87))
+	if ((value & ~vcpu->vm->cpu.xcr0) || !(value & X86_XCR0_X87))
 		return false;
 	if ((value & X86_XCR0_AVX) && !(value & X86_XCR0_SSE))
 		return false;

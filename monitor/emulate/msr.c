@@ -1,70 +1,47 @@
 /*
- * Model-specific registers: RDMSR, WRMSR, and RDTSC (SDM 2B; SDM 4 chapter 2). One that this machine lacks is #GP(0).
+ * Model-specific registers: RDMSR, WRMSR, and RDTSC (SDM 2B; SDM 4 chapter 2; APM 2 appendix A). One table says which
+ * there are; one that the machine lacks is #GP(0).
  */
+#include <stddef.h>
+
 #include "monitor/emulate/group.h"
 #include "monitor/host/clock.h"
 #include "monitor/vm/vm.h"
 
-#define EFER_WRITABLE (X86_EFER_SCE | X86_EFER_LME | X86_EFER_NXE)
+/* What a write does with the value; all but CHECKED ones need no function. */
+enum msr_kind {
+	MSR_CANONICAL, /* an address: #GP if it is not canonical */
+	MSR_MASKED,    /* #GP for bits outside `bits` */
+	MSR_TRUNCATED, /* bits outside `bits` are dropped */
+	MSR_CONSTANT,  /* reads as `bits`; writes are #GP */
+	MSR_IGNORANT,  /* reads as `bits`; writes are lost */
+	MSR_CHECKED,   /* `write` says */
+};
 
-/* Registers that are plain storage of a canonical address; NULL for others. */
-static uint64_t *address_msr(struct vcpu *vcpu, uint32_t msr)
-{
-	switch (msr) {
-	case X86_MSR_LSTAR:
-		return &vcpu->lstar;
-	case X86_MSR_CSTAR:
-		return &vcpu->cstar;
-	case X86_MSR_FS_BASE:
-		return &vcpu->sreg[SREG_FS].base;
-	case X86_MSR_GS_BASE:
-		return &vcpu->sreg[SREG_GS].base;
-	case X86_MSR_KERNEL_GS_BASE:
-		return &vcpu->kernel_gs_base;
-	default:
-		return NULL;
-	}
-}
+struct msr {
+	uint32_t first, last; /* a run of registers that are alike */
+	enum cpu_feature feature;
+	bool amd; /* AMD's processors alone have it */
+	enum msr_kind kind;
+	uint64_t bits;
+	uint16_t offset; /* in struct vcpu; 0: none */
+	bool (*write)(struct vcpu *vcpu, uint64_t value);
+};
 
-static bool read_msr(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
+static bool write_tsc(struct vcpu *vcpu, uint64_t value)
 {
-	const uint64_t *address = address_msr(vcpu, msr);
-	if (address) {
-		*value = *address;
-		return true;
-	}
-	switch (msr) {
-	case X86_MSR_TSC:
-		*value = clock_guest_tsc() + vcpu->tsc_offset;
-		return true;
-	case X86_MSR_APIC_BASE:
-		*value = vcpu->apic_base;
-		return true;
-	case X86_MSR_PAT:
-		*value = vcpu->pat;
-		return true;
-	case X86_MSR_EFER:
-		*value = vcpu->efer;
-		return true;
-	case X86_MSR_STAR:
-		*value = vcpu->star;
-		return true;
-	case X86_MSR_SFMASK:
-		*value = vcpu->sfmask;
-		return true;
-	default:
-		return false;
-	}
+	vcpu->tsc_offset = value - clock_guest_tsc();
+	return true;
 }
 
 /* LMA is read-only and ignored; LME cannot change while paging is on, which it always is here. */
 static bool write_efer(struct vcpu *vcpu, uint64_t value)
 {
 	uint64_t kept = vcpu->efer & X86_EFER_LMA;
-	if ((value & ~(EFER_WRITABLE | X86_EFER_LMA)) || !(value & X86_EFER_LME))
+	if ((value & ~(vcpu->vm->cpu.efer | X86_EFER_LMA)) || !(value & X86_EFER_LME))
 		return false;
 	uint64_t old = vcpu->efer;
-	vcpu->efer = (value & EFER_WRITABLE) | kept;
+	vcpu->efer = (value & ~X86_EFER_LMA) | kept;
 	if ((old ^ value) & X86_EFER_NXE)
 		emu_shadow(vcpu, spt_flush_all(vcpu->vm->spt));
 	return true;
@@ -82,42 +59,96 @@ static bool write_pat(struct vcpu *vcpu, uint64_t value)
 	return true;
 }
 
-static bool write_apic_base(struct vcpu *vcpu, uint64_t value)
+#define APIC_BASE_BITS (((R3_BIT(CPU_PHYSICAL_BITS) - 1) & ~X86_PAGE_MASK) | X86_APIC_BASE_BSP | X86_APIC_BASE_ENABLE)
+
+#define AT(member)    .offset = offsetof(struct vcpu, member)
+#define ONE(number)   .first = (number), .last = (number)
+#define LOW_HALF      R3_U64(0xffffffff)
+#define MCG_NO_BANKS  0
+#define NO_MICROCODE  0
+#define NOT_COUNTING  0
+#define ALL_AS_BEFORE 0
+
+static const struct msr msrs[] = {
+	{ONE(X86_MSR_TSC), CPU_tsc, .kind = MSR_CHECKED, .write = write_tsc},
+	{ONE(X86_MSR_APIC_BASE), CPU_msr, .kind = MSR_MASKED, .bits = APIC_BASE_BITS, AT(apic_base)},
+	{ONE(X86_MSR_PATCH_LEVEL), CPU_msr, .kind = MSR_IGNORANT, .bits = NO_MICROCODE},
+	{ONE(X86_MSR_SYSENTER_CS), CPU_sep, .kind = MSR_TRUNCATED, .bits = LOW_HALF, AT(sysenter_cs)},
+	{ONE(X86_MSR_SYSENTER_ESP), CPU_sep, .kind = MSR_TRUNCATED, .bits = LOW_HALF, AT(sysenter_esp)},
+	{ONE(X86_MSR_SYSENTER_EIP), CPU_sep, .kind = MSR_TRUNCATED, .bits = LOW_HALF, AT(sysenter_eip)},
+	{ONE(X86_MSR_MCG_CAP), CPU_mca, .kind = MSR_CONSTANT, .bits = MCG_NO_BANKS},
+	{ONE(X86_MSR_MCG_STATUS), CPU_mca, .kind = MSR_MASKED, .bits = X86_MCG_STATUS, AT(mcg_status)},
+	{ONE(X86_MSR_PAT), CPU_pat, .kind = MSR_CHECKED, AT(pat), .write = write_pat},
+	{ONE(X86_MSR_EFER), CPU_lm, .kind = MSR_CHECKED, AT(efer), .write = write_efer},
+	{ONE(X86_MSR_STAR), CPU_syscall, .kind = MSR_MASKED, .bits = ~R3_U64(0), AT(star)},
+	{ONE(X86_MSR_LSTAR), CPU_syscall, .kind = MSR_CANONICAL, AT(lstar)},
+	{ONE(X86_MSR_CSTAR), CPU_syscall, .kind = MSR_CANONICAL, AT(cstar)},
+	{ONE(X86_MSR_SFMASK), CPU_syscall, .kind = MSR_MASKED, .bits = LOW_HALF, AT(sfmask)},
+	{ONE(X86_MSR_FS_BASE), CPU_lm, .kind = MSR_CANONICAL, AT(sreg[SREG_FS].base)},
+	{ONE(X86_MSR_GS_BASE), CPU_lm, .kind = MSR_CANONICAL, AT(sreg[SREG_GS].base)},
+	{ONE(X86_MSR_KERNEL_GS_BASE), CPU_lm, .kind = MSR_CANONICAL, AT(kernel_gs_base)},
+	{ONE(X86_MSR_TSC_AUX), CPU_rdtscp, .kind = MSR_TRUNCATED, .bits = LOW_HALF, AT(tsc_aux)},
+
+	/* AMD's, without a bit of CPUID. */
+	{X86_MSR_K7_EVNTSEL0, X86_MSR_K7_PERFCTR3, CPU_msr, true, MSR_IGNORANT, .bits = NOT_COUNTING},
+	{ONE(X86_MSR_SYSCFG), CPU_msr, true, MSR_IGNORANT, .bits = ALL_AS_BEFORE},
+	{ONE(X86_MSR_HWCR), CPU_msr, true, MSR_MASKED, .bits = X86_HWCR, AT(hwcr)},
+	{ONE(X86_MSR_NB_CFG), CPU_msr, true, MSR_IGNORANT, .bits = ALL_AS_BEFORE},
+	{ONE(X86_MSR_INT_PENDING), CPU_msr, true, MSR_IGNORANT, .bits = ALL_AS_BEFORE},
+	{ONE(X86_MSR_DE_CFG), CPU_msr, true, MSR_MASKED, .bits = X86_DE_CFG_LFENCE, AT(de_cfg)},
+};
+
+static const struct msr *find(const struct vcpu *vcpu, uint32_t number)
 {
-	uint64_t address = (R3_BIT(VCPU_PHYSICAL_BITS) - 1) & ~X86_PAGE_MASK;
-	if (value & ~(address | X86_APIC_BASE_BSP | X86_APIC_BASE_ENABLE))
+	const struct cpu *cpu = &vcpu->vm->cpu;
+	for (unsigned n = 0; n < sizeof(msrs) / sizeof(msrs[0]); n++)
+		if (number >= msrs[n].first && number <= msrs[n].last)
+			return cpu->has[msrs[n].feature] && (cpu->amd || !msrs[n].amd) ? &msrs[n] : NULL;
+	return NULL;
+}
+
+static uint64_t *field(struct vcpu *vcpu, const struct msr *msr)
+{
+	return (uint64_t *)((uint8_t *)vcpu + msr->offset);
+}
+
+static bool read_msr(struct vcpu *vcpu, uint32_t number, uint64_t *value)
+{
+	const struct msr *msr = find(vcpu, number);
+	if (!msr)
 		return false;
-	vcpu->apic_base = value;
+	if (msr->offset)
+		*value = *field(vcpu, msr);
+	else if (number == X86_MSR_TSC)
+		*value = clock_guest_tsc() + vcpu->tsc_offset;
+	else
+		*value = msr->bits;
 	return true;
 }
 
-static bool write_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
+static bool write_msr(struct vcpu *vcpu, uint32_t number, uint64_t value)
 {
-	uint64_t *address = address_msr(vcpu, msr);
-	if (address) {
+	const struct msr *msr = find(vcpu, number);
+	if (!msr)
+		return false;
+	switch (msr->kind) {
+	case MSR_CANONICAL:
 		if (!vcpu_canonical(value))
 			return false;
-		*address = value;
+		*field(vcpu, msr) = value;
 		return true;
-	}
-	switch (msr) {
-	case X86_MSR_TSC:
-		vcpu->tsc_offset = value - clock_guest_tsc();
-		return true;
-	case X86_MSR_APIC_BASE:
-		return write_apic_base(vcpu, value);
-	case X86_MSR_PAT:
-		return write_pat(vcpu, value);
-	case X86_MSR_EFER:
-		return write_efer(vcpu, value);
-	case X86_MSR_STAR:
-		vcpu->star = value;
-		return true;
-	case X86_MSR_SFMASK:
-		if (value >> 32)
+	case MSR_MASKED:
+		if (value & ~msr->bits)
 			return false;
-		vcpu->sfmask = value;
+		*field(vcpu, msr) = value;
 		return true;
+	case MSR_TRUNCATED:
+		*field(vcpu, msr) = value & msr->bits;
+		return true;
+	case MSR_IGNORANT:
+		return true;
+	case MSR_CHECKED:
+		return msr->write(vcpu, value);
 	default:
 		return false;
 	}
@@ -133,7 +164,6 @@ enum emu_step emu_rdmsr(struct vcpu *vcpu, const struct emu_insn *insn)
 	return STEP_NEXT;
 }
 
-/* RDTSC and RDTSCP; TSC_AUX is not among this machine's registers, the processor's number stands for it. */
 enum emu_step emu_rdtsc(struct vcpu *vcpu, const struct emu_insn *insn)
 {
 	uint64_t value = clock_guest_tsc() + vcpu->tsc_offset;
@@ -142,7 +172,7 @@ enum emu_step emu_rdtsc(struct vcpu *vcpu, const struct emu_insn *insn)
 	vcpu->gpr[RAX] = (uint32_t)value;
 	vcpu->gpr[RDX] = value >> 32;
 	if (insn->info.mnemonic == ZYDIS_MNEMONIC_RDTSCP)
-		vcpu->gpr[RCX] = vcpu->id;
+		vcpu->gpr[RCX] = vcpu->tsc_aux;
 	return STEP_NEXT;
 }
 

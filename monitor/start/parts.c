@@ -118,7 +118,7 @@ static int paging_up(struct vm *vm)
 					  .gva_limit = LAYOUT_TASK_END,
 					  .gap_start = GATE_HOLE_START,
 					  .gap_end = GATE_HOLE_END,
-					  .physical_bits = VCPU_PHYSICAL_BITS};
+					  .physical_bits = CPU_PHYSICAL_BITS};
 
 	vm->spt = spt_create(&config, trace_shadow_ops(vm), vm);
 	vm->mem.spt = vm->spt;

@@ -46,6 +46,7 @@ struct engine_ops {
 	const char *name;     /* as in --engine */
 	const char *summary;  /* one line for --help */
 	bool kernel_anywhere; /* the guest's kernel may lie at any address, in the upper half too */
+	bool interprets;      /* kernel and user mode can run in software: it gives what only software can */
 
 	/* Prepares vm->engine for a machine whose RAM and vCPUs exist. 0 or negative errno with a message printed. */
 	int (*init)(struct vm *vm);

@@ -3,7 +3,6 @@
  */
 #include "monitor/vm/vcpu.h"
 
-#include <cpuid.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,15 +15,8 @@
 	 X86_RFLAGS_DF | X86_RFLAGS_OF | X86_RFLAGS_IOPL | X86_RFLAGS_NT | X86_RFLAGS_RF | X86_RFLAGS_AC |             \
 	 X86_RFLAGS_ID)
 
-/* The host's XCR0, which the guest's code runs with; 0 where the host has no XSAVE. */
-static uint64_t host_xcr0(void)
-{
-	unsigned eax, ebx, ecx, edx;
-	if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & bit_OSXSAVE))
-		return 0;
-	__asm__ volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
-	return (uint64_t)edx << 32 | eax;
-}
+/* What a guest finds switched on, as far as the processor has it. */
+#define CR4_BOOT (X86_CR4_PAE | X86_CR4_PGE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_FSGSBASE | X86_CR4_OSXSAVE)
 
 struct vcpu *vcpu_create(struct vm *vm, unsigned id)
 {
@@ -33,14 +25,16 @@ struct vcpu *vcpu_create(struct vm *vm, unsigned id)
 		return NULL;
 	vcpu->vm = vm;
 	vcpu->id = id;
+	if (id == 0)
+		cpu_describe(&vm->cpu, !vm->engine_ops || vm->engine_ops->interprets);
 	vcpu->rflags = X86_RFLAGS_FIXED;
 	vcpu->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_PG;
-	vcpu->cr4 = X86_CR4_PAE | X86_CR4_PGE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_FSGSBASE;
-	vcpu->xcr0 = vcpu->xcr0_supported = host_xcr0();
-	if (vcpu->xcr0_supported)
-		vcpu->cr4 |= X86_CR4_OSXSAVE;
+	vcpu->cr4 = CR4_BOOT & vm->cpu.cr4;
+	vcpu->xcr0 = vm->cpu.xcr0;
 	vcpu->efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE;
 	vcpu->pat = X86_PAT_RESET;
+	vcpu->hwcr = X86_HWCR_TSC_FIXED;
+	vcpu->de_cfg = X86_DE_CFG_LFENCE;
 	vcpu->dr[6] = X86_DR6_FIXED;
 	vcpu->dr[7] = X86_DR7_FIXED;
 	vcpu->apic_base = X86_APIC_BASE_RESET | X86_APIC_BASE_ENABLE | (id == 0 ? X86_APIC_BASE_BSP : 0);

@@ -16,9 +16,6 @@ struct vm;
 struct engine_vcpu;
 struct gm_fault;
 
-/* The guest's MAXPHYADDR (CPUID 80000008h): address bits above are reserved in CR3 and page-table entries. */
-#define VCPU_PHYSICAL_BITS 46
-
 /* General registers in the order the instruction encoding numbers them (SDM 2A 2.2.1). */
 enum vcpu_gpr { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, GPR_COUNT };
 
@@ -82,11 +79,11 @@ struct vcpu {
 	unsigned cpl;
 
 	uint64_t cr0, cr2, cr3, cr4, cr8, xcr0;
-	uint64_t xcr0_supported; /* the host's XCR0: what XSETBV accepts; 0 without XSAVE */
-	uint64_t dr[8];		 /* 4 and 5 unused */
+	uint64_t dr[8]; /* 4 and 5 unused */
 	struct vcpu_segment sreg[SREG_COUNT], ldtr, tr;
 	struct vcpu_table gdtr, idtr;
-	uint64_t efer, star, lstar, cstar, sfmask, kernel_gs_base, apic_base, pat;
+	uint64_t efer, star, lstar, cstar, sfmask, kernel_gs_base, apic_base, pat, tsc_aux;
+	uint64_t sysenter_cs, sysenter_esp, sysenter_eip, mcg_status, hwcr, de_cfg;
 	uint64_t tsc_offset; /* guest TSC = host TSC + this, for RDMSR; RDTSC itself runs directly */
 	/* FS and GS base live in sreg[].base; the engine carries them in and out of the running cell. */
 

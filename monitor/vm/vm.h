@@ -10,6 +10,7 @@
 
 #include "monitor/host/timer.h"
 #include "monitor/vm/bus.h"
+#include "monitor/vm/cpu.h"
 #include "monitor/vm/engine.h"
 #include "monitor/vm/guest_mem.h"
 #include "monitor/vm/observer.h"
@@ -64,6 +65,7 @@ struct vm {
 	uint64_t memory; /* bytes of RAM that the machine has or will have */
 	struct guest_mem mem;
 	struct spt *spt;
+	struct cpu cpu; /* what its processors have; made with the first of them */
 	struct vcpu *vcpu[R3_MAX_VCPUS];
 	unsigned vcpu_count;
 	const struct engine_ops *engine_ops;

@@ -73,7 +73,7 @@ static void strew(struct machine_fixture *m, const uint8_t *data, size_t size)
 static void check(const struct vcpu *c)
 {
 	if (c->cpl > 3 || c->chain_len > VCPU_CHAIN_MAX || c->last_chain_len > VCPU_CHAIN_MAX ||
-	    !(c->rflags & X86_RFLAGS_FIXED) || (c->rflags & X86_RFLAGS_VM) || c->cr3 >> VCPU_PHYSICAL_BITS ||
+	    !(c->rflags & X86_RFLAGS_FIXED) || (c->rflags & X86_RFLAGS_VM) || c->cr3 >> CPU_PHYSICAL_BITS ||
 	    !(c->cr0 & X86_CR0_PG) || !(c->efer & X86_EFER_LMA) || (c->sreg[SREG_CS].selector & 3) != c->cpl)
 		abort();
 }

@@ -38,7 +38,7 @@ static void start_state(const struct sequence *s, struct outcome *o)
 {
 	const uint16_t fcw = 0x37f;
 	const uint32_t mxcsr = 0x1f80;
-	const uint64_t components = COMPONENTS & test.machine->vcpu->xcr0_supported;
+	const uint64_t components = COMPONENTS & test.machine->vcpu->vm->cpu.xcr0;
 	struct seq_random r = seq_random_from(s->seed);
 	memset(o, 0, sizeof(*o));
 	seq_registers(&r, BASE, o->gpr, &o->rflags);
@@ -206,7 +206,7 @@ static void prepare(void)
 	struct machine_fixture *m = test.machine = fix_make();
 	fix_user(m);
 	m->vcpu->cr4 |= X86_CR4_OSXSAVE;
-	m->vcpu->xcr0 = m->vcpu->xcr0_supported;
+	m->vcpu->xcr0 = m->vcpu->vm->cpu.xcr0;
 	for (uint64_t gva = 0; gva < FIX_RAM; gva += X86_PAGE_SIZE)
 		if (!in_area(gva, SEQ_CODE) && !in_area(gva, SEQ_DATA) && !in_area(gva, SEQ_STACK))
 			fix_map(m, gva, 0);

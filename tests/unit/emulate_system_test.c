@@ -157,7 +157,7 @@ static void cr2_cr3_cr8(void **state)
 	FIX_DONE(m, "mov cr3, rax");
 	FIX_DONE(m, "mov r9, cr3");
 	assert_int_equal(m->vcpu->gpr[R9], FIX_PML4 | X86_CR3_PWT);
-	*rax = R3_BIT(VCPU_PHYSICAL_BITS);
+	*rax = R3_BIT(CPU_PHYSICAL_BITS);
 	FIX_FAULTS(m, "mov cr3, rax", X86_VEC_GP, 0);
 	*rax = FIX_PML4 | R3_BIT(63);
 	FIX_FAULTS(m, "mov cr3, rax", X86_VEC_GP, 0);
@@ -172,8 +172,8 @@ static void cr2_cr3_cr8(void **state)
 
 static void cr4(void **state)
 {
-	static const uint64_t refused[] = {X86_CR4_VME,	  X86_CR4_PVI,	X86_CR4_TSD, X86_CR4_LA57,
-					   X86_CR4_PCIDE, X86_CR4_SMAP, R3_BIT(13),  R3_BIT(32)};
+	static const uint64_t refused[] = {X86_CR4_VME,	 X86_CR4_PVI, X86_CR4_LA57, X86_CR4_PCIDE,
+					   X86_CR4_SMAP, X86_CR4_PKE, X86_CR4_VMXE, R3_BIT(32)};
 	struct machine_fixture *m = *state;
 	uint64_t *rax = &m->vcpu->gpr[RAX];
 	const uint64_t now = m->vcpu->cr4;
@@ -182,11 +182,11 @@ static void cr4(void **state)
 	*rax = (now | X86_CR4_SMEP | X86_CR4_UMIP) & ~X86_CR4_PGE;
 	FIX_DONE(m, "mov cr4, rax");
 	assert_true(vcpu_paging(m->vcpu).smep && !vcpu_paging(m->vcpu).pge);
-	m->vcpu->xcr0_supported = 0;
-	*rax = now | X86_CR4_OSXSAVE;
-	FIX_FAULTS(m, "mov cr4, rax", X86_VEC_GP, 0);
-	m->vcpu->xcr0_supported = X86_XCR0_X87;
+	*rax = now | X86_CR4_TSD | X86_CR4_OSXSAVE;
 	FIX_DONE(m, "mov cr4, rax");
+	m->vm.cpu.cr4 &= ~X86_CR4_OSXSAVE;
+	FIX_FAULTS(m, "mov cr4, rax", X86_VEC_GP, 0);
+	m->vm.cpu.cr4 |= X86_CR4_OSXSAVE;
 	*rax = now & ~X86_CR4_PAE;
 	FIX_FAULTS(m, "mov cr4, rax", X86_VEC_GP, 0);
 	for (unsigned i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
@@ -201,7 +201,8 @@ static void xsetbv(void **state)
 	struct machine_fixture *m = *state;
 	struct vcpu *c = m->vcpu;
 	c->cr4 |= X86_CR4_OSXSAVE;
-	c->xcr0_supported = 0xe7;
+	const uint64_t model = m->vm.cpu.xcr0;
+	m->vm.cpu.xcr0 = 0xe7;
 	c->gpr[RAX] = 0xe7;
 	FIX_DONE(m, "xsetbv");
 	assert_int_equal(c->xcr0, 0xe7);
@@ -216,6 +217,7 @@ static void xsetbv(void **state)
 	FIX_FAULTS(m, "xsetbv", X86_VEC_GP, 0);
 	c->cr4 &= ~X86_CR4_OSXSAVE;
 	FIX_FAULTS(m, "xsetbv", X86_VEC_UD, 0);
+	m->vm.cpu.xcr0 = model;
 }
 
 static void debug_registers(void **state)
@@ -442,8 +444,10 @@ static void msr_round_trips(void **state)
 		{X86_MSR_PAT, 0x0007010600070506, 0x0002040600070406},
 		{X86_MSR_PAT, 0, 0x0800000000000000},
 		{X86_MSR_APIC_BASE, 0xfee00900, 0xfee00d00},
-		{X86_MSR_APIC_BASE, 0xfec00800, R3_BIT(VCPU_PHYSICAL_BITS)},
+		{X86_MSR_APIC_BASE, 0xfec00800, R3_BIT(CPU_PHYSICAL_BITS)},
 		{X86_MSR_EFER, 0xd01, 0x4d01},
+		{X86_MSR_TSC_AUX, 0x12345678, 0},
+		{X86_MSR_MCG_STATUS, 5, 8},
 		{X86_MSR_EFER, 0x500, 0xc01}, /* LME cannot go */
 	};
 	struct machine_fixture *m = *state;

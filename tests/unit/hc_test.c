@@ -352,7 +352,7 @@ static void set_root_checks_reserved_bits(void **state)
 	struct hc_fixture *f = *state;
 
 	assert_int_equal(HC(f, set_root, UINT64_MAX), -R3_EINVAL);
-	assert_int_equal(HC(f, set_root, R3_BIT(VCPU_PHYSICAL_BITS)), -R3_EINVAL);
+	assert_int_equal(HC(f, set_root, R3_BIT(CPU_PHYSICAL_BITS)), -R3_EINVAL);
 	assert_int_equal(f->vcpu->cr3, FIX_PML4);
 	assert_int_equal(HC(f, set_root, FIX_PML4 | X86_CR3_PWT), 0);
 	assert_int_equal(f->vcpu->cr3, FIX_PML4 | X86_CR3_PWT);

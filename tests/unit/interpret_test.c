@@ -113,7 +113,7 @@ static void randomize(struct state *s, const char *text, unsigned fpu_size)
 
 static void run_native(struct engine_vcpu *c, const struct insn_entry *e, struct state *s)
 {
-	struct native_state n = {.fpu = s->fpu, .mask = c->vcpu->xcr0_supported & 0xe7};
+	struct native_state n = {.fpu = s->fpu, .mask = c->vcpu->vm->cpu.xcr0 & 0xe7};
 	memcpy(n.gpr, s->gpr, sizeof(n.gpr));
 	memcpy((void *)DATA, s->data, DATA_SIZE);
 	n.flags = (s->rflags & 0xd5) << 8 | !!(s->rflags & X86_RFLAGS_OF);

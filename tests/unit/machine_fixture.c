@@ -171,7 +171,7 @@ struct machine_fixture *fix_make(void)
 	static const struct spt_config config = {.ram_size = FIX_RAM,
 						 .gva_lowest = 0,
 						 .gva_limit = 0x7f8000000000ULL,
-						 .physical_bits = VCPU_PHYSICAL_BITS};
+						 .physical_bits = CPU_PHYSICAL_BITS};
 	if (!m || gm_init(&m->vm.mem, FIX_RAM))
 		abort();
 	m->vm.config = &m->config;

@@ -45,7 +45,7 @@ static void machine_up(const char *kernel)
 	const struct spt_config spt = {.ram_size = RAM,
 				       .gva_lowest = X86_PAGE_SIZE,
 				       .gva_limit = GATE_HOLE_START,
-				       .physical_bits = VCPU_PHYSICAL_BITS};
+				       .physical_bits = CPU_PHYSICAL_BITS};
 
 	memset(&vm, 0, sizeof(vm));
 	config = (struct vm_config){.kernel = kernel, .cmdline = "", .engine = "test", .transport = "none"};

@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -22,6 +23,7 @@
 #include "hypercalls/x86.h"
 #include "monitor/cli/doctor/internal.h"
 #include "monitor/engine/trap/gate.h"
+#include "monitor/vm/cpu.h"
 
 #define HWCAP2_FSGSBASE 2 /* arch/x86/include/uapi/asm/hwcap2.h */
 
@@ -301,6 +303,29 @@ static void check_user_dispatch(struct doctor_result *result)
 		     err ? reason(err) : "");
 }
 
+/* What CPUID shows to code that runs directly, and the machine does not have. */
+static void check_cpuid(struct doctor_result *result)
+{
+	struct cpu cpu;
+	char names[sizeof(result->found) - 64] = "";
+	unsigned count = 0, told = 0;
+	size_t len = 0;
+
+	cpu_describe(&cpu, false);
+	for (; cpu_leak(&cpu, count) < CPU_FEATURE_COUNT; count++) {
+		const char *name = cpu_feature_name(cpu_leak(&cpu, count));
+		if (len + strlen(name) + 2 > sizeof(names))
+			continue;
+		len += (size_t)sprintf(names + len, " %s", name);
+		told++;
+	}
+	if (!count)
+		doctor_found(result, DOCTOR_INFO, NULL, "the host's features are the machine's");
+	else
+		doctor_found(result, DOCTOR_INFO, NULL, "code that runs directly sees features that are not there:%s%s",
+			     names, told < count ? " ..." : "");
+}
+
 const struct doctor_check doctor_live[] = {
 	{"seccomp", "system calls of guest code become traps", check_seccomp},
 	{"memfd", "guest RAM that cells can execute", check_memfd},
@@ -310,6 +335,7 @@ const struct doctor_check doctor_live[] = {
 	{"signal_stack", "signal frames", check_signal_stack},
 	{"rseq", "restartable sequences", check_rseq},
 	{"tsc", "clock", check_tsc},
+	{"cpuid", "what CPUID shows", check_cpuid},
 	{"ptrace", "transport ptrace", check_ptrace},
 	{"user_namespaces", "user namespaces", check_user_namespaces},
 	{"user_dispatch", "syscall user dispatch", check_user_dispatch},

@@ -161,7 +161,7 @@ static int note_fpu(struct vcpu *vcpu, struct core_buffer *to)
 	if (!image)
 		return 0;
 	ops->fpu_get(vcpu, image, size);
-	size_t len = rearrange(arranged, image, size, vcpu->xcr0_supported);
+	size_t len = rearrange(arranged, image, size, vcpu->vm->cpu.xcr0);
 	free(image);
 	int error = note(to, "CORE", NT_FPREGSET, arranged, XSAVE_LEGACY);
 	return error ? error : note(to, "LINUX", NT_X86_XSTATE, arranged, len);

@@ -132,6 +132,7 @@ const struct engine_ops engine_hybrid = {
 	.name = "hybrid",
 	.summary = "the kernel is interpreted, user mode runs directly",
 	.kernel_anywhere = true,
+	.interprets = true,
 	.init = hybrid_init,
 	.exit = hybrid_exit,
 	.enter = hybrid_enter,

@@ -333,7 +333,7 @@ static void fpu_get(struct vcpu *vcpu, void *image, unsigned size)
 
 static void fpu_set(struct vcpu *vcpu, void *image, unsigned size)
 {
-	vcpu_fpu_sanitize(image, size, vcpu->xcr0_supported);
+	vcpu_fpu_sanitize(image, size, vcpu->vm->cpu.xcr0);
 	memcpy(vcpu->engine->fpu, image, size);
 }
 
@@ -375,6 +375,7 @@ const struct engine_ops engine_interpret = {
 	.name = "interpret",
 	.summary = "all guest code is interpreted: a processor in software",
 	.kernel_anywhere = true,
+	.interprets = true,
 	.init = interpret_init,
 	.exit = interpret_destroy,
 	.enter = interpret_enter,

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "monitor/engine/interpret/native.h"
-#include "monitor/vm/vcpu.h"
+#include "monitor/vm/vm.h"
 
 #define XMM_SIZE      256
 #define X87_CONTROL   24 /* control, status, tags, opcode, pointers */
@@ -27,7 +27,7 @@ uint64_t native_components(const struct engine_vcpu *c, const struct insn_detail
 		mask |= X86_XCR0_X87 | X86_XCR0_AVX | (present & X86_XCR0_AVX512 ? X86_XCR0_AVX512 : 0);
 	if (d->wide)
 		mask |= NATIVE_COMPONENTS;
-	return mask & c->vcpu->xcr0_supported;
+	return mask & c->vcpu->vm->cpu.xcr0;
 }
 
 /* Components of the mask that have a place of their own behind the header. */

@@ -2,8 +2,6 @@
  * Flags as a whole, identification, clocks, segment bases, ways into the kernel; and what goes to the emulation that
  * all engines share.
  */
-#include <cpuid.h>
-
 #include "monitor/engine/interpret/interp.h"
 #include "monitor/host/clock.h"
 #include "monitor/vm/vm.h"
@@ -236,17 +234,17 @@ void op_protected(struct engine_vcpu *c, const struct insn *i)
 
 /* ----------------------------------------------------------------------------------------------- identification */
 
-/* The host's answer, as code that runs directly gets it, but for the bit that shows CR4. */
 void op_cpuid(struct engine_vcpu *c, const struct insn *i)
 {
-	uint32_t leaf = (uint32_t)c->gpr[RAX], a, b, x, d;
-	__cpuid_count(leaf, (uint32_t)c->gpr[RCX], a, b, x, d);
-	if (leaf == 1)
-		x = (x & ~(uint32_t)bit_OSXSAVE) | (c->vcpu->cr4 & X86_CR4_OSXSAVE ? bit_OSXSAVE : 0);
-	c->gpr[RAX] = a;
-	c->gpr[RBX] = b;
-	c->gpr[RCX] = x;
-	c->gpr[RDX] = d;
+	const struct vcpu *vcpu = c->vcpu;
+	const struct cpuid_query query = {(uint32_t)c->gpr[RAX], (uint32_t)c->gpr[RCX], vcpu->cr4, vcpu->xcr0, vcpu->id,
+					  c->vm->vcpu_count};
+	uint32_t answer[CPUID_REGISTERS];
+	cpu_cpuid(&c->vm->cpu, &query, answer);
+	c->gpr[RAX] = answer[CPUID_EAX];
+	c->gpr[RBX] = answer[CPUID_EBX];
+	c->gpr[RCX] = answer[CPUID_ECX];
+	c->gpr[RDX] = answer[CPUID_EDX];
 	NEXT;
 }
 
@@ -274,18 +272,17 @@ void op_rdtsc(struct engine_vcpu *c, const struct insn *i)
 		NEXT;
 }
 
-/* TSC_AUX is not among this machine's registers: the processor's number is 0. */
 void op_rdtscp(struct engine_vcpu *c, const struct insn *i)
 {
 	if (!read_tsc(c, i))
 		return;
-	c->gpr[RCX] = c->vcpu->id;
+	c->gpr[RCX] = c->vcpu->tsc_aux;
 	NEXT;
 }
 
 void op_rdpid(struct engine_vcpu *c, const struct insn *i)
 {
-	c->gpr[i->dst / 8] = c->vcpu->id;
+	c->gpr[i->dst / 8] = c->vcpu->tsc_aux;
 	NEXT;
 }
 

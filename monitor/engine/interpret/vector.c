@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "monitor/engine/interpret/native.h"
+#include "monitor/vm/vm.h"
 
 #define XSAVE_LEAF	0xd
 #define XSAVE_XMM	160
@@ -34,7 +35,7 @@ struct vector_component vector_component(unsigned n)
 /* Makes every component of the image good as it stands: what is in its initial state is not stored. */
 static void expand(struct engine_vcpu *c)
 {
-	uint64_t present, all = c->vcpu->xcr0_supported & NATIVE_COMPONENTS;
+	uint64_t present, all = c->vcpu->vm->cpu.xcr0 & NATIVE_COMPONENTS;
 	memcpy(&present, c->fpu + XSAVE_BV, sizeof(present));
 	if (!(present & X86_XCR0_X87))
 		all &= ~(uint64_t)X86_XCR0_X87;
@@ -54,7 +55,7 @@ static uint8_t *place(struct engine_vcpu *c, unsigned component, unsigned at)
 
 static bool has_zmm(const struct engine_vcpu *c)
 {
-	return c->vcpu->xcr0_supported >> COMPONENT_ZMM & 1;
+	return c->vcpu->vm->cpu.xcr0 >> COMPONENT_ZMM & 1;
 }
 
 static void vector_get(struct engine_vcpu *c, unsigned n, uint8_t *bytes)

@@ -28,7 +28,7 @@ unsigned flavour_of(const struct translate *t, const struct vcpu *vcpu)
 	const uint64_t sse = X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT;
 	if ((vcpu->cr0 & (X86_CR0_TS | X86_CR0_EM)) || (vcpu->cr4 & sse) != sse)
 		return t->mode;
-	bool avx = (vcpu->cr4 & X86_CR4_OSXSAVE) && vcpu->xcr0 == vcpu->xcr0_supported;
+	bool avx = (vcpu->cr4 & X86_CR4_OSXSAVE) && vcpu->xcr0 == vcpu->vm->cpu.xcr0;
 	return t->mode | BT_FPU | (avx ? BT_AVX : 0);
 }
 

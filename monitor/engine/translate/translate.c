@@ -220,6 +220,7 @@ static const struct spt_ops translate_spt_ops = {translate_frame, translate_map,
 const struct engine_ops engine_translate = {
 	.name = "translate",
 	.summary = "the kernel is translated, user mode runs directly",
+	.interprets = true,
 	.init = translate_init,
 	.exit = translate_exit,
 	.enter = translate_enter,

@@ -1,0 +1,98 @@
+/*
+ * The model of the machine's processor, made from features.def and the host's.
+ */
+#include "monitor/vm/cpu.h"
+
+#include <cpuid.h>
+
+#include "hypercalls/x86.h"
+
+/* No bit of CPUID stands for it, and RDPMC is refused whatever it says. */
+#define CR4_WITHOUT_FEATURE X86_CR4_PCE
+#define XCR0_ANY_HOST	    (X86_XCR0_X87 | X86_XCR0_SSE)
+
+static const struct {
+	const char *name;
+	uint32_t leaf, subleaf;
+	enum cpuid_register reg;
+	unsigned bit;
+	enum cpu_giver giver;
+	uint64_t cr4, efer, xcr0;
+} features[] = {
+#define CPU_FEATURE(name, leaf, subleaf, reg, bit, giver, cr4, efer, xcr0)                                             \
+	{#name, leaf, subleaf, CPUID_##reg, bit, CPU_BY_##giver, cr4, efer, xcr0},
+#include "monitor/vm/features.def"
+#undef CPU_FEATURE
+};
+
+const char *cpu_feature_name(enum cpu_feature feature)
+{
+	return features[feature].name;
+}
+
+/* The components that the host's kernel has switched on; 0 where there is no XSAVE. */
+static uint64_t host_xcr0(void)
+{
+	unsigned eax, ebx, ecx, edx;
+	if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & bit_OSXSAVE))
+		return 0;
+	__asm__ volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
+	return (uint64_t)edx << 32 | eax;
+}
+
+static bool host_has(enum cpu_feature n)
+{
+	unsigned r[CPUID_REGISTERS] = {0};
+	return __get_cpuid_count(features[n].leaf, features[n].subleaf, &r[CPUID_EAX], &r[CPUID_EBX], &r[CPUID_ECX],
+				 &r[CPUID_EDX]) &&
+	       (r[features[n].reg] >> features[n].bit & 1);
+}
+
+static bool given(const struct cpu *cpu, enum cpu_feature n, bool software)
+{
+	switch (features[n].giver) {
+	case CPU_BY_MACHINE:
+		return true;
+	case CPU_BY_AMD:
+		return cpu->amd;
+	case CPU_BY_SOFTWARE:
+		return software || host_has(n);
+	case CPU_BY_HOST:
+		return host_has(n) && !(features[n].xcr0 & ~XCR0_ANY_HOST & ~host_xcr0());
+	default:
+		return false;
+	}
+}
+
+void cpu_describe(struct cpu *cpu, bool software)
+{
+	unsigned a, b, c, d;
+	*cpu = (struct cpu){.cr4 = CR4_WITHOUT_FEATURE};
+	cpu->amd = __get_cpuid(0, &a, &b, &c, &d) && b == signature_AMD_ebx;
+	for (unsigned n = 0; n < CPU_FEATURE_COUNT; n++) {
+		cpu->has[n] = given(cpu, n, software);
+		if (cpu->has[n]) {
+			cpu->cr4 |= features[n].cr4;
+			cpu->efer |= features[n].efer;
+			cpu->xcr0 |= features[n].xcr0;
+		}
+	}
+	cpu->xcr0 &= host_xcr0();
+}
+
+enum cpu_feature cpu_leak(const struct cpu *cpu, unsigned n)
+{
+	unsigned i = 0;
+	while (i < CPU_FEATURE_COUNT && (cpu->has[i] || !host_has(i) || n--))
+		i++;
+	return i;
+}
+
+uint32_t cpu_feature_bits(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf, enum cpuid_register reg)
+{
+	uint32_t bits = 0;
+	for (unsigned n = 0; n < CPU_FEATURE_COUNT; n++)
+		if (cpu->has[n] && features[n].leaf == leaf && features[n].subleaf == subleaf && features[n].reg == reg)
+			bits |= 1u << features[n].bit;
+	return bits;
+}

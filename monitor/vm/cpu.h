@@ -1,0 +1,54 @@
+/*
+ * The model of the machine's processor: what it has, and so what CPUID says and what control registers and MSRs take.
+ * features.def is the list. Made once, when the machine's engine is known, and constant from then on.
+ *
+ * Code that runs directly asks the host's CPUID, which cannot be kept from it; cpu_leak tells the difference.
+ */
+#ifndef MONITOR_VM_CPU_H
+#define MONITOR_VM_CPU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* MAXPHYADDR and the width of linear addresses (CPUID 80000008h): physical bits above are reserved in CR3 and in
+ * page-table entries. */
+#define CPU_PHYSICAL_BITS 46
+#define CPU_LINEAR_BITS	  48
+
+enum cpu_feature {
+#define CPU_FEATURE(name, ...) CPU_##name,
+#include "monitor/vm/features.def"
+#undef CPU_FEATURE
+	CPU_FEATURE_COUNT,
+};
+
+enum cpu_giver { CPU_BY_MACHINE, CPU_BY_HOST, CPU_BY_SOFTWARE, CPU_BY_AMD, CPU_BY_NOBODY };
+
+enum cpuid_register { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX, CPUID_REGISTERS };
+
+struct cpu {
+	bool amd; /* the vendor is AMD, the host's own: rules that differ are AMD's then */
+	bool has[CPU_FEATURE_COUNT];
+	uint64_t cr4, efer, xcr0; /* the bits that may be set; xcr0 is 0 without XSAVE */
+};
+
+/* `software`: the engine can interpret all of the guest's code. */
+void cpu_describe(struct cpu *cpu, bool software);
+
+const char *cpu_feature_name(enum cpu_feature feature);
+
+/* The n-th feature that the host's CPUID shows and the machine lacks; CPU_FEATURE_COUNT: no more. */
+enum cpu_feature cpu_leak(const struct cpu *cpu, unsigned n);
+
+/* The bits of the machine's features in one register of a CPUID leaf. */
+uint32_t cpu_feature_bits(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf, enum cpuid_register reg);
+
+/* CPUID as the guest's processor answers it with these values of CR4 and XCR0 and this number. */
+struct cpuid_query {
+	uint32_t leaf, subleaf;
+	uint64_t cr4, xcr0;
+	unsigned id, count; /* of this processor, and how many there are */
+};
+void cpu_cpuid(const struct cpu *cpu, const struct cpuid_query *query, uint32_t answer[CPUID_REGISTERS]);
+
+#endif

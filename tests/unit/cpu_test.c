@@ -1,0 +1,111 @@
+/*
+ * The model of the processor: what each kind of engine gives, what leaks, and CPUID at its edges.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <cpuid.h>
+#include <string.h>
+
+#include "hypercalls/x86.h"
+#include "monitor/vm/cpu.h"
+
+static uint32_t ask(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf, enum cpuid_register reg)
+{
+	const struct cpuid_query query = {leaf, subleaf, X86_CR4_OSXSAVE, cpu->xcr0, 2, 3};
+	uint32_t answer[CPUID_REGISTERS];
+	cpu_cpuid(cpu, &query, answer);
+	return answer[reg];
+}
+
+static bool host_shows(uint32_t leaf, enum cpuid_register reg, unsigned bit)
+{
+	uint32_t r[CPUID_REGISTERS] = {0};
+	return __get_cpuid_count(leaf, 0, &r[0], &r[1], &r[2], &r[3]) && (r[reg] >> bit & 1);
+}
+
+static void engines_differ(void **state)
+{
+	struct cpu direct, software;
+	cpu_describe(&direct, false);
+	cpu_describe(&software, true);
+	assert_true(software.has[CPU_umip] && software.has[CPU_fsgsbase] && software.has[CPU_rdtscp]);
+	assert_int_equal(direct.has[CPU_umip], host_shows(7, CPUID_ECX, 2));
+	assert_int_equal(direct.has[CPU_rdtscp], host_shows(0x80000001, CPUID_EDX, 27));
+	assert_int_equal(direct.has[CPU_avx2], host_shows(7, CPUID_EBX, 5));
+	assert_int_equal(!!(direct.cr4 & X86_CR4_UMIP), direct.has[CPU_umip]);
+	for (unsigned n = 0; n < CPU_FEATURE_COUNT; n++)
+		assert_true(software.has[n] || !direct.has[n]);
+}
+
+static void absent_unless_given(void **state)
+{
+	static const enum cpu_feature absent[] = {CPU_pcid, CPU_smap, CPU_pku, CPU_la57, CPU_apic,  CPU_x2apic,
+						  CPU_vmx,  CPU_svm,  CPU_vme, CPU_mtrr, CPU_xsaves};
+	struct cpu cpu;
+	cpu_describe(&cpu, true);
+	for (unsigned n = 0; n < sizeof(absent) / sizeof(absent[0]); n++)
+		assert_false(cpu.has[absent[n]]);
+	assert_false(cpu.cr4 & (X86_CR4_PCIDE | X86_CR4_SMAP | X86_CR4_PKE | X86_CR4_LA57 | X86_CR4_VME));
+	assert_true(cpu.cr4 & X86_CR4_TSD);
+	assert_false(cpu.xcr0 & X86_XCR0_PKRU);
+}
+
+static void leaks(void **state)
+{
+	struct cpu cpu;
+	unsigned n = 0;
+	cpu_describe(&cpu, false);
+	for (; cpu_leak(&cpu, n) < CPU_FEATURE_COUNT; n++) {
+		assert_false(cpu.has[cpu_leak(&cpu, n)]);
+		assert_true(n == 0 || cpu_leak(&cpu, n) > cpu_leak(&cpu, n - 1));
+	}
+	assert_int_equal(host_shows(1, CPUID_EDX, 9), n > 0 && !cpu.has[CPU_apic]);
+	assert_string_equal(cpu_feature_name(CPU_apic), "apic");
+}
+
+static void leaves(void **state)
+{
+	struct cpu cpu;
+	cpu_describe(&cpu, true);
+	assert_int_equal(ask(&cpu, 1, 0, CPUID_EBX) >> 16, 2 << 8 | 3);
+	assert_true(ask(&cpu, 1, 0, CPUID_ECX) & bit_OSXSAVE);
+	assert_true(ask(&cpu, 1, 0, CPUID_ECX) & X86_CPUID_1_C_HYPERVISOR);
+	assert_int_equal(ask(&cpu, 0x80000008, 0, CPUID_EAX), 48 << 8 | CPU_PHYSICAL_BITS);
+	assert_int_equal(ask(&cpu, 0x40000000, 0, CPUID_EAX), 0x40000000);
+	assert_int_equal(ask(&cpu, 0x40000001, 0, CPUID_EAX), 0);
+	assert_int_equal(ask(&cpu, 0x7fffffff, 0, CPUID_EAX), 0);
+	assert_true(ask(&cpu, 0, 0, CPUID_EAX) <= 0x16 && ask(&cpu, 0x80000000, 0, CPUID_EAX) <= 0x80000021);
+	for (unsigned n = 0; n < 2; n++)
+		assert_int_equal(ask(&cpu, 0xb, n, CPUID_EBX), 0);
+	assert_int_equal(ask(&cpu, 7, 2, CPUID_EDX), 0);
+	assert_int_equal(ask(&cpu, 0xd, 0, CPUID_EAX), (uint32_t)cpu.xcr0);
+	assert_int_equal(ask(&cpu, 0xd, 9, CPUID_EAX), 0);
+}
+
+/* Beyond the last leaf AMD's processors say 0, Intel's what the last basic one says. */
+static void beyond(void **state)
+{
+	struct cpu cpu;
+	cpu_describe(&cpu, true);
+	const uint32_t last = ask(&cpu, 0, 0, CPUID_EAX);
+	for (unsigned reg = 0; reg < CPUID_REGISTERS; reg++) {
+		cpu.amd = true;
+		assert_int_equal(ask(&cpu, last + 1, 0, reg) | ask(&cpu, 0x80000100, 0, reg), 0);
+		cpu.amd = false;
+		assert_int_equal(ask(&cpu, last + 1, 0, reg), ask(&cpu, last, 0, reg));
+		assert_int_equal(ask(&cpu, 0x80000100, 0, reg), ask(&cpu, last, 0, reg));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(engines_differ), cmocka_unit_test(absent_unless_given),
+		cmocka_unit_test(leaks),	  cmocka_unit_test(leaves),
+		cmocka_unit_test(beyond),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
