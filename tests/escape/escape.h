@@ -41,6 +41,9 @@ uint64_t gate_syscall(uint64_t from);
 /* rt_sigreturn of the frame, of which the first word is the ucontext. */
 _Noreturn void gate_sigreturn(const void *frame);
 
+/* Far returns to the segment that Linux has for 32-bit programs fault: some hosts were built without. */
+bool host_lacks_32(void);
+
 /* Makes all RAM accessible to user mode; installs the SYSCALL entry. */
 void user_init(void);
 /* Runs function(arg) in user mode. True if it ended by itself, false if it trapped as *caught says. */

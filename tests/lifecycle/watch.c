@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #define OUTPUT_MAX (1 << 20)
-#define LIMIT_MS   60000 /* no command takes longer */
+#define LIMIT_MS   90000 /* no command takes longer */
 #define NS_PER_MS  1000000ll
 
 static const char usage[] =
@@ -37,7 +37,7 @@ static const char usage[] =
 	"  -k SIGNAL  send this signal (number)\n"
 	"  -y TEXT    type TEXT into the command's standard input (^A is Ctrl-A)\n"
 	"  -c         close the command's standard input\n"
-	"  -w MS      it must have ended that long after  (default 60000)\n"
+	"  -w MS      it must have ended that long after  (default 90000)\n"
 	"  -i MODE    standard input: null (default), closed, pipe, pty\n"
 	"  -f MODE    standard output: pipe (default), closed, full, broken\n"
 	"  -j         the argument STATS stands for a file: statistics, valid JSON, with the exit status in it\n"
