@@ -248,6 +248,10 @@ static void test_vector_state(void)
 static void test_bases(void)
 {
 	bool right = true;
+	char text[2], transport[8];
+	/* Under transport signal the gate sees them before the host forgets. */
+	bool lost = pvg_option("no_bases", text, sizeof(text)) &&
+		    pvg_option("transport", transport, sizeof(transport)) && !pvg_strcmp(transport, "ptrace");
 
 	run(&contexts[0], user_bases, 0x1000, 0x2000);
 	run(&contexts[1], user_bases, 0x3000, 0x4000);
@@ -257,7 +261,10 @@ static void test_bases(void)
 			resume(&contexts[c]);
 			right &= stop.rdi == (c ? 0x3000 : 0x1000) && stop.rsi == (c ? 0x4000 : 0x2000);
 		}
-	pvg_test(right, "and FS and GS bases");
+	if (lost)
+		pvg_test_skip("and FS and GS bases", "the host does not keep what WRFSBASE writes");
+	else
+		pvg_test(right, "and FS and GS bases");
 }
 
 int main(const char *cmdline)
