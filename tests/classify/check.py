@@ -19,19 +19,22 @@ def check_json(document):
     assert (document["schema"], document["version"]) == ("ring3-classify", 2)
     rows = {row["name"]: row for row in document["instructions"]}
     assert len(rows) == len(document["instructions"]) > 60
+    # A host without a segment for 32-bit programs loses every one.
+    has_32 = any(row["ring3_32"]["outcome"] != "lost" for row in rows.values())
     for name in PRIVILEGED:
-        assert rows[name]["ring3"]["traps"] and rows[name]["ring3_32"]["traps"], rows[name]
+        assert rows[name]["ring3"]["traps"] and (rows[name]["ring3_32"]["traps"] or not has_32), rows[name]
         # Theorem 1 where it holds: what traps, every engine has as ring 0 has it.
         for engine, answer in rows[name]["engines"].items():
             assert answer["exact"], (name, engine, answer)
     for name in SILENT:
-        for way in ("ring3", "ring3_32"):
+        for way in ("ring3", "ring3_32") if has_32 else ("ring3",):
             assert rows[name][way]["outcome"] == "silent", rows[name]
         # And where it does not, direct execution is wrong, and interpretation is right.
         assert not rows[name]["engines"]["trap"]["exact"], rows[name]
         assert rows[name]["engines"]["hybrid"]["exact"], rows[name]
         assert rows[name]["engines"]["translate"]["exact"], rows[name]
-    assert rows["SWAPGS"]["ring3"]["outcome"] == "#GP(0)" and rows["SWAPGS"]["ring3_32"]["outcome"] == "#UD"
+    assert rows["SWAPGS"]["ring3"]["outcome"] == "#GP(0)"
+    assert not has_32 or rows["SWAPGS"]["ring3_32"]["outcome"] == "#UD"
     assert int(rows["MOV r, CS"]["ring3"]["shows"], 16) & 3 == 3
     assert int(rows["MOV r, CS"]["ring0"]["shows"], 16) & 3 == 0
     assert int(rows["POPF"]["ring3"]["shows"], 16) & 0x200
