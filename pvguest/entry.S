@@ -47,6 +47,9 @@ start_linked:
 
 	.bss
 	.balign	4096
+	.globl	pvg_boot_stack_guard
+pvg_boot_stack_guard:
+	.skip	4096
 	.skip	BOOT_STACK_SIZE
 pvg_boot_stack_top:
 

@@ -64,4 +64,12 @@ int pvg_format(void (*emit)(void *arg, char c), void *arg, const char *format, v
 void pvg_page_init(const struct hvm_start_info *info);
 void pvg_map_init(void);
 
+/* protect.c, and the pages that it takes away: below the stack of entry.S and that of the double fault */
+void pvg_protect_init(void);
+extern char pvg_boot_stack_guard[];
+extern char *const pvg_double_fault_guard;
+extern char pvg_rodata_start[], pvg_data_start[];
+/* What an address is that faulted, in words for a panic; NULL: nothing special. */
+const char *pvg_protect_name(uint64_t gva, uint64_t error);
+
 #endif

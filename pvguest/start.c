@@ -95,6 +95,7 @@ _Noreturn void pvg_start_c(const struct hvm_start_info *info)
 	pvg_traps_init();
 	pvg_page_init(info);
 	pvg_map_init();
+	pvg_protect_init();
 	pvg_irq_enable();
 
 	status = main(cmdline);

@@ -21,7 +21,11 @@ uint64_t pvg_gdt[GDT_ENTRIES] = {
 
 static uint64_t idt[X86_VEC_COUNT][GATE_WORDS];
 static uint8_t tss[X86_TSS_SIZE] __attribute__((aligned(16)));
-static uint8_t double_fault_stack[IST_STACK_SIZE] __attribute__((aligned(16)));
+static struct {
+	char guard[X86_PAGE_SIZE];
+	uint8_t stack[IST_STACK_SIZE];
+} double_fault __attribute__((aligned(X86_PAGE_SIZE)));
+char *const pvg_double_fault_guard = double_fault.guard;
 
 static void tss_set(unsigned offset, uint64_t value)
 {
@@ -60,7 +64,7 @@ void pvg_tables_init(void)
 {
 	struct pvg_table_register gdtr = {sizeof(pvg_gdt) - 1, (uint64_t)pvg_gdt};
 
-	tss_set(X86_TSS_IST1, (uint64_t)double_fault_stack + sizeof(double_fault_stack));
+	tss_set(X86_TSS_IST1, (uint64_t)double_fault.stack + sizeof(double_fault.stack));
 	tss[X86_TSS_IOMAP] = X86_TSS_SIZE; /* no I/O bitmap */
 	fill_tss_descriptor();
 	pvg_lgdt(&gdtr);

@@ -68,6 +68,18 @@ uint64_t pvg_fault_address(void)
 	return pvg_ops->read_cr2();
 }
 
+static _Noreturn void unhandled(const struct pvg_frame *frame)
+{
+	const char *what = NULL, *name = pvg_vector_name((unsigned)frame->vector);
+
+	/* A page fault that found no stack either became a double fault. */
+	if (frame->vector == X86_VEC_PF || frame->vector == X86_VEC_DF)
+		what = pvg_protect_name(pvg_fault_address(), frame->vector == X86_VEC_PF ? frame->error : 0);
+	if (what)
+		pvg_panic_frame(frame, "%s at %lx: an access to %s", name, frame->rip, what);
+	pvg_panic_frame(frame, "nobody handles %s", name);
+}
+
 void pvg_trap_c(struct pvg_frame *frame)
 {
 	const struct trap_slot *slot = &slots[frame->vector];
@@ -76,7 +88,7 @@ void pvg_trap_c(struct pvg_frame *frame)
 	if (slot->handler)
 		slot->handler(frame, slot->arg);
 	else if (!pvg_catch_trap(frame))
-		pvg_panic_frame(frame, "nobody handles %s", pvg_vector_name((unsigned)frame->vector));
+		unhandled(frame);
 	pvg_user_return(frame);
 	pvg_ops->trap_leave(frame);
 }

@@ -29,6 +29,13 @@ bool pvg_option(const char *key, char *value, size_t size);
 /* Writes out the console and ends the guest with status 0 to R3_EXIT_MAX; larger ones are cut to R3_EXIT_MAX. */
 _Noreturn void pvg_exit(unsigned status);
 
+/*
+ * A kernel that defines this as true is guarded against itself: page 0 and a page below the library's stacks are absent,
+ * text is r-x, read-only data r--, all other RAM rw-. Else all RAM is rwx, as it was entered. map=guarded and map=flat on
+ * the command line choose for any kernel.
+ */
+extern bool pvg_guarded;
+
 /* The image in memory, page-aligned: [pvg_image_start, pvg_image_end). */
 extern char pvg_image_start[], pvg_image_end[];
 

@@ -1,0 +1,92 @@
+/*
+ * Bugs that every kernel has had, one for each value of bug= on the command line: null, stack, data, text, loop,
+ * division. Each ends in a report that names the cause.
+ */
+#include <pvguest/pvguest.h>
+
+struct node {
+	struct node *next;
+	int value;
+};
+
+bool pvg_guarded = true;
+
+static volatile int sink;
+
+/* Does not look where the list ends. */
+static __attribute__((noinline)) int sum(const struct node *node)
+{
+	int all = 0;
+
+	while (node->value != 77) {
+		all += node->value;
+		node = node->next;
+	}
+	return all;
+}
+
+static __attribute__((noinline)) int recurse(int depth)
+{
+	volatile char frame[256];
+
+	frame[0] = (char)depth;
+	return recurse(depth + 1) + frame[0];
+}
+
+static void null_pointer(void)
+{
+	struct node last = {NULL, 2}, first = {&last, 1};
+
+	sink = sum(&first);
+}
+
+static void stack_overflow(void)
+{
+	sink = recurse(0);
+}
+
+static void jump_to_data(void)
+{
+	static char data[16] = {(char)0xc3}; /* RET */
+
+	((void (*)(void))data)();
+}
+
+static void store_to_text(void)
+{
+	*(volatile char *)(uintptr_t)main = 0;
+}
+
+static void loop(void)
+{
+	pvg_irq_disable();
+	for (;;)
+		;
+}
+
+static void division(void)
+{
+	sink = 0;
+	sink = 5 / sink;
+}
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} bugs[] = {
+	{"null", null_pointer}, {"stack", stack_overflow}, {"data", jump_to_data}, {"text", store_to_text},
+	{"loop", loop},		{"division", division},
+};
+
+int main(const char *cmdline)
+{
+	char name[16];
+
+	(void)cmdline;
+	pvg_option("bug", name, sizeof(name));
+	for (unsigned i = 0; i < sizeof(bugs) / sizeof(bugs[0]); i++)
+		if (!pvg_strcmp(name, bugs[i].name))
+			bugs[i].run();
+	pvg_printf("bug=null, stack, data, text, loop or division\n");
+	return 1;
+}
