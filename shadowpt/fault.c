@@ -37,10 +37,10 @@ static struct node *step_node(const struct fill *fill, unsigned step, struct nod
 		return NULL;
 	table = spt_table_get(fill->space->spt, fill->walk.step[step].table);
 	if (!table) {
-		free(node);
+		spt_node_free(node);
 		return NULL;
 	}
-	spt_table_add_use(table, node);
+	spt_table_add_use(table, node, fill->gva);
 	if (slot) {
 		slot->kind = SPTE_CHILD;
 		slot->child = node;
@@ -177,6 +177,7 @@ enum spt_result spt_fault(struct spt_space *space, const struct spt_cpu *cpu, ui
 
 	if (space->mode == SPT_USER)
 		fill.access |= X86_PF_U;
+	spt_make_room(space);
 	for (unsigned tries = 0; tries < FILL_TRIES; tries++)
 		if (try_fill(&fill, &result))
 			break;

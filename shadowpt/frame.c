@@ -14,6 +14,11 @@ struct spte **spt_frame_writers(struct spt *spt, unsigned level, uint64_t gpa)
 	return level == LEVEL_PAGE ? &spt_frame(spt, gpa)->writers : &region_at(spt, level, gpa)->writers;
 }
 
+uint32_t *spt_frame_writer_count(struct spt *spt, unsigned level, uint64_t gpa)
+{
+	return level == LEVEL_PAGE ? &spt_frame(spt, gpa)->writer_count : &region_at(spt, level, gpa)->writer_count;
+}
+
 bool spt_frames_locked(struct spt *spt, unsigned level, uint64_t gpa)
 {
 	return level == LEVEL_PAGE ? spt_frame(spt, gpa)->locks : region_at(spt, level, gpa)->locked;

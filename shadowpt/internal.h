@@ -9,6 +9,9 @@
  *   unsync:    the guest may write it; every use is on its space's unsync list until a comparison.
  * No spte maps a locked frame writable. Frames are locked by their table, by a watch, or both.
  *
+ * What a guest can name in many places is bounded, so that no single call takes long: the uses of a table, the
+ * writable leaves of one piece of memory, and the bytes of all nodes and tables together (spt_make_room).
+ *
  * A failed op only marks its space refused: structures stay whole until spt_settle empties the space at the end of
  * the call.
  */
@@ -72,6 +75,13 @@ static inline void list_move_all(struct list *to, struct list *from)
 
 #define INDEX_BITS 9
 
+/* Beyond these the table's oldest use, or another writable leaf, goes: a host call for each is some milliseconds. */
+#define TABLE_USES_MAX 4096
+#define WRITERS_MAX    4096
+
+/* Spaces, when most have no owner that would bound their number. */
+#define SPACES_MAX 8192
+
 static inline unsigned level_shift(unsigned level)
 {
 	return X86_PAGE_SHIFT + INDEX_BITS * (level - 1);
@@ -129,6 +139,7 @@ struct table {
 struct frame {
 	struct spte *writers; /* 4 KiB leaves that map it writable */
 	struct table *table;
+	uint32_t writer_count;
 	uint8_t locks; /* one for a protected table, one for a watch */
 	bool watched;
 };
@@ -136,7 +147,8 @@ struct frame {
 /* Larger runs of RAM, 2 MiB and 1 GiB, aligned. */
 struct region {
 	struct spte *writers; /* leaves of that size */
-	uint32_t locked;      /* frames in it that are locked */
+	uint32_t writer_count;
+	uint32_t locked; /* frames in it that are locked */
 };
 
 /* Entries looked at around a fault, at first. */
@@ -152,6 +164,7 @@ struct spt_space {
 	struct list unsync;  /* uses of unsync tables */
 	int error;	     /* a refused op's, until settled */
 	struct list refused; /* in spt->refused while error is set */
+	struct list recent;  /* in spt->recent */
 	uint64_t last_lo;    /* what the last fault filled, to see sequences */
 	uint64_t last_hi;
 	unsigned window; /* entries to look at around a fault, a power of two */
@@ -167,6 +180,7 @@ struct spt {
 	struct spt_space **buckets;
 	size_t bucket_count; /* a power of two */
 	struct list refused; /* spaces */
+	struct list recent;  /* all spaces, the one that faulted last at the end */
 	uint64_t epoch;	     /* one per CR3 load */
 	uint64_t changes;    /* spt_changes */
 	void (*written)(void *ctx, uint64_t gpa);
@@ -249,6 +263,10 @@ void spt_space_protect(struct spt_space *space, uint64_t gva, uint64_t len, unsi
 void spt_space_refuse(struct spt_space *space, int error);
 /* Unmaps what the space holds, by one op. */
 void spt_space_drop_all(struct spt_space *space);
+/* The shadow tables take more than they may. */
+bool spt_is_full(const struct spt *spt);
+/* The space is about to be filled: empties others, in the end itself too, if there is no room. */
+void spt_make_room(struct spt_space *space);
 /*
  * Ends a call: empties the spaces that refused an op. `faulting` is emptied for real by the caller, the others are
  * here. 0, or the error that the caller of the library must see.
@@ -267,6 +285,8 @@ struct run {
 struct node *spt_node_create(struct spt_space *space, unsigned level, uint64_t gva);
 /* Forgets the node and what is under it; no effect on the host. */
 void spt_node_free(struct node *node);
+/* Takes the node and what is under it out of its space, and unmaps that. */
+void spt_node_cut(struct node *node);
 /* Unmaps what slots [first, first+count) hold. */
 void spt_node_drop(struct node *node, unsigned first, unsigned count);
 /*
@@ -284,7 +304,8 @@ void spt_frame_write_protect(struct spt *spt, uint64_t gpa);
 
 /* The table in the frame at gpa, tracked from now on; NULL when memory is out. It lives while it has uses. */
 struct table *spt_table_get(struct spt *spt, uint64_t gpa);
-void spt_table_add_use(struct table *table, struct node *node);
+/* One use more, for the way to gva; of too many the oldest goes that does not lie on that way. */
+void spt_table_add_use(struct table *table, struct node *node, uint64_t gva);
 void spt_table_remove_use(struct table *table, struct node *node);
 /*
  * Entry i was read as `entry` and is to be used. True if the snapshot agrees. False if something had to be dropped,
@@ -306,6 +327,8 @@ void spt_frame_unlock(struct spt *spt, uint64_t gpa);
 bool spt_frames_locked(struct spt *spt, unsigned level, uint64_t gpa);
 /* List of the leaves of that level that map gpa writable. */
 struct spte **spt_frame_writers(struct spt *spt, unsigned level, uint64_t gpa);
+/* How many these are. */
+uint32_t *spt_frame_writer_count(struct spt *spt, unsigned level, uint64_t gpa);
 /* The contents change otherwise than by the guest's store: only a watch ends. */
 void spt_frame_changed(struct spt *spt, uint64_t gpa);
 /* The guest is about to write: a watch ends, a table becomes unsync. */

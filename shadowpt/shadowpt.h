@@ -45,6 +45,9 @@ struct spt_ops {
 	int (*map)(void *ctx, struct spt_space *space, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot);
 	int (*unmap)(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len);
 	int (*protect)(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len, unsigned prot);
+	/* Has what is queued for the space take effect now, so that the host gets its memory back. NULL: never queued.
+	 */
+	int (*settle)(void *ctx, struct spt_space *space);
 };
 
 struct spt_config {
@@ -56,6 +59,12 @@ struct spt_config {
 	uint64_t hole_end;
 	uint64_t gap_start; /* [gap_start, gap_end) between those cannot be mapped either; likewise */
 	uint64_t gap_end;
+	/*
+	 * Bytes that the shadow tables of all spaces may take, the host's own page tables for what they map included;
+	 * beyond, the space that faulted longest ago is emptied. 0: no bound. A single fault may go beyond it by what
+	 * splitting all of RAM into pages takes, RAM/128.
+	 */
+	uint64_t memory_max;
 };
 
 /* The registers that paging depends on, of the vCPU on whose behalf a call is made. */
@@ -72,7 +81,7 @@ void spt_destroy(struct spt *spt);
 
 /*
  * The space for (root of cr3, mode), made empty if there is none; NULL when memory is out. `owner` is the caller's
- * pointer, NULL in a new space.
+ * pointer, NULL in a new space. A space that has no owner lives until the next call of this.
  */
 struct spt_space *spt_space_get(struct spt *spt, uint64_t cr3, enum spt_mode mode);
 /* The same without making one: NULL if there is none. */
@@ -184,6 +193,9 @@ struct spt_stats {
 	uint64_t resyncs;      /* table frames compared on a CR3 load */
 	uint64_t spaces;       /* spaces alive now */
 	uint64_t mapped_bytes; /* what they all map now */
+	uint64_t memory;       /* bytes they take now, as spt_config.memory_max counts them */
+	uint64_t memory_max;   /* the most that may be */
+	uint64_t evictions;    /* spaces emptied because it was too much */
 };
 /*
  * Changes whenever a translation found before may have gone out of date, or a frame that could be stored to no longer

@@ -20,11 +20,13 @@ struct spt *spt_create(const struct spt_config *config, const struct spt_ops *op
 	if (!spt)
 		return NULL;
 	spt->config = *config;
+	spt->stats.memory_max = config->memory_max;
 	spt->ops = *ops;
 	spt->ctx = ctx;
 	spt->reserved = X86_PTE_ADDR & ~(R3_BIT(config->physical_bits) - 1);
 	spt->bucket_count = BUCKETS_FIRST;
 	list_init(&spt->refused);
+	list_init(&spt->recent);
 	spt->buckets = calloc(spt->bucket_count, sizeof(struct spt_space *));
 	spt->frames = calloc(pages_of(config->ram_size, LEVEL_PAGE), sizeof(struct frame));
 	spt->big = calloc(pages_of(config->ram_size, LEVEL_BIG), sizeof(struct region));
@@ -101,6 +103,19 @@ static void hash_grow(struct spt *spt)
 	free(old);
 }
 
+/* Where nothing runs in a space, nobody would ever discard it. */
+static void discard_unowned(struct spt *spt)
+{
+	struct list *at = spt->recent.next;
+
+	if (spt->stats.spaces < SPACES_MAX)
+		return;
+	while (at != &spt->recent && LIST_ITEM(at, struct spt_space, recent)->owner)
+		at = at->next;
+	if (at != &spt->recent)
+		spt_space_discard(LIST_ITEM(at, struct spt_space, recent));
+}
+
 struct spt_space *spt_space_get(struct spt *spt, uint64_t cr3, enum spt_mode mode)
 {
 	uint64_t root = cr3 & X86_PTE_ADDR;
@@ -108,6 +123,7 @@ struct spt_space *spt_space_get(struct spt *spt, uint64_t cr3, enum spt_mode mod
 
 	if (space)
 		return space;
+	discard_unowned(spt);
 	space = calloc(1, sizeof(*space));
 	if (!space)
 		return NULL;
@@ -117,6 +133,7 @@ struct spt_space *spt_space_get(struct spt *spt, uint64_t cr3, enum spt_mode mod
 	space->window = SPT_WINDOW_MIN;
 	list_init(&space->unsync);
 	list_init(&space->refused);
+	list_add(&spt->recent, &space->recent);
 	if (spt->stats.spaces >= spt->bucket_count)
 		hash_grow(spt);
 	hash_insert(spt, space);
@@ -159,6 +176,7 @@ void spt_space_discard(struct spt_space *space)
 		link = &(*link)->hash_next;
 	*link = space->hash_next;
 	list_remove(&space->refused);
+	list_remove(&space->recent);
 	space_forget(space);
 	free(space);
 	spt->stats.spaces--;
@@ -169,6 +187,39 @@ void spt_space_drop_all(struct spt_space *space)
 	if (space->top)
 		spt_node_drop(space->top, 0, X86_PT_ENTRIES);
 	space_forget(space);
+}
+
+bool spt_is_full(const struct spt *spt)
+{
+	return spt->config.memory_max && spt->stats.memory > spt->config.memory_max;
+}
+
+static void evict(struct spt_space *space)
+{
+	struct spt *spt = space->spt;
+
+	spt_space_drop_all(space);
+	if (!space->error && spt->ops.settle)
+		spt_space_refuse(space, spt->ops.settle(spt->ctx, space));
+	spt->stats.evictions++;
+}
+
+void spt_make_room(struct spt_space *space)
+{
+	struct spt *spt = space->spt;
+	uint64_t enough = spt->config.memory_max - spt->config.memory_max / 8;
+
+	if (spt->recent.prev != &space->recent) {
+		list_remove(&space->recent);
+		list_add(&spt->recent, &space->recent);
+	}
+	if (!spt_is_full(spt))
+		return;
+	for (struct list *at = spt->recent.next; at != &space->recent && spt->stats.memory > enough; at = at->next)
+		if (LIST_ITEM(at, struct spt_space, recent)->top)
+			evict(LIST_ITEM(at, struct spt_space, recent));
+	if (spt_is_full(spt))
+		evict(space);
 }
 
 int spt_space_empty(struct spt_space *space)

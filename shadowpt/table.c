@@ -34,6 +34,7 @@ struct table *spt_table_get(struct spt *spt, uint64_t gpa)
 	table = malloc(sizeof(*table));
 	if (!table)
 		return NULL;
+	spt->stats.memory += sizeof(*table);
 	*table = (struct table){.gpa = gpa, .live = spt->ops.frame(spt->ctx, gpa)};
 	list_init(&table->uses);
 	frame->table = table;
@@ -43,8 +44,22 @@ struct table *spt_table_get(struct spt *spt, uint64_t gpa)
 	return table;
 }
 
-void spt_table_add_use(struct table *table, struct node *node)
+static void drop_oldest_use(struct table *table, const struct spt_space *space, uint64_t gva)
 {
+	for (struct list *at = table->uses.next; at != &table->uses; at = at->next) {
+		struct node *node = LIST_ITEM(at, struct node, use);
+
+		if (node->space == space && gva - node->gva < level_size(node->level + 1))
+			continue;
+		spt_node_cut(node);
+		return;
+	}
+}
+
+void spt_table_add_use(struct table *table, struct node *node, uint64_t gva)
+{
+	if (table->use_count >= TABLE_USES_MAX)
+		drop_oldest_use(table, node->space, gva);
 	node->table = table;
 	list_add(&table->uses, &node->use);
 	table->use_count++;
@@ -63,6 +78,7 @@ void spt_table_remove_use(struct table *table, struct node *node)
 	if (!table->unsync)
 		spt_frame_unlock(spt, table->gpa);
 	spt_frame(spt, table->gpa)->table = NULL;
+	spt->stats.memory -= sizeof(*table);
 	free(table);
 }
 

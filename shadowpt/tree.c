@@ -59,34 +59,62 @@ static bool run_extend(struct run *run, const struct run *piece)
 
 static void leaf_unlink_writer(struct spte *leaf)
 {
+	const struct node *node = spte_node(leaf);
+
 	*leaf->link = leaf->next;
 	if (leaf->next)
 		leaf->next->link = leaf->link;
+	--*spt_frame_writer_count(node->space->spt, node->level, spte_gpa(leaf));
+}
+
+/* The leaf maps its memory writable from now on; if too many do, the one that came last is dropped for it. */
+static void leaf_link_writer(struct spte *leaf)
+{
+	const struct node *node = spte_node(leaf);
+	struct spte **head = spt_frame_writers(node->space->spt, node->level, spte_gpa(leaf));
+	uint32_t *count = spt_frame_writer_count(node->space->spt, node->level, spte_gpa(leaf));
+
+	if (*count >= WRITERS_MAX)
+		spt_node_drop(spte_node(*head), (*head)->index, 1);
+	leaf->next = *head;
+	leaf->link = head;
+	if (leaf->next)
+		leaf->next->link = &leaf->next;
+	*head = leaf;
+	++*count;
+}
+
+/* The host's page tables for one large page, as far as it is mapped. */
+static uint64_t leaf_memory(const struct node *node, uint64_t mapped)
+{
+	return node->level == LEVEL_PAGE ? 0 : (mapped >> level_shift(LEVEL_BIG)) * X86_PAGE_SIZE;
 }
 
 static void leaf_set(struct node *node, unsigned i, uint64_t gpa, unsigned prot)
 {
+	struct spt_stats *stats = &node->space->spt->stats;
 	struct spte *leaf = &node->spte[i];
+	uint64_t len;
 
 	leaf->kind = SPTE_LEAF;
 	leaf->index = i;
 	leaf->frame = gpa >> X86_PAGE_SHIFT;
 	leaf->prot = prot;
-	node->space->spt->stats.mapped_bytes += leaf_run(leaf).len;
-	if (prot & SPT_WRITE) {
-		struct spte **head = spt_frame_writers(node->space->spt, node->level, gpa);
-
-		leaf->next = *head;
-		leaf->link = head;
-		if (leaf->next)
-			leaf->next->link = &leaf->next;
-		*head = leaf;
-	}
+	len = leaf_run(leaf).len;
+	stats->mapped_bytes += len;
+	stats->memory += leaf_memory(node, len);
+	if (prot & SPT_WRITE)
+		leaf_link_writer(leaf);
 }
 
 static void leaf_clear(struct spte *leaf)
 {
-	spte_node(leaf)->space->spt->stats.mapped_bytes -= leaf_run(leaf).len;
+	const struct node *node = spte_node(leaf);
+	struct spt_stats *stats = &node->space->spt->stats;
+	uint64_t len = leaf_run(leaf).len;
+
+	stats->mapped_bytes -= len;
+	stats->memory -= leaf_memory(node, len);
 	if (leaf->prot & SPT_WRITE)
 		leaf_unlink_writer(leaf);
 	leaf->kind = SPTE_NONE;
@@ -94,18 +122,30 @@ static void leaf_clear(struct spte *leaf)
 
 /* -------------------------------------------------------------------------------------------------------- nodes */
 
+/* A node, and the host's page table that it comes to. */
+#define NODE_MEMORY (sizeof(struct node) + X86_PAGE_SIZE)
+
 struct node *spt_node_create(struct spt_space *space, unsigned level, uint64_t gva)
 {
 	struct node *node = calloc(1, sizeof(*node));
 
 	if (!node)
 		return NULL;
+	space->spt->stats.memory += NODE_MEMORY;
 	node->space = space;
 	node->level = level;
 	node->gva = gva & ~(level_size(level + 1) - 1);
 	list_init(&node->use);
 	list_init(&node->unsync);
 	return node;
+}
+
+static void node_release(struct node *node)
+{
+	if (node->table)
+		spt_table_remove_use(node->table, node);
+	node->space->spt->stats.memory -= NODE_MEMORY;
+	free(node);
 }
 
 /* Clears a slot and widens gone, a run of addresses alone, to hold what it mapped. */
@@ -126,9 +166,7 @@ static void slot_clear(struct node *node, unsigned i, struct run *gone)
 
 		for (unsigned j = 0; j < X86_PT_ENTRIES; j++)
 			slot_clear(child, j, gone);
-		if (child->table)
-			spt_table_remove_use(child->table, child);
-		free(child);
+		node_release(child);
 		spte->kind = SPTE_NONE;
 	}
 }
@@ -139,9 +177,7 @@ void spt_node_free(struct node *node)
 
 	for (unsigned i = 0; i < X86_PT_ENTRIES; i++)
 		slot_clear(node, i, &gone);
-	if (node->table)
-		spt_table_remove_use(node->table, node);
-	free(node);
+	node_release(node);
 }
 
 /* One op from the first page that was mapped to the last: what lies between was mapped by these slots or not at all. */
@@ -153,6 +189,19 @@ void spt_node_drop(struct node *node, unsigned first, unsigned count)
 		slot_clear(node, i, &gone);
 	if (gone.len)
 		spt_space_unmap(node->space, gone.gva, gone.len);
+}
+
+void spt_node_cut(struct node *node)
+{
+	struct node *parent = node->space->top;
+
+	if (node == parent) {
+		spt_space_drop_all(node->space);
+		return;
+	}
+	while (parent->spte[level_index(node->gva, parent->level)].child != node)
+		parent = parent->spte[level_index(node->gva, parent->level)].child;
+	spt_node_drop(parent, level_index(node->gva, parent->level), 1);
 }
 
 /* Turns a large leaf into a child that maps the same; the host sees nothing. False when memory is out. */
@@ -181,7 +230,7 @@ void spt_frame_write_protect(struct spt *spt, uint64_t gpa)
 	for (unsigned level = LEVEL_HUGE; level > LEVEL_PAGE; level--) {
 		head = spt_frame_writers(spt, level, gpa);
 		while ((leaf = *head))
-			if (!leaf_split(leaf))
+			if (spt_is_full(spt) || !leaf_split(leaf))
 				spt_node_drop(spte_node(leaf), leaf->index, 1);
 	}
 	head = spt_frame_writers(spt, LEVEL_PAGE, gpa);

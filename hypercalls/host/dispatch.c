@@ -22,21 +22,31 @@ int64_t hc_call(struct vcpu *vcpu, uint64_t nr, const uint64_t arg[HC_ARGS])
 	return nr < CALLS && calls[nr] ? calls[nr](vcpu, arg) : -R3_ENOSYS;
 }
 
+bool hc_gives_way(const struct vm *vm)
+{
+	return atomic_load_explicit(&vm->attention, memory_order_relaxed);
+}
+
 void hc_dispatch(struct vcpu *vcpu)
 {
 	const uint64_t *gpr = vcpu->gpr;
 	const uint64_t arg[HC_ARGS] = {gpr[RDI], gpr[RSI], gpr[RDX], gpr[R10], gpr[R8], gpr[R9]};
-	uint64_t nr = gpr[RAX];
-	uint64_t since;
+	uint64_t nr = gpr[RAX], since;
 	int64_t result;
 
 	if (vcpu->cpl != 0) {
 		vcpu_raise_error(vcpu, X86_VEC_GP, 0);
 		return;
 	}
-	stats_hypercall(&vcpu->vm->stats, nr);
+	if (!vcpu->call.unfinished) {
+		vcpu->call.entries = vcpu->call.updates = 0;
+		stats_hypercall(&vcpu->vm->stats, nr);
+	}
 	since = trace_wants(vcpu->vm, TRACE_hypercall) ? clock_tsc() : 0;
 	result = hc_call(vcpu, nr, arg);
+	vcpu->call.unfinished = result == HC_GAVE_WAY;
+	if (vcpu->call.unfinished)
+		return;
 	if (since)
 		trace_hypercall(vcpu, nr, arg, result, since, false);
 	/* iret loads a whole context, RAX with it, unless its frame cannot be read. */

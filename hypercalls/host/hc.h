@@ -18,7 +18,8 @@ void hc_destroy(struct hc *hc);
 
 /*
  * Performs hypercall RAX of the stopped vCPU with its arguments, result to RAX, except calls that load a whole context
- * (iret). From user mode (CPL 3): #GP(0), as for a privileged instruction.
+ * (iret). From user mode (CPL 3): #GP(0), as for a privileged instruction. One that takes long gives way to
+ * vm->attention: vcpu->call.unfinished is set then, and this is to be called again before the vCPU goes on.
  */
 void hc_dispatch(struct vcpu *vcpu);
 

@@ -50,6 +50,14 @@ struct hc {
 /* Runs one call by number; -R3_ENOSYS if there is none. */
 int64_t hc_call(struct vcpu *vcpu, uint64_t nr, const uint64_t arg[HC_ARGS]);
 
+/*
+ * What a handler returns that is not through: it has noted in vcpu->call how far it came, and is called again. It goes
+ * at least one step further each time.
+ */
+#define HC_GAVE_WAY INT64_MIN
+/* A long call is to give way: something asks for the monitor's attention. */
+bool hc_gives_way(const struct vm *vm);
+
 /* An address that guest code may have: in the lower canonical half. */
 static inline bool hc_address_valid(uint64_t gva)
 {

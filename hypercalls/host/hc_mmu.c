@@ -54,46 +54,50 @@ int64_t hc_call_drop_root(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
 	return 0;
 }
 
-/* Applies updates until one is wrong; how many were right. */
-static uint64_t apply(struct vcpu *vcpu, const struct r3_mmu_update *updates, uint64_t count)
+static bool apply_one(struct vm *vm, const struct r3_mmu_update *update)
 {
-	struct vm *vm = vcpu->vm;
+	uint64_t gpa = update->entry_gpa;
+	int error;
 
-	for (uint64_t i = 0; i < count; i++) {
-		uint64_t gpa = updates[i].entry_gpa;
-		int error;
+	if (gpa % sizeof(uint64_t) || !gm_is_ram(&vm->mem, gpa, sizeof(uint64_t)))
+		return false;
+	error = spt_entry_write(vm->spt, gpa, update->value);
+	if (error)
+		host_refused(vm, error);
+	return !error;
+}
 
-		if (gpa % sizeof(uint64_t) || !gm_is_ram(&vm->mem, gpa, sizeof(uint64_t)))
-			return i;
-		error = spt_entry_write(vm->spt, gpa, updates[i].value);
-		if (error) {
-			host_refused(vm, error);
-			return i;
-		}
+/* Applies updates until one is wrong, which is false, or something else is to be done. Adds to *done how many. */
+static bool apply(struct vm *vm, const struct r3_mmu_update *updates, uint64_t count, uint64_t *done)
+{
+	for (uint64_t i = 0; i < count && (!i || !hc_gives_way(vm)); i++) {
+		if (!apply_one(vm, &updates[i]))
+			return false;
+		++*done;
 	}
-	return count;
+	return true;
 }
 
 int64_t hc_call_mmu_update(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
 {
-	uint64_t table = arg[0], count = arg[1], done = 0;
+	uint64_t table = arg[0], count = arg[1], *done = &vcpu->call.updates;
 	struct r3_mmu_update updates[UPDATES_AT_ONCE];
 	struct gm_fault fault;
 
 	if (count > R3_MMU_UPDATE_MAX)
 		return -R3_EINVAL;
-	while (done < count) {
-		uint64_t n = count - done < UPDATES_AT_ONCE ? count - done : UPDATES_AT_ONCE, applied;
+	while (*done < count) {
+		uint64_t n = count - *done < UPDATES_AT_ONCE ? count - *done : UPDATES_AT_ONCE;
 
-		if (!gm_read_gva(vcpu, table + done * sizeof(updates[0]), updates, n * sizeof(updates[0]), GM_CPL,
+		if (!gm_read_gva(vcpu, table + *done * sizeof(updates[0]), updates, n * sizeof(updates[0]), GM_CPL,
 				 &fault))
-			return done ? (int64_t)done : -R3_EFAULT;
-		applied = apply(vcpu, updates, n);
-		done += applied;
-		if (applied < n)
-			return done ? (int64_t)done : -R3_EINVAL;
+			return *done ? (int64_t)*done : -R3_EFAULT;
+		if (!apply(vcpu->vm, updates, n, done))
+			return *done ? (int64_t)*done : -R3_EINVAL;
+		if (*done < count && hc_gives_way(vcpu->vm))
+			return HC_GAVE_WAY;
 	}
-	return (int64_t)done;
+	return (int64_t)*done;
 }
 
 static int flush_pages(struct vcpu *vcpu, uint64_t gva, uint64_t pages)

@@ -23,6 +23,74 @@ static const char *hint_text(const struct image *image, char *text, size_t size)
 	return text;
 }
 
+/*
+ * System V ABI, chapter 4: numbers that do not fit the header stand in the first section header, which is where the two
+ * classes differ.
+ */
+struct counts {
+	uint64_t headers, sections;
+};
+
+static bool read_at(const struct image *image, void *to, size_t size, uint64_t offset)
+{
+	return offset <= INT64_MAX && pread(image->fd, to, size, (off_t)offset) == (ssize_t)size;
+}
+
+static bool counts64(const struct image *image, struct counts *counts)
+{
+	Elf64_Shdr first = {0};
+	Elf64_Ehdr header;
+
+	if (!read_at(image, &header, sizeof(header), 0))
+		return false;
+	if (header.e_shoff && !read_at(image, &first, sizeof(first), header.e_shoff))
+		first = (Elf64_Shdr){0};
+	counts->headers = header.e_phnum == PN_XNUM ? first.sh_info : header.e_phnum;
+	counts->sections = header.e_shnum ? header.e_shnum : first.sh_size;
+	return true;
+}
+
+static bool counts32(const struct image *image, struct counts *counts)
+{
+	Elf32_Shdr first = {0};
+	Elf32_Ehdr header;
+
+	if (!read_at(image, &header, sizeof(header), 0))
+		return false;
+	if (header.e_shoff && !read_at(image, &first, sizeof(first), header.e_shoff))
+		first = (Elf32_Shdr){0};
+	counts->headers = header.e_phnum == PN_XNUM ? first.sh_info : header.e_phnum;
+	counts->sections = header.e_shnum ? header.e_shnum : first.sh_size;
+	return true;
+}
+
+static int refuse_ident(const struct image *image, const unsigned char *ident)
+{
+	return image_refuse(image->path,
+			    "is not a little-endian 64-bit ELF file (class %u, encoding %u, version %u): build it "
+			    "for x86-64",
+			    ident[EI_CLASS], ident[EI_DATA], ident[EI_VERSION]);
+}
+
+int image_check_counts(const struct image *image)
+{
+	unsigned char ident[EI_NIDENT];
+	struct counts counts;
+	bool known;
+
+	if (!read_at(image, ident, sizeof(ident), 0) || memcmp(ident, ELFMAG, SELFMAG))
+		return 0;
+	if (ident[EI_DATA] != ELFDATA2LSB)
+		return refuse_ident(image, ident);
+	known = ident[EI_CLASS] == ELFCLASS32 ? counts32(image, &counts) : counts64(image, &counts);
+	if (known && (counts.headers > IMAGE_HEADERS_MAX || counts.sections > IMAGE_SECTIONS_MAX))
+		return image_refuse(image->path,
+				    "has %" PRIu64 " program headers and %" PRIu64
+				    " sections, and no kernel has more than %u and %u: link it again with pvguest.lds",
+				    counts.headers, counts.sections, IMAGE_HEADERS_MAX, IMAGE_SECTIONS_MAX);
+	return 0;
+}
+
 static int check_ident(const struct image *image)
 {
 	size_t size = 0;
@@ -43,12 +111,8 @@ static int check_ident(const struct image *image)
 				    "is not a 64-bit but a 32-bit ELF file%s: build for x86-64 (-m64) and link with "
 				    "pvguest.lds",
 				    hint_text(image, hint, sizeof(hint)));
-	if (ident[EI_CLASS] != ELFCLASS64 || ident[EI_DATA] != ELFDATA2LSB || ident[EI_VERSION] != EV_CURRENT)
-		return image_refuse(
-			image->path,
-			"is not a little-endian 64-bit ELF file (class %u, encoding %u, version %u): build it "
-			"for x86-64",
-			(uint8_t)ident[EI_CLASS], (uint8_t)ident[EI_DATA], (uint8_t)ident[EI_VERSION]);
+	if (ident[EI_CLASS] != ELFCLASS64 || ident[EI_VERSION] != EV_CURRENT)
+		return refuse_ident(image, (const unsigned char *)ident);
 	return 0;
 }
 
@@ -180,6 +244,11 @@ static int check_dynamic(const struct image *image, const GElf_Phdr *ph)
 {
 	Elf_Data *data = NULL;
 
+	if (ph->p_filesz > IMAGE_DYNAMIC_MAX)
+		return image_refuse(image->path,
+				    "has a dynamic section of %" PRIu64
+				    " bytes, and no kernel has more than %ju: link it with pvguest.lds",
+				    (uint64_t)ph->p_filesz, (uintmax_t)IMAGE_DYNAMIC_MAX);
 	if (ph->p_offset <= image->file_size && ph->p_filesz <= image->file_size - ph->p_offset)
 		data = elf_getdata_rawchunk(image->elf, (int64_t)ph->p_offset, ph->p_filesz, ELF_T_DYN);
 	if (!data)
@@ -199,6 +268,15 @@ static int check_dynamic(const struct image *image, const GElf_Phdr *ph)
 	return 0;
 }
 
+static int check_notes(struct image *image, const GElf_Phdr *ph)
+{
+	image->notes_size += ph->p_filesz < IMAGE_NOTES_MAX ? ph->p_filesz : IMAGE_NOTES_MAX + 1;
+	if (image->notes_size <= IMAGE_NOTES_MAX)
+		return 0;
+	return image_refuse(image->path, "has more than %ju bytes of notes: link it again with pvguest.lds",
+			    (uintmax_t)IMAGE_NOTES_MAX);
+}
+
 static int read_program_header(struct image *image, size_t index, const GElf_Phdr *ph, const struct vm *vm)
 {
 	switch (ph->p_type) {
@@ -208,7 +286,10 @@ static int read_program_header(struct image *image, size_t index, const GElf_Phd
 		return image_refuse(image->path, "wants a dynamic linker, so it is a program and no kernel: link a "
 						 "freestanding one with pvguest.lds (-static -nostdlib)");
 	case PT_DYNAMIC:
-		return check_dynamic(image, ph);
+		return image->has_dynamic++ ? image_refuse(image->path, "has two dynamic sections: link it again")
+					    : check_dynamic(image, ph);
+	case PT_NOTE:
+		return check_notes(image, ph);
 	case PT_GNU_EH_FRAME:
 		image->eh_frame_hdr = ph->p_vaddr;
 		image->eh_frame_hdr_size = ph->p_memsz;

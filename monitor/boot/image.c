@@ -50,12 +50,17 @@ static int open_file(const char *path, uint64_t *size)
 	return -ENOEXEC;
 }
 
-/* Reads [offset, offset+len) of the file to RAM at gpa. 0, or -ENOEXEC with a message printed. */
+/* What is read between two looks at whether the guest is to end. */
+#define READ_MAX (UINT64_C(4) << 20)
+
+/* Reads [offset, offset+len) of the file to RAM at gpa. 0, -EINTR if the guest is to end, or as image_refuse. */
 static int read_to_ram(struct vm *vm, const char *path, int fd, uint64_t offset, uint64_t gpa, uint64_t len)
 {
 	while (len) {
-		ssize_t n = gm_read_file(&vm->mem, gpa, len, fd, offset);
+		ssize_t n = gm_read_file(&vm->mem, gpa, len < READ_MAX ? len : READ_MAX, fd, offset);
 
+		if (vm_end_if_over(vm))
+			return -EINTR;
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -84,6 +89,8 @@ static int open_file_and_head(struct image *image)
 	image->head_len = (size_t)len;
 	if (elf_version(EV_CURRENT) == EV_NONE)
 		abort();
+	if (image_check_counts(image))
+		return -ENOEXEC;
 	image->elf = elf_begin(image->fd, ELF_C_READ, NULL);
 	if (!image->elf)
 		return image_refuse(image->path, "cannot be read as ELF: %s: build it again", elf_errmsg(-1));

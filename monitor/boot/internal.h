@@ -18,6 +18,17 @@
 
 struct boot_protocol;
 
+/*
+ * What is read whole of a file, whose headers may name as much as they like: far above what any kernel has. Bytes, all
+ * notes together, and numbers of headers.
+ */
+#define IMAGE_NOTES_MAX	   (UINT64_C(1) << 20)
+#define IMAGE_DYNAMIC_MAX  (UINT64_C(1) << 20)
+#define IMAGE_SYMBOLS_MAX  (UINT64_C(16) << 20)
+#define IMAGE_STRINGS_MAX  (UINT64_C(64) << 20)
+#define IMAGE_HEADERS_MAX  4096u
+#define IMAGE_SECTIONS_MAX 65536u
+
 /* A PT_LOAD segment with memsz > 0. */
 struct image_segment {
 	uint64_t vaddr, paddr, memsz; /* bytes; [paddr, paddr+memsz) is RAM */
@@ -39,7 +50,8 @@ struct image {
 	const char *path;
 	int fd;
 	Elf *elf;
-	uint64_t file_size;
+	uint64_t file_size, notes_size;
+	unsigned has_dynamic;
 	const struct boot_protocol *protocol;
 	size_t head_len;
 	_Alignas(uint64_t) uint8_t head[IMAGE_HEAD]; /* the first bytes of the file */
@@ -65,6 +77,9 @@ struct image {
 
 /* Prints "ring3: PATH: ..." as one line; always returns -ENOEXEC. */
 int image_refuse(const char *path, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Before the library sees the file: it takes memory for as many headers as the file says. 0 or -ENOEXEC. */
+int image_check_counts(const struct image *image);
 
 /*
  * Reads headers and notes of image->elf (image->fd and file_size are set) and checks every number against the file,

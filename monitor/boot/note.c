@@ -61,8 +61,10 @@ static void scan_notes(const struct image *image, const GElf_Phdr *ph, struct no
 	}
 }
 
+/* Of a file that is no image, too, for a hint: no more than image_read_elf would let pass. */
 static void find_notes(const struct image *image, struct notes *notes)
 {
+	uint64_t left = IMAGE_NOTES_MAX;
 	size_t count;
 
 	*notes = (struct notes){0};
@@ -73,9 +75,11 @@ static void find_notes(const struct image *image, struct notes *notes)
 
 		if (!gelf_getphdr(image->elf, (int)i, &ph))
 			return;
-		if (ph.p_type == PT_NOTE && ph.p_offset <= image->file_size &&
-		    ph.p_filesz <= image->file_size - ph.p_offset)
-			scan_notes(image, &ph, notes);
+		if (ph.p_type != PT_NOTE || ph.p_filesz > left || ph.p_offset > image->file_size ||
+		    ph.p_filesz > image->file_size - ph.p_offset)
+			continue;
+		left -= ph.p_filesz;
+		scan_notes(image, &ph, notes);
 	}
 }
 

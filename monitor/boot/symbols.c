@@ -12,6 +12,11 @@
 /* Labels in assembly have no size and may lie within a function: how many to look past for the one that covers. */
 #define SYMBOLS_LOOK_BACK 16
 
+/* Bytes of a name. */
+#define NAME_MAX_LEN 4096
+/* Symbols between two looks at whether somebody still wants their names. */
+#define SYMBOLS_AT_ONCE 1024
+
 static int compare(const void *a, const void *b)
 {
 	const struct image_symbol *x = a, *y = b;
@@ -21,13 +26,15 @@ static int compare(const void *a, const void *b)
 	return x->size < y->size ? -1 : x->size > y->size;
 }
 
-/* Names go to a terminal: one that could steer it is no name. */
+/* Names go to a terminal: one that could steer it is no name, nor is one that fills it. */
 static bool printable(const char *name)
 {
+	size_t len = 0;
+
 	if (!name || !*name)
 		return false;
-	for (; *name; name++) {
-		if (!isascii((unsigned char)*name) || !isgraph((unsigned char)*name))
+	for (; name[len]; len++) {
+		if (len == NAME_MAX_LEN || !isascii((unsigned char)name[len]) || !isgraph((unsigned char)name[len]))
 			return false;
 	}
 	return true;
@@ -42,11 +49,24 @@ static bool wanted(const struct image *image, const GElf_Sym *sym)
 	       image_segment_of(image, sym->st_value, 0);
 }
 
-static void read_table(struct image *image, Elf_Scn *section, const GElf_Shdr *header)
+/* The library would read, or unpack, whatever the headers name. */
+static bool readable(const struct image *image, const GElf_Shdr *symbols)
 {
-	Elf_Data *data = elf_getdata(section, NULL);
+	GElf_Shdr strings;
+
+	return symbols->sh_size <= IMAGE_SYMBOLS_MAX && !(symbols->sh_flags & SHF_COMPRESSED) &&
+	       gelf_getshdr(elf_getscn(image->elf, symbols->sh_link), &strings) &&
+	       strings.sh_size <= IMAGE_STRINGS_MAX && !(strings.sh_flags & SHF_COMPRESSED);
+}
+
+static void read_table(struct vm *vm, Elf_Scn *section, const GElf_Shdr *header)
+{
+	struct image *image = vm->image;
+	Elf_Data *data = readable(image, header) ? elf_getdata(section, NULL) : NULL;
 	size_t count = data ? data->d_size / sizeof(Elf64_Sym) : 0;
 
+	if (!data)
+		image_refuse(image->path, "its symbols cannot be read: reports and traces have no names");
 	image->symbol = calloc(count ? count : 1, sizeof(*image->symbol));
 	if (!image->symbol)
 		return;
@@ -54,6 +74,8 @@ static void read_table(struct image *image, Elf_Scn *section, const GElf_Shdr *h
 		const char *name;
 		GElf_Sym sym;
 
+		if (i % SYMBOLS_AT_ONCE == 0 && vm_is_over(vm))
+			break;
 		if (!gelf_getsym(data, (int)i, &sym) || !wanted(image, &sym))
 			continue;
 		name = elf_strptr(image->elf, header->sh_link, sym.st_name);
@@ -63,8 +85,9 @@ static void read_table(struct image *image, Elf_Scn *section, const GElf_Shdr *h
 	qsort(image->symbol, image->symbol_count, sizeof(*image->symbol), compare);
 }
 
-static void load_symbols(struct image *image)
+static void load_symbols(struct vm *vm)
 {
+	struct image *image = vm->image;
 	Elf_Scn *section = NULL;
 
 	image->symbols_loaded = true;
@@ -72,7 +95,7 @@ static void load_symbols(struct image *image)
 		GElf_Shdr header;
 
 		if (gelf_getshdr(section, &header) && header.sh_type == SHT_SYMTAB) {
-			read_table(image, section, &header);
+			read_table(vm, section, &header);
 			return;
 		}
 	}
@@ -86,7 +109,7 @@ const char *image_symbol(struct vm *vm, uint64_t addr, uint64_t *offset)
 	if (!image || !image_segment_of(image, addr, 0))
 		return NULL;
 	if (!image->symbols_loaded)
-		load_symbols(image);
+		load_symbols(vm);
 	for (high = image->symbol_count; low < high;) {
 		size_t middle = low + (high - low) / 2;
 

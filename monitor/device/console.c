@@ -22,7 +22,7 @@
 #define LINGER_NS   2000000
 /* A pipe that is writable at all takes this much without blocking (PIPE_BUF). */
 #define WRITE_CHUNK 4096
-#define WAIT_MS	    100
+#define WAIT_MS	    20
 
 struct console {
 	struct vm *vm;
@@ -67,12 +67,7 @@ void console_close(struct console *console)
 /* Nobody waits any longer for the host to take output: a signal came, or the guest's time is over. */
 static bool out_of_patience(const struct console *console)
 {
-	const struct vm *vm = console->vm;
-	double limit = vm->config ? vm->config->timeout : 0;
-
-	if (events_quit_signal() || atomic_load(&console->input.quit))
-		return true;
-	return limit > 0 && (double)(clock_machine_ns() - vm->start_ns) > limit * (double)CLOCK_NS_PER_SEC;
+	return atomic_load(&console->input.quit) || vm_is_over(console->vm);
 }
 
 /* Waits until the host takes output. Sliced, since a signal may come just before poll. */

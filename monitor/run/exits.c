@@ -233,6 +233,13 @@ static void exit_exception(struct vcpu *vcpu, const struct vm_exit *exit)
 	}
 }
 
+void exit_hypercall(struct vcpu *vcpu)
+{
+	hc_dispatch(vcpu);
+	if (vcpu->refill.wanted && !vcpu->call.unfinished)
+		exit_refill(vcpu);
+}
+
 void exit_handle(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	switch (exit->reason) {
@@ -241,9 +248,7 @@ void exit_handle(struct vcpu *vcpu, const struct vm_exit *exit)
 		break;
 	case EXIT_HYPERCALL:
 		note(vcpu, STAT_hypercall, vcpu->gpr[RAX]);
-		hc_dispatch(vcpu);
-		if (vcpu->refill.wanted)
-			exit_refill(vcpu);
+		exit_hypercall(vcpu);
 		break;
 	case EXIT_EXCEPTION:
 		exit_exception(vcpu, exit);

@@ -99,6 +99,12 @@ void vm_run(struct vm *vm)
 		if (atomic_load(&vm->attention))
 			vm_attend(vm);
 		OBSERVE(vm, between, vcpu);
+		if (vm->ended)
+			break;
+		if (vcpu->call.unfinished) {
+			exit_hypercall(vcpu);
+			continue;
+		}
 		if (!vm_prepare(vcpu)) {
 			if (!vm->ended)
 				run_halted(vcpu);

@@ -17,6 +17,7 @@
 #include "monitor/device/machine.h"
 #include "monitor/host/events.h"
 #include "monitor/trace/trace.h"
+#include "monitor/vm/budget.h"
 #include "monitor/vm/layout.h"
 #include "monitor/vm/vm.h"
 
@@ -118,7 +119,8 @@ static int paging_up(struct vm *vm)
 					  .gva_limit = LAYOUT_TASK_END,
 					  .gap_start = GATE_HOLE_START,
 					  .gap_end = GATE_HOLE_END,
-					  .physical_bits = CPU_PHYSICAL_BITS};
+					  .physical_bits = CPU_PHYSICAL_BITS,
+					  .memory_max = budget_shadow(vm->mem.size)};
 
 	vm->spt = spt_create(&config, trace_shadow_ops(vm), vm);
 	vm->mem.spt = vm->spt;

@@ -72,6 +72,12 @@ struct stats_vcpu {
 	uint64_t ring_next; /* total recorded; slot is modulo STATS_RING */
 };
 
+/* Code as an interpreter keeps it. */
+struct stats_code {
+	uint64_t bytes, bytes_max; /* now, and the most it may be */
+	uint64_t evictions;	   /* pages of code forgotten because it was too much */
+};
+
 struct stats_mark {
 	const char *name;
 	uint64_t ns; /* since struct stats.start_ns */
@@ -86,6 +92,7 @@ struct stats {
 	unsigned post_count;		      /* total written */
 	uint32_t sensitive[STATS_SENSITIVE][STAT_WAY_COUNT]; /* by emu_id */
 	uint64_t hypercalls[STATS_HYPERCALLS];		     /* by number, those in multicalls included */
+	struct stats_code code;
 };
 
 extern const char *const stats_exit_names[STAT_COUNT];

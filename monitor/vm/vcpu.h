@@ -103,8 +103,14 @@ struct vcpu {
 		uint64_t syscall_entry;
 		uint64_t user_root; /* CR3 of user mode; 0: as in kernel mode */
 		bool direct;	    /* FPU, FS and GS base are user mode's alone (R3_CALLBACK_DIRECT) */
-		bool in_multicall;
 	} pv;
+
+	/* A hypercall that gave way to what asked for attention: it goes on before the next guest instruction. */
+	struct {
+		bool unfinished;
+		uint64_t entries; /* of a multicall, finished */
+		uint64_t updates; /* of an mmu_update, alone or as the multicall's present entry, made */
+	} call;
 
 	/* A page fault of user mode that the guest is handling: once its tables permit the access, it is filled at
 	 * once. */

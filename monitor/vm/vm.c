@@ -6,6 +6,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "monitor/host/clock.h"
+#include "monitor/host/events.h"
+
 void vm_kick(struct vm *vm)
 {
 	for (unsigned i = 0; vm->engine_ops && i < vm->vcpu_count; i++)
@@ -62,4 +65,25 @@ void vm_refused(struct vm *vm, const char *format, ...)
 	fputc('\n', stderr);
 	va_end(args);
 	vm_end(vm, VM_STATUS_HOST);
+}
+
+static bool time_is_over(const struct vm *vm)
+{
+	double limit = vm->config ? vm->config->timeout : 0;
+
+	return limit > 0 && (double)(clock_machine_ns() - vm->start_ns) > limit * (double)CLOCK_NS_PER_SEC;
+}
+
+bool vm_is_over(const struct vm *vm)
+{
+	return events_quit_signal() || time_is_over(vm);
+}
+
+bool vm_end_if_over(struct vm *vm)
+{
+	if (events_quit_signal())
+		vm_end(vm, 128 + events_quit_signal());
+	else if (time_is_over(vm))
+		vm_end(vm, VM_STATUS_TIMEOUT);
+	return vm->ended;
 }

@@ -112,5 +112,9 @@ void vm_end(struct vm *vm, int status);
 
 /* Makes its vCPUs come out of guest code soon. Async-signal-safe. */
 void vm_kick(struct vm *vm);
+/* A signal asks for the guest's end, or its time is over: whatever takes long ends early. Any thread. */
+bool vm_is_over(const struct vm *vm);
+/* Ends the guest if it is over. True if it has ended. */
+bool vm_end_if_over(struct vm *vm);
 
 #endif

@@ -17,13 +17,13 @@ static unsigned digit_of(char c)
 }
 
 /* What goes out is an acknowledgement, or one whole packet with the right sum. */
-bool link_write(struct gdb_link *link, const void *data, size_t len)
+void link_write(struct gdb_link *link, const void *data, size_t len)
 {
 	const char *text = data;
 	uint8_t sum = 0;
 
 	if (len == 1 && (*text == '+' || *text == '-'))
-		return true;
+		return;
 	if (len < 4 || text[0] != '$' || text[len - 3] != '#' || len > sizeof(gdb.sent))
 		abort();
 	for (size_t i = 1; i < len - 3; i++) {
@@ -33,7 +33,6 @@ bool link_write(struct gdb_link *link, const void *data, size_t len)
 	}
 	if (digit_of(text[len - 2]) << 4 != (sum & 0xf0u) || digit_of(text[len - 1]) != (sum & 15u))
 		abort();
-	return true;
 }
 
 /* Sends the body back, once escaped and once in digits, and reads numbers from it. */

@@ -40,14 +40,14 @@ start() {
 	read -r -t 60 -u "$console" line && [[ $line == *ready* ]] || fail "the guest does not come up: $line"
 }
 
-look 1 '^ +PID +CPU .* EXITS/s +TOUCHED +RAM +SHADOWED' 'no guest runs'
+look 1 '^ +PID +CPU .* EXITS/s +TOUCHED +RAM +SHADOWED +KEPT' 'no guest runs'
 
 start loop_cli
 busy=$pid
 start idle
 idle=$pid
 look 3 "^ *$busy .* trap +escape\.elf$" "^ *$idle .* trap +escape\.elf$" ' hypercall [0-9]' \
-	"^ *$busy +[0-9]+% +[0-9]+% +[0-9]+% +[0-9.]+[kM]? +[0-9.]+[kM] +64\.0M +[0-9.]+[kM] +[0-9]+\.[0-9] "
+	"^ *$busy +[0-9]+% +[0-9]+% +[0-9]+% +[0-9.]+[kM]? +[0-9.]+[kM] +64\.0M +[0-9.]+[kM] +[0-9.]+[kM] +[0-9]+\.[0-9] "
 [ "$(grep -c "^ *$busy " "$work/out")" -eq 3 ] || fail "not three looks"
 [ "$(stat -c %a "$work/ring3")" = 700 ] || fail "others may look into the directory"
 printf 'garbage' >"$work/ring3/123456" # no socket

@@ -42,7 +42,7 @@ static const char usage[] =
 	"  -f MODE    standard output: pipe (default), closed, full, broken\n"
 	"  -j         the argument STATS stands for a file: statistics, valid JSON, with the exit status in it\n"
 	"  -N KERNEL  a neighbour: runs by COMMAND[0] meanwhile, and must finish unharmed\n"
-	"  -R NAME=N  resource limit: nproc, nofile or fsize\n"
+	"  -R NAME=N  resource limit: nproc, nofile, fsize, sigpending or as\n"
 	"  -u         as an unprivileged user, if this one is root\n";
 
 struct watch_want want = {.status = "0", .input = "null", .output = "pipe", .within = LIMIT_MS, .err_lines = -1};
@@ -93,7 +93,11 @@ static void add_limit(const char *text)
 	static const struct {
 		const char *name;
 		int resource;
-	} names[] = {{"nproc", RLIMIT_NPROC}, {"nofile", RLIMIT_NOFILE}, {"fsize", RLIMIT_FSIZE}};
+	} names[] = {{"nproc", RLIMIT_NPROC},
+		     {"nofile", RLIMIT_NOFILE},
+		     {"fsize", RLIMIT_FSIZE},
+		     {"sigpending", RLIMIT_SIGPENDING},
+		     {"as", RLIMIT_AS}};
 	size_t len = strcspn(text, "=");
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (!strncmp(text, names[i].name, len) && text[len] && want.limits < 3) {

@@ -26,6 +26,7 @@
 #include "monitor/host/clock.h"
 #include "monitor/host/events.h"
 #include "monitor/host/timer.h"
+#include "monitor/vm/vcpu.h"
 #include "monitor/vm/vm.h"
 #include "tests/unit/capture.h"
 
@@ -35,7 +36,10 @@
 
 static int woken = -1; /* eventfd, counts wake-ups */
 static atomic_int quit_signal;
-static unsigned ends;
+
+void vcpu_raise_error(struct vcpu *vcpu, uint8_t vector, uint32_t error)
+{
+}
 
 void events_wake(void)
 {
@@ -45,13 +49,6 @@ void events_wake(void)
 int events_quit_signal(void)
 {
 	return atomic_load(&quit_signal);
-}
-
-void vm_end(struct vm *vm, int status)
-{
-	ends++;
-	vm->ended = true;
-	vm->status = status;
 }
 
 static struct vm_config config;
@@ -65,7 +62,6 @@ static int setup(void **state)
 	vm.config = &config;
 	vm.start_ns = clock_ns();
 	atomic_store(&quit_signal, 0);
-	ends = 0;
 	woken = eventfd(0, 0);
 	return pipe(in_pipe) || pipe(out_pipe) || woken < 0;
 }
@@ -214,10 +210,10 @@ static void closed_pipe_ends_the_guest_once(void **state)
 	assert_string_equal(capture.text,
 			    "ring3: cannot write the guest's console to standard output: Broken pipe; the guest "
 			    "is ended\n");
-	assert_int_equal(ends, 1);
+	assert_int_equal(vm.ended, 1);
 	assert_int_equal(vm.status, VM_STATUS_HOST);
 	console_close(console);
-	assert_int_equal(ends, 1);
+	assert_int_equal(vm.ended, 1);
 	out_pipe[0] = -1;
 }
 
@@ -239,7 +235,7 @@ static void stalled_output_yields_to_a_signal(void **state)
 	console_write(console, data, sizeof(data));
 	assert_int_equal(quit_signal, SIGINT);
 	console_close(console);
-	assert_int_equal(ends, 0);
+	assert_int_equal(vm.ended, 0);
 }
 
 static void stalled_output_yields_to_the_timeout(void **state)
@@ -324,7 +320,7 @@ static void end_of_input_is_quiet(void **state)
 	await_input(console, 1);
 	assert_int_equal(console_read(console, got, sizeof(got)), 1);
 	console_close(console);
-	assert_int_equal(ends, 0);
+	assert_int_equal(vm.ended, 0);
 }
 
 static void escape_is_for_terminals_only(void **state)
@@ -338,7 +334,7 @@ static void escape_is_for_terminals_only(void **state)
 	assert_true(console_poll(console));
 	assert_int_equal(console_read(console, got, sizeof(got)), 2);
 	assert_memory_equal(got, "\001x", 2);
-	assert_int_equal(ends, 0);
+	assert_int_equal(vm.ended, 0);
 	console_close(console);
 }
 
@@ -426,10 +422,10 @@ static void escape_sends_itself_and_quits(void **state)
 	assert_int_equal(console_read(console, got, sizeof(got)), 3);
 	assert_memory_equal(got, "a\001b", 3);
 	console_poll(console);
-	assert_int_equal(ends, 0);
+	assert_int_equal(vm.ended, 0);
 	type("\001", 1);
 	type("x", 1);
-	while (!ends) {
+	while (!vm.ended) {
 		await_wake();
 		console_poll(console);
 	}

@@ -497,6 +497,52 @@ static int64_t result(struct hc_fixture *f, unsigned i)
 	return (int64_t)fix_get64(f->m, FIX_DATA + i * sizeof(struct r3_multicall_entry) + 8);
 }
 
+/* Dispatches while something asks for attention all the time: how often it gave way. */
+static unsigned dispatch_through(struct hc_fixture *f)
+{
+	unsigned times = 0;
+
+	atomic_store(&f->vm->attention, true);
+	for (hc_dispatch(f->vcpu); f->vcpu->call.unfinished; hc_dispatch(f->vcpu))
+		times++;
+	atomic_store(&f->vm->attention, false);
+	return times;
+}
+
+static void long_calls_give_way(void **state)
+{
+	struct hc_fixture *f = *state;
+	const uint64_t target = 0x40000, table = 0x50000;
+
+	for (uint64_t i = 0; i < 8; i++) {
+		fix_put64(f->m, table + i * 16, target + i * 8);
+		fix_put64(f->m, table + i * 16 + 8, (i + 1) << 12);
+		fix_put64(f->m, target + i * 8, 0);
+	}
+	f->vcpu->gpr[RAX] = R3_HC_mmu_update;
+	f->vcpu->gpr[RDI] = table;
+	f->vcpu->gpr[RSI] = 8;
+	assert_int_equal(dispatch_through(f), 7);
+	assert_int_equal(f->vcpu->gpr[RAX], 8);
+	for (uint64_t i = 0; i < 8; i++)
+		assert_int_equal(fix_get64(f->m, target + i * 8), (i + 1) << 12);
+	/* Each entry of a multicall, and each update of an entry. */
+	put_entry(f, 0, (struct r3_multicall_entry){.nr = R3_HC_abi_version});
+	put_entry(f, 1, (struct r3_multicall_entry){.nr = R3_HC_mmu_update, .args = {table, 8}});
+	put_entry(f, 2, (struct r3_multicall_entry){.nr = R3_HC_mmu_update, .args = {table + 64, 2}});
+	f->vcpu->gpr[RAX] = R3_HC_multicall;
+	f->vcpu->gpr[RDI] = FIX_DATA;
+	f->vcpu->gpr[RSI] = 3;
+	assert_int_equal(dispatch_through(f), 1 + 8 + 1);
+	assert_int_equal(f->vcpu->gpr[RAX], 0);
+	assert_int_equal(result(f, 0), R3_ABI_VERSION);
+	assert_int_equal(result(f, 1), 8);
+	assert_int_equal(result(f, 2), 2);
+	assert_int_equal(f->vm->stats.hypercalls[R3_HC_multicall], 1);
+	assert_int_equal(f->vm->stats.hypercalls[R3_HC_mmu_update], 3);
+	assert_nothing_raised(f);
+}
+
 static void multicall_runs_in_order(void **state)
 {
 	struct hc_fixture *f = *state;
@@ -598,6 +644,7 @@ int main(void)
 		T(mmu_update_takes_many),
 		T(mmu_flush_takes_every_range),
 		T(flush_drops_shadow_entries),
+		T(long_calls_give_way),
 		T(multicall_runs_in_order),
 		T(multicall_does_not_nest),
 		T(multicall_ends_with_the_guest),

@@ -169,16 +169,19 @@ static void on_written(void *ctx, uint64_t gpa)
 
 /* ------------------------------------------------------------------------------------------------------ the world */
 
+uint64_t world_memory_max;
+
 struct world *world_create(uint64_t ram_size, uint64_t gva_lowest, uint64_t gva_limit)
 {
-	static const struct spt_ops ops = {op_frame, op_map, op_unmap, op_protect};
+	static const struct spt_ops ops = {.frame = op_frame, .map = op_map, .unmap = op_unmap, .protect = op_protect};
 	struct world *world = calloc(1, sizeof(*world));
 
 	assert_non_null(world);
 	world->config = (struct spt_config){.ram_size = ram_size,
 					    .gva_lowest = gva_lowest,
 					    .gva_limit = gva_limit,
-					    .physical_bits = WORLD_PHYSICAL_BITS};
+					    .physical_bits = WORLD_PHYSICAL_BITS,
+					    .memory_max = world_memory_max};
 	world->ram = calloc(1, ram_size);
 	assert_non_null(world->ram);
 	world->spt = spt_create(&world->config, &ops, world);

@@ -35,6 +35,8 @@ struct world {
 
 #define WORLD_OP_ERROR (-77)
 
+/* spt_config.memory_max of the worlds made from now on. */
+extern uint64_t world_memory_max;
 struct world *world_create(uint64_t ram_size, uint64_t gva_lowest, uint64_t gva_limit);
 void world_destroy(struct world *world);
 uint64_t *world_entry(struct world *world, uint64_t table, unsigned index);

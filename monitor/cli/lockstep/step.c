@@ -36,6 +36,14 @@ static bool heed_attention(struct vm *vm)
 	return !events_quit_signal();
 }
 
+/* A hypercall is one step, however often it gives way. */
+static void handle(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	exit_handle(vcpu, exit);
+	while (vcpu->call.unfinished && heed_attention(vcpu->vm))
+		exit_hypercall(vcpu);
+}
+
 /* The guest can tell the exit, which was handled: not those that the monitor makes for its own ends. */
 static bool is_visible(const struct vcpu *vcpu, const struct vm_exit *exit)
 {
@@ -66,7 +74,7 @@ static bool step_once(struct lockstep *ls, struct vm *vm)
 			break;
 		rip = vcpu->rip;
 		vm->engine_ops->enter(vcpu, &exit);
-		exit_handle(vcpu, &exit);
+		handle(vcpu, &exit);
 		ls->visible = ls->visible || (vm == ls->vm && is_visible(vcpu, &exit));
 	} while (!is_through(vcpu, &exit, rip));
 	vcpu->debug.step = vcpu->debug.hold = false;
@@ -182,7 +190,7 @@ static bool take_exit(struct vcpu *vcpu, struct stop *stop)
 						: stop->exit.reason != EXIT_KICK && stop->exit.reason != EXIT_EMULATED)
 		return true;
 	stop->kind = STOP_HANDLED;
-	exit_handle(vcpu, &stop->exit);
+	handle(vcpu, &stop->exit);
 	return vcpu->event_pending || vcpu->halted || vcpu->vm->ended;
 }
 
@@ -234,7 +242,7 @@ static bool perform(struct lockstep *ls, struct vm *vm, const struct stop *stop)
 	if (stop->kind == STOP_BEFORE)
 		return step_once(ls, vm);
 	if (stop->kind == STOP_EXIT)
-		exit_handle(vcpu, &stop->exit);
+		handle(vcpu, &stop->exit);
 	deliver(vcpu);
 	return true;
 }

@@ -18,6 +18,7 @@
 #include "monitor/device/console.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/events.h"
+#include "monitor/host/patience.h"
 #include "monitor/run/run.h"
 #include "monitor/start/parts.h"
 #include "monitor/vm/vm.h"
@@ -91,6 +92,7 @@ int cli_run(int argc, char **argv)
 		break;
 	}
 	vm.config = &config;
+	patience_stderr(vm_is_over, &vm);
 	vm.engine_ops = engine_find(config.engine);
 	vm.memory = config.memory;
 	if (stats_up(&vm) || tap_run_check(&vm))

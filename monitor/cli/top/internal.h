@@ -21,7 +21,7 @@ struct top_guest {
 	uint64_t wall_ns, guest_ns, monitor_ns;
 	uint64_t cpu_ns; /* of the monitor and its cells, in the host's ticks */
 	uint64_t exits[STAT_COUNT], exits_total;
-	uint64_t ram, touched, shadowed; /* bytes */
+	uint64_t ram, touched, shadowed, kept; /* bytes */
 };
 
 struct top_view {

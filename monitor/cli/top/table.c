@@ -63,7 +63,7 @@ static double rate(uint64_t now, uint64_t before, double seconds)
 
 static void put_guest(struct line *line, const struct top_guest *now, const struct top_guest *before, double seconds)
 {
-	char exits[16], ram[16], touched[16], shadowed[16];
+	char exits[16], ram[16], touched[16], shadowed[16], kept[16];
 	double ns = CLOCK_NS_PER_SEC / 100;
 
 	if (!now->answered) {
@@ -71,13 +71,13 @@ static void put_guest(struct line *line, const struct top_guest *now, const stru
 			 rate(now->cpu_ns, before->cpu_ns, seconds) / ns);
 		return;
 	}
-	put_line(line, "%7d %5.0f%% %5.0f%% %5.0f%% %8s %7s %7s %8s %7.1f %-9s %s", now->pid,
+	put_line(line, "%7d %5.0f%% %5.0f%% %5.0f%% %8s %7s %7s %8s %7s %7.1f %-9s %s", now->pid,
 		 rate(now->cpu_ns, before->cpu_ns, seconds) / ns, rate(now->guest_ns, before->guest_ns, seconds) / ns,
 		 rate(now->monitor_ns, before->monitor_ns, seconds) / ns,
 		 short_number(rate(now->exits_total, before->exits_total, seconds), 1000, exits),
 		 short_number((double)now->touched, 1024, touched), short_number((double)now->ram, 1024, ram),
-		 short_number((double)now->shadowed, 1024, shadowed), (double)now->wall_ns / CLOCK_NS_PER_SEC,
-		 now->engine, now->image);
+		 short_number((double)now->shadowed, 1024, shadowed), short_number((double)now->kept, 1024, kept),
+		 (double)now->wall_ns / CLOCK_NS_PER_SEC, now->engine, now->image);
 }
 
 /* Exits a second by reason, the most frequent first. */
@@ -111,8 +111,8 @@ void top_table(const struct top_view *now, const struct top_view *before, unsign
 	static const struct top_guest none;
 	struct line line = {.out = out, .left = lines, .columns = columns};
 
-	put_line(&line, "%7s %6s %6s %6s %8s %7s %7s %8s %7s %-9s %s", "PID", "CPU", "GUEST", "MON", "EXITS/s",
-		 "TOUCHED", "RAM", "SHADOWED", "SECONDS", "ENGINE", "IMAGE");
+	put_line(&line, "%7s %6s %6s %6s %8s %7s %7s %8s %7s %7s %-9s %s", "PID", "CPU", "GUEST", "MON", "EXITS/s",
+		 "TOUCHED", "RAM", "SHADOWED", "KEPT", "SECONDS", "ENGINE", "IMAGE");
 	for (unsigned i = 0; i < now->count; i++) {
 		const struct top_guest *guest = &now->guest[i], *then = find(before, guest->pid);
 		/* Without a look before, it is what happened since the guest started. */

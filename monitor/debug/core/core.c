@@ -16,6 +16,7 @@
 #include "monitor/boot/image.h"
 #include "monitor/debug/core/internal.h"
 #include "monitor/debug/state/state.h"
+#include "monitor/host/events.h"
 #include "monitor/host/output_file.h"
 #include "monitor/vm/vm.h"
 
@@ -80,6 +81,8 @@ static int write_at(int fd, const void *data, size_t len, uint64_t offset)
 
 	while (len) {
 		ssize_t n = pwrite(fd, from, len, (off_t)offset);
+		if (events_quit_signal())
+			return -EINTR;
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)

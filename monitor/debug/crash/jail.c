@@ -12,16 +12,19 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "monitor/host/clock.h"
+#include "monitor/host/events.h"
 #include "monitor/vm/guest_mem.h"
 
 #define OUTPUT_MAX  (256u << 10)
 #define MEMORY_MORE (512ul << 20) /* bytes of address space beyond what the monitor has */
 #define CPU_SECONDS 3
-#define PATIENCE_NS (20 * CLOCK_NS_PER_SEC)
+#define PATIENCE_NS (10 * CLOCK_NS_PER_SEC)
+#define SLICE_MS    20
 
 /* ------------------------------------------------------------------------------------------------------- the child */
 
@@ -108,29 +111,33 @@ static void copy_printable(const char *text, ssize_t len, FILE *to)
 		fputc((text[i] >= ' ' && text[i] <= '~') || text[i] == '\n' ? text[i] : '?', to);
 }
 
-/* Until the child closes its end, has said too much, or takes too long. */
-static void listen_to(int in_fd, FILE *to)
+/* False: the time is over, or a signal asks for the monitor's end. */
+static bool wait_readable(int fd, uint64_t end)
 {
-	uint64_t end = clock_ns() + PATIENCE_NS;
-	char text[4096];
-	size_t taken = 0;
+	struct pollfd poller = {.fd = fd, .events = POLLIN};
 
-	while (taken < OUTPUT_MAX) {
-		struct pollfd poller = {.fd = in_fd, .events = POLLIN};
-		uint64_t now = clock_ns();
-		if (now >= end)
-			return;
-		int ready = poll(&poller, 1, (int)((end - now) / 1000000) + 1);
-		if (ready < 0 && errno == EINTR)
-			continue;
-		ssize_t n = ready > 0 ? read(in_fd, text, sizeof(text)) : 0;
+	while (poll(&poller, 1, SLICE_MS) <= 0)
+		if (clock_ns() >= end || events_quit_signal())
+			return false;
+	return true;
+}
+
+/* True when the child has closed its end; false if it says too much, or takes too long. */
+static bool listen_to(int in_fd, FILE *to, uint64_t end)
+{
+	char text[4096];
+
+	for (size_t taken = 0; taken < OUTPUT_MAX && wait_readable(in_fd, end);) {
+		ssize_t n = read(in_fd, text, sizeof(text));
+
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return;
+			return true;
 		copy_printable(text, n, to);
 		taken += (size_t)n;
 	}
+	return false;
 }
 
 static bool ended_well(pid_t pid)
@@ -144,8 +151,23 @@ static bool ended_well(pid_t pid)
 	return who == pid && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
 }
 
+/* Hears the child and sees it end, by itself or not. */
+static bool attend(pid_t pid, int in_fd, FILE *to)
+{
+	uint64_t end = clock_ns() + PATIENCE_NS;
+	int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	bool by_itself = pid_fd >= 0 && listen_to(in_fd, to, end) && wait_readable(pid_fd, end);
+
+	if (!by_itself)
+		kill(pid, SIGKILL);
+	if (pid_fd >= 0)
+		close(pid_fd);
+	return ended_well(pid);
+}
+
 bool jail_run(const struct guest_mem *mem, void (*work)(void *arg, FILE *out), void *arg, FILE *to)
 {
+	bool well;
 	int ends[2];
 
 	if (pipe(ends))
@@ -157,9 +179,7 @@ bool jail_run(const struct guest_mem *mem, void (*work)(void *arg, FILE *out), v
 		child(mem, work, arg, ends[1]);
 	}
 	close(ends[1]);
-	if (pid > 0)
-		listen_to(ends[0], to);
+	well = pid > 0 && attend(pid, ends[0], to);
 	close(ends[0]);
-	/* One that still writes finds nobody reading; one that computes has its limit. */
-	return pid > 0 && ended_well(pid);
+	return well;
 }

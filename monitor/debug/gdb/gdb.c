@@ -112,6 +112,13 @@ static void attach(struct gdb *gdb)
 	gdb_vcpu(gdb)->debug.attached = true;
 }
 
+/* The debugger is gone, by its own wish or because it took no answers. */
+static void detach_lost(struct gdb *gdb)
+{
+	if (gdb_vcpu(gdb)->debug.attached && !link_connected(&gdb->link))
+		gdb_detach(gdb);
+}
+
 /* INT3s are never seen by the debugger: also not while the guest runs on. */
 static void answer(struct gdb *gdb)
 {
@@ -125,6 +132,11 @@ static void answer(struct gdb *gdb)
 }
 
 /* What comes after the wish for a reset is for the machine made anew. */
+static bool goes_on(const struct gdb *gdb)
+{
+	return link_connected(&gdb->link) && !gdb_reset_wanted() && !events_quit_signal();
+}
+
 static void serve(struct gdb *gdb)
 {
 	uint8_t data[GDB_INPUT];
@@ -136,18 +148,17 @@ static void serve(struct gdb *gdb)
 		gdb->no_ack = false;
 		attach(gdb);
 	}
-	for (unsigned reads = 0; reads < READS_MAX && link_connected(&gdb->link) && !gdb_reset_wanted(); reads++) {
+	for (unsigned reads = 0; reads < READS_MAX && goes_on(gdb); reads++) {
 		n = link_read(&gdb->link, data, sizeof(data));
 		if (n <= 0)
 			break;
-		for (ssize_t i = 0; i < n; i++)
+		for (ssize_t i = 0; i < n && goes_on(gdb); i++)
 			if (packet_feed(gdb, data[i]) && link_connected(&gdb->link))
 				answer(gdb);
 	}
-	if (n < 0) {
-		gdb_detach(gdb);
+	if (n < 0)
 		link_hang_up(&gdb->link);
-	}
+	detach_lost(gdb);
 	link_rearm(&gdb->link);
 }
 
@@ -169,7 +180,7 @@ static void look_at_step(struct gdb *gdb, struct vcpu *vcpu)
 {
 	const struct gdb_watch *watch;
 
-	if (!gdb->stepping || !step_is_through(gdb, vcpu))
+	if (!gdb->stepping || vcpu->call.unfinished || !step_is_through(gdb, vcpu))
 		return;
 	watch = break_hit(gdb);
 	if (watch) {
@@ -218,6 +229,7 @@ static void between(struct observer *self, struct vcpu *vcpu)
 	serve(gdb);
 	if (gdb->stop_asked && !gdb->stopped)
 		stop(gdb, GDB_SIGINT, "%s", "");
+	detach_lost(gdb);
 	if (gdb->stopped)
 		wait_stopped(gdb);
 	gdb->entry_rip = vcpu->rip;

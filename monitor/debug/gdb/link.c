@@ -18,9 +18,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "monitor/host/clock.h"
 #include "monitor/host/events.h"
 
-#define WRITE_PATIENCE_MS 5000
+#define WRITE_PATIENCE_NS (5 * CLOCK_NS_PER_SEC)
+#define WRITE_SLICE_MS	  20
 /* What a pipe takes at once when it is writable. */
 #define WRITE_CHUNK 4096
 #define UNIX_PREFIX "unix:"
@@ -181,13 +183,15 @@ static void begin(struct gdb_link *link)
 	/* A peer that hangs up while it is written to is an error return, not the end of the monitor. */
 	signal(SIGPIPE, SIG_IGN);
 	atomic_store(&link->watched, link->in_fd >= 0 ? link->in_fd : link->listen_fd);
+	if (link->listen_fd >= 0)
+		link->spare_fd = fcntl(link->listen_fd, F_DUPFD_CLOEXEC, 0);
 }
 
 int link_open(struct gdb_link *link, const char *address)
 {
 	int error;
 
-	*link = (struct gdb_link){.listen_fd = -1, .in_fd = -1, .out_fd = -1, .wake_fd = -1};
+	*link = (struct gdb_link){.listen_fd = -1, .in_fd = -1, .out_fd = -1, .wake_fd = -1, .spare_fd = -1};
 	errno = 0;
 	if (!strcmp(address, "stdio"))
 		error = open_stdio(link);
@@ -201,7 +205,8 @@ int link_open(struct gdb_link *link, const char *address)
 
 void link_adopt(struct gdb_link *link, const char *address, int listen_fd, int in_fd, int out_fd)
 {
-	*link = (struct gdb_link){.listen_fd = listen_fd, .in_fd = in_fd, .out_fd = out_fd, .wake_fd = -1};
+	*link = (struct gdb_link){
+		.listen_fd = listen_fd, .in_fd = in_fd, .out_fd = out_fd, .wake_fd = -1, .spare_fd = -1};
 	if (is_unix(address))
 		strncpy(link->path, address + strlen(UNIX_PREFIX), sizeof(link->path) - 1);
 	begin(link);
@@ -243,9 +248,11 @@ void link_close(struct gdb_link *link)
 		close(link->listen_fd);
 	if (link->wake_fd >= 0)
 		close(link->wake_fd);
+	if (link->spare_fd >= 0)
+		close(link->spare_fd);
 	if (link->path[0])
 		unlink(link->path);
-	link->listen_fd = link->wake_fd = -1;
+	link->listen_fd = link->wake_fd = link->spare_fd = -1;
 	link->path[0] = '\0';
 }
 
@@ -268,6 +275,24 @@ static bool readable(int fd)
 	return poll(&poller, 1, 0) > 0;
 }
 
+/*
+ * No descriptor is left for a connection: as long as it waits, the watcher would call for it without end. The spare one
+ * makes room to take it, and to hang up.
+ */
+static void turn_away(struct gdb_link *link)
+{
+	int fd;
+
+	if (link->spare_fd < 0)
+		return;
+	close(link->spare_fd);
+	fd = accept4(link->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	link->spare_fd = fcntl(link->listen_fd, F_DUPFD_CLOEXEC, 0);
+	fprintf(stderr, "ring3: --gdb: a debugger was turned away: no descriptor is left; raise 'ulimit -n'\n");
+}
+
 bool link_accept(struct gdb_link *link)
 {
 	const int yes = 1;
@@ -275,8 +300,11 @@ bool link_accept(struct gdb_link *link)
 	if (link->in_fd >= 0 || link->listen_fd < 0 || !readable(link->listen_fd))
 		return false;
 	link->in_fd = link->out_fd = accept4(link->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-	if (link->in_fd < 0)
+	if (link->in_fd < 0) {
+		if (errno == EMFILE || errno == ENFILE)
+			turn_away(link);
 		return false;
+	}
 	setsockopt(link->in_fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes)); /* no effect on a unix socket */
 	atomic_store(&link->watched, link->in_fd);
 	return true;
@@ -294,17 +322,23 @@ ssize_t link_read(struct gdb_link *link, void *data, size_t len)
 	return n < 0 && (errno == EINTR || errno == EAGAIN) ? 0 : -ECONNRESET;
 }
 
-bool link_write(struct gdb_link *link, const void *data, size_t len)
+/* False: the peer is gone, takes too long, or the monitor is to end. */
+static bool wait_writable(const struct gdb_link *link, uint64_t end)
 {
-	const char *from = data;
+	struct pollfd poller = {.fd = link->out_fd, .events = POLLOUT};
 
-	while (len && link->out_fd >= 0) {
-		struct pollfd poller = {.fd = link->out_fd, .events = POLLOUT};
-		int polled = poll(&poller, 1, WRITE_PATIENCE_MS);
+	while (poll(&poller, 1, WRITE_SLICE_MS) <= 0)
+		if (clock_ns() >= end || events_quit_signal())
+			return false;
+	return poller.revents & POLLOUT;
+}
 
-		if (polled < 0 && errno == EINTR)
-			continue;
-		if (polled <= 0 || !(poller.revents & POLLOUT))
+static bool write_all(struct gdb_link *link, const char *from, size_t len)
+{
+	uint64_t end = clock_ns() + WRITE_PATIENCE_NS;
+
+	while (len) {
+		if (!wait_writable(link, end))
 			return false;
 		size_t part = len < WRITE_CHUNK ? len : WRITE_CHUNK;
 		ssize_t n = link->listen_fd >= 0 ? send(link->out_fd, from, part, MSG_DONTWAIT)
@@ -316,7 +350,13 @@ bool link_write(struct gdb_link *link, const void *data, size_t len)
 			len -= (size_t)n;
 		}
 	}
-	return !len;
+	return true;
+}
+
+void link_write(struct gdb_link *link, const void *data, size_t len)
+{
+	if (link->out_fd >= 0 && !write_all(link, data, len))
+		link_hang_up(link);
 }
 
 void link_hang_up(struct gdb_link *link)

@@ -14,6 +14,7 @@
 struct gdb_link {
 	int listen_fd;	    /* -1: stdio */
 	int in_fd, out_fd;  /* of the present connection, equal for sockets; -1: none */
+	int spare_fd;	    /* held for when no other is left; -1: none */
 	int wake_fd;	    /* eventfd: the watcher is to look again, or to stop */
 	atomic_int watched; /* what the watcher waits for; -1: nothing */
 	atomic_bool ready;  /* it is readable; the watcher rests until link_rearm */
@@ -40,8 +41,8 @@ bool link_connected(const struct gdb_link *link);
 bool link_accept(struct gdb_link *link);
 /* Bytes read, 0 if none wait, negative if the connection is gone. */
 ssize_t link_read(struct gdb_link *link, void *data, size_t len);
-/* False: the peer is gone or takes nothing. */
-bool link_write(struct gdb_link *link, const void *data, size_t len);
+/* Hangs up on a peer that is gone, or does not read for seconds; at once if the monitor is to end. */
+void link_write(struct gdb_link *link, const void *data, size_t len);
 void link_hang_up(struct gdb_link *link);
 /* Everything that waited was taken: have the watcher wait for more. */
 void link_rearm(struct gdb_link *link);

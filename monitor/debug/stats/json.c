@@ -96,11 +96,18 @@ static json_t *json_shadow(const struct vm *vm)
 	if (!vm->spt)
 		return json_null();
 	spt_get_stats(vm->spt, &s);
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "fills", json_count(s.fills), "pages_mapped",
-			 json_count(s.pages_mapped), "guest_faults", json_count(s.guest_faults), "drops",
-			 json_count(s.drops), "table_writes", json_count(s.table_writes), "resyncs",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "fills", json_count(s.fills),
+			 "pages_mapped", json_count(s.pages_mapped), "guest_faults", json_count(s.guest_faults),
+			 "drops", json_count(s.drops), "table_writes", json_count(s.table_writes), "resyncs",
 			 json_count(s.resyncs), "spaces", json_count(s.spaces), "mapped_bytes",
-			 json_count(s.mapped_bytes));
+			 json_count(s.mapped_bytes), "memory_bytes", json_count(s.memory), "memory_bytes_max",
+			 json_count(s.memory_max), "evictions", json_count(s.evictions));
+}
+
+static json_t *json_code(const struct stats_code *code)
+{
+	return json_pack("{s:o, s:o, s:o}", "bytes", json_count(code->bytes), "bytes_max", json_count(code->bytes_max),
+			 "evictions", json_count(code->evictions));
 }
 
 json_t *stats_json_sensitive(const struct stats *stats)
@@ -156,14 +163,15 @@ json_t *stats_json(const struct vm *vm)
 {
 	const struct vm_config *config = vm->config;
 
-	return json_pack("{s:s, s:i, s:o, s:o, s:o, s:{s:i, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "schema",
-			 STATS_SCHEMA, "version", STATS_VERSION, "image", stats_json_text(config->kernel), "engine",
-			 stats_json_text(vm->engine_ops ? vm->engine_ops->name : config->engine), "transport",
+	return json_pack("{s:s, s:i, s:o, s:o, s:o, s:{s:i, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+			 "schema", STATS_SCHEMA, "version", STATS_VERSION, "image", stats_json_text(config->kernel),
+			 "engine", stats_json_text(vm->engine_ops ? vm->engine_ops->name : config->engine), "transport",
 			 stats_json_text(config->transport), "exit", "status", vm->status, "reason",
 			 stats_json_text(vm->reason), "wall_ns", json_count(clock_ns() - vm->stats.start_ns), "vcpus",
 			 json_vcpus(vm), "marks", json_marks(&vm->stats), "post_codes", json_post_codes(&vm->stats),
-			 "shadow", json_shadow(vm), "memory", json_memory(vm), "sensitive",
-			 stats_json_sensitive(&vm->stats), "hypercalls", stats_json_hypercalls(&vm->stats));
+			 "shadow", json_shadow(vm), "code", json_code(&vm->stats.code), "memory", json_memory(vm),
+			 "sensitive", stats_json_sensitive(&vm->stats), "hypercalls",
+			 stats_json_hypercalls(&vm->stats));
 }
 
 static int complain(const char *path, int err)

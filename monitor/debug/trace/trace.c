@@ -4,6 +4,7 @@
 #include "monitor/debug/trace/trace.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 
 #include "monitor/debug/trace/internal.h"
 #include "monitor/host/events.h"
+#include "monitor/host/patience.h"
 
 #define OUT_BUFFER 65536
 
@@ -82,7 +84,8 @@ static const struct trace_format *format_of(const char *path)
 
 static int sink_open(struct trace *trace, struct trace_sink *sink, const char *path)
 {
-	FILE *out = fopen(path, "we");
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+	FILE *out = fd < 0 ? NULL : patience_stream(fd, vm_is_over, trace->vm);
 
 	if (!out)
 		return complain(path, errno);
@@ -100,7 +103,7 @@ static bool text_open(struct trace *trace)
 	if (trace->text.out)
 		return true;
 	fd = dup(STDERR_FILENO);
-	trace->text.out = fd < 0 ? NULL : fdopen(fd, "w");
+	trace->text.out = fd < 0 ? NULL : patience_stream(fd, vm_is_over, trace->vm);
 	if (!trace->text.out)
 		return false;
 	setvbuf(trace->text.out, NULL, _IOFBF, OUT_BUFFER);

@@ -126,7 +126,12 @@ static int hybrid_protect(void *ctx, struct spt_space *space, uint64_t gva, uint
 	return *spt_space_owner(space) ? engine_trap.spt_ops->protect(ctx, space, gva, len, prot) : 0;
 }
 
-static const struct spt_ops hybrid_spt_ops = {hybrid_frame, hybrid_map, hybrid_unmap, hybrid_protect};
+static int hybrid_settle(void *ctx, struct spt_space *space)
+{
+	return engine_trap.spt_ops->settle(ctx, space);
+}
+
+static const struct spt_ops hybrid_spt_ops = {hybrid_frame, hybrid_map, hybrid_unmap, hybrid_protect, hybrid_settle};
 
 const struct engine_ops engine_hybrid = {
 	.name = "hybrid",

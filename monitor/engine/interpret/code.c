@@ -1,6 +1,7 @@
 /*
  * Decoded code: blocks by the page of guest RAM they were decoded from. Such a page is watched, so that whoever writes
- * it, an instruction, a device or a neighbour that runs directly, has what was decoded from it dropped first.
+ * it, an instruction, a device or a neighbour that runs directly, has what was decoded from it dropped first. All of it
+ * has a budget; beyond, pages go that were not looked up since the hand last came by (the clock algorithm).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -9,11 +10,9 @@
 #include "monitor/engine/interpret/interpret.h"
 
 #include "monitor/engine/interpret/interp.h"
+#include "monitor/vm/budget.h"
 #include "monitor/vm/guest_mem.h"
 #include "monitor/vm/vm.h"
-
-/* Beyond this everything is decoded anew: a guest that keeps making code must not eat the host's memory. */
-#define BLOCKS_MAX 65536
 
 /* A block's instructions start within this many bytes, so that the last ends within 255. */
 #define BLOCK_BYTES 240
@@ -22,7 +21,8 @@ struct code {
 	struct code_page **page; /* by frame of guest RAM */
 	struct block *dead;
 	struct block *single;
-	unsigned blocks;
+	struct stats_code *stats; /* of the machine: bytes, and the most there may be */
+	uint64_t hand;		  /* frame to look at next when room is needed */
 	bool storing; /* an instruction's own store is being translated: it looks itself whether code is hit */
 	uint64_t hypercall_page;
 };
@@ -34,10 +34,19 @@ bool code_is_at(const struct code *code, uint64_t gpa)
 
 /* ------------------------------------------------------------------------------------------------------ dropping */
 
-static void block_free(struct block *block)
+static uint64_t block_bytes(const struct block *block)
+{
+	uint64_t bytes = sizeof(*block) + (block->count + 1) * sizeof(struct insn);
+	for (unsigned n = 0; n < block->count; n++)
+		bytes += block->insn[n].detail ? sizeof(struct insn_detail) : 0;
+	return bytes;
+}
+
+static void block_free(struct code *code, struct block *block)
 {
 	if (!block)
 		return;
+	code->stats->bytes -= block_bytes(block);
 	for (unsigned n = 0; n < block->count; n++)
 		free(block->insn[n].detail);
 	free(block);
@@ -55,8 +64,8 @@ static void drop_page(struct engine_vcpu *c, uint64_t frame)
 			continue;
 		page->at[n]->next = code->dead;
 		code->dead = page->at[n];
-		code->blocks--;
 	}
+	code->stats->bytes -= sizeof(*page);
 	free(page);
 	code->page[frame] = NULL;
 	c->broken = true;
@@ -110,17 +119,42 @@ static void drop_all(struct engine_vcpu *c)
 		drop_page(c, frame);
 }
 
+static void free_dead(struct code *code)
+{
+	while (code->dead) {
+		struct block *next = code->dead->next;
+		block_free(code, code->dead);
+		code->dead = next;
+	}
+}
+
+/* Once round lets every page go, twice round each that is there. */
+static void make_room(struct engine_vcpu *c)
+{
+	struct code *code = c->code;
+	uint64_t frames = c->vm->mem.size >> X86_PAGE_SHIFT, enough = code->stats->bytes_max / 8 * 7;
+	for (uint64_t looks = 2 * frames; looks && code->stats->bytes > enough; looks--) {
+		struct code_page *page = code->page[code->hand];
+		if (page && !page->used) {
+			drop_page(c, code->hand);
+			free_dead(code);
+			code->stats->evictions++;
+		} else if (page) {
+			page->used = false;
+		}
+		code->hand = (code->hand + 1) % frames;
+	}
+}
+
 void code_collect(struct engine_vcpu *c)
 {
 	struct code *code = c->code;
-	bool full = code->blocks > BLOCKS_MAX || native_is_full(c->native);
+	bool full = native_is_full(c->native);
 	if (full)
 		drop_all(c);
-	while (code->dead) {
-		struct block *next = code->dead->next;
-		block_free(code->dead);
-		code->dead = next;
-	}
+	free_dead(code);
+	if (code->stats->bytes > code->stats->bytes_max)
+		make_room(c);
 	if (full)
 		native_reset(c->native);
 	c->broken = false;
@@ -162,7 +196,7 @@ const struct block *code_single(struct engine_vcpu *c)
 	struct code *code = c->code;
 	struct emu_insn emu;
 	uint64_t gpa;
-	block_free(code->single);
+	block_free(code, code->single);
 	code->single = NULL;
 	if (!fetch_gpa(c, &gpa))
 		return NULL;
@@ -183,6 +217,7 @@ const struct block *code_single(struct engine_vcpu *c)
 	block->insn[0].end = emu.info.length;
 	block->insn[1] = (struct insn){.run = op_end, .start = emu.info.length, .end = emu.info.length};
 	code->single = block;
+	code->stats->bytes += block_bytes(block);
 	return block;
 }
 
@@ -237,6 +272,7 @@ static struct code_page *page_get(struct engine_vcpu *c, uint64_t gpa)
 	page = calloc(1, sizeof(*page));
 	if (!page)
 		return NULL;
+	c->code->stats->bytes += sizeof(*page);
 	*slot = page;
 	watch(c, gpa & ~X86_PAGE_MASK);
 	/* Stores to it go the slow way from now on. */
@@ -252,10 +288,13 @@ static const struct block *code_lookup(struct engine_vcpu *c)
 	struct code_page *page = gm_is_ram(&c->vm->mem, gpa, 1) ? page_get(c, gpa) : NULL;
 	if (!page)
 		return code_single(c);
+	page->used = true;
 	struct block **slot = &page->at[gpa & X86_PAGE_MASK];
 	if (!*slot) {
 		*slot = build(c, page, gpa);
-		c->code->blocks += *slot != NULL;
+		c->code->stats->bytes += *slot ? block_bytes(*slot) : 0;
+		/* Before the next block: this one is about to be executed. */
+		c->broken |= c->code->stats->bytes > c->code->stats->bytes_max || native_is_full(c->native);
 	}
 	/* What crosses the page, or cannot be decoded, is decoded each time. */
 	return *slot ? *slot : code_single(c);
@@ -299,6 +338,8 @@ struct code *code_create(struct engine_vcpu *c)
 		free(code);
 		return NULL;
 	}
+	code->stats = &c->vm->stats.code;
+	code->stats->bytes_max = budget_code(c->vm->mem.size);
 	code->hypercall_page = c->vm->image ? image_hypercall_page(c->vm) : 0;
 	spt_set_written(c->vm->spt, code_written);
 	return code;
@@ -312,7 +353,7 @@ void code_destroy(struct engine_vcpu *c)
 	spt_set_written(c->vm->spt, NULL);
 	drop_all(c);
 	code_collect(c);
-	block_free(code->single);
+	block_free(code, code->single);
 	free(code->page);
 	free(code);
 	c->code = NULL;

@@ -87,6 +87,7 @@ struct block {
 struct code_page {
 	struct block *at[X86_PAGE_SIZE];
 	uint8_t covered[X86_PAGE_SIZE / 8];
+	bool used; /* looked up since the hand of code.c came by */
 };
 
 /* ---------------------------------------------------------------------------------------------------- the state */

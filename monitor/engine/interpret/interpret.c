@@ -297,7 +297,7 @@ static int protect(void *ctx, struct spt_space *space, uint64_t gva, uint64_t le
 	return 0;
 }
 
-static const struct spt_ops spt_ops = {frame, map, unmap, protect};
+static const struct spt_ops spt_ops = {.frame = frame, .map = map, .unmap = unmap, .protect = protect};
 
 static void space_lost(struct vm *vm, struct spt_space *space, int error)
 {

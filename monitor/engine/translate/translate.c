@@ -215,7 +215,13 @@ static int translate_protect(void *ctx, struct spt_space *space, uint64_t gva, u
 	return engine_trap.spt_ops->protect(ctx, space, gva, len, permitted(space, prot));
 }
 
-static const struct spt_ops translate_spt_ops = {translate_frame, translate_map, translate_unmap, translate_protect};
+static int translate_settle(void *ctx, struct spt_space *space)
+{
+	return engine_trap.spt_ops->settle(ctx, space);
+}
+
+static const struct spt_ops translate_spt_ops = {translate_frame, translate_map, translate_unmap, translate_protect,
+						 translate_settle};
 
 const struct engine_ops engine_translate = {
 	.name = "translate",

@@ -24,6 +24,9 @@
 #include "monitor/host/clock.h"
 #include "monitor/vm/vcpu.h"
 
+/* How long the host's refusal of a process is taken for its last word. */
+#define REFUSAL_LASTS_NS CLOCK_NS_PER_SEC
+
 /* The arena begins with what all cells share, at the offsets it has in the gate. */
 #define ARENA_SHARED (GATE_ORDER - GATE_TEXT)
 #define ARENA_DATA   (GATE_DATA - GATE_TEXT)
@@ -204,6 +207,20 @@ void cell_place(struct cell *cell)
 	placement_pin(placement, cell->pid, true);
 }
 
+/* Told once; and for a while the cells there are have to do, since asking in vain costs much. */
+static void refused(struct cells *cells, int error)
+{
+	if (!cells->refused_ns)
+		fprintf(stderr, "ring3: cannot make a process for guest code: %s; see 'ring3 doctor'\n",
+			strerror(-error));
+	cells->refused_ns = clock_ns();
+}
+
+static bool may_create(const struct cells *cells)
+{
+	return cells->count < cells->limit && (!cells->refused_ns || clock_ns() - cells->refused_ns > REFUSAL_LASTS_NS);
+}
+
 static struct cell *cell_create(struct cells *cells, bool kernel)
 {
 	struct cell *cell = calloc(1, sizeof(*cell));
@@ -233,7 +250,7 @@ static struct cell *cell_create(struct cells *cells, bool kernel)
 		cell_unmap_pages(cell);
 		free(cell);
 	}
-	fprintf(stderr, "ring3: cannot make a process for guest code: %s; see 'ring3 doctor'\n", strerror(-error));
+	refused(cells, error);
 	return NULL;
 }
 
@@ -318,18 +335,20 @@ static struct cell *cell_pooled(struct cells *cells, bool kernel)
 struct cell *cell_take(struct cells *cells, struct spt_space *space)
 {
 	bool kernel = spt_space_mode(space) == SPT_KERNEL;
-	struct cell *cell = cell_pooled(cells, kernel);
-	bool fresh = false;
-	if (!cell && cells->count < cells->limit) {
-		cell = cell_create(cells, kernel);
-		fresh = cell;
-	}
-	if (!cell)
+	struct cell *cell = cell_pooled(cells, kernel), *made = NULL;
+	if (!cell && may_create(cells))
+		made = cell_create(cells, kernel);
+	if (!cell && !made)
 		cell = cell_evict(cells, kernel);
-	if (cell && !fresh && cell_renew(cell)) {
+	/* One that cannot be trusted makes room for a process in its place. */
+	if (cell && cell_renew(cell)) {
 		cell_destroy(cell);
-		cell = cell_create(cells, kernel);
+		cell = NULL;
 	}
+	if (!cell && !made)
+		made = cell_create(cells, kernel);
+	if (made)
+		cell = made;
 	if (cell)
 		cell->space = space;
 	return cell;
@@ -354,8 +373,10 @@ int cells_init(struct cells *cells, const struct placement *placement, int ram_f
 		cells->limit = files.rlim_cur < GATE_CELLS_MAX + 64 ? files.rlim_cur / 2 : GATE_CELLS_MAX;
 	}
 	if (!reserve_gate_held()) {
-		fprintf(stderr, "ring3: the addresses of the gate are taken by chance: run it again\n");
-		return -EADDRINUSE;
+		int error = errno;
+		fprintf(stderr, "ring3: the addresses of the gate cannot be had: %s; %s\n", strerror(error),
+			error == EEXIST ? "they are taken by chance: run it again" : "raise 'ulimit -v'");
+		return -error;
 	}
 	cells->xcr0 = host_xcr0();
 	cells->bases = bases_mode();

@@ -78,6 +78,7 @@ struct cell {
 
 	bool in_signal;	 /* the runner waits in the handler, not in the hypercall path */
 	bool fresh;	 /* frame's mask is still the boot one */
+	bool empty;	 /* no guest page is mapped */
 	unsigned queued; /* operations in order, not yet carried out */
 };
 
@@ -92,6 +93,7 @@ struct cells {
 	_Atomic uint32_t *turns;     /* GATE_TURN, writable */
 	bool used[GATE_CELLS_MAX];   /* slots of the arena */
 	unsigned made, count, limit; /* cells ever made, alive, allowed */
+	uint64_t refused_ns;	     /* clock_ns() when the host last refused a process; 0: never */
 	uint64_t xcr0;
 	uint32_t bases;			   /* GATE_BASES_* */
 	const struct placement *placement; /* how to place new cells */

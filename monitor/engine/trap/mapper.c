@@ -52,6 +52,7 @@ static bool joins_last(const struct cell *cell, const struct gate_op *op)
 
 int cell_queue(struct cell *cell, const struct gate_op *op)
 {
+	cell->empty = false;
 	if (joins_last(cell, op)) {
 		cell->order->ops[cell->queued - 1].args[1] += op->args[1];
 		return 0;
@@ -73,5 +74,8 @@ int cell_empty(struct cell *cell)
 	int error = cell_queue(cell, &low);
 	if (!error)
 		error = cell_queue(cell, &high);
-	return error ? error : cell_flush(cell);
+	if (!error)
+		error = cell_flush(cell);
+	cell->empty = !error;
+	return error;
 }

@@ -53,7 +53,7 @@ int cell_renew(struct cell *cell)
 	int error = 0;
 	if (!cell->kernel && !cell->owner->traced)
 		error = wait_asleep(cell);
-	if (!error)
+	if (!error && !cell->empty)
 		error = cell_empty(cell);
 	if (error || cell->kernel)
 		return error;

@@ -3,6 +3,7 @@
  */
 #include "monitor/engine/trap/reserve.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -31,7 +32,7 @@ void reserve_gate(char **argv)
 		unsetenv(TRIES_ENV);
 		return;
 	}
-	if (next[0] > '0' + TRIES_MAX)
+	if (errno != EEXIST || next[0] > '0' + TRIES_MAX)
 		return;
 	setenv(TRIES_ENV, next, 1);
 	execv("/proc/self/exe", argv);

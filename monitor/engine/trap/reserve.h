@@ -11,7 +11,7 @@
  * there by chance of address randomisation, executes the program again with the same arguments, a few times at most.
  */
 void reserve_gate(char **argv);
-/* They are free, because reserve_gate or this call made them so. */
+/* They are free, because reserve_gate or this call made them so. False: errno says why, EEXIST by chance. */
 bool reserve_gate_held(void);
 
 #endif

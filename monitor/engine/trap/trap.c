@@ -73,7 +73,13 @@ static int trap_protect(void *ctx, struct spt_space *space, uint64_t gva, uint64
 	return cell_queue(*spt_space_owner(space), &op);
 }
 
-static const struct spt_ops trap_spt_ops = {trap_frame, trap_map, trap_unmap, trap_protect};
+static int trap_settle(void *ctx, struct spt_space *space)
+{
+	struct cell *cell = *spt_space_owner(space);
+	return cell ? cell_flush(cell) : 0;
+}
+
+static const struct spt_ops trap_spt_ops = {trap_frame, trap_map, trap_unmap, trap_protect, trap_settle};
 
 /* ---------------------------------------------------------------------------------------------- choosing a cell */
 
@@ -107,7 +113,7 @@ static struct cell *trap_cell(struct vcpu *vcpu)
 	return cell;
 }
 
-/* The cell goes to the pool; cell_take empties it. */
+/* The cell goes to the pool, and the host gets the page tables back. One that cannot be emptied is not used again. */
 static void trap_space_drop(struct vm *vm, struct spt_space *space)
 {
 	struct cell *cell = *spt_space_owner(space);
@@ -115,7 +121,7 @@ static void trap_space_drop(struct vm *vm, struct spt_space *space)
 	if (!cell)
 		return;
 	cell->space = NULL;
-	cell->queued = 0;
+	cell_empty(cell);
 }
 
 /*

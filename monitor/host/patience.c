@@ -1,0 +1,79 @@
+/*
+ * Writing with patience, in slices: the signal that ends the wait may come just before it begins.
+ */
+#include "monitor/host/patience.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define SLICE_MS 20
+/* A pipe that is writable at all takes this much without blocking (PIPE_BUF). */
+#define CHUNK 4096
+
+struct sink {
+	int fd;
+	patience_over *over;
+	const struct vm *vm;
+};
+
+bool patience_wait(int fd, short events, patience_over *over, const struct vm *vm)
+{
+	struct pollfd poller = {.fd = fd, .events = events};
+
+	while (poll(&poller, 1, 0) <= 0) {
+		if (over(vm))
+			return false;
+		poll(&poller, 1, SLICE_MS);
+	}
+	return true;
+}
+
+static ssize_t sink_write(void *cookie, const char *data, size_t len)
+{
+	const struct sink *sink = cookie;
+	size_t done = 0;
+
+	while (done < len && patience_wait(sink->fd, POLLOUT, sink->over, sink->vm)) {
+		ssize_t n = write(sink->fd, data + done, len - done < CHUNK ? len - done : CHUNK);
+
+		if (n < 0 && errno != EINTR && errno != EAGAIN)
+			break;
+		done += n > 0 ? (size_t)n : 0;
+	}
+	return (ssize_t)done;
+}
+
+static int sink_close(void *cookie)
+{
+	struct sink *sink = cookie;
+	int result = close(sink->fd);
+
+	free(sink);
+	return result;
+}
+
+FILE *patience_stream(int fd, patience_over *over, const struct vm *vm)
+{
+	struct sink *sink = malloc(sizeof(*sink));
+	FILE *stream;
+
+	if (!sink)
+		return NULL;
+	*sink = (struct sink){fd, over, vm};
+	stream = fopencookie(sink, "w", (cookie_io_functions_t){.write = sink_write, .close = sink_close});
+	if (!stream)
+		free(sink);
+	return stream;
+}
+
+void patience_stderr(patience_over *over, const struct vm *vm)
+{
+	FILE *stream = patience_stream(STDERR_FILENO, over, vm);
+
+	if (!stream)
+		return;
+	setvbuf(stream, NULL, _IONBF, 0);
+	stderr = stream;
+}
