@@ -59,6 +59,7 @@ static void machine_up(uint64_t ram)
 	vm.config = &config;
 	vm.vcpu[0] = &vcpu;
 	vm.vcpu_count = 1;
+	vcpu.vm = &vm;
 	assert_int_equal(gm_init_hole(&vm.mem, ram, PC_HOLE_START, PC_HOLE_END), 0);
 }
 
