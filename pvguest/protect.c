@@ -49,8 +49,7 @@ static uint64_t split(uint64_t gva, uint64_t entry)
 {
 	uint64_t *table = pvg_page_alloc();
 
-	if (!table)
-		pvg_panic("no memory for the kernel's own page tables");
+	pvg_assert(table);
 	for (unsigned i = 0; i < X86_PT_ENTRIES; i++) {
 		uint64_t offset = i * X86_PAGE_SIZE;
 
