@@ -5,7 +5,7 @@ set -eu
 defined=$(nm --defined-only --extern-only "$1" | awk 'NF == 3 { print $3 }' |
 	grep -vxE 'pvg_[a-z0-9_]+|_start|memcpy|memmove|memset|memcmp' || true)
 # The linker scripts define the ends of the image and where its addresses lie.
-needed=$(nm --undefined-only "$1" | awk 'NF == 2 { print $2 }' | grep -vxE 'main|pvg_image_(start|end)|pvg_direct_base|pvg_hypercall_page_gpa' || true)
+needed=$(nm --undefined-only "$1" | awk 'NF == 2 { print $2 }' | grep -vxE 'main|pvg_image_(start|end)|pvg_(rodata|data)_start|pvg_direct_base|pvg_hypercall_page_gpa' || true)
 [ -z "$defined" ] || { echo "FAIL: global symbols that are not pvg_*:" $defined; exit 1; }
 [ -z "$needed" ] || { echo "FAIL: needs symbols that a guest does not have:" $needed; exit 1; }
 nm --defined-only --extern-only "$1" | grep -q ' _start$' || { echo "FAIL: no _start"; exit 1; }

@@ -11,6 +11,7 @@
 #include "monitor/boot/image.h"
 #include "monitor/cli/common/arguments.h"
 #include "monitor/cli/common/options.h"
+#include "monitor/host/clock.h"
 #include "monitor/host/output_file.h"
 
 #define STATUS_DIFFER 1
@@ -64,7 +65,7 @@ static bool chooses_pv(const char *cmdline)
 /* Proves that the image can be used, and asks its note whether it makes hypercalls. Status of the process if not. */
 static int ask_image(const struct vm_config *config, bool *hypercalls)
 {
-	struct vm vm = {.config = config};
+	struct vm vm = {.config = config, .start_ns = clock_machine_ns()};
 	if (gm_init(&vm.mem, config->memory))
 		return VM_STATUS_HOST;
 	int status = image_load(&vm) ? VM_STATUS_IMAGE : 0;
