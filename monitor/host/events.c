@@ -94,8 +94,6 @@ static int start(void)
 	}
 	events.quit = 0;
 	events.armed = TIMER_NEVER;
-	/* Beyond 'ulimit -f', which holds for guest RAM too, writing fails instead of killing. */
-	signal(SIGXFSZ, SIG_IGN);
 	/* Stops of a traced child are no news: whoever traces it waits for them. */
 	struct sigaction action = {.sa_handler = events_handler, .sa_flags = SA_NOCLDSTOP};
 	sigfillset(&action.sa_mask);

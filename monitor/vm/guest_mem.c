@@ -11,15 +11,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "monitor/host/refusal.h"
 #include "monitor/vm/vm.h"
 #include "shadowpt/shadowpt.h"
 
 static int refuse(struct guest_mem *gm, uint64_t size, const char *call)
 {
 	int error = -errno;
-	const char *remedy = error == -EMFILE  ? "raise 'ulimit -n'"
-			     : error == -EFBIG ? "raise 'ulimit -f'"
-					       : "ask for less with --memory";
+	const char *remedy =
+		error == -ENOMEM ? "ask for less with --memory, or raise 'ulimit -v'" : refusal_remedy(error);
 	fprintf(stderr, "ring3: cannot make %lu MiB of guest RAM: %s: %s; %s\n", (unsigned long)(size >> 20), call,
 		strerror(-error), remedy);
 	gm_free(gm);

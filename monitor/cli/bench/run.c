@@ -13,6 +13,7 @@
 #include "monitor/cli/bench/internal.h"
 #include "monitor/cli/bench/shared.h"
 #include "monitor/host/clock.h"
+#include "monitor/host/refusal.h"
 
 /* Enough for every round to touch memory of its own. */
 #define MEMORY	  "1G"
@@ -89,7 +90,7 @@ static int measure_inside(struct bench *bench, const struct bench_row *row, enum
 		 bench->rounds);
 	fd = start_guest(bench, cmdline, way, &pid);
 	if (fd < 0) {
-		fprintf(stderr, "ring3: bench: cannot start a guest: %s; see 'ring3 doctor'\n", strerror(-fd));
+		fprintf(stderr, "ring3: bench: cannot start a guest: %s; %s\n", strerror(-fd), refusal_remedy(fd));
 		return fd;
 	}
 	console = fdopen(fd, "r");

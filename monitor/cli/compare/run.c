@@ -14,6 +14,7 @@
 
 #include "monitor/cli/compare/internal.h"
 #include "monitor/host/clock.h"
+#include "monitor/host/refusal.h"
 
 /* --------------------------------------------------------------------------------------------------------- signals */
 
@@ -200,7 +201,7 @@ static void take_stats(struct compare_run *run, int fd)
 
 static int refuse(int error)
 {
-	fprintf(stderr, "ring3: compare: cannot start a run: %s; see 'ring3 doctor'\n", strerror(-error));
+	fprintf(stderr, "ring3: compare: cannot start a run: %s; %s\n", strerror(-error), refusal_remedy(error));
 	return error;
 }
 

@@ -50,8 +50,12 @@ static void add_json(json_t *list, const struct doctor_check *check, const struc
 					      result->remedy));
 }
 
-/* Makes the checks, and returns the worst that came of them. */
-static enum doctor_status examine(const struct doctor_check *checks, unsigned count, json_t *list)
+/*
+ * Makes the checks, and returns the worst that came of them. What a guest has just started without is a limit at most:
+ * starting it decides.
+ */
+static enum doctor_status examine(const struct doctor_check *checks, unsigned count, enum doctor_status most,
+				  json_t *list)
 {
 	enum doctor_status worst = DOCTOR_OK;
 
@@ -59,6 +63,9 @@ static enum doctor_status examine(const struct doctor_check *checks, unsigned co
 		struct doctor_result result = {0};
 
 		checks[i].run(&result);
+		doctor_untried(&result);
+		if (result.status > most)
+			result.status = most;
 		if (list)
 			add_json(list, &checks[i], &result);
 		else
@@ -83,10 +90,14 @@ static const char *verdict(enum doctor_status worst)
 
 static enum doctor_status examine_all(json_t *list)
 {
-	enum doctor_status live = examine(doctor_live, doctor_live_count, list);
-	enum doctor_status host = examine(doctor_host, doctor_host_count, list);
+	enum doctor_status start = examine(doctor_starts, doctor_starts_count, DOCTOR_MISSING, list);
+	doctor_starts_end();
+	enum doctor_status most = start == DOCTOR_MISSING ? DOCTOR_MISSING : DOCTOR_LIMITED;
+	enum doctor_status live = examine(doctor_live, doctor_live_count, most, list);
+	enum doctor_status host = examine(doctor_host, doctor_host_count, most, list);
+	enum doctor_status rest = live > host ? live : host;
 
-	return live > host ? live : host;
+	return start == DOCTOR_MISSING || start > rest ? start : rest;
 }
 
 static int report_json(void)

@@ -13,16 +13,16 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/ptrace.h>
 #include <sys/rseq.h>
 #include <sys/syscall.h>
-#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "hypercalls/x86.h"
 #include "monitor/cli/doctor/internal.h"
 #include "monitor/engine/trap/gate.h"
+#include "monitor/engine/trap/reserve.h"
+#include "monitor/host/refusal.h"
 #include "monitor/vm/cpu.h"
 
 #define HWCAP2_FSGSBASE 2 /* arch/x86/include/uapi/asm/hwcap2.h */
@@ -38,18 +38,32 @@
 #define CPUID_INVARIANT R3_BIT(8)
 #define X86_RET		0xc3
 
+/* What kept the last of the tries from being made; 0: it was made. */
+static int untried;
+
 int doctor_try(int (*function)(void))
 {
-	int status;
+	int status = 0;
 	pid_t pid = fork();
 
-	if (pid < 0)
-		return errno;
 	if (!pid)
 		_exit(function());
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	untried = pid < 0 ? errno : 0;
+	while (!untried && waitpid(pid, &status, 0) < 0)
+		untried = errno == EINTR ? 0 : errno;
+	if (untried)
+		return untried;
 	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+bool doctor_untried(struct doctor_result *result)
+{
+	if (!untried)
+		return false;
+	doctor_found(result, DOCTOR_LIMITED, refusal_remedy(untried), "not tried, there is no process to do it: %s",
+		     strerror(untried));
+	untried = 0;
+	return true;
 }
 
 /* What went wrong, for results of doctor_try. */
@@ -97,39 +111,6 @@ static void check_seccomp(struct doctor_result *result)
 			     "no filter can be installed: %s", reason(err));
 }
 
-static int try_ptrace(void)
-{
-	struct user_regs_struct regs;
-	int status, err = 0;
-	pid_t child = fork();
-
-	if (child < 0)
-		return errno;
-	if (!child)
-		for (;;)
-			pause();
-	if (ptrace(PTRACE_SEIZE, child, 0, 0) || ptrace(PTRACE_INTERRUPT, child, 0, 0) ||
-	    waitpid(child, &status, 0) != child || ptrace(PTRACE_GETREGS, child, 0, &regs))
-		err = errno;
-	kill(child, SIGKILL);
-	waitpid(child, &status, 0);
-	return err;
-}
-
-static void check_ptrace(struct doctor_result *result)
-{
-	unsigned long scope = doctor_number("/proc/sys/kernel/yama/ptrace_scope", 0);
-	int err = doctor_try(try_ptrace);
-
-	if (!err)
-		doctor_found(result, DOCTOR_OK, NULL, "a child can be traced (kernel.yama.ptrace_scope %lu)", scope);
-	else
-		doctor_found(result, DOCTOR_LIMITED,
-			     "sysctl kernel.yama.ptrace_scope=1 or 0; in a container, permit ptrace(2). Until then "
-			     "only --transport signal works",
-			     "a child cannot be traced: %s (kernel.yama.ptrace_scope %lu)", reason(err), scope);
-}
-
 /* Guest RAM is one file that cells map shared, writable and executable. */
 static int try_memfd(void)
 {
@@ -162,23 +143,15 @@ static void check_memfd(struct doctor_result *result)
 			     noexec);
 }
 
-static int try_gate_addresses(void)
-{
-	void *at = mmap((void *)GATE_TEXT, GATE_PEERS_END - GATE_TEXT, PROT_NONE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-
-	return at == MAP_FAILED ? errno : 0;
-}
-
 static void check_addresses(struct doctor_result *result)
 {
-	int err = doctor_try(try_gate_addresses);
-
-	if (!err)
-		doctor_found(result, DOCTOR_OK, NULL, "the gate's place at %#lx is free", (uint64_t)GATE_TEXT);
+	if (reserve_gate_held())
+		doctor_found(result, DOCTOR_OK, NULL, "the gate's place at %#lx is free", (uint64_t)GATE_HOLE_START);
 	else
-		doctor_found(result, DOCTOR_MISSING, "ulimit -v unlimited; no address space sanitizer in this program",
-			     "the gate's place at %#lx cannot be had: %s", (uint64_t)GATE_TEXT, reason(err));
+		doctor_found(result, DOCTOR_MISSING,
+			     errno == EEXIST ? "run it again: addresses are given out by chance"
+					     : "ulimit -v unlimited",
+			     "the gate's place at %#lx cannot be had: %s", (uint64_t)GATE_HOLE_START, strerror(errno));
 }
 
 static int try_rseq(void)
@@ -336,7 +309,6 @@ const struct doctor_check doctor_live[] = {
 	{"rseq", "restartable sequences", check_rseq},
 	{"tsc", "clock", check_tsc},
 	{"cpuid", "what CPUID shows", check_cpuid},
-	{"ptrace", "transport ptrace", check_ptrace},
 	{"user_namespaces", "user namespaces", check_user_namespaces},
 	{"user_dispatch", "syscall user dispatch", check_user_dispatch},
 };

@@ -135,13 +135,14 @@ void confine_reap(pid_t task)
 		;
 }
 
-bool confine_is_dead(pid_t task)
+bool confine_is_dead(pid_t task, int *error)
 {
 	siginfo_t info = {0};
 	if (waitid(P_PID, task, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) || !info.si_pid)
 		return false;
 	if (info.si_code != CLD_EXITED && info.si_code != CLD_KILLED && info.si_code != CLD_DUMPED)
 		return false;
+	*error = info.si_code == CLD_EXITED && info.si_status ? -info.si_status : -ECHILD;
 	confine_reap(task);
 	return true;
 }

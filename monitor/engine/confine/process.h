@@ -34,7 +34,10 @@ void confine_reset_fpu(void);
 
 /* Waits for the end of a task that was killed. */
 void confine_reap(pid_t task);
-/* Reaps a task if it is dead. A stop is left for whoever waits for it: taken here, it would never come again. */
-bool confine_is_dead(pid_t task);
+/*
+ * Reaps a task if it is dead. A stop is left for whoever waits for it: taken here, it would never come again. *error is
+ * then why: a task whose start the host refuses exits with that errno, so that it is negative; else -ECHILD.
+ */
+bool confine_is_dead(pid_t task, int *error);
 
 #endif

@@ -17,6 +17,7 @@
 #include "monitor/engine/confine/process.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/events.h"
+#include "monitor/host/refusal.h"
 
 #define FILE_SIZE (TASK_END - TASK_TEXT)
 
@@ -169,7 +170,7 @@ static enum task_result await(struct task *task, const atomic_bool *attention)
 			sched_yield();
 			continue;
 		}
-		if (confine_is_dead(task->pid)) {
+		if (confine_is_dead(task->pid, &task->error)) {
 			task->pid = 0;
 			return TASK_LOST;
 		}
@@ -187,8 +188,8 @@ static enum task_result await(struct task *task, const atomic_bool *attention)
 static enum task_result refuse(struct task *task, int error)
 {
 	if (!task->refused)
-		fprintf(stderr, "ring3: cannot make a process for guest instructions: %s; see 'ring3 doctor'\n",
-			strerror(-error));
+		fprintf(stderr, "ring3: cannot make a process for guest instructions: %s; %s\n", strerror(-error),
+			refusal_remedy(error));
 	task->refused = true;
 	return TASK_REFUSED;
 }
@@ -213,7 +214,7 @@ static enum task_result start(struct task *task, const atomic_bool *attention)
 	task->pid = pid;
 	enum task_result result = await(task, attention);
 	/* It ends itself where the host refuses what it needs. */
-	return result == TASK_LOST ? refuse(task, -ECHILD) : result;
+	return result == TASK_LOST ? refuse(task, task->error) : result;
 }
 
 enum task_result task_run(struct task *task, const atomic_bool *attention)

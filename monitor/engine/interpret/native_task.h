@@ -117,6 +117,7 @@ _Static_assert(sizeof(struct task_data) <= TASK_DATA_SIZE, "the filter fits its 
 
 struct task {
 	pid_t pid; /* 0: not made yet, or dead */
+	int error; /* if it died: why, see confine_is_dead */
 	int fd;
 	uint8_t *code; /* TASK_CODE, writable */
 	struct task_xchg *xchg;

@@ -10,6 +10,7 @@
 
 #include "monitor/engine/translate/translate.h"
 #include "monitor/engine/trap/gate.h"
+#include "monitor/host/refusal.h"
 #include "monitor/vm/vm.h"
 
 #define CODE_MAX (GATE_CACHE_SIZE - (GATE_CACHE_CODE - GATE_CACHE))
@@ -141,7 +142,8 @@ int cache_create(struct translate *t, uint64_t size, bool traced)
 	if (t->fd >= 0 && !ftruncate(t->fd, GATE_CACHE_SIZE))
 		t->memory = mmap(NULL, GATE_CACHE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, t->fd, 0);
 	if (t->memory == MAP_FAILED || !t->pieces || !t->frames || !t->hits) {
-		fprintf(stderr, "ring3: no memory for the code cache: %s; see 'ring3 doctor'\n", strerror(errno));
+		fprintf(stderr, "ring3: no memory for the code cache: %s; %s\n", strerror(errno),
+			refusal_remedy(errno));
 		return -ENOMEM;
 	}
 	madvise(t->memory, GATE_CACHE_SIZE, MADV_DONTFORK);

@@ -22,6 +22,7 @@
 #include "monitor/engine/trap/placement.h"
 #include "monitor/engine/trap/reserve.h"
 #include "monitor/host/clock.h"
+#include "monitor/host/refusal.h"
 #include "monitor/vm/vcpu.h"
 
 /* How long the host's refusal of a process is taken for its last word. */
@@ -168,7 +169,7 @@ static int cell_fork(struct cell *cell)
 static int cell_learn_frame(struct cell *cell)
 {
 	if (!handover_wait_boot(cell))
-		return -ECHILD;
+		return cell->error;
 	cell->runner = cell->xchg->runner_tid;
 	cell->frame_gate = cell->xchg->frame;
 	if (cell->frame_gate < GATE_STACK || cell->frame_gate + sizeof(struct cell_frame) > GATE_END)
@@ -211,8 +212,8 @@ void cell_place(struct cell *cell)
 static void refused(struct cells *cells, int error)
 {
 	if (!cells->refused_ns)
-		fprintf(stderr, "ring3: cannot make a process for guest code: %s; see 'ring3 doctor'\n",
-			strerror(-error));
+		fprintf(stderr, "ring3: cannot make a process for guest code: %s; %s\n", strerror(-error),
+			refusal_remedy(error));
 	cells->refused_ns = clock_ns();
 }
 
@@ -301,10 +302,10 @@ void cell_destroy(struct cell *cell)
 bool cell_is_dead(struct cell *cell)
 {
 	/* A traced thread is reaped by its own number first, or its group never ends. */
-	if (!cell->dead && cell->owner->traced && cell->runner && confine_is_dead(cell->runner))
+	if (!cell->dead && cell->owner->traced && cell->runner && confine_is_dead(cell->runner, &cell->error))
 		cell->runner = 0;
 	if (!cell->dead)
-		cell->dead = confine_is_dead(cell->pid);
+		cell->dead = confine_is_dead(cell->pid, &cell->error);
 	return cell->dead;
 }
 
@@ -383,7 +384,8 @@ int cells_init(struct cells *cells, const struct placement *placement, int ram_f
 	cells->arena_fd = memfd_create("ring3 gate", MFD_CLOEXEC);
 	if (cells->arena_fd < 0 || ftruncate(cells->arena_fd, ARENA_SIZE)) {
 		int error = -errno;
-		fprintf(stderr, "ring3: no shared memory for the gate: %s; see 'ring3 doctor'\n", strerror(errno));
+		fprintf(stderr, "ring3: no shared memory for the gate: %s; %s\n", strerror(-error),
+			refusal_remedy(error));
 		return error;
 	}
 	uint8_t *shared = mmap(NULL, ARENA_SHARED, PROT_READ | PROT_WRITE, MAP_SHARED, cells->arena_fd, 0);

@@ -51,6 +51,7 @@ struct cell {
 
 	pid_t pid, runner;
 	int reply_fd;
+	int error; /* if it is dead: why, see confine_is_dead */
 	bool dead;
 
 	/* The gate's pages as the monitor sees them. */

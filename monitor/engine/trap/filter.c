@@ -13,6 +13,7 @@
 #include <sys/mman.h> /* MAP_* */
 
 #include "monitor/engine/confine/filter.h"
+#include "monitor/host/refusal.h"
 
 static int filter_attributes(scmp_filter_ctx ctx)
 {
@@ -101,6 +102,7 @@ int filter_build(struct gate_data *data, int ram_fd, uint32_t bases)
 	if (mapper)
 		seccomp_release(mapper);
 	if (error)
-		fprintf(stderr, "ring3: cannot build the seccomp filters: %s; see 'ring3 doctor'\n", strerror(-error));
+		fprintf(stderr, "ring3: cannot build the seccomp filters: %s; %s\n", strerror(-error),
+			refusal_remedy(error));
 	return error;
 }

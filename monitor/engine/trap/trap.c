@@ -21,6 +21,7 @@
 #include "monitor/engine/trap/step.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/events.h"
+#include "monitor/host/refusal.h"
 #include "monitor/vm/vm.h"
 
 /* A page that the host refuses to map this often in a row will not be mapped. */
@@ -138,7 +139,7 @@ static void trap_space_lost(struct vm *vm, struct spt_space *space, int error)
 	}
 	trap_space_drop(vm, space);
 	if (++trap->refusals == REFUSALS_MAX)
-		vm_refused(vm, "guest memory cannot be mapped: %s; see 'ring3 doctor'", strerror(-error));
+		vm_refused(vm, "guest memory cannot be mapped: %s; %s", strerror(-error), refusal_remedy(error));
 }
 
 bool trap_flush(struct vm *vm, struct cell *cell)
