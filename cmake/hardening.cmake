@@ -3,7 +3,7 @@ add_library(r3_hardened INTERFACE)
 target_compile_options(r3_hardened INTERFACE -fPIE $<$<COMPILE_LANGUAGE:C>:-fstack-protector-strong>
   $<$<COMPILE_LANGUAGE:C>:-fstack-clash-protection> -fcf-protection)
 # The sanitizers bring checked copies of their own, and the C library's need an optimizing compiler.
-if(NOT R3_SANITIZE AND NOT R3_FUZZ AND NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
+if(NOT R3_SANITIZE AND NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
   target_compile_options(r3_hardened INTERFACE $<$<COMPILE_LANGUAGE:C>:-U_FORTIFY_SOURCE>
     $<$<COMPILE_LANGUAGE:C>:-D_FORTIFY_SOURCE=3>)
 endif()

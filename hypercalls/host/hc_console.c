@@ -37,7 +37,7 @@ int64_t hc_call_console_read(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
 	struct gm_fault fault;
 
 	console_listen(console);
-	if (console_input_ended(console))
+	if (len && console_input_ended(console))
 		return -R3_EPIPE;
 	waiting = console_input_pending(console);
 	if (len > waiting)

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "monitor/run/inject.h"
-#include "monitor/trace/trace.h"
 #include "tests/unit/machine_fixture.h"
 
 /* Instructions that one input runs at most, faults delivered in between. */
@@ -76,20 +75,6 @@ static void check(const struct vcpu *c)
 	    !(c->rflags & X86_RFLAGS_FIXED) || (c->rflags & X86_RFLAGS_VM) || c->cr3 >> CPU_PHYSICAL_BITS ||
 	    !(c->cr0 & X86_CR0_PG) || !(c->efer & X86_EFER_LMA) || (c->sreg[SREG_CS].selector & 3) != c->cpl)
 		abort();
-}
-
-/* Nobody traces here. */
-struct trace_place trace_place_of(const struct vcpu *vcpu)
-{
-	return (struct trace_place){0};
-}
-
-void trace_inject(struct vcpu *vcpu, const struct trace_place *from)
-{
-}
-
-void trace_device(struct vcpu *vcpu, uint16_t port, unsigned size, bool write, uint32_t value, uint64_t since_tsc)
-{
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
