@@ -7,6 +7,8 @@
 
 static char buffer[BUFFER_SIZE];
 static size_t used;
+/* Where input is wanted, a terminal on the host is raw: lines end as terminals want it. */
+static bool listened;
 
 static void flush_masked(void)
 {
@@ -17,12 +19,19 @@ static void flush_masked(void)
 		pvg_ops->console_write(buffer, len);
 }
 
-static void put_masked(void *arg, char c)
+static void put_byte(char c)
 {
-	(void)arg;
 	buffer[used++] = c;
 	if (c == '\n' || used == BUFFER_SIZE)
 		flush_masked();
+}
+
+static void put_masked(void *arg, char c)
+{
+	(void)arg;
+	if (c == '\n' && listened)
+		put_byte('\r');
+	put_byte(c);
 }
 
 void pvg_console_flush(void)
@@ -38,18 +47,25 @@ void pvg_write(const char *bytes, size_t len)
 	bool enabled = pvg_irq_save();
 
 	for (; len; len--)
-		put_masked(NULL, *bytes++);
+		put_byte(*bytes++);
 	pvg_irq_restore(enabled);
 }
 
 void pvg_putc(char c)
 {
-	pvg_write(&c, 1);
+	bool enabled = pvg_irq_save();
+
+	put_masked(NULL, c);
+	pvg_irq_restore(enabled);
 }
 
 void pvg_puts(const char *text)
 {
-	pvg_write(text, pvg_strlen(text));
+	bool enabled = pvg_irq_save();
+
+	while (*text)
+		put_masked(NULL, *text++);
+	pvg_irq_restore(enabled);
 }
 
 int pvg_vprintf(const char *format, va_list args)
@@ -74,6 +90,7 @@ int pvg_printf(const char *format, ...)
 
 int pvg_getc(void)
 {
+	listened = true;
 	return pvg_ops->console_read();
 }
 

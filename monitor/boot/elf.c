@@ -187,7 +187,8 @@ static int check_segment_file(const struct image *image, size_t index, const GEl
 				    "segment %zu has more bytes in the file (%" PRIu64 ") than in memory (%" PRIu64
 				    "): the file is damaged, link it again with pvguest.lds",
 				    index, ph->p_filesz, ph->p_memsz);
-	if (ph->p_offset > image->file_size || ph->p_filesz > image->file_size - ph->p_offset)
+	/* Of a segment that has no byte in the file the offset says nothing. */
+	if (ph->p_filesz && (ph->p_offset > image->file_size || ph->p_filesz > image->file_size - ph->p_offset))
 		return image_refuse(image->path,
 				    "is truncated: segment %zu ends beyond the file's %" PRIu64 " bytes: build or copy "
 				    "it again",
@@ -244,6 +245,8 @@ static int check_dynamic(const struct image *image, const GElf_Phdr *ph)
 {
 	Elf_Data *data = NULL;
 
+	if (!ph->p_filesz)
+		return 0;
 	if (ph->p_filesz > IMAGE_DYNAMIC_MAX)
 		return image_refuse(image->path,
 				    "has a dynamic section of %" PRIu64

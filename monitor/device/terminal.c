@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "monitor/device/console.h"
+#include "monitor/host/patience.h"
 
 static struct termios found;
 static atomic_int raw_fd = -1;
@@ -43,10 +44,11 @@ bool terminal_raw(int fd)
 		return false;
 	raw = found;
 	cfmakeraw(&raw);
-	raw.c_oflag |= OPOST;
 	atomic_store(&raw_fd, fd);
+	patience_terminal_raw(true);
 	if (set_attributes(fd, &raw) == 0)
 		return true;
+	patience_terminal_raw(false);
 	atomic_store(&raw_fd, -1);
 	return false;
 }
@@ -55,6 +57,8 @@ void console_restore_terminal(void)
 {
 	int fd = atomic_exchange(&raw_fd, -1);
 
-	if (fd >= 0)
-		set_attributes(fd, &found);
+	if (fd < 0)
+		return;
+	set_attributes(fd, &found);
+	patience_terminal_raw(false);
 }

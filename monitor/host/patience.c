@@ -5,7 +5,9 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define SLICE_MS 20
@@ -14,6 +16,7 @@
 
 struct sink {
 	int fd;
+	bool terminal;
 	patience_over *over;
 	const struct vm *vm;
 };
@@ -30,9 +33,16 @@ bool patience_wait(int fd, short events, patience_over *over, const struct vm *v
 	return true;
 }
 
-static ssize_t sink_write(void *cookie, const char *data, size_t len)
+static atomic_bool raw;
+
+void patience_terminal_raw(bool is)
 {
-	const struct sink *sink = cookie;
+	atomic_store(&raw, is);
+}
+
+/* The bytes that were taken. */
+static size_t write_plain(const struct sink *sink, const char *data, size_t len)
+{
 	size_t done = 0;
 
 	while (done < len && patience_wait(sink->fd, POLLOUT, sink->over, sink->vm)) {
@@ -41,6 +51,27 @@ static ssize_t sink_write(void *cookie, const char *data, size_t len)
 		if (n < 0 && errno != EINTR && errno != EAGAIN)
 			break;
 		done += n > 0 ? (size_t)n : 0;
+	}
+	return done;
+}
+
+static ssize_t sink_write(void *cookie, const char *data, size_t len)
+{
+	static const char line_end[] = "\r\n";
+	const struct sink *sink = cookie;
+	size_t done = 0, line, taken;
+
+	if (!sink->terminal || !atomic_load(&raw))
+		return (ssize_t)write_plain(sink, data, len);
+	for (; done < len; done += taken) {
+		const char *end = memchr(data + done, '\n', len - done);
+		line = end ? (size_t)(end - data) - done : len - done;
+		taken = write_plain(sink, data + done, line);
+		if (taken < line)
+			return (ssize_t)(done + taken);
+		if (end && write_plain(sink, line_end, strlen(line_end)) < strlen(line_end))
+			return (ssize_t)(done + taken);
+		taken += end ? 1 : 0;
 	}
 	return (ssize_t)done;
 }
@@ -61,7 +92,7 @@ FILE *patience_stream(int fd, patience_over *over, const struct vm *vm)
 
 	if (!sink)
 		return NULL;
-	*sink = (struct sink){fd, over, vm};
+	*sink = (struct sink){.fd = fd, .terminal = isatty(fd), .over = over, .vm = vm};
 	stream = fopencookie(sink, "w", (cookie_io_functions_t){.write = sink_write, .close = sink_close});
 	if (!stream)
 		free(sink);

@@ -23,4 +23,10 @@ FILE *patience_stream(int fd, patience_over *over, const struct vm *vm);
 /* Has stderr be such a stream from now on; vm lives as long as the process. */
 void patience_stderr(patience_over *over, const struct vm *vm);
 
+/*
+ * A terminal of this process is raw, and does not go to the start of a line by itself: streams to terminals write what
+ * takes it there with each end of line. Async-signal-safe.
+ */
+void patience_terminal_raw(bool raw);
+
 #endif

@@ -5,7 +5,8 @@
  *	without TEXT	fails if TEXT came since the last expect before this one
  *	send TEXT	types TEXT
  *	status N	waits for the command's end, which must be with exit status N
- * Carriage returns of the output are left out: there may be several at a line's end. In TEXT, \r \n \t \e \\ and \xHH
+ *	returns keep	from here on carriage returns of the output count; before, they are left out
+ * In TEXT, \r \n \t \e \\ and \xHH
  * are characters. Empty lines and those that begin with # are skipped.
  */
 #include <errno.h>
@@ -28,6 +29,7 @@ static size_t used, seen, before; /* bytes got; matched by expect; matched by th
 static int terminal;
 static pid_t command;
 static unsigned line_number;
+static bool keep_returns;
 
 static _Noreturn void fail(const char *what, const char *text)
 {
@@ -58,7 +60,7 @@ static bool take(double deadline)
 	if (len <= 0)
 		return false;
 	for (const char *from = output + used, *end = from + len; from < end; from++)
-		if (*from != '\r')
+		if (*from != '\r' || keep_returns)
 			output[used++] = *from;
 	return true;
 }
@@ -154,6 +156,8 @@ static void play(char *line)
 		without(text);
 	else if (strcmp(line, "send") == 0)
 		type(text, len);
+	else if (strcmp(line, "returns") == 0)
+		keep_returns = true;
 	else if (strcmp(line, "status") == 0)
 		end_with(atoi(text));
 	else

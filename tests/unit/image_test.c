@@ -243,6 +243,13 @@ static void test_offset_wraps(void **state)
 	refused("is truncated: segment 1 ends beyond");
 }
 
+static void test_zeros_beyond(void **state)
+{
+	maker.ph[MAKER_DATA].p_filesz = 0;
+	maker.ph[MAKER_DATA].p_offset = UINT64_MAX - 0xfff;
+	loaded();
+}
+
 static void test_filesz_over_memsz(void **state)
 {
 	maker.ph[MAKER_DATA].p_memsz = 0x7ff;
@@ -694,6 +701,7 @@ int main(void)
 		T(program_headers_elsewhere),
 		T(nothing_to_load),
 		T(truncated),
+		T(zeros_beyond),
 		T(offset_wraps),
 		T(filesz_over_memsz),
 		T(overlap),

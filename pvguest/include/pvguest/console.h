@@ -1,6 +1,8 @@
 /*
  * The console. Output is gathered by line and written when a line ends, the buffer is full, or the guest waits for
- * input or ends. May be used with interrupts on, and from handlers.
+ * input or ends. May be used with interrupts on, and from handlers. From the first call of pvg_getc on a terminal on
+ * the host is raw, and shows what it gets: each '\n' is written as "\r\n" then, but those of pvg_write, which are
+ * bytes.
  */
 #ifndef PVGUEST_CONSOLE_H
 #define PVGUEST_CONSOLE_H
