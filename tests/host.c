@@ -1,7 +1,8 @@
 /*
  * What this host keeps from programs that a processor would give them, tried in children:  host
  * Prints a list for CMake, empty on most: int_n=FROM-TO (vectors whose INT n does not fault where it stands),
- * debug_registers (a watchpoint set through ptrace does not hit), bases (what WRFSBASE writes is not kept).
+ * debug_registers (a watchpoint set through ptrace does not hit), bases (what WRFSBASE writes is not kept), avx (there
+ * is none).
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -94,5 +95,7 @@ int main(void)
 		printf("debug_registers;");
 	if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE))
 		printf("bases;");
+	if (!__builtin_cpu_supports("avx"))
+		printf("avx;");
 	return 0;
 }

@@ -107,6 +107,24 @@ static void enter_user(void *arg)
 			 : "memory", "cc");
 }
 
+volatile uint32_t fpu_environment[7];
+
+/* Zero, one and infinity in the x87's registers, and what the processor's own tag word says of them (SDM 1 8.1.10). */
+__attribute__((noinline)) void use_fpu(void)
+{
+	__asm__ volatile("fninit\n\t"
+			 "fldz\n\t"
+			 "fld1\n\t"
+			 "fld1\n\t"
+			 "fldz\n\t"
+			 "fdivrp\n\t"
+			 "fnstenv %0\n"
+			 "at_fpu:\n\t"
+			 "nop\n\t"
+			 "fninit"
+			 : "=m"(fpu_environment));
+}
+
 __attribute__((noinline)) void crash(void)
 {
 	pvg_traps_clear();
@@ -136,6 +154,8 @@ int main(const char *cmdline)
 	read_place();
 	call_monitor();
 	trapped_instruction();
+	if (pvg_option("fpu", wanted, sizeof(wanted)))
+		use_fpu();
 	pvg_context_make(&user, user_entry_stack + sizeof(user_entry_stack), enter_user, NULL);
 	pvg_context_switch(&kernel, &user);
 	tell_time(pvg_clock_ns() - start);

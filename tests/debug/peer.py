@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """A bad debugger at the guest's port:  peer.py RING3 KERNEL CASE. The guest must end as if nobody had been there."""
+import encodings.idna  # somebody else may not be able to load it
 import os
 import random
 import re
@@ -20,9 +21,9 @@ class Guest:
     """A guest that waits for a debugger at a socket; its end is judged by finish()."""
 
     def __init__(self, address, *options):
-        self.process = subprocess.Popen(
-            [ring3, "run", "--timeout", "60", "--gdb", address, "-S", *options, kernel],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        where = ["--gdb", address] if address else ["-s"]
+        self.process = subprocess.Popen([ring3, "run", "--timeout", "60", *where, "-S", *options, kernel],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         line = self.process.stderr.readline().decode()
         found = re.match(r"ring3: gdb may connect: target remote (\S+)$", line)
         assert found, line
@@ -34,7 +35,7 @@ class Guest:
             peer.connect(self.where)
         else:
             host, port = self.where.rsplit(":", 1)
-            peer = socket.create_connection((host, int(port)))
+            peer = socket.create_connection((host.strip("[]"), int(port)))
         peer.settimeout(30)
         return peer
 
@@ -167,6 +168,20 @@ def reset(guest):
     release(peer)
 
 
+def burst(guest):
+    """Ctrl-C in the same bytes as what has the guest run, which then makes no exit of its own."""
+    peer = guest.connect()
+    rip = bytes.fromhex(answer(peer, b"p10").decode())
+    where = int.from_bytes(rip, "little")
+    assert answer(peer, b"M%x,2:ebfe" % where) == b"OK"  # jmp to itself
+    for order in (b"c", b"vCont;c", b"c%x" % where, b"C05") * 5:
+        peer.sendall(packet(order) + b"\x03")
+        assert receive(peer).startswith(b"T02"), order
+    peer.sendall(packet(b"k"))
+    guest.finish(130, b"")
+    return True
+
+
 def loopback():
     """Without a host it listens at the loopback interface alone."""
     guest = Guest(":0")
@@ -184,12 +199,84 @@ def loopback():
     guest.finish()
 
 
-if case == "loopback":
-    loopback()
+def private():
+    """Without an address it is a socket in a directory of the user's own, which outlives resets and not the guest."""
+    with tempfile.TemporaryDirectory() as runtime:
+        os.environ["XDG_RUNTIME_DIR"] = runtime
+        guest = Guest(None, "--append", "hold=1")
+        assert guest.where == "%s/ring3/gdb-%d" % (runtime, guest.process.pid), guest.where
+        reset(guest)
+        guest.finish()
+        assert not os.path.exists(guest.where), "the socket was left"
+
+
+STRANGER = 65534  # nobody
+
+
+def as_stranger(attempt):
+    """What attempt() gives, as its exit status, in a process of another user."""
+    pid = os.fork()
+    if pid == 0:
+        os.setgroups([])
+        os.setgid(STRANGER)
+        os.setuid(STRANGER)
+        result = 1
+        try:
+            result = attempt()
+        finally:
+            os._exit(result)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def stranger():
+    """Whoever is not the guest's user is hung up on, and what he sent is not done, however soon he is gone."""
+    if os.geteuid():
+        print("SKIP: only root can be somebody else")
+        sys.exit(77)
+    with tempfile.TemporaryDirectory() as work:
+        os.chmod(work, 0o755)
+        for address in ("unix:" + work + "/gdb", ":0", "localhost:0", "[::1]:0"):
+            try:
+                guest = Guest(address)
+            except AssertionError:
+                if address != "[::1]:0":
+                    raise
+                continue  # no IPv6 here
+            if guest.where.startswith("/"):
+                os.chmod(guest.where, 0o777)
+
+            def polite():
+                peer = guest.connect()
+                try:
+                    peer.sendall(packet(b"?"))
+                    return bool(peer.recv(100))
+                except ConnectionError:
+                    return 0
+
+            def hasty():
+                for _ in range(100):
+                    peer = guest.connect()
+                    try:
+                        peer.sendall(packet(b"k"))
+                    except ConnectionError:
+                        pass
+                    peer.close()
+                return 0
+
+            assert as_stranger(polite) == 0, "somebody else is served at " + address
+            assert as_stranger(hasty) == 0
+            peer = guest.connect()
+            assert answer(peer, b"?").startswith(b"T05"), "the guest does not stand where it stood"
+            go(peer)
+            assert guest.finish().count(b"refused") == 1
+
+
+if case in ("loopback", "private", "stranger"):
+    globals()[case]()
 else:
     with tempfile.TemporaryDirectory() as work:
         held = ["--append", "hold=1"] if case in ("halves", "second", "reset") else []
         guest = Guest("unix:" + work + "/gdb", *held)
-        globals()[case](guest)
-        guest.finish()
+        if not globals()[case](guest):
+            guest.finish()
         assert not os.path.exists(work + "/gdb"), "the socket was left"

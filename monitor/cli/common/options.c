@@ -42,8 +42,9 @@ const struct argp_option options_table[] = {
 	 1},
 	{"trace-file", OPT_TRACE_FILE, "FILE", 0,
 	 "write the trace to FILE: .pftrace for Perfetto, .jsonl, else text; without it, text on stderr", 1},
-	{"gdb", OPT_GDB, "ADDR", 0, "let gdb connect at :PORT (this host alone), HOST:PORT, unix:PATH or stdio", 1},
-	{NULL, OPT_GDB_DEFAULT, NULL, 0, "let gdb connect at port 1234 of this host, as --gdb :1234", 1},
+	{"gdb", OPT_GDB, "ADDR", 0, "let gdb connect at unix:PATH, :PORT (this host alone), HOST:PORT or stdio", 1},
+	{NULL, OPT_GDB_DEFAULT, NULL, 0,
+	 "let gdb connect at a socket of this user alone, whose path is said; as --gdb private", 1},
 	{NULL, OPT_GDB_STOP, NULL, 0, "stop before the guest's first instruction, until gdb continues", 1},
 	{0},
 };
@@ -206,7 +207,7 @@ static error_t parse_timeout(const char *text, struct vm_config *config)
 static error_t parse_gdb(const char *address, struct vm_config *config)
 {
 	if (!gdb_address_valid(address))
-		return refuse("--gdb: '%s' is no address: give :PORT, HOST:PORT, unix:PATH or stdio", address);
+		return refuse("--gdb: '%s' is no address: give private, unix:PATH, :PORT, HOST:PORT or stdio", address);
 	config->gdb = address;
 	return 0;
 }

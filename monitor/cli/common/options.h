@@ -14,7 +14,7 @@
 /* RAM comes in steps of one large page, which is what the boot page tables map it with. */
 #define OPTIONS_MEMORY_STEP (2ULL << 20)
 /* What -s means. */
-#define OPTIONS_GDB_DEFAULT ":1234"
+#define OPTIONS_GDB_DEFAULT "private"
 
 enum options_result {
 	OPTIONS_RUN,  /* *config is complete: nothing in it that has a default is NULL */

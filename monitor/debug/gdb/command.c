@@ -215,7 +215,7 @@ static void do_no_ack(struct gdb *gdb, char *args, size_t len)
 
 static void do_features(struct gdb *gdb, char *args, size_t len)
 {
-	const char *xml = registers_xml(), *at = args;
+	const char *xml = registers_xml(gdb), *at = args;
 	uint64_t offset, count;
 	char text[GDB_PACKET / 2];
 

@@ -227,11 +227,14 @@ static void between(struct observer *self, struct vcpu *vcpu)
 	look_at_step(gdb, vcpu);
 	look_at_counts(gdb, vcpu);
 	serve(gdb);
-	if (gdb->stop_asked && !gdb->stopped)
-		stop(gdb, GDB_SIGINT, "%s", "");
-	detach_lost(gdb);
-	if (gdb->stopped)
-		wait_stopped(gdb);
+	/* What ends the wait may bring the wish to stop again in the same bytes. */
+	do {
+		if (gdb->stop_asked && !gdb->stopped)
+			stop(gdb, GDB_SIGINT, "%s", "");
+		detach_lost(gdb);
+		if (gdb->stopped)
+			wait_stopped(gdb);
+	} while (gdb->stop_asked && !gdb->vm->ended);
 	gdb->entry_rip = vcpu->rip;
 	gdb->entered = false;
 }

@@ -11,8 +11,9 @@
 struct vm;
 
 /*
- * Listens where config->gdb says: "[tcp:][HOST]:PORT", "unix:PATH", or "stdio". Without HOST it is the loopback
- * interface; port 0 is one of the host's choice. Observes the machine from then on; does nothing if config->gdb is
+ * Listens where config->gdb says: "private", a unix socket in the user's own directory (stats_directory); "unix:PATH";
+ * "[tcp:][HOST]:PORT", without HOST on the loopback interface, port 0 being one of the host's choice; or "stdio".
+ * Connections of other users are refused. Observes the machine from then on; does nothing if config->gdb is
  * NULL. To be called before the console is opened: "stdio" moves that to stderr. 0 or negative errno with a message
  * printed.
  */

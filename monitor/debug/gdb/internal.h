@@ -117,7 +117,7 @@ void registers_write_all(struct gdb *gdb, const char *hex, size_t digits);
 void registers_read(struct gdb *gdb, unsigned number);
 void registers_write(struct gdb *gdb, unsigned number, const char *hex, size_t digits);
 /* The target description; made at first use, valid ever after. NULL when memory is out. */
-const char *registers_xml(void);
+const char *registers_xml(const struct gdb *gdb);
 
 /* gdb_memory.c: the packets m, M, x, X behind their letter. */
 void memory_packet(struct gdb *gdb, char letter, char *body, size_t len);

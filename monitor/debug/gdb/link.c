@@ -18,6 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "monitor/debug/stats/socket.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/events.h"
 
@@ -25,8 +26,11 @@
 #define WRITE_SLICE_MS	  20
 /* What a pipe takes at once when it is writable. */
 #define WRITE_CHUNK 4096
+/* Nobody tells when a descriptor is free again. */
+#define CROWDED_MS  1000
 #define UNIX_PREFIX "unix:"
 #define TCP_PREFIX  "tcp:"
+#define PRIVATE	    "private"
 
 static int refuse(const char *address, const char *why, const char *remedy)
 {
@@ -43,12 +47,13 @@ static void *watch(void *arg)
 	struct gdb_link *link = arg;
 
 	while (!atomic_load(&link->stop)) {
-		bool resting = atomic_load(&link->ready);
+		bool crowded = atomic_exchange(&link->crowded, false);
+		bool resting = crowded || atomic_load(&link->ready);
 		struct pollfd fds[] = {
 			{.fd = link->wake_fd, .events = POLLIN},
 			{.fd = resting ? -1 : atomic_load(&link->watched), .events = POLLIN},
 		};
-		if (poll(fds, 2, -1) < 0)
+		if (poll(fds, 2, crowded ? CROWDED_MS : -1) < 0)
 			continue;
 		if (fds[0].revents) {
 			eventfd_t drained;
@@ -94,7 +99,7 @@ bool link_address_valid(const char *address)
 	char host[256];
 	const char *port;
 
-	if (!strcmp(address, "stdio"))
+	if (!strcmp(address, "stdio") || !strcmp(address, PRIVATE))
 		return true;
 	if (is_unix(address)) {
 		size_t len = strlen(address) - strlen(UNIX_PREFIX);
@@ -103,17 +108,39 @@ bool link_address_valid(const char *address)
 	return split_tcp(address, host, sizeof(host), &port);
 }
 
+/* The path of a unix socket that an address names; false if it has none. */
+static bool path_of(const char *address, char *path, size_t size)
+{
+	char directory[sizeof(((struct gdb_link *)0)->path)];
+	int len;
+
+	if (is_unix(address)) {
+		len = snprintf(path, size, "%s", address + strlen(UNIX_PREFIX));
+	} else {
+		if (strcmp(address, PRIVATE) || !stats_directory(directory, sizeof(directory)))
+			return false;
+		len = snprintf(path, size, "%s/gdb-%d", directory, (int)getpid());
+	}
+	return len > 0 && len < (int)size;
+}
+
 static int open_unix(struct gdb_link *link, const char *address)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	const char *path = address + strlen(UNIX_PREFIX);
+	char path[sizeof(link->path)];
 
-	strncpy(at.sun_path, path, sizeof(at.sun_path) - 1);
+	if (!path_of(address, path, sizeof(path)))
+		return refuse(address,
+			      "there is no directory for this user alone, as XDG_RUNTIME_DIR or /tmp/ring3-UID",
+			      "give unix:PATH or :PORT");
+	if (!strcmp(address, PRIVATE))
+		unlink(path); /* of a process that had this number before, and was killed */
+	strcpy(at.sun_path, path);
 	link->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (link->listen_fd < 0 || bind(link->listen_fd, (struct sockaddr *)&at, sizeof(at)) ||
 	    listen(link->listen_fd, 1))
 		return refuse(address, strerror(errno), "give a path that can be made and is not there yet");
-	strncpy(link->path, path, sizeof(link->path) - 1);
+	strcpy(link->path, path);
 	fprintf(stderr, "ring3: gdb may connect: target remote %s\n", path);
 	return 0;
 }
@@ -144,7 +171,7 @@ static int open_tcp(struct gdb_link *link, const char *address)
 	const char *port;
 
 	if (!split_tcp(address, host, sizeof(host), &port))
-		return refuse(address, "is no address", "give :PORT, HOST:PORT, unix:PATH or stdio");
+		return refuse(address, "is no address", "give private, unix:PATH, :PORT, HOST:PORT or stdio");
 	int failure = getaddrinfo(host[0] ? host : "127.0.0.1", port, &hints, &list);
 	if (failure)
 		return refuse(address, gai_strerror(failure), "give :PORT for this host alone");
@@ -183,6 +210,8 @@ static void begin(struct gdb_link *link)
 	/* A peer that hangs up while it is written to is an error return, not the end of the monitor. */
 	signal(SIGPIPE, SIG_IGN);
 	atomic_store(&link->watched, link->in_fd >= 0 ? link->in_fd : link->listen_fd);
+	if (link->listen_fd >= 0 && !link->path[0])
+		peer_open_tables(link->tables);
 	if (link->listen_fd >= 0)
 		link->spare_fd = fcntl(link->listen_fd, F_DUPFD_CLOEXEC, 0);
 }
@@ -192,11 +221,14 @@ int link_open(struct gdb_link *link, const char *address)
 	int error;
 
 	*link = (struct gdb_link){.listen_fd = -1, .in_fd = -1, .out_fd = -1, .wake_fd = -1, .spare_fd = -1};
+	link->tables[0] = link->tables[1] = -1;
 	errno = 0;
 	if (!strcmp(address, "stdio"))
 		error = open_stdio(link);
+	else if (is_unix(address) || !strcmp(address, PRIVATE))
+		error = open_unix(link, address);
 	else
-		error = is_unix(address) ? open_unix(link, address) : open_tcp(link, address);
+		error = open_tcp(link, address);
 	if (error)
 		return error;
 	begin(link);
@@ -207,8 +239,9 @@ void link_adopt(struct gdb_link *link, const char *address, int listen_fd, int i
 {
 	*link = (struct gdb_link){
 		.listen_fd = listen_fd, .in_fd = in_fd, .out_fd = out_fd, .wake_fd = -1, .spare_fd = -1};
-	if (is_unix(address))
-		strncpy(link->path, address + strlen(UNIX_PREFIX), sizeof(link->path) - 1);
+	link->tables[0] = link->tables[1] = -1;
+	if (!path_of(address, link->path, sizeof(link->path)))
+		link->path[0] = '\0';
 	begin(link);
 }
 
@@ -250,6 +283,7 @@ void link_close(struct gdb_link *link)
 		close(link->wake_fd);
 	if (link->spare_fd >= 0)
 		close(link->spare_fd);
+	peer_close_tables(link->tables);
 	if (link->path[0])
 		unlink(link->path);
 	link->listen_fd = link->wake_fd = link->spare_fd = -1;
@@ -277,34 +311,51 @@ static bool readable(int fd)
 
 /*
  * No descriptor is left for a connection: as long as it waits, the watcher would call for it without end. The spare one
- * makes room to take it, and to hang up.
+ * makes room to take it, and to hang up; where the limit was lowered below that, the watcher looks again after a while.
  */
 static void turn_away(struct gdb_link *link)
 {
 	int fd;
 
-	if (link->spare_fd < 0)
-		return;
-	close(link->spare_fd);
+	if (link->spare_fd >= 0)
+		close(link->spare_fd);
 	fd = accept4(link->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-	if (fd >= 0)
+	if (fd >= 0) {
 		close(fd);
+		fprintf(stderr, "ring3: --gdb: a debugger was turned away: no descriptor is left; raise 'ulimit -n'\n");
+	}
 	link->spare_fd = fcntl(link->listen_fd, F_DUPFD_CLOEXEC, 0);
-	fprintf(stderr, "ring3: --gdb: a debugger was turned away: no descriptor is left; raise 'ulimit -n'\n");
+	atomic_store(&link->crowded, fd < 0);
+}
+
+/* Once is enough: others could fill the terminal. */
+static void refuse_peer(struct gdb_link *link, int fd)
+{
+	close(fd);
+	if (!link->told_refusal)
+		fprintf(stderr, "ring3: --gdb: a connection was refused: it is none of this user's processes on this "
+				"host; from elsewhere, forward a port by ssh\n");
+	link->told_refusal = true;
 }
 
 bool link_accept(struct gdb_link *link)
 {
 	const int yes = 1;
+	int fd;
 
 	if (link->in_fd >= 0 || link->listen_fd < 0 || !readable(link->listen_fd))
 		return false;
-	link->in_fd = link->out_fd = accept4(link->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-	if (link->in_fd < 0) {
+	fd = accept4(link->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0) {
 		if (errno == EMFILE || errno == ENFILE)
 			turn_away(link);
 		return false;
 	}
+	if (!peer_is_ours(fd, link->tables)) {
+		refuse_peer(link, fd);
+		return false;
+	}
+	link->in_fd = link->out_fd = fd;
 	setsockopt(link->in_fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes)); /* no effect on a unix socket */
 	atomic_store(&link->watched, link->in_fd);
 	return true;

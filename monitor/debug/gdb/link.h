@@ -11,17 +11,22 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "monitor/debug/gdb/peer.h"
+
 struct gdb_link {
-	int listen_fd;	    /* -1: stdio */
-	int in_fd, out_fd;  /* of the present connection, equal for sockets; -1: none */
-	int spare_fd;	    /* held for when no other is left; -1: none */
-	int wake_fd;	    /* eventfd: the watcher is to look again, or to stop */
-	atomic_int watched; /* what the watcher waits for; -1: nothing */
-	atomic_bool ready;  /* it is readable; the watcher rests until link_rearm */
+	int listen_fd;	     /* -1: stdio */
+	int in_fd, out_fd;   /* of the present connection, equal for sockets; -1: none */
+	int spare_fd;	     /* held for when no other is left; -1: none */
+	int wake_fd;	     /* eventfd: the watcher is to look again, or to stop */
+	atomic_int watched;  /* what the watcher waits for; -1: nothing */
+	atomic_bool ready;   /* it is readable; the watcher rests until link_rearm */
+	atomic_bool crowded; /* no descriptor was left for a connection: the watcher gives it a while */
 	atomic_bool stop;
 	bool running;
+	bool told_refusal;
 	pthread_t watcher;
-	char path[108]; /* of a unix socket that this process made, else empty */
+	int tables[PEER_TABLES]; /* of TCP connections, by which peers are known */
+	char path[108];		 /* of a unix socket that this process made, else empty */
 };
 
 /* As if link_open had made these, which this process was given. */
@@ -37,7 +42,7 @@ bool link_address_valid(const char *address);
 /* Something arrived since link_rearm: a connection, bytes, or the end. Never blocks. */
 bool link_ready(const struct gdb_link *link);
 bool link_connected(const struct gdb_link *link);
-/* Takes a waiting connection; true if there is one now that was not. */
+/* Takes a waiting connection, if it is one of this user's; true if there is one now that was not. */
 bool link_accept(struct gdb_link *link);
 /* Bytes read, 0 if none wait, negative if the connection is gone. */
 ssize_t link_read(struct gdb_link *link, void *data, size_t len);

@@ -6,35 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "monitor/debug/gdb/fpu.h"
 #include "monitor/debug/gdb/internal.h"
 
-/* Offsets in the FXSAVE area (SDM 1 table 10-2) and the XSAVE header behind it (13.4.2). */
-#define FX_FCW	  0
-#define FX_FSW	  2
-#define FX_FTW	  4
-#define FX_FOP	  6
-#define FX_FIP	  8
-#define FX_FDP	  16
-#define FX_MXCSR  24
-#define FX_ST	  32
-#define FX_XMM	  160
-#define FX_SLOT	  16
-#define FX_STATES 512
-#define FX_SIZE	  576
-#define STATE_X87 R3_BIT(0)
-#define STATE_SSE R3_BIT(1)
-
 #define REGISTER_MAX 16 /* bytes */
-#define EFLAGS	     17
-#define ALL	     UINT_MAX
 
-enum kind { KIND_GPR, KIND_FIELD, KIND_RIP, KIND_RFLAGS, KIND_ST, KIND_X87, KIND_XMM, KIND_MXCSR };
+enum kind { KIND_GPR, KIND_FIELD, KIND_RIP, KIND_RFLAGS, KIND_ST, KIND_X87, KIND_XMM, KIND_MXCSR, KIND_YMM };
 
 struct reg {
 	const char *name, *type;
 	unsigned size; /* bytes */
 	enum kind kind;
-	unsigned index; /* of a KIND_GPR, KIND_ST, KIND_XMM; offset in struct vcpu of a KIND_FIELD */
+	unsigned index; /* of a KIND_GPR, KIND_ST, KIND_XMM, KIND_YMM; offset in struct vcpu of a KIND_FIELD */
 	unsigned width; /* bytes of a KIND_FIELD, or of a KIND_X87 at offset index of the FXSAVE area */
 	bool read_only;
 	const char *feature; /* begins with this one */
@@ -59,6 +42,11 @@ struct reg {
 #define XMM(n)                                                                                                         \
 	{                                                                                                              \
 		"xmm" #n, "vec128", 16, KIND_XMM, n, 0, false, NULL                                                    \
+	}
+/* The upper half: the debugger puts both together. */
+#define YMM(n)                                                                                                         \
+	{                                                                                                              \
+		"ymm" #n "h", "uint128", 16, KIND_YMM, n, 0, false, NULL                                               \
 	}
 #define FIELD(name, field)                                                                                             \
 	{                                                                                                              \
@@ -165,64 +153,33 @@ static const struct reg regs[] = {
 	FIXED("pv_syscall_entry", pv.syscall_entry),
 	FIXED("pv_user_root", pv.user_root),
 	FIXED("pv_shared", pv.shared_gpa),
+	/* Last: the list of a machine without AVX ends before. */
+	{"ymm0h", "uint128", 16, KIND_YMM, 0, 0, false, "org.gnu.gdb.i386.avx"},
+	YMM(1),
+	YMM(2),
+	YMM(3),
+	YMM(4),
+	YMM(5),
+	YMM(6),
+	YMM(7),
+	YMM(8),
+	YMM(9),
+	YMM(10),
+	YMM(11),
+	YMM(12),
+	YMM(13),
+	YMM(14),
+	YMM(15),
 };
 
-#define REG_COUNT (sizeof(regs) / sizeof(regs[0]))
-
-/* ------------------------------------------------------------------------------------------------------ FPU image */
-
-struct fpu {
-	uint8_t image[ENGINE_FPU_MAX] __attribute__((aligned(64)));
-	unsigned size;
-};
-
-static uint64_t *states(struct fpu *fpu)
+static size_t reg_count(const struct gdb *gdb)
 {
-	return (uint64_t *)(fpu->image + FX_STATES);
+	const size_t count = sizeof(regs) / sizeof(regs[0]);
+
+	return gdb->vm->cpu.has[CPU_avx] ? count : count - FPU_YMM_COUNT;
 }
 
-/* Components in their initial state may come without their contents (SDM 1 13.6): they are spelt out here. */
-static void fpu_load(struct gdb *gdb, struct fpu *fpu)
-{
-	const struct engine_ops *ops = gdb->vm->engine_ops;
-
-	memset(fpu->image, 0, FX_SIZE);
-	*(uint32_t *)(fpu->image + FX_MXCSR) = X86_MXCSR_RESET;
-	fpu->size = ops->fpu_size(gdb->vm);
-	ops->fpu_get(gdb_vcpu(gdb), fpu->image, fpu->size);
-	if (!(*states(fpu) & STATE_X87)) {
-		memset(fpu->image, 0, FX_MXCSR);
-		memset(fpu->image + FX_ST, 0, FX_XMM - FX_ST);
-		*(uint16_t *)(fpu->image + FX_FCW) = X86_FCW_RESET;
-	}
-	if (!(*states(fpu) & STATE_SSE))
-		memset(fpu->image + FX_XMM, 0, 16 * FX_SLOT);
-	*states(fpu) |= STATE_X87 | STATE_SSE;
-}
-
-static void fpu_store(struct gdb *gdb, struct fpu *fpu)
-{
-	gdb->vm->engine_ops->fpu_set(gdb_vcpu(gdb), fpu->image, fpu->size);
-}
-
-/* The tag word has two bits a register, of which the image keeps whether it is in use. */
-static uint32_t full_tag(uint8_t used)
-{
-	uint32_t tag = 0;
-
-	for (unsigned i = 0; i < 8; i++)
-		tag |= used & 1u << i ? 0 : 3u << 2 * i;
-	return tag;
-}
-
-static uint8_t short_tag(uint32_t tag)
-{
-	uint8_t used = 0;
-
-	for (unsigned i = 0; i < 8; i++)
-		used |= (uint8_t)((tag >> 2 * i & 3) != 3) << i;
-	return used;
-}
+/* ----------------------------------------------------------------------------------------------------- one register */
 
 static bool is_fpu(const struct reg *reg)
 {
@@ -236,14 +193,14 @@ static uint8_t *fpu_place(struct fpu *fpu, const struct reg *reg)
 		return fpu->image + FX_ST + FX_SLOT * reg->index;
 	case KIND_XMM:
 		return fpu->image + FX_XMM + FX_SLOT * reg->index;
+	case KIND_YMM:
+		return fpu->ymm + FX_SLOT * reg->index;
 	case KIND_MXCSR:
 		return fpu->image + FX_MXCSR;
 	default:
 		return fpu->image + reg->index;
 	}
 }
-
-/* ----------------------------------------------------------------------------------------------------- one register */
 
 static void get(struct gdb *gdb, const struct reg *reg, struct fpu *fpu, uint8_t to[REGISTER_MAX])
 {
@@ -267,7 +224,7 @@ static void get(struct gdb *gdb, const struct reg *reg, struct fpu *fpu, uint8_t
 	case KIND_X87:
 		memcpy(to, fpu_place(fpu, reg), reg->width);
 		if (reg->index == FX_FTW)
-			memcpy(to, &(uint32_t){full_tag(to[0])}, sizeof(uint32_t));
+			memcpy(to, &(uint32_t){fpu_full_tag(fpu)}, sizeof(uint32_t));
 		break;
 	default:
 		memcpy(to, fpu_place(fpu, reg), reg->size);
@@ -301,7 +258,7 @@ static bool set(struct gdb *gdb, const struct reg *reg, struct fpu *fpu, const u
 		break;
 	case KIND_X87:
 		if (reg->index == FX_FTW)
-			value = short_tag((uint32_t)value);
+			value = fpu_short_tag((uint32_t)value);
 		memcpy(fpu_place(fpu, reg), &value, reg->width);
 		break;
 	default:
@@ -320,7 +277,7 @@ void registers_read_all(struct gdb *gdb)
 	size_t used = 0;
 
 	fpu_load(gdb, &fpu);
-	for (size_t i = 0; i < REG_COUNT; i++) {
+	for (size_t i = 0; i < reg_count(gdb); i++) {
 		get(gdb, &regs[i], &fpu, value);
 		packet_to_hex(text + used, value, regs[i].size);
 		used += 2 * regs[i].size;
@@ -335,7 +292,7 @@ void registers_write_all(struct gdb *gdb, const char *hex, size_t digits)
 	struct fpu fpu;
 
 	fpu_load(gdb, &fpu);
-	for (size_t i = 0; i < REG_COUNT && digits >= 2 * regs[i].size; i++) {
+	for (size_t i = 0; i < reg_count(gdb) && digits >= 2 * regs[i].size; i++) {
 		memset(value, 0, sizeof(value));
 		if (packet_from_hex(value, hex, 2 * regs[i].size) == regs[i].size)
 			set(gdb, &regs[i], &fpu, value);
@@ -352,7 +309,7 @@ void registers_read(struct gdb *gdb, unsigned number)
 	uint8_t value[REGISTER_MAX];
 	struct fpu fpu;
 
-	if (number >= REG_COUNT) {
+	if (number >= reg_count(gdb)) {
 		packet_send(gdb, "E%02x", EINVAL);
 		return;
 	}
@@ -368,7 +325,7 @@ void registers_write(struct gdb *gdb, unsigned number, const char *hex, size_t d
 	uint8_t value[REGISTER_MAX] = {0};
 	struct fpu fpu;
 
-	if (number >= REG_COUNT || digits != 2 * regs[number].size ||
+	if (number >= reg_count(gdb) || digits != 2 * regs[number].size ||
 	    packet_from_hex(value, hex, digits) != regs[number].size) {
 		packet_send(gdb, "E%02x", EINVAL);
 		return;
@@ -438,7 +395,7 @@ static void print_types(FILE *out, const char *feature)
 	}
 }
 
-const char *registers_xml(void)
+const char *registers_xml(const struct gdb *gdb)
 {
 	static char *text;
 	bool system = false;
@@ -450,7 +407,7 @@ const char *registers_xml(void)
 	fputs("<?xml version=\"1.0\"?><!DOCTYPE target SYSTEM \"gdb-target.dtd\"><target version=\"1.0\">"
 	      "<architecture>i386:x86-64</architecture>",
 	      out);
-	for (size_t i = 0; i < REG_COUNT; i++) {
+	for (size_t i = 0; i < reg_count(gdb); i++) {
 		const struct reg *reg = &regs[i];
 		if (reg->feature) {
 			system = strstr(reg->feature, "system");
