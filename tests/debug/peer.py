@@ -254,7 +254,7 @@ def stranger():
                     return 0
 
             def hasty():
-                for _ in range(100):
+                for _ in range(10):
                     peer = guest.connect()
                     try:
                         peer.sendall(packet(b"k"))
