@@ -55,9 +55,11 @@ static volatile int word;
 
 static int watchpoint_hits(void)
 {
-	int status;
+	int status = 0;
 	pid_t child = fork();
 
+	if (child < 0)
+		return 1;
 	if (!child) {
 		ptrace(PTRACE_TRACEME, 0, 0, 0);
 		raise(SIGSTOP);

@@ -242,7 +242,7 @@ static void measure(const char *what, const char *events, const char *file, bool
 	}
 	double each = (thread_ns() - began) / EXITS / 2;
 	print_message("%-10s %6.1f ns an event\n", what, each);
-	assert_true(each < 20000);
+	assert_true(each < 200000);
 	if (record) {
 		trace_finish(&vm);
 		trace_down(&vm);

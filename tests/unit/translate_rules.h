@@ -7,7 +7,7 @@
 #include "monitor/engine/translate/compile.h"
 
 /* Where test blocks lie, and what they refer to. */
-#define TEST_BASE  0x610000000000u
+#define TEST_BASE  0x210000000000u
 #define TEST_STATE (TEST_BASE + 0x1000)
 #define TEST_GATE  (TEST_BASE + 0x2000)
 #define TEST_CODE  (TEST_BASE + 0x10000)

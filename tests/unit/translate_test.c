@@ -30,6 +30,9 @@
 #define STACK	 (TEST_BASE + 0x8000)
 #define AREA_END (TEST_BASE + 0x100000)
 
+/* Of the guest's memory, where it lies. */
+typedef uint64_t word __attribute__((aligned(1)));
+
 #define ALL_FLAVOURS (BT_FPU | BT_AVX | BT_IF | BT_CLOCK | BT_READ)
 #define ARITHMETIC   0x8d5u
 
@@ -77,8 +80,10 @@ static int start_child(void **state)
 
 static int end_child(void **state)
 {
-	kill(child, SIGKILL);
-	waitpid(child, NULL, 0);
+	if (child > 0) {
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+	}
 	return 0;
 }
 
@@ -214,7 +219,7 @@ static const uint64_t places[] = {GVA_HIGH, GVA_LOW};
 
 static uint64_t stack(int64_t at)
 {
-	return *(uint64_t *)(STACK + (uint64_t)at);
+	return *(word *)(STACK + (uint64_t)at);
 }
 
 static void test_copies(void **state)
@@ -227,13 +232,13 @@ static void test_copies(void **state)
 /* Relative to RIP: through a register that the instruction leaves alone, high registers' bits cleared. */
 static void test_rip_relative(void **state)
 {
-	*(uint64_t *)(GVA_HIGH + 0x1007) = 0x1122334455667788;
+	*(word *)(GVA_HIGH + 0x1007) = 0x1122334455667788;
 	struct snapshot end = RUN(GVA_HIGH, true, 0x48, 0x8b, 0x05, 0x00, 0x10, 0, 0); /* MOV RAX, [RIP + 0x1000] */
 	assert_int_equal(end.regs.rax, 0x1122334455667788);
 	end = RUN(GVA_HIGH, true, 0x4b, 0x8b, 0x0d, 0x00, 0x10, 0, 0); /* with REX.X and REX.B set: RCX */
 	assert_int_equal(end.regs.rcx, 0x1122334455667788);
 	end = RUN(GVA_HIGH, true, 0x4c, 0x01, 0x05, 0x00, 0x10, 0, 0); /* ADD [RIP + 0x1000], R8 */
-	assert_int_equal(*(uint64_t *)(GVA_HIGH + 0x1007), 0x1122334455667790);
+	assert_int_equal(*(word *)(GVA_HIGH + 0x1007), 0x1122334455667790);
 	end = RUN(GVA_HIGH, true, 0x48, 0x8d, 0x15, 0x00, 0x10, 0, 0); /* LEA RDX, [RIP + 0x1000] */
 	assert_int_equal(end.regs.rdx, GVA_HIGH + 0x1007);
 }
@@ -249,7 +254,7 @@ static void test_calls(void **state)
 		end = RUN(gva, true, 0xff, 0xd2); /* CALL RDX */
 		assert_int_equal(end.regs.rip, 0x1234);
 		assert_int_equal(stack(-8), gva + 2);
-		*(uint64_t *)(GVA_HIGH + 0x208) = 0x5678;
+		*(word *)(GVA_HIGH + 0x208) = 0x5678;
 		end = RUN(gva, true, 0xff, 0x53, 0x08); /* CALL [RBX + 8] */
 		assert_int_equal(end.regs.rip, 0x5678);
 		assert_int_equal(stack(-8), gva + 3);
@@ -257,14 +262,14 @@ static void test_calls(void **state)
 		assert_int_equal(end.regs.rip, 0x5678);
 		assert_int_equal(end.regs.rsp, STACK);
 	}
-	*(uint64_t *)(GVA_HIGH + 0x1006) = 0x9abc;
+	*(word *)(GVA_HIGH + 0x1006) = 0x9abc;
 	struct snapshot end = RUN(GVA_HIGH, true, 0xff, 0x25, 0x00, 0x10, 0, 0); /* JMP [RIP + 0x1000] */
 	assert_int_equal(end.regs.rip, 0x9abc);
 }
 
 static void test_returns(void **state)
 {
-	*(uint64_t *)STACK = 0x4321;
+	*(word *)STACK = 0x4321;
 	struct snapshot end = RUN(GVA_HIGH, true, 0xc3);
 	assert_int_equal(end.regs.rip, 0x4321);
 	assert_int_equal(end.regs.rsp, STACK + 8);
@@ -292,7 +297,7 @@ static void test_interrupt_flag(void **state)
 		RUN(GVA_HIGH, on, 0x9c); /* PUSHF */
 		assert_int_equal(stack(-8) & X86_RFLAGS_IF, on ? X86_RFLAGS_IF : 0);
 		assert_int_equal(stack(-8) & ARITHMETIC, X86_RFLAGS_CF | X86_RFLAGS_SF);
-		*(uint64_t *)STACK = 0x2 | X86_RFLAGS_ZF | X86_RFLAGS_DF | (on ? X86_RFLAGS_IF : 0);
+		*(word *)STACK = 0x2 | X86_RFLAGS_ZF | X86_RFLAGS_DF | (on ? X86_RFLAGS_IF : 0);
 		struct snapshot end = run(GVA_HIGH, (const uint8_t[]){0x9d}, 1, !on, ~(uint64_t)ARITHMETIC); /* POPF */
 		assert_int_equal(end.enabled, on);
 		assert_int_equal(end.regs.rip, GVA_HIGH + 1);
@@ -307,12 +312,12 @@ static void test_interrupt_flag_given_up(void **state)
 	struct snapshot end = RUN(GVA_HIGH, false, 0xfb);
 	assert_false(end.enabled);
 	assert_int_equal(end.regs.rip, GVA_HIGH);
-	*(uint64_t *)STACK = 0x202;
+	*(word *)STACK = 0x202;
 	end = run(GVA_HIGH, (const uint8_t[]){0x9d}, 1, false, ~(uint64_t)ARITHMETIC);
 	assert_int_equal(end.regs.rip, GVA_HIGH);
 	assert_int_equal(end.regs.rsp, STACK);
 	state_page()->hold = 0;
-	*(uint64_t *)STACK = 0x2 | X86_RFLAGS_TF;
+	*(word *)STACK = 0x2 | X86_RFLAGS_TF;
 	end = run(GVA_HIGH, (const uint8_t[]){0x9d}, 1, false, ~(uint64_t)ARITHMETIC);
 	assert_int_equal(end.regs.rip, GVA_HIGH);
 }
