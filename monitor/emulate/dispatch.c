@@ -145,6 +145,24 @@ bool emu_is_sensitive(const struct emu_insn *insn)
 	return find(insn).execute != NULL;
 }
 
+bool emu_reaches_devices(const struct emu_insn *insn)
+{
+	switch (insn->info.mnemonic) {
+	case ZYDIS_MNEMONIC_IN:
+	case ZYDIS_MNEMONIC_OUT:
+	case ZYDIS_MNEMONIC_INSB:
+	case ZYDIS_MNEMONIC_INSW:
+	case ZYDIS_MNEMONIC_INSD:
+	case ZYDIS_MNEMONIC_OUTSB:
+	case ZYDIS_MNEMONIC_OUTSW:
+	case ZYDIS_MNEMONIC_OUTSD:
+	case ZYDIS_MNEMONIC_WRMSR:
+		return true;
+	default:
+		return false;
+	}
+}
+
 bool emu_always_traps(const struct emu_insn *insn)
 {
 	return find(insn).direct == TRAPS;

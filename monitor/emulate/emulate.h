@@ -36,6 +36,8 @@ enum emu_result emu_execute(struct vcpu *vcpu, const struct emu_insn *insn);
 
 /* True if emu_execute knows the instruction, be it one that traps or one that an interpreter must not miss. */
 bool emu_is_sensitive(const struct emu_insn *insn);
+/* What may make a deadline, an interrupt or an end that the run loop has to see to. */
+bool emu_reaches_devices(const struct emu_insn *insn);
 /*
  * Looking on after an exit: decodes at RIP and is true if that instruction, run directly in ring 3, always traps, so
  * that emu_execute at once, without a trap of its own, changes nothing the guest could tell. Not so SGDT, MOV to

@@ -85,6 +85,11 @@ static int sink_close(void *cookie)
 	return result;
 }
 
+static FILE *stream_of(struct sink *sink, cookie_close_function_t *end)
+{
+	return fopencookie(sink, "w", (cookie_io_functions_t){.write = sink_write, .close = end});
+}
+
 FILE *patience_stream(int fd, patience_over *over, const struct vm *vm)
 {
 	struct sink *sink = malloc(sizeof(*sink));
@@ -93,16 +98,20 @@ FILE *patience_stream(int fd, patience_over *over, const struct vm *vm)
 	if (!sink)
 		return NULL;
 	*sink = (struct sink){.fd = fd, .terminal = isatty(fd), .over = over, .vm = vm};
-	stream = fopencookie(sink, "w", (cookie_io_functions_t){.write = sink_write, .close = sink_close});
+	stream = stream_of(sink, sink_close);
 	if (!stream)
 		free(sink);
 	return stream;
 }
 
+/* It lives as long as the process. */
 void patience_stderr(patience_over *over, const struct vm *vm)
 {
-	FILE *stream = patience_stream(STDERR_FILENO, over, vm);
+	static struct sink sink;
+	FILE *stream;
 
+	sink = (struct sink){.fd = STDERR_FILENO, .terminal = isatty(STDERR_FILENO), .over = over, .vm = vm};
+	stream = stream_of(&sink, NULL);
 	if (!stream)
 		return;
 	setvbuf(stream, NULL, _IONBF, 0);

@@ -126,25 +126,6 @@ static bool paused(struct engine_vcpu *c, const struct insn *i)
 	return true;
 }
 
-/* What may make a deadline, an interrupt or an end that the run loop has to see to. */
-static bool reaches_devices(const struct emu_insn *emu)
-{
-	switch (emu->info.mnemonic) {
-	case ZYDIS_MNEMONIC_IN:
-	case ZYDIS_MNEMONIC_OUT:
-	case ZYDIS_MNEMONIC_INSB:
-	case ZYDIS_MNEMONIC_INSW:
-	case ZYDIS_MNEMONIC_INSD:
-	case ZYDIS_MNEMONIC_OUTSB:
-	case ZYDIS_MNEMONIC_OUTSW:
-	case ZYDIS_MNEMONIC_OUTSD:
-	case ZYDIS_MNEMONIC_WRMSR:
-		return true;
-	default:
-		return false;
-	}
-}
-
 /* Moments around an exit: who waits for one sees each sensitive instruction as an exit. */
 #define EXIT_MOMENTS                                                                                                   \
 	(R3_BIT(OBSERVE_between) | R3_BIT(OBSERVE_enter) | R3_BIT(OBSERVE_leave) | R3_BIT(OBSERVE_interpreted))
@@ -161,7 +142,7 @@ static bool goes_on(const struct engine_vcpu *c, const struct emu_insn *emu, uns
 		return false;
 	if ((vcpu->rflags & X86_RFLAGS_TF) || (vcpu->dr[7] & X86_DR7_ALL_ENABLED))
 		return false;
-	return !(vcpu->interrupt_waits && vcpu_if(vcpu)) && !reaches_devices(emu);
+	return !(vcpu->interrupt_waits && vcpu_if(vcpu)) && !emu_reaches_devices(emu);
 }
 
 void op_sensitive(struct engine_vcpu *c, const struct insn *i)

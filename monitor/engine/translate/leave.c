@@ -1,9 +1,12 @@
 /*
  * From a kernel cell that stopped with RIP in the code cache to the guest's state, and what is then done for it.
  */
+#include <string.h>
+
 #include "monitor/engine/interpret/interpret.h"
 #include "monitor/engine/translate/translate.h"
 #include "monitor/engine/trap/gate.h"
+#include "monitor/engine/trap/trap.h"
 #include "monitor/vm/vm.h"
 
 /* What follows a sensitive instruction is often sensitive too, and saves an exit each. */
@@ -66,9 +69,10 @@ static void undo_jump(struct translate *t, struct vcpu *vcpu)
 static enum leave leave_underway(struct translate *t, struct vcpu *vcpu)
 {
 	undo(t, vcpu, &(struct bt_locus){.undo = BT_UNDERWAY});
-	if (!vcpu_canonical(vcpu->rip))
-		undo_jump(t, vcpu);
-	return LEAVE_MISS;
+	if (vcpu_canonical(vcpu->rip))
+		return LEAVE_MISS;
+	undo_jump(t, vcpu);
+	return LEAVE_INSN;
 }
 
 /* The last stub that begins at the offset or before. */
@@ -117,15 +121,41 @@ enum leave leave_cache(struct translate *t, struct vcpu *vcpu, struct bt_link **
 	return LEAVE_STOPPED;
 }
 
+/* Where the guest is in code that has been forgotten since: nowhere. */
+static uint64_t guest_rip(struct translate *t, uint64_t host)
+{
+	uint64_t at = host - GATE_CACHE_CODE;
+	const struct bt_piece *piece = at < t->used ? cache_piece(t, (uint32_t)at) : NULL;
+	struct bt_locus locus;
+	bool found = piece && piece->block && !piece->thunk && locate(t, piece->block, (uint32_t)at, &locus);
+	return found ? locus.rip : 0;
+}
+
+void leave_show_fpu(struct trap *trap, void *image)
+{
+	uint64_t rip;
+	memcpy(&rip, (uint8_t *)image + X86_FPU_FIP, sizeof(rip));
+	if (rip < GATE_CACHE || rip >= GATE_CACHE_END)
+		return;
+	rip = guest_rip(trap->translate, rip);
+	memcpy((uint8_t *)image + X86_FPU_FIP, &rip, sizeof(rip));
+}
+
 /* ----------------------------------------------------------------------------------------------------- executing */
 
-static void look_on(struct vcpu *vcpu)
+/* An interrupt may come in before the next instruction: the run loop knows. */
+static bool lets_in(struct vcpu *vcpu, const struct emu_insn *last)
+{
+	return vcpu_if(vcpu) && (vcpu->interrupt_waits || emu_reaches_devices(last));
+}
+
+/* What follows `insn`, which has been executed. */
+static void look_on(struct vcpu *vcpu, struct emu_insn insn)
 {
 	struct vm *vm = vcpu->vm;
-	struct emu_insn insn;
 	for (unsigned n = 0; n < CLUSTER_MAX; n++) {
 		if (vcpu->event_pending || vcpu->halted || vm->ended || atomic_load(&vm->attention) ||
-		    !emu_look_on(vcpu, &insn))
+		    (!vcpu->interrupt_shadow && lets_in(vcpu, &insn)) || !emu_look_on(vcpu, &insn))
 			return;
 		enum emu_result result = emu_execute(vcpu, &insn);
 		stats_sensitive(&vm->stats, emu_id(&insn), STAT_WAY_clustered, result != EMU_DONE);
@@ -147,7 +177,7 @@ static void execute_sensitive(struct vcpu *vcpu, const struct emu_insn *insn, st
 	*exit = (struct vm_exit){.reason = EXIT_EMULATED};
 	bool told = state_is_told(vm) || vcpu->debug.attached || vcpu->debug.pause;
 	if (result == EMU_DONE && vcpu->cpl == 0 && !told)
-		look_on(vcpu);
+		look_on(vcpu, *insn);
 }
 
 /* The interpreter has its own ways with these. */

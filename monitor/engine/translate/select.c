@@ -104,9 +104,12 @@ static unsigned fpu_flavour(const struct emu_insn *insn)
 	}
 }
 
-/* What manages the FPU's state as a whole is left to those who know what the guest has enabled. */
+/* What manages the FPU's state as a whole is left to those who know what the guest has enabled, and where its code is.
+ */
 static bool is_fpu_plain(const struct emu_insn *insn)
 {
+	if (insn->info.mnemonic == ZYDIS_MNEMONIC_FNSTENV || insn->info.mnemonic == ZYDIS_MNEMONIC_FNSAVE)
+		return false;
 	switch (insn->info.meta.category) {
 	case ZYDIS_CATEGORY_XSAVE:
 	case ZYDIS_CATEGORY_XSAVEOPT:

@@ -164,6 +164,7 @@ static int translate_init(struct vm *vm)
 	struct trap *trap = trap_of(vm);
 	trap->translate = t;
 	trap->translated = translated;
+	trap->show_fpu = leave_show_fpu;
 	error = interpret_create(vm, &engine_trap);
 	if (!error)
 		error = cache_create(t, vm->config->code_cache, trap->transport->traced);

@@ -23,6 +23,7 @@
 #define BT_HASH		 16384
 
 struct bt_block;
+struct trap;
 
 struct bt_link {
 	struct bt_block *from;
@@ -177,6 +178,8 @@ void state_take(struct translate *t, struct vcpu *vcpu);
  * is to be executed. */
 enum leave { LEAVE_STOPPED, LEAVE_LINK, LEAVE_MISS, LEAVE_INSN, LEAVE_FORGED };
 enum leave leave_cache(struct translate *t, struct vcpu *vcpu, struct bt_link **link, bool *follows_sti);
+/* As trap->show_fpu: the x87's last instruction is the guest's. */
+void leave_show_fpu(struct trap *trap, void *image);
 /* Executes the instruction at RIP in software. */
 void leave_execute(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit);
 

@@ -158,11 +158,13 @@ bool trap_flush(struct vm *vm, struct cell *cell)
 /* ----------------------------------------------------------------------------------------------------- FPU state */
 
 /* The cell's state as it may be loaded; the state after reset if the cell does not have it any more. */
-static void fpu_take(const struct trap *trap, struct cell *cell, void *image, unsigned size)
+static void fpu_take(struct trap *trap, struct cell *cell, void *image, unsigned size)
 {
 	if (!trap->transport->fpu_get(cell, image, size))
 		vcpu_fpu_reset(image, size);
 	vcpu_fpu_sanitize(image, size, trap->cells.xcr0);
+	if (trap->show_fpu)
+		trap->show_fpu(trap, image);
 }
 
 /*

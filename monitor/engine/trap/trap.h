@@ -29,6 +29,8 @@ struct trap {
 	 * the code cache the guest's code at gva is; 0: nowhere yet. */
 	struct translate *translate;
 	uint64_t (*translated)(struct vcpu *vcpu, uint64_t gva);
+	/* An image that comes out of a cell shows where the guest's code is, not its translation. */
+	void (*show_fpu)(struct trap *trap, void *image);
 
 	uint64_t exit_tsc; /* when the last exit was taken */
 

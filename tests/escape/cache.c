@@ -1,0 +1,126 @@
+/*
+ * Against a translator's code cache: jumped into, read, overwritten, and outdated behind its back.
+ */
+#include "escape.h"
+
+#define ROUNDS	2000
+#define SLOT	1 /* of the root: the attack's own */
+#define TARGET	(R3_BIT(39) * SLOT)
+#define CALLER	(TARGET + X86_PAGE_SIZE)
+#define OP_CALL 0xe8
+#define OP_RET	0xc3
+
+static const uint64_t places[] = {GATE_CACHE_STATE,	  GATE_CACHE_TABLES,	    GATE_CACHE_CODE,
+				  GATE_CACHE_CODE + 0x40, GATE_CACHE_CODE + 0x1003, GATE_CACHE_END - 8};
+#define PLACES (sizeof(places) / sizeof(places[0]))
+
+static void jump_there(void *arg)
+{
+	((void (*)(void))(uint64_t)arg)();
+}
+
+static void jump_there_user(uint64_t at)
+{
+	((void (*)(void))at)();
+}
+
+/* The guest has no code there, whatever the monitor has. */
+void attack_cache_jump(void)
+{
+	struct pvg_caught caught;
+
+	user_init();
+	for (unsigned n = 0; n < PLACES; n++) {
+		pvg_test(pvg_catch(jump_there, (void *)places[n], &caught), "a jump to %lx is a fault", places[n]);
+		pvg_test(!user_run(jump_there_user, places[n], &caught), "of a program too");
+	}
+}
+
+static void store_there(void *arg)
+{
+	*(volatile uint64_t *)arg = 0xcccccccccccccccc;
+}
+
+/* Code and tables cannot be written by those who run them. */
+void attack_cache_write(void)
+{
+	struct pvg_caught caught;
+
+	for (unsigned n = 1; n < PLACES; n++)
+		pvg_test(pvg_catch(store_there, (void *)places[n], &caught), "a store to %lx is a fault", places[n]);
+}
+
+/* The words that translated code shares with the monitor, overwritten while both use them. */
+void attack_cache_state(void)
+{
+	volatile uint64_t *state = (volatile uint64_t *)GATE_CACHE_STATE;
+	struct pvg_caught caught;
+
+	for (unsigned n = 0; n < ROUNDS; n++) {
+		for (unsigned i = 0; i < 32; i++)
+			state[i] = luck() & (n % 2 ? ~0ull : 0xffffffff);
+		pvg_cli();
+		pvg_sti();
+		__asm__ volatile("pushfq\n\tpopfq" : : : "memory", "cc");
+		pvg_catch(jump_there, (void *)(luck() | R3_BIT(63)), &caught);
+		pvg_hypercall0(R3_HC_abi_version);
+	}
+	pvg_test(true, "survived");
+}
+
+static uint64_t *table_below(uint64_t *entry)
+{
+	void *table = pvg_page_alloc();
+
+	pvg_assert(table);
+	*entry = pvg_ptr_to_gpa(table) | X86_PTE_P | X86_PTE_W;
+	return table;
+}
+
+static uint8_t *code_page(uint64_t *entry)
+{
+	uint8_t *page = pvg_page_alloc();
+
+	pvg_assert(page);
+	*entry = pvg_ptr_to_gpa(page) | X86_PTE_P | X86_PTE_W;
+	return page;
+}
+
+/* MOV EAX, value; RET */
+static void put_answer(uint8_t *code, uint32_t value)
+{
+	code[0] = 0xb8;
+	__builtin_memcpy(code + 1, &value, sizeof(value));
+	code[5] = OP_RET;
+}
+
+/*
+ * A page of code calls into another, by a direct call; what is mapped there changes, by each way a processor is told of
+ * it. The code that runs is the code that is mapped.
+ */
+void attack_cache_remap(void)
+{
+	uint64_t *root = pvg_gpa_to_ptr(pvg_read_cr3() & X86_PTE_ADDR);
+	uint64_t *table = table_below(table_below(table_below(&root[SLOT])));
+	uint64_t entries[2];
+	uint8_t *code[2] = {code_page(&entries[0]), code_page(&entries[1])}, *caller = code_page(&table[1]);
+	int32_t back = -(int32_t)(X86_PAGE_SIZE + 5);
+	unsigned wrong = 0;
+
+	caller[0] = OP_CALL;
+	__builtin_memcpy(caller + 1, &back, sizeof(back));
+	caller[5] = OP_RET;
+	for (uint32_t n = 0; n < ROUNDS; n++) {
+		unsigned which = luck() & 1;
+
+		table[0] = entries[which];
+		if (luck() & 1)
+			pvg_invlpg(TARGET);
+		else
+			pvg_write_cr3(pvg_read_cr3());
+		put_answer(code[which], n);
+		__asm__ volatile("" : : : "memory");
+		wrong += ((uint32_t(*)(void))CALLER)() != n;
+	}
+	pvg_test_equal(wrong, 0, "the code that is mapped ran");
+}
