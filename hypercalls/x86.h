@@ -125,6 +125,7 @@
 /* The XSAVE image: SDM 1 10.5.1, 13.4. MXCSR bit 6, DAZ, has every processor with AVX. */
 #define X86_FPU_FCW	   0
 #define X86_FPU_FOP	   6
+#define X86_FPU_FOP_MASK   0x7ff
 #define X86_FPU_FIP	   8
 #define X86_FPU_FDP	   16
 #define X86_FPU_MXCSR	   24

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "monitor/emulate/group.h"
+#include "monitor/vm/cpu.h"
 
 #define CACHE_SLOTS 128
 
@@ -41,6 +42,8 @@ ZyanStatus emu_decode_bytes(const uint8_t *bytes, size_t len, struct emu_insn *i
 {
 	ZydisDecoder decoder;
 	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	/* The operand-size prefix makes near branches of 16 bits on AMD's processors, and nothing on Intel's. */
+	ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_AMD_BRANCHES, cpu_host_is_amd());
 	if (len > sizeof(insn->bytes))
 		len = sizeof(insn->bytes);
 	/* What is looked at and what is kept is one copy, whatever memory the bytes lie in. */
@@ -54,12 +57,32 @@ ZyanStatus emu_decode_bytes(const uint8_t *bytes, size_t len, struct emu_insn *i
 	return status;
 }
 
+bool emu_is_narrow_branch(const struct emu_insn *insn)
+{
+	return cpu_host_is_amd() && (insn->info.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) && !insn->info.raw.rex.W &&
+	       (insn->info.meta.branch_type == ZYDIS_BRANCH_TYPE_SHORT ||
+		insn->info.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR);
+}
+
 /* What stands in the way of an instruction at RIP. */
 struct decode_fault {
 	bool fetch; /* gm holds it; else vector */
 	struct gm_fault gm;
 	uint8_t vector;
 };
+
+/* UD0 and UD1 have a ModRM byte on Intel's processors alone: AMD's do not look at what follows the opcode. */
+static bool is_complete_ud(const uint8_t *bytes, size_t len)
+{
+	uint8_t padded[X86_INSN_MAX + 1] = {0};
+	struct emu_insn insn;
+	if (!cpu_host_is_amd())
+		return false;
+	memcpy(padded, bytes, len);
+	return ZYAN_SUCCESS(emu_decode_bytes(padded, sizeof(padded), &insn)) &&
+	       (insn.info.mnemonic == ZYDIS_MNEMONIC_UD0 || insn.info.mnemonic == ZYDIS_MNEMONIC_UD1) &&
+	       insn.info.raw.modrm.offset >= len;
+}
 
 static bool decode(struct vcpu *vcpu, struct emu_insn *insn, struct decode_fault *fault)
 {
@@ -77,6 +100,10 @@ static bool decode(struct vcpu *vcpu, struct emu_insn *insn, struct decode_fault
 		return true;
 	}
 	ZyanStatus status = emu_decode_bytes(bytes, have, insn);
+	if (status == ZYDIS_STATUS_NO_MORE_DATA && is_complete_ud(bytes, have)) {
+		*fault = (struct decode_fault){.vector = X86_VEC_UD};
+		return false;
+	}
 	if (status == ZYDIS_STATUS_NO_MORE_DATA && have < X86_INSN_MAX) {
 		/* The next page is touched only for an instruction that does reach into it. */
 		have += gm_fetch(vcpu, vcpu->rip + have, bytes + have, X86_INSN_MAX - have, &fault->gm);

@@ -31,6 +31,12 @@ enum emu_result emu_decode(struct vcpu *vcpu, struct emu_insn *insn);
 /* The same of bytes at hand, which are read once, without an exception: what Zydis says. */
 ZyanStatus emu_decode_bytes(const uint8_t *bytes, size_t len, struct emu_insn *insn);
 
+/*
+ * A near branch with the operand-size prefix that counts, as on AMD's processors: what it pushes, pops or goes to has
+ * 16 bits (APM 1 3.7.2). REX.W outranks the prefix; on Intel's processors it is ignored.
+ */
+bool emu_is_narrow_branch(const struct emu_insn *insn);
+
 /* Executes one decoded sensitive instruction at the present CPL with the manual's checks. */
 enum emu_result emu_execute(struct vcpu *vcpu, const struct emu_insn *insn);
 

@@ -3,6 +3,7 @@
  */
 #include "monitor/emulate/group.h"
 #include "monitor/vm/segment.h"
+#include "monitor/vm/vm.h"
 
 #define SYSCALL_BYTES 2
 
@@ -32,19 +33,26 @@ static void load_flat(struct vcpu *vcpu, uint16_t cs, uint16_t ss, unsigned cpl)
 	vcpu->cpl = cpl;
 }
 
+/*
+ * Intel's processors refuse an address that is not canonical while they still are in ring 0; AMD's go, and the fetch
+ * there faults. AMD's leave SS the RPL that STAR has (APM 3 SYSRET), Intel's make it 3.
+ */
 enum emu_step emu_sysret(struct vcpu *vcpu, const struct emu_insn *insn)
 {
-	uint64_t rip = vcpu->gpr[RCX];
+	const bool amd = vcpu->vm->cpu.amd, canonical = vcpu_canonical(vcpu->gpr[RCX]);
 	if (!(vcpu->efer & X86_EFER_SCE))
 		return emu_raise(vcpu, X86_VEC_UD);
 	/* The 32-bit form returns to compatibility mode, which this machine lacks. */
-	if (vcpu->cpl != 0 || insn->info.operand_width != 64 || !vcpu_canonical(rip))
+	if (vcpu->cpl != 0 || insn->info.operand_width != 64 || (!amd && !canonical))
 		return emu_raise_gp(vcpu, 0);
 	uint16_t base = (uint16_t)(vcpu->star >> X86_STAR_SYSRET_SHIFT);
-	load_flat(vcpu, (base + 16) | X86_SEL_RPL, (base + 8) | X86_SEL_RPL, 3);
+	load_flat(vcpu, (base + 16) | X86_SEL_RPL, (base + 8) | (amd ? 0 : X86_SEL_RPL), 3);
 	vcpu_set_rflags(vcpu, vcpu->gpr[R11] & X86_SYSRET_RFLAGS);
-	vcpu->rip = rip;
-	return STEP_STAYS;
+	vcpu->rip = vcpu->gpr[RCX];
+	if (canonical)
+		return STEP_STAYS;
+	vcpu_raise_error(vcpu, X86_VEC_GP, 0);
+	return STEP_TRAPPED;
 }
 
 /*

@@ -59,6 +59,10 @@ static void exit_deliver(struct vcpu *vcpu, const struct vm_exit *exit)
 	case X86_VEC_DB:
 		vcpu_raise(vcpu, X86_VEC_DB);
 		break;
+	case X86_VEC_XM:
+		/* The host's CR4.OSXMMEXCPT is on; without the guest's it is an undefined opcode (SDM 3A 2.5). */
+		vcpu_raise(vcpu, vcpu->cr4 & X86_CR4_OSXMMEXCPT ? X86_VEC_XM : X86_VEC_UD);
+		break;
 	case X86_VEC_TS:
 	case X86_VEC_NP:
 	case X86_VEC_SS:
@@ -97,8 +101,13 @@ static void exit_cluster(struct vcpu *vcpu)
 static void exit_refused(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	struct emu_insn insn;
-	if (emu_decode(vcpu, &insn) != EMU_DONE)
+	if (emu_decode(vcpu, &insn) != EMU_DONE) {
+		/* An opcode that the processor does not have is told before more of the instruction is fetched. */
+		bool next_page = vcpu->event.vector == X86_VEC_PF && (vcpu->event.cr2 ^ vcpu->rip) >> X86_PAGE_SHIFT;
+		if (exit->vector == X86_VEC_UD && next_page)
+			exit_deliver(vcpu, exit);
 		return;
+	}
 	if (!emu_is_sensitive(&insn)) {
 		exit_deliver(vcpu, exit);
 		return;

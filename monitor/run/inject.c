@@ -130,10 +130,10 @@ static bool find_stack(struct vcpu *vcpu, const struct gate *gate, uint32_t ext,
 	return true;
 }
 
-/* Faults resume with RF set, so that an instruction breakpoint does not hit twice (SDM 3B 17.3.1.1). */
+/* Faults resume with RF set, so that a breakpoint does not hit twice; its own handler sets it (SDM 3B 17.3.1.1). */
 static uint64_t saved_rflags(struct vcpu *vcpu, const struct vcpu_event *event)
 {
-	return vcpu_rflags(vcpu) | (event->kind == EVENT_FAULT ? X86_RFLAGS_RF : 0);
+	return vcpu_rflags(vcpu) | (event->kind == EVENT_FAULT && !event->breakpoint ? X86_RFLAGS_RF : 0);
 }
 
 static bool push_frame(struct vcpu *vcpu, const struct vcpu_event *event, struct entry *entry, struct gm_fault *fault)

@@ -64,11 +64,19 @@ static bool given(const struct cpu *cpu, enum cpu_feature n, bool software)
 	}
 }
 
+bool cpu_host_is_amd(void)
+{
+	static int known; /* 1: it is, -1: it is not */
+	unsigned a, b, c, d;
+	if (!known)
+		known = __get_cpuid(0, &a, &b, &c, &d) && b == signature_AMD_ebx ? 1 : -1;
+	return known > 0;
+}
+
 void cpu_describe(struct cpu *cpu, bool software)
 {
-	unsigned a, b, c, d;
 	*cpu = (struct cpu){.cr4 = CR4_WITHOUT_FEATURE};
-	cpu->amd = __get_cpuid(0, &a, &b, &c, &d) && b == signature_AMD_ebx;
+	cpu->amd = cpu_host_is_amd();
 	for (unsigned n = 0; n < CPU_FEATURE_COUNT; n++) {
 		cpu->has[n] = given(cpu, n, software);
 		if (cpu->has[n]) {

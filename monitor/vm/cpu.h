@@ -32,6 +32,9 @@ struct cpu {
 	uint64_t cr4, efer, xcr0; /* the bits that may be set; xcr0 is 0 without XSAVE */
 };
 
+/* The vendor, which is the host's in every model; asked once. */
+bool cpu_host_is_amd(void);
+
 /* `software`: the engine can interpret all of the guest's code. */
 void cpu_describe(struct cpu *cpu, bool software);
 

@@ -42,6 +42,7 @@ struct vcpu_table {
 struct vcpu_event {
 	uint8_t vector;
 	bool has_error;
+	bool breakpoint; /* #DB of an instruction breakpoint: a fault whose frame has RF clear */
 	uint32_t error;
 	uint64_t cr2; /* #PF only */
 	enum {

@@ -70,6 +70,28 @@ static void test_exceptions(void)
 	check("SSE division by zero", do_xm, 0, X86_VEC_XM, 0, at_xm);
 }
 
+static bool is_amd(void)
+{
+	uint32_t a = 0, b, c, d;
+	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "=c"(c), "=d"(d));
+	return b == 0x68747541; /* "Auth" */
+}
+
+/* UD0 and UD1 take a ModRM byte on Intel's processors alone: AMD's do not ask for the page behind them. */
+static void test_undefined_before_a_hole(uint8_t *page)
+{
+	static const uint8_t codes[][2] = {{0x0f, 0xff}, {0x0f, 0xb9}};
+	const uint64_t last = READ_ONLY + X86_PAGE_SIZE;
+	for (unsigned n = 0; n < 2; n++) {
+		const char *name = n ? "UD1 before a hole" : "UD0 before a hole";
+		memcpy(page + X86_PAGE_SIZE - 2, codes[n], 2);
+		if (is_amd())
+			check(name, do_exec, last - 2, X86_VEC_UD, 0, (void *)(last - 2));
+		else
+			check(name, do_exec, last - 2, X86_VEC_PF, X86_PF_I, (void *)(last - 2));
+	}
+}
+
 static void test_page_faults(void)
 {
 	struct pvg_space *space = pvg_space_current();
@@ -83,6 +105,7 @@ static void test_page_faults(void)
 	check_page_fault("jump into a hole", do_exec, HOLE, X86_PF_I, (void *)HOLE);
 	check_page_fault("write to a read-only page", do_write, READ_ONLY + 8, X86_PF_P | X86_PF_W, at_write);
 	check_page_fault("jump into a no-execute page", do_exec, NO_EXEC, X86_PF_P | X86_PF_I, (void *)NO_EXEC);
+	test_undefined_before_a_hole(page);
 }
 
 /* One routine a vector, 16 bytes each. */

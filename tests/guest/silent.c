@@ -132,6 +132,26 @@ static uint32_t run_code(const uint8_t *code)
 	return ((uint32_t(*)(void))(uintptr_t)code)();
 }
 
+/* An instruction under way goes on to its end, whatever it stores over itself; EAX: what is left to do. */
+__asm__(".pushsection .rodata\n"
+	".globl stos_over_itself, movs_over_itself, over_itself_end\n"
+	"stos_over_itself: lea 1f(%rip), %rdi; mov $8, %ecx; mov $0x90, %al; cld\n"
+	"1: rep stosb; nop; nop; nop; nop; nop; nop; mov %ecx, %eax; ret\n"
+	"movs_over_itself: lea 1f(%rip), %rdi; lea 2f(%rip), %rsi; mov $8, %ecx; cld\n"
+	"1: rep movsb; nop; nop; nop; nop; nop; nop; mov %ecx, %eax; ret\n"
+	"2: .fill 8, 1, 0x90\n"
+	"over_itself_end:\n"
+	".popsection");
+extern const uint8_t stos_over_itself[], movs_over_itself[], over_itself_end[];
+
+static void test_overwriting(uint8_t *code)
+{
+	memcpy(code, stos_over_itself, (size_t)(movs_over_itself - stos_over_itself));
+	pvg_test_equal(run_code(code), 0, "REP STOS over itself runs to its end");
+	memcpy(code, movs_over_itself, (size_t)(over_itself_end - movs_over_itself));
+	pvg_test_equal(run_code(code), 0, "and so does REP MOVS");
+}
+
 static void test_changing_code(void)
 {
 	static uint8_t page[2 * X86_PAGE_SIZE] __attribute__((aligned(4096)));
@@ -156,6 +176,37 @@ static void test_changing_code(void)
 	/* movb $imm, 4(%rip), to the operand of: mov $0, %eax; ret */
 	memcpy(code, (const uint8_t[]){0xc6, 0x05, 1, 0, 0, 0, 99, 0xb8, 0, 0, 0, 0, 0xc3}, 13);
 	pvg_test_equal(run_code(code), 99, "the very next instruction");
+	test_overwriting(code);
+}
+
+extern uint8_t breakpoint_here[];
+
+static void run_into_breakpoint(void *arg)
+{
+	__asm__ volatile("nop\n\t.globl breakpoint_here\nbreakpoint_here:\n\tnop");
+}
+
+static void read_debug_register(void *arg)
+{
+	pvg_read_dr0();
+}
+
+/* Of the faults, an instruction breakpoint alone leaves RF clear in the frame (SDM 3B 17.3.1.1). */
+static void test_resume_flag(void)
+{
+	struct pvg_caught caught;
+	pvg_write_dr0((uint64_t)(uintptr_t)breakpoint_here);
+	pvg_write_dr7(X86_DR7_FIXED | X86_DR7_L(0));
+	bool hit = pvg_catch(run_into_breakpoint, NULL, &caught);
+	pvg_write_dr7(X86_DR7_FIXED);
+	pvg_test(hit && caught.vector == X86_VEC_DB, "an instruction breakpoint");
+	pvg_test_equal(caught.rip, (uint64_t)(uintptr_t)breakpoint_here, "before its instruction");
+	pvg_test_equal(caught.rflags & X86_RFLAGS_RF, 0, "with RF clear");
+	pvg_write_dr7(X86_DR7_FIXED | X86_DR7_GD);
+	hit = pvg_catch(read_debug_register, NULL, &caught);
+	pvg_write_dr7(X86_DR7_FIXED);
+	pvg_test(hit && caught.vector == X86_VEC_DB, "debug registers guarded by GD");
+	pvg_test_equal(caught.rflags & X86_RFLAGS_RF, X86_RFLAGS_RF, "with RF set, as for other faults");
 }
 
 int main(const char *cmdline)
@@ -165,6 +216,7 @@ int main(const char *cmdline)
 	test_segments();
 	test_processor_number();
 	test_debug_registers();
+	test_resume_flag();
 	test_changing_code();
 	return pvg_test_finish();
 }

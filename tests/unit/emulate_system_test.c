@@ -487,6 +487,48 @@ static void swapgs(void **state)
 	assert_int_equal(m->vcpu->kernel_gs_base, 1);
 }
 
+/* UD0 and UD1 take a ModRM byte on Intel's processors alone; AMD's do not ask for the page behind them. */
+static void undefined_before_a_hole(void **state)
+{
+	static const uint8_t codes[][3] = {
+		{0x90, 0x0f, 0xff}, {0x90, 0x0f, 0xb9}, {0x66, 0x0f, 0xff}, {0x90, 0x0f, 0xaf}};
+	struct machine_fixture *m = *state;
+	struct vcpu *c = m->vcpu;
+	struct emu_insn insn;
+	for (unsigned n = 0; n < 4; n++) {
+		memcpy(gm_ptr(&m->vm.mem, FIX_HOLE - 3, 3), codes[n], 3);
+		c->rip = FIX_HOLE - (codes[n][0] == 0x90 ? 2 : 3);
+		assert_int_equal(emu_decode(c, &insn), EMU_RAISED);
+		assert_int_equal(c->event.vector, cpu_host_is_amd() && n < 3 ? X86_VEC_UD : X86_VEC_PF);
+		c->event_pending = false;
+	}
+}
+
+/* AMD's processors have left ring 0 when the address turns out not to be canonical, and SS has the RPL that STAR has.
+ */
+static void amd_sysret(struct machine_fixture *m)
+{
+	struct vcpu *c = m->vcpu;
+	const uint64_t rcx = c->gpr[RCX], star = c->star, rip = c->rip;
+	struct emu_insn insn;
+	uint8_t code[] = {0x48, 0x0f, 0x07};
+	m->vm.cpu.amd = true;
+	c->star = (uint64_t)FIX_KDATA << 48;
+	c->cpl = 0;
+	c->gpr[RCX] = FIX_NONCANONICAL;
+	assert_int_equal(emu_decode_bytes(code, sizeof(code), &insn), ZYAN_STATUS_SUCCESS);
+	assert_int_equal(emu_execute(c, &insn), EMU_RAISED);
+	assert_int_equal(c->event.vector, X86_VEC_GP);
+	assert_int_equal(c->cpl, 3);
+	assert_true(c->rip == FIX_NONCANONICAL);
+	assert_int_equal(c->sreg[SREG_CS].selector, (FIX_KDATA + 16) | 3);
+	assert_int_equal(c->sreg[SREG_SS].selector, FIX_KDATA + 8);
+	c->event_pending = false;
+	c->star = star;
+	c->gpr[RCX] = rcx;
+	c->rip = rip;
+}
+
 static void syscall_and_sysret(void **state)
 {
 	struct machine_fixture *m = *state;
@@ -519,7 +561,9 @@ static void syscall_and_sysret(void **state)
 
 	FIX_FAULTS(m, ".byte 0x0f, 0x07", X86_VEC_GP, 0); /* to 32-bit code */
 	c->gpr[RCX] = FIX_NONCANONICAL;
+	m->vm.cpu.amd = false;
 	FIX_FAULTS(m, ".byte 0x48, 0x0f, 0x07", X86_VEC_GP, 0);
+	assert_int_equal(c->cpl, 0);
 	c->gpr[RCX] = FIX_USER_CODE + 2;
 	FIX_DONE(m, ".byte 0x48, 0x0f, 0x07");
 	assert_int_equal(c->cpl, 3);
@@ -527,6 +571,7 @@ static void syscall_and_sysret(void **state)
 	assert_int_equal(vcpu_rflags(c), flags);
 	assert_int_equal(c->sreg[SREG_CS].selector, FIX_UCODE);
 	assert_int_equal(c->sreg[SREG_SS].selector, FIX_UDATA);
+	amd_sysret(m);
 	c->efer &= ~X86_EFER_SCE;
 	FIX_FAULTS(m, ".byte 0x48, 0x0f, 0x07", X86_VEC_UD, 0);
 }
@@ -593,6 +638,7 @@ int main(void)
 		T(msr_round_trips),
 		T(tsc),
 		T(swapgs),
+		T(undefined_before_a_hole),
 		T(syscall_and_sysret),
 		T(paravirtual_syscall),
 		T(paravirtual_syscall_without_stack),

@@ -29,8 +29,8 @@ extern const struct insn_entry interpret_insns[], interpret_insns_end[];
 #define DATA_SIZE  0x2000
 #define ARITHMETIC 0x8d5u
 /* The x87 instruction and data pointers tell where the instruction lay, and only XSAVE writes the mask of MXCSR. */
-#define FPU_POINTERS	   8
-#define FPU_POINTERS_LEN   16
+#define FPU_POINTERS	   6 /* with the opcode of the last instruction */
+#define FPU_POINTERS_LEN   18
 #define FPU_MXCSR_MASK	   28
 #define FPU_MXCSR_MASK_LEN 4
 #define FPU_XMM		   160

@@ -33,7 +33,7 @@
 /* Of the guest's memory, where it lies. */
 typedef uint64_t word __attribute__((aligned(1)));
 
-#define ALL_FLAVOURS (BT_FPU | BT_AVX | BT_IF | BT_CLOCK | BT_READ)
+#define ALL_FLAVOURS (BT_FPU | BT_AVX | BT_IF | BT_CLOCK | BT_READ | BT_BASES)
 #define ARITHMETIC   0x8d5u
 
 static void test_rules_hold_of_random_bytes(void **state)

@@ -7,6 +7,8 @@
 #include "monitor/engine/interpret/native.h"
 #include "monitor/vm/vm.h"
 
+#define NARROW_TARGETS (INT64_C(1) << 16)
+
 #define OPERAND(emu, n, kind) ((emu)->operands[n].type == ZYDIS_OPERAND_TYPE_##kind)
 
 /* Byte offset of a general register in the register file. */
@@ -390,6 +392,30 @@ static bool add_detail(struct insn *i, const struct emu_insn *emu)
 	return i->detail;
 }
 
+static bool no_memory(struct engine_vcpu *c, struct insn *i)
+{
+	vm_refused(c->vm, "no memory left for decoded code: end other programs first");
+	i->run = op_end;
+	return true;
+}
+
+static insn_function *pick_narrow(struct insn *i, const struct emu_insn *emu)
+{
+	i->detail->without_prefix = i->run;
+	switch (emu->info.mnemonic) {
+	case ZYDIS_MNEMONIC_JMP:
+		return op_jmp16;
+	case ZYDIS_MNEMONIC_CALL:
+		return op_call16;
+	case ZYDIS_MNEMONIC_RET:
+		return op_ret16;
+	default:
+		/* So that a branch to the very next instruction is told from one not taken. */
+		i->imm += NARROW_TARGETS;
+		return op_branch16;
+	}
+}
+
 /* Each has a copy for the task as well, which judges the corners. */
 static insn_function *pick_native(struct engine_vcpu *c, struct insn *i, bool single)
 {
@@ -413,6 +439,11 @@ bool decode_insn(struct engine_vcpu *c, struct insn *i, const struct emu_insn *e
 		i->run = pick_flow(i, emu);
 		if (!i->run && !sensitive)
 			i->run = pick_conditional(emu);
+		if (i->run && emu_is_narrow_branch(emu)) {
+			if (!add_detail(i, emu))
+				return no_memory(c, i);
+			i->run = pick_narrow(i, emu);
+		}
 		if (i->run)
 			return emu->info.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || i->run == op_syscall ||
 			       i->run == op_int80 || i->run == op_popf;
@@ -422,11 +453,8 @@ bool decode_insn(struct engine_vcpu *c, struct insn *i, const struct emu_insn *e
 	bool by_table = i->run && !sensitive && i->run != op_base && i->run != op_pushf;
 	if (by_table)
 		return i->run == op_undefined;
-	if (!add_detail(i, emu)) {
-		vm_refused(c->vm, "no memory left for decoded code: end other programs first");
-		i->run = op_end;
-		return true;
-	}
+	if (!add_detail(i, emu))
+		return no_memory(c, i);
 	if (!i->run) {
 		for (unsigned n = 0; n < emu->info.operand_count; n++)
 			if (OPERAND(emu, n, MEMORY))

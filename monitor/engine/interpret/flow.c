@@ -81,6 +81,59 @@ void op_ret(struct engine_vcpu *c, const struct insn *i)
 	c->rip = target;
 }
 
+/* --------------------------------------------------------------------------- near branches of 16 bits: APM 1 3.7.2 */
+
+static void push_narrow(struct engine_vcpu *c, const struct insn *i, uint16_t target)
+{
+	if (!store16(c, c->gpr[RSP] - 2, EA_STACK, (uint16_t)(c->base + i->end)))
+		FAULT;
+	c->gpr[RSP] -= 2;
+	c->rip = target;
+}
+
+static bool narrow_target(struct engine_vcpu *c, const struct insn *i, uint16_t *target)
+{
+	const ZydisDecodedOperand *op = &i->detail->emu.operands[0];
+	if (op->type == ZYDIS_OPERAND_TYPE_MEMORY)
+		return load16(c, address_of(c, i), i->ea, target);
+	*target = (uint16_t)(op->type == ZYDIS_OPERAND_TYPE_REGISTER ? REG(64, i->dst)
+								     : c->base + i->end + (uint64_t)i->imm);
+	return true;
+}
+
+void op_jmp16(struct engine_vcpu *c, const struct insn *i)
+{
+	uint16_t target;
+	if (!narrow_target(c, i, &target))
+		FAULT;
+	c->rip = target;
+}
+
+void op_call16(struct engine_vcpu *c, const struct insn *i)
+{
+	uint16_t target;
+	if (!narrow_target(c, i, &target))
+		FAULT;
+	push_narrow(c, i, target);
+}
+
+void op_ret16(struct engine_vcpu *c, const struct insn *i)
+{
+	uint16_t target;
+	if (!load16(c, c->gpr[RSP], EA_STACK, &target))
+		FAULT;
+	c->gpr[RSP] += 2 + (uint64_t)i->imm;
+	c->rip = target;
+}
+
+/* Jcc, LOOP, JRCXZ: as without the prefix, but for where they lead to if taken. */
+void op_branch16(struct engine_vcpu *c, const struct insn *i)
+{
+	i->detail->without_prefix(c, i);
+	if (c->rip != c->base + i->end)
+		c->rip = (uint16_t)c->rip;
+}
+
 /* LOOP, LOOPE, LOOPNE: src is 0, 1, 2. Of counts of 32 bits, with EA_32, the upper half goes. */
 void op_loop(struct engine_vcpu *c, const struct insn *i)
 {

@@ -51,10 +51,11 @@ struct insn_detail {
 	const struct integer_entry *integer;
 	const struct vector_entry *vector;
 	uint8_t width;
-	bool immediate;		/* the last operand is one */
-	uint8_t first, element; /* vector register of the first source; bytes of the one element concerned */
-	bool alone, ends;	/* runs by itself; may follow others in one hand-over, but ends it */
-	uint8_t stand_in;	/* register that the copy uses for RSP; 0: none */
+	bool immediate;		       /* the last operand is one */
+	uint8_t first, element;	       /* vector register of the first source; bytes of the one element concerned */
+	bool alone, ends;	       /* runs by itself; may follow others in one hand-over, but ends it */
+	insn_function *without_prefix; /* op_branch16: the branch as it is without its prefix */
+	uint8_t stand_in;	       /* register that the copy uses for RSP; 0: none */
 };
 
 struct insn {
@@ -368,7 +369,7 @@ insn_function op_cbw, op_cwde, op_cdqe, op_cwd, op_cdq, op_cqo, op_xlat;
 
 /* Ends of blocks. */
 insn_function op_end, op_jmp, op_jmp_reg, op_jmp_mem, op_call, op_call_reg, op_call_mem, op_ret;
-insn_function op_loop, op_jrcxz;
+insn_function op_loop, op_jrcxz, op_jmp16, op_call16, op_ret16, op_branch16;
 
 /* Bit instructions whose bit lies anywhere in memory; imm holds which: 0 BT, 1 BTS, 2 BTR, 3 BTC. */
 extern insn_function *const bit_table[WIDTH_COUNT];

@@ -140,6 +140,7 @@ static bool breakpoint(struct engine_vcpu *c)
 		return false;
 	vcpu->dr[6] |= hits;
 	vcpu_raise_error(vcpu, X86_VEC_DB, 0);
+	vcpu->event.breakpoint = true;
 	c->leave = true;
 	*c->exit = (struct vm_exit){.reason = EXIT_EMULATED};
 	return true;
@@ -196,12 +197,12 @@ static void report_hits(struct engine_vcpu *c, struct vm_exit *exit, bool steppi
 static void interpret(struct engine_vcpu *c, struct vm_exit *exit)
 {
 	struct vcpu *vcpu = c->vcpu;
-	bool stepping = vcpu->rflags & X86_RFLAGS_TF,
-	     one = c->one || stepping || vcpu->window_wanted || vcpu->debug.step;
+	bool stepping = vcpu->rflags & X86_RFLAGS_TF, iterates = stepping || vcpu->window_wanted || vcpu->debug.step,
+	     one = c->one || iterates;
 	c->exit = exit;
 	c->leave = c->yield = false;
 	c->watching = c->watch.control || (vcpu->dr[7] & X86_DR7_ALL_ENABLED);
-	c->single = one || c->watching;
+	c->single = iterates || c->watching;
 	interp_load(c);
 	memory_revalidate(c);
 	code_collect(c);

@@ -283,6 +283,14 @@ void op_xlat(struct engine_vcpu *c, const struct insn *i)
 STACK(16)
 STACK(64)
 
+/* A write that stores nothing: where the stack pointer comes to lie must be writable (SDM 2A, APM 3 ENTER). */
+static bool probe(struct engine_vcpu *c, uint64_t gva)
+{
+	bool writable = memory_modify(c, gva, 1, EA_STACK);
+	c->bounce.size = 0;
+	return writable;
+}
+
 #define FRAME(n)                                                                                                       \
 	void op_leave##n(struct engine_vcpu *c, const struct insn *i)                                                  \
 	{                                                                                                              \
@@ -311,6 +319,8 @@ STACK(64)
 			if (!store##n(c, rsp, EA_STACK, (uint##n##_t)frame))                                           \
 				FAULT;                                                                                 \
 		}                                                                                                      \
+		if (!probe(c, rsp - (uint64_t)i->imm))                                                                 \
+			FAULT;                                                                                         \
 		SET##n(RBP * 8, (uint##n##_t)frame);                                                                   \
 		c->gpr[RSP] = rsp - (uint64_t)i->imm;                                                                  \
 		NEXT_STORED;                                                                                           \

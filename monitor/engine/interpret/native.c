@@ -56,22 +56,36 @@ void native_fpu_set(struct engine_vcpu *c)
 		c->fpu_of->fpu_set(c->vcpu, c->fpu, c->fpu_size);
 }
 
-/* SDM 3A 2.5, table 2-2: what the control registers forbid. 0: nothing. */
+/* What each class of instructions asks of the control registers: SDM 3A 2.5 and tables 2-2, 23-4 ff.; APM 2 3.1. */
+static const struct {
+	uint8_t emulated; /* the exception under CR0.EM; 0: none */
+	bool osfxsr;	  /* #UD without CR4.OSFXSR */
+	bool osxsave;	  /* #UD without CR4.OSXSAVE, or without the components in XCR0 */
+} demands[] = {
+	[NATIVE_CLASS_X87] = {X86_VEC_NM, false, false}, [NATIVE_CLASS_MMX] = {X86_VEC_UD, false, false},
+	[NATIVE_CLASS_SSE] = {X86_VEC_UD, true, false},	 [NATIVE_CLASS_FXSAVE] = {X86_VEC_NM, false, false},
+	[NATIVE_CLASS_XSAVE] = {0, false, true},	 [NATIVE_CLASS_VEX] = {0, false, true},
+};
+
+static uint64_t needed_components(const struct emu_insn *emu)
+{
+	if (emu->info.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+		return 0;
+	uint64_t avx512 = emu->info.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX ? X86_XCR0_AVX512 : 0;
+	return X86_XCR0_SSE | X86_XCR0_AVX | avx512;
+}
+
 uint8_t native_forbidden(const struct engine_vcpu *c, const struct insn_detail *d)
 {
 	const struct vcpu *vcpu = c->vcpu;
-	bool state = native_is_state(&d->emu);
-	bool vex = d->emu.info.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY;
-	uint64_t needs = vex ? X86_XCR0_SSE | X86_XCR0_AVX : 0;
-	if (d->emu.info.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX)
-		needs |= X86_XCR0_AVX512;
+	enum native_class class = native_class_of(&d->emu);
 	if (d->emu.info.mnemonic == ZYDIS_MNEMONIC_FWAIT)
 		return (vcpu->cr0 & X86_CR0_TS) && (vcpu->cr0 & X86_CR0_MP) ? X86_VEC_NM : 0;
-	if ((state || vex) && (!(vcpu->cr4 & X86_CR4_OSXSAVE) || needs & ~vcpu->xcr0))
+	if (demands[class].osxsave && (!(vcpu->cr4 & X86_CR4_OSXSAVE) || needed_components(&d->emu) & ~vcpu->xcr0))
 		return X86_VEC_UD;
-	if ((vcpu->cr0 & X86_CR0_EM) && !vex)
-		return native_is_x87(&d->emu) ? X86_VEC_NM : X86_VEC_UD;
-	if (!native_is_x87(&d->emu) && !state && !vex && !(vcpu->cr4 & X86_CR4_OSFXSR))
+	if ((vcpu->cr0 & X86_CR0_EM) && demands[class].emulated)
+		return demands[class].emulated;
+	if (demands[class].osfxsr && !(vcpu->cr4 & X86_CR4_OSFXSR))
 		return X86_VEC_UD;
 	return vcpu->cr0 & X86_CR0_TS ? X86_VEC_NM : 0;
 }
@@ -213,32 +227,23 @@ static uint8_t vector_of(uint32_t vector)
 	}
 }
 
-/* The x87 notes where its last instruction and operand lay: to the guest these are addresses of its own. */
-static void translate_pointers(struct engine_vcpu *c, const struct batch *b)
+/* What the task left, of which `done` instructions are through. */
+static void take_all(struct engine_vcpu *c, const struct batch *b, unsigned done, bool faulted)
 {
-	uint64_t fip, fdp, gva = 0, rip = 0;
-	uint16_t fop;
-	if (!(b->mask & X86_XCR0_X87))
+	struct x87_pointers pointers;
+	if (!b->fpu) {
+		take(c, b, faulted);
 		return;
-	memcpy(&fip, c->fpu + X86_FPU_FIP, sizeof(fip));
-	memcpy(&fdp, c->fpu + X86_FPU_FDP, sizeof(fdp));
-	unsigned n = at_address(b, fip);
-	if (n < b->count) {
-		const ZydisDecodedInstruction *info = &b->first[n].detail->emu.info;
-		memcpy(&fop, c->fpu + X86_FPU_FOP, sizeof(fop));
-		if (fop && info->raw.modrm.offset)
-			fop = (uint16_t)((fop & ~0xff) | b->first[n].detail->emu.bytes[info->raw.modrm.offset]);
-		memcpy(c->fpu + X86_FPU_FOP, &fop, sizeof(fop));
-		rip = c->base + b->first[n].start;
 	}
-	for (n = 0; n < b->count; n++)
-		if (b->first[n].detail->size &&
-		    fdp == native_operand_address(b->first[n].detail, slot_of(b->first[n].detail)))
-			gva = b->gva[n];
-	if (fip - TASK_TEXT < TASK_END - TASK_TEXT)
-		memcpy(c->fpu + X86_FPU_FIP, &rip, sizeof(rip));
-	if (fdp - TASK_TEXT < TASK_END - TASK_TEXT)
-		memcpy(c->fpu + X86_FPU_FDP, &gva, sizeof(gva));
+	native_pointers_get(c, &pointers);
+	const struct insn_detail *d = b->first->detail;
+	if (done && d->writes && native_is_environment(&d->emu))
+		native_pointers_store(c, &pointers, &d->emu, operand_of(c, d));
+	for (unsigned n = 0; n < done; n++)
+		native_pointers_after(c, &pointers, &b->first[n], b->gva[n]);
+	take(c, b, faulted);
+	native_pointers_put(c, &pointers);
+	native_fpu_set(c);
 }
 
 /* Runs the batch, the image being up to date. How many instructions are through; less than all: the exit is set. */
@@ -250,16 +255,13 @@ static unsigned run(struct engine_vcpu *c, const struct batch *b)
 		return 0;
 	uint64_t rip = __atomic_load_n(&xchg->rip, __ATOMIC_RELAXED);
 	uint32_t vector = __atomic_load_n(&xchg->vector, __ATOMIC_RELAXED);
-	take(c, b, outcome == FAULTED);
-	translate_pointers(c, b);
-	if (b->fpu)
-		native_fpu_set(c);
-	if (outcome == THROUGH)
-		return b->count;
-	unsigned n = at_address(b, rip);
+	unsigned n = outcome == THROUGH ? b->count : at_address(b, rip);
 	/* Nowhere: it is not even said which instruction it was. */
-	if (n == b->count)
+	if (outcome == FAULTED && n == b->count)
 		n = 0;
+	take_all(c, b, n, outcome == FAULTED);
+	if (outcome == THROUGH)
+		return n;
 	interp_raise(c, &b->first[n], vector_of(vector), 0);
 	return n;
 }

@@ -34,6 +34,16 @@ struct native {
 enum native_kind { NATIVE_FORBIDDEN, NATIVE_INTEGER, NATIVE_VECTOR };
 
 enum native_kind native_kind_of(const struct emu_insn *emu);
+/* Instructions of the FPU by what they ask of the control registers. */
+enum native_class {
+	NATIVE_CLASS_X87,
+	NATIVE_CLASS_MMX, /* with the SSE instructions that work on MMX registers alone */
+	NATIVE_CLASS_SSE,
+	NATIVE_CLASS_FXSAVE,
+	NATIVE_CLASS_XSAVE,
+	NATIVE_CLASS_VEX,
+};
+enum native_class native_class_of(const struct emu_insn *emu);
 /* XSAVE, XRSTOR and their like. */
 bool native_is_state(const struct emu_insn *emu);
 /* Works on the x87's registers, as MMX does. */
@@ -43,8 +53,8 @@ bool native_is_mmx(const ZydisDecodedOperand *op);
 bool native_is_unsorted(const struct emu_insn *emu);
 /* FXSAVE, FXRSTOR. */
 bool native_is_fxsave(const struct emu_insn *emu);
-/* FNSTENV, FNSAVE: they store where the x87's last instruction lay. */
-bool native_stores_pointers(const struct emu_insn *emu);
+/* FNSTENV, FNSAVE, FLDENV, FRSTOR: they store or load where the x87's last instruction lay. */
+bool native_is_environment(const struct emu_insn *emu);
 /* MASKMOVQ and its like, which write to where RDI points. */
 bool native_is_through_rdi(const struct emu_insn *emu);
 /* A mask says which elements of the memory operand are accessed; what it leaves out does not fault. */
@@ -70,6 +80,20 @@ uint64_t native_operand_address(const struct insn_detail *d, unsigned slot);
 uint64_t native_components(const struct engine_vcpu *c, const struct insn_detail *d);
 void native_image_put(struct engine_vcpu *c, uint64_t mask);
 void native_image_take(struct engine_vcpu *c, uint64_t mask);
+
+/*
+ * native_pointers.c: the x87's pointers, as the image has them; what an instruction leaves of them, which is through,
+ * whose operand lay at gva and, if it is larger than a number, is in the buffer; and what FNSTENV and FNSAVE store.
+ */
+struct x87_pointers {
+	uint16_t fop;
+	uint64_t fip, fdp;
+};
+void native_pointers_get(const struct engine_vcpu *c, struct x87_pointers *p);
+void native_pointers_put(struct engine_vcpu *c, const struct x87_pointers *p);
+void native_pointers_after(struct engine_vcpu *c, struct x87_pointers *p, const struct insn *i, uint64_t gva);
+void native_pointers_store(const struct engine_vcpu *c, const struct x87_pointers *p, const struct emu_insn *emu,
+			   uint8_t *operand);
 
 /* native.c: brings the FPU image up to date, and back where it lives. */
 void native_fpu_get(struct engine_vcpu *c);

@@ -25,9 +25,23 @@ bool native_is_fxsave(const struct emu_insn *emu)
 	       emu->info.mnemonic == ZYDIS_MNEMONIC_FXRSTOR || emu->info.mnemonic == ZYDIS_MNEMONIC_FXRSTOR64;
 }
 
-bool native_stores_pointers(const struct emu_insn *emu)
+bool native_is_environment(const struct emu_insn *emu)
 {
-	return emu->info.mnemonic == ZYDIS_MNEMONIC_FNSTENV || emu->info.mnemonic == ZYDIS_MNEMONIC_FNSAVE;
+	return emu->info.mnemonic == ZYDIS_MNEMONIC_FNSTENV || emu->info.mnemonic == ZYDIS_MNEMONIC_FNSAVE ||
+	       emu->info.mnemonic == ZYDIS_MNEMONIC_FLDENV || emu->info.mnemonic == ZYDIS_MNEMONIC_FRSTOR;
+}
+
+enum native_class native_class_of(const struct emu_insn *emu)
+{
+	if (native_is_state(emu))
+		return NATIVE_CLASS_XSAVE;
+	if (emu->info.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+		return NATIVE_CLASS_VEX;
+	if (native_is_fxsave(emu))
+		return NATIVE_CLASS_FXSAVE;
+	if (emu->info.meta.isa_ext == ZYDIS_ISA_EXT_MMX || emu->info.meta.isa_ext == ZYDIS_ISA_EXT_AMD3DNOW)
+		return NATIVE_CLASS_MMX;
+	return native_is_x87(emu) ? NATIVE_CLASS_X87 : NATIVE_CLASS_SSE;
 }
 
 bool native_is_unsorted(const struct emu_insn *emu)

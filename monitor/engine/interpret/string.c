@@ -219,7 +219,9 @@ static void repeat(struct engine_vcpu *c, const struct insn *i, iteration *once,
 		}
 		count_off(c, &s, done);
 		left -= done;
-		if (left && again && (c->single || turn == ITERATIONS || c->broken || atomic_load(&c->vm->attention))) {
+		/* What it stores over itself does not matter to an instruction under way (SDM 3A 11.6, as for traps).
+		 */
+		if (left && again && (c->single || turn == ITERATIONS || atomic_load(&c->vm->attention))) {
 			/* Not done: RIP stays. */
 			c->broken = true;
 			FAULT;

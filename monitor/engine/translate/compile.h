@@ -24,6 +24,7 @@
 #define BT_IF	 4u  /* the interrupt flag is bt_state's */
 #define BT_CLOCK 8u  /* RDTSC runs directly */
 #define BT_READ	 16u /* registers that are only read are bt_state's */
+#define BT_BASES 32u /* FS and GS have the guest's bases: else what goes through them leaves */
 
 /* Guest instructions in a block, and the bytes that suffice for any block. */
 #define BT_INSNS     32

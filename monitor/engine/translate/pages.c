@@ -167,26 +167,40 @@ static bool covers(const struct bt_frame *f, unsigned from, unsigned to)
 	return false;
 }
 
-/* Bytes that the instruction at RIP may store; more than STORE_MAX: not known. */
-static unsigned store_size(struct vcpu *vcpu)
+/* Bytes that the instruction at RIP may store, of one operand and in all; more than a page in all: not known. */
+struct store {
+	unsigned operand, all;
+};
+
+static uint64_t repetitions(const struct vcpu *vcpu, const struct emu_insn *insn)
 {
+	if (!(insn->info.attributes & ZYDIS_ATTRIB_HAS_REP))
+		return 1;
+	return insn->info.address_width == 32 ? (uint32_t)vcpu->gpr[RCX] : vcpu->gpr[RCX];
+}
+
+static struct store store_of(struct vcpu *vcpu)
+{
+	const struct store unknown = {STORE_MAX, X86_PAGE_SIZE + 1};
 	struct emu_insn insn;
 	unsigned size = 8; /* pushes */
-	if (!emu_peek(vcpu, &insn))
-		return STORE_MAX + 1;
+	if (!emu_peek(vcpu, &insn) || insn.info.mnemonic == ZYDIS_MNEMONIC_ENTER)
+		return unknown;
 	for (unsigned n = 0; n < insn.info.operand_count; n++)
 		if (insn.operands[n].type == ZYDIS_OPERAND_TYPE_MEMORY && insn.operands[n].size / 8u > size)
 			size = insn.operands[n].size / 8u;
-	if (insn.info.mnemonic == ZYDIS_MNEMONIC_ENTER)
-		return STORE_MAX + 1;
-	return size;
+	uint64_t times = repetitions(vcpu, &insn);
+	if (size > STORE_MAX || times > X86_PAGE_SIZE / size || (times > 1 && vcpu->rflags & X86_RFLAGS_DF))
+		return unknown;
+	return (struct store){size, (unsigned)times * size};
 }
 
 void pages_store(struct translate *t, struct vcpu *vcpu, uint64_t gva, struct vm_exit *exit)
 {
-	unsigned size = store_size(vcpu), at = gva & X86_PAGE_MASK, before = at < size ? at : size;
+	struct store store = store_of(vcpu);
+	unsigned at = gva & X86_PAGE_MASK, before = at < store.operand ? at : store.operand;
 	/* One that reaches into the next page drops what it hits. */
-	t->storing = at + size <= X86_PAGE_SIZE;
+	t->storing = at + store.all <= X86_PAGE_SIZE;
 	t->stored = ~0ull;
 	interpret_one(vcpu, exit);
 	t->storing = false;
@@ -195,7 +209,7 @@ void pages_store(struct translate *t, struct vcpu *vcpu, uint64_t gva, struct vm
 	struct bt_frame *f = t->frames[t->stored];
 	if (!f)
 		return;
-	if (size > STORE_MAX || covers(f, at - before, at + size))
+	if (covers(f, at - before, at + store.all))
 		drop_frame(t, t->stored);
 	else
 		spt_watch(t->vm->spt, t->stored << X86_PAGE_SHIFT);

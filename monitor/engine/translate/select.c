@@ -159,8 +159,15 @@ static enum bt_class classify_branch(const struct emu_insn *insn)
 	}
 }
 
+static bool uses_base(const struct emu_insn *insn)
+{
+	return insn->info.attributes & (ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS);
+}
+
 enum bt_class bt_classify(const struct emu_insn *insn, unsigned flavour)
 {
+	if (uses_base(insn) && !(flavour & BT_BASES))
+		return BT_LEAVE;
 	if (insn->info.mnemonic == ZYDIS_MNEMONIC_RDTSC)
 		return flavour & BT_CLOCK ? BT_COPY : BT_LEAVE;
 	if (emu_is_sensitive(insn) || is_flags_image(insn))

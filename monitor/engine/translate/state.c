@@ -2,6 +2,8 @@
  * The virtual state that translated code reads and changes without an exit.
  */
 #include "monitor/engine/translate/translate.h"
+#include "monitor/engine/trap/bases.h"
+#include "monitor/engine/trap/trap.h"
 #include "monitor/host/clock.h"
 #include "monitor/vm/vm.h"
 
@@ -14,18 +16,21 @@ bool state_is_told(const struct vm *vm)
 }
 
 /* Who wants to hear of each sensitive instruction, or stop before it, does so where the monitor executes it. */
-static unsigned mode_of(const struct vcpu *vcpu)
+static unsigned mode_of(const struct translate *t, const struct vcpu *vcpu)
 {
 	const struct vm *vm = vcpu->vm;
 	if (state_is_told(vm) || vcpu->debug.pause)
 		return 0;
 	/* A paravirtual guest's flag is in its own page. */
-	return BT_READ | (vcpu->pv.shared_gpa ? 0 : BT_IF) | (clock_frozen() || vcpu->tsc_offset ? 0 : BT_CLOCK);
+	return BT_READ | (vcpu->pv.shared_gpa ? 0 : BT_IF) | (clock_frozen() || vcpu->tsc_offset ? 0 : BT_CLOCK) |
+	       (t->bases_virtual ? 0 : BT_BASES);
 }
 
 void state_set_mode(struct translate *t, const struct vcpu *vcpu)
 {
-	unsigned mode = mode_of(vcpu);
+	/* A kernel that has such bases has them for good. */
+	t->bases_virtual |= !bases_are_real(&trap_of(t->vm)->cells, vcpu);
+	unsigned mode = mode_of(t, vcpu);
 	if (mode == t->mode)
 		return;
 	t->mode = mode;

@@ -90,7 +90,8 @@ struct translate {
 	uint8_t *hits; /* by frame: stores to it while code of it was compiled; outlives the emptying of the cache */
 	struct bt_page *live;
 
-	unsigned mode; /* BT_IF and its like: of all code in the cache */
+	unsigned mode;	    /* BT_IF and its like: of all code in the cache */
+	bool bases_virtual; /* cells have been without the kernel's bases of FS or GS: see BT_BASES */
 
 	/* What `live` holds for. */
 	struct spt_cpu paging;

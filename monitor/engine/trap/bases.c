@@ -50,6 +50,13 @@ static uint64_t given(const struct cell *cell, uint64_t base)
 	return cell->owner->bases == GATE_BASES_INSNS ? base : bases_loadable(base);
 }
 
+bool bases_are_real(const struct cells *cells, const struct vcpu *vcpu)
+{
+	const uint64_t fs = vcpu->sreg[SREG_FS].base, gs = vcpu->sreg[SREG_GS].base;
+	return (!cells->traced && cells->bases == GATE_BASES_INSNS) ||
+	       (bases_loadable(fs) == fs && bases_loadable(gs) == gs);
+}
+
 void bases_give(struct cell *cell, const struct vcpu *vcpu)
 {
 	cell->xchg->fs_base = given(cell, vcpu->sreg[SREG_FS].base);

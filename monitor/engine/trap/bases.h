@@ -4,9 +4,11 @@
 #ifndef MONITOR_ENGINE_TRAP_BASES_H
 #define MONITOR_ENGINE_TRAP_BASES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct cell;
+struct cells;
 struct vcpu;
 
 /* GATE_BASES_*, as this host wants it. Asks the processor once, by executing RDFSBASE. */
@@ -16,6 +18,8 @@ uint32_t bases_mode(void);
  * use it anyway. Such a one stays virtual, and 0 is loaded.
  */
 uint64_t bases_loadable(uint64_t base);
+/* Code in cells runs with the vCPU's bases, and none of them stays virtual. */
+bool bases_are_real(const struct cells *cells, const struct vcpu *vcpu);
 /* For the cell's next run. */
 void bases_give(struct cell *cell, const struct vcpu *vcpu);
 /*

@@ -12,7 +12,7 @@
 #define PVG_SEL_USER_CODE   0x23
 #define PVG_SEL_TSS	    0x28
 #define PVG_SEL_FREE	    0x38 /* two free slots of the GDT, for the guest's own descriptors */
-#define PVG_STAR	    (R3_U64(0x10) << 48 | R3_U64(0x08) << 32)
+#define PVG_STAR	    (R3_U64(0x13) << 48 | R3_U64(0x08) << 32)
 
 #ifndef __ASSEMBLER__
 
