@@ -94,6 +94,17 @@ int pvg_getc(void)
 	return pvg_ops->console_read();
 }
 
+bool pvg_console_size(unsigned *rows, unsigned *columns)
+{
+	int64_t size = pvg_ops->console_size ? pvg_ops->console_size() : 0;
+
+	if (size <= 0)
+		return false;
+	*rows = (unsigned)size >> 16;
+	*columns = (unsigned)size & 0xffff;
+	return true;
+}
+
 /* The interrupt itself is the message: it ends pvg_halt. */
 static void input_arrived(void *arg)
 {

@@ -236,6 +236,11 @@ static int console_read(void)
 	return count == 1 ? c : count == -R3_EPIPE ? PVG_INPUT_ENDED : PVG_NO_INPUT;
 }
 
+static int64_t console_size(void)
+{
+	return pvg_hypercall0(R3_HC_console_size);
+}
+
 static _Noreturn void end(unsigned status)
 {
 	for (;;)
@@ -273,5 +278,6 @@ const struct pvg_ops pvg_paravirt_ops = {
 	.timer_arm = timer_arm,
 	.console_write = console_write,
 	.console_read = console_read,
+	.console_size = console_size,
 	.exit = end,
 };

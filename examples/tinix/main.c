@@ -123,6 +123,14 @@ static void make_init(void)
 	make_runnable(init);
 }
 
+/* One is the initramfs. */
+static void tell_unused(const struct hvm_modlist_entry *modules, unsigned count)
+{
+	for (unsigned i = 1; i < count; i++)
+		log("module %s is not used: put its archive behind that of the first, in one file\n",
+		    modules[i].cmdline_paddr ? (const char *)pvg_gpa_to_ptr(modules[i].cmdline_paddr) : "");
+}
+
 int main(const char *cmdline)
 {
 	const struct hvm_start_info *info = pvg_start_info();
@@ -134,6 +142,7 @@ int main(const char *cmdline)
 	fault_init();
 	syscall_init();
 	files_init(info->nr_modules ? pvg_gpa_to_ptr(modules[0].paddr) : NULL, info->nr_modules ? modules[0].size : 0);
+	tell_unused(modules, info->nr_modules);
 	make_init();
 	load_init();
 	run_first();

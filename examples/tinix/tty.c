@@ -11,8 +11,9 @@
 static struct {
 	struct line line;
 	struct winsize window;
-	int session, foreground; /* 0: none */
-	struct waitq wait;	 /* for input, and for output to go on */
+	unsigned console_rows, console_columns; /* as the window last followed them */
+	int session, foreground;		/* 0: none */
+	struct waitq wait;			/* for input, and for output to go on */
 	size_t out_used;
 	char out[OUT_SIZE];
 } tty;
@@ -42,10 +43,33 @@ static void raise(int signal)
 		signal_group(tty.foreground, signal);
 }
 
+static void change_window(const struct winsize *window)
+{
+	if (!memcmp(window, &tty.window, sizeof(*window)))
+		return;
+	tty.window = *window;
+	raise(SIGWINCH);
+}
+
 static void changed(void)
 {
 	wake_all(&tty.wait);
 	wake_all(&poll_queue);
+}
+
+/* The terminal's size follows the console's, where that has one. */
+static void follow_size(void)
+{
+	unsigned rows, columns;
+	struct winsize window = tty.window;
+
+	if (!pvg_console_size(&rows, &columns) || (rows == tty.console_rows && columns == tty.console_columns))
+		return;
+	tty.console_rows = rows;
+	tty.console_columns = columns;
+	window.ws_row = (unsigned short)rows;
+	window.ws_col = (unsigned short)columns;
+	change_window(&window);
 }
 
 /* Takes what was typed; what has no room stays at the console. Interrupt handler. */
@@ -53,6 +77,7 @@ static void take_input(void *arg)
 {
 	int c = PVG_NO_INPUT;
 
+	follow_size();
 	while (line_has_room(&tty.line) && (c = pvg_getc()) >= 0)
 		line_input(&tty.line, (unsigned char)c);
 	if (c == PVG_INPUT_ENDED && !tty.line.ended)
@@ -324,10 +349,7 @@ static int64_t set_window(uint64_t arg)
 
 	if (copy_from_user(&window, arg, sizeof(window)))
 		return -EFAULT;
-	if (memcmp(&window, &tty.window, sizeof(window))) {
-		tty.window = window;
-		raise(SIGWINCH);
-	}
+	change_window(&window);
 	return 0;
 }
 

@@ -27,6 +27,13 @@ int64_t hc_call_console_write(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
 	return (int64_t)len;
 }
 
+int64_t hc_call_console_size(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
+{
+	uint16_t columns, rows = console_rows(vcpu->vm->console, &columns);
+
+	return (int64_t)rows << 16 | columns;
+}
+
 /* At most one chunk a call: a short count is an answer. */
 int64_t hc_call_console_read(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
 {

@@ -19,33 +19,50 @@
 #include "monitor/engine/trap/reserve.h"
 #include "monitor/vm/vm.h"
 
-static const struct verb {
-	const char *name;
-	int (*run)(int argc, char **argv);
-	const char *summary;
-} verbs[] = {
-	{"run", cli_run, "boot a guest kernel; its console is on stdin and stdout"},
-	{"report", cli_report, "make a page to look at of a trace"},
-	{"top", cli_top, "watch the guests that run"},
-	{"new", cli_new, "make a guest project that builds by itself"},
-	{"doctor", cli_doctor, "what this host offers, what is missing, and the remedy"},
-	{"classify", cli_classify, "which sensitive instructions trap in ring 3 of this host, tried live"},
-	{"bench", cli_bench, "measure what exits, hypercalls, faults and switches take here"},
-	{"compare", cli_compare, "one guest on every engine: do they agree, and what does each cost"},
-	{"lockstep", cli_lockstep, "one guest in two engines at once, compared step by step"},
-};
+static const struct verb *const verbs[] = {&run_verb,	   &report_verb, &top_verb,	&new_verb,     &doctor_verb,
+					   &classify_verb, &bench_verb,	 &compare_verb, &lockstep_verb};
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
 
-static void usage(FILE *out)
+static const struct verb *verb_find(const char *name)
 {
-	fprintf(out, "Usage: ring3 VERB [ARGUMENTS]\n\nVerbs:\n");
 	for (size_t i = 0; i < VERB_COUNT; i++)
-		fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].summary);
-	fprintf(out,
-		"\n'ring3 VERB --help' tells more. Exit status: 0 to 119 from the guest, %d the guest crashed,\n"
-		"%d timed out, %d usage or host error, %d the image cannot be used.\n",
-		VM_STATUS_CRASH, VM_STATUS_TIMEOUT, VM_STATUS_HOST, VM_STATUS_IMAGE);
+		if (!strcmp(name, verbs[i]->name))
+			return verbs[i];
+	return NULL;
+}
+
+static int usage(void)
+{
+	printf("Usage: ring3 VERB [ARGUMENTS]\n\nVerbs:\n");
+	for (size_t i = 0; i < VERB_COUNT; i++)
+		printf("  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
+	printf("  %-10s %s\n", "help", "tell more of a verb, as 'ring3 VERB --help' does");
+	printf("\nWhile a guest runs on a terminal, Ctrl-A X ends it. Exit status: 0 to 119 from the guest, %d the "
+	       "guest "
+	       "crashed,\n%d timed out, %d usage or host error, %d the image cannot be used.\n",
+	       VM_STATUS_CRASH, VM_STATUS_TIMEOUT, VM_STATUS_HOST, VM_STATUS_IMAGE);
+	return 0;
+}
+
+static int complain(const char *what, const char *word)
+{
+	fprintf(stderr, "ring3: %s%s%s\nring3: 'ring3 help' lists the verbs\n", what, word, *word ? "'" : "");
+	return VM_STATUS_HOST;
+}
+
+static int help(int argc, char **argv)
+{
+	const struct verb *verb = argc > 2 ? verb_find(argv[2]) : NULL;
+
+	if (argc > 3)
+		return complain("help: one verb at a time, and not also '", argv[3]);
+	if (argc < 3)
+		return usage();
+	if (!verb)
+		return complain("there is no verb '", argv[2]);
+	verb_help(verb->argp, verb->name, stdout);
+	return 0;
 }
 
 /* A descriptor opened later must not become the console because a caller left 0, 1 or 2 closed. */
@@ -62,23 +79,19 @@ int main(int argc, char **argv)
 	open_standard_files();
 	/* Beyond 'ulimit -f', which holds for guest RAM too, writing fails instead of killing. */
 	signal(SIGXFSZ, SIG_IGN);
-	if (argc < 2) {
-		usage(stderr);
-		return VM_STATUS_HOST;
-	}
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
-		usage(stdout);
-		return 0;
-	}
-	if (!strcmp(argv[1], "--version")) {
+	if (argc < 2)
+		return complain("name a verb", "");
+	const char *word = argv[1];
+	const struct verb *verb = verb_find(word);
+	if (verb)
+		return verb->run(argc - 1, argv + 1);
+	if (!strcmp(word, "--help") || !strcmp(word, "-h"))
+		return usage();
+	if (!strcmp(word, "help"))
+		return help(argc, argv);
+	if (!strcmp(word, "--version")) {
 		printf("ring3 %s\n", R3_VERSION);
 		return 0;
 	}
-	for (size_t i = 0; i < VERB_COUNT; i++) {
-		if (!strcmp(argv[1], verbs[i].name))
-			return verbs[i].run(argc - 1, argv + 1);
-	}
-	fprintf(stderr, "ring3: there is no verb '%s'\n", argv[1]);
-	usage(stderr);
-	return VM_STATUS_HOST;
+	return complain("there is no verb '", word);
 }

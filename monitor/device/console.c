@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "monitor/device/console_input.h"
@@ -161,9 +162,21 @@ void console_listen(struct console *console)
 
 bool console_poll(struct console *console)
 {
+	bool resized = events_take(SIGWINCH);
+
 	if (atomic_load(&console->input.quit))
 		vm_end(console->vm, CONSOLE_STATUS_QUIT);
-	return atomic_exchange(&console->input.arrived, false);
+	return atomic_exchange(&console->input.arrived, false) || resized;
+}
+
+uint16_t console_rows(const struct console *console, uint16_t *columns)
+{
+	struct winsize size = {0};
+
+	if (ioctl(console->out_fd, TIOCGWINSZ, &size))
+		ioctl(console->input.fd, TIOCGWINSZ, &size);
+	*columns = size.ws_row ? size.ws_col : 0;
+	return size.ws_col ? size.ws_row : 0;
 }
 
 size_t console_input_pending(struct console *console)

@@ -33,9 +33,11 @@ uint64_t console_deadline(const struct console *console);
 
 /* The guest listens: start reading. Idempotent. */
 void console_listen(struct console *console);
+/* The terminal's size, of output or of input; both 0 if neither is one or it has no size. */
+uint16_t console_rows(const struct console *console, uint16_t *columns);
 /*
- * True if input came, or its end, since the last call. Ends the guest with CONSOLE_STATUS_QUIT if the user typed Ctrl-A
- * X. Called by the run loop with the vCPU stopped.
+ * True if input came, or its end, or the terminal has another size, since the last call. Ends the guest with
+ * CONSOLE_STATUS_QUIT if the user typed Ctrl-A X. Called by the run loop with the vCPU stopped.
  */
 bool console_poll(struct console *console);
 /* Input waiting, without taking it. */

@@ -169,6 +169,9 @@ void input_listen(struct console_input *input)
 	}
 	if (terminal_in_background(input->fd))
 		return;
+	/* Nothing else on the keyboard ends a guest that does not listen to it. */
+	if (isatty(input->fd) && isatty(STDERR_FILENO))
+		fputs("ring3: Ctrl-A X ends the guest, whatever it does; Ctrl-A H lists the keys\n", stderr);
 	input->terminal = terminal_raw(input->fd);
 	error = start_reader(input);
 	if (error) {

@@ -16,6 +16,10 @@
 #include "monitor/host/clock.h"
 #include "monitor/host/timer.h"
 
+/* Signals that are taken one by one. */
+static const int events_asked[] = {SIGUSR1, SIGUSR2, SIGWINCH};
+#define EVENTS_ASKED (sizeof(events_asked) / sizeof(events_asked[0]))
+
 static struct {
 	struct {
 		atomic_bool *attention;
@@ -27,15 +31,16 @@ static struct {
 	timer_t timer;
 	bool has_timer;
 	uint64_t armed;
-	volatile sig_atomic_t quit, asked[2]; /* asked: SIGUSR1, SIGUSR2 */
+	volatile sig_atomic_t quit, asked[EVENTS_ASKED];
 	_Atomic unsigned children;
 } events = {.wake_fd = -1};
 
 /*
- * SIGCHLD: a cell died. SIGALRM: the armed deadline. SIGUSR1, SIGUSR2: somebody wants to see something. SIGIO: somebody
- * asks for statistics.
+ * SIGCHLD: a cell died. SIGALRM: the armed deadline. SIGUSR1, SIGUSR2: somebody wants to see something. SIGWINCH: the
+ * terminal has another size. SIGIO: somebody asks for statistics.
  */
-static const int events_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM, SIGCHLD, SIGUSR1, SIGUSR2, SIGIO};
+static const int events_signals[] = {SIGINT,  SIGTERM, SIGHUP,	SIGQUIT,  SIGALRM,
+				     SIGCHLD, SIGUSR1, SIGUSR2, SIGWINCH, SIGIO};
 #define EVENTS_SIGNALS (sizeof(events_signals) / sizeof(events_signals[0]))
 static struct sigaction events_found[EVENTS_SIGNALS];
 
@@ -53,12 +58,21 @@ void events_wake(void)
 	errno = saved;
 }
 
+static volatile sig_atomic_t *asked_of(int signal)
+{
+	for (unsigned i = 0; i < EVENTS_ASKED; i++)
+		if (events_asked[i] == signal)
+			return &events.asked[i];
+	return NULL;
+}
+
 static void events_handler(int signal)
 {
 	if (signal == SIGCHLD)
 		atomic_fetch_add(&events.children, 1);
-	if (signal == SIGUSR1 || signal == SIGUSR2)
-		events.asked[signal == SIGUSR2] = 1;
+	volatile sig_atomic_t *asked = asked_of(signal);
+	if (asked)
+		*asked = 1;
 	else if (signal != SIGALRM && signal != SIGCHLD && signal != SIGIO)
 		events.quit = signal;
 	events_wake();
@@ -76,7 +90,7 @@ unsigned events_children(void)
 
 bool events_take(int signal)
 {
-	volatile sig_atomic_t *asked = &events.asked[signal == SIGUSR2];
+	volatile sig_atomic_t *asked = asked_of(signal);
 
 	if (!*asked)
 		return false;

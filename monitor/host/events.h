@@ -26,7 +26,7 @@ int events_quit_signal(void);
 /* How often a child has ended: who waits for none of them looks after his own when this has changed. */
 unsigned events_children(void);
 
-/* True if SIGUSR1 or SIGUSR2 came since the last call. */
+/* True if SIGUSR1, SIGUSR2 or SIGWINCH came since the last call. */
 bool events_take(int signal);
 
 /*

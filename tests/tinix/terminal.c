@@ -4,6 +4,7 @@
  *	expect TEXT	waits until the output goes on with anything and then TEXT
  *	without TEXT	fails if TEXT came since the last expect before this one
  *	send TEXT	types TEXT
+ *	resize R C	gives the terminal R rows and C columns
  *	status N	waits for the command's end, which must be with exit status N
  *	returns keep	from here on carriage returns of the output count; before, they are left out
  * In TEXT, \r \n \t \e \\ and \xHH
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -89,6 +91,14 @@ static void type(const char *text, size_t len)
 		fail("cannot type", text);
 }
 
+static void resize(const char *text)
+{
+	struct winsize size = {0};
+
+	if (sscanf(text, "%hu %hu", &size.ws_row, &size.ws_col) != 2 || ioctl(terminal, TIOCSWINSZ, &size))
+		fail("cannot resize to", text);
+}
+
 static void end_with(int wanted)
 {
 	double deadline = seconds() + PATIENCE_S;
@@ -158,6 +168,8 @@ static void play(char *line)
 		type(text, len);
 	else if (strcmp(line, "returns") == 0)
 		keep_returns = true;
+	else if (strcmp(line, "resize") == 0)
+		resize(text);
 	else if (strcmp(line, "status") == 0)
 		end_with(atoi(text));
 	else

@@ -51,6 +51,16 @@ int events_quit_signal(void)
 	return atomic_load(&quit_signal);
 }
 
+static bool resized;
+
+bool events_take(int signal)
+{
+	bool taken = signal == SIGWINCH && resized;
+
+	resized = false;
+	return taken;
+}
+
 static struct vm_config config;
 static struct vm vm;
 static int in_pipe[2], out_pipe[2];
@@ -509,6 +519,32 @@ static void background_jobs_are_not_stopped(void **state)
 	}
 }
 
+/* Output's terminal counts, then input's; and a change is news. */
+static void size_is_the_terminals(void **state)
+{
+	const struct winsize size = {.ws_row = 43, .ws_col = 132};
+	uint16_t columns = 1;
+	struct console *console = open_pipes();
+
+	assert_int_equal(console_rows(console, &columns), 0);
+	assert_int_equal(columns, 0);
+	assert_false(console_poll(console));
+	resized = true;
+	assert_true(console_poll(console));
+	assert_false(console_poll(console));
+	console_close(console);
+
+	open_terminal();
+	assert_int_equal(ioctl(keyboard, TIOCSWINSZ, &size), 0);
+	for (unsigned side = 0; side < 2; side++) {
+		console = side ? console_open(&vm, terminal, out_pipe[1]) : console_open(&vm, in_pipe[0], terminal);
+		assert_int_equal(console_rows(console, &columns), 43);
+		assert_int_equal(columns, 132);
+		console_close(console);
+	}
+	close_terminal();
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -528,6 +564,7 @@ int main(void)
 		T(handler_restores_the_terminal),
 		T(escape_sends_itself_and_quits),
 		T(background_jobs_are_not_stopped),
+		T(size_is_the_terminals),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

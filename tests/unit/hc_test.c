@@ -135,6 +135,14 @@ static void console_write_refuses(void **state)
 	assert_nothing_raised(f);
 }
 
+static void console_size_of_none_is_unknown(void **state)
+{
+	struct hc_fixture *f = *state;
+
+	assert_int_equal(HC(f, console_size), 0);
+	assert_nothing_raised(f);
+}
+
 static void console_read_takes_input_once(void **state)
 {
 	struct hc_fixture *f = *state;
@@ -627,6 +635,7 @@ int main(void)
 		T(other_registers_are_kept),
 		T(console_write_prints),
 		T(console_write_refuses),
+		T(console_size_of_none_is_unknown),
 		T(console_read_takes_input_once),
 		T(exit_passes_the_status),
 		T(shared_info_wants_a_page_of_ram),

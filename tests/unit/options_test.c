@@ -34,6 +34,14 @@ static enum options_result parse_list(const char *const *words)
 	capture_end(&out);
 	return result;
 }
+static unsigned lines(const char *text)
+{
+	unsigned count = 0;
+
+	for (; *text; text++)
+		count += *text == '\n';
+	return count;
+}
 #define parse(...) parse_list((const char *const[]){__VA_ARGS__, NULL})
 
 #define assert_run(...)                                                                                                \
@@ -104,6 +112,34 @@ static void test_qemu_spellings(void **state)
 	assert_string_equal(config.cmdline, "quiet");
 	assert_string_equal(config.modules[0], "i.img");
 	assert_int_equal(config.memory, 256 << 20);
+}
+
+/* What people paste: taken without a word, with a line where it means nothing here, refused where a guest misses it. */
+static void test_pasted_words(void **state)
+{
+	assert_run("-nodefaults", "-no-user-config", "-no-reboot", "-serial", "stdio", "-serial", "mon:stdio",
+		   "-monitor", "none", "-display", "none", "-vga", "none", "-net", "none", "-debugcon", "stdio",
+		   "k.elf", "-smp", "1");
+	assert_string_equal(err.text, "");
+	assert_run("-d", "int", "-D", "log", "-kernel", "k.elf");
+	assert_string_equal(config.trace_events, "fault,irq");
+	assert_string_equal(config.trace_file, "log");
+	assert_string_equal(err.text, "");
+	assert_int_equal(parse("-enable-kvm", "-cpu", "host", "k.elf", "-accel", "kvm", "-M", "q35", "-serial", "pty",
+			       "-d", "in_asm", "-no-shutdown"),
+			 OPTIONS_RUN);
+	assert_null(config.trace_events);
+	assert_int_equal(lines(err.text), 7);
+	assert_non_null(strstr(err.text, "ring3: -cpu host has no meaning here and is left out: CPUID"));
+	assert_non_null(strstr(err.text, "ring3: -enable-kvm has no meaning"));
+	assert_non_null(strstr(err.text, "ring3: -serial pty has no meaning"));
+	/* At the end, and as a value of another option. */
+	assert_int_equal(parse("k.elf", "-cpu"), OPTIONS_RUN);
+	assert_run("k.elf", "-d");
+	assert_run("--append", "-cpu", "k.elf");
+	assert_string_equal(config.cmdline, "-cpu");
+	assert_refused("there is no option '-drive'", "-drive", "file=x", "k.elf");
+	assert_refused("there is no option '-device'", "k.elf", "-cpu", "host", "-device", "e1000");
 }
 
 /* A value may look like an option: it is none. */
@@ -187,8 +223,7 @@ static void test_bad_values(void **state)
 static void test_unknown_options(void **state)
 {
 	assert_refused("unrecognized option '--frobnicate'", "--frobnicate", "k.elf");
-	assert_refused("there is no option '-accel'", "-accel", "tcg", "k.elf");
-	assert_refused("there is no option '-machine'", "-machine", "q35", "k.elf");
+	assert_refused("there is no option '-netdev'", "-netdev", "user,id=n", "k.elf");
 	assert_refused("invalid option -- 'Z'", "-Z", "k.elf");
 	assert_refused("requires an argument", "k.elf", "-m");
 	assert_refused("requires an argument", "k.elf", "-append");
@@ -255,19 +290,13 @@ static void test_help(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_long_options),
-		cmocka_unit_test(test_short_options),
-		cmocka_unit_test(test_qemu_spellings),
-		cmocka_unit_test(test_values_are_left_alone),
-		cmocka_unit_test(test_sizes),
-		cmocka_unit_test(test_memory_bounds),
-		cmocka_unit_test(test_bad_values),
-		cmocka_unit_test(test_unknown_options),
-		cmocka_unit_test(test_kernel),
-		cmocka_unit_test(test_too_many_modules),
-		cmocka_unit_test(test_gdb),
-		cmocka_unit_test(test_traces),
+		cmocka_unit_test(test_defaults),      cmocka_unit_test(test_long_options),
+		cmocka_unit_test(test_short_options), cmocka_unit_test(test_qemu_spellings),
+		cmocka_unit_test(test_pasted_words),  cmocka_unit_test(test_values_are_left_alone),
+		cmocka_unit_test(test_sizes),	      cmocka_unit_test(test_memory_bounds),
+		cmocka_unit_test(test_bad_values),    cmocka_unit_test(test_unknown_options),
+		cmocka_unit_test(test_kernel),	      cmocka_unit_test(test_too_many_modules),
+		cmocka_unit_test(test_gdb),	      cmocka_unit_test(test_traces),
 		cmocka_unit_test(test_help),
 	};
 

@@ -172,19 +172,19 @@ static unsigned measure(struct bench *bench)
 	return failed;
 }
 
-int cli_bench(int argc, char **argv)
+static const struct argp argp = {.options = options, .parser = parse, .doc = doc};
+
+static int cli_bench(int argc, char **argv)
 {
-	static const struct argp argp = {.options = options, .parser = parse, .doc = doc};
 	static struct bench bench = {.passes = PASSES, .rounds = ROUNDS, .divisor = 1};
-	static char name[] = "ring3 bench";
 	unsigned failed;
+	int status;
 
 	memset(bench.row_wanted, true, sizeof(bench.row_wanted));
 	memset(bench.way_wanted, true, sizeof(bench.way_wanted));
-	argv[0] = name;
-	argp_err_exit_status = VM_STATUS_HOST;
-	if (argp_parse(&argp, argc, argv, 0, NULL, &bench))
-		return VM_STATUS_HOST;
+	status = verb_parse(&argp, argc, argv, &bench);
+	if (status != VERB_GOES_ON)
+		return status;
 	clock_start();
 	if (!bench.guest)
 		bench.guest = own_guest("tests/bench/bench_guest.elf", "name it with --guest");
@@ -202,3 +202,6 @@ int cli_bench(int argc, char **argv)
 		failed++;
 	return failed ? VM_STATUS_HOST : 0;
 }
+
+const struct verb bench_verb = {"bench", cli_bench, "measure what exits, hypercalls, faults and switches take here",
+				&argp};

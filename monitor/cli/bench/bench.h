@@ -4,7 +4,8 @@
 #ifndef MONITOR_CLI_BENCH_BENCH_H
 #define MONITOR_CLI_BENCH_BENCH_H
 
-/* The exit status; argv[0] is the verb. */
-int cli_bench(int argc, char **argv);
+#include "monitor/cli/common/verb.h"
+
+extern const struct verb bench_verb;
 
 #endif

@@ -17,11 +17,13 @@ struct wanted {
 	bool host_only;
 };
 
+enum { KEY_HOST_ONLY = 256 };
+
 static const struct argp_option options[] = {
 	{"json", 'j', NULL, 0, "print a JSON document", 0},
 	{"csv", 'c', NULL, 0, "print comma-separated values", 0},
 	{"html", 'w', NULL, 0, "print a page for a browser", 0},
-	{"host-only", 'h', NULL, 0, "do not ask the engines: tell of this host alone", 0},
+	{"host-only", KEY_HOST_ONLY, NULL, 0, "do not ask the engines: tell of this host alone", 0},
 	{0},
 };
 
@@ -38,13 +40,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'w':
 		wanted->print = classify_print_html;
 		return 0;
-	case 'h':
+	case KEY_HOST_ONLY:
 		wanted->host_only = true;
 		return 0;
 	case ARGP_KEY_ARG:
-		fprintf(stderr,
-			"ring3: classify: '%s': all instructions are tried: name none; see 'ring3 classify --help'\n",
-			arg);
+		fprintf(stderr, "ring3: classify: '%s': all instructions are tried: name none\n", arg);
 		return EINVAL;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -70,21 +70,21 @@ static int try_host(struct classify_table *table)
 	return 0;
 }
 
-int cli_classify(int argc, char **argv)
+static const struct argp argp = {
+	.options = options,
+	.parser = parse,
+	.doc = "Tries every sensitive instruction of x86-64 in ring 3 of this host, which trap and which pass "
+	       "silently, and in a guest kernel under every engine.\vdocs/classify.md explains the columns.",
+};
+
+static int cli_classify(int argc, char **argv)
 {
-	static const struct argp argp = {
-		.options = options,
-		.parser = parse,
-		.doc = "Tries every sensitive instruction of x86-64 in ring 3 of this host, which trap and which pass "
-		       "silently, and in a guest kernel under every engine.\vdocs/classify.md explains the columns.",
-	};
 	struct wanted wanted = {.print = classify_print_text};
 	struct classify_table table = {0};
-	int error;
+	int error, status = verb_parse(&argp, argc, argv, &wanted);
 
-	argp_err_exit_status = VM_STATUS_HOST;
-	if (argp_parse(&argp, argc, argv, 0, NULL, &wanted))
-		return VM_STATUS_HOST;
+	if (status != VERB_GOES_ON)
+		return status;
 	table.row = calloc(classify_insn_count, sizeof(*table.row));
 	error = table.row ? try_host(&table) : -ENOMEM;
 	if (!error && !wanted.host_only)
@@ -94,3 +94,6 @@ int cli_classify(int argc, char **argv)
 	free(table.row);
 	return error || fflush(stdout) ? VM_STATUS_HOST : 0;
 }
+
+const struct verb classify_verb = {"classify", cli_classify,
+				   "which sensitive instructions trap in ring 3 of this host, tried live", &argp};

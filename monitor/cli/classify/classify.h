@@ -7,8 +7,9 @@
 #include "monitor/cli/classify/internal.h"
 #include "monitor/emulate/emulate.h"
 
-/* The exit status; argv[0] is the verb. */
-int cli_classify(int argc, char **argv);
+#include "monitor/cli/common/verb.h"
+
+extern const struct verb classify_verb;
 
 /* The instruction's line in classify.def. NULL: it is innocuous, or not on the list. */
 const struct classify_insn *classify_find(const struct emu_insn *insn);

@@ -3,7 +3,6 @@
  */
 #include "monitor/cli/common/options.h"
 
-#include <argp.h>
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "monitor/cli/common/options_table.h"
+#include "monitor/cli/common/verb.h"
 #include "monitor/debug/gdb/gdb.h"
 #include "monitor/debug/trace/trace.h"
 
@@ -34,9 +34,7 @@ const struct argp_option options_table[] = {
 	{"stats", OPT_STATS, "FILE", 0, "write statistics to FILE, as JSON, however the guest ends", 1},
 	{"tap", OPT_TAP, NULL, 0, "the guest reports tests in TAP on its console: status 1 if not all is well", 1},
 	{"junit", OPT_JUNIT, "FILE", 0, "as --tap, and write the results to FILE, as JUnit XML", 1},
-	{"help", OPT_HELP, NULL, 0, "print this and end", 2},
 	{"kernel", OPT_KERNEL, "FILE", OPTION_HIDDEN, NULL, 0},
-	{"nographic", OPT_NOGRAPHIC, NULL, OPTION_HIDDEN, NULL, 0},
 	{"narrate", OPT_NARRATE, NULL, 0, "slow motion: tell each exit in sentences; Enter goes on to the next", 1},
 	{"trace", OPT_TRACE, "EVENTS", 0, "trace EVENTS, a list such as exit,irq or all,-shadow, see docs/traces.md",
 	 1},
@@ -50,10 +48,13 @@ const struct argp_option options_table[] = {
 };
 
 static const char args_doc[] = "KERNEL";
-static const char doc[] = "Boots KERNEL, an ELF64 image linked with pvguest, as a guest. Its console is on stdin and "
-			  "stdout; everything that ring3 says is on stderr."
-			  "\vQEMU's spellings work too: -kernel FILE, -append STRING, -initrd FILE, -m SIZE, -smp N, "
-			  "-nographic.";
+static const char doc[] =
+	"Boots KERNEL, an ELF64 image linked with pvguest, as a guest. Its console is on stdin and "
+	"stdout; everything that ring3 says is on stderr."
+	"\vOn a terminal, Ctrl-A X ends the guest, whatever it does, and Ctrl-A H lists the keys. "
+	"QEMU's spellings work too: -kernel FILE, -append STRING, -initrd FILE, -m SIZE, -smp N, -gdb "
+	"ADDR, -d int for --trace fault,irq; others have no meaning here (-nographic, -serial stdio, "
+	"-no-reboot, -display none, -cpu MODEL, -enable-kvm) and are left out.";
 
 /* Prints one line and says that parsing is to end. */
 static error_t refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -222,21 +223,11 @@ static error_t parse_kernel(const char *path, struct vm_config *config)
 	return 0;
 }
 
-struct parse {
-	struct vm_config *config;
-	bool help;
-};
-
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
-	struct parse *parse = state->input;
-	struct vm_config *config = parse->config;
+	struct vm_config *config = state->input;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		/* getopt names what is wrong; argp has nothing to add. */
-		state->err_stream = NULL;
-		return 0;
 	case OPT_ENGINE:
 		return parse_engine(arg, config);
 	case OPT_TRANSPORT:
@@ -287,11 +278,6 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_GDB_STOP:
 		config->gdb_stop = true;
 		return 0;
-	case OPT_NOGRAPHIC:
-		return 0;
-	case OPT_HELP:
-		parse->help = true;
-		return 0;
 	case OPT_KERNEL:
 	case ARGP_KEY_ARG:
 		return parse_kernel(arg, config);
@@ -322,28 +308,35 @@ static char *help_filter(int key, const char *text, void *input)
 	return key == ARGP_KEY_HELP_POST_DOC ? list_engines(text) : (char *)text;
 }
 
-static const struct argp argp = {
+const struct argp options_argp = {
 	.help_filter = help_filter, .options = options_table, .parser = parse_option, .args_doc = args_doc, .doc = doc};
 
-/* A copy of argv that may be permuted and rewritten; argv[0] is what getopt's messages begin with. */
+/* A copy of argv that may be rewritten. */
 static char **copy_arguments(int argc, char **argv)
 {
-	static char program[] = "ring3";
 	char **copy = calloc((size_t)argc + 1, sizeof(*copy));
 
-	if (!copy)
-		return NULL;
-	memcpy(copy, argv, (size_t)argc * sizeof(*copy));
-	copy[0] = program;
+	if (copy)
+		memcpy(copy, argv, (size_t)argc * sizeof(*copy));
 	return copy;
+}
+
+/* What options say together. */
+static error_t check(const struct vm_config *config)
+{
+	if (!config->kernel)
+		return refuse("no kernel: name the guest's ELF file, such as build/examples/hello.elf");
+	if (config->narrate && config->gdb)
+		return refuse("--narrate goes from exit to exit by itself: leave out --gdb, or --narrate");
+	if (config->gdb_stop && !config->gdb)
+		return refuse("-S without a debugger would stop for ever: add -s or --gdb ADDR");
+	return 0;
 }
 
 enum options_result options_parse(int argc, char **argv, struct vm_config *config)
 {
-	static char name[] = "ring3 run";
-	struct parse parse = {.config = config};
 	char **copy = copy_arguments(argc, argv);
-	error_t err;
+	int status;
 
 	*config = (struct vm_config){.cmdline = "",
 				     .memory = OPTIONS_MEMORY_DEFAULT,
@@ -354,29 +347,9 @@ enum options_result options_parse(int argc, char **argv, struct vm_config *confi
 				     .argv = argv};
 	if (!copy)
 		return refuse("out of memory: end other programs first"), OPTIONS_BAD;
-	err = options_rewrite(argc, copy);
-	if (!err)
-		err = argp_parse(&argp, argc, copy, ARGP_NO_HELP | ARGP_NO_EXIT, NULL, &parse);
+	status = options_rewrite(&argc, copy) ? VM_STATUS_HOST : verb_read(&options_argp, argc, copy, config);
 	free(copy);
-	if (err) {
-		fputs("ring3: 'ring3 run --help' lists the options\n", stderr);
-		return OPTIONS_BAD;
-	}
-	if (parse.help) {
-		argp_help(&argp, stdout, ARGP_HELP_SHORT_USAGE | ARGP_HELP_DOC | ARGP_HELP_LONG, name);
-		return OPTIONS_DONE;
-	}
-	if (!config->kernel) {
-		refuse("no kernel: name the guest's ELF file, such as build/examples/hello.elf");
-		return OPTIONS_BAD;
-	}
-	if (config->narrate && config->gdb) {
-		refuse("--narrate goes from exit to exit by itself: leave out --gdb, or --narrate");
-		return OPTIONS_BAD;
-	}
-	if (config->gdb_stop && !config->gdb) {
-		refuse("-S without a debugger would stop for ever: add -s or --gdb ADDR");
-		return OPTIONS_BAD;
-	}
-	return OPTIONS_RUN;
+	if (status == VERB_GOES_ON)
+		return check(config) ? OPTIONS_BAD : OPTIONS_RUN;
+	return status ? OPTIONS_BAD : OPTIONS_DONE;
 }

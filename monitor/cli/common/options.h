@@ -19,8 +19,11 @@
 enum options_result {
 	OPTIONS_RUN,  /* *config is complete: nothing in it that has a default is NULL */
 	OPTIONS_DONE, /* --help was answered on stdout */
-	OPTIONS_BAD,  /* a message was printed */
+	OPTIONS_BAD,  /* one line said what is wrong; verb_hint says the second */
 };
+
+/* The table that they are read by. */
+extern const struct argp options_argp;
 
 /* argv[0] is the verb. The strings in *config point into argv. */
 enum options_result options_parse(int argc, char **argv, struct vm_config *config);
@@ -35,6 +38,6 @@ int options_size(const char *text, uint64_t *bytes);
  * Rewrites QEMU's spellings (-kernel, -append ...) to the long options, in place; values are left alone. 0, or -EINVAL
  * with a message printed for a word with a single dash that is no option.
  */
-int options_rewrite(int argc, char **argv);
+int options_rewrite(int *argc, char **argv);
 
 #endif

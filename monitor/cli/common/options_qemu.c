@@ -1,5 +1,6 @@
 /*
- * QEMU's spellings: long words with a single dash, which getopt would take for a bundle of letters.
+ * QEMU's spellings: long words with a single dash, which getopt would take for a bundle of letters. What people paste
+ * and has no meaning here is left out, with a line; devices that a guest would miss are refused.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -9,21 +10,75 @@
 #include "monitor/cli/common/options.h"
 #include "monitor/cli/common/options_table.h"
 
+/* Words that are rewritten, and words that say nothing here. */
 static const struct spelling {
 	const char *qemu;
-	char ours[16];
+	char ours[16];	  /* "" : none, the word is left out */
+	bool value;	  /* of those left out: the next word goes with it */
+	const char *same; /* of those left out: values, between commas, that ask for what is so anyway; NULL: any */
+	const char *note; /* for any other value */
 } spellings[] = {
-	{"-append", "--append"}, {"-initrd", "--module"},	{"-kernel", "--kernel"},
-	{"-smp", "--smp"},	 {"-nographic", "--nographic"}, {"-gdb", "--gdb"},
+	{"-append", "--append", false, NULL, NULL},
+	{"-initrd", "--module", false, NULL, NULL},
+	{"-kernel", "--kernel", false, NULL, NULL},
+	{"-smp", "--smp", false, NULL, NULL},
+	{"-gdb", "--gdb", false, NULL, NULL},
+	{"-D", "--trace-file", false, NULL, NULL},
+	{"-nographic", "", false, NULL, NULL},
+	{"-nodefaults", "", false, NULL, NULL},
+	{"-no-user-config", "", false, NULL, NULL},
+	{"-no-reboot", "", false, NULL, NULL}, /* a reset ends the guest */
+	{"-serial", "", true, ",stdio,mon:stdio,", "the console is standard input and output"},
+	{"-monitor", "", true, ",none,/dev/null,", "there is no monitor's prompt; --gdb has 'monitor info'"},
+	{"-display", "", true, ",none,", "there is no display; the console is standard input and output"},
+	{"-vga", "", true, ",none,", "there is text mode alone"},
+	{"-net", "", true, ",none,", "there is no network"},
+	{"-nic", "", true, ",none,", "there is no network"},
+	{"-debugcon", "", true, ",stdio,", "what is written to port 0xe9 goes to the console"},
+	{"-name", "", true, NULL, NULL},
+	{"-no-shutdown", "", false, "", "the guest's end is ring3's"},
+	{"-enable-kvm", "", false, "", "ring3 runs guests without KVM"},
+	{"-accel", "", true, "", "ring3 runs guests without KVM; see --engine"},
+	{"-cpu", "", true, "", "CPUID shows what the machine has"},
+	{"-machine", "", true, "", "the kernel decides which machine it gets"},
+	{"-M", "", true, "", "the kernel decides which machine it gets"},
 };
 
-static const char *ours_of(const char *word)
+static const struct spelling *spelling_of(const char *word)
 {
 	for (size_t i = 0; i < sizeof(spellings) / sizeof(spellings[0]); i++) {
 		if (!strcmp(word, spellings[i].qemu))
-			return spellings[i].ours;
+			return &spellings[i];
 	}
 	return NULL;
+}
+
+/* The value stands in a list of words between commas. */
+static bool listed(const char *list, const char *value)
+{
+	size_t len = strlen(value);
+
+	for (const char *at = list; len && (at = strstr(at, value)); at++)
+		if (at[-1] == ',' && at[len] == ',')
+			return true;
+	return false;
+}
+
+/* -d chooses what QEMU logs. What has a kind of event here is traced. Returns the value, or NULL: there is none. */
+static char *log_items(char *items)
+{
+	static char traced[64];
+	bool events = false;
+
+	for (char *item = strtok(items, ","); item; item = strtok(NULL, ",")) {
+		if (!strcmp(item, "int"))
+			events = true;
+		else if (strcmp(item, "cpu_reset") && strcmp(item, "guest_errors"))
+			fprintf(stderr,
+				"ring3: -d %s has no meaning here and is left out: 'ring3 run --help' has --trace\n",
+				item);
+	}
+	return events ? strcpy(traced, "fault,irq") : NULL;
 }
 
 /* The word is an option whose value is the next word. Long options may be abbreviated, as getopt allows. */
@@ -48,24 +103,66 @@ static bool is_short(const char *word)
 	return !word[2] || (word[1] == OPT_MEMORY && word[2] >= '0' && word[2] <= '9');
 }
 
-int options_rewrite(int argc, char **argv)
+static void drop(int *argc, char **argv, int at, int count)
 {
-	for (int i = 1; i < argc; i++) {
-		const char *ours;
+	count = count < *argc - at ? count : *argc - at;
+	*argc -= count;
+	memmove(&argv[at], &argv[at + count], (size_t)(*argc - at + 1) * sizeof(*argv));
+}
+
+/* Leaves out a word that has no meaning here, saying so unless it asks for what is so anyway. */
+static void leave_out(int *argc, char **argv, int at, const struct spelling *spelling)
+{
+	const char *value = spelling->value && at + 1 < *argc ? argv[at + 1] : "";
+
+	if (spelling->note && !listed(spelling->same, value))
+		fprintf(stderr, "ring3: %s%s%s has no meaning here and is left out: %s\n", argv[at], *value ? " " : "",
+			value, spelling->note);
+	drop(argc, argv, at, spelling->value ? 2 : 1);
+}
+
+static void rewrite_log(int *argc, char **argv, int at)
+{
+	static char trace[] = "--trace";
+	char *events = at + 1 < *argc ? log_items(argv[at + 1]) : NULL;
+
+	if (events) {
+		argv[at] = trace;
+		argv[at + 1] = events;
+	} else {
+		drop(argc, argv, at, 2);
+	}
+}
+
+int options_rewrite(int *argc, char **argv)
+{
+	for (int i = 1; i < *argc;) {
+		const struct spelling *spelling;
 
 		if (!strcmp(argv[i], "--"))
 			return 0;
-		if (argv[i][0] != '-' || !argv[i][1])
+		spelling = spelling_of(argv[i]);
+		if (spelling && !*spelling->ours) {
+			leave_out(argc, argv, i, spelling);
 			continue;
-		ours = ours_of(argv[i]);
-		if (ours)
-			argv[i] = (char *)ours;
+		}
+		if (!strcmp(argv[i], "-d")) {
+			int before = *argc;
+			rewrite_log(argc, argv, i);
+			i += *argc == before ? 2 : 0;
+			continue;
+		}
+		if (argv[i][0] != '-' || !argv[i][1]) {
+			i++;
+			continue;
+		}
+		if (spelling)
+			argv[i] = (char *)spelling->ours;
 		else if (argv[i][1] != '-' && !is_short(argv[i])) {
 			fprintf(stderr, "ring3: there is no option '%s'\n", argv[i]);
 			return -EINVAL;
 		}
-		if (value_follows(argv[i]))
-			i++;
+		i += value_follows(argv[i]) ? 2 : 1;
 	}
 	return 0;
 }

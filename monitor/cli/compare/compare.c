@@ -16,18 +16,27 @@
 
 #define STATUS_DIFFER 1
 
-static const char help[] =
-	"Usage: ring3 compare [OPTION...] KERNEL\n"
-	"Runs KERNEL on every engine and transport, with pv=on and with pv=off; says whether console output\n"
-	"and exit status agree, and what each way costs.\n\n"
-	"      --json=FILE            write the results to FILE as JSON\n"
-	"      --svg=FILE             draw wall time and exits to FILE, with gnuplot\n"
-	"      --timeout=SECONDS      end a run after that time (default 60); it agrees with none then\n"
-	"      --help                 print this and end\n\n"
-	"Options of 'ring3 run' that count here: --memory, --append, --module, --cpus.\n"
-	"With a pv= of your own in --append, the guest runs with that alone. A file as standard input is\n"
-	"given to each run from its start. Exit status: 0 all agree, 1 some differ or timed out, 125 usage or\n"
-	"host error, 126 the image cannot be used. docs/compare.md explains it.\n";
+enum { TAKES_JSON, TAKES_SVG };
+
+static const struct argp_option options[] = {
+	[TAKES_JSON] = {"json", 256, "FILE", 0, "write the results to FILE as JSON", 0},
+	[TAKES_SVG] = {"svg", 257, "FILE", 0, "draw wall time and exits to FILE, with gnuplot", 0},
+	{"timeout", 258, "SECONDS", 0, "end a run after that time (default 60); it agrees with none then", 0},
+	{0},
+};
+
+static const struct argp argp = {
+	.options = options,
+	.args_doc = "KERNEL",
+	.doc = "Runs KERNEL on every engine and transport, with pv=on and with pv=off; says whether console output and "
+	       "exit status agree, and what each way costs.\v"
+	       "Options of 'ring3 run' that count here: --memory, --append, --module, --cpus. With a pv= of your own "
+	       "in "
+	       "--append, the guest runs with that alone. A file as standard input is given to each run from its "
+	       "start. "
+	       "Exit status: 0 all agree, 1 some differ or timed out, 125 usage or host error, 126 the image cannot be "
+	       "used. docs/compare.md explains it.",
+};
 
 /* -------------------------------------------------------------------------------------------------------- the ways */
 
@@ -142,7 +151,8 @@ static bool check_path(const char *option, const char *path)
 static bool parse(int argc, char **argv, struct vm_config *config, const char **json, const char **svg)
 {
 	const char *engine = NULL, *transport = NULL;
-	if (!arguments_take(&argc, argv, "json", json) || !arguments_take(&argc, argv, "svg", svg) ||
+	if (!arguments_take(&argc, argv, options[TAKES_JSON].name, json) ||
+	    !arguments_take(&argc, argv, options[TAKES_SVG].name, svg) ||
 	    !arguments_take(&argc, argv, "engine", &engine) || !arguments_take(&argc, argv, "transport", &transport))
 		return false;
 	if (engine || transport) {
@@ -172,20 +182,18 @@ static int compare_all(struct compare *compare, const char *json, const char *sv
 	return status;
 }
 
-int cli_compare(int argc, char **argv)
+static int cli_compare(int argc, char **argv)
 {
 	static struct compare compare;
 	struct vm_config config;
 	const char *json = NULL, *svg = NULL;
 	bool hypercalls = false;
 	if (arguments_take_flag(&argc, argv, "help")) {
-		fputs(help, stdout);
+		verb_help(&argp, argv[0], stdout);
 		return 0;
 	}
-	if (!parse(argc, argv, &config, &json, &svg)) {
-		fputs("ring3: 'ring3 compare --help' tells more\n", stderr);
-		return VM_STATUS_HOST;
-	}
+	if (!parse(argc, argv, &config, &json, &svg))
+		return verb_hint(argv[0]);
 	compare.config = &config;
 	int status = ask_image(&config, &hypercalls);
 	if (status)
@@ -201,3 +209,6 @@ int cli_compare(int argc, char **argv)
 	forget(&compare);
 	return status;
 }
+
+const struct verb compare_verb = {"compare", cli_compare,
+				  "one guest on every engine: do they agree, and what does each cost", &argp};

@@ -4,7 +4,8 @@
 #ifndef MONITOR_CLI_COMPARE_COMPARE_H
 #define MONITOR_CLI_COMPARE_COMPARE_H
 
-/* The exit status; argv[0] is the verb. */
-int cli_compare(int argc, char **argv);
+#include "monitor/cli/common/verb.h"
+
+extern const struct verb compare_verb;
 
 #endif

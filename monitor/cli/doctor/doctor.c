@@ -4,7 +4,7 @@
 #include "monitor/cli/doctor/doctor.h"
 #include "monitor/cli/doctor/internal.h"
 
-#include <argp.h>
+#include <errno.h>
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -144,15 +144,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-int cli_doctor(int argc, char **argv)
-{
-	static const struct argp argp = {.options = options, .parser = parse, .doc = doc};
-	static char name[] = "ring3 doctor";
-	bool json = false;
+static const struct argp argp = {.options = options, .parser = parse, .doc = doc};
 
-	argv[0] = name;
-	argp_err_exit_status = VM_STATUS_HOST;
-	if (argp_parse(&argp, argc, argv, 0, NULL, &json))
-		return VM_STATUS_HOST;
+static int cli_doctor(int argc, char **argv)
+{
+	bool json = false;
+	int status = verb_parse(&argp, argc, argv, &json);
+
+	if (status != VERB_GOES_ON)
+		return status;
 	return json ? report_json() : report_text();
 }
+
+const struct verb doctor_verb = {"doctor", cli_doctor, "what this host offers, what is missing, and the remedy", &argp};

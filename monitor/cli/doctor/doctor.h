@@ -4,7 +4,8 @@
 #ifndef MONITOR_CLI_DOCTOR_DOCTOR_H
 #define MONITOR_CLI_DOCTOR_DOCTOR_H
 
-/* The exit status; argv[0] is the verb. */
-int cli_doctor(int argc, char **argv);
+#include "monitor/cli/common/verb.h"
+
+extern const struct verb doctor_verb;
 
 #endif

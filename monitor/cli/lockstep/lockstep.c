@@ -22,20 +22,31 @@
 
 #define STATUS_DIFFER 1
 
-static const char help[] =
-	"Usage: ring3 lockstep [OPTION...] KERNEL\n"
-	"Runs KERNEL in two engines at once and compares registers and memory at each step; shows the\n"
-	"first difference, and the instruction that made it.\n\n"
-	"      --engines=A,B          the engines (default trap,interpret); the faster one first\n"
-	"      --step=exit            a step goes up to the next exit the guest can tell (default)\n"
-	"      --step=instruction     a step is one instruction: slower, finds what exits do not show\n"
-	"      --limit=N              compare no more than N points\n"
-	"      --console              show the guest's console\n"
-	"      --help                 print this and end\n\n"
-	"Options of 'ring3 run' that count here: --transport, --memory, --append, --module, --timeout.\n"
-	"The guest gets no input, and its time passes with the steps. Exit status: 0 the engines agree,\n"
-	"1 they differ, 124 timed out, 125 usage or host error, 126 the image cannot be used.\n"
-	"docs/lockstep.md explains it.\n";
+enum { TAKES_ENGINES, TAKES_STEP, TAKES_LIMIT, TAKES_CONSOLE };
+
+static const struct argp_option options[] = {
+	[TAKES_ENGINES] = {"engines", 256, "A,B", 0, "the engines (default trap,interpret); the faster one first", 0},
+	[TAKES_STEP] =
+		{"step", 257, "exit|instruction", 0,
+		 "a step goes up to the next exit the guest can tell (default), or is one instruction: slower, finds "
+		 "what exits do not show",
+		 0},
+	[TAKES_LIMIT] = {"limit", 258, "N", 0, "compare no more than N points", 0},
+	[TAKES_CONSOLE] = {"console", 259, NULL, 0, "show the guest's console", 0},
+	{0},
+};
+
+static const struct argp argp = {
+	.options = options,
+	.args_doc = "KERNEL",
+	.doc = "Runs KERNEL in two engines at once and compares registers and memory at each step; shows the first "
+	       "difference, and the instruction that made it.\v"
+	       "Options of 'ring3 run' that count here: --transport, --memory, --append, --module, --timeout. The "
+	       "guest "
+	       "gets no input, and its time passes with the steps. Exit status: 0 the engines agree, 1 they differ, "
+	       "124 "
+	       "timed out, 125 usage or host error, 126 the image cannot be used. docs/lockstep.md explains it.",
+};
 
 /* ------------------------------------------------------------------------------------------------------ what it says
  */
@@ -228,9 +239,10 @@ static bool parse_step(struct lockstep *ls, const char *text)
 static bool parse(struct lockstep *ls, int argc, char **argv, struct vm_config *config)
 {
 	const char *pair = "trap,interpret", *limit = NULL, *grain = "exit";
-	bool ok = arguments_take(&argc, argv, "engines", &pair) && arguments_take(&argc, argv, "limit", &limit) &&
-		  arguments_take(&argc, argv, "step", &grain);
-	bool console = arguments_take_flag(&argc, argv, "console");
+	bool ok = arguments_take(&argc, argv, options[TAKES_ENGINES].name, &pair) &&
+		  arguments_take(&argc, argv, options[TAKES_LIMIT].name, &limit) &&
+		  arguments_take(&argc, argv, options[TAKES_STEP].name, &grain);
+	bool console = arguments_take_flag(&argc, argv, options[TAKES_CONSOLE].name);
 	if (!ok || !parse_engines(ls, pair) || (limit && !parse_limit(ls, limit)) || !parse_step(ls, grain))
 		return false;
 	if (options_parse(argc, argv, config) != OPTIONS_RUN)
@@ -253,18 +265,16 @@ static void stay_on_one_cpu(void)
 	sched_setaffinity(0, sizeof(set), &set);
 }
 
-int cli_lockstep(int argc, char **argv)
+static int cli_lockstep(int argc, char **argv)
 {
 	static struct lockstep ls;
 	struct vm_config config;
 	if (arguments_take_flag(&argc, argv, "help")) {
-		fputs(help, stdout);
+		verb_help(&argp, argv[0], stdout);
 		return 0;
 	}
-	if (!parse(&ls, argc, argv, &config)) {
-		fputs("ring3: 'ring3 lockstep --help' tells more\n", stderr);
-		return VM_STATUS_HOST;
-	}
+	if (!parse(&ls, argc, argv, &config))
+		return verb_hint(argv[0]);
 	ls.config[0] = ls.config[1] = config;
 	if (config.timeout > 0)
 		ls.deadline = clock_ns() + (uint64_t)(config.timeout * CLOCK_NS_PER_SEC);
@@ -273,3 +283,6 @@ int cli_lockstep(int argc, char **argv)
 	lockstep_down(&ls);
 	return status;
 }
+
+const struct verb lockstep_verb = {"lockstep", cli_lockstep, "one guest in two engines at once, compared step by step",
+				   &argp};

@@ -4,7 +4,8 @@
 #ifndef MONITOR_CLI_LOCKSTEP_LOCKSTEP_H
 #define MONITOR_CLI_LOCKSTEP_LOCKSTEP_H
 
-/* The exit status; argv[0] is the verb. */
-int cli_lockstep(int argc, char **argv);
+#include "monitor/cli/common/verb.h"
+
+extern const struct verb lockstep_verb;
 
 #endif

@@ -255,25 +255,23 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
-int cli_new(int argc, char **argv)
+static const struct argp argp = {
+	.options = options,
+	.parser = parse,
+	.args_doc = "DIR",
+	.doc = "Makes a guest project in DIR: a kernel, its tests, a CMake build that finds the installed "
+	       "guest library, VS Code's debugger, continuous integration.\vdocs/projects.md goes on from "
+	       "there.",
+};
+
+static int cli_new(int argc, char **argv)
 {
-	static const struct argp argp = {
-		.options = options,
-		.parser = parse,
-		.args_doc = "DIR",
-		.doc = "Makes a guest project in DIR: a kernel, its tests, a CMake build that finds the installed "
-		       "guest library, VS Code's debugger, continuous integration.\vdocs/projects.md goes on from "
-		       "there.",
-	};
-	static char verb[] = "ring3 new";
 	struct project project = {0};
 	char *own_name = NULL;
-	int status;
+	int status = verb_parse(&argp, argc, argv, &project);
 
-	argv[0] = verb;
-	argp_err_exit_status = VM_STATUS_HOST;
-	if (argp_parse(&argp, argc, argv, 0, NULL, &project))
-		return VM_STATUS_HOST;
+	if (status != VERB_GOES_ON)
+		return status;
 	if (!project.name)
 		project.name = own_name = name_of(project.dir);
 	if (!project.name || !name_is_good(project.name)) {
@@ -287,3 +285,5 @@ int cli_new(int argc, char **argv)
 	free(own_name);
 	return status;
 }
+
+const struct verb new_verb = {"new", cli_new, "make a guest project that builds by itself", &argp};

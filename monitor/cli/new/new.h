@@ -4,7 +4,8 @@
 #ifndef MONITOR_CLI_NEW_NEW_H
 #define MONITOR_CLI_NEW_NEW_H
 
-/* The exit status; argv[0] is the verb. */
-int cli_new(int argc, char **argv);
+#include "monitor/cli/common/verb.h"
+
+extern const struct verb new_verb;
 
 #endif

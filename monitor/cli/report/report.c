@@ -191,30 +191,31 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
-int cli_report(int argc, char **argv)
-{
-	static const struct argp_option options[] = {
-		{"output", 'o', "FILE", 0, "the page to write (default " OUTPUT_DEFAULT ")", 0},
-		{0},
-	};
-	static const struct argp argp = {
-		.options = options,
-		.parser = parse,
-		.args_doc = "TRACE",
-		.doc = "Makes a page to look at of TRACE, a file in JSON Lines that --trace-file wrote; '-' is "
-		       "standard "
-		       "input.\vdocs/report.md explains what the page shows.",
-	};
-	struct request request = {.output = OUTPUT_DEFAULT};
-	static char verb[] = "ring3 report";
+static const struct argp_option options[] = {
+	{"output", 'o', "FILE", 0, "the page to write (default " OUTPUT_DEFAULT ")", 0},
+	{0},
+};
+static const struct argp argp = {
+	.options = options,
+	.parser = parse,
+	.args_doc = "TRACE",
+	.doc = "Makes a page to look at of TRACE, a file in JSON Lines that --trace-file wrote; '-' is "
+	       "standard "
+	       "input.\vdocs/report.md explains what the page shows.",
+};
 
-	argv[0] = verb;
-	argp_err_exit_status = VM_STATUS_HOST;
-	if (argp_parse(&argp, argc, argv, 0, NULL, &request))
-		return VM_STATUS_HOST;
+static int cli_report(int argc, char **argv)
+{
+	struct request request = {.output = OUTPUT_DEFAULT};
+	int status = verb_parse(&argp, argc, argv, &request);
+
+	if (status != VERB_GOES_ON)
+		return status;
 #ifndef R3_CHART_JS
 	fputs("ring3: report: this build has no charts: install Debian's libjs-chart.js, and build again\n", stderr);
 	return VM_STATUS_HOST;
 #endif
 	return make_report(&request);
 }
+
+const struct verb report_verb = {"report", cli_report, "make a page to look at of a trace", &argp};

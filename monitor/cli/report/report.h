@@ -4,7 +4,8 @@
 #ifndef MONITOR_CLI_REPORT_REPORT_H
 #define MONITOR_CLI_REPORT_REPORT_H
 
-/* The exit status; argv[0] is the verb. */
-int cli_report(int argc, char **argv);
+#include "monitor/cli/common/verb.h"
+
+extern const struct verb report_verb;
 
 #endif

@@ -87,7 +87,7 @@ int cli_run(int argc, char **argv)
 	case OPTIONS_DONE:
 		return 0;
 	case OPTIONS_BAD:
-		return VM_STATUS_HOST;
+		return verb_hint(argv[0]);
 	case OPTIONS_RUN:
 		break;
 	}
@@ -110,3 +110,5 @@ int cli_run(int argc, char **argv)
 	parts_down(&vm, tried);
 	return gdb_reset_wanted() ? gdb_restart(argc, argv) : vm.status;
 }
+
+const struct verb run_verb = {"run", cli_run, "boot a guest kernel; its console is on stdin and stdout", &options_argp};

@@ -4,7 +4,10 @@
 #ifndef MONITOR_CLI_RUN_RUN_H
 #define MONITOR_CLI_RUN_RUN_H
 
-/* The exit status; argv[0] is the verb. */
+#include "monitor/cli/common/verb.h"
+
+extern const struct verb run_verb;
+/* The same, for who starts a guest: the exit status; argv[0] is the verb. */
 int cli_run(int argc, char **argv);
 
 #endif

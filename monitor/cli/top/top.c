@@ -201,22 +201,20 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
-int cli_top(int argc, char **argv)
-{
-	static const struct argp argp = {
-		.options = options,
-		.parser = parse,
-		.doc = "Watches this user's running guests: CPU, exits a second by reason, memory. q or Ctrl-C ends "
-		       "it.\vdocs/stats.md explains the columns.",
-	};
-	static struct top top = {.delay = DELAY_DEFAULT};
-	static char verb[] = "ring3 top";
-	int status;
+static const struct argp argp = {
+	.options = options,
+	.parser = parse,
+	.doc = "Watches this user's running guests: CPU, exits a second by reason, memory. q or Ctrl-C ends "
+	       "it.\vdocs/stats.md explains the columns.",
+};
 
-	argv[0] = verb;
-	argp_err_exit_status = VM_STATUS_HOST;
-	if (argp_parse(&argp, argc, argv, 0, NULL, &top))
-		return VM_STATUS_HOST;
+static int cli_top(int argc, char **argv)
+{
+	static struct top top = {.delay = DELAY_DEFAULT};
+	int status = verb_parse(&argp, argc, argv, &top);
+
+	if (status != VERB_GOES_ON)
+		return status;
 	clock_start();
 	top.signals = take_signals();
 	if (!top.batch && !open_screen(&top)) {
@@ -228,3 +226,5 @@ int cli_top(int argc, char **argv)
 		close_screen(&top);
 	return status;
 }
+
+const struct verb top_verb = {"top", cli_top, "watch the guests that run", &argp};

@@ -4,7 +4,8 @@
 #ifndef MONITOR_CLI_TOP_TOP_H
 #define MONITOR_CLI_TOP_TOP_H
 
-/* The exit status; argv[0] is the verb. */
-int cli_top(int argc, char **argv);
+#include "monitor/cli/common/verb.h"
+
+extern const struct verb top_verb;
 
 #endif

@@ -8,6 +8,7 @@
 #define PVGUEST_CONSOLE_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 void pvg_putc(char c);
@@ -29,6 +30,11 @@ int pvg_vsnprintf(char *to, size_t size, const char *format, va_list args) __att
 
 /* A byte of input, or one of the above. */
 int pvg_getc(void);
+/*
+ * The size of the terminal that the console is; false if it is none, and with pv=off, where a serial line does not
+ * tell. PVG_IRQ_CONSOLE comes when it changes.
+ */
+bool pvg_console_size(unsigned *rows, unsigned *columns);
 /* A byte of input, or PVG_INPUT_ENDED; waits for it, idle, with interrupts enabled. */
 int pvg_getc_wait(void);
 

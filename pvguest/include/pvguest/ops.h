@@ -66,7 +66,9 @@ struct pvg_ops {
 	void (*timer_arm)(uint64_t deadline_ns); /* PVG_TIMER_OFF: none; may fire early */
 
 	void (*console_write)(const char *bytes, size_t len);
-	int (*console_read)(void);     /* a byte, PVG_NO_INPUT or PVG_INPUT_ENDED */
+	int (*console_read)(void); /* a byte, PVG_NO_INPUT or PVG_INPUT_ENDED */
+	/* Rows << 16 and columns of the console's terminal; NULL, 0, or negative: unknown. */
+	int64_t (*console_size)(void);
 	void (*exit)(unsigned status); /* does not return */
 };
 
