@@ -6,6 +6,7 @@ pkg_check_modules(DEPS REQUIRED libseccomp libdw libelf jansson)
 pkg_check_modules(UNWIND REQUIRED libunwind-ptrace libunwind-generic)
 pkg_check_modules(CMOCKA REQUIRED cmocka)
 find_package(Zydis REQUIRED)
+find_file(CHART_JS chart.min.js PATHS /usr/share/javascript/chart.js) # optional
 
 # libunwind's archives are not position-independent, and few guests need it: loaded by name when one does.
 function(r3_soname library result)

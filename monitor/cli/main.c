@@ -1,5 +1,5 @@
 /*
- * Where the program starts: picks the verb. A verb is one line of the table and one folder beside this file.
+ * Where the program starts: picks the verb. A verb is one word of the list and one folder beside this file.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -16,27 +16,26 @@
 #include "monitor/cli/report/report.h"
 #include "monitor/cli/run/run.h"
 #include "monitor/cli/top/top.h"
+#include "monitor/cli/verbs.h"
 #include "monitor/engine/trap/reserve.h"
 #include "monitor/vm/vm.h"
 
-static const struct verb *const verbs[] = {&run_verb,	   &report_verb, &top_verb,	&new_verb,     &doctor_verb,
-					   &classify_verb, &bench_verb,	 &compare_verb, &lockstep_verb};
-
-#define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
+const struct verb *const verbs[] = {&run_verb,	    &report_verb, &top_verb,	 &new_verb,	 &doctor_verb,
+				    &classify_verb, &bench_verb,  &compare_verb, &lockstep_verb, NULL};
 
 static const struct verb *verb_find(const char *name)
 {
-	for (size_t i = 0; i < VERB_COUNT; i++)
-		if (!strcmp(name, verbs[i]->name))
-			return verbs[i];
+	for (const struct verb *const *verb = verbs; *verb; verb++)
+		if (!strcmp(name, (*verb)->name))
+			return *verb;
 	return NULL;
 }
 
 static int usage(void)
 {
 	printf("Usage: ring3 VERB [ARGUMENTS]\n\nVerbs:\n");
-	for (size_t i = 0; i < VERB_COUNT; i++)
-		printf("  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
+	for (const struct verb *const *verb = verbs; *verb; verb++)
+		printf("  %-10s %s\n", (*verb)->name, (*verb)->summary);
 	printf("  %-10s %s\n", "help", "tell more of a verb, as 'ring3 VERB --help' does");
 	printf("\nWhile a guest runs on a terminal, Ctrl-A X ends it. Exit status: 0 to 119 from the guest, %d the "
 	       "guest "
@@ -51,17 +50,49 @@ static int complain(const char *what, const char *word)
 	return VM_STATUS_HOST;
 }
 
+/* What packages are made with: ring3 help --man [VERB], ring3 help --completion SHELL. */
+static int help_for_packages(int argc, char **argv)
+{
+	const struct verb *verb = argc > 3 ? verb_find(argv[3]) : NULL;
+
+	if (!strcmp(argv[2], "--completion"))
+		return argc == 4 && completion_print(argv[3], stdout)
+			       ? 0
+			       : complain("help: --completion is for bash or zsh, and not for '",
+					  argc > 3 ? argv[3] : "");
+	if (argc > 4 || (argc == 4 && !verb))
+		return complain("there is no verb '", argv[argc - 1]);
+	manual_print(verb, stdout);
+	return 0;
+}
+
 static int help(int argc, char **argv)
 {
 	const struct verb *verb = argc > 2 ? verb_find(argv[2]) : NULL;
 
-	if (argc > 3)
-		return complain("help: one verb at a time, and not also '", argv[3]);
 	if (argc < 3)
 		return usage();
+	if (!strcmp(argv[2], "--man") || !strcmp(argv[2], "--completion"))
+		return help_for_packages(argc, argv);
+	if (argc > 3)
+		return complain("help: one verb at a time, and not also '", argv[3]);
 	if (!verb)
 		return complain("there is no verb '", argv[2]);
 	verb_help(verb->argp, verb->name, stdout);
+	return 0;
+}
+
+/* What is in the program beside its own code, and what it loads: cmake/package/components.cmake. */
+static int version(bool verbose)
+{
+	static const char *const components[] = {
+#define R3_COMPONENT(name, version, licence, how) name " " version ", " licence ", " how,
+#include "components.def"
+	};
+
+	printf("ring3 %s\n", R3_VERSION);
+	for (size_t i = 0; verbose && i < sizeof(components) / sizeof(components[0]); i++)
+		printf("  %s\n", components[i]);
 	return 0;
 }
 
@@ -89,9 +120,7 @@ int main(int argc, char **argv)
 		return usage();
 	if (!strcmp(word, "help"))
 		return help(argc, argv);
-	if (!strcmp(word, "--version")) {
-		printf("ring3 %s\n", R3_VERSION);
-		return 0;
-	}
+	if (!strcmp(word, "--version"))
+		return version(argc > 2 && !strcmp(argv[2], "--verbose"));
 	return complain("there is no verb '", word);
 }

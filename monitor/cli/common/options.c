@@ -21,7 +21,7 @@ static const char *const transports[] = {"signal", "ptrace", NULL};
 
 const struct argp_option options_table[] = {
 	{"engine", OPT_ENGINE, "NAME", 0, "how guest code is run, see below", 1},
-	{"transport", OPT_TRANSPORT, "NAME", 0, "how traps reach the monitor: signal (default) or ptrace", 1},
+	{"transport", OPT_TRANSPORT, "signal|ptrace", 0, "how traps reach the monitor (default signal)", 1},
 	{"memory", OPT_MEMORY, "SIZE", 0, "RAM, with suffix K, M, G; a bare number is MiB (default 64M)", 1},
 	{"append", OPT_APPEND, "STRING", 0, "command line for the guest", 1},
 	{"module", OPT_MODULE, "FILE", 0, "load FILE as a module (initrd); may be repeated", 1},
