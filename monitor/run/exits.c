@@ -216,6 +216,17 @@ static void exit_misaligned(struct vcpu *vcpu, const struct vm_exit *exit)
 		exit_handle(vcpu, &then);
 }
 
+/* A trap, RIP is behind it: what lies there is another instruction. Not every host leaves RIP so. */
+static void exit_icebp(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	static const uint8_t int1 = 0xf1;
+	uint8_t before;
+	if (gm_peek(vcpu, vcpu->rip - 1, &before, 1) == 1 && before == int1)
+		vcpu_raise_icebp(vcpu, 1);
+	else
+		exit_refused(vcpu, exit);
+}
+
 static void exit_exception(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	switch (exit->vector) {
@@ -230,12 +241,11 @@ static void exit_exception(struct vcpu *vcpu, const struct vm_exit *exit)
 		exit_misaligned(vcpu, exit);
 		break;
 	case X86_VEC_DB:
-		/* ICEBP raises #DB as well, but with RIP at itself. TF as it is now does not tell: POPF may have
-		 * changed it. */
+		/* TF as it is now does not tell: POPF may have changed it. */
 		if (exit->error)
 			exit_deliver(vcpu, exit);
 		else
-			exit_refused(vcpu, exit);
+			exit_icebp(vcpu, exit);
 		break;
 	default:
 		exit_deliver(vcpu, exit);

@@ -70,6 +70,7 @@ void attack_jumps_user(void)
 	pvg_option("step", step, sizeof(step));
 	user_init();
 	pvg_timer_every(TICK_NS, tick, &ticks);
+	pvg_assert(pvg_strtoul(step));
 	for (uint64_t at = 0; at < GATE_PAGE; at += pvg_strtoul(step)) {
 		user_run(jump_user, pvg_strtoul(set) * GATE_PAGE + at, &caught);
 		jumps++;

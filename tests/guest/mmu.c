@@ -7,6 +7,7 @@
 #define SPACES	   64
 #define LARGE_SIZE R3_BIT(X86_LARGE_SHIFT)
 #define AT	   (PVG_SPACE_BASE + 0x40000000)
+#define HIGH	   (R3_U64(0x7e) << 40)
 #define AT_LARGE   (PVG_SPACE_BASE + 0x80000000)
 
 static volatile uint64_t *const word = (volatile uint64_t *)AT;
@@ -181,6 +182,28 @@ static void test_invalidation(void)
 }
 
 /* Not-present entries are never remembered: no invalidation is needed to make one present. */
+/* Low and high in the lower half, with addresses between them that the monitor may have for itself. */
+static void test_flush_of_all(void)
+{
+	struct pvg_space *space = pvg_space_current();
+	volatile uint64_t *const high = (volatile uint64_t *)HIGH;
+	const uint64_t cr4 = pvg_read_cr4();
+
+	map_one(space, AT, new_page(1), X86_PTE_W);
+	map_one(space, HIGH, new_page(2), X86_PTE_W);
+	for (unsigned n = 0; n < 3; n++) {
+		pvg_test_equal(*word + *high, 3 + 2 * n, "both ends of the address space, %u", n);
+		++*word;
+		++*high;
+		pvg_ops->flush_tlb();
+		pvg_write_cr4(cr4 ^ X86_CR4_PGE); /* forgets global translations too */
+		pvg_write_cr4(cr4);
+	}
+	pvg_unmap(space, HIGH, 1);
+	pvg_unmap(space, AT, 1);
+	pvg_ops->flush_tlb();
+}
+
 static void test_not_present_to_present(void)
 {
 	struct pvg_space *space = pvg_space_current();
@@ -308,6 +331,7 @@ int main(const char *cmdline)
 	test_no_execute();
 	test_large_page();
 	test_invalidation();
+	test_flush_of_all();
 	test_not_present_to_present();
 	test_table_reuse();
 	test_many_spaces();

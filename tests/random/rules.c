@@ -48,6 +48,18 @@ static bool is_host_matter(const struct emu_insn *insn)
 	       insn->info.meta.isa_ext == ZYDIS_ISA_EXT_SNP || insn->info.meta.category == ZYDIS_CATEGORY_VTX;
 }
 
+/* Interrupts by instruction that the host answers itself, or lets pass, where it executes guest code. */
+static bool is_hosts_interrupt(const struct emu_insn *insn)
+{
+#ifdef HOST_INT_FROM
+	return insn->info.mnemonic == ZYDIS_MNEMONIC_INT && insn->operands[0].imm.value.u >= HOST_INT_FROM &&
+	       insn->operands[0].imm.value.u <= HOST_INT_TO;
+#else
+	(void)insn;
+	return false;
+#endif
+}
+
 /* What gives something else each time, waits, or tells where it lies. */
 static bool is_unsteady(const struct emu_insn *insn)
 {
@@ -128,7 +140,7 @@ bool rules_allow(const struct emu_insn *insn, enum generate_where where)
 	bool refused = (where == GENERATE_USER || where == GENERATE_NO_FPU) && emu_is_sensitive(insn) &&
 		       emu_always_traps(insn);
 	if (insn->info.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || is_unsteady(insn) || is_bit_string(insn) ||
-	    (is_sensitive(insn) && !refused))
+	    is_hosts_interrupt(insn) || (is_sensitive(insn) && !refused))
 		return false;
 	for (unsigned n = 0; n < insn->info.operand_count; n++) {
 		const ZydisDecodedOperand *op = &insn->operands[n];

@@ -276,6 +276,8 @@ templates:
 	/* ways into the kernel */
 	T ukt, "int3"
 	T ukt, ".byte 0xf1"
+	T ukt, ".byte 0xf1; cli"
+	T ukt, ".byte 0x49, 0xf1; out %al, (%dx)"
 	T ukt, "int $3"
 	T ukt, "int $0x30"
 	T ukt, "int $0x31"

@@ -62,10 +62,18 @@ static int trap_map(void *ctx, struct spt_space *space, uint64_t gva, uint64_t g
 	return cell_queue(*spt_space_owner(space), &op);
 }
 
+static int unmap(struct spt_space *space, uint64_t from, uint64_t to)
+{
+	struct gate_op op = {SYS_munmap, {from, to - from}};
+	return from < to ? cell_queue(*spt_space_owner(space), &op) : 0;
+}
+
+/* A range may reach over the gate, since nothing of the guest's is there. */
 static int trap_unmap(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len)
 {
-	struct gate_op op = {SYS_munmap, {gva, len}};
-	return cell_queue(*spt_space_owner(space), &op);
+	const uint64_t end = gva + len;
+	int error = unmap(space, gva, end < GATE_HOLE_START ? end : GATE_HOLE_START);
+	return error ? error : unmap(space, gva > GATE_HOLE_END ? gva : GATE_HOLE_END, end);
 }
 
 static int trap_protect(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len, unsigned prot)
