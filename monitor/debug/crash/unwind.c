@@ -110,12 +110,17 @@ static void read_registers(unw_cursor_t *cursor, uint64_t reg[BT_REGS])
 	}
 }
 
-/* The tables describe an exception's frame if they say where the stack pointer was saved: nothing else saves it. */
+/*
+ * The tables describe an exception's frame if they say where the stack pointer was saved: nothing else saves it. Of
+ * other frames libunwind 1.8 gives the stack pointer itself for that place; it never lies where it points to.
+ */
 static bool described(unw_cursor_t *cursor, uint64_t *rip_gva)
 {
 	unw_save_loc_t saved = {.type = UNW_SLT_NONE};
+	unw_word_t rsp;
 
-	if (unwinder()->get_save_loc(cursor, UNW_X86_64_RSP, &saved) < 0 || saved.type != UNW_SLT_MEMORY)
+	if (unwinder()->get_save_loc(cursor, UNW_X86_64_RSP, &saved) < 0 || saved.type != UNW_SLT_MEMORY ||
+	    unwinder()->get_reg(cursor, UNW_X86_64_RSP, &rsp) < 0 || rsp == saved.u.addr)
 		return false;
 	*rip_gva = saved.u.addr - 3 * sizeof(uint64_t);
 	return true;
