@@ -15,6 +15,7 @@
 
 #include "monitor/boot/boot.h"
 #include "monitor/boot/internal.h"
+#include "monitor/host/walls/names.h"
 
 int image_refuse(const char *path, const char *format, ...)
 {
@@ -32,7 +33,7 @@ int image_refuse(const char *path, const char *format, ...)
 static int open_file(const char *path, uint64_t *size)
 {
 	struct stat st;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	int fd = open(names_find(path), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
 	if (fd < 0)
 		return image_refuse(path, "cannot open: %s: check the path and its permissions", strerror(errno));

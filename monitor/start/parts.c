@@ -98,16 +98,21 @@ static void hypercalls_down(struct vm *vm)
 /* The lowest address that this process may map: the host's vm.mmap_min_addr, in whole pages. */
 static uint64_t lowest_gva(void)
 {
+	static uint64_t lowest; /* asked once: behind its walls the monitor may not read it */
 	char text[24] = "";
-	int fd = open("/proc/sys/vm/mmap_min_addr", O_RDONLY | O_CLOEXEC);
-	uint64_t lowest = 0;
+	int fd;
 
+	if (lowest)
+		return lowest;
+	fd = open("/proc/sys/vm/mmap_min_addr", O_RDONLY | O_CLOEXEC);
 	if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0)
 		lowest = strtoull(text, NULL, 10);
 	if (fd >= 0)
 		close(fd);
 	lowest = (lowest + X86_PAGE_MASK) & ~X86_PAGE_MASK;
-	return lowest ? lowest : X86_PAGE_SIZE;
+	if (!lowest)
+		lowest = X86_PAGE_SIZE;
+	return lowest;
 }
 
 static int paging_up(struct vm *vm)

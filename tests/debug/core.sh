@@ -75,7 +75,12 @@ places)
 	cp "$kernel" "$work/kernel"
 	kernel=$work/kernel
 	crash "$work/kernel" halt
-	says "^ring3: no core in $work/kernel: File exists; name a file of its own"
+	says "^ring3: no core in $work/kernel: it is the kernel, or a module of the guest; name a file of its own"
+	echo precious >"$work/target"
+	ln -s "$work/target" "$work/link"
+	crash "$work/link" halt
+	says "^ring3: no core in $work/link: it is a link, which another user may have put there; name a file of its own"
+	[ "$(cat "$work/target")" = precious ] || fail "the file behind the link was written to"
 	# RAM is a file too: the limit admits that one alone. dash counts in blocks of 512 bytes.
 	(
 		ulimit -f 32768
@@ -86,5 +91,9 @@ places)
 	crash "$work/good" halt -m 16M
 	says "^ring3: core in $work/good; look at it with: gdb $work/kernel $work/good"
 	[ "$(stat -c %s "$work/good")" -ge 16777216 ] || fail "the core is too short"
+	[ "$(stat -c %a "$work/good")" = 600 ] || fail "others can read the guest's memory"
+	chmod 640 "$work/good"
+	crash "$work/good" halt -m 16M
+	[ "$(stat -c %a "$work/good")" = 640 ] || fail "the mode of the file before was lost"
 	;;
 esac

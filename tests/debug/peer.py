@@ -271,7 +271,24 @@ def stranger():
             assert guest.finish().count(b"refused") == 1
 
 
-if case in ("loopback", "private", "stranger"):
+def files():
+    """Whoever reaches the port writes where the command line said, and nowhere else."""
+    with tempfile.TemporaryDirectory() as work:
+        named, other = work + "/named", work + "/other"
+        with open(other, "w") as keys:
+            keys.write("precious")
+        guest = Guest(":0", "--core", named)
+        peer = guest.connect()
+        for path in (other, work + "/new", "../" * 20 + work + "/new", named + "x", ""):
+            assert answer(peer, b"qRcmd," + ("core " + path).encode().hex().encode()) == b"OK"
+        go(peer)
+        guest.finish()
+        assert sorted(os.listdir(work)) == ["named", "other"], os.listdir(work)
+        with open(other) as keys:
+            assert keys.read() == "precious"
+
+
+if case in ("loopback", "private", "stranger", "files"):
     globals()[case]()
 else:
     with tempfile.TemporaryDirectory() as work:

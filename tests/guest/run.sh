@@ -23,11 +23,8 @@ fail() {
 
 # Processes of a session, zombies aside: field 6 of stat, counted after the command name, which may hold anything.
 session_members() {
-	for stat in /proc/[0-9]*/stat; do
-		sed 's/.*) //' "$stat" 2>/dev/null | while read -r state _ _ session _; do
-			[ "$session" = "$1" ] && [ "$state" != Z ] && [ "$state" != X ] && echo "$stat"
-		done
-	done
+	cat /proc/[0-9]*/stat 2>/dev/null |
+		awk -v session="$1" '{ all = $0; sub(/.*\) /, "") } $4 == session && $1 !~ /[ZX]/ { print all }'
 }
 
 setsid -w sh -c 'echo $$ >"$0"; exec timeout -k 5 "$@"' "$work/session" $((limit + 10)) \

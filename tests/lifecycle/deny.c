@@ -1,6 +1,6 @@
 /*
- * Runs a command without some system calls:  deny ERRNO CALL[,CALL...] COMMAND...    ERRNO is a number. Status 77: this
- * processor has no such call.
+ * Runs a command without some system calls:  deny ERRNO CALL[,CALL...] COMMAND...    ERRNO is a number, CALL a name or,
+ * if it is newer than libseccomp, a number. Status 77: this processor has no such call.
  */
 #include <seccomp.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@ int main(int argc, char **argv)
 	if (argc < 4 || !filter)
 		return 2;
 	for (char *call = strtok(argv[2], ","); call; call = strtok(NULL, ",")) {
-		int number = seccomp_syscall_resolve_name(call);
+		int number = *call <= '9' ? atoi(call) : seccomp_syscall_resolve_name(call);
 		if (number < 0)
 			return 77;
 		if (seccomp_rule_add(filter, SCMP_ACT_ERRNO((unsigned)atoi(argv[1])), number, 0))

@@ -211,7 +211,7 @@ static void test_replaces(void **state)
 	assert_int_equal(stats_write(&vm, path), 0);
 	json_decref(read_back());
 	assert_int_equal(stat(path, &st), 0);
-	assert_int_equal(st.st_mode & 0777, 0644);
+	assert_int_equal(st.st_mode & 0777, 0600); /* as before */
 	assert_int_equal(files_in_dir(), 1);
 }
 

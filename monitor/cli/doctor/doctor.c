@@ -94,8 +94,11 @@ static enum doctor_status examine_all(json_t *list)
 	doctor_starts_end();
 	enum doctor_status most = start == DOCTOR_MISSING ? DOCTOR_MISSING : DOCTOR_LIMITED;
 	enum doctor_status live = examine(doctor_live, doctor_live_count, most, list);
+	enum doctor_status walls = examine(doctor_walls, doctor_walls_count, most, list);
 	enum doctor_status host = examine(doctor_host, doctor_host_count, most, list);
 	enum doctor_status rest = live > host ? live : host;
+
+	rest = walls > rest ? walls : rest;
 
 	return start == DOCTOR_MISSING || start > rest ? start : rest;
 }

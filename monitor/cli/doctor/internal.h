@@ -33,6 +33,9 @@ void doctor_starts_end(void);
 /* live.c: what guest code needs to run, tried out in a child. */
 extern const struct doctor_check doctor_live[];
 extern const unsigned doctor_live_count;
+/* walls.c: what a guest would meet that had taken over the monitor. */
+extern const struct doctor_check doctor_walls[];
+extern const unsigned doctor_walls_count;
 /* host.c: limits and settings of the host. */
 extern const struct doctor_check doctor_host[];
 extern const unsigned doctor_host_count;

@@ -19,6 +19,8 @@
 #include "monitor/debug/state/state.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/events.h"
+#include "monitor/host/walls/names.h"
+#include "monitor/host/walls/walls.h"
 
 #define STATUS_DIFFER 1
 
@@ -265,6 +267,16 @@ static void stay_on_one_cpu(void)
 	sched_setaffinity(0, sizeof(set), &set);
 }
 
+/* What the machines, and those made anew for a closer look, open behind the walls. */
+static void keep_names(const struct vm_config *config)
+{
+	names_keep_to_read(config->kernel);
+	for (unsigned i = 0; i < config->module_count; i++)
+		names_keep_to_read(config->modules[i]);
+	if (config->trace_file)
+		names_keep_to_write(config->trace_file);
+}
+
 static int cli_lockstep(int argc, char **argv)
 {
 	static struct lockstep ls;
@@ -279,6 +291,9 @@ static int cli_lockstep(int argc, char **argv)
 	if (config.timeout > 0)
 		ls.deadline = clock_ns() + (uint64_t)(config.timeout * CLOCK_NS_PER_SEC);
 	stay_on_one_cpu();
+	keep_names(&config);
+	if (walls_up(WALLS_LOCKSTEP, NULL))
+		return VM_STATUS_HOST;
 	int status = report(&ls, lockstep_run(&ls));
 	lockstep_down(&ls);
 	return status;

@@ -18,15 +18,13 @@
 #include "monitor/device/console.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/events.h"
+#include "monitor/host/output_file.h"
 #include "monitor/host/patience.h"
+#include "monitor/host/walls/names.h"
+#include "monitor/host/walls/walls.h"
 #include "monitor/run/run.h"
 #include "monitor/start/parts.h"
 #include "monitor/vm/vm.h"
-
-static int stats_up(struct vm *vm)
-{
-	return vm->config->stats_file ? stats_check_path(vm->config->stats_file) : 0;
-}
 
 static void stats_down(struct vm *vm)
 {
@@ -39,6 +37,7 @@ static void time_is_out(void *arg, uint64_t now)
 	vm_end(arg, VM_STATUS_TIMEOUT);
 }
 
+/* What is made from here on, cells above all, stands within the monitor's walls. */
 static void run_guest(struct vm *vm)
 {
 	static struct timer timeout; /* the machine's list keeps it */
@@ -50,10 +49,9 @@ static void run_guest(struct vm *vm)
 	tap_run_watch(vm);
 	summary_up(vm);
 	stats_publish(vm);
-	if (gdb_start(vm))
+	if (walls_up(vm->config->gdb ? WALLS_DEBUG : WALLS_RUN, console_restore_terminal) || gdb_start(vm))
 		vm_end(vm, VM_STATUS_HOST);
 	vm_run(vm);
-	stats_unpublish();
 	summary_down(vm);
 	gdb_finish(vm);
 	console_restore_terminal();
@@ -75,14 +73,61 @@ static void tell_end(struct vm *vm)
 	}
 }
 
+/* For a machine that is all zeroes. Its own time may lag behind the host's: a debugger held the one before. */
+static void begin(struct vm *vm)
+{
+	stats_start(&vm->stats);
+	vm->start_ns = clock_machine_ns();
+}
+
+/* One life of the machine, to its exit status. */
+static int live(struct vm *vm, const struct vm_config *config)
+{
+	size_t tried;
+
+	vm->config = config;
+	vm->engine_ops = engine_find(config->engine);
+	vm->memory = config->memory;
+	stats_mark(&vm->stats, "options");
+	tried = parts_up(vm);
+	if (!vm->ended)
+		run_guest(vm);
+	tell_end(vm);
+	tap_run_judge(vm);
+	trace_finish(vm);
+	stats_down(vm);
+	parts_down(vm, tried);
+	return vm->status;
+}
+
+/* The files that the command line names: which are not to be written to, which can be; all while that can be told. */
+static bool check_files(const struct vm_config *config)
+{
+	output_protect(config->kernel);
+	for (unsigned i = 0; i < config->module_count; i++)
+		output_protect(config->modules[i]);
+	/* A debugger may have the machine made anew: it reads them again. */
+	if (config->gdb) {
+		names_keep_to_read(config->kernel);
+		for (unsigned i = 0; i < config->module_count; i++)
+			names_keep_to_read(config->modules[i]);
+	}
+	if (config->stats_file && stats_check_path(config->stats_file))
+		return false;
+	if (tap_run_check(config))
+		return false;
+	if (config->core_file)
+		core_check_path(config->core_file);
+	return true;
+}
+
 int cli_run(int argc, char **argv)
 {
 	static struct vm vm;
 	struct vm_config config;
-	size_t tried;
+	int status;
 
-	stats_start(&vm.stats);
-	vm.start_ns = vm.stats.start_ns;
+	begin(&vm);
 	switch (options_parse(argc, argv, &config)) {
 	case OPTIONS_DONE:
 		return 0;
@@ -91,24 +136,17 @@ int cli_run(int argc, char **argv)
 	case OPTIONS_RUN:
 		break;
 	}
-	vm.config = &config;
 	patience_stderr(vm_is_over, &vm);
-	vm.engine_ops = engine_find(config.engine);
-	vm.memory = config.memory;
-	if (stats_up(&vm) || tap_run_check(&vm))
+	if (!check_files(&config))
 		return VM_STATUS_HOST;
-	if (config.core_file)
-		core_check_path(config.core_file);
-	stats_mark(&vm.stats, "options");
-	tried = parts_up(&vm);
-	if (!vm.ended)
-		run_guest(&vm);
-	tell_end(&vm);
-	tap_run_judge(&vm);
-	trace_finish(&vm);
-	stats_down(&vm);
-	parts_down(&vm, tried);
-	return gdb_reset_wanted() ? gdb_restart(argc, argv) : vm.status;
+	status = live(&vm, &config);
+	while (gdb_reset_take()) {
+		memset(&vm, 0, sizeof(vm));
+		begin(&vm);
+		status = live(&vm, &config);
+	}
+	stats_unpublish();
+	return status;
 }
 
 const struct verb run_verb = {"run", cli_run, "boot a guest kernel; its console is on stdin and stdout", &options_argp};

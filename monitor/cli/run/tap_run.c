@@ -22,13 +22,13 @@ static struct tap tap;
 static int complain(const char *path, int err)
 {
 	fprintf(stderr, "ring3: --junit %s: cannot write: %s: name a file in a directory that you may write to\n", path,
-		strerror(-err));
+		output_error(-err));
 	return err;
 }
 
-int tap_run_check(const struct vm *vm)
+int tap_run_check(const struct vm_config *config)
 {
-	const char *path = vm->config->junit_file;
+	const char *path = config->junit_file;
 	int err = path ? output_check(path) : 0;
 
 	return err ? complain(path, err) : 0;

@@ -5,9 +5,10 @@
 #define MONITOR_CLI_TAP_RUN_H
 
 struct vm;
+struct vm_config;
 
 /* Proves that config->junit_file can be written. 0 or negative errno with a message printed. */
-int tap_run_check(const struct vm *vm);
+int tap_run_check(const struct vm_config *config);
 /* Reads along from now on, if config->tap says so; vm->console is open. */
 void tap_run_watch(struct vm *vm);
 /*

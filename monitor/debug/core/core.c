@@ -160,16 +160,12 @@ static int write_ram(const struct core *core, int fd)
 
 /* ---------------------------------------------------------------------------------------------------- the file */
 
-/* Only what is not there yet or is a plain old file, but not the kernel's. */
-static int check_place(const struct vm *vm, const char *path)
+/* A core has holes and is written out of order. */
+static int check_place(const char *path)
 {
-	struct stat st, image;
+	struct stat st;
 
-	if (stat(path, &st))
-		return errno == ENOENT ? 0 : -errno;
-	if (!S_ISREG(st.st_mode))
-		return -EINVAL;
-	return !stat(image_path(vm), &image) && image.st_dev == st.st_dev && image.st_ino == st.st_ino ? -EEXIST : 0;
+	return lstat(path, &st) || S_ISREG(st.st_mode) || S_ISLNK(st.st_mode) ? 0 : -EINVAL;
 }
 
 static const char *remedy(int error)
@@ -182,7 +178,10 @@ static const char *remedy(int error)
 		return "raise 'ulimit -f'";
 	case EINVAL:
 	case EEXIST:
-		return "name a file of its own, not a device and not the kernel";
+	case ELOOP:
+		return "name a file of its own, not a link, a device or the kernel";
+	case EPERM:
+		return "start ring3 with --core and that name";
 	default:
 		return "name a file that can be written";
 	}
@@ -202,17 +201,17 @@ int core_write(struct vm *vm, const char *path, FILE *say)
 	struct core core = {.vm = vm};
 	void (*before)(int) = signal(SIGXFSZ, SIG_IGN);
 	struct output_file file;
-	int error = check_place(vm, path);
+	int error = check_place(path);
 
 	if (!error)
-		error = output_open(&file, path);
+		error = output_open_private(&file, path);
 	if (!error)
 		error = output_finish(&file, write_all(&core, file.fd));
 	signal(SIGXFSZ, before);
 	free(core.segments.data);
 	free(core.notes.data);
 	if (error)
-		fprintf(say, "ring3: no core in %s: %s; %s\n", path, strerror(-error), remedy(error));
+		fprintf(say, "ring3: no core in %s: %s; %s\n", path, output_error(-error), remedy(error));
 	else
 		fprintf(say, "ring3: core in %s%s; look at it with: gdb %s %s\n", path,
 			core.cut ? " (some address ranges left out: the page tables have too many)" : "",
@@ -222,10 +221,12 @@ int core_write(struct vm *vm, const char *path, FILE *say)
 
 void core_check_path(const char *path)
 {
-	struct stat st;
-	int error = stat(path, &st) || S_ISREG(st.st_mode) ? output_check(path) : -EINVAL;
+	int error = check_place(path);
+
+	if (!error)
+		error = output_check(path);
 
 	if (error)
 		fprintf(stderr, "ring3: --core %s: %s: there will be no core should the guest crash; %s\n", path,
-			strerror(-error), remedy(error));
+			output_error(-error), remedy(error));
 }

@@ -18,6 +18,7 @@
 
 #include "monitor/host/clock.h"
 #include "monitor/host/events.h"
+#include "monitor/host/walls/walls.h"
 #include "monitor/vm/guest_mem.h"
 
 #define OUTPUT_MAX  (256u << 10)
@@ -96,6 +97,7 @@ static void child(const struct guest_mem *mem, void (*work)(void *arg, FILE *out
 	for (size_t i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++)
 		signal(deadly[i], SIG_DFL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	walls_forgive();
 	if (!out || !map_ram(mem) || !limit(RLIMIT_CORE, 0) || !limit(RLIMIT_CPU, CPU_SECONDS) ||
 	    !limit(RLIMIT_AS, address_space()) || !filter(out_fd))
 		_exit(EXIT_FAILURE);

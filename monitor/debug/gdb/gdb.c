@@ -315,7 +315,7 @@ int gdb_up(struct vm *vm)
 	gdb->vm = vm;
 	gdb->stopped = vm->config->gdb_stop;
 	gdb->signal = GDB_SIGTRAP;
-	if (reset_inherit(gdb, vm->config->gdb))
+	if (reset_inherit(gdb))
 		return 0;
 	return link_open(&gdb->link, vm->config->gdb);
 }

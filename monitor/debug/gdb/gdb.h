@@ -26,10 +26,10 @@ bool gdb_address_valid(const char *address);
 /* The machine is complete: from now on the debugger can reach it. 0 or negative errno with a message printed. */
 int gdb_start(struct vm *vm);
 
-/* The debugger asked for a reset: once every part is down, the program is to begin again. argv[0] is the verb. */
+/* The debugger asked for a reset: once every part is down, all are to come up again. */
 bool gdb_reset_wanted(void);
-/* Does not return, but if that fails: the exit status, with a message printed. */
-int gdb_restart(int argc, char **argv);
+/* The same, and the wish is granted. */
+bool gdb_reset_take(void);
 
 /* The guest has ended. If a rule killed it, the debugger may look at what is left until it has seen enough. */
 void gdb_finish(struct vm *vm);

@@ -106,10 +106,10 @@ void gdb_resume(struct gdb *gdb, bool steps);
 /* Lets go of the guest: no breakpoint stays, it runs. */
 void gdb_detach(struct gdb *gdb);
 
-/* gdb_reset.c: the debugger asked for a reset; its connection is made to outlive this program; and is taken over. */
+/* gdb_reset.c: the debugger asked for a reset; its connection is made to outlive the machine; and is taken over. */
 void reset_want(struct gdb *gdb);
 void reset_bequeath(struct gdb *gdb);
-bool reset_inherit(struct gdb *gdb, const char *address);
+bool reset_inherit(struct gdb *gdb);
 
 /* gdb_registers.c */
 void registers_read_all(struct gdb *gdb);

@@ -21,6 +21,7 @@
 #include "monitor/debug/stats/socket.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/events.h"
+#include "monitor/host/walls/names.h"
 
 #define WRITE_PATIENCE_NS (5 * CLOCK_NS_PER_SEC)
 #define WRITE_SLICE_MS	  20
@@ -141,6 +142,7 @@ static int open_unix(struct gdb_link *link, const char *address)
 	    listen(link->listen_fd, 1))
 		return refuse(address, strerror(errno), "give a path that can be made and is not there yet");
 	strcpy(link->path, path);
+	names_keep_to_write(path);
 	fprintf(stderr, "ring3: gdb may connect: target remote %s\n", path);
 	return 0;
 }
@@ -210,10 +212,11 @@ static void begin(struct gdb_link *link)
 	/* A peer that hangs up while it is written to is an error return, not the end of the monitor. */
 	signal(SIGPIPE, SIG_IGN);
 	atomic_store(&link->watched, link->in_fd >= 0 ? link->in_fd : link->listen_fd);
-	if (link->listen_fd >= 0 && !link->path[0])
+	if (link->listen_fd < 0 || link->spare_fd >= 0)
+		return;
+	if (!link->path[0])
 		peer_open_tables(link->tables);
-	if (link->listen_fd >= 0)
-		link->spare_fd = fcntl(link->listen_fd, F_DUPFD_CLOEXEC, 0);
+	link->spare_fd = fcntl(link->listen_fd, F_DUPFD_CLOEXEC, 0);
 }
 
 int link_open(struct gdb_link *link, const char *address)
@@ -235,13 +238,15 @@ int link_open(struct gdb_link *link, const char *address)
 	return 0;
 }
 
-void link_adopt(struct gdb_link *link, const char *address, int listen_fd, int in_fd, int out_fd)
+void link_adopt(struct gdb_link *link, const struct gdb_link *from)
 {
-	*link = (struct gdb_link){
-		.listen_fd = listen_fd, .in_fd = in_fd, .out_fd = out_fd, .wake_fd = -1, .spare_fd = -1};
-	link->tables[0] = link->tables[1] = -1;
-	if (!path_of(address, link->path, sizeof(link->path)))
-		link->path[0] = '\0';
+	*link = (struct gdb_link){.listen_fd = from->listen_fd,
+				  .in_fd = from->in_fd,
+				  .out_fd = from->out_fd,
+				  .wake_fd = -1,
+				  .spare_fd = from->spare_fd};
+	memcpy(link->path, from->path, sizeof(link->path));
+	memcpy(link->tables, from->tables, sizeof(link->tables));
 	begin(link);
 }
 
@@ -285,7 +290,7 @@ void link_close(struct gdb_link *link)
 		close(link->spare_fd);
 	peer_close_tables(link->tables);
 	if (link->path[0])
-		unlink(link->path);
+		unlink(names_find(link->path));
 	link->listen_fd = link->wake_fd = link->spare_fd = -1;
 	link->path[0] = '\0';
 }

@@ -29,8 +29,8 @@ struct gdb_link {
 	char path[108];		 /* of a unix socket that this process made, else empty */
 };
 
-/* As if link_open had made these, which this process was given. */
-void link_adopt(struct gdb_link *link, const char *address, int listen_fd, int in_fd, int out_fd);
+/* Takes over what another opened, whose watcher is stopped. */
+void link_adopt(struct gdb_link *link, const struct gdb_link *from);
 /* Opens what the address names and says on stderr where. 0 or negative errno with a message printed. */
 int link_open(struct gdb_link *link, const char *address);
 /* Starts the watcher, and ends it: in between it may call events_wake. 0 or negative errno with a message printed. */

@@ -94,12 +94,12 @@ static void info_screen(struct gdb *gdb, const char *args, FILE *out)
 
 static void core(struct gdb *gdb, const char *args, FILE *out)
 {
-	if (*args)
-		core_write(gdb->vm, args, out);
+	const char *path = *args ? args : gdb->vm->config->core_file;
+
+	if (path)
+		core_write(gdb->vm, path, out);
 	else
-		fputs("core to which file? It is made by the monitor, in its own directory if the path does not begin "
-		      "with /\n",
-		      out);
+		fputs("core to which file? Start ring3 with --core FILE\n", out);
 }
 
 static void stop_on(struct gdb *gdb, const char *args, FILE *out)
@@ -166,7 +166,7 @@ static const struct topic {
 	{"info screen", info_screen, "what the guest shows on its VGA"},
 	{"info exits", info_exits, "exits by reason, and the last ones"},
 	{"info backtrace", info_backtrace, "the call chain as the monitor unwinds it"},
-	{"core", core, "FILE: write a core of the guest, which gdb opens"},
+	{"core", core, "write a core of the guest, which gdb opens, to the file that --core named"},
 	{"stop on", stop_on, "REASON: stop after an exit of that kind; `nothing` ends it"},
 	{"trace last", trace_tail, "the last events"},
 	{"trace", trace, "on, off: text on ring3's stderr, as --trace prints it; see docs/traces.md"},

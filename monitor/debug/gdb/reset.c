@@ -1,90 +1,61 @@
 /*
- * `monitor system_reset`: the machine is made anew by the surest way there is: this process ends its parts and becomes
- * the same program with the same arguments. Only the connection to the debugger goes along, by descriptor numbers in
- * the environment.
+ * `monitor system_reset`: all parts of the machine end and are made anew, in the same process; only the connection to
+ * the debugger goes along.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "monitor/debug/gdb/gdb.h"
 #include "monitor/debug/gdb/internal.h"
 
-#define RESET_VARIABLE "RING3_GDB_CONNECTION"
-
-static bool wanted;
+static struct {
+	bool wanted;
+	bool waits; /* a connection, for the machine to come */
+	struct gdb_link link;
+	bool no_ack;
+} reset;
 
 void reset_want(struct gdb *gdb)
 {
-	wanted = true;
+	reset.wanted = true;
 	/* Also of a guest that has crashed and is only looked at. */
 	gdb->stopped = gdb->owes_stop = false;
 	vm_end(gdb->vm, 0);
 }
 
-static void keep(int *fd)
+bool gdb_reset_wanted(void)
 {
-	if (*fd >= 0)
-		fcntl(*fd, F_SETFD, 0);
-	*fd = -1;
+	return reset.wanted;
+}
+
+bool gdb_reset_take(void)
+{
+	bool taken = reset.wanted;
+
+	reset.wanted = false;
+	return taken;
 }
 
 void reset_bequeath(struct gdb *gdb)
 {
-	struct gdb_link *link = &gdb->link;
-	char text[64];
-
-	if (!wanted)
+	if (!reset.wanted)
 		return;
-	snprintf(text, sizeof(text), "%d,%d,%d,%d", link->listen_fd, link->in_fd, link->out_fd, gdb->no_ack);
-	setenv(RESET_VARIABLE, text, 1);
-	if (link->out_fd != link->in_fd)
-		keep(&link->out_fd);
-	keep(&link->in_fd);
-	keep(&link->listen_fd);
-	link->out_fd = -1;
-	link->path[0] = '\0';
+	link_stop(&gdb->link);
+	reset.link = gdb->link;
+	reset.no_ack = gdb->no_ack;
+	reset.waits = true;
+	/* What was given away is not closed. */
+	gdb->link.listen_fd = gdb->link.in_fd = gdb->link.out_fd = gdb->link.spare_fd = -1;
+	memset(gdb->link.tables, -1, sizeof(gdb->link.tables));
+	gdb->link.path[0] = '\0';
 }
 
-static bool is_open(int fd)
+bool reset_inherit(struct gdb *gdb)
 {
-	return fd < 0 || !fcntl(fd, F_SETFD, FD_CLOEXEC);
-}
-
-bool reset_inherit(struct gdb *gdb, const char *address)
-{
-	const char *text = getenv(RESET_VARIABLE);
-	int listen_fd, in_fd, out_fd, no_ack;
-	bool right = text && sscanf(text, "%d,%d,%d,%d", &listen_fd, &in_fd, &out_fd, &no_ack) == 4 &&
-		     is_open(listen_fd) && is_open(in_fd) && is_open(out_fd);
-
-	unsetenv(RESET_VARIABLE);
-	if (!right)
+	if (!reset.waits)
 		return false;
-	link_adopt(&gdb->link, address, listen_fd, in_fd, out_fd);
-	gdb->no_ack = no_ack;
+	reset.waits = false;
+	link_adopt(&gdb->link, &reset.link);
+	gdb->no_ack = reset.no_ack;
 	gdb->stopped = true;
 	return true;
-}
-
-bool gdb_reset_wanted(void)
-{
-	return wanted;
-}
-
-int gdb_restart(int argc, char **argv)
-{
-	static char self[] = "/proc/self/exe", program[] = "ring3";
-	char **copy = calloc((size_t)argc + 2, sizeof(*copy));
-
-	if (copy) {
-		copy[0] = program;
-		memcpy(copy + 1, argv, (size_t)argc * sizeof(*copy));
-		execv(self, copy);
-	}
-	fprintf(stderr, "ring3: the guest cannot be started again: %s; start ring3 again\n", strerror(errno));
-	free(copy);
-	return VM_STATUS_HOST;
 }

@@ -177,7 +177,7 @@ json_t *stats_json(const struct vm *vm)
 static int complain(const char *path, int err)
 {
 	fprintf(stderr, "ring3: --stats %s: cannot write: %s: name a file in a directory that you may write to\n", path,
-		strerror(err));
+		output_error(err));
 	return -err;
 }
 

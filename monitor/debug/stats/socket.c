@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "monitor/host/walls/names.h"
 #include "monitor/vm/vm.h"
 
 #define BACKLOG 16
@@ -86,30 +87,40 @@ static void attend(struct observer *self, struct vm *vm)
 
 static struct observer observer = {&(const struct observer_ops){.attend = attend}};
 
-void stats_publish(struct vm *vm)
+/* The socket, which its file names to whoever asks; -1: there is none, and nobody asks. */
+static int open_socket(struct sockaddr_un *address)
 {
-	char directory[sizeof(served.address.sun_path)];
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	char directory[sizeof(address->sun_path)];
 	int fd;
 
+	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
 	if (!stats_directory(directory, sizeof(directory)) ||
-	    (size_t)snprintf(address.sun_path, sizeof(address.sun_path), "%.*s/%d", (int)sizeof(directory), directory,
-			     getpid()) >= sizeof(address.sun_path))
-		return;
+	    (size_t)snprintf(address->sun_path, sizeof(address->sun_path), "%.*s/%d", (int)sizeof(directory), directory,
+			     getpid()) >= sizeof(address->sun_path))
+		return -1;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return;
-	unlink(address.sun_path); /* of a process that had this number before, and was killed */
-	if (bind(fd, (const struct sockaddr *)&address, sizeof(address))) {
-		close(fd);
-		return;
+		return -1;
+	unlink(address->sun_path); /* of a process that had this number before, and was killed */
+	if (!bind(fd, (const struct sockaddr *)address, sizeof(*address))) {
+		if (signal_connections(fd) && !listen(fd, BACKLOG))
+			return fd;
+		unlink(address->sun_path);
+	}
+	close(fd);
+	return -1;
+}
+
+void stats_publish(struct vm *vm)
+{
+	if (!served.vm) {
+		served.fd = open_socket(&served.address);
+		if (served.fd < 0)
+			return;
+		names_keep_to_write(served.address.sun_path);
 	}
 	served.vm = vm;
-	served.fd = fd;
-	served.address = address;
 	observer_add(vm, &observer);
-	if (!signal_connections(fd) || listen(fd, BACKLOG))
-		stats_unpublish();
 }
 
 void stats_unpublish(void)
@@ -117,7 +128,7 @@ void stats_unpublish(void)
 	if (!served.vm)
 		return;
 	observer_remove(served.vm, &observer);
-	unlink(served.address.sun_path);
+	unlink(names_find(served.address.sun_path));
 	close(served.fd);
 	served.vm = NULL;
 }

@@ -12,6 +12,7 @@
 
 #include "monitor/debug/trace/internal.h"
 #include "monitor/host/events.h"
+#include "monitor/host/output_file.h"
 #include "monitor/host/patience.h"
 
 #define OUT_BUFFER 65536
@@ -32,7 +33,7 @@ const char *const trace_kind_names[TRACE_KIND_COUNT] = {
 static int complain(const char *path, int err)
 {
 	fprintf(stderr, "ring3: --trace-file %s: cannot write: %s: name a file in a directory that you may write to\n",
-		path, strerror(err));
+		path, output_error(err));
 	return -err;
 }
 
@@ -84,11 +85,11 @@ static const struct trace_format *format_of(const char *path)
 
 static int sink_open(struct trace *trace, struct trace_sink *sink, const char *path)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+	int fd = output_stream(path);
 	FILE *out = fd < 0 ? NULL : patience_stream(fd, vm_is_over, trace->vm);
 
 	if (!out)
-		return complain(path, errno);
+		return complain(path, fd < 0 ? -fd : errno);
 	setvbuf(out, NULL, _IOFBF, OUT_BUFFER);
 	*sink = (struct trace_sink){.format = format_of(path), .out = out, .path = path};
 	sink->format->begin(trace, out);

@@ -60,7 +60,7 @@ native_stub_boot:
 	syscall
 	test	%rax, %rax
 	jnz	.Lfailed
-	movabs	$TASK_END, %rdi
+	movabs	$LAYOUT_GATE_END, %rdi
 	movabs	$LAYOUT_TASK_END, %rsi
 	sub	%rdi, %rsi
 	movl	$__NR_munmap, %eax

@@ -8,7 +8,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "monitor/engine/trap/gate.h"
+#include "monitor/host/walls/names.h"
 #include "monitor/vm/layout.h"
+
+_Static_assert(NAMES_READ >= GATE_SHARED + GATE_PAGE && NAMES_END <= GATE_PEERS, "names lie where a cell has nothing");
 
 /* Chance strikes about once in a thousand starts. */
 #define TRIES_MAX 5
@@ -16,11 +20,16 @@
 
 bool reserve_gate_held(void)
 {
-	static bool held;
-	if (!held)
+	static bool tried, held;
+	static int error;
+	if (!tried) {
 		held = mmap((void *)GATE_HOLE_START, LAYOUT_GATE_END - GATE_HOLE_START, PROT_NONE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
 			    0) == (void *)GATE_HOLE_START;
+		error = errno;
+	}
+	tried = true;
+	errno = error;
 	return held;
 }
 

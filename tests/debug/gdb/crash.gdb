@@ -13,6 +13,8 @@ backtrace
 #= in main (
 print counter
 #= = 6
+monitor core
+#= core to which file? Start ring3 with --core FILE
 monitor info irq
 #= Exceptions that led here, oldest first:
 #= vector 14 #PF

@@ -42,9 +42,9 @@ monitor trace off
 monitor nonsense
 #= there is no such command
 monitor core
-#= core to which file?
+#= ring3: core in debuggee.core
 monitor core debuggee.core
 #= ring3: core in debuggee.core
-monitor core /nonexistent/core
-#= ring3: no core in /nonexistent/core: No such file or directory
+monitor core other.core
+#= ring3: no core in other.core: the monitor writes only to files that were named at its start; start ring3 with --core
 kill

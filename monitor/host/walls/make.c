@@ -1,0 +1,146 @@
+/*
+ * Makes the filters of calls.def at build time: libseccomp takes as long for one as a small guest for all it does.
+ * Prints C: a program for each verb, on a host that confines reading and on one that does not; the names of calls.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "monitor/host/walls/names.h"
+
+/* Any of these in the flags of an open is more than reading. */
+#define NOT_READING (O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY))
+
+/* Newer than the C library of Debian 12. */
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41
+#endif
+
+enum { DEBUG = 1, LOCKSTEP = 2, EVERY = DEBUG | LOCKSTEP | 4, CONFINED = 8, UNCONFINED = 16, CHECKED = 32 };
+
+#ifdef __SANITIZE_ADDRESS__
+#define SANITIZED CHECKED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED CHECKED
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+#define ELSEWHERE (SANITIZED ? CONFINED : UNCONFINED)
+
+#define CONDITIONS_MAX 4
+
+struct rule {
+	unsigned who;
+	uint32_t action;
+	int call;
+	const char *name;
+	struct scmp_arg_cmp condition[CONDITIONS_MAX]; /* one of all zeroes is none: SCMP_CMP_NE is 1 */
+};
+
+#define IS(n, value)                                                                                                   \
+	{                                                                                                              \
+		n, SCMP_CMP_EQ, (scmp_datum_t)(value), 0                                                               \
+	}
+#define MASKED(n, mask, value)                                                                                         \
+	{                                                                                                              \
+		n, SCMP_CMP_MASKED_EQ, (scmp_datum_t)(mask), (scmp_datum_t)(value)                                     \
+	}
+
+#define CALL(who, name, reason, ...)	      {who, SCMP_ACT_ALLOW, SCMP_SYS(name), #name, {__VA_ARGS__}},
+#define REFUSE(who, name, error, reason, ...) {who, SCMP_ACT_ERRNO(error), SCMP_SYS(name), #name, {__VA_ARGS__}},
+
+static const struct rule rules[] = {
+#include "monitor/host/walls/calls.def"
+};
+
+static void check(int error, const char *what)
+{
+	if (!error)
+		return;
+	fprintf(stderr, "calls.def: %s: %s\n", what, strerror(-error));
+	exit(EXIT_FAILURE);
+}
+
+static void add(scmp_filter_ctx filter, const struct rule *rule)
+{
+	unsigned conditions = 0;
+
+	while (conditions < CONDITIONS_MAX && rule->condition[conditions].op)
+		conditions++;
+	check(seccomp_rule_add_array(filter, rule->action, rule->call, conditions, rule->condition), rule->name);
+}
+
+static void print_program(scmp_filter_ctx filter, const char *name)
+{
+	struct sock_filter code;
+	FILE *program = tmpfile();
+
+	check(program ? seccomp_export_bpf(filter, fileno(program)) : -errno, name);
+	rewind(program);
+	printf("static const struct sock_filter %s[] = {\n", name);
+	while (fread(&code, sizeof(code), 1, program) == 1)
+		printf("\t{%#x, %u, %u, %#x},\n", code.code, code.jt, code.jf, code.k);
+	puts("};");
+	fclose(program);
+}
+
+static void make(const char *name, unsigned who)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
+
+	check(filter ? 0 : -ENOMEM, name);
+	check(seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_TRAP), name);
+	/* A tree over the numbers of calls, not a list. */
+	check(seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2), name);
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		if (rules[i].who & who)
+			add(filter, &rules[i]);
+	print_program(filter, name);
+	seccomp_release(filter);
+}
+
+static void print_names(void)
+{
+	enum { NUMBERS = 480 };
+
+	puts("static const char call_names[][24] = {");
+	for (int i = 0; i < NUMBERS; i++) {
+		char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_X86_64, i);
+
+		if (name && strlen(name) < 24)
+			printf("\t[%d] = \"%s\",\n", i, name);
+		free(name);
+	}
+	puts("};");
+}
+
+int main(void)
+{
+	make("run_confined", 4 | CONFINED | SANITIZED);
+	make("run_unconfined", 4 | ELSEWHERE | SANITIZED);
+	make("debug_confined", DEBUG | CONFINED | SANITIZED);
+	make("debug_unconfined", DEBUG | ELSEWHERE | SANITIZED);
+	make("lockstep_confined", LOCKSTEP | CONFINED | SANITIZED);
+	make("lockstep_unconfined", LOCKSTEP | ELSEWHERE | SANITIZED);
+	print_names();
+	return fflush(stdout) || ferror(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
+}
