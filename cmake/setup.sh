@@ -97,7 +97,7 @@ tests() {
 	echo "=== $name"
 	log=$(mktemp) || exit 125
 	# Bounded: each test has its own limit, and all of them have this one.
-	timeout -k 10 1500 "${run_as[@]}" ctest --test-dir "$dir" -j2 --output-on-failure --repeat until-pass:2 --timeout 300 \
+	timeout -k 10 2400 "${run_as[@]}" ctest --test-dir "$dir" -j2 --output-on-failure --repeat until-pass:2 --timeout 300 \
 		--no-tests=error "$@" 2>&1 </dev/null | tee "$log"
 	read -r bad all <<<"$(sed -n 's/.* tests passed, \([0-9]*\) tests failed out of \([0-9]*\)$/\1 \2/p' "$log")"
 	rm -f "$log"
