@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""Random input to ring3 from outside, each run the same for the same seed:
+
+    seeded.py commands|images|guest|traces SEED SECONDS RING3 ELF...
+
+`commands`: command lines; `images`: ELF files with fields and bytes changed; `guest`: the guest of guest.c, which asks
+for random ports and hypercalls on each engine; `traces`: traces with bytes and lines changed, for `ring3 report`. ring3 may refuse all of it and kill any guest, but it may not die of a
+signal, hang, report an error of its own (a sanitizer's, or status 125 where a guest runs) or leave a message that does
+not begin with its name. What went wrong is printed with the seed and number that make it again."""
+import os
+import random
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+SLOW = 60.0  # seconds: a run that takes longer hangs
+EDGES = [0, 1, 2, 7, 8, 0x7f, 0x80, 0xff, 0xfff, 0x1000, 0x7fff, 0x8000, 0xffff, 0x100000, 0x200000, 0x7fffffff,
+         0x80000000, 0xffffffff, 1 << 47, (1 << 47) - 4096, 1 << 63, (1 << 64) - 1]
+
+
+class Found(Exception):
+    pass
+
+
+def run(arguments, work):
+    """Exit status and standard error of one run; Found if ring3 itself went wrong."""
+    try:
+        done = subprocess.run(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              timeout=SLOW, cwd=work)
+    except subprocess.TimeoutExpired:
+        raise Found("it hangs")
+    if done.returncode < 0 or done.returncode in (134, 139):
+        raise Found("it died, status %d: %s" % (done.returncode, done.stderr[-600:]))
+    if b"runtime error" in done.stderr or b"Sanitizer" in done.stderr:
+        raise Found("a sanitizer reports: %s" % done.stderr[-1200:])
+    return done.returncode, done.stderr
+
+
+# --------------------------------------------------------------------------------------------------- command lines
+
+VERBS = ["run", "run", "run", "report", "doctor", "classify", "compare", "lockstep", "help", "--version", "", "nonsense"]
+OPTIONS = ["--engine", "--transport", "-m", "--memory", "--append", "--module", "--smp", "--cpus", "--timeout", "--core",
+           "--stats", "--tap", "--junit", "--help", "-kernel", "-append", "-initrd", "-smp", "-nographic", "--narrate",
+           "--trace", "--trace-file", "--gdb", "--json", "--html", "--", "-x", "--unknown"]
+VALUES = ["", "0", "1", "-1", "2", "64", "64M", "2M", "1T", "1e9", "0x10", "nan", "18446744073709551615", "9" * 20,
+          "%s%n", "A" * 5000, "all", "all,-all", ",,,", "exit,irq", "rip=0-ffffffffffffffff", "cpl=3", "symbol=",
+          "trap", "hybrid", "interpret", "translate", "signal", "ptrace", "auto", "/dev/null", "/", "x.jsonl", "x.pftrace",
+          "unix:" + "p" * 200, "a\nb", "\u00ff"]
+
+
+def commands(rnd, ring3, elfs, work):
+    verb = rnd.choice(VERBS)
+    line = [ring3, verb]
+    for _ in range(rnd.randrange(6)):
+        line.append(rnd.choice(OPTIONS))
+        if rnd.randrange(3):
+            line.append(rnd.choice(VALUES))
+    # A debugger would be waited for.
+    line = [word for word in line if word != "--gdb"]
+    if verb in ("run", "compare", "lockstep") and rnd.randrange(4):
+        line += ["--timeout", "1", elfs[0]]
+    elif verb in ("classify", "doctor") and rnd.randrange(4):
+        line.append("--help")
+    run(line, work)
+
+
+# ---------------------------------------------------------------------------------------------------------- images
+
+HEADER, SEGMENT, SECTION = 64, 56, 64
+
+
+def change(rnd, image):
+    """One change: to a header, a segment's or section's header, bytes of a section, or the length."""
+    segments, = struct.unpack_from("<Q", image, 32)
+    sections, = struct.unpack_from("<Q", image, 40)
+    segment_count, section_count = struct.unpack_from("<H", image, 56)[0], struct.unpack_from("<H", image, 60)[0]
+    places = {
+        "header": (16, HEADER - 16), "segments": (segments, SEGMENT * segment_count),
+        "sections": (sections, SECTION * section_count), "anywhere": (0, len(image)),
+    }
+    kind = rnd.choice(list(places) + ["cut"])
+    if kind == "cut":
+        del image[rnd.randrange(HEADER, len(image)):]
+        return
+    start, length = places[kind]
+    value = rnd.choice(EDGES + [rnd.getrandbits(64), rnd.getrandbits(16), rnd.randrange(len(image))])
+    width = rnd.choice([1, 2, 4, 8])
+    at = start + rnd.randrange(max(1, length)) // width * width
+    if at + width <= len(image):
+        image[at:at + width] = struct.pack("<Q", value)[:width]
+
+
+def images(rnd, ring3, elfs, work):
+    with open(rnd.choice(elfs), "rb") as file:
+        image = bytearray(file.read())
+    for _ in range(rnd.choice([1, 1, 2, 3, 8])):
+        if len(image) > HEADER:
+            change(rnd, image)
+    path = os.path.join(work, "image.elf")
+    with open(path, "wb") as file:
+        file.write(image)
+    line = [ring3, "run", "-m", rnd.choice(["2M", "16M", "64M"]), "--timeout", "2", "--engine",
+            rnd.choice(["trap", "interpret", "hybrid", "translate"]), "--append", rnd.choice(["pv=on", "pv=off"])]
+    if not rnd.randrange(8):
+        line += ["--core", os.path.join(work, "core")]
+    if not rnd.randrange(8):
+        line += ["--trace", "all", "--trace-file", os.path.join(work, "trace" + rnd.choice([".jsonl", ".pftrace"]))]
+    status, errors = run(line + [path], work)
+    if status == 126 and not errors.startswith(b"ring3: "):
+        raise Found("refused without saying why: %s" % errors[-300:])
+
+
+# ---------------------------------------------------------------------------------------------------------- guests
+
+def guest(rnd, ring3, elfs, work):
+    what, pv = rnd.choice([("ports", "on"), ("ports", "off"), ("calls", "on")])
+    engine = rnd.choice([["--engine", "trap"], ["--engine", "trap", "--transport", "ptrace"],
+                         ["--engine", "interpret"], ["--engine", "hybrid"], ["--engine", "translate"]])
+    words = "pv=%s what=%s seed=%d count=2000" % (pv, what, rnd.getrandbits(32))
+    status, errors = run([ring3, "run", "-m", "16M", "--timeout", "3", "--append", words] + engine + [elfs[0]], work)
+    if status == 125:
+        raise Found("%s %s: the host is blamed: %s" % (engine, words, errors[-300:]))
+    # What it reads in lands anywhere in its memory: such a guest may well run in circles, until its time is over.
+
+
+# ---------------------------------------------------------------------------------------------------------- traces
+
+def traces(rnd, ring3, elfs, work):
+    form = rnd.choice(["jsonl", "pftrace"])
+    whole = os.path.join(work, "whole." + form)
+    if not os.path.exists(whole):
+        run([ring3, "run", "--trace", "all", "--trace-file", whole, elfs[0]], work)
+    with open(whole, "rb") as file:
+        trace = bytearray(file.read())
+    if not trace:
+        raise Found("no trace was written")
+    for _ in range(rnd.choice([1, 2, 8, 64])):
+        at = rnd.randrange(len(trace))
+        if rnd.randrange(4):
+            trace[at] = rnd.choice([rnd.randrange(256), ord(rnd.choice('{}[]",:\\0-9e'))])
+        else:
+            del trace[at:at + rnd.choice([1, 2, 100, len(trace)])]
+            trace += b"\n"
+    path = os.path.join(work, "trace." + form)
+    with open(path, "wb") as file:
+        file.write(trace)
+    run([ring3, "report", path], work)
+
+
+def main():
+    target, seed, seconds, ring3, elfs = (globals()[sys.argv[1]], int(sys.argv[2]), float(sys.argv[3]),
+                                          os.path.abspath(sys.argv[4]), [os.path.abspath(elf) for elf in sys.argv[5:]])
+    end, number, bad = time.monotonic() + seconds, 0, 0
+    with tempfile.TemporaryDirectory() as work:
+        while time.monotonic() < end or not number:
+            number += 1
+            try:
+                target(random.Random("%d %d" % (seed, number)), ring3, elfs, work)
+            except Found as found:
+                bad += 1
+                print("%s, seed %d, number %d: %s" % (sys.argv[1], seed, number, found), flush=True)
+    print("%d runs, %d bad" % (number, bad))
+    return 1 if bad else 0
+
+
+sys.exit(main())
