@@ -1,6 +1,6 @@
 /*
- * Bugs that every kernel has had, one for each value of bug= on the command line: null, stack, data, text, loop,
- * division. Each ends in a report that names the cause.
+ * Bugs that every kernel has had, one for each value of bug= on the command line: null, stack, thread, data, text,
+ * constant, loop, division. Each ends in a report that names the cause.
  */
 #include <pvguest/pvguest.h>
 
@@ -8,8 +8,6 @@ struct node {
 	struct node *next;
 	int value;
 };
-
-bool pvg_guarded = true;
 
 static volatile int sink;
 
@@ -45,6 +43,22 @@ static void stack_overflow(void)
 	sink = recurse(0);
 }
 
+static void overflow(void *arg)
+{
+	(void)arg;
+	sink = recurse(0);
+}
+
+/* On a stack of the kernel's own. */
+static void thread_overflow(void)
+{
+	static struct pvg_context here, thread;
+
+	pvg_context_make(&thread, pvg_stack_alloc(4), overflow, NULL);
+	pvg_irq_disable();
+	pvg_context_switch(&here, &thread);
+}
+
 static void jump_to_data(void)
 {
 	static char data[16] = {(char)0xc3}; /* RET */
@@ -55,6 +69,13 @@ static void jump_to_data(void)
 static void store_to_text(void)
 {
 	*(volatile char *)(uintptr_t)main = 0;
+}
+
+static void store_to_constant(void)
+{
+	static const char constant[] = "constant";
+
+	*(volatile char *)(uintptr_t)constant = 0;
 }
 
 static void loop(void)
@@ -75,7 +96,8 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } bugs[] = {
-	{"null", null_pointer}, {"stack", stack_overflow}, {"data", jump_to_data}, {"text", store_to_text},
+	{"null", null_pointer}, {"stack", stack_overflow}, {"thread", thread_overflow},
+	{"data", jump_to_data}, {"text", store_to_text},   {"constant", store_to_constant},
 	{"loop", loop},		{"division", division},
 };
 
@@ -88,6 +110,6 @@ int main(const char *cmdline)
 	for (unsigned i = 0; i < sizeof(bugs) / sizeof(bugs[0]); i++)
 		if (!pvg_strcmp(name, bugs[i].name))
 			bugs[i].run();
-	pvg_printf("bug=null, stack, data, text, loop or division\n");
+	pvg_printf("bug=null, stack, thread, data, text, constant, loop or division\n");
 	return 1;
 }

@@ -58,6 +58,8 @@
  * get_segment_base alone. Then SYSCALL and iret may pass between user and kernel mode without the monitor.
  */
 #define R3_CALLBACK_DIRECT 2
+/* value: top of the stack that #DF arrives on, from the kernel as well; 0 for the stack that any trap would find. */
+#define R3_CALLBACK_DOUBLE_FAULT 3
 
 /* set_segment_base */
 #define R3_SEGBASE_FS	     0

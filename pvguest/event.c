@@ -5,12 +5,17 @@
 
 struct r3_shared_info *pvg_shared_info;
 
+static uint64_t ready_ports(void)
+{
+	return __atomic_load_n(&pvg_shared_info->evtchn_pending, __ATOMIC_ACQUIRE) &
+	       ~__atomic_load_n(&pvg_shared_info->evtchn_mask, __ATOMIC_RELAXED);
+}
+
 /* Takes one pending, unmasked port; -1 if there is none. The bit goes before the handler runs: what is sent meanwhile
  * sets it again. */
 static int take_port(void)
 {
-	uint64_t ready = __atomic_load_n(&pvg_shared_info->evtchn_pending, __ATOMIC_ACQUIRE) &
-			 ~__atomic_load_n(&pvg_shared_info->evtchn_mask, __ATOMIC_RELAXED);
+	uint64_t ready = ready_ports();
 	int port;
 
 	if (!ready)
@@ -20,13 +25,30 @@ static int take_port(void)
 	return port;
 }
 
+/*
+ * One upcall tells of all ports pending, but the first one's handler may switch contexts, and whoever runs then must
+ * hear of the others. A port that the monitor has seen masked is new to it once it is not.
+ */
+static void tell_again(uint64_t ports)
+{
+	__atomic_fetch_or(&pvg_shared_info->evtchn_mask, ports, __ATOMIC_ACQ_REL);
+	pvg_hypercall0(R3_HC_abi_version);
+	__atomic_fetch_and(&pvg_shared_info->evtchn_mask, ~ports, __ATOMIC_ACQ_REL);
+	pvg_hypercall0(R3_HC_abi_version);
+}
+
 static void upcall(struct pvg_frame *frame, void *arg)
 {
 	int port;
 
 	(void)frame, (void)arg;
-	while ((port = take_port()) >= 0)
+	while ((port = take_port()) >= 0) {
+		uint64_t others = ready_ports();
+
+		if (others)
+			tell_again(others);
 		pvg_irq_dispatch((unsigned)port);
+	}
 }
 
 void pvg_event_init(void)

@@ -64,10 +64,17 @@ int pvg_format(void (*emit)(void *arg, char c), void *arg, const char *format, v
 void pvg_page_init(const struct hvm_start_info *info);
 void pvg_map_init(void);
 
+/* The entry for gva at `level` (1 to 3), present or not; NULL if the tables do not go down so far. */
+uint64_t *pvg_entry_find(struct pvg_space *space, uint64_t gva, unsigned level);
+
 /* protect.c, and the pages that it takes away: below the stack of entry.S and that of the double fault */
 void pvg_protect_init(void);
+/* Takes a page of RAM away so that a stack above it cannot overflow unseen, and gives it back. 0 or -R3_ENOSPC. */
+int pvg_guard_set(void *page);
+void pvg_guard_clear(void *page);
 extern char pvg_boot_stack_guard[];
 extern char *const pvg_double_fault_guard;
+extern void *const pvg_double_fault_stack_top; /* tables.c */
 extern char pvg_rodata_start[], pvg_data_start[];
 /* What an address is that faulted, in words for a panic; NULL: nothing special. */
 const char *pvg_protect_name(uint64_t gva, uint64_t error);

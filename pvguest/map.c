@@ -175,6 +175,20 @@ uint64_t *pvg_entry_make(struct pvg_space *space, uint64_t gva, unsigned level, 
 	return &table[index_of(gva, level)];
 }
 
+uint64_t *pvg_entry_find(struct pvg_space *space, uint64_t gva, unsigned level)
+{
+	uint64_t *table = pvg_gpa_to_ptr(space->root);
+
+	for (unsigned at = PML4; at > level; at--) {
+		uint64_t entry = table[index_of(gva, at)];
+
+		if (!(entry & X86_PTE_P) || is_leaf(entry, at))
+			return NULL;
+		table = table_of(entry);
+	}
+	return &table[index_of(gva, level)];
+}
+
 /* True if [gva, gva + count pages) lies in the space's own part. */
 static bool is_own(uint64_t gva, size_t count, uint64_t page_size)
 {

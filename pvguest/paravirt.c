@@ -28,6 +28,8 @@ static void init(void)
 	pvg_shared_info = &shared_page;
 	pvg_event_init();
 	must(pvg_hypercall2(R3_HC_set_callback, R3_CALLBACK_EVENT, PVG_VEC_EVENT), "set_callback");
+	/* A monitor that does not know it delivers #DF where other traps go. */
+	pvg_hypercall2(R3_HC_set_callback, R3_CALLBACK_DOUBLE_FAULT, (uint64_t)pvg_double_fault_stack_top);
 }
 
 static void irq_enable(void)

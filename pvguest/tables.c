@@ -1,6 +1,6 @@
 /*
- * GDT, TSS and IDT of pv=off (SDM 3A 3.5, 6.14, 7.7). The double fault has a stack of its own (IST 1), so that a broken
- * kernel stack still ends in a report.
+ * GDT, TSS and IDT of pv=off (SDM 3A 3.5, 6.14, 7.7). The double fault has a stack of its own (IST 1; with pv=on by
+ * R3_CALLBACK_DOUBLE_FAULT), so that a broken kernel stack still ends in a report.
  */
 #include "pvguest/internal.h"
 
@@ -26,6 +26,7 @@ static struct {
 	uint8_t stack[IST_STACK_SIZE];
 } double_fault __attribute__((aligned(X86_PAGE_SIZE)));
 char *const pvg_double_fault_guard = double_fault.guard;
+void *const pvg_double_fault_stack_top = double_fault.stack + IST_STACK_SIZE;
 
 static void tss_set(unsigned offset, uint64_t value)
 {
@@ -64,7 +65,7 @@ void pvg_tables_init(void)
 {
 	struct pvg_table_register gdtr = {sizeof(pvg_gdt) - 1, (uint64_t)pvg_gdt};
 
-	tss_set(X86_TSS_IST1, (uint64_t)double_fault.stack + sizeof(double_fault.stack));
+	tss_set(X86_TSS_IST1, (uint64_t)pvg_double_fault_stack_top);
 	tss[X86_TSS_IOMAP] = X86_TSS_SIZE; /* no I/O bitmap */
 	fill_tss_descriptor();
 	pvg_lgdt(&gdtr);

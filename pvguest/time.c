@@ -1,11 +1,15 @@
 /*
  * One timer with an absolute deadline, over whatever one-shot timer the machine has. The hardware may fire early (the
  * 8254 cannot count further than 55 ms, and a stale interrupt may be pending): the deadline is what counts.
+ *
+ * A handler may switch contexts and come back much later, or never. So before it is called the hardware is armed for
+ * the next deadline, and which calls are still owed is known to all contexts, not to the one that was interrupted.
  */
 #include "pvguest/internal.h"
 
 static struct {
 	uint64_t deadline, period; /* period 0: once */
+	uint64_t owed;		   /* calls that are due and were not made yet */
 	pvg_irq_handler handler;
 	void *arg;
 	bool bound;
@@ -16,15 +20,28 @@ uint64_t pvg_clock_ns(void)
 	return pvg_ops->clock_ns();
 }
 
+/* Turns what is due into calls owed, and moves the deadline behind now. */
+static void collect(uint64_t now)
+{
+	uint64_t periods = timer.period ? (now - timer.deadline) / timer.period + 1 : 1;
+
+	timer.owed += periods;
+	timer.deadline = timer.period ? timer.deadline + periods * timer.period : PVG_TIMER_OFF;
+}
+
 static void timer_interrupt(void *arg)
 {
+	uint64_t now = pvg_clock_ns();
+
 	(void)arg;
-	while (timer.deadline != PVG_TIMER_OFF && pvg_clock_ns() >= timer.deadline) {
-		timer.deadline = timer.period ? timer.deadline + timer.period : PVG_TIMER_OFF;
-		timer.handler(timer.arg);
-	}
+	if (timer.deadline != PVG_TIMER_OFF && now >= timer.deadline)
+		collect(now);
 	if (timer.deadline != PVG_TIMER_OFF)
 		pvg_ops->timer_arm(timer.deadline);
+	while (timer.owed) {
+		timer.owed--;
+		timer.handler(timer.arg);
+	}
 }
 
 static void set(uint64_t deadline, uint64_t period, pvg_irq_handler handler, void *arg)
@@ -38,6 +55,7 @@ static void set(uint64_t deadline, uint64_t period, pvg_irq_handler handler, voi
 	}
 	timer.deadline = deadline;
 	timer.period = period;
+	timer.owed = 0;
 	timer.handler = handler;
 	timer.arg = arg;
 	pvg_ops->timer_arm(deadline);

@@ -64,7 +64,7 @@ struct proc_core {
 	struct proc *self;
 	struct pvg_context context;
 	struct pvg_user user;
-	void *block; /* kernel stack and FPU image */
+	char *block_end; /* of kernel stack and FPU image */
 
 	/* Scheduling */
 	struct list queue;	     /* in the run queue or in a wait queue */

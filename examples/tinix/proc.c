@@ -65,14 +65,14 @@ static size_t fpu_pages(void)
 	return page_up(pvg_fpu_size()) / PAGE_SIZE;
 }
 
-/* One block: the FPU image, and the kernel stack above it. */
+/* One block: the kernel stack, with its guard page below, and the FPU image above it. */
 static bool make_block(struct proc_core *core)
 {
-	core->block = pvg_pages_alloc(fpu_pages() + STACK_PAGES, 1);
-	if (!core->block)
+	core->block_end = pvg_stack_alloc(STACK_PAGES + fpu_pages());
+	if (!core->block_end)
 		return false;
-	core->user.fpu = core->block;
-	core->user.stack_top = (uint64_t)core->block + (fpu_pages() + STACK_PAGES) * PAGE_SIZE;
+	core->user.fpu = core->block_end - fpu_pages() * PAGE_SIZE;
+	core->user.stack_top = (uint64_t)core->user.fpu;
 	pvg_fpu_reset(core->user.fpu);
 	return true;
 }
@@ -119,7 +119,7 @@ void proc_free(struct proc *p)
 	load_remember(&p->usage);
 	list_remove(&p->link);
 	list_remove(&p->core->sibling);
-	pvg_pages_free(p->core->block, fpu_pages() + STACK_PAGES);
+	pvg_stack_free(p->core->block_end, STACK_PAGES + fpu_pages());
 	kfree(p); /* the first member of struct whole */
 	count--;
 }

@@ -64,6 +64,11 @@ int64_t hc_call_set_callback(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
 			return -R3_EINVAL;
 		vcpu->pv.direct = value;
 		return 0;
+	case R3_CALLBACK_DOUBLE_FAULT:
+		if (!hc_address_valid(value))
+			return -R3_EINVAL;
+		vcpu->pv.double_fault_stack = value;
+		return 0;
 	default:
 		return -R3_EINVAL;
 	}

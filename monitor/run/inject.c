@@ -14,8 +14,9 @@
 struct gate {
 	uint64_t address;
 	uint16_t selector;
-	unsigned ist; /* 0: none */
-	bool masks;   /* clears the interrupt flag */
+	unsigned ist;	/* of the TSS; 0: none */
+	uint64_t stack; /* the trap table's; 0: none */
+	bool masks;	/* clears the interrupt flag */
 };
 
 /* Where the handler runs, all checked, nothing of it in force yet. */
@@ -50,7 +51,11 @@ static bool gate_from_traps(struct vcpu *vcpu, const struct vcpu_event *event, s
 	if (!trap->address)
 		return gate_fail(event, fault, X86_VEC_NP);
 	*gate = (struct gate){
-		.address = trap->address, .selector = trap->selector, .masks = trap->flags & R3_TRAP_MASK};
+		.address = trap->address,
+		.selector = trap->selector,
+		.stack = event->vector == X86_VEC_DF ? vcpu->pv.double_fault_stack : 0,
+		.masks = trap->flags & R3_TRAP_MASK,
+	};
 	return true;
 }
 
@@ -115,7 +120,9 @@ static bool find_stack(struct vcpu *vcpu, const struct gate *gate, uint32_t ext,
 		       struct gm_fault *fault)
 {
 	uint64_t rsp = vcpu->gpr[RSP];
-	if (gate->ist) {
+	if (gate->stack) {
+		rsp = gate->stack;
+	} else if (gate->ist) {
 		if (!tss_stack(vcpu, X86_TSS_IST1 + (gate->ist - 1) * sizeof(rsp), ext, &rsp, fault))
 			return false;
 	} else if (entry->cpl < vcpu->cpl) {

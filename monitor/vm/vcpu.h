@@ -100,7 +100,8 @@ struct vcpu {
 		bool has_traps;	     /* trap table installed: it stands in for the IDT */
 		struct r3_trap_entry traps[X86_VEC_COUNT];
 		uint64_t rsp0;
-		uint8_t event_vector; /* 0: none */
+		uint64_t double_fault_stack; /* 0: none */
+		uint8_t event_vector;	     /* 0: none */
 		uint64_t syscall_entry;
 		uint64_t user_root; /* CR3 of user mode; 0: as in kernel mode */
 		bool direct;	    /* FPU, FS and GS base are user mode's alone (R3_CALLBACK_DIRECT) */

@@ -7,6 +7,9 @@
 #include "monitor/cli/bench/shared.h"
 #include "tests/bench/user.h"
 
+/* What is measured is one thing each: pages of the kernel's map are as large as they can be. */
+bool pvg_guarded = false;
+
 #define LARGE_SIZE R3_BIT(X86_LARGE_SHIFT)
 #define WINDOW	   PVG_SPACE_BASE
 #define MULTICALL  32

@@ -6,6 +6,8 @@
 
 #include "tests/bench/loops.h"
 
+bool pvg_guarded = false; /* as the boot image has it */
+
 static uint64_t table[LOOPS_TABLE_WORDS];
 
 static uint64_t integer(void)

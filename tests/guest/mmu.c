@@ -4,6 +4,9 @@
  */
 #include <pvguest/pvguest.h>
 
+/* EFER.NXE is cleared here: no entry of the kernel's own map may have the bit that is reserved then. */
+bool pvg_guarded = false;
+
 #define SPACES	   64
 #define LARGE_SIZE R3_BIT(X86_LARGE_SHIFT)
 #define AT	   (PVG_SPACE_BASE + 0x40000000)

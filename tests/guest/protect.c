@@ -3,8 +3,6 @@
  */
 #include <pvguest/pvguest.h>
 
-bool pvg_guarded = true;
-
 static const char constant[] = "constant";
 static char variable[16] = {(char)0xc3}; /* RET */
 

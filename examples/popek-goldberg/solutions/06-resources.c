@@ -4,6 +4,8 @@
  */
 #include <pvguest/pvguest.h>
 
+bool pvg_guarded = false; /* all of RAM is looked at, the pages below stacks included */
+
 #define WORDS (X86_PAGE_SIZE / sizeof(uint64_t))
 #define MARK  R3_U64(0x6d61726b00000000) /* "mark", and the letter below */
 #define LOOKS 3

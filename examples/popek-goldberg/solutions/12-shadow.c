@@ -5,6 +5,8 @@
  */
 #include <pvguest/pvguest.h>
 
+bool pvg_guarded = false; /* no tables are written but those of the exercise */
+
 #define PAGES 64
 #define GVA   PVG_SPACE_BASE
 #define FIRST R3_U64(0x2000000)

@@ -30,9 +30,9 @@ bool pvg_option(const char *key, char *value, size_t size);
 _Noreturn void pvg_exit(unsigned status);
 
 /*
- * A kernel that defines this as true is guarded against itself: page 0 and a page below the library's stacks are
- * absent, text is r-x, read-only data r--, all other RAM rw-. Else all RAM is rwx, as it was entered. map=guarded and
- * map=flat on the command line choose for any kernel.
+ * A kernel is guarded against itself: page 0 and a page below each stack are absent, text is r-x, read-only data r--,
+ * all other RAM rw-. One that defines this as false (`bool pvg_guarded = false;`) keeps the map that it was entered
+ * with, all RAM rwx. map=guarded and map=flat on the command line choose for any kernel.
  */
 extern bool pvg_guarded;
 

@@ -19,8 +19,9 @@ uint64_t pvg_clock_ns(void);
 /* Calls handler(arg) once, in interrupt context, when the clock has reached deadline_ns. Replaces what was set. */
 void pvg_timer_at(uint64_t deadline_ns, pvg_irq_handler handler, void *arg);
 /*
- * Calls handler(arg) every period_ns. Late ticks are made up for: after n periods there have been n calls, or there
- * will be as soon as interrupts are enabled.
+ * Calls handler(arg) every period_ns, in interrupt context. Late calls are made up for: after n periods there have been
+ * n, or there will be by the next interrupt of the timer that is let in. The handler may switch contexts: the next call
+ * interrupts whoever runs then, and late ones are made in whichever context takes the interrupt.
  */
 void pvg_timer_every(uint64_t period_ns, pvg_irq_handler handler, void *arg);
 void pvg_timer_stop(void);
