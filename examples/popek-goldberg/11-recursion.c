@@ -1,5 +1,5 @@
 /*
- * 11-recursion: theorem 2. This guest is itself a monitor: it runs a kernel of its own, the sub-guest, in its user
+ * 11-recursion: a monitor in a guest. This guest is itself one: it runs a kernel of its own, the sub-guest, in its user
  * mode, takes the #GP of each privileged instruction through its IDT, and performs it on a virtual processor of its
  * own.
  */

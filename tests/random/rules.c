@@ -12,9 +12,9 @@
 
 /* The first word of a classified instruction's name is its mnemonic. */
 static const char *const classified[] = {
-#define INSN(id, name, code, kind, shows, why) name,
+#define INSN_OF(of, id, name, code, kind, shows, why) name,
 #include "monitor/cli/classify/classify.def"
-#undef INSN
+#undef INSN_OF
 };
 
 /* One that `classify` lists. Of those that share a mnemonic with innocuous ones the emulation knows which. */

@@ -12,8 +12,10 @@ static const struct {
 	const char *name;
 	uint8_t code[CODE_MAX];
 } instructions[] = {
+	/* EXERCISE: HLT, RDMSR, LMSW AX, PUSHF, and PUSHF; POPF: a name and the bytes of each */
 	{"HLT", {0xf4}},   {"RDMSR", {0x0f, 0x32}},	  {"LMSW AX", {0x0f, 0x01, 0xf0}},
 	{"PUSHF", {0x9c}}, {"PUSHF; POPF", {0x9c, 0x9d}},
+	/* END */
 };
 
 static void enter(void *arg)

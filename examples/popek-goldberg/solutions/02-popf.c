@@ -35,6 +35,7 @@ int main(const char *cmdline)
 		pvg_timer_at(pvg_clock_ns() + PVG_NS_PER_MS, timer_interrupt, NULL);
 		pvg_cli();
 	} while (came);
+	/* EXERCISE: unmask by POPF and say "after POPF with IF set: the interrupt came" or "WAITS"; then by STI */
 	__asm__ volatile("pushfq\n\t"
 			 "orq %0, (%%rsp)\n\t"
 			 "popfq"
@@ -46,5 +47,6 @@ int main(const char *cmdline)
 	pvg_sti();
 	wait_until_due();
 	pvg_printf("after STI: the interrupt %s\n", came ? "came" : "WAITS");
+	/* END */
 	return 0;
 }

@@ -8,16 +8,20 @@ static volatile bool enabled;
 
 static void enable(void)
 {
+	/* EXERCISE: mind the order */
 	enabled = true;
 	pvg_sti();
+	/* END */
 }
 
 static bool save_and_disable(void)
 {
 	bool was = enabled;
 
+	/* EXERCISE: mind the order */
 	pvg_cli();
 	enabled = false;
+	/* END */
 	return was;
 }
 

@@ -7,6 +7,7 @@
 #define TRIES 200
 #define LOOPS 500
 
+/* EXERCISE: measure one CLI, and 1000 innocuous instructions: the shortest of many tries */
 static uint64_t time_of_cli(void)
 {
 	uint64_t start = pvg_rdtsc();
@@ -35,12 +36,15 @@ static uint64_t shortest(uint64_t (*measure)(void))
 	}
 	return best;
 }
+/* END */
 
 int main(const char *cmdline)
 {
+	(void)cmdline;
+	/* EXERCISE: say "one CLI takes LONGER than 1000 innocuous instructions", or "less" */
 	uint64_t cli = shortest(time_of_cli), loop = shortest(time_of_loop);
 
-	(void)cmdline;
 	pvg_printf("one CLI takes %s than %u innocuous instructions\n", cli > loop ? "LONGER" : "less", 2 * LOOPS);
+	/* END */
 	return 0;
 }

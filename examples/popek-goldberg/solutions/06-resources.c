@@ -29,6 +29,7 @@ int main(const char *cmdline)
 	(void)cmdline;
 	pvg_option("mark", letter, sizeof(letter));
 	own = MARK | (uint8_t)letter[0];
+	/* EXERCISE: mark all pages, look, and say "A: marked more than 5 MiB, found 0 foreign marks" */
 	first = last = pvg_page_alloc();
 	pvg_assert(first);
 	for (page = first; page; page = pvg_page_alloc()) {
@@ -41,5 +42,6 @@ int main(const char *cmdline)
 	for (unsigned i = 0; i < LOOKS; i++)
 		found += foreign(own, first, last + WORDS);
 	pvg_printf("%s: marked more than %lu MiB, found %lu foreign marks\n", letter, pages >> 8, found);
+	/* END */
 	return 0;
 }

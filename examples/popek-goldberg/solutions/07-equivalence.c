@@ -34,8 +34,10 @@ static void step(struct pvg_frame *frame, void *arg)
 	mix(&registers, frame->rip - (uint64_t)routine);
 	mix(&registers, frame->rax);
 	mix(&registers, frame->rsp - (uint64_t)stack);
+	/* EXERCISE: put the stack page into the other hash */
 	for (const uint64_t *word = (const uint64_t *)frame->rsp; word < stack + WORDS; word++)
 		mix(&memory, *word & X86_RFLAGS_IF);
+	/* END */
 }
 
 static void enter(void *arg)

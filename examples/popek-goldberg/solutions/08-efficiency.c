@@ -21,10 +21,14 @@ int main(const char *cmdline)
 		volatile uint64_t *entry = pvg_lookup(pvg_space_current(), gva, &level);
 
 		*entry = (gpa + (PAGES + i) * X86_PAGE_SIZE) | X86_PTE_P | X86_PTE_W;
+		/* EXERCISE: way=one: invalidate this page */
 		if (!pvg_strcmp(way, "one"))
 			pvg_invlpg(gva);
+		/* END */
 	}
+	/* EXERCISE: way=all: invalidate all of them */
 	if (!pvg_strcmp(way, "all"))
 		pvg_write_cr3(pvg_read_cr3());
+	/* END */
 	return 0;
 }

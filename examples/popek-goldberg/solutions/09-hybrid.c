@@ -11,6 +11,7 @@
 extern const char user_program[], user_program_end[];
 __asm__(".pushsection .rodata\n"
 	"user_program:\n"
+	/* EXERCISE: SGDT to RAX, SIDT to RBX (their bases), STR to RCX, SMSW to RDX, CS to RSI, flags to RDI */
 	"	sgdt	-32(%rsp)\n"
 	"	mov	-30(%rsp), %rax\n"
 	"	sidt	-32(%rsp)\n"
@@ -20,6 +21,7 @@ __asm__(".pushsection .rodata\n"
 	"	mov	%cs, %rsi\n"
 	"	pushfq\n"
 	"	pop	%rdi\n"
+	/* END */
 	"	int	$0x40\n"
 	"user_program_end:\n"
 	".popsection\n");

@@ -9,11 +9,13 @@
 int main(const char *cmdline)
 {
 	(void)cmdline;
+	/* EXERCISE: enter and leave an empty section that many times */
 	for (unsigned i = 0; i < SECTIONS; i++) {
 		bool enabled = pvg_irq_save();
 
 		__asm__ volatile("nop"); /* so that CLI and STI are not answered in one exit */
 		pvg_irq_restore(enabled);
 	}
+	/* END */
 	return 0;
 }

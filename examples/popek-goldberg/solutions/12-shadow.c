@@ -29,10 +29,12 @@ int main(const char *cmdline)
 	for (unsigned i = 0; i < PAGES; i++)
 		*word(i) = 1000;
 
+	/* EXERCISE: turn the entries to the pages from OTHER on, and load CR3 */
 	entries = pvg_lookup(pvg_space_current(), GVA, &level); /* they lie one after the other */
 	for (unsigned i = 0; i < PAGES; i++)
 		entries[i] = (OTHER + i * X86_PAGE_SIZE) | X86_PTE_P | X86_PTE_W | X86_PTE_NX;
 	pvg_write_cr3(pvg_read_cr3());
+	/* END */
 	for (unsigned i = 0; i < PAGES; i++)
 		right += *word(i) == i;
 	pvg_printf("%u entries stored, %u pages as they should be\n", PAGES, right);

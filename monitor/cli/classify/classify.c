@@ -64,7 +64,6 @@ static int try_host(struct classify_table *table)
 					strerror(-error));
 				return error;
 			}
-			table->silent[b] += !row->ring3[b].trapped;
 		}
 	}
 	return 0;
@@ -89,8 +88,10 @@ static int cli_classify(int argc, char **argv)
 	error = table.row ? try_host(&table) : -ENOMEM;
 	if (!error && !wanted.host_only)
 		error = classify_ask_engines(&table);
-	if (!error)
+	if (!error) {
+		classify_count(&table);
 		wanted.print(&table);
+	}
 	free(table.row);
 	return error || fflush(stdout) ? VM_STATUS_HOST : 0;
 }

@@ -21,9 +21,10 @@ static const char head[] =
 	"}\n"
 	"</style>\n</head>\n<body>\n<h1>Which sensitive instructions trap</h1>\n"
 	"<p>Popek and Goldberg (1974): a monitor that runs a guest kernel in user mode is exact if every "
-	"<em>sensitive</em> instruction (it changes or shows what is the monitor's, or behaves otherwise by mode or "
-	"place) is "
-	"<em>privileged</em> (it traps in user mode). Each was executed: in ring 3 of this host, and in ring 0 of a "
+	"<em>sensitive</em> instruction (it changes what is the monitor's, or does something else depending on the "
+	"mode "
+	"or on what is the monitor's) is <em>privileged</em> (it traps in user mode, always). Each was executed: in "
+	"ring 3 of this host, and in ring 0 of a "
 	"guest "
 	"under each engine.</p>\n";
 
@@ -66,8 +67,8 @@ static void print_row(const struct classify_table *table, const struct classify_
 	puts("</td>");
 	cell(NULL, classify_kind_name(row->insn->kind));
 	for (unsigned b = 0; b < 2; b++) {
-		classify_outcome(&row->ring3[b], text);
-		cell(row->ring3[b].trapped ? "good" : "bad", text);
+		classify_ring3(table, row, b, text);
+		cell(classify_absent(table, row, b) ? NULL : row->ring3[b].trapped ? "good" : "bad", text);
 	}
 	classify_shown(row->insn, &row->ring3[0], text);
 	cell(NULL, text);
@@ -89,9 +90,10 @@ void classify_print_html(const struct classify_table *table)
 {
 	const char *note;
 	fputs(head, stdout);
-	printf("<p><strong>%u of %u do not trap in 64-bit code, %u in 32-bit code: the condition %s "
-	       "here.</strong></p>\n<ul>\n",
-	       table->silent[0], classify_insn_count, table->silent[1], table->silent[0] ? "does not hold" : "holds");
+	printf("<p><strong>%u of the %u that there are do not always trap in 64-bit code, %u of %u in 32-bit code: the "
+	       "condition %s here.</strong></p>\n<ul>\n",
+	       table->silent[0], table->there[0], table->silent[1], table->there[1],
+	       table->silent[0] ? "does not hold" : "holds");
 	for (unsigned n = 0; (note = classify_note(table, n)); n++) {
 		printf("<li>");
 		put(note);

@@ -8,12 +8,13 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum classify_kind { CLASSIFY_CONTROL, CLASSIFY_MODE, CLASSIFY_LOCATION, CLASSIFY_WAY_IN };
+enum classify_kind { CLASSIFY_CONTROL, CLASSIFY_WAY_IN, CLASSIFY_MODE, CLASSIFY_STATE };
 /* What there is to see when it passed; a time is never the same twice. */
 enum classify_shows { CLASSIFY_NOTHING, CLASSIFY_VALUE, CLASSIFY_BYTES, CLASSIFY_TIME };
 
+/* One attempt. Attempts of the same instruction, which may end differently, have one name for it. */
 struct classify_insn {
-	const char *name, *code, *why;
+	const char *of, *name, *code, *why;
 	enum classify_kind kind;
 	enum classify_shows shows;
 	void (*run)(void); /* 64-bit code */
@@ -44,7 +45,9 @@ struct classify_table {
 	struct classify_row *row;
 	unsigned engines;   /* 0: not asked */
 	unsigned reference; /* the engine that is exact by construction: the interpreter */
-	unsigned silent[2]; /* instructions that do not trap in ring 3 */
+	/* Instructions, not attempts, in code of 64 and 32 bits. Privileged is what traps in every attempt. */
+	unsigned there[2],
+		silent[2]; /* that there are, 0 where such code does not run; those that pass in some attempt */
 };
 
 /* Tries the instruction in ring 3 in a process of its own, in code of 64 or 32 bits. 0 or negative errno. */
@@ -60,11 +63,21 @@ bool classify_same(const struct classify_insn *insn, const struct classify_resul
  */
 const char *classify_note(const struct classify_table *table, unsigned n);
 
+/*
+ * True if the processor does not have the instruction: #UD in ring 3, and in ring 0 as well where that was asked
+ * (64-bit code, under engines). What is not there is not privileged.
+ */
+bool classify_absent(const struct classify_table *table, const struct classify_row *row, unsigned b);
+/* Fills in the table's numbers from its rows. */
+void classify_count(struct classify_table *table);
+
 /* Words for reports. Buffers: CLASSIFY_TEXT bytes. */
 #define CLASSIFY_TEXT 64
 const char *classify_kind_name(enum classify_kind kind);
 /* "#GP(0x10)", "silent", "lost". */
 void classify_outcome(const struct classify_result *result, char *text);
+/* The same of ring 3, or "not there". */
+void classify_ring3(const struct classify_table *table, const struct classify_row *row, unsigned b, char *text);
 /* What it gave away, if it passed; else "". */
 void classify_shown(const struct classify_insn *insn, const struct classify_result *result, char *text);
 /* How the engine answers a guest kernel: "emulated", "interpreted", "exact", or in what it differs from ring 0. */

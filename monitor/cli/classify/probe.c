@@ -18,22 +18,22 @@
 /* An instruction that has neither trapped nor passed by then has stopped its process. */
 #define PATIENCE_S 2
 
-#define CONTROL	 CLASSIFY_CONTROL
-#define MODE	 CLASSIFY_MODE
-#define LOCATION CLASSIFY_LOCATION
-#define WAY_IN	 CLASSIFY_WAY_IN
-#define NOTHING	 CLASSIFY_NOTHING
-#define VALUE	 CLASSIFY_VALUE
-#define BYTES	 CLASSIFY_BYTES
-#define TIME	 CLASSIFY_TIME
+#define CONTROL CLASSIFY_CONTROL
+#define MODE	CLASSIFY_MODE
+#define STATE	CLASSIFY_STATE
+#define WAY_IN	CLASSIFY_WAY_IN
+#define NOTHING CLASSIFY_NOTHING
+#define VALUE	CLASSIFY_VALUE
+#define BYTES	CLASSIFY_BYTES
+#define TIME	CLASSIFY_TIME
 
-#define INSN(id, name, code, kind, shows, why)                                                                         \
+#define INSN_OF(of, id, name, code, kind, shows, why)                                                                  \
 	__attribute__((naked)) static void probe_##id(void)                                                            \
 	{                                                                                                              \
 		__asm__(code "; ret");                                                                                 \
 	}
 #include "monitor/cli/classify/classify.def"
-#undef INSN
+#undef INSN_OF
 
 #define CODE32(id, code)                                                                                               \
 	__asm__(".pushsection .text\n.code32\nclassify32_" #id ": " code "\n\tlret\n.code64\n.popsection");            \
@@ -42,9 +42,9 @@
 #undef CODE32
 
 const struct classify_insn classify_insns[] = {
-#define INSN(id, name, code, kind, shows, why) {name, code, why, kind, shows, probe_##id, classify32_##id},
+#define INSN_OF(of, id, name, code, kind, shows, why) {of, name, code, why, kind, shows, probe_##id, classify32_##id},
 #include "monitor/cli/classify/classify.def"
-#undef INSN
+#undef INSN_OF
 };
 const unsigned classify_insn_count = sizeof(classify_insns) / sizeof(classify_insns[0]);
 

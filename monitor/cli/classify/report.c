@@ -11,7 +11,7 @@
 #include "monitor/vm/vcpu.h"
 
 #define CLASSIFY_SCHEMA	 "ring3-classify"
-#define CLASSIFY_VERSION 2
+#define CLASSIFY_VERSION 3
 
 /* LGDT's operand, SDM 3A 2.4.1. */
 #define TABLE_BYTES 10
@@ -20,9 +20,9 @@ const char *classify_kind_name(enum classify_kind kind)
 {
 	static const char *const names[] = {
 		[CLASSIFY_CONTROL] = "control",
-		[CLASSIFY_MODE] = "mode",
-		[CLASSIFY_LOCATION] = "location",
-		[CLASSIFY_WAY_IN] = "way-in",
+		[CLASSIFY_WAY_IN] = "control/way-in",
+		[CLASSIFY_MODE] = "behaviour/mode",
+		[CLASSIFY_STATE] = "behaviour/state",
 	};
 	return names[kind];
 }
@@ -41,6 +41,14 @@ void classify_outcome(const struct classify_result *result, char *text)
 		snprintf(text, CLASSIFY_TEXT, "%s", vcpu_vector_name(result->vector));
 	else
 		snprintf(text, CLASSIFY_TEXT, "vector %u", result->vector);
+}
+
+void classify_ring3(const struct classify_table *table, const struct classify_row *row, unsigned b, char *text)
+{
+	if (classify_absent(table, row, b))
+		snprintf(text, CLASSIFY_TEXT, "not there");
+	else
+		classify_outcome(&row->ring3[b], text);
 }
 
 void classify_shown(const struct classify_insn *insn, const struct classify_result *result, char *text)
@@ -108,17 +116,22 @@ void classify_answer(const struct classify_table *table, const struct classify_r
 static void print_condition(const struct classify_table *table)
 {
 	static const unsigned bits[] = {64, 32};
-	for (unsigned b = 0; b < 2; b++)
-		printf("%s%u of %u sensitive instructions do not trap in ring 3 here in %u-bit code: Popek and "
-		       "Goldberg's condition %s.\n",
-		       b ? "" : "\n", table->silent[b], classify_insn_count, bits[b],
-		       table->silent[b] ? "does not hold" : "holds");
+	for (unsigned b = 0; b < 2; b++) {
+		printf("%s", b ? "" : "\n");
+		if (!table->there[b]) {
+			printf("Code of %u bits does not run here.\n", bits[b]);
+			continue;
+		}
+		printf("%u of the %u sensitive instructions that there are in %u-bit code do not always trap in ring 3 "
+		       "here: Popek and Goldberg's condition %s.\n",
+		       table->silent[b], table->there[b], bits[b], table->silent[b] ? "does not hold" : "holds");
+	}
 }
 
 void classify_print_text(const struct classify_table *table)
 {
 	const char *note;
-	printf("%-13s %-8s %-10s %-10s %-30s", "instruction", "kind", "ring 3", "32-bit", "shows there");
+	printf("%-14s %-15s %-10s %-10s %-30s", "instruction", "kind", "ring 3", "32-bit", "shows there");
 	if (table->engines)
 		printf(" %-26s", "ring 0 has");
 	for (unsigned e = 0; e < table->engines; e++)
@@ -127,10 +140,10 @@ void classify_print_text(const struct classify_table *table)
 	for (unsigned n = 0; n < classify_insn_count; n++) {
 		const struct classify_row *row = &table->row[n];
 		char text[3][CLASSIFY_TEXT], ring0[CLASSIFY_TEXT];
-		classify_outcome(&row->ring3[0], text[0]);
-		classify_outcome(&row->ring3[1], text[1]);
+		classify_ring3(table, row, 0, text[0]);
+		classify_ring3(table, row, 1, text[1]);
 		classify_shown(row->insn, &row->ring3[0], text[2]);
-		printf("%-13s %-8s %-10s %-10s %-30s", row->insn->name, classify_kind_name(row->insn->kind), text[0],
+		printf("%-14s %-15s %-10s %-10s %-30s", row->insn->name, classify_kind_name(row->insn->kind), text[0],
 		       text[1], text[2]);
 		if (table->engines) {
 			const struct classify_result *reference = &row->ring0[table->reference];
@@ -154,18 +167,22 @@ void classify_print_text(const struct classify_table *table)
 
 void classify_print_csv(const struct classify_table *table)
 {
-	printf("instruction,kind,outcome,traps,shows,outcome32,traps32,shows32");
+	printf("instruction,attempt,kind,outcome,traps,shows,outcome32,traps32,shows32");
 	for (unsigned e = 0; e < table->engines; e++)
 		printf(",%s,%s exact", engines[e]->name, engines[e]->name);
 	printf(",what it does\n");
 	for (unsigned n = 0; n < classify_insn_count; n++) {
 		const struct classify_row *row = &table->row[n];
 		char what[CLASSIFY_TEXT], value[CLASSIFY_TEXT];
-		printf("\"%s\",%s", row->insn->name, classify_kind_name(row->insn->kind));
+		printf("\"%s\",\"%s\",%s", row->insn->of, row->insn->name, classify_kind_name(row->insn->kind));
 		for (unsigned b = 0; b < 2; b++) {
-			classify_outcome(&row->ring3[b], what);
+			classify_ring3(table, row, b, what);
 			classify_shown(row->insn, &row->ring3[b], value);
-			printf(",%s,%s,\"%s\"", what, row->ring3[b].trapped ? "yes" : "no", value);
+			printf(",%s,%s,\"%s\"", what,
+			       classify_absent(table, row, b) ? "not there"
+			       : row->ring3[b].trapped	      ? "yes"
+							      : "no",
+			       value);
 		}
 		for (unsigned e = 0; e < table->engines; e++) {
 			classify_answer(table, row, e, what);
@@ -183,6 +200,13 @@ static json_t *json_of(const struct classify_insn *insn, const struct classify_r
 	classify_outcome(result, what);
 	classify_shown(insn, result, value);
 	return json_pack("{s:s, s:b, s:s}", "outcome", what, "traps", result->trapped, "shows", value);
+}
+
+static json_t *json_ring3(const struct classify_table *table, const struct classify_row *row, unsigned b)
+{
+	json_t *one = json_of(row->insn, &row->ring3[b]);
+	json_object_set_new(one, "there", json_boolean(!classify_absent(table, row, b)));
+	return one;
 }
 
 static json_t *json_engines(const struct classify_table *table, const struct classify_row *row)
@@ -205,10 +229,11 @@ void classify_print_json(const struct classify_table *table)
 	const char *note;
 	for (unsigned n = 0; n < classify_insn_count; n++) {
 		const struct classify_row *row = &table->row[n];
-		json_t *one = json_pack("{s:s, s:s, s:s, s:s}", "name", row->insn->name, "code", row->insn->code,
-					"kind", classify_kind_name(row->insn->kind), "does", row->insn->why);
-		json_object_set_new(one, "ring3", json_of(row->insn, &row->ring3[0]));
-		json_object_set_new(one, "ring3_32", json_of(row->insn, &row->ring3[1]));
+		json_t *one = json_pack("{s:s, s:s, s:s, s:s, s:s}", "instruction", row->insn->of, "name",
+					row->insn->name, "code", row->insn->code, "kind",
+					classify_kind_name(row->insn->kind), "does", row->insn->why);
+		json_object_set_new(one, "ring3", json_ring3(table, row, 0));
+		json_object_set_new(one, "ring3_32", json_ring3(table, row, 1));
 		if (table->engines)
 			json_object_set_new(one, "ring0", json_of(row->insn, &row->ring0[table->reference]));
 		json_object_set_new(one, "engines", json_engines(table, row));
@@ -216,9 +241,10 @@ void classify_print_json(const struct classify_table *table)
 	}
 	for (unsigned n = 0; (note = classify_note(table, n)); n++)
 		json_array_append_new(notes, json_string(note));
-	json_t *document = json_pack("{s:s, s:i, s:i, s:i, s:o, s:o}", "schema", CLASSIFY_SCHEMA, "version",
-				     CLASSIFY_VERSION, "silent", (int)table->silent[0], "silent_32",
-				     (int)table->silent[1], "notes", notes, "instructions", rows);
+	json_t *document =
+		json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:o, s:o}", "schema", CLASSIFY_SCHEMA, "version",
+			  CLASSIFY_VERSION, "there", (int)table->there[0], "there_32", (int)table->there[1], "silent",
+			  (int)table->silent[0], "silent_32", (int)table->silent[1], "notes", notes, "attempts", rows);
 	json_dumpf(document, stdout, JSON_INDENT(2));
 	putchar('\n');
 	json_decref(document);
