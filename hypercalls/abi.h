@@ -171,12 +171,14 @@ struct r3_multicall_entry {
 	uint64_t args[6]; /* IN */
 };
 
+#ifndef __cplusplus /* has another word for it */
 _Static_assert(sizeof(struct r3_note) == 16, "note layout is ABI");
 _Static_assert(sizeof(struct r3_vcpu_info) == 64, "one cache line each, ABI");
 _Static_assert(sizeof(struct r3_clock) == 48, "clock layout is ABI");
 _Static_assert(sizeof(struct r3_shared_info) <= 4096, "shared info is one page");
 _Static_assert(sizeof(struct r3_iret_frame) == 64, "iret frame layout is ABI");
 _Static_assert(sizeof(struct r3_multicall_entry) == 64, "multicall layout is ABI");
+#endif
 
 #endif
 #endif

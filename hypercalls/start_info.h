@@ -40,6 +40,8 @@ struct hvm_memmap_entry {
 	uint32_t reserved;
 };
 
+#ifndef __cplusplus /* has another word for it */
 _Static_assert(sizeof(struct hvm_start_info) == 56, "start info layout is ABI");
+#endif
 
 #endif

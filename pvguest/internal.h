@@ -60,6 +60,10 @@ int pvg_event_bind(unsigned source);
 /* printf.c: formats through emit(arg, byte); returns the length of the text. */
 int pvg_format(void (*emit)(void *arg, char c), void *arg, const char *format, va_list args);
 
+/* cxx.c: before and after main(), what .init_array, __cxa_atexit and .fini_array hold */
+void pvg_constructors(void);
+void pvg_destructors(void);
+
 /* page.c, map.c */
 void pvg_page_init(const struct hvm_start_info *info);
 void pvg_map_init(void);

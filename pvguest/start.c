@@ -98,6 +98,8 @@ _Noreturn void pvg_start_c(const struct hvm_start_info *info)
 	pvg_protect_init();
 	pvg_irq_enable();
 
+	pvg_constructors();
 	status = main(cmdline);
+	pvg_destructors();
 	pvg_exit(status < 0 ? R3_EXIT_MAX : (unsigned)status);
 }

@@ -1,5 +1,5 @@
 /*
- * Memory and strings. The four functions compilers call by name are weak: a guest may bring better ones.
+ * Memory and strings. The functions that compilers call by name are weak: a guest may bring better ones.
  */
 #include "pvguest/internal.h"
 
@@ -42,6 +42,16 @@ WEAK int memcmp(const void *a, const void *b, size_t len)
 		if (*x != *y)
 			return *x - *y;
 	return 0;
+}
+
+WEAK int bcmp(const void *a, const void *b, size_t len)
+{
+	return memcmp(a, b, len);
+}
+
+WEAK size_t strlen(const char *text)
+{
+	return pvg_strlen(text);
 }
 
 size_t pvg_strlen(const char *text)

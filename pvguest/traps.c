@@ -73,8 +73,13 @@ static _Noreturn void unhandled(const struct pvg_frame *frame)
 	const char *what = NULL, *name = pvg_vector_name((unsigned)frame->vector);
 
 	/* A page fault that found no stack either became a double fault. */
-	if (frame->vector == X86_VEC_PF || frame->vector == X86_VEC_DF)
-		what = pvg_protect_name(pvg_fault_address(), frame->vector == X86_VEC_PF ? frame->error : 0);
+	if (frame->vector == X86_VEC_PF)
+		what = pvg_protect_name(pvg_fault_address(), frame->error);
+	if (frame->vector == X86_VEC_DF)
+		what = pvg_protect_name(pvg_fault_address(), 0);
+	if (frame->vector == X86_VEC_DF && !what &&
+	    frame->rsp - pvg_fault_address() + X86_PAGE_SIZE < 2 * X86_PAGE_SIZE)
+		what = "what is below a stack, which has overflowed, or is no stack";
 	if (what)
 		pvg_panic_frame(frame, "%s at %lx: an access to %s", name, frame->rip, what);
 	pvg_panic_frame(frame, "nobody handles %s", name);

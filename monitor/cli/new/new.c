@@ -21,15 +21,26 @@
 #include "monitor/cli/common/embed.h"
 #include "monitor/vm/vm.h"
 
-#define PROJECT_FILE(symbol, path, mode) EMBED(symbol, "examples/project/" path);
+#define PROJECT_FILE(symbol, path, mode, languages) EMBED(symbol, "examples/project/" path);
 #include "monitor/cli/new/files.def"
 #undef PROJECT_FILE
+
+#define C_ONLY	  1u
+#define CXX_ONLY  2u
+#define RUST_ONLY 4u
+#define ALL	  (C_ONLY | CXX_ONLY | RUST_ONLY)
+
+static const struct language {
+	const char *name, *folder; /* what the paths of its own files begin with */
+	unsigned bit;
+} languages[] = {{"c", "", C_ONLY}, {"c++", "c++/", CXX_ONLY}, {"rust", "rust/", RUST_ONLY}};
 
 static const struct project_file {
 	const char *path, *text, *end;
 	mode_t mode;
+	unsigned languages;
 } project_files[] = {
-#define PROJECT_FILE(symbol, path, mode) {path, symbol, symbol##_end, mode},
+#define PROJECT_FILE(symbol, path, mode, languages) {path, symbol, symbol##_end, mode, languages},
 #include "monitor/cli/new/files.def"
 #undef PROJECT_FILE
 };
@@ -40,6 +51,7 @@ static const struct project_file {
 
 struct project {
 	const char *dir, *name;
+	const struct language *language;
 };
 
 static error_t refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -156,17 +168,31 @@ static void put_text(const struct project_file *file, const char *name, FILE *ou
 	}
 }
 
-static int write_file(int dir, const struct project_file *file, const char *name)
+/* Where the file goes; NULL if the project has none of the kind. */
+static const char *place_of(const struct project_file *file, const struct language *language)
 {
+	size_t folder = strlen(language->folder);
+
+	if (!(file->languages & language->bit))
+		return NULL;
+	return file->languages == language->bit && !strncmp(file->path, language->folder, folder) ? file->path + folder
+												  : file->path;
+}
+
+static int write_file(int dir, const struct project_file *file, const struct project *project)
+{
+	const char *path = place_of(file, project->language);
 	int fd, err = 0;
 	FILE *out;
 
-	for_parents(dir, file->path, true);
-	fd = openat(dir, file->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, file->mode);
+	if (!path)
+		return 0;
+	for_parents(dir, path, true);
+	fd = openat(dir, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, file->mode);
 	out = fd < 0 ? NULL : fdopen(fd, "w");
 	if (!out)
 		return -errno;
-	put_text(file, name, out);
+	put_text(file, project->name, out);
 	if (ferror(out))
 		err = -errno;
 	if (fclose(out) && !err)
@@ -181,13 +207,17 @@ static int write_files(int dir, const struct project *project)
 	int err = 0;
 
 	while (written < PROJECT_FILES && !err)
-		err = write_file(dir, &project_files[written++], project->name);
+		err = write_file(dir, &project_files[written++], project);
 	if (!err)
 		return 0;
 	refuse("cannot write %s/%s: %s", project->dir, project_files[written - 1].path, strerror(-err));
 	while (written--) {
-		unlinkat(dir, project_files[written].path, 0);
-		for_parents(dir, project_files[written].path, false);
+		const char *path = place_of(&project_files[written], project->language);
+
+		if (!path)
+			continue;
+		unlinkat(dir, path, 0);
+		for_parents(dir, path, false);
 	}
 	return err;
 }
@@ -232,6 +262,7 @@ static int make_project(const struct project *project)
 
 static const struct argp_option options[] = {
 	{"name", 'n', "NAME", 0, "the project's name (default: the directory's)", 0},
+	{"language", 'l', "LANGUAGE", 0, "c (default), c++ or rust", 0},
 	{0},
 };
 
@@ -243,6 +274,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'n':
 		project->name = arg;
 		return 0;
+	case 'l':
+		for (size_t i = 0; i < sizeof(languages) / sizeof(languages[0]); i++)
+			if (!strcmp(arg, languages[i].name)) {
+				project->language = &languages[i];
+				return 0;
+			}
+		return refuse("'%s' is no language for --language: c, c++ or rust", arg);
 	case ARGP_KEY_ARG:
 		if (project->dir)
 			return refuse("'%s' is one argument too many: name one directory", arg);
@@ -266,7 +304,7 @@ static const struct argp argp = {
 
 static int cli_new(int argc, char **argv)
 {
-	struct project project = {0};
+	struct project project = {.language = &languages[0]};
 	char *own_name = NULL;
 	int status = verb_parse(&argp, argc, argv, &project);
 

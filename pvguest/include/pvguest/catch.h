@@ -7,6 +7,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <pvguest/language.h>
+
+PVG_BEGIN
+
 struct pvg_caught {
 	unsigned vector;
 	uint64_t error;
@@ -19,5 +23,7 @@ struct pvg_caught {
  * was doing is abandoned. False: it returned. Calls nest; not for use in interrupt handlers.
  */
 bool pvg_catch(void (*function)(void *arg), void *arg, struct pvg_caught *caught);
+
+PVG_END
 
 #endif

@@ -11,6 +11,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <pvguest/language.h>
+
+PVG_BEGIN
+
 void pvg_putc(char c);
 void pvg_puts(const char *text); /* adds no newline */
 void pvg_write(const char *bytes, size_t len);
@@ -37,5 +41,7 @@ int pvg_getc(void);
 bool pvg_console_size(unsigned *rows, unsigned *columns);
 /* A byte of input, or PVG_INPUT_ENDED; waits for it, idle, with interrupts enabled. */
 int pvg_getc_wait(void);
+
+PVG_END
 
 #endif

@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <pvguest/language.h>
+
+PVG_BEGIN
+
 struct pvg_context {
 	uint64_t rsp; /* callee-saved registers and the return address lie there */
 };
@@ -26,5 +30,7 @@ void pvg_context_make(struct pvg_context *context, void *stack_top, void (*start
  * new context begins. May be called in interrupt handlers: what was interrupted goes on when its context does.
  */
 void pvg_context_switch(struct pvg_context *from, const struct pvg_context *to);
+
+PVG_END
 
 #endif

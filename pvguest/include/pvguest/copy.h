@@ -9,7 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <pvguest/language.h>
 #include <pvguest/map.h>
+
+PVG_BEGIN
 
 /* Makes [gva] accessible as a fault would; true if the page tables now permit the access. May be NULL: never. */
 typedef bool (*pvg_fault_resolver)(void *arg, uint64_t gva, bool write);
@@ -30,5 +33,7 @@ size_t pvg_copy_to_user(const struct pvg_user_memory *memory, uint64_t gva, cons
 size_t pvg_zero_user(const struct pvg_user_memory *memory, uint64_t gva, size_t len);
 /* Copies up to and including the terminator; its length, size if there is none within size bytes, -R3_EFAULT. */
 int64_t pvg_string_from_user(const struct pvg_user_memory *memory, char *to, uint64_t gva, size_t size);
+
+PVG_END
 
 #endif

@@ -8,7 +8,11 @@
 
 #include <stdint.h>
 
+#include <pvguest/language.h>
+
 #include "hypercalls/x86.h"
+
+PVG_BEGIN
 
 #define PVG_READ_REG(name, reg)                                                                                        \
 	static inline uint64_t pvg_read_##name(void)                                                                   \
@@ -160,5 +164,7 @@ static inline void pvg_lldt(uint16_t selector)
 {
 	__asm__ volatile("lldt %0" : : "rm"(selector) : "memory");
 }
+
+PVG_END
 
 #endif

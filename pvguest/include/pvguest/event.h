@@ -7,7 +7,11 @@
 
 #include <stdbool.h>
 
+#include <pvguest/language.h>
+
 #include "hypercalls/abi.h"
+
+PVG_BEGIN
 
 /* The shared-info page; NULL with pv=off. */
 extern struct r3_shared_info *pvg_shared_info;
@@ -19,5 +23,7 @@ int pvg_event_send(unsigned port);
 /* Frees the port. 0 or -R3_E*. */
 int pvg_event_close(unsigned port);
 void pvg_event_mask(unsigned port, bool masked);
+
+PVG_END
 
 #endif

@@ -7,6 +7,10 @@
 
 #include <stdint.h>
 
+#include <pvguest/language.h>
+
+PVG_BEGIN
+
 #define PVG_FPU_ALIGNMENT 64
 
 /* Bytes of an image here (CPUID leaf 0xD). */
@@ -17,5 +21,7 @@ uint64_t pvg_fpu_components(void);
 void pvg_fpu_reset(void *image);
 /* Makes an image of whatever origin one that loading cannot fault on. */
 void pvg_fpu_sanitize(void *image);
+
+PVG_END
 
 #endif

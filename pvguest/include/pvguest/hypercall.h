@@ -7,7 +7,11 @@
 
 #include <stdint.h>
 
+#include <pvguest/language.h>
+
 #include "hypercalls/abi.h"
+
+PVG_BEGIN
 
 extern char pvg_hypercall_page[R3_HYPERCALL_PAGE_SIZE];
 
@@ -79,5 +83,7 @@ static inline int64_t pvg_multicall(struct r3_multicall_entry *entries, uint64_t
 {
 	return pvg_hypercall2(R3_HC_multicall, (uint64_t)entries, count);
 }
+
+PVG_END
 
 #endif

@@ -6,7 +6,10 @@
 
 #include <stdbool.h>
 
+#include <pvguest/language.h>
 #include <pvguest/ops.h>
+
+PVG_BEGIN
 
 /* Sources that both ways have. */
 #define PVG_IRQ_TIMER	0
@@ -70,5 +73,7 @@ static inline void pvg_halt(void)
 {
 	pvg_ops->halt();
 }
+
+PVG_END
 
 #endif

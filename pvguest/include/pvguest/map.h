@@ -12,7 +12,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <pvguest/language.h>
+
 #include "hypercalls/x86.h"
+
+PVG_BEGIN
 
 #define PVG_SPACE_BASE	   R3_BIT(39)
 #define PVG_SPACE_END	   (R3_U64(255) << 39)
@@ -65,5 +69,7 @@ uint64_t *pvg_lookup(struct pvg_space *space, uint64_t gva, unsigned *level);
 
 /* Stores an entry that pvg_lookup gave, for gva of that space, and drops what the processor remembers of it. */
 void pvg_entry_set(struct pvg_space *space, uint64_t gva, uint64_t *entry, uint64_t value);
+
+PVG_END
 
 #endif

@@ -10,7 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <pvguest/language.h>
+
 #include "hypercalls/abi.h"
+
+PVG_BEGIN
 
 struct pvg_frame;
 struct pvg_user;
@@ -100,5 +104,7 @@ static inline void pvg_set_kernel_gs_base(uint64_t base)
 {
 	pvg_ops->set_base(R3_SEGBASE_KERNEL_GS, base);
 }
+
+PVG_END
 
 #endif

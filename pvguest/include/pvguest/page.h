@@ -8,7 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <pvguest/language.h>
+
 #include "hypercalls/x86.h"
+
+PVG_BEGIN
 
 /* All RAM is mapped from here: the linker script says where; 0 in pvguest.lds. */
 extern char pvg_direct_base[];
@@ -33,5 +37,7 @@ void pvg_pages_free(void *pages, size_t count);
 
 /* Pages free now. */
 size_t pvg_pages_available(void);
+
+PVG_END
 
 #endif

@@ -8,7 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <pvguest/language.h>
+
 #include "hypercalls/start_info.h"
+
+PVG_BEGIN
 
 /* Exit status of a guest that panicked. */
 #define PVG_STATUS_PANIC 101
@@ -27,7 +31,7 @@ const char *pvg_cmdline(void);
 bool pvg_option(const char *key, char *value, size_t size);
 
 /* Writes out the console and ends the guest with status 0 to R3_EXIT_MAX; larger ones are cut to R3_EXIT_MAX. */
-_Noreturn void pvg_exit(unsigned status);
+PVG_NORETURN void pvg_exit(unsigned status);
 
 /*
  * A kernel is guarded against itself: page 0 and a page below each stack are absent, text is r-x, read-only data r--,
@@ -38,5 +42,7 @@ extern bool pvg_guarded;
 
 /* The image in memory, page-aligned: [pvg_image_start, pvg_image_end). */
 extern char pvg_image_start[], pvg_image_end[];
+
+PVG_END
 
 #endif

@@ -14,6 +14,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <pvguest/language.h>
+
+PVG_BEGIN
+
 #define PVG_TEST_NAME_MAX 255
 
 /* Reports one check; returns `passed`. */
@@ -23,8 +27,10 @@ bool pvg_test_equal(uint64_t got, uint64_t want, const char *format, ...) __attr
 /* A check that cannot be made here, and why. */
 void pvg_test_skip(const char *name, const char *why);
 /* Gives up: nothing after this can be tested. Ends the guest with status 1. */
-_Noreturn void pvg_test_bail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+PVG_NORETURN void pvg_test_bail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Prints the plan; the exit status: 0 if all passed and there was at least one, else 1. */
 int pvg_test_finish(void);
+
+PVG_END
 
 #endif

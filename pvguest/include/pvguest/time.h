@@ -8,6 +8,9 @@
 #include <stdint.h>
 
 #include <pvguest/irq.h>
+#include <pvguest/language.h>
+
+PVG_BEGIN
 
 #define PVG_NS_PER_SEC 1000000000ull
 #define PVG_NS_PER_MS  1000000ull
@@ -28,5 +31,7 @@ void pvg_timer_stop(void);
 
 /* Waits, idle, with interrupts enabled. Uses the timer: not while one is set. */
 void pvg_sleep_ns(uint64_t ns);
+
+PVG_END
 
 #endif

@@ -19,7 +19,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <pvguest/language.h>
+
 #include "hypercalls/x86.h"
+
+PVG_BEGIN
 
 /* The interrupted context, on the stack that the trap arrived on. A handler may change it; it is loaded on return. */
 struct pvg_frame {
@@ -52,6 +56,8 @@ void pvg_frame_print(const struct pvg_frame *frame);
 
 /* The GDT of pv=off, for guests that add descriptors of their own at PVG_SEL_FREE. */
 extern uint64_t pvg_gdt[];
+
+PVG_END
 
 #endif
 #endif

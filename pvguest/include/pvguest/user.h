@@ -9,8 +9,11 @@
 
 #include <stdint.h>
 
+#include <pvguest/language.h>
 #include <pvguest/map.h>
 #include <pvguest/trap.h>
+
+PVG_BEGIN
 
 /* What user mode has beside the registers in the frame. */
 struct pvg_user {
@@ -51,6 +54,8 @@ void pvg_syscall_register(pvg_trap_handler handler, void *arg);
 void pvg_user_return_register(void (*hook)(struct pvg_frame *frame));
 
 /* Leaves for user mode, as at the end of a trap that came with this frame, the hook included. */
-_Noreturn void pvg_user_enter(struct pvg_frame *frame);
+PVG_NORETURN void pvg_user_enter(struct pvg_frame *frame);
+
+PVG_END
 
 #endif
