@@ -80,8 +80,16 @@ static __attribute__((noinline)) uint64_t recurse(uint64_t depth)
 	return recurse(depth + 1) + room[depth % 64];
 }
 
+/* The library would report a double fault by itself. */
+static void without_double_fault_stack(void)
+{
+	if (pvg_is_paravirt())
+		pvg_hypercall2(R3_HC_set_callback, R3_CALLBACK_DOUBLE_FAULT, 0);
+}
+
 static void crash_overflow(void)
 {
+	without_double_fault_stack();
 	on_small_stack(recurse);
 }
 
@@ -173,6 +181,7 @@ static void crash_user(void)
 
 static void crash_rsp0(void)
 {
+	without_double_fault_stack();
 	pvg_set_kernel_stack(ABSENT);
 	enter_user();
 }
