@@ -40,6 +40,8 @@
 /* Limits */
 #define R3_CONSOLE_MAX	  65536
 #define R3_EXIT_MAX	  119
+#define R3_STATUS_PANIC	  101 /* exit status of a guest that panicked */
+#define R3_PANIC_MAX	  200 /* bytes of text that panic shows */
 #define R3_MULTICALL_MAX  512
 #define R3_MMU_UPDATE_MAX 4096
 #define R3_EVTCHN_PORTS	  64

@@ -155,6 +155,12 @@ static _Noreturn void end(unsigned status)
 		__asm__ volatile("cli; hlt");
 }
 
+static void panic(const char *why)
+{
+	(void)why; /* the console had it */
+	pvg_outb(X86_PORT_PANIC, X86_PANIC_PANICKED);
+}
+
 const struct pvg_ops pvg_native_ops = {
 	.name = "off",
 	.init = init,
@@ -187,4 +193,5 @@ const struct pvg_ops pvg_native_ops = {
 	.console_write = pvg_uart_write,
 	.console_read = pvg_uart_read,
 	.exit = end,
+	.panic = panic,
 };

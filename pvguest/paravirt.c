@@ -249,6 +249,11 @@ static _Noreturn void end(unsigned status)
 		pvg_hypercall1(R3_HC_exit, status);
 }
 
+static void panic(const char *why)
+{
+	pvg_hypercall2(R3_HC_panic, (uint64_t)why, pvg_strlen(why));
+}
+
 const struct pvg_ops pvg_paravirt_ops = {
 	.name = "on",
 	.init = init,
@@ -282,4 +287,5 @@ const struct pvg_ops pvg_paravirt_ops = {
 	.console_read = console_read,
 	.console_size = console_size,
 	.exit = end,
+	.panic = panic,
 };

@@ -26,6 +26,19 @@ int64_t hc_call_exit(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
 	return 0;
 }
 
+/* Text that cannot be read is no reason to go on. */
+int64_t hc_call_panic(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
+{
+	uint64_t text = arg[0], len = arg[1] < R3_PANIC_MAX ? arg[1] : R3_PANIC_MAX;
+	char why[R3_PANIC_MAX + 1] = "";
+	struct gm_fault fault;
+
+	if (!gm_read_gva(vcpu, text, why, len, GM_CPL, &fault))
+		why[0] = '\0';
+	vm_panic(vcpu->vm, why[0] ? why : "it does not say why");
+	return 0;
+}
+
 /* The virtual interrupt flag moves to its new home with its value, for every vCPU. */
 static void move_shared_page(struct hc *hc, uint64_t gpa)
 {

@@ -1,11 +1,14 @@
 /*
  * Where the program starts: picks the verb. A verb is one word of the list and one folder beside this file.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "monitor/cli/bench/bench.h"
 #include "monitor/cli/classify/classify.h"
@@ -96,18 +99,32 @@ static int version(bool verbose)
 	return 0;
 }
 
-/* A descriptor opened later must not become the console because a caller left 0, 1 or 2 closed. */
+/*
+ * A descriptor opened later must not become the console because a caller left 0, 1 or 2 closed. Standard output that is
+ * closed stays one that nothing can be written to.
+ */
 static void open_standard_files(void)
 {
-	for (int fd = 0; fd <= 2; fd++)
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		if (fcntl(fd, F_GETFD) < 0)
-			open("/dev/null", O_RDWR);
+			open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+/* Whatever a verb says and however it ends, lost output is a failure. */
+static void check_output(void)
+{
+	errno = 0;
+	if (!fflush(stdout) && !ferror(stdout))
+		return;
+	fprintf(stderr, "ring3: cannot write to standard output: %s\n", strerror(errno ? errno : EIO));
+	_exit(VM_STATUS_HOST);
 }
 
 int main(int argc, char **argv)
 {
 	reserve_gate(argv);
 	open_standard_files();
+	atexit(check_output);
 	/* Beyond 'ulimit -f', which holds for guest RAM too, writing fails instead of killing. */
 	signal(SIGXFSZ, SIG_IGN);
 	if (argc < 2)

@@ -89,7 +89,7 @@ static void write_failed(struct console *console, int error)
 	console->broken = true;
 	fprintf(stderr, "ring3: cannot write the guest's console to standard output: %s; the guest is ended\n",
 		strerror(error));
-	vm_end(console->vm, VM_STATUS_HOST);
+	vm_output_lost(console->vm);
 }
 
 /* Writes what the host takes at once of len bytes; 0 when no more can be written. */

@@ -84,6 +84,7 @@ static void attach_devices(struct vm *vm, struct machine *machine)
 	debugcon_attach(vm);
 	post_attach(vm);
 	exit_port_attach(vm);
+	panic_port_attach(vm);
 	if (vm->kind == MACHINE_PC)
 		attach_pc(vm, machine);
 }

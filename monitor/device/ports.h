@@ -8,6 +8,7 @@ struct vm;
 
 void debugcon_attach(struct vm *vm);
 void exit_port_attach(struct vm *vm);
+void panic_port_attach(struct vm *vm);
 void post_attach(struct vm *vm);
 
 #endif

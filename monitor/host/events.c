@@ -32,7 +32,7 @@ static struct {
 	bool has_timer;
 	uint64_t armed;
 	volatile sig_atomic_t quit, asked[EVENTS_ASKED];
-	_Atomic unsigned children;
+	_Atomic unsigned children, quits;
 } events = {.wake_fd = -1};
 
 /*
@@ -66,6 +66,12 @@ static volatile sig_atomic_t *asked_of(int signal)
 	return NULL;
 }
 
+static void note_quit(int signal)
+{
+	events.quit = signal;
+	atomic_fetch_add(&events.quits, 1);
+}
+
 static void events_handler(int signal)
 {
 	if (signal == SIGCHLD)
@@ -74,13 +80,18 @@ static void events_handler(int signal)
 	if (asked)
 		*asked = 1;
 	else if (signal != SIGALRM && signal != SIGCHLD && signal != SIGIO)
-		events.quit = signal;
+		note_quit(signal);
 	events_wake();
 }
 
 int events_quit_signal(void)
 {
 	return events.quit;
+}
+
+unsigned events_quits(void)
+{
+	return atomic_load(&events.quits);
 }
 
 unsigned events_children(void)

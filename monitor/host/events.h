@@ -22,6 +22,8 @@ void events_exit(void);
 
 /* The deadly signal that asks the monitor to end (SIGINT, SIGTERM, SIGHUP, SIGQUIT), or 0. */
 int events_quit_signal(void);
+/* How many of them have come. */
+unsigned events_quits(void);
 
 /* How often a child has ended: who waits for none of them looks after his own when this has changed. */
 unsigned events_children(void);

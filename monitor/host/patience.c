@@ -10,7 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SLICE_MS 20
+#define SLICE_MS  20
+#define MOMENT_MS 50
 /* A pipe that is writable at all takes this much without blocking (PIPE_BUF). */
 #define CHUNK 4096
 
@@ -33,6 +34,23 @@ bool patience_wait(int fd, short events, patience_over *over, const struct vm *v
 	return true;
 }
 
+/* Last words are longer than what a terminal takes at once: who reads them gets a moment, who does not no second one.
+ */
+static bool wait_writable(const struct sink *sink)
+{
+	static atomic_bool deaf;
+	struct pollfd poller = {.fd = sink->fd, .events = POLLOUT};
+
+	if (patience_wait(sink->fd, POLLOUT, sink->over, sink->vm))
+		return true;
+	if (atomic_load(&deaf))
+		return false;
+	if (poll(&poller, 1, MOMENT_MS) > 0)
+		return true;
+	atomic_store(&deaf, true);
+	return false;
+}
+
 static atomic_bool raw;
 
 void patience_terminal_raw(bool is)
@@ -45,7 +63,7 @@ static size_t write_plain(const struct sink *sink, const char *data, size_t len)
 {
 	size_t done = 0;
 
-	while (done < len && patience_wait(sink->fd, POLLOUT, sink->over, sink->vm)) {
+	while (done < len && wait_writable(sink)) {
 		ssize_t n = write(sink->fd, data + done, len - done < CHUNK ? len - done : CHUNK);
 
 		if (n < 0 && errno != EINTR && errno != EAGAIN)

@@ -23,6 +23,21 @@ void vm_end(struct vm *vm, int status)
 	vm->status = status;
 }
 
+void vm_panic(struct vm *vm, const char *why)
+{
+	if (vm->ended)
+		return;
+	snprintf(vm->reason, sizeof(vm->reason), "%s", why);
+	vm_end(vm, R3_STATUS_PANIC);
+}
+
+void vm_output_lost(struct vm *vm)
+{
+	if (vm->ended && vm->status <= R3_EXIT_MAX)
+		vm->status = VM_STATUS_HOST;
+	vm_end(vm, VM_STATUS_HOST);
+}
+
 static void crash(struct vm *vm, const char *format, va_list args)
 {
 	vsnprintf(vm->reason, sizeof(vm->reason), format, args);

@@ -91,7 +91,8 @@ struct vm {
 	/* How it ended. The first reason wins; ended stays set. */
 	bool ended;
 	int status;
-	char reason[256]; /* why it was killed; empty if the guest ended itself */
+	char reason[256]; /* why it was killed, or panicked; empty if the guest ended itself */
+	bool dismissed;	  /* whoever looked at it ended it: nothing is to be told of it */
 };
 
 /*
@@ -107,8 +108,12 @@ void vm_kill(struct vm *vm, const char *format, ...) __attribute__((format(print
 void vm_shutdown(struct vm *vm, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The host refused what the guest needs to go on: says so on stderr, with the remedy, and ends it: VM_STATUS_HOST. */
 void vm_refused(struct vm *vm, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The guest ended itself, or time ran out: no crash report. */
+/* The guest ended itself, or time ran out. */
 void vm_end(struct vm *vm, int status);
+/* The guest's kernel says that it cannot go on, and perhaps why: R3_STATUS_PANIC, and a report as of a crash. */
+void vm_panic(struct vm *vm, const char *why);
+/* The host lost what the guest, or ring3, had to say: no status of the guest's own counts any more. */
+void vm_output_lost(struct vm *vm);
 
 /* Makes its vCPUs come out of guest code soon. Async-signal-safe. */
 void vm_kick(struct vm *vm);

@@ -209,6 +209,50 @@ static void crash_exit_port(void)
 	pvg_outb(X86_PORT_EXIT, 200);
 }
 
+static __attribute__((noinline)) void give_up(void)
+{
+	pvg_panic("no way out of room %d", 7);
+}
+
+static void crash_panic(void)
+{
+	give_up();
+	__asm__ volatile("" ::: "memory");
+}
+
+static void crash_unhandled(void)
+{
+	outer();
+}
+
+/* No page is mapped any more, and so nothing that a report would read by the guest's tables. */
+static void crash_cr3(void)
+{
+	static uint64_t nothing[X86_PT_ENTRIES] __attribute__((aligned(X86_PAGE_SIZE)));
+
+	pvg_write_cr3(pvg_ptr_to_gpa(nothing));
+}
+
+static __attribute__((noinline)) void spin(void)
+{
+	pvg_puts("spinning\n");
+	for (;;)
+		__asm__ volatile("" ::: "memory");
+}
+
+static void crash_spin(void)
+{
+	spin();
+	__asm__ volatile("" ::: "memory");
+}
+
+static void crash_wait(void)
+{
+	pvg_puts("spinning\n");
+	for (;;)
+		pvg_halt();
+}
+
 int main(const char *cmdline)
 {
 	static const struct {
@@ -228,6 +272,11 @@ int main(const char *cmdline)
 		{"hole", crash_hole},
 		{"no_stack", crash_no_stack},
 		{"exit_port", crash_exit_port},
+		{"panic", crash_panic},
+		{"unhandled", crash_unhandled},
+		{"cr3", crash_cr3},
+		{"spin", crash_spin},
+		{"wait", crash_wait},
 	};
 	char name[16];
 

@@ -58,6 +58,8 @@ static void hide(void *arg, FILE *out)
 	sleep_for_ever(arg, NULL);
 }
 
+#define PATIENCE (10 * CLOCK_NS_PER_SEC)
+
 static void no_child_left(void)
 {
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
@@ -67,7 +69,7 @@ static void test_well(void **state)
 {
 	char line[16] = "";
 
-	assert_true(jail_run(&vm.mem, speak, NULL, heard));
+	assert_true(jail_run(&vm.mem, speak, NULL, PATIENCE, heard));
 	rewind(heard);
 	assert_non_null(fgets(line, sizeof(line), heard));
 	assert_string_equal(line, "word\n");
@@ -79,7 +81,7 @@ static void test_silent(void **state)
 {
 	uint64_t since = clock_ns();
 
-	assert_false(jail_run(&vm.mem, hide, NULL, heard));
+	assert_false(jail_run(&vm.mem, hide, NULL, PATIENCE, heard));
 	assert_true(clock_ns() - since < 60 * CLOCK_NS_PER_SEC);
 	no_child_left();
 }
@@ -108,7 +110,7 @@ static void test_signal(void **state)
 
 	assert_int_equal(events_init(&vm.attention, kick, NULL), 0);
 	sender = signal_soon();
-	assert_false(jail_run(&vm.mem, sleep_for_ever, NULL, heard));
+	assert_false(jail_run(&vm.mem, sleep_for_ever, NULL, PATIENCE, heard));
 	assert_int_equal(events_quit_signal(), SIGTERM);
 	/* Far less than the child's CPU time permits. */
 	assert_true(clock_ns() - since < CLOCK_NS_PER_SEC);

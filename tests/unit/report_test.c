@@ -219,7 +219,7 @@ static void test_whole_report(void **state)
 	stats_exit_note(&vm.stats, 0, STAT_hypercall, image_entry(&vm), 0, R3_HC_features);
 	stats_exit_note(&vm.stats, 0, STAT_page_fault, vcpu->rip, 0, 0x40000000);
 	capture_start(&report, stderr);
-	report_crash(&vm, stderr);
+	report_write(&vm, REPORT_WHOLE, 10 * CLOCK_NS_PER_SEC, stderr);
 	capture_end(&report);
 	expect("ring3: the guest crashed: triple fault ?[2J\n", "vector 14 #PF", "error 0x2",
 	       "supervisor write of 0x0000000040000000, not mapped", "vector 8 #DF", "At RIP 0x", "<handler+0x",

@@ -3,17 +3,14 @@
  */
 #include "monitor/cli/run/run.h"
 
-#include <signal.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "monitor/cli/common/options.h"
 #include "monitor/cli/run/tap_run.h"
+#include "monitor/cli/run/tell.h"
 #include "monitor/debug/core/core.h"
-#include "monitor/debug/crash/report.h"
 #include "monitor/debug/gdb/gdb.h"
 #include "monitor/debug/stats/socket.h"
-#include "monitor/debug/stats/summary.h"
 #include "monitor/debug/trace/trace.h"
 #include "monitor/device/console.h"
 #include "monitor/host/clock.h"
@@ -28,8 +25,8 @@
 
 static void stats_down(struct vm *vm)
 {
-	if (vm->config->stats_file && stats_write(vm, vm->config->stats_file) && !vm->status)
-		vm->status = VM_STATUS_HOST;
+	if (vm->config->stats_file && stats_write(vm, vm->config->stats_file))
+		vm_output_lost(vm);
 }
 
 static void time_is_out(void *arg, uint64_t now)
@@ -47,30 +44,15 @@ static void run_guest(struct vm *vm)
 		timer_arm(&timeout, vm->start_ns + (uint64_t)(vm->config->timeout * CLOCK_NS_PER_SEC));
 	}
 	tap_run_watch(vm);
-	summary_up(vm);
+	tell_up(vm);
 	stats_publish(vm);
 	if (walls_up(vm->config->gdb ? WALLS_DEBUG : WALLS_RUN, console_restore_terminal) || gdb_start(vm))
 		vm_end(vm, VM_STATUS_HOST);
 	vm_run(vm);
-	summary_down(vm);
+	tell_down(vm);
 	gdb_finish(vm);
 	console_restore_terminal();
 	stats_mark(&vm->stats, "ended");
-}
-
-/* Says on stderr how the guest ended, unless it ended itself. */
-static void tell_end(struct vm *vm)
-{
-	if (vm->reason[0]) {
-		report_crash(vm, stderr);
-		if (vm->config->core_file)
-			core_write(vm, vm->config->core_file, stderr);
-	} else if (vm->status == VM_STATUS_TIMEOUT) {
-		fprintf(stderr, "ring3: the guest was ended after %g s: raise --timeout if that is too soon\n",
-			vm->config->timeout);
-	} else if (events_quit_signal()) {
-		fprintf(stderr, "ring3: the guest was ended by a signal (%s)\n", strsignal(events_quit_signal()));
-	}
 }
 
 /* For a machine that is all zeroes. Its own time may lag behind the host's: a debugger held the one before. */
@@ -84,15 +66,17 @@ static void begin(struct vm *vm)
 static int live(struct vm *vm, const struct vm_config *config)
 {
 	size_t tried;
+	bool ran;
 
 	vm->config = config;
 	vm->engine_ops = engine_find(config->engine);
 	vm->memory = config->memory;
 	stats_mark(&vm->stats, "options");
 	tried = parts_up(vm);
-	if (!vm->ended)
+	ran = !vm->ended;
+	if (ran)
 		run_guest(vm);
-	tell_end(vm);
+	tell_end(vm, ran);
 	tap_run_judge(vm);
 	trace_finish(vm);
 	stats_down(vm);

@@ -51,7 +51,8 @@ void tap_run_watch(struct vm *vm)
 static void judge_end(const struct vm *vm)
 {
 	if (vm->reason[0])
-		tap_problem(&tap, "the guest crashed: %s", vm->reason);
+		tap_problem(&tap, "the guest %s: %s", vm->status == VM_STATUS_CRASH ? "crashed" : "panicked",
+			    vm->reason);
 	else if (vm->status == VM_STATUS_TIMEOUT)
 		tap_problem(&tap, "the guest was ended after %g s", vm->config->timeout);
 	else if (vm->status == VM_STATUS_HOST || vm->status == VM_STATUS_IMAGE)
@@ -105,7 +106,7 @@ void tap_run_judge(struct vm *vm)
 		fprintf(stderr, "ring3: tests: %s\n", tap.problems[i]);
 	if (!vm->status && !tap_passed(&tap))
 		vm->status = STATUS_FAILED;
-	if (vm->config->junit_file && write_junit(vm) && !vm->status)
-		vm->status = VM_STATUS_HOST;
+	if (vm->config->junit_file && write_junit(vm))
+		vm_output_lost(vm);
 	tap_free(&tap);
 }

@@ -30,6 +30,7 @@ struct core {
 	size_t count;
 	bool cut; /* ranges were left out */
 	int error;
+	unsigned quits; /* events_quits() at the start: a signal since then ends the writing */
 	uint64_t ram_offset;
 };
 
@@ -75,13 +76,13 @@ static void gather(struct core *core)
 
 /* -------------------------------------------------------------------------------------------------------- writing */
 
-static int write_at(int fd, const void *data, size_t len, uint64_t offset)
+static int write_at(const struct core *core, int fd, const void *data, size_t len, uint64_t offset)
 {
 	const uint8_t *from = data;
 
 	while (len) {
 		ssize_t n = pwrite(fd, from, len, (off_t)offset);
-		if (events_quit_signal())
+		if (events_quits() != core->quits)
 			return -EINTR;
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -110,16 +111,16 @@ static int write_headers(struct core *core, int fd)
 	const Elf64_Phdr note = {
 		.p_type = PT_NOTE, .p_offset = notes, .p_filesz = core->notes.len, .p_memsz = core->notes.len};
 	Elf64_Phdr *segments = (Elf64_Phdr *)core->segments.data;
-	int error = write_at(fd, &header, sizeof(header), 0);
+	int error = write_at(core, fd, &header, sizeof(header), 0);
 
 	core->ram_offset = (notes + core->notes.len + X86_PAGE_MASK) & ~X86_PAGE_MASK;
 	for (size_t i = 0; i < core->count; i++)
 		segments[i].p_offset += core->ram_offset;
 	if (!error)
-		error = write_at(fd, &note, sizeof(note), sizeof(header));
+		error = write_at(core, fd, &note, sizeof(note), sizeof(header));
 	if (!error)
-		error = write_at(fd, segments, core->count * sizeof(*segments), sizeof(header) + sizeof(note));
-	return error ? error : write_at(fd, core->notes.data, core->notes.len, notes);
+		error = write_at(core, fd, segments, core->count * sizeof(*segments), sizeof(header) + sizeof(note));
+	return error ? error : write_at(core, fd, core->notes.data, core->notes.len, notes);
 }
 
 static bool is_zero(const uint8_t *page)
@@ -135,7 +136,7 @@ static int write_pages(const struct core *core, int fd, uint64_t start, uint64_t
 
 	for (uint64_t at = start; at < end && !error; at += X86_PAGE_SIZE)
 		if (!is_zero(ram + at))
-			error = write_at(fd, ram + at, X86_PAGE_SIZE, core->ram_offset + at);
+			error = write_at(core, fd, ram + at, X86_PAGE_SIZE, core->ram_offset + at);
 	return error;
 }
 
@@ -198,7 +199,7 @@ static int write_all(struct core *core, int fd)
 
 int core_write(struct vm *vm, const char *path, FILE *say)
 {
-	struct core core = {.vm = vm};
+	struct core core = {.vm = vm, .quits = events_quits()};
 	void (*before)(int) = signal(SIGXFSZ, SIG_IGN);
 	struct output_file file;
 	int error = check_place(path);

@@ -169,16 +169,20 @@ static void walk(void *arg, FILE *out)
 	struct backtrace *bt = arg;
 
 	bt->out = out;
-	if (unwind_possible(bt)) {
+	const char *why_not = unwind_impossible(bt);
+
+	if (why_not) {
+		fprintf(out, "Backtrace by frame pointers (%s):\n", why_not);
+		walk_frame_pointers(bt);
+	} else {
 		fputs("Backtrace:\n", out);
 		unwind_walk(bt);
-	} else {
-		fputs("Backtrace by frame pointers (the image has no .eh_frame_hdr):\n", out);
-		walk_frame_pointers(bt);
 	}
+	if (bt->frames >= REPORT_FRAMES)
+		fprintf(out, "  (no more than %u frames are shown)\n", REPORT_FRAMES);
 }
 
-void report_backtrace(struct vcpu *vcpu, pid_t tracee, FILE *out)
+void report_backtrace(struct vcpu *vcpu, pid_t tracee, uint64_t patience_ns, FILE *out)
 {
 	struct backtrace *bt = calloc(1, sizeof(*bt));
 
@@ -187,7 +191,10 @@ void report_backtrace(struct vcpu *vcpu, pid_t tracee, FILE *out)
 	bt->vcpu = vcpu;
 	take_registers(bt);
 	take_window(bt, tracee);
-	if (!jail_run(&vcpu->vm->mem, walk, bt, out))
-		fputs("  (the backtrace ends here: the guest's unwind tables or debug information are damaged)\n", out);
+	if (!jail_run(&vcpu->vm->mem, walk, bt, patience_ns, out))
+		fputs("  (the backtrace ends here: the guest's unwind tables or debug information are damaged, or take "
+		      "too "
+		      "long)\n",
+		      out);
 	free(bt);
 }

@@ -43,8 +43,8 @@ bool bt_cross(struct backtrace *bt, uint64_t gva);
 /* No further above than this is an exception frame taken for the one that a chain led to without naming it. */
 #define BT_REACH 0x10000
 
-/* unwind.c. False: the image has no unwind tables of the usual form. */
-bool unwind_possible(struct backtrace *bt);
+/* unwind.c. Why unwind tables do not help; NULL: they do. */
+const char *unwind_impossible(struct backtrace *bt);
 void unwind_walk(struct backtrace *bt);
 
 #endif

@@ -24,7 +24,6 @@
 #define OUTPUT_MAX  (256u << 10)
 #define MEMORY_MORE (512ul << 20) /* bytes of address space beyond what the monitor has */
 #define CPU_SECONDS 3
-#define PATIENCE_NS (10 * CLOCK_NS_PER_SEC)
 #define SLICE_MS    20
 
 /* ------------------------------------------------------------------------------------------------------- the child */
@@ -113,23 +112,28 @@ static void copy_printable(const char *text, ssize_t len, FILE *to)
 		fputc((text[i] >= ' ' && text[i] <= '~') || text[i] == '\n' ? text[i] : '?', to);
 }
 
-/* False: the time is over, or a signal asks for the monitor's end. */
-static bool wait_readable(int fd, uint64_t end)
+/* How long the child is waited for: until a time, and while no more signals ask for the monitor's end. */
+struct wait {
+	uint64_t end;
+	unsigned quits;
+};
+
+static bool wait_readable(int fd, const struct wait *wait)
 {
 	struct pollfd poller = {.fd = fd, .events = POLLIN};
 
 	while (poll(&poller, 1, SLICE_MS) <= 0)
-		if (clock_ns() >= end || events_quit_signal())
+		if (clock_ns() >= wait->end || events_quits() != wait->quits)
 			return false;
 	return true;
 }
 
 /* True when the child has closed its end; false if it says too much, or takes too long. */
-static bool listen_to(int in_fd, FILE *to, uint64_t end)
+static bool listen_to(int in_fd, FILE *to, const struct wait *wait)
 {
 	char text[4096];
 
-	for (size_t taken = 0; taken < OUTPUT_MAX && wait_readable(in_fd, end);) {
+	for (size_t taken = 0; taken < OUTPUT_MAX && wait_readable(in_fd, wait);) {
 		ssize_t n = read(in_fd, text, sizeof(text));
 
 		if (n < 0 && errno == EINTR)
@@ -154,11 +158,10 @@ static bool ended_well(pid_t pid)
 }
 
 /* Hears the child and sees it end, by itself or not. */
-static bool attend(pid_t pid, int in_fd, FILE *to)
+static bool attend(pid_t pid, int in_fd, const struct wait *wait, FILE *to)
 {
-	uint64_t end = clock_ns() + PATIENCE_NS;
 	int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	bool by_itself = pid_fd >= 0 && listen_to(in_fd, to, end) && wait_readable(pid_fd, end);
+	bool by_itself = pid_fd >= 0 && listen_to(in_fd, to, wait) && wait_readable(pid_fd, wait);
 
 	if (!by_itself)
 		kill(pid, SIGKILL);
@@ -167,8 +170,10 @@ static bool attend(pid_t pid, int in_fd, FILE *to)
 	return ended_well(pid);
 }
 
-bool jail_run(const struct guest_mem *mem, void (*work)(void *arg, FILE *out), void *arg, FILE *to)
+bool jail_run(const struct guest_mem *mem, void (*work)(void *arg, FILE *out), void *arg, uint64_t patience_ns,
+	      FILE *to)
 {
+	const struct wait wait = {.end = clock_ns() + patience_ns, .quits = events_quits()};
 	bool well;
 	int ends[2];
 
@@ -181,7 +186,7 @@ bool jail_run(const struct guest_mem *mem, void (*work)(void *arg, FILE *out), v
 		child(mem, work, arg, ends[1]);
 	}
 	close(ends[1]);
-	well = pid > 0 && attend(pid, ends[0], to);
+	well = pid > 0 && attend(pid, ends[0], &wait, to);
 	close(ends[0]);
 	return well;
 }

@@ -7,15 +7,17 @@
 #define MONITOR_DEBUG_JAIL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 struct guest_mem;
 
 /*
  * Runs work(arg, out) in a copy of this process, where guest RAM can be read only, and copies what it prints to `to`:
- * printable characters and ends of lines, at most 256 KiB. False if it did not come to its end, for which it has 10 s,
- * or until a signal asks for the monitor's end; what it had printed is there all the same.
+ * printable characters and ends of lines, at most 256 KiB. False if it did not come to its end, for which it has
+ * patience_ns, or until one more signal asks for the monitor's end; what it had printed is there all the same.
  */
-bool jail_run(const struct guest_mem *mem, void (*work)(void *arg, FILE *out), void *arg, FILE *to);
+bool jail_run(const struct guest_mem *mem, void (*work)(void *arg, FILE *out), void *arg, uint64_t patience_ns,
+	      FILE *to);
 
 #endif

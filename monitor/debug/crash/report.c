@@ -7,22 +7,35 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "hypercalls/host/hc.h"
 #include "monitor/boot/image.h"
 #include "monitor/device/machine.h"
 #include "monitor/emulate/emulate.h"
 #include "monitor/host/clock.h"
+#include "monitor/host/events.h"
 #include "monitor/vm/vm.h"
 
-void report_reason(struct vm *vm, FILE *out)
+static void print_reason(const struct vm *vm, const char *what, FILE *out)
 {
-	fputs("ring3: the guest crashed: ", out);
+	fprintf(out, "ring3: the guest %s: ", what);
 	for (const char *c = vm->reason; *c; c++)
 		fputc(*c >= ' ' && *c <= '~' ? *c : '?', out);
 	fputc('\n', out);
-	fprintf(out, "  image %s, engine %s, transport %s\n", image_path(vm), vm->engine_ops->name,
-		vm->config->transport);
+}
+
+void report_title(struct vm *vm, FILE *out)
+{
+	if (vm->reason[0])
+		print_reason(vm, vm->status == VM_STATUS_CRASH ? "crashed" : "panicked", out);
+	else if (!vm->ended)
+		fputs("ring3: the guest runs, and is here\n", out);
+	else if (vm->status == VM_STATUS_TIMEOUT)
+		fprintf(out, "ring3: the guest was ended after %g s: raise --timeout if that is too soon\n",
+			vm->config->timeout);
+	else if (events_quit_signal())
+		fprintf(out, "ring3: the guest was ended by a signal (%s)\n", strsignal(events_quit_signal()));
 }
 
 /* ---------------------------------------------------------------------------------------------------- the chain */
@@ -192,19 +205,39 @@ static void report_screen(struct vm *vm, FILE *out)
 	free(text);
 }
 
-void report_crash(struct vm *vm, FILE *out)
+static void report_place(struct vcpu *vcpu, FILE *out)
 {
-	struct vcpu *vcpu = vm->vcpu[0];
+	if (vcpu->vm->vcpu_count > 1)
+		fprintf(out, "vCPU %u:\n", vcpu->id);
+	if (vcpu->halted && vcpu_if(vcpu))
+		fputs("Halted, waiting for an interrupt.\n", out);
+	report_instruction(vcpu, out);
+}
 
-	report_reason(vm, out);
+static void report_whole(struct vcpu *vcpu, FILE *out)
+{
 	report_cause(vcpu, out);
 	report_chain(vcpu, out);
-	report_instruction(vcpu, out);
+	report_place(vcpu, out);
 	report_registers(vcpu, out);
 	report_stack(vcpu, out);
 	report_walks(vcpu, out);
 	report_exits(vcpu, out);
-	report_screen(vm, out);
-	report_backtrace(vcpu, tracee_of(vcpu), out);
-	fflush(out);
+	report_screen(vcpu->vm, out);
+}
+
+void report_write(struct vm *vm, enum report_size size, uint64_t patience_ns, FILE *out)
+{
+	report_title(vm, out);
+	fprintf(out, "  image %s, engine %s, transport %s\n", image_path(vm), vm->engine_ops->name,
+		vm->config->transport);
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		struct vcpu *vcpu = vm->vcpu[i];
+		if (size == REPORT_WHOLE)
+			report_whole(vcpu, out);
+		else
+			report_place(vcpu, out);
+		if (size != REPORT_PLACE)
+			report_backtrace(vcpu, tracee_of(vcpu), patience_ns, out);
+	}
 }

@@ -171,11 +171,18 @@ static void walk_cursor(struct backtrace *bt, unw_addr_space_t as, unw_cursor_t 
 	}
 }
 
-bool unwind_possible(struct backtrace *bt)
+const char *unwind_impossible(struct backtrace *bt)
 {
+	uint64_t gva, size, gpa;
 	unw_dyn_info_t info;
 
-	return unwinder() && find_table(bt, &info);
+	if (!image_eh_frame_hdr(bt->vcpu->vm, &gva, &size))
+		return "the image has no .eh_frame_hdr";
+	if (!unwinder())
+		return "libunwind cannot be loaded";
+	if (!gm_probe(bt->vcpu, gva, &gpa) || !gm_probe(bt->vcpu, gva + size - 1, &gpa))
+		return "the page tables in force do not map the image's .eh_frame_hdr";
+	return find_table(bt, &info) ? NULL : "the image's .eh_frame_hdr, as it is in memory, is of no usual form";
 }
 
 void unwind_walk(struct backtrace *bt)

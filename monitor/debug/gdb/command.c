@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "monitor/debug/gdb/internal.h"
-#include "monitor/device/console.h"
 
 static void send_error(struct gdb *gdb, int error)
 {
@@ -98,8 +97,7 @@ static void do_detach(struct gdb *gdb, char *args, size_t len)
 
 static void do_kill(struct gdb *gdb, char *args, size_t len)
 {
-	gdb_detach(gdb);
-	vm_end(gdb->vm, CONSOLE_STATUS_QUIT);
+	gdb_dismiss(gdb);
 }
 
 static void do_vkill(struct gdb *gdb, char *args, size_t len)

@@ -10,6 +10,7 @@
 
 #include "hypercalls/host/hc.h"
 #include "monitor/debug/gdb/internal.h"
+#include "monitor/device/console.h"
 #include "monitor/device/machine.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/events.h"
@@ -100,6 +101,13 @@ void gdb_detach(struct gdb *gdb)
 	gdb->stepping = gdb->steps = gdb->stopped = gdb->stop_asked = gdb->owes_stop = false;
 	gdb->physical = false;
 	gdb->stop_on = 0;
+}
+
+void gdb_dismiss(struct gdb *gdb)
+{
+	gdb_detach(gdb);
+	gdb->vm->dismissed = true;
+	vm_end(gdb->vm, CONSOLE_STATUS_QUIT);
 }
 
 /* -------------------------------------------------------------------------------------------------------- serving */
@@ -353,7 +361,7 @@ void gdb_finish(struct vm *vm)
 		return;
 	gdb->ended = true;
 	if (vm->reason[0] && link_connected(&gdb->link))
-		stop(gdb, GDB_SIGSEGV, "%s", "");
+		stop(gdb, vm->status == VM_STATUS_CRASH ? GDB_SIGSEGV : GDB_SIGABRT, "%s", "");
 	while (vm->reason[0] && gdb->stopped && link_connected(&gdb->link) && !events_quit_signal()) {
 		events_sleep(&vm->attention, TIMER_NEVER);
 		atomic_store(&vm->attention, false);

@@ -19,6 +19,7 @@
 #define GDB_INPUT   512
 #define GDB_SIGINT  2
 #define GDB_SIGTRAP 5
+#define GDB_SIGABRT 6
 #define GDB_SIGSEGV 11
 
 /* What the Z and z packets call their kinds. */
@@ -105,6 +106,8 @@ void command_send_stop(struct gdb *gdb);
 void gdb_resume(struct gdb *gdb, bool steps);
 /* Lets go of the guest: no breakpoint stays, it runs. */
 void gdb_detach(struct gdb *gdb);
+/* The same, and the guest ends: who has looked at it wants no report of it. */
+void gdb_dismiss(struct gdb *gdb);
 
 /* gdb_reset.c: the debugger asked for a reset; its connection is made to outlive the machine; and is taken over. */
 void reset_want(struct gdb *gdb);

@@ -10,9 +10,12 @@
 #include "monitor/debug/gdb/internal.h"
 #include "monitor/debug/state/state.h"
 #include "monitor/debug/trace/trace.h"
-#include "monitor/device/console.h"
 #include "monitor/device/machine.h"
 #include "monitor/device/pic.h"
+#include "monitor/host/clock.h"
+
+/* For unwind tables and debug information of the guest's making. */
+#define BACKTRACE_NS (10 * CLOCK_NS_PER_SEC)
 
 static void info_registers(struct gdb *gdb, const char *args, FILE *out)
 {
@@ -83,7 +86,7 @@ static void info_shadow(struct gdb *gdb, const char *args, FILE *out)
 
 static void info_backtrace(struct gdb *gdb, const char *args, FILE *out)
 {
-	report_backtrace(gdb_vcpu(gdb), 0, out);
+	report_backtrace(gdb_vcpu(gdb), 0, BACKTRACE_NS, out);
 }
 
 static void info_screen(struct gdb *gdb, const char *args, FILE *out)
@@ -138,8 +141,7 @@ static void trace_tail(struct gdb *gdb, const char *args, FILE *out)
 
 static void quit(struct gdb *gdb, const char *args, FILE *out)
 {
-	vm_end(gdb->vm, CONSOLE_STATUS_QUIT);
-	gdb_detach(gdb);
+	gdb_dismiss(gdb);
 }
 
 static void system_reset(struct gdb *gdb, const char *args, FILE *out)

@@ -4,12 +4,10 @@
 #include "monitor/debug/stats/summary.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "monitor/host/clock.h"
-#include "monitor/host/events.h"
 #include "monitor/vm/vm.h"
 
 #define MIB ((double)(1 << 20))
@@ -81,23 +79,4 @@ void summary_print(struct vm *vm, FILE *out)
 		guest / (double)CLOCK_NS_PER_SEC, 100 * guest / (double)now, monitor / (double)CLOCK_NS_PER_SEC,
 		100 * monitor / (double)now);
 	print_memory(vm, out);
-	fflush(out);
-}
-
-static void attend(struct observer *self, struct vm *vm)
-{
-	if (events_take(SIGUSR1))
-		summary_print(vm, stderr);
-}
-
-static struct observer observer = {&(const struct observer_ops){.attend = attend}};
-
-void summary_up(struct vm *vm)
-{
-	observer_add(vm, &observer);
-}
-
-void summary_down(struct vm *vm)
-{
-	observer_remove(vm, &observer);
 }

@@ -11,8 +11,4 @@ struct vm;
 /* Up since when, exits and their rates since it was last asked, where the time went, memory. vCPUs stopped. */
 void summary_print(struct vm *vm, FILE *out);
 
-/* Answers the signal with it, from summary_up to summary_down. */
-void summary_up(struct vm *vm);
-void summary_down(struct vm *vm);
-
 #endif

@@ -107,6 +107,7 @@ struct trace {
 	struct trace_filter filter;
 	pthread_mutex_t lock; /* of all that follows */
 	struct trace_sink text, file;
+	bool lost; /* the file is not whole */
 	/* Ticks become ns along a line drawn anew, from its own end, each time events are written out. */
 	uint64_t line_tsc, line_ns;
 	struct clock_rate rate;

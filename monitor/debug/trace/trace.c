@@ -52,6 +52,7 @@ static void sink_failed(struct trace *trace, struct trace_sink *sink, int err)
 		fprintf(stderr, "ring3: --trace-file %s: %s: the trace ends here, the guest runs on\n", sink->path,
 			strerror(err));
 		fclose(sink->out);
+		trace->lost = true;
 	}
 	sink->format = NULL;
 	set_kinds(trace);
@@ -367,6 +368,9 @@ void trace_finish(struct vm *vm)
 	take_counters(trace, trace->line_ns, &counters);
 	if (trace->file.format)
 		trace->file.format->end(trace, &counters, trace->file.out);
+	sink_flush(trace, &trace->file);
+	if (trace->lost)
+		vm_output_lost(vm);
 	if (vm->config->trace_events && !trace->events && vm->vcpu_count)
 		fprintf(stderr, "ring3: --trace %s: no event was like that\n", vm->config->trace_events);
 }

@@ -74,6 +74,8 @@ struct pvg_ops {
 	/* Rows << 16 and columns of the console's terminal; NULL, 0, or negative: unknown. */
 	int64_t (*console_size)(void);
 	void (*exit)(unsigned status); /* does not return */
+	/* The same, with a report of the monitor's; comes back where there is nobody to tell. */
+	void (*panic)(const char *why);
 };
 
 extern const struct pvg_ops *pvg_ops;

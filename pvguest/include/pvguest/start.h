@@ -10,12 +10,13 @@
 
 #include <pvguest/language.h>
 
+#include "hypercalls/abi.h"
 #include "hypercalls/start_info.h"
 
 PVG_BEGIN
 
 /* Exit status of a guest that panicked. */
-#define PVG_STATUS_PANIC 101
+#define PVG_STATUS_PANIC R3_STATUS_PANIC
 
 /* Provided by the guest's author. The result, 0 to R3_EXIT_MAX, is the exit status. */
 int main(const char *cmdline);

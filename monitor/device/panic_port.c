@@ -1,0 +1,22 @@
+/*
+ * The panic port 0x505, as QEMU's pvpanic has it: a kernel that cannot go on writes the event, by bits, and reading
+ * gives those that are known. Ours ends the guest.
+ */
+#include "hypercalls/x86.h"
+#include "monitor/device/ports.h"
+#include "monitor/vm/vm.h"
+
+static void access_panic(void *device, uint16_t offset, unsigned size, bool write, uint32_t *value)
+{
+	struct vm *vm = device;
+
+	if (!write)
+		*value = X86_PANIC_PANICKED;
+	else if (*value & X86_PANIC_PANICKED)
+		vm_panic(vm, "its console says why");
+}
+
+void panic_port_attach(struct vm *vm)
+{
+	bus_register(&vm->bus, X86_PORT_PANIC, 1, 1, access_panic, vm, "panic");
+}
