@@ -8,7 +8,7 @@ struct point {
 	uint64_t x, y;
 };
 
-volatile uint64_t counter, quiet, answer, released;
+volatile uint64_t counter, quiet, answer, released, touched;
 volatile struct point place = {3, 4};
 volatile char text[] = "written by the guest";
 static uint64_t user_stack[512], trap_stack[512];
@@ -64,6 +64,7 @@ static void open_table(uint64_t table, unsigned level)
 
 static __attribute__((noinline, used)) void user_mode(void)
 {
+	touched = 1;
 	__asm__ volatile("mov $1, %%eax\n"
 			 "at_syscall:\n\t"
 			 "syscall\n"

@@ -18,6 +18,7 @@
 
 #include "monitor/boot/image.h"
 #include "monitor/debug/crash/report.h"
+#include "monitor/host/clock.h"
 #include "monitor/vm/layout.h"
 #include "monitor/vm/vm.h"
 #include "tests/unit/capture.h"
@@ -25,6 +26,7 @@
 #define RAM	   (16ULL << 20)
 #define GUEST_BASE 0x800000UL
 #define GUEST_SIZE 0x100000UL
+#define PATIENCE   (10 * CLOCK_NS_PER_SEC)
 
 static struct vm vm;
 static struct vm_config config;
@@ -132,7 +134,7 @@ static void expect_list(const char *const *fragments)
 static void backtrace(void)
 {
 	capture_start(&report, stderr);
-	report_backtrace(vm.vcpu[0], 0, stderr);
+	report_backtrace(vm.vcpu[0], 0, PATIENCE, stderr);
 	capture_end(&report);
 }
 
@@ -219,7 +221,7 @@ static void test_whole_report(void **state)
 	stats_exit_note(&vm.stats, 0, STAT_hypercall, image_entry(&vm), 0, R3_HC_features);
 	stats_exit_note(&vm.stats, 0, STAT_page_fault, vcpu->rip, 0, 0x40000000);
 	capture_start(&report, stderr);
-	report_write(&vm, REPORT_WHOLE, 10 * CLOCK_NS_PER_SEC, stderr);
+	report_write(&vm, REPORT_WHOLE, PATIENCE, stderr);
 	capture_end(&report);
 	expect("ring3: the guest crashed: triple fault ?[2J\n", "vector 14 #PF", "error 0x2",
 	       "supervisor write of 0x0000000040000000, not mapped", "vector 8 #DF", "At RIP 0x", "<handler+0x",

@@ -22,6 +22,7 @@
 #include "monitor/cli/doctor/internal.h"
 #include "monitor/engine/trap/gate.h"
 #include "monitor/engine/trap/reserve.h"
+#include "monitor/host/debug_registers.h"
 #include "monitor/host/refusal.h"
 #include "monitor/vm/cpu.h"
 
@@ -276,6 +277,15 @@ static void check_user_dispatch(struct doctor_result *result)
 		     err ? reason(err) : "");
 }
 
+static void check_debug_registers(struct doctor_result *result)
+{
+	if (debug_registers_fire())
+		doctor_found(result, DOCTOR_INFO, NULL, "they stop a program");
+	else
+		doctor_found(result, DOCTOR_INFO, NULL,
+			     "they stop no program here: engine trap has no watchpoints, the others have");
+}
+
 /* What CPUID shows to code that runs directly, and the machine does not have. */
 static void check_cpuid(struct doctor_result *result)
 {
@@ -309,6 +319,7 @@ const struct doctor_check doctor_live[] = {
 	{"rseq", "restartable sequences", check_rseq},
 	{"tsc", "clock", check_tsc},
 	{"cpuid", "what CPUID shows", check_cpuid},
+	{"debug_registers", "debug registers, for watchpoints", check_debug_registers},
 	{"user_namespaces", "user namespaces", check_user_namespaces},
 	{"user_dispatch", "syscall user dispatch", check_user_dispatch},
 };

@@ -4,6 +4,7 @@
 #include "monitor/cli/run/run.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "monitor/cli/common/options.h"
 #include "monitor/cli/run/tap_run.h"

@@ -2,8 +2,6 @@
  * The engine `hybrid`: the guest's kernel is interpreted, its user mode runs directly in the cells of `trap`. Popek and
  * Goldberg's theorem 3: it is enough that user mode has no sensitive instruction that passes silently.
  */
-#include <errno.h>
-
 #include "monitor/engine/hybrid/hybrid.h"
 #include "monitor/engine/interpret/interpret.h"
 #include "monitor/host/clock.h"
@@ -35,13 +33,13 @@ static bool takes_gate_slot(const struct vcpu *vcpu)
 /*
  * What the processor would refuse or stop user mode at, and the host's does not: the FPU switched off, RDTSC withheld,
  * breakpoints in the guest's debug registers, alignment that is not checked; and what cells cannot map. As long as a
- * guest has it so, its user mode is interpreted too.
+ * guest has it so, or a debugger watches, its user mode is interpreted too.
  */
 bool hybrid_interprets_user(const struct vcpu *vcpu)
 {
 	bool unchecked = (vcpu->rflags & X86_RFLAGS_AC) && !vcpu_checks_alignment(vcpu);
 	return (vcpu->cr0 & (X86_CR0_TS | X86_CR0_EM)) || (vcpu->cr4 & X86_CR4_TSD) ||
-	       (vcpu->dr[7] & X86_DR7_ALL_ENABLED) || unchecked || takes_gate_slot(vcpu);
+	       (vcpu->dr[7] & X86_DR7_ALL_ENABLED) || unchecked || interpret_watching(vcpu) || takes_gate_slot(vcpu);
 }
 
 /* Each engine takes the time since its own last exit for the monitor's; here it is the time since either's. */
@@ -66,18 +64,6 @@ void hybrid_space_lost(struct vm *vm, struct spt_space *space, int error)
 void hybrid_space_drop(struct vm *vm, struct spt_space *space)
 {
 	engine_trap.space_drop(vm, space);
-}
-
-/* The interpreter watches the kernel's accesses, debug registers those of user mode. */
-int hybrid_watch(struct vm *vm, const struct engine_watch *wanted)
-{
-	int error = interpret_watchable(wanted) ? engine_trap.watch(vm, wanted) : -ENOTSUP;
-	return error ? error : interpret_watch(vm, wanted);
-}
-
-unsigned hybrid_watch_hits(struct vcpu *vcpu)
-{
-	return interpret_watch_hits(vcpu) | engine_trap.watch_hits(vcpu);
 }
 
 void hybrid_kick(struct vcpu *vcpu)
@@ -144,8 +130,8 @@ const struct engine_ops engine_hybrid = {
 	.fill_hypercall_page = interpret_fill_hypercall_page,
 	.space_lost = hybrid_space_lost,
 	.space_drop = hybrid_space_drop,
-	.watch = hybrid_watch,
-	.watch_hits = hybrid_watch_hits,
+	.watch = interpret_watch,
+	.watch_hits = interpret_watch_hits,
 	.kick = hybrid_kick,
 	.cells = hybrid_cells,
 	.fpu_size = hybrid_fpu_size,

@@ -8,13 +8,11 @@
 
 #include "monitor/vm/engine.h"
 
-/* The guest has set what a cell cannot show its user mode: it is interpreted too. */
+/* The guest has set what a cell cannot show its user mode, or a debugger watches: it is interpreted too. */
 bool hybrid_interprets_user(const struct vcpu *vcpu);
 
 void hybrid_space_lost(struct vm *vm, struct spt_space *space, int error);
 void hybrid_space_drop(struct vm *vm, struct spt_space *space);
-int hybrid_watch(struct vm *vm, const struct engine_watch *wanted);
-unsigned hybrid_watch_hits(struct vcpu *vcpu);
 void hybrid_kick(struct vcpu *vcpu);
 unsigned hybrid_cells(struct vm *vm);
 unsigned hybrid_fpu_size(struct vm *vm);

@@ -338,7 +338,7 @@ static void fpu_set(struct vcpu *vcpu, void *image, unsigned size)
 	memcpy(vcpu->engine->fpu, image, size);
 }
 
-bool interpret_watchable(const struct engine_watch *wanted)
+static bool watchable(const struct engine_watch *wanted)
 {
 	for (unsigned i = 0; i < ENGINE_WATCHES; i++) {
 		unsigned field = (unsigned)(wanted->control >> X86_DR7_FIELD_SHIFT(i)) & 3;
@@ -350,7 +350,7 @@ bool interpret_watchable(const struct engine_watch *wanted)
 
 int interpret_watch(struct vm *vm, const struct engine_watch *wanted)
 {
-	if (!interpret_watchable(wanted))
+	if (!watchable(wanted))
 		return -ENOTSUP;
 	for (unsigned n = 0; n < vm->vcpu_count; n++) {
 		struct engine_vcpu *c = vm->vcpu[n]->engine;

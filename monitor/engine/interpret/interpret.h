@@ -23,7 +23,6 @@ void interpret_destroy(struct vm *vm);
 void interpret_enter(struct vcpu *vcpu, struct vm_exit *exit);
 void interpret_fill_hypercall_page(struct vm *vm);
 /* Likewise watch, which takes conditions on data only, and watch_hits. */
-bool interpret_watchable(const struct engine_watch *wanted);
 int interpret_watch(struct vm *vm, const struct engine_watch *wanted);
 unsigned interpret_watch_hits(struct vcpu *vcpu);
 /* interpret_watch asked for something. */

@@ -8,6 +8,9 @@
 #include "monitor/vm/guest_mem.h"
 #include "monitor/vm/vm.h"
 
+/* No RAM is there. */
+#define NOWHERE UINT64_MAX
+
 void memory_flush(struct engine_vcpu *c)
 {
 	c->tag = ++c->generation & X86_PAGE_MASK;
@@ -64,8 +67,10 @@ static bool acceptable(struct engine_vcpu *c, uint64_t gva, unsigned len, unsign
 static bool walk(struct engine_vcpu *c, uint64_t gva, unsigned len, uint32_t access, struct spt_translation *at,
 		 uint8_t **host)
 {
-	if (!spt_translate(c->vm->spt, &c->paging, gva, access | c->user, at))
+	if (!spt_translate(c->vm->spt, &c->paging, gva, access | c->user, at)) {
+		at->gpa = NOWHERE;
 		return raise(c, X86_VEC_PF, at->error, gva);
+	}
 	*host = gm_ptr(&c->vm->mem, at->gpa, len);
 	return true;
 }

@@ -20,6 +20,7 @@
 #include "monitor/engine/trap/resist.h"
 #include "monitor/engine/trap/step.h"
 #include "monitor/host/clock.h"
+#include "monitor/host/debug_registers.h"
 #include "monitor/host/events.h"
 #include "monitor/host/refusal.h"
 #include "monitor/vm/vm.h"
@@ -416,6 +417,8 @@ static int trap_init(struct vm *vm)
 	struct trap *trap = &engine->trap;
 	trap->transport = transport_find(vm->config->transport);
 	trap->fpu_size = fpu_size();
+	if (vm->config->gdb)
+		debug_registers_fire(); /* tried while the monitor may still do what that takes */
 	if (!trap->transport || !trap->fpu_size) {
 		fprintf(stderr, "ring3: this processor's register state is larger than the gate holds\n");
 		return -ENOTSUP;

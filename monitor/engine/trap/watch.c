@@ -6,11 +6,13 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 
 #include "monitor/engine/trap/trap.h"
+#include "monitor/host/debug_registers.h"
 #include "monitor/vm/vm.h"
 
 static void *debug_register(unsigned n)
@@ -71,10 +73,34 @@ int trap_watch_cell(const struct watch *watch, struct cell *cell, bool traced)
 	return watch->wanted.control ? write_cell(cell, &watch->wanted, traced) : 0;
 }
 
+static bool watches_data(const struct engine_watch *wanted)
+{
+	for (unsigned i = 0; i < ENGINE_WATCHES; i++)
+		if (wanted->control & X86_DR7_L(i) &&
+		    (wanted->control >> X86_DR7_FIELD_SHIFT(i) & X86_DR7_RW_ACCESS) != X86_DR7_RW_EXECUTE)
+			return true;
+	return false;
+}
+
+/* Breakpoints have another way, and nothing need be said. */
+static int refuse(const struct engine_watch *wanted)
+{
+	static bool told;
+	if (watches_data(wanted) && !told) {
+		fputs("ring3: watchpoints need debug registers, and this host's do not stop programs: take --engine "
+		      "interpret, hybrid or translate, which look at each access\n",
+		      stderr);
+		told = true;
+	}
+	return -ENOTSUP;
+}
+
 int trap_watch(struct vm *vm, const struct engine_watch *wanted)
 {
 	struct trap *trap = trap_of(vm);
 	int error = 0;
+	if (wanted->control && !debug_registers_fire())
+		return refuse(wanted);
 	for (struct cell *cell = trap->cells.all; cell && !error; cell = cell->next)
 		error = write_cell(cell, wanted, trap->transport->traced);
 	if (error) {
