@@ -8,7 +8,11 @@
 
 #include "monitor/boot/image.h"
 #include "monitor/boot/internal.h"
+#include "monitor/host/clock.h"
+#include "monitor/host/events.h"
 
+/* What reading symbols may take once the guest is over. */
+#define LATE_NS (CLOCK_NS_PER_SEC / 4)
 /* Labels in assembly have no size and may lie within a function: how many to look past for the one that covers. */
 #define SYMBOLS_LOOK_BACK 16
 
@@ -59,11 +63,20 @@ static bool readable(const struct image *image, const GElf_Shdr *symbols)
 	       strings.sh_size <= IMAGE_STRINGS_MAX && !(strings.sh_flags & SHF_COMPRESSED);
 }
 
+/* The report of a guest that is over wants names too: there is a moment for them, but for a signal that comes
+ * meanwhile. */
+static bool give_up(const struct vm *vm, uint64_t since, unsigned quits)
+{
+	return events_quits() != quits || (vm_is_over(vm) && clock_ns() - since > LATE_NS);
+}
+
 static void read_table(struct vm *vm, Elf_Scn *section, const GElf_Shdr *header)
 {
 	struct image *image = vm->image;
 	Elf_Data *data = readable(image, header) ? elf_getdata(section, NULL) : NULL;
 	size_t count = data ? data->d_size / sizeof(Elf64_Sym) : 0;
+	uint64_t since = clock_ns();
+	unsigned quits = events_quits();
 
 	if (!data)
 		image_refuse(image->path, "its symbols cannot be read: reports and traces have no names");
@@ -74,7 +87,7 @@ static void read_table(struct vm *vm, Elf_Scn *section, const GElf_Shdr *header)
 		const char *name;
 		GElf_Sym sym;
 
-		if (i % SYMBOLS_AT_ONCE == 0 && vm_is_over(vm))
+		if (i % SYMBOLS_AT_ONCE == 0 && give_up(vm, since, quits))
 			break;
 		if (!gelf_getsym(data, (int)i, &sym) || !wanted(image, &sym))
 			continue;

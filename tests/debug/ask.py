@@ -11,7 +11,7 @@ import tempfile
 ring3, kernel, engine, case = sys.argv[1:]
 PLACE = ["At RIP 0x", " <spin+"]
 SHORT = PLACE + ["Backtrace:", " spin+", "crashes.c:", " crash_spin+", " main+"]
-WHOLE = PLACE + ["rip ", "Stack from RSP up:", "Last "] + SHORT[2:]
+WHOLE = PLACE + ["Registers of vCPU 0", "Stack from RSP up:", "Last "] + SHORT[2:]
 
 
 def start(*options, crash="spin"):

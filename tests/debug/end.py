@@ -9,9 +9,9 @@ import tempfile
 ring3, kernel, case = sys.argv[1:]
 TRIES = 6
 CRASH = ["continue", "monitor info backtrace"]
-CASES = {  # what gdb is told; whether the guest's report is wanted
+CASES = {  # what gdb is told; False: the report of the guest is not wanted
     "kill": (CRASH + ["kill"], False),
-    "quit": (CRASH, False),
+    "quit": (CRASH, None),
     "detach": (CRASH + ["detach"], None),
     "disconnect": (CRASH + ["disconnect"], None),
     "early": (["kill"], False),
