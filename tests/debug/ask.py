@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Somebody wants to see a guest that hangs:  ask.py RING3 KERNEL ENGINE CASE"""
 import os
+import pty
 import re
 import signal
 import socket
@@ -40,7 +41,24 @@ def end(process, status, number=None):
 
 
 def interrupt():
+    """By hand, at a terminal, it says a little more than to a script."""
     said = end(start(), 130, signal.SIGINT)
+    in_order(["ring3: the guest was ended by a signal (Interrupt)"] + PLACE, said)
+    assert "Backtrace" not in said, said
+    master, terminal = pty.openpty()
+    process = subprocess.Popen([ring3, "run", "--timeout", "60", "--engine", engine, "--append", "crash=spin", kernel],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=terminal)
+    os.close(terminal)
+    assert process.stdout.readline() == b"spinning\n"
+    process.send_signal(signal.SIGINT)
+    said = b""
+    try:
+        while more := os.read(master, 65536):
+            said += more
+    except OSError:  # nobody has the terminal any more
+        pass
+    said = said.decode()
+    assert process.wait(60) == 130
     in_order(["ring3: the guest was ended by a signal (Interrupt)"] + SHORT + ["SIGQUIT", "kill -USR1"], said)
     assert "Stack from" not in said and "Last " not in said, said
 

@@ -96,6 +96,10 @@ static void say_signal(struct vm *vm)
 		say(vm, REPORT_WHOLE, LOOKED_NS);
 		break;
 	case SIGINT:
+		if (!isatty(STDERR_FILENO)) { /* nobody's hand: a script's */
+			say(vm, REPORT_PLACE, 0);
+			break;
+		}
 		say(vm, REPORT_SHORT, LEAVE_NS);
 		fputs("ring3: for the whole report end it by SIGQUIT (Ctrl-\\), or look while it runs by kill -USR1\n",
 		      stderr);
