@@ -70,6 +70,13 @@ static void on_forbidden(int signal, siginfo_t *info, void *context)
 	abort();
 }
 
+/* Asked by sanitizers at the end: they look for leaks with a tracer of their own, which would meet the filter. */
+int __lsan_is_turned_off(void);
+int __lsan_is_turned_off(void)
+{
+	return walls.stand;
+}
+
 void walls_forgive(void)
 {
 	walls.forgive = 1;
