@@ -20,7 +20,7 @@ miss() {
 run() {
 	local engine=$1 words=$2
 	shift 2
-	"$ring3" run --timeout 60 --engine="$engine" -a "$words" "$@" "$guest" </dev/null >"$work/$engine" 2>"$work/err" ||
+	"$ring3" run --timeout "${R3_LIMIT:-20}" --engine="$engine" -a "$words" "$@" "$guest" </dev/null >"$work/$engine" 2>"$work/err" ||
 		miss "under $engine it ends with status $?: $(head -n 1 "$work/err")"
 }
 all() {
