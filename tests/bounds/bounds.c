@@ -11,6 +11,8 @@
 #define LEAF	   (TABLE | X86_PTE_D)
 #define BIG_PAGE   R3_BIT(21)
 
+bool pvg_guarded = false; /* all of RAM is the attack's, to write and to execute */
+
 static uint64_t option(const char *name, uint64_t otherwise)
 {
 	char text[24];

@@ -4,6 +4,8 @@
  */
 #include "escape.h"
 
+bool pvg_guarded = false; /* attacks write what they execute, and tables and stacks where they like */
+
 volatile uint64_t syscalls_seen, syscall_last;
 
 /* Not static: the code below names them. */

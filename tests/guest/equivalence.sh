@@ -92,14 +92,14 @@ popf)
 	for engines in trap,interpret trap,hybrid; do
 		lockstep 1 --engines=$engines --append 'pv=off popf=1'
 		says 'after 0x[0-9a-f]+ <pass_popf\+0x1>:  popfq'
-		says 'class: sensitive \(mode\), as POPF'
+		says 'class: sensitive \(behaviour/mode\), as POPF'
 		says '^  RFLAGS '
 	done
 	;;
 memory) # what differs is stored, and no register shows it
 	lockstep 1 --append 'pv=on sgdt=1'
 	says 'after 0x[0-9a-f]+ <pass_sgdt\+0x0>:  sgdt'
-	says 'class: sensitive \(location\), as SGDT'
+	says 'class: sensitive \(behaviour/state\), as SGDT'
 	says '^  memory at gpa '
 	;;
 overwritten) # what differs is in memory for one instruction, which has it in a register

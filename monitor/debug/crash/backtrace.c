@@ -179,7 +179,7 @@ static void walk(void *arg, FILE *out)
 		unwind_walk(bt);
 	}
 	if (bt->frames >= REPORT_FRAMES)
-		fprintf(out, "  (no more than %u frames are shown)\n", REPORT_FRAMES);
+		fprintf(out, "  (no more than %d frames are shown)\n", REPORT_FRAMES);
 }
 
 void report_backtrace(struct vcpu *vcpu, pid_t tracee, uint64_t patience_ns, FILE *out)

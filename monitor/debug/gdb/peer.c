@@ -84,7 +84,7 @@ static bool line_is_ours(const char *line, const struct end *here, const struct 
 {
 	char local_text[TEXT_SIZE], remote_text[TEXT_SIZE];
 	unsigned local_port, remote_port, state, uid;
-	struct end local, remote;
+	struct end local = {0}, remote = {0};
 	unsigned long inode;
 
 	if (sscanf(line, " %*u: %32[0-9A-F]:%4x %32[0-9A-F]:%4x %2x %*x:%*x %*x:%*x %*x %u %*u %lu", local_text,
