@@ -8,7 +8,7 @@ import sys
 
 form, command = sys.argv[1], sys.argv[2:]
 options = [] if form == "text" else ["--" + form]
-output = subprocess.run(command + options, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100)
+output = subprocess.run(command + options, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=280)
 assert output.returncode == 0 and not output.stderr, output.stderr
 
 PRIVILEGED = ("CLI", "STI", "HLT", "LGDT", "LIDT", "MOV CR3, r", "MOV r, CR0", "WRMSR", "RDMSR", "SWAPGS", "IRET", "LTR", "CLTS")
