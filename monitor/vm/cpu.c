@@ -4,6 +4,7 @@
 #include "monitor/vm/cpu.h"
 
 #include <cpuid.h>
+#include <string.h>
 
 #include "hypercalls/x86.h"
 
@@ -33,19 +34,40 @@ const char *cpu_feature_name(enum cpu_feature feature)
 /* The components that the host's kernel has switched on; 0 where there is no XSAVE. */
 static uint64_t host_xcr0(void)
 {
+	static _Thread_local bool known;
+	static _Thread_local uint64_t xcr0;
 	unsigned eax, ebx, ecx, edx;
+	if (known)
+		return xcr0;
+	known = true;
 	if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & bit_OSXSAVE))
 		return 0;
 	__asm__ volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
-	return (uint64_t)edx << 32 | eax;
+	return xcr0 = (uint64_t)edx << 32 | eax;
+}
+
+/* Where the host is itself a guest, each CPUID is a trap: the list's rows of one leaf take one. */
+static const unsigned *host_leaf(uint32_t leaf, uint32_t subleaf)
+{
+	static _Thread_local struct {
+		bool known;
+		uint32_t leaf, subleaf;
+		unsigned r[CPUID_REGISTERS];
+	} last;
+	if (!last.known || last.leaf != leaf || last.subleaf != subleaf) {
+		memset(&last, 0, sizeof(last));
+		last.known = true;
+		last.leaf = leaf;
+		last.subleaf = subleaf;
+		__get_cpuid_count(leaf, subleaf, &last.r[CPUID_EAX], &last.r[CPUID_EBX], &last.r[CPUID_ECX],
+				  &last.r[CPUID_EDX]);
+	}
+	return last.r;
 }
 
 static bool host_has(enum cpu_feature n)
 {
-	unsigned r[CPUID_REGISTERS] = {0};
-	return __get_cpuid_count(features[n].leaf, features[n].subleaf, &r[CPUID_EAX], &r[CPUID_EBX], &r[CPUID_ECX],
-				 &r[CPUID_EDX]) &&
-	       (r[features[n].reg] >> features[n].bit & 1);
+	return host_leaf(features[n].leaf, features[n].subleaf)[features[n].reg] >> features[n].bit & 1;
 }
 
 static bool given(const struct cpu *cpu, enum cpu_feature n, bool software)
