@@ -45,7 +45,8 @@ function(pvguest_add_rust_executable name source)
   endif()
   string(MAKE_C_IDENTIFIER ${name} crate)
   get_filename_component(folder ${source} DIRECTORY)
-  file(GLOB modules CONFIGURE_DEPENDS ${folder}/*.rs)
+  file(GLOB modules ${folder}/*.rs)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${folder}) # its time changes when a module comes
   add_custom_command(OUTPUT ${library}
     COMMAND ${PVGUEST_RUSTC} --edition 2021 --target ${target} --crate-type staticlib --crate-name ${crate} -C panic=abort
       -C opt-level=2 -C debuginfo=2 -C relocation-model=pic -C no-redzone=yes
