@@ -175,6 +175,27 @@ static void exit_passes_the_status(void **state)
 	assert_int_equal(f->vm->status, 119);
 }
 
+/* What a terminal would act on is not told as it stands. */
+static void panic_says_why(void **state)
+{
+	struct hc_fixture *f = *state;
+
+	fix_put(f->m, FIX_DATA, "no\x1b[2J\xff\n", 8);
+	HC(f, panic, FIX_DATA, 8);
+	assert_true(f->vm->ended);
+	assert_int_equal(f->vm->status, R3_STATUS_PANIC);
+	assert_string_equal(f->vm->reason, "no?[2J??");
+}
+
+static void panic_from_nowhere_is_one(void **state)
+{
+	struct hc_fixture *f = *state;
+
+	HC(f, panic, wild[0], UINT64_MAX);
+	assert_int_equal(f->vm->status, R3_STATUS_PANIC);
+	assert_string_equal(f->vm->reason, "it does not say why");
+}
+
 static void shared_info_wants_a_page_of_ram(void **state)
 {
 	struct hc_fixture *f = *state;
@@ -641,6 +662,8 @@ int main(void)
 		T(console_size_of_none_is_unknown),
 		T(console_read_takes_input_once),
 		T(exit_passes_the_status),
+		T(panic_says_why),
+		T(panic_from_nowhere_is_one),
 		T(shared_info_wants_a_page_of_ram),
 		T(interrupt_flag_moves_with_the_page),
 		T(pending_is_kept_up_to_date),
