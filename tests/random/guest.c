@@ -1,7 +1,7 @@
 /*
  * Runs the sequences of its module, each from a state that its seed gives, until the exception that ends it, and prints
  * a digest of what came of each `batch` of them: the same under every engine. first=, count= and batch= say which;
- * show=on prints the state that each ends with.
+ * show=N prints the state that each ends with from the N-th on.
  */
 #include <pvguest/pvguest.h>
 
@@ -23,7 +23,6 @@ static struct machine_areas kernel, user;
 static uint8_t pool[POOL_SIZE] __attribute__((aligned(16)));
 static uint8_t fpu[FPU_MAX] __attribute__((aligned(PVG_FPU_ALIGNMENT)));
 static uint64_t components;
-static bool show;
 
 _Noreturn void run_unexpected(uint64_t vector, uint64_t rip)
 {
@@ -110,7 +109,7 @@ static void prepare(const struct sequence *s, const struct machine_areas *areas,
 	memcpy(fpu + FPU_HEADER, &components, sizeof(components));
 }
 
-static uint64_t run(const struct sequence *s, uint64_t digest)
+static uint64_t run(const struct sequence *s, uint64_t digest, bool show)
 {
 	const struct machine_areas *areas = s->flags & SEQ_USER ? &user : &kernel;
 	struct machine_system system = {0};
@@ -155,9 +154,9 @@ int main(const char *cmdline)
 	const struct sequence *all = (const struct sequence *)(file + 1);
 	unsigned long first = option("first", 0), count = option("count", file->count), batch = option("batch", 1000);
 	struct seq_random random = seq_random_from(1);
+	unsigned long shown = option("show", ~0ul);
 	uint64_t digest = 0;
 	(void)cmdline;
-	show = option("show", 0);
 	for (unsigned n = 0; n < POOL_SIZE; n += 8) {
 		uint64_t word = seq_random(&random);
 		memcpy(pool + n, &word, sizeof(word));
@@ -168,7 +167,7 @@ int main(const char *cmdline)
 	machine_map(&kernel, SEQ_KERNEL_BASE, 0);
 	machine_map(&user, SEQ_USER_BASE, X86_PTE_U);
 	for (unsigned long n = first; n < first + count && n < file->count; n++) {
-		digest = run(&all[n], digest);
+		digest = run(&all[n], digest, n >= shown);
 		if ((n + 1) % batch == 0 || n + 1 == file->count || n + 1 == first + count) {
 			pvg_printf("%lu %016lx\n", n + 1, digest);
 			digest = 0;

@@ -98,7 +98,8 @@ static void enter_kernel(struct translate *t, struct vcpu *vcpu, struct vm_exit 
 			return;
 		state_set_mode(t, vcpu);
 		pages_sync(t, vcpu);
-		uint64_t host = entry_point(t, vcpu, link, exit);
+		/* The host's return to a task faults where RSP is not canonical. */
+		uint64_t host = vcpu_canonical(vcpu->gpr[RSP]) ? entry_point(t, vcpu, link, exit) : 0;
 		link = NULL;
 		if (!host) {
 			if (exit->reason == EXIT_KICK)

@@ -4,8 +4,6 @@
 #include "monitor/vm/layout.h"
 #include "monitor/vm/vcpu.h"
 
-#define SYSCALL_LENGTH 2
-
 /* What user mode can raise (SDM 3A table 6-1), and how much of the error code the processor can have set. */
 static const struct {
 	bool possible;
@@ -57,18 +55,6 @@ static void judge_exception(struct vm_exit *exit)
 		becomes(exit, X86_VEC_GP, 0, 0);
 }
 
-/*
- * SYSCALL leaves RSP as it is, and a kernel without a stack of its own there begins on it. A cell cannot: the host's
- * return to it faults where RSP is not canonical. So the program has its fault before.
- */
-static void judge_syscall(struct vcpu *vcpu, struct vm_exit *exit)
-{
-	if (vcpu_canonical(vcpu->gpr[RSP]))
-		return;
-	vcpu->rip -= SYSCALL_LENGTH;
-	becomes(exit, X86_VEC_SS, 0, 0);
-}
-
 void judge_user_exit(struct vcpu *vcpu, struct vm_exit *exit)
 {
 	if (exit->reason == EXIT_EXCEPTION)
@@ -76,8 +62,6 @@ void judge_user_exit(struct vcpu *vcpu, struct vm_exit *exit)
 	/* Hypercalls are the kernel's: to user mode their page is one that it may not execute. */
 	if (exit->reason == EXIT_HYPERCALL)
 		becomes(exit, X86_VEC_GP, 0, 0);
-	if (exit->reason == EXIT_SYSCALL)
-		judge_syscall(vcpu, exit);
 	if (exit->reason != EXIT_DEAD)
 		judge_rip(vcpu, exit);
 }

@@ -257,6 +257,15 @@ static const char *trap_broken_reason(const struct cell *cell)
 	return cell->dead ? "the process that ran guest code died" : "forged signal frame";
 }
 
+/*
+ * The host's return to a task faults where RSP is not canonical (IRET), also from its own interrupts: whose fault it is
+ * the interpreter finds out, which executes what is entered with such an RSP.
+ */
+static bool trap_cannot_return(const struct vcpu *vcpu)
+{
+	return !vcpu_canonical(vcpu->gpr[RSP]);
+}
+
 static void trap_take_exit(struct vcpu *vcpu, struct cell *cell, struct vm_exit *exit)
 {
 	struct trap *trap = &vcpu->vm->engine->trap;
@@ -271,6 +280,8 @@ static void trap_take_exit(struct vcpu *vcpu, struct cell *cell, struct vm_exit 
 		vm_kill(vcpu->vm, "%s", trap_broken_reason(cell));
 	else if (vcpu->cpl != 3 && vcpu->rip - GATE_TEXT < GATE_PEERS_END - GATE_TEXT)
 		trap_in_gate(vcpu, exit);
+	else if (exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_GP && trap_cannot_return(vcpu))
+		exit->reason = EXIT_KICK;
 }
 
 /*
@@ -316,6 +327,10 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	struct stats_vcpu *stats = &vm->stats.vcpu[vcpu->id];
 	*exit = (struct vm_exit){.reason = EXIT_KICK};
 
+	if (trap_cannot_return(vcpu)) {
+		interpret_one(vcpu, exit);
+		return;
+	}
 	trap_look_after_cells(trap);
 	struct cell *cell = trap_cell(vcpu);
 	if (!cell)
