@@ -2,6 +2,7 @@
  * From what Zydis decoded to struct insn: which function executes it, and where its operands lie.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "monitor/engine/interpret/interp.h"
 #include "monitor/engine/interpret/native.h"
@@ -195,6 +196,9 @@ static insn_function *pick_string(struct insn *i, const struct emu_insn *emu, in
 		i->ea = EA_FS;
 	else if (emu->info.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_GS)
 		i->ea = EA_GS;
+	/* By its last bytes op_movs and its like see whether the instruction is still there. */
+	unsigned len = emu->info.length, kept = len < sizeof(i->disp) ? len : sizeof(i->disp);
+	memcpy(&i->disp, emu->bytes + len - kept, kept);
 	return run;
 }
 

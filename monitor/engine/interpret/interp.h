@@ -113,7 +113,7 @@ struct engine_vcpu {
 	bool broken;   /* decoded code was dropped: finish the instruction, look the next one up again */
 	bool yield;    /* the instruction is complete; then back to the run loop, which may have something to deliver */
 	bool one;      /* for interpret_one: never more than one instruction */
-	bool single;   /* one instruction at a time: string instructions stop after one iteration */
+	bool single;   /* one iteration of string instructions at a time */
 	bool watching; /* `watch` or the guest's debug registers name addresses: nothing goes the fast way, instructions
 			  one at a time */
 	bool aligned;  /* alignment is checked: nothing goes the fast way */

@@ -202,7 +202,7 @@ static void interpret(struct engine_vcpu *c, struct vm_exit *exit)
 	c->exit = exit;
 	c->leave = c->yield = false;
 	c->watching = c->watch.control || (vcpu->dr[7] & X86_DR7_ALL_ENABLED);
-	c->single = iterates || c->watching;
+	c->single = iterates;
 	interp_load(c);
 	memory_revalidate(c);
 	code_collect(c);

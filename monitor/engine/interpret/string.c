@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "monitor/engine/interpret/interp.h"
+#include "monitor/vm/guest_mem.h"
 #include "monitor/vm/vm.h"
 
 /* After so many iterations somebody else has a turn; the instruction is then begun again. */
@@ -202,6 +203,24 @@ static uint64_t bulk(struct engine_vcpu *c, const struct string *s, bool moves, 
 	return done;
 }
 
+/* Nothing has been stored over the instruction so far. */
+static bool still_there(struct engine_vcpu *c, const struct insn *i)
+{
+	uint8_t bytes[sizeof(i->disp)];
+	size_t len = (size_t)(i->end - i->start), kept = len < sizeof(bytes) ? len : sizeof(bytes);
+	return gm_peek(c->vcpu, c->base + i->end - kept, bytes, kept) == kept && !memcmp(bytes, &i->disp, kept);
+}
+
+/*
+ * An instruction under way goes on whatever it stores over itself (SDM 3A 11.6, as for traps). Stopped, it would be
+ * decoded anew; so what the guest is not to notice stops it only where that makes no difference.
+ */
+static bool pauses(struct engine_vcpu *c, const struct insn *i, unsigned turn)
+{
+	return c->single || c->watch_hits || c->guest_hits || turn == ITERATIONS ||
+	       (atomic_load(&c->vm->attention) && still_there(c, i));
+}
+
 enum bulk { NO_BULK, BULK_MOVES, BULK_STORES };
 
 static void repeat(struct engine_vcpu *c, const struct insn *i, iteration *once, enum bulk how)
@@ -210,8 +229,9 @@ static void repeat(struct engine_vcpu *c, const struct insn *i, iteration *once,
 	uint64_t left = remaining(c, &s);
 	bool again = true;
 	for (unsigned turn = 0; left && again; turn++) {
-		uint64_t done =
-			how && !c->single ? bulk(c, &s, how == BULK_MOVES, left < ITERATIONS ? left : ITERATIONS) : 0;
+		uint64_t done = how && !c->single && !c->watching
+					? bulk(c, &s, how == BULK_MOVES, left < ITERATIONS ? left : ITERATIONS)
+					: 0;
 		if (!done) {
 			if (!once(c, &s, &again))
 				FAULT;
@@ -219,9 +239,7 @@ static void repeat(struct engine_vcpu *c, const struct insn *i, iteration *once,
 		}
 		count_off(c, &s, done);
 		left -= done;
-		/* What it stores over itself does not matter to an instruction under way (SDM 3A 11.6, as for traps).
-		 */
-		if (left && again && (c->single || turn == ITERATIONS || atomic_load(&c->vm->attention))) {
+		if (left && again && pauses(c, i, turn)) {
 			/* Not done: RIP stays. */
 			c->broken = true;
 			FAULT;
