@@ -285,6 +285,7 @@
 #define X86_PORT_COM1	     0x3f8
 #define X86_PORT_ELCR	     0x4d0
 #define X86_PORT_PANIC	     0x505 /* QEMU's pvpanic, docs/specs/pvpanic.rst */
+#define X86_PORT_PANIC_TEXT  0x506 /* ours: before the event, why, byte by byte */
 #define X86_PORT_PCI	     0xcf8
 
 /* Events of X86_PORT_PANIC: reading gives those that are known. */

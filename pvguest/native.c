@@ -157,7 +157,8 @@ static _Noreturn void end(unsigned status)
 
 static void panic(const char *why)
 {
-	(void)why; /* the console had it */
+	while (*why)
+		pvg_outb(X86_PORT_PANIC_TEXT, (uint8_t)*why++);
 	pvg_outb(X86_PORT_PANIC, X86_PANIC_PANICKED);
 }
 

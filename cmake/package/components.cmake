@@ -54,18 +54,14 @@ foreach(component ${R3_COMPONENTS})
 endforeach()
 file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/components.def CONTENT "${lines}" @ONLY)
 
-# SPDX 2.3, tag and value. Its time is the commit's, or the epoch: the same sources give the same file.
-set(created 1970-01-01T00:00:00Z)
-if(DEFINED ENV{SOURCE_DATE_EPOCH})
-  string(TIMESTAMP created "%Y-%m-%dT%H:%M:%SZ" UTC)
-endif()
+# SPDX 2.3, tag and value. Its time is filled in when it is installed.
 set(spdx "SPDXVersion: SPDX-2.3
 DataLicense: CC0-1.0
 SPDXID: SPDXRef-DOCUMENT
 DocumentName: ring3-${PROJECT_VERSION}
 DocumentNamespace: https://spdx.org/spdxdocs/ring3-${PROJECT_VERSION}
 Creator: Tool: cmake
-Created: ${created}
+Created: @created@
 
 PackageName: ring3
 SPDXID: SPDXRef-ring3
@@ -105,4 +101,4 @@ PackageCopyrightText: NOASSERTION
 Relationship: SPDXRef-ring3 ${relation} SPDXRef-${name}
 ")
 endforeach()
-file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/ring3.spdx CONTENT "${spdx}${needs_text}" @ONLY)
+file(WRITE ${CMAKE_BINARY_DIR}/ring3.spdx.in "${spdx}${needs_text}")

@@ -7,7 +7,12 @@ set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "virtual machine monitor that is an ordina
 set(CPACK_DEBIAN_PACKAGE_DESCRIPTION
   "Runs guest kernels deprivileged, in ring 3 of ordinary processes: no KVM, no kernel module, no root. With the
 guest library pvguest, the kernel tinix, lessons on virtualization, and their documentation.")
-set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_SET_DESTDIR ON) # pages that are made when they are installed name the real places
+set(CPACK_INSTALL_PREFIX /usr)
+set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ
+  WORLD_EXECUTE) # whatever umask who makes it has
+set(CPACK_R3_SOURCE ${PROJECT_SOURCE_DIR})
+set(CPACK_PROJECT_CONFIG_FILE ${PROJECT_SOURCE_DIR}/cmake/package/cpack.cmake)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION otherosfs)
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "busybox-static, cpio")

@@ -255,6 +255,13 @@ void signal_settle(struct pvg_frame *frame)
 
 /* -------------------------------------------------------------------------------------------------- system calls */
 
+/* So busybox asks the first process to halt, switch off and reboot; where that is no init, tinix listens. */
+static bool ends_machine(const struct proc *p, int signal)
+{
+	return p->pid == 1 && p != current && (signal == SIGUSR1 || signal == SIGUSR2 || signal == SIGTERM) &&
+	       (is_default(p, signal) || p->core->actions[signal].handler == (uint64_t)SIG_IGN);
+}
+
 static int64_t send(int pid, int signal, int code)
 {
 	const struct signal_info info = {.signal = signal, .code = code, .pid = current->pid};
@@ -265,6 +272,8 @@ static int64_t send(int pid, int signal, int code)
 		return -EINVAL;
 	if (pid > 0) {
 		p = proc_find(pid);
+		if (p && ends_machine(p, signal))
+			power_off(0);
 		if (p && signal)
 			signal_with(p, &info);
 		return p ? 0 : -ESRCH;

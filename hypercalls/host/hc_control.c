@@ -35,9 +35,6 @@ int64_t hc_call_panic(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
 
 	if (!gm_read_gva(vcpu, text, why, len, GM_CPL, &fault))
 		why[0] = '\0';
-	/* It is told on terminals too. */
-	for (char *c = why; *c; c++)
-		*c = *c >= ' ' && *c <= '~' ? *c : '?';
 	vm_panic(vcpu->vm, why[0] ? why : "it does not say why");
 	return 0;
 }

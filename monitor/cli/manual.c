@@ -121,7 +121,9 @@ static void put_program(FILE *out)
 	fprintf(out,
 		".SH EXIT STATUS\n0 to 119: the guest's own. %d: the guest crashed. %d: time ran out. %d: wrong usage, "
 		"or "
-		"the host refused. %d: the image cannot be used. 128 and N: ended by signal N.\n.SH SEE ALSO\n",
+		"the host refused. %d: the image cannot be used. 128 and N: ended by signal N.\n.SH FILES\n"
+		"Pages called docs/NAME.md are installed in share/doc/ring3, guests to begin with in share/ring3.\n"
+		".SH SEE ALSO\n",
 		VM_STATUS_CRASH, VM_STATUS_TIMEOUT, VM_STATUS_HOST, VM_STATUS_IMAGE);
 	for (const struct verb *const *verb = verbs; *verb; verb++)
 		fprintf(out, "%s\\fBring3\\-%s\\fR(1)", verb == verbs ? "" : ",\n", (*verb)->name);

@@ -28,6 +28,8 @@ void vm_panic(struct vm *vm, const char *why)
 	if (vm->ended)
 		return;
 	snprintf(vm->reason, sizeof(vm->reason), "%s", why);
+	for (char *c = vm->reason; *c; c++)
+		*c = *c >= ' ' && *c <= '~' ? *c : '?';
 	vm_end(vm, R3_STATUS_PANIC);
 }
 

@@ -91,8 +91,9 @@ struct vm {
 	/* How it ended. The first reason wins; ended stays set. */
 	bool ended;
 	int status;
-	char reason[256]; /* why it was killed, or panicked; empty if the guest ended itself */
-	bool dismissed;	  /* whoever looked at it ended it: nothing is to be told of it */
+	char reason[256];		   /* why it was killed, or panicked; empty if the guest ended itself */
+	char last_words[R3_PANIC_MAX + 1]; /* what it has written to X86_PORT_PANIC_TEXT */
+	bool dismissed;			   /* whoever looked at it ended it: nothing is to be told of it */
 };
 
 /*

@@ -19,6 +19,10 @@ if [ "${2-}" = inside ]; then
 		examples/popek-goldberg/01-traps.c; do
 		[ -s /usr/share/doc/ring3/$file ] || { echo "no $file"; exit 1; }
 	done
+	mkdir empty
+	for page in 01-traps 09-hybrid 12-shadow; do # all of them: texts.sh
+		bash page.sh /usr/share/doc/ring3 empty /usr/share/doc/ring3/docs/lessons/$page.md
+	done
 	[ ! -e /usr/include/pvguest ] # headers lie below include/ring3, once
 	if busybox=$(command -v busybox) && command -v cpio >/dev/null; then
 		/usr/share/ring3/tinix/mkinitramfs.sh "$busybox" /usr/share/ring3/tinix/rootfs tinix.cpio
@@ -44,6 +48,7 @@ mkdir -p "$work/package" "$work/upper" "$work/root" "$work/home"
 dpkg-deb -x "$work"/deb/*.deb "$work/package" || exit 1
 dpkg-deb -f "$work"/deb/*.deb Package Version Depends
 cp "$0" "$work/home/installed.sh"
+cp "$(dirname "$0")/../lessons/page.sh" "$work/home/page.sh"
 
 # The package's files above the system's, and nothing of this build.
 unshare -rm sh -c '

@@ -1,13 +1,15 @@
 #!/bin/bash
-# The same sources in two directories give the same bytes: guest library, a guest, a library of the monitor's, the list of
-# components:  reproducible.sh SOURCE C_COMPILER
+# The same sources in two directories, at different times and with different modes, give the same bytes:
+#   reproducible.sh SOURCE C_COMPILER            guest library, guests, a library of the monitor's, the list of components
+#   reproducible.sh SOURCE C_COMPILER package    all that is installed, and the package of it, as it is made by default
 set -u
-source=$1 compiler=$2
-export SOURCE_DATE_EPOCH=1700000000
-unset CMAKE_C_COMPILER_LAUNCHER
+source=$1 compiler=$2 what=${3-}
+unset CMAKE_C_COMPILER_LAUNCHER SOURCE_DATE_EPOCH
+export CCACHE_DISABLE=1
 
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
+dirs="a much/longer/b"
 
 fail() {
 	echo "FAIL: $*"
@@ -15,16 +17,48 @@ fail() {
 	exit 1
 }
 
-made="ring3.spdx components.def examples/hello.elf examples/crash.elf pvguest/libpvguest.a shadowpt/libshadowpt.a"
-for dir in a much/longer/b; do
+compare() {
+	cmp "$work/a/$1" "$work/much/longer/b/$1" || bad=1
+	! grep -qF "$work" "$work/a/$1" || { echo "$1 names the directory it was made in"; bad=1; }
+}
+
+if [ "$what" = package ]; then
+	command -v cpack dpkg-deb >/dev/null || { echo "cpack or dpkg-deb is missing"; exit 77; }
+	# Tests are there, since guests of theirs are installed, but not built.
+	options="-DCMAKE_SKIP_INSTALL_ALL_DEPENDENCY=ON" targets=product
+else
+	options="-DBUILD_TESTING=OFF" targets="hello crash pvguest shadowpt"
+fi
+mask=022
+for dir in $dirs; do
+	umask $mask
 	mkdir -p "$work/$dir"
 	tar -C "$source" --exclude=./build --exclude='./build-*' --exclude=./.git -cf - . | tar -C "$work/$dir" -xf - || exit 1
-	cmake -S "$work/$dir" -B "$work/$dir/out" -G Ninja -DBUILD_TESTING=OFF -DCMAKE_C_COMPILER="$compiler" \
-		>"$work/log" 2>&1 || fail "cannot be configured in $dir"
-	ninja -C "$work/$dir/out" -j2 hello crash pvguest shadowpt >"$work/log" 2>&1 || fail "cannot be built in $dir"
+	[ $mask = 022 ] || chmod -R go= "$work/$dir"
+	cmake -S "$work/$dir" -B "$work/$dir/out" -G Ninja $options -DCMAKE_C_COMPILER="$compiler" >"$work/log" 2>&1 ||
+		fail "cannot be configured in $dir"
+	# shellcheck disable=SC2086
+	ninja -C "$work/$dir/out" -j2 $targets >"$work/log" 2>&1 || fail "cannot be built in $dir"
+	if [ "$what" = package ]; then
+		umask 022 # the one thing of who makes it that gets in: the mode of the archive's members
+		(cd "$work/$dir/out" && cpack -G DEB) >"$work/log" 2>&1 || fail "cannot be packaged in $dir"
+		dpkg-deb -x "$work/$dir"/out/*.deb "$work/$dir/root" || fail "is no package"
+		mv "$work/$dir"/out/*.deb "$work/$dir/deb"
+	fi
+	mask=077
 done
-for file in $made; do
-	cmp "$work/a/out/$file" "$work/much/longer/b/out/$file" || bad=1
-	! grep -qF "$work" "$work/a/out/$file" || { echo "$file names the directory it was made in"; bad=1; }
-done
+
+if [ "$what" = package ]; then
+	compare deb
+	[ -x "$work/a/root/usr/bin/ring3" ] || fail "the package has no program"
+	files=$(cd "$work/a/root" && find . -type f)
+	for file in $files; do
+		compare "root/$file"
+	done
+	[ -z "$(find "$work/a/root" \( -type d ! -perm 755 \) -o \( -type f ! -perm -444 \))" ] || fail "not all may read it"
+else
+	for file in components.def examples/hello.elf examples/crash.elf pvguest/libpvguest.a shadowpt/libshadowpt.a; do
+		compare "out/$file"
+	done
+fi
 [ -z "${bad-}" ] || fail "two directories, two results"

@@ -326,7 +326,7 @@ static char **copy_arguments(int argc, char **argv)
 static error_t check(const struct vm_config *config)
 {
 	if (!config->kernel)
-		return refuse("no kernel: name the guest's ELF file, such as build/examples/hello.elf");
+		return refuse("no kernel: name the guest's file; 'ring3 new DIR' makes a guest of your own");
 	if (config->narrate && config->gdb)
 		return refuse("--narrate goes from exit to exit by itself: leave out --gdb, or --narrate");
 	if (config->gdb_stop && !config->gdb)
