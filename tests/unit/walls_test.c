@@ -30,6 +30,8 @@
 
 static char directory[] = "/tmp/ring3-walls.XXXXXX", output[64], other[64];
 
+static pid_t parent;
+
 /* Bytes of the child's stderr. */
 static char said[1024];
 
@@ -41,6 +43,7 @@ static int behind(enum walls_verb verb, int (*attempt)(void))
 	ssize_t n;
 
 	assert_int_equal(pipe(ends), 0);
+	parent = getpid();
 	pid_t child = fork();
 	if (!child) {
 		dup2(ends[1], STDERR_FILENO);
@@ -63,7 +66,7 @@ static int behind(enum walls_verb verb, int (*attempt)(void))
 
 static void forbidden(int (*attempt)(void), const char *name)
 {
-	for (enum walls_verb verb = WALLS_RUN; verb <= WALLS_LOCKSTEP; verb++) {
+	for (enum walls_verb verb = WALLS_RUN; verb <= WALLS_TOP; verb++) {
 		assert_int_equal(behind(verb, attempt), 128 + SIGABRT);
 		assert_non_null(strstr(said, "that its walls forbid"));
 		assert_non_null(strstr(said, name));
@@ -146,12 +149,12 @@ static int try_written_code(void)
 
 static int try_kill(void)
 {
-	return failed(syscall(SYS_kill, getppid(), SIGTERM));
+	return failed(syscall(SYS_kill, parent, SIGTERM));
 }
 
 static int try_attach(void)
 {
-	return failed(syscall(SYS_ptrace, PTRACE_ATTACH, getppid(), 0, 0));
+	return failed(syscall(SYS_ptrace, PTRACE_ATTACH, parent, 0, 0));
 }
 
 static int try_namespace(void)
@@ -226,12 +229,12 @@ static void test_reading(void **state)
 
 static int try_seize_parent(void)
 {
-	return syscall(SYS_ptrace, PTRACE_SEIZE, getppid(), 0, 0) < 0 ? 0 : 1;
+	return syscall(SYS_ptrace, PTRACE_SEIZE, parent, 0, 0) < 0 ? 0 : 1;
 }
 
 static int try_kill_parent(void)
 {
-	return kill(getppid(), SIGKILL) && errno == EPERM ? 0 : 1;
+	return kill(parent, SIGKILL) && errno == EPERM ? 0 : 1;
 }
 
 static void test_others(void **state)
@@ -261,9 +264,37 @@ static void test_output(void **state)
 {
 	struct stat st;
 
-	assert_int_equal(behind(WALLS_RUN, write_output), 0);
-	assert_int_equal(stat(output, &st), 0);
-	assert_int_equal(st.st_size, 4);
+	for (enum walls_verb verb = WALLS_RUN; verb <= WALLS_REPORT; verb++) {
+		unlink(output);
+		assert_int_equal(behind(verb, write_output), 0);
+		assert_int_equal(stat(output, &st), 0);
+		assert_int_equal(st.st_size, 4);
+	}
+}
+
+/* Who reads what others wrote makes no children, and opens no files to read. */
+static int try_fork(void)
+{
+	return failed(syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, 0));
+}
+
+static int try_read_libraries(void)
+{
+	return failed(syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY));
+}
+
+static int try_accept(void)
+{
+	return failed(syscall(SYS_accept4, 0, NULL, NULL, 0));
+}
+
+static void test_readers(void **state)
+{
+	int (*const attempts[])(void) = {try_fork, try_read_libraries, try_accept};
+
+	for (enum walls_verb verb = WALLS_REPORT; verb <= WALLS_TOP; verb++)
+		for (size_t i = 0; i < sizeof(attempts) / sizeof(attempts[0]); i++)
+			assert_int_equal(behind(verb, attempts[i]), 128 + SIGABRT);
 }
 
 /* A child of its own, as cells are, is made, filtered and ended. */
@@ -273,7 +304,7 @@ static int make_child(void)
 	pid_t child = fork();
 
 	if (!child)
-		_exit(walls_try_filter());
+		_exit(walls_try_filter(WALLS_RUN));
 	return child > 0 && waitpid(child, &status, 0) == child && status == 0 ? 0 : 1;
 }
 
@@ -310,7 +341,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_forbidden), cmocka_unit_test(test_names_stay), cmocka_unit_test(test_reading),
-		cmocka_unit_test(test_others),	  cmocka_unit_test(test_output),     cmocka_unit_test(test_children),
+		cmocka_unit_test(test_others),	  cmocka_unit_test(test_output),     cmocka_unit_test(test_readers),
+		cmocka_unit_test(test_children),
 	};
 
 	return cmocka_run_group_tests(tests, up, down);

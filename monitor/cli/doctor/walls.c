@@ -8,15 +8,40 @@
 #include "monitor/host/walls/names.h"
 #include "monitor/host/walls/walls.h"
 
-static void check_filter(struct doctor_result *result)
+static int try_run(void)
 {
-	int err = doctor_try(walls_try_filter);
+	return walls_try_filter(WALLS_RUN);
+}
 
+static int try_report(void)
+{
+	return walls_try_filter(WALLS_REPORT);
+}
+
+static int try_top(void)
+{
+	return walls_try_filter(WALLS_TOP);
+}
+
+static void tell_filter(struct doctor_result *result, int err)
+{
 	if (err)
 		doctor_found(result, DOCTOR_MISSING, "a kernel with seccomp filters (CONFIG_SECCOMP_FILTER)",
 			     "none: %s", err < 0 ? strsignal(-err) : strerror(err));
 	else
 		doctor_found(result, DOCTOR_OK, NULL, "filtered by a list of what it needs; no new rights by exec");
+}
+
+static void check_filter(struct doctor_result *result)
+{
+	tell_filter(result, doctor_try(try_run));
+}
+
+static void check_readers(struct doctor_result *result)
+{
+	int err = doctor_try(try_report);
+
+	tell_filter(result, err ? err : doctor_try(try_top));
 }
 
 static void check_landlock(struct doctor_result *result)
@@ -87,6 +112,7 @@ static void check_binary(struct doctor_result *result)
 
 const struct doctor_check doctor_walls[] = {
 	{"walls.calls", "the monitor's own system calls", check_filter},
+	{"walls.readers", "system calls of report and top", check_readers},
 	{"walls.others", "other files and processes of its user", check_landlock},
 	{"walls.names", "the names of the files that it writes", check_seal},
 	{"walls.program", "the monitor's program", check_binary},

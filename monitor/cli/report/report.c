@@ -11,9 +11,11 @@
 #include "monitor/cli/common/embed.h"
 #include "monitor/cli/report/digest.h"
 #include "monitor/host/output_file.h"
+#include "monitor/host/walls/walls.h"
 #include "monitor/vm/vm.h"
 
 #define OUTPUT_DEFAULT "report.html"
+#define REMEDY	       "name a file where you may write, with -o"
 
 struct request {
 	const char *trace, *output;
@@ -111,12 +113,18 @@ static int write_page(const struct digest *digest, const struct request *request
 
 /* ------------------------------------------------------------------------------------------------------- the trace */
 
+/* From the first byte on that somebody else wrote, this process can read that file, write the page, and no more. */
 static int read_trace(struct digest *digest, const char *path)
 {
 	bool standard = !strcmp(path, "-");
 	FILE *in = standard ? stdin : fopen(path, "re");
-	int err = in ? digest_read(digest, in) : -errno;
+	int err = in ? 0 : -errno;
 
+	json_object_seed(0); /* by /dev/urandom, while it can be had */
+	if (in && walls_up(WALLS_REPORT, NULL))
+		return VM_STATUS_HOST;
+	if (in)
+		err = digest_read(digest, in);
 	if (in && !standard)
 		fclose(in);
 	if (err)
@@ -155,12 +163,17 @@ static int make_report(const struct request *request)
 
 	if (!digest)
 		return complain(request->trace, "cannot read", -ENOMEM, "end other programs first");
+	err = output_check(request->output);
+	if (err) {
+		free(digest);
+		return complain(request->output, "cannot write", err, REMEDY);
+	}
 	status = read_trace(digest, request->trace);
 	if (!status && !version_fits(digest, request->trace))
 		status = VM_STATUS_HOST;
 	err = status ? 0 : write_page(digest, request);
 	if (err)
-		status = complain(request->output, "cannot write", err, "name a file where you may write, with -o");
+		status = complain(request->output, "cannot write", err, REMEDY);
 	digest_free(digest);
 	free(digest);
 	return status;

@@ -4,8 +4,6 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <jansson.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,10 +13,6 @@
 #include "monitor/cli/top/internal.h"
 #include "monitor/debug/stats/socket.h"
 #include "monitor/host/clock.h"
-
-#define ANSWER_MAX 262144
-/* A guest that runs answers in well under a millisecond. */
-#define PATIENCE_MS 300
 
 /* --------------------------------------------------------------------------------------------------- host's side */
 
@@ -59,78 +53,7 @@ static void look_at_processes(struct top_view *view)
 	closedir(proc);
 }
 
-/* -------------------------------------------------------------------------------------------------------- answers */
-
-static uint64_t number(const json_t *object, const char *key)
-{
-	return (uint64_t)json_integer_value(json_object_get(object, key));
-}
-
-/* A name for the terminal: the path's last part, without control characters. */
-static void copy_name(const json_t *value, char *to, size_t size)
-{
-	const char *text = json_string_value(value), *slash = text ? strrchr(text, '/') : NULL;
-
-	snprintf(to, size, "%s", slash ? slash + 1 : text ? text : "?");
-	for (char *c = to; *c; c++)
-		if (*c < ' ' || *c > '~')
-			*c = '?';
-}
-
-static bool read_answer(struct top_guest *guest, const char *text, size_t len)
-{
-	json_t *document = json_loadb(text, len, 0, NULL), *vcpu, *memory = json_object_get(document, "memory");
-	const char *schema = json_string_value(json_object_get(document, "schema"));
-	bool good = schema && !strcmp(schema, "ring3-stats");
-	size_t i;
-
-	if (good) {
-		copy_name(json_object_get(document, "image"), guest->image, sizeof(guest->image));
-		copy_name(json_object_get(document, "engine"), guest->engine, sizeof(guest->engine));
-		guest->wall_ns = number(document, "wall_ns");
-		guest->ram = number(memory, "ram_bytes");
-		guest->touched = number(memory, "touched_bytes");
-		guest->shadowed = number(json_object_get(document, "shadow"), "mapped_bytes");
-		guest->kept = number(json_object_get(document, "shadow"), "memory_bytes") +
-			      number(json_object_get(document, "code"), "bytes");
-	}
-	json_array_foreach(json_object_get(document, "vcpus"), i, vcpu)
-	{
-		const json_t *exits = json_object_get(vcpu, "exits");
-
-		guest->guest_ns += number(vcpu, "guest_ns");
-		guest->monitor_ns += number(vcpu, "monitor_ns");
-		guest->exits_total += number(vcpu, "exits_total");
-		for (unsigned kind = 0; kind < STAT_COUNT; kind++)
-			guest->exits[kind] += number(exits, stats_exit_names[kind]);
-	}
-	json_decref(document);
-	return good;
-}
-
-/* Reads until the guest hangs up, or has had time enough. */
-static void hear(struct top_guest *guest, int fd)
-{
-	char *text = malloc(ANSWER_MAX);
-	uint64_t end = clock_ns() + PATIENCE_MS * 1000000ull;
-	size_t len = 0;
-	ssize_t n = -1;
-
-	while (text && len < ANSWER_MAX) {
-		struct pollfd wait = {.fd = fd, .events = POLLIN};
-		uint64_t now = clock_ns();
-
-		if (now >= end || poll(&wait, 1, (int)((end - now) / 1000000) + 1) <= 0)
-			break;
-		n = recv(fd, text + len, ANSWER_MAX - len, 0);
-		if (n <= 0)
-			break;
-		len += (size_t)n;
-	}
-	guest->asked_ns = clock_ns();
-	guest->answered = n == 0 && len && read_answer(guest, text, len);
-	free(text);
-}
+/* ------------------------------------------------------------------------------------------------------- asking */
 
 /* Connects to all before hearing any: then those that do not answer are waited for together. */
 static int call(const char *directory, const char *name, pid_t *pid)
@@ -185,10 +108,9 @@ bool top_look(struct top_view *view)
 		view->count += fd[view->count] >= 0;
 	}
 	closedir(list);
-	for (unsigned i = 0; i < view->count; i++) {
-		hear(&view->guest[i], fd[i]);
+	top_hear(view, fd);
+	for (unsigned i = 0; i < view->count; i++)
 		close(fd[i]);
-	}
 	look_at_processes(view);
 	qsort(view->guest, view->count, sizeof(view->guest[0]), by_pid);
 	return true;

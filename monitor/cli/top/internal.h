@@ -33,6 +33,9 @@ struct top_view {
  */
 bool top_look(struct top_view *view);
 
+/* hear.c: what each guest says within some time, by a connection for each. */
+void top_hear(struct top_view *view, const int *fd);
+
 /* top_table.c: prints the guests, and what they did since the view before; at most so many lines, of so many columns.
  */
 void top_table(const struct top_view *now, const struct top_view *before, unsigned lines, unsigned columns, FILE *out);

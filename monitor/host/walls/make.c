@@ -32,7 +32,16 @@
 #define PR_SET_VMA 0x53564d41
 #endif
 
-enum { DEBUG = 1, LOCKSTEP = 2, EVERY = DEBUG | LOCKSTEP | 4, CONFINED = 8, UNCONFINED = 16, CHECKED = 32 };
+enum {
+	DEBUG = 1,
+	LOCKSTEP = 2,
+	EVERY = DEBUG | LOCKSTEP | 4,
+	CONFINED = 8,
+	UNCONFINED = 16,
+	CHECKED = 32,
+	REPORT = 64,
+	TOP = 128
+};
 
 #ifdef __SANITIZE_ADDRESS__
 #define SANITIZED CHECKED
@@ -45,6 +54,7 @@ enum { DEBUG = 1, LOCKSTEP = 2, EVERY = DEBUG | LOCKSTEP | 4, CONFINED = 8, UNCO
 #define SANITIZED 0
 #endif
 #define ELSEWHERE (SANITIZED ? CONFINED : UNCONFINED)
+#define READERS	  (SANITIZED ? EVERY | CONFINED | SANITIZED : 0) /* a sanitizer's threads and locks */
 
 #define CONDITIONS_MAX 4
 
@@ -141,6 +151,8 @@ int main(void)
 	make("debug_unconfined", DEBUG | ELSEWHERE | SANITIZED);
 	make("lockstep_confined", LOCKSTEP | CONFINED | SANITIZED);
 	make("lockstep_unconfined", LOCKSTEP | ELSEWHERE | SANITIZED);
+	make("report", REPORT | READERS);
+	make("top", TOP | READERS);
 	print_names();
 	return fflush(stdout) || ferror(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
 }

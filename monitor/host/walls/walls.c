@@ -95,6 +95,8 @@ static const struct sock_fprog *program(enum walls_verb verb, bool confined)
 		[WALLS_RUN] = {PROGRAM(run_unconfined), PROGRAM(run_confined)},
 		[WALLS_DEBUG] = {PROGRAM(debug_unconfined), PROGRAM(debug_confined)},
 		[WALLS_LOCKSTEP] = {PROGRAM(lockstep_unconfined), PROGRAM(lockstep_confined)},
+		[WALLS_REPORT] = {PROGRAM(report), PROGRAM(report)},
+		[WALLS_TOP] = {PROGRAM(top), PROGRAM(top)},
 	};
 #undef PROGRAM
 	return &programs[verb][confined];
@@ -133,7 +135,7 @@ int walls_up(enum walls_verb verb, void (*last_words)(void))
 	return error;
 }
 
-int walls_try_filter(void)
+int walls_try_filter(enum walls_verb verb)
 {
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? errno : -install(program(WALLS_RUN, false));
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? errno : -install(program(verb, false));
 }

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 /* Whose list of calls; see calls.def. */
-enum walls_verb { WALLS_RUN, WALLS_DEBUG, WALLS_LOCKSTEP };
+enum walls_verb { WALLS_RUN, WALLS_DEBUG, WALLS_LOCKSTEP, WALLS_REPORT, WALLS_TOP };
 
 /*
  * Puts the walls up around this thread, its children and threads to come: before those are made. At a call that the
@@ -23,7 +23,7 @@ int walls_up(enum walls_verb verb, void (*last_words)(void));
 void walls_forgive(void);
 
 /* For a child process: puts up the filter alone, to see whether this host has that. 0 or errno. */
-int walls_try_filter(void);
+int walls_try_filter(enum walls_verb verb);
 /* The version of Landlock's interface, 0: none; and the first that keeps signals from strangers. */
 #define WALLS_LANDLOCK_SIGNALS 6
 int walls_landlock_version(void);
