@@ -115,3 +115,5 @@ elif form == "html":
     assert not page.open and page.rows > 60, page.open
 else:
     assert "Popek and Goldberg's condition does not hold" in text and "On this host:" in text
+    tables = text[:text.index("Popek")].rsplit("\n", 2)[0]
+    assert max(map(len, tables.splitlines())) <= 120, "a table is wider than a window"

@@ -45,7 +45,9 @@ void classify_outcome(const struct classify_result *result, char *text)
 
 void classify_ring3(const struct classify_table *table, const struct classify_row *row, unsigned b, char *text)
 {
-	if (classify_absent(table, row, b))
+	if (!table->there[b])
+		snprintf(text, CLASSIFY_TEXT, "-");
+	else if (classify_absent(table, row, b))
 		snprintf(text, CLASSIFY_TEXT, "not there");
 	else
 		classify_outcome(&row->ring3[b], text);
@@ -128,36 +130,66 @@ static void print_condition(const struct classify_table *table)
 	}
 }
 
+/* What ring 3 of the host does, and what the instruction is for. */
+static void print_host(const struct classify_table *table)
+{
+	printf("%-14s %-15s %-10s %-10s %s\n", "instruction", "kind", "ring 3", "32-bit", "what it does");
+	for (unsigned n = 0; n < classify_insn_count; n++) {
+		const struct classify_row *row = &table->row[n];
+		char text[2][CLASSIFY_TEXT];
+		classify_ring3(table, row, 0, text[0]);
+		classify_ring3(table, row, 1, text[1]);
+		printf("%-14s %-15s %-10s %-10s %s\n", row->insn->name, classify_kind_name(row->insn->kind), text[0],
+		       text[1], row->insn->why);
+	}
+}
+
+/* Where something is to be seen after it passed. */
+static void print_shown(const struct classify_table *table)
+{
+	printf("\n%-14s %-36s%s\n", "instruction", "shows there", table->engines ? " ring 0 has" : "");
+	for (unsigned n = 0; n < classify_insn_count; n++) {
+		const struct classify_row *row = &table->row[n];
+		char there[CLASSIFY_TEXT], ring0[CLASSIFY_TEXT] = "";
+		classify_shown(row->insn, &row->ring3[0], there);
+		if (table->engines)
+			classify_shown(row->insn, &row->ring0[table->reference], ring0);
+		if (there[0])
+			printf("%-14s %-36s %s\n", row->insn->name, there, ring0);
+	}
+}
+
+/* In ring 0 of a guest: a word for each engine. */
+static void print_engines(const struct classify_table *table)
+{
+	printf("\n%-14s %-10s", "instruction", "ring 0");
+	for (unsigned e = 0; e < table->engines; e++)
+		printf(" %-14s", engines[e]->name);
+	printf("\n");
+	for (unsigned n = 0; n < classify_insn_count; n++) {
+		const struct classify_row *row = &table->row[n];
+		char text[CLASSIFY_TEXT], shown[CLASSIFY_TEXT];
+		classify_outcome(&row->ring0[table->reference], text);
+		printf("%-14s %-10s", row->insn->name, !strcmp(text, "silent") ? "passes" : text);
+		for (unsigned e = 0; e < table->engines; e++) {
+			classify_shown(row->insn, &row->ring0[e], shown);
+			if (shown[0] && !classify_exact(table, row, e))
+				snprintf(text, sizeof(text), "as ring 3");
+			else
+				classify_answer(table, row, e, text);
+			printf(" %-14s", text);
+		}
+		printf("\n");
+	}
+}
+
 void classify_print_text(const struct classify_table *table)
 {
 	const char *note;
-	printf("%-14s %-15s %-10s %-10s %-30s", "instruction", "kind", "ring 3", "32-bit", "shows there");
+	print_host(table);
+	print_shown(table);
 	if (table->engines)
-		printf(" %-26s", "ring 0 has");
-	for (unsigned e = 0; e < table->engines; e++)
-		printf(" %-26s", engines[e]->name);
-	printf(" what it does\n");
-	for (unsigned n = 0; n < classify_insn_count; n++) {
-		const struct classify_row *row = &table->row[n];
-		char text[3][CLASSIFY_TEXT], ring0[CLASSIFY_TEXT];
-		classify_ring3(table, row, 0, text[0]);
-		classify_ring3(table, row, 1, text[1]);
-		classify_shown(row->insn, &row->ring3[0], text[2]);
-		printf("%-14s %-15s %-10s %-10s %-30s", row->insn->name, classify_kind_name(row->insn->kind), text[0],
-		       text[1], text[2]);
-		if (table->engines) {
-			const struct classify_result *reference = &row->ring0[table->reference];
-			classify_shown(row->insn, reference, ring0);
-			if (!ring0[0])
-				classify_outcome(reference, ring0);
-			printf(" %-26s", !strcmp(ring0, "silent") ? "passes" : ring0);
-		}
-		for (unsigned e = 0; e < table->engines; e++) {
-			classify_answer(table, row, e, ring0);
-			printf(" %-26s", ring0);
-		}
-		printf(" %s\n", row->insn->why);
-	}
+		print_engines(table);
 	print_condition(table);
 	for (unsigned n = 0; (note = classify_note(table, n)); n++)
 		printf("%s%s\n", n ? "" : "\nOn this host:\n", note);
