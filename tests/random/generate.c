@@ -7,8 +7,9 @@
 #include "monitor/emulate/emulate.h"
 #include "tests/random/generate.h"
 
-#define ITEMS_MAX 10
-#define TRIES	  1000
+#define ITEMS_MAX    10
+#define ENCODING_MAX 32 /* what is tried, before it is known how long an instruction is */
+#define TRIES	     1000
 /* How often each template stands alone. */
 #define TEMPLATE_TURNS 4
 
@@ -96,10 +97,21 @@ static unsigned put_operand(struct generator *g, uint8_t *out, struct extension 
 	}
 }
 
+/* Prefixes of all kinds in any order, REX before others too, where they have no business. */
+static unsigned put_prefixes(struct generator *g, uint8_t *out)
+{
+	static const uint8_t any[] = {0x66, 0x67, 0xf2, 0xf3, 0xf0, 0x2e, 0x36, 0x3e,
+				      0x26, 0x64, 0x65, 0x40, 0x48, 0x41, 0x44, 0x4f};
+	unsigned count = 1 + below(g, 4);
+	for (unsigned n = 0; n < count; n++)
+		out[n] = any[below(g, sizeof(any))];
+	return count;
+}
+
 static unsigned put_legacy(struct generator *g, uint8_t *out, struct extension e)
 {
 	static const uint8_t repeats[] = {0xf2, 0xf3};
-	unsigned len = 0;
+	unsigned len = one_in(g, 8) ? put_prefixes(g, out) : 0;
 	if (one_in(g, 6))
 		out[len++] = 0x66;
 	if (one_in(g, 5))
@@ -164,7 +176,7 @@ static bool try_encoding(struct generator *g, uint8_t *bytes, uint64_t at, struc
 {
 	uint8_t operand[8];
 	struct extension e;
-	for (unsigned n = 0; n < 15; n++)
+	for (unsigned n = 0; n < ENCODING_MAX; n++)
 		bytes[n] = byte(g);
 	memset(operand, 0, sizeof(operand));
 	unsigned operand_len = put_operand(g, operand, &e), kind = below(g, 8), len;
@@ -190,13 +202,43 @@ static bool put(struct generator *g, const void *bytes, unsigned len)
 
 static bool put_random(struct generator *g)
 {
-	uint8_t bytes[16];
+	uint8_t bytes[ENCODING_MAX];
 	struct emu_insn insn;
 	uint64_t at = generate_base(g->where) + SEQ_CODE + g->s->offset + g->s->size;
 	for (unsigned n = 0; n < TRIES; n++)
 		if (try_encoding(g, bytes, at, &insn))
 			return put(g, bytes, insn.info.length);
 	return true;
+}
+
+/* What the processor refuses for its prefixes or its length alone. It ends the sequence. */
+static bool put_refused(struct generator *g)
+{
+	static const uint8_t before_vex[] = {0x66, 0xf2, 0xf3, 0xf0, 0x48};
+	uint8_t bytes[ENCODING_MAX];
+	unsigned len = 0;
+	struct extension e = {0};
+	switch (below(g, 3)) {
+	case 0: /* no prefix may stand before VEX and EVEX: #UD */
+		bytes[len++] = before_vex[below(g, sizeof(before_vex))];
+		len += one_in(g, 2) ? put_vex(g, bytes + len, e) : put_evex(g, bytes + len, e);
+		bytes[len++] = 0xc1; /* registers */
+		bytes[len++] = byte(g);
+		break;
+	case 1: /* LOCK, where memory is not changed: ADD to a register, CMP, MOV */
+		bytes[len++] = 0xf0;
+		bytes[len++] = (const uint8_t[]){0x01, 0x39, 0x89, 0x03}[below(g, 4)];
+		bytes[len++] = bytes[1] == 0x01 ? 0xc1 : 0x07 | (byte(g) & 0x38);
+		break;
+	default: /* longer than 15 bytes: #GP */
+		while (len < 12 + below(g, 4))
+			bytes[len++] = 0x66;
+		bytes[len++] = 0x81; /* ADD imm16 */
+		bytes[len++] = 0xc0;
+		bytes[len++] = byte(g);
+		bytes[len++] = byte(g);
+	}
+	return put(g, bytes, len);
 }
 
 static bool may_stand(const struct generator *g, const struct pattern *t)
@@ -209,6 +251,10 @@ static bool put_template(struct generator *g, const struct pattern *t)
 {
 	if (strchr(t->where, 'S') && !is_user(g->where))
 		g->s->flags |= SEQ_SYSTEM;
+	if (strchr(t->where, 'W'))
+		g->s->flags &= (uint16_t)~SEQ_STEP;
+	if (strchr(t->where, 'I') && !is_user(g->where))
+		g->s->flags |= SEQ_IRQ;
 	return put(g, t->code, (unsigned)(t->end - t->code));
 }
 
@@ -226,14 +272,17 @@ static bool put_item(struct generator *g)
 	uint16_t jump = g->s->size;
 	bool jumps = one_in(g, 12);
 	if (jumps) {
-		/* Jcc, LOOPcc or JRCXZ over the item. */
+		/* Jcc, LOOPcc or JRCXZ over the item, with hints and what else may stand before it. */
+		static const uint8_t before[] = {0x2e, 0x3e, 0xf2, 0xf3, 0x26, 0x36, 0x64, 0x65, 0x67, 0x48, 0x41};
 		uint8_t code[2] = {(uint8_t)(one_in(g, 6) ? 0xe0 + below(g, 4) : 0x70 + below(g, 16)), 0};
-		if (!put(g, code, sizeof(code)))
+		uint8_t prefix = before[below(g, sizeof(before))];
+		if ((one_in(g, 4) && !put(g, &prefix, 1)) || !put(g, code, sizeof(code)))
 			return false;
+		jump = g->s->size;
 	}
-	bool room = one_in(g, 5) ? put_any_template(g) : put_random(g);
+	bool room = one_in(g, 80) ? put_refused(g) : one_in(g, 5) ? put_any_template(g) : put_random(g);
 	if (jumps)
-		g->s->code[jump + 1] = (uint8_t)(g->s->size - jump - 2);
+		g->s->code[jump - 1] = (uint8_t)(g->s->size - jump);
 	return room;
 }
 
@@ -253,6 +302,10 @@ void generate(struct sequence *s, uint64_t series, uint64_t n, enum generate_whe
 	if (where == GENERATE_NO_FPU)
 		s->flags |= SEQ_NO_FPU;
 	s->offset = (uint16_t)(one_in(&g, 16) ? 0x1000 - below(&g, 64) : below(&g, 0x1000 - SEQ_CODE_MAX));
+	if (one_in(&g, 8) && (is_user(where) || where == GENERATE_KERNEL))
+		s->flags |= SEQ_STEP;
+	else if (one_in(&g, 8) && where == GENERATE_KERNEL)
+		s->flags |= SEQ_IRQ;
 	if (n < TEMPLATE_TURNS * count && may_stand(&g, &templates[n % count]))
 		put_template(&g, &templates[n % count]);
 	else

@@ -9,6 +9,7 @@
 #include "tests/random/run.h"
 
 #define OPTION_MAX     24
+#define STEPS_MAX      4096
 #define POOL_SIZE      (2 * SEQ_AREA_SIZE)
 #define FPU_COMPONENTS 0xe7 /* not the protection keys */
 #define FPU_OPCODE     6    /* that, and where the x87's instruction and operand lay: not the same for all */
@@ -74,6 +75,7 @@ static void print_state(const struct run_registers *r, const struct machine_area
 					    "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
 	pvg_printf("vector %lu error %lx rip %lx cs %lx rflags %lx ss %lx\n", r->vector, r->error, r->rip, r->cs,
 		   r->rflags, r->ss);
+	pvg_printf("stepped %lx\n", r->stepped);
 	for (unsigned n = 0; n < 16; n++)
 		pvg_printf("%s %lx\n", names[n], r->gpr[n]);
 	pvg_printf("data %lx stack %lx fpu %lx\n", mix(1, areas->data, SEQ_AREA_SIZE),
@@ -107,6 +109,11 @@ static void prepare(const struct sequence *s, const struct machine_areas *areas,
 		memcpy(fpu + FPU_EXTENDED, pool + (seq_random(&random) & (SEQ_AREA_SIZE - 8)),
 		       pvg_fpu_size() - FPU_EXTENDED);
 	memcpy(fpu + FPU_HEADER, &components, sizeof(components));
+	seq_fpu(&random, areas->base, fpu);
+	run_steps_left = s->flags & SEQ_STEP ? STEPS_MAX : 0;
+	run_stepped = 0;
+	if (s->flags & SEQ_STEP)
+		r->rflags |= X86_RFLAGS_TF;
 }
 
 static uint64_t run(const struct sequence *s, uint64_t digest, bool show)
@@ -118,7 +125,12 @@ static uint64_t run(const struct sequence *s, uint64_t digest, bool show)
 	fpu_load();
 	if (s->flags & SEQ_NO_FPU)
 		pvg_write_cr0(pvg_read_cr0() | X86_CR0_TS);
+	if (s->flags & SEQ_IRQ)
+		machine_request();
 	run_sequence(&registers);
+	registers.stepped = run_stepped;
+	if (s->flags & SEQ_IRQ)
+		machine_withdraw(registers.vector);
 	if (s->flags & SEQ_NO_FPU)
 		__asm__ volatile("clts");
 	if (registers.vector == X86_VEC_PF)

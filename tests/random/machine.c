@@ -120,6 +120,35 @@ void machine_restore(void)
 		xsetbv(start.xcr0);
 }
 
+/* ------------------------------------------------------------------------------------------------- an interrupt */
+
+/* The 8254's counter 0, once, as far as the first 8259 (its data sheet, OCW3). */
+#define PIT_ONCE    0x30
+#define PIC_COMMAND X86_PORT_PIC1
+#define PIC_MASK    (X86_PORT_PIC1 + 1)
+#define PIC_IRR	    0x0a
+#define PIC_EOI	    0x20
+#define LINE_PIT    1u
+
+void machine_request(void)
+{
+	pvg_outb(PIC_MASK, (uint8_t)~LINE_PIT);
+	pvg_outb((X86_PORT_PIT + 3), PIT_ONCE);
+	pvg_outb(X86_PORT_PIT, 1);
+	pvg_outb(X86_PORT_PIT, 0);
+	pvg_outb(PIC_COMMAND, PIC_IRR);
+	while (!(pvg_inb(PIC_COMMAND) & LINE_PIT))
+		;
+}
+
+void machine_withdraw(uint64_t vector)
+{
+	pvg_outb(PIC_MASK, 0xff);
+	pvg_outb((X86_PORT_PIT + 3), PIT_ONCE);
+	if (vector == PVG_VEC_PIC)
+		pvg_outb(PIC_COMMAND, PIC_EOI);
+}
+
 /* ------------------------------------------------------------------------------------------------------ the areas */
 
 static void map(uint64_t gva, uint64_t gpa, uint64_t prot, size_t count)

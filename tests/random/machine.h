@@ -26,4 +26,8 @@ void machine_read(struct machine_system *system);
 /* Puts everything back as machine_init left it. */
 void machine_restore(void);
 
+/* An interrupt waits from now on; IF is clear. Afterwards: the vector that ended the sequence. */
+void machine_request(void);
+void machine_withdraw(uint64_t vector);
+
 #endif

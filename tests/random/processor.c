@@ -58,6 +58,7 @@ static void start_state(const struct sequence *s, struct outcome *o)
 	memcpy(o->fpu, &fcw, sizeof(fcw));
 	memcpy(o->fpu + FPU_MXCSR, &mxcsr, sizeof(mxcsr));
 	memcpy(o->fpu + FPU_HEADER, &components, sizeof(components));
+	seq_fpu(&r, BASE, o->fpu);
 }
 
 static bool at_start(const struct vcpu *vcpu, const struct vm_exit *exit)

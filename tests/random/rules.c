@@ -81,7 +81,7 @@ static bool is_unsteady(const struct emu_insn *insn)
 	case ZYDIS_MNEMONIC_INVPCID:
 	case ZYDIS_MNEMONIC_MONITORX:
 	case ZYDIS_MNEMONIC_MWAITX:
-	/* These write the pointers of the x87, which differ. */
+	/* These write the pointers and selectors of the x87, which differ. */
 	case ZYDIS_MNEMONIC_FNSAVE:
 	case ZYDIS_MNEMONIC_FNSTENV:
 	case ZYDIS_MNEMONIC_FXSAVE:

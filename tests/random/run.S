@@ -14,6 +14,11 @@ registers:
 	.quad	0
 home:
 	.quad	0		/* RSP to come back to; 0: no sequence runs */
+	.globl	run_steps_left, run_stepped
+run_steps_left:
+	.quad	0
+run_stepped:
+	.quad	0
 user_rsp:
 	.quad	0
 	.skip	4096
@@ -82,7 +87,13 @@ run_syscall:
 
 	/* On the stack: vector, error code, RIP, CS, RFLAGS, RSP, SS. */
 ended:
-	push	%rax
+	cmpq	$X86_VEC_DB, (%rsp)
+	jne	1f
+	testl	$X86_RFLAGS_TF, 4 * 8(%rsp)
+	jz	1f
+	cmpq	$0, run_steps_left(%rip)
+	jne	step
+1:	push	%rax
 	mov	registers(%rip), %rax
 	cmpq	$0, home(%rip)
 	je	2f
@@ -118,6 +129,21 @@ ended:
 	pop	%rbp
 	pop	%rbx
 	ret
+
+step:
+	push	%rax
+	push	%rcx
+	mov	4 * 8(%rsp), %rcx
+	mov	run_stepped(%rip), %rax
+	xor	%rcx, %rax
+	movabs	$0x9e3779b97f4a7c15, %rcx
+	imul	%rcx, %rax
+	mov	%rax, run_stepped(%rip)
+	pop	%rcx
+	pop	%rax
+	decq	run_steps_left(%rip)
+	add	$16, %rsp
+	iretq
 
 2:	mov	8(%rsp), %rdi
 	mov	24(%rsp), %rsi

@@ -19,10 +19,13 @@
 struct run_registers {
 	uint64_t gpr[16]; /* in the order of their encoding */
 	uint64_t rip, cs, rflags, ss, vector, error;
+	uint64_t stepped; /* run_stepped at the end */
 };
 
 /* Loads the registers and goes there; returns with what they are when an exception or a system call comes. */
 void run_sequence(struct run_registers *registers);
+/* Single steps that do not end the sequence, and what has become of run_stepped by where each led. */
+extern uint64_t run_steps_left, run_stepped;
 /* The vectors' handlers, RUN_STUB bytes apart, and that of SYSCALL. All want a stack of their own. */
 extern const char run_stubs[], run_syscall[];
 /* An exception came from elsewhere. */

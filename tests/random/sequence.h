@@ -32,7 +32,9 @@
 /* Runs at CPL 3; changes the system's registers, which whoever runs it puts back. */
 #define SEQ_USER   1u
 #define SEQ_SYSTEM 2u
-#define SEQ_NO_FPU 4u /* with CR0.TS set */
+#define SEQ_NO_FPU 4u  /* with CR0.TS set */
+#define SEQ_STEP   8u  /* each instruction by itself, with TF set */
+#define SEQ_IRQ	   16u /* an interrupt waits until the sequence lets it in */
 
 struct sequence {
 	uint64_t seed; /* of the state that it starts with */
@@ -90,6 +92,47 @@ static inline void seq_registers(struct seq_random *r, uint64_t base, uint64_t g
 	gpr[14] = bits & 7;
 	gpr[15] = base + SEQ_DATA + 0x800 + (bits >> 8 & 63) + (bits >> 16 & 7 ? 0 : 0x7c0);
 	*rflags = 2 | (bits >> 32 & 0x8d5);
+}
+
+/* Of an XSAVE image, where the x87's state lies. */
+#define SEQ_FPU_FCW   0
+#define SEQ_FPU_FSW   2
+#define SEQ_FPU_FTW   4
+#define SEQ_FPU_FOP   6
+#define SEQ_FPU_FIP   8
+#define SEQ_FPU_FDP   16
+#define SEQ_FPU_MXCSR 24
+#define SEQ_FPU_ST    32 /* eight, 16 bytes apart */
+
+static inline void seq_put(uint8_t *to, uint64_t value, unsigned size)
+{
+	for (unsigned n = 0; n < size; n++)
+		to[n] = (uint8_t)(value >> 8 * n);
+}
+
+/*
+ * What others have left in the x87 and in MXCSR: registers in use, pointers, flags, rounding, now and then exceptions
+ * that are not masked, or one that waits.
+ */
+static inline void seq_fpu(struct seq_random *r, uint64_t base, uint8_t *fpu)
+{
+	uint64_t bits = seq_random(r), more = seq_random(r);
+	unsigned open = bits & 15 ? 0 : bits >> 4 & 0x3f, raised = bits >> 10 & 0x3f, waits = (raised & open) != 0;
+	unsigned mxcsr_open = more & 15 ? 0 : more >> 4 & 0x3f;
+	if (bits >> 16 & 1) {
+		seq_put(fpu + SEQ_FPU_FCW, (0x7f ^ open) | (bits >> 17 & 0xf) << 8, 2);
+		seq_put(fpu + SEQ_FPU_FSW, raised | (waits ? 0x8080 : 0) | (bits >> 21 & 0x7f) << 8, 2);
+		seq_put(fpu + SEQ_FPU_FTW, bits >> 28 & 0xff, 1);
+		seq_put(fpu + SEQ_FPU_FOP, bits >> 36 & 0x7ff, 2);
+		seq_put(fpu + SEQ_FPU_FIP, base + (bits >> 48 & 0xfff), 8);
+		seq_put(fpu + SEQ_FPU_FDP, base + SEQ_DATA + (bits >> 52), 8);
+		for (unsigned n = 0; n < 8; n++) {
+			seq_put(fpu + SEQ_FPU_ST + 16 * n, seq_random_value(r), 8);
+			seq_put(fpu + SEQ_FPU_ST + 16 * n + 8, 0x3fff + (seq_random(r) & 0x803f) - 0x1f, 2);
+		}
+	}
+	if (more >> 16 & 1)
+		seq_put(fpu + SEQ_FPU_MXCSR, ((0x3full ^ mxcsr_open) << 7) | (more >> 17 & 0xe07f), 4);
 }
 
 #endif

@@ -6,7 +6,11 @@
 
 #include "monitor/engine/interpret/interp.h"
 #include "monitor/engine/interpret/native.h"
+#include "monitor/vm/cpu.h"
 #include "monitor/vm/vm.h"
+
+#define PREFIX_REPNE 0xf2
+#define PREFIX_REP   0xf3
 
 #define NARROW_TARGETS (INT64_C(1) << 16)
 
@@ -338,6 +342,21 @@ static insn_function *pick_transfer(struct insn *i, const struct emu_insn *emu)
 	}
 }
 
+/* 0: the count alone, 1: LOOPE, 2: LOOPNE. On AMD's processors a repeat prefix decides which of these two it is. */
+static uint8_t loop_condition(const struct emu_insn *emu)
+{
+	uint8_t condition = emu->info.mnemonic == ZYDIS_MNEMONIC_LOOPE	  ? 1
+			    : emu->info.mnemonic == ZYDIS_MNEMONIC_LOOPNE ? 2
+									  : 0;
+	for (unsigned n = 0; condition && cpu_host_is_amd() && n < emu->info.raw.prefix_count; n++) {
+		if (emu->info.raw.prefixes[n].value == PREFIX_REP)
+			condition = 1;
+		else if (emu->info.raw.prefixes[n].value == PREFIX_REPNE)
+			condition = 2;
+	}
+	return condition;
+}
+
 /* Transfers of control; all end the block. */
 static insn_function *pick_flow(struct insn *i, const struct emu_insn *emu)
 {
@@ -352,9 +371,7 @@ static insn_function *pick_flow(struct insn *i, const struct emu_insn *emu)
 	case ZYDIS_MNEMONIC_LOOP:
 	case ZYDIS_MNEMONIC_LOOPE:
 	case ZYDIS_MNEMONIC_LOOPNE:
-		i->src = emu->info.mnemonic == ZYDIS_MNEMONIC_LOOP    ? 0
-			 : emu->info.mnemonic == ZYDIS_MNEMONIC_LOOPE ? 1
-								      : 2;
+		i->src = loop_condition(emu);
 		i->ea = emu->info.address_width == 32 ? EA_32 : 0;
 		return op_loop;
 	case ZYDIS_MNEMONIC_JRCXZ:

@@ -2,6 +2,7 @@
  * Transfers of control: what ends a block.
  */
 #include "monitor/engine/interpret/interp.h"
+#include "monitor/vm/guest_mem.h"
 
 /* Not an instruction of the guest's: the block ran into its size or the page's end. */
 void op_end(struct engine_vcpu *c, const struct insn *i)
@@ -42,10 +43,22 @@ void op_jmp_mem(struct engine_vcpu *c, const struct insn *i)
 	jump(c, i, target);
 }
 
+/* The processor sees whether the stack can be written before it looks at the target, and writes after. */
+static void call_bad(struct engine_vcpu *c, const struct insn *i)
+{
+	struct gm_fault fault = {.vector = X86_VEC_GP};
+	if (!gm_probe_write_gva(c->vcpu, c->gpr[RSP] - 8, 8, GM_CPL, &fault) && fault.vector == X86_VEC_GP)
+		fault.vector = X86_VEC_SS;
+	interp_raise(c, i, fault.vector, fault.error);
+	c->exit->gva = fault.gva;
+}
+
 static void call(struct engine_vcpu *c, const struct insn *i, uint64_t target)
 {
-	if (target_bad(c, i, target))
+	if (unlikely(!vcpu_canonical(target))) {
+		call_bad(c, i);
 		return;
+	}
 	if (!store64(c, c->gpr[RSP] - 8, EA_STACK, c->base + i->end))
 		FAULT;
 	c->gpr[RSP] -= 8;

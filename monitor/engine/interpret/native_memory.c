@@ -10,7 +10,7 @@
 
 #define XSAVE_HEADER_END 576
 #define XSAVE_BV	 512
-#define XSAVE_COMP_BV	 520
+#define XSAVE_HEADER	 64
 #define COMPACTED	 (R3_U64(1) << 63)
 #define FIRST_EXTENDED	 2
 #define COMPONENTS_END	 63
@@ -43,10 +43,22 @@ static unsigned extent(uint64_t present, uint64_t layout, bool compacted)
 	return end;
 }
 
+/* What XRSTOR takes for one, SDM 1 13.8.1 and 13.8.2. */
+static bool is_header(const struct engine_vcpu *c, const uint64_t *header)
+{
+	uint64_t allowed = c->vcpu->xcr0;
+	for (unsigned n = 2; n < XSAVE_HEADER / sizeof(*header); n++)
+		if (header[n])
+			return false;
+	if (!(header[1] & COMPACTED))
+		return !(header[0] & ~allowed) && !header[1];
+	return !(header[1] & ~COMPACTED & ~allowed) && !(header[0] & ~header[1]);
+}
+
 /* What the instruction accesses of its image, SDM 1 13.4 and 13.6 on; 0: the exit is set. */
 static unsigned state_size(struct engine_vcpu *c, const struct insn *i, uint64_t gva)
 {
-	uint64_t asked = (uint32_t)c->gpr[RAX] | c->gpr[RDX] << 32, header[2];
+	uint64_t asked = (uint32_t)c->gpr[RAX] | c->gpr[RDX] << 32, header[XSAVE_HEADER / sizeof(uint64_t)];
 	asked &= c->vcpu->xcr0;
 	switch (i->detail->emu.info.mnemonic) {
 	case ZYDIS_MNEMONIC_XSAVEC:
@@ -63,6 +75,9 @@ static unsigned state_size(struct engine_vcpu *c, const struct insn *i, uint64_t
 		return 0;
 	}
 	bool compacted = header[1] & COMPACTED;
+	/* A header that is refused is so before the components are read. */
+	if (!is_header(c, header))
+		return XSAVE_HEADER_END;
 	unsigned size = extent(asked & header[0], compacted ? header[1] & c->vcpu->xcr0 : asked, compacted);
 	return size < c->fpu_size ? size : c->fpu_size;
 }
