@@ -61,6 +61,9 @@ bool emu_peek(struct vcpu *vcpu, struct emu_insn *insn);
  */
 void emu_syscall(struct vcpu *vcpu);
 
+/* CS and SS as SYSCALL loads them. */
+void emu_load_syscall_segments(struct vcpu *vcpu);
+
 /*
  * IRETQ with the frame {rip, cs, rflags, rsp, ss} already read (64-bit operand size, SDM 2A IRET, 64-bit mode):
  * performs all checks; on failure an exception is queued and the state is unchanged.

@@ -81,6 +81,12 @@ static void pv_syscall(struct vcpu *vcpu, uint64_t rflags)
 		load_flat(vcpu, BOOT_CS, BOOT_DS, 0);
 }
 
+void emu_load_syscall_segments(struct vcpu *vcpu)
+{
+	uint16_t cs = seg_error((uint16_t)(vcpu->star >> X86_STAR_SYSCALL_SHIFT));
+	load_flat(vcpu, cs, cs + 8, 0);
+}
+
 void emu_syscall(struct vcpu *vcpu)
 {
 	/* RF is cleared before the flags are saved. */
@@ -98,8 +104,7 @@ void emu_syscall(struct vcpu *vcpu)
 	vcpu->gpr[R11] = rflags;
 	vcpu->rip = vcpu->lstar;
 	vcpu_set_rflags(vcpu, rflags & ~vcpu->sfmask);
-	uint16_t cs = seg_error((uint16_t)(vcpu->star >> X86_STAR_SYSCALL_SHIFT));
-	load_flat(vcpu, cs, cs + 8, 0);
+	emu_load_syscall_segments(vcpu);
 	/* Left set, it traps before the first instruction of the kernel's. */
 	if (vcpu->rflags & X86_RFLAGS_TF)
 		vcpu_raise(vcpu, X86_VEC_DB);

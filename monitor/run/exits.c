@@ -139,8 +139,8 @@ static void exit_unmappable(struct vcpu *vcpu, uint64_t gva)
 }
 
 /*
- * A paravirtual guest's handler has changed tables after a fault of user mode. If the access is permitted now, filling
- * it here saves the fault that would come back for it.
+ * The guest's handler has changed tables after a fault of user mode. If the access is permitted now, filling it here
+ * saves the fault that would come back for it.
  */
 static void exit_refill(struct vcpu *vcpu)
 {
@@ -283,5 +283,10 @@ void exit_handle(struct vcpu *vcpu, const struct vm_exit *exit)
 	case EXIT_EMULATED:
 	case EXIT_DEAD:
 		break;
+	}
+	/* Back in user mode, by IRET or SYSRET. */
+	if (vcpu->refill.wanted && vcpu->cpl == 3 && !vcpu->event_pending) {
+		exit_refill(vcpu);
+		vcpu->refill.wanted = false;
 	}
 }

@@ -9,6 +9,7 @@
 #define CALLER	(TARGET + X86_PAGE_SIZE)
 #define OP_CALL 0xe8
 #define OP_RET	0xc3
+#define OP_NOP	0x90
 
 static const uint64_t places[] = {GATE_CACHE_STATE,	  GATE_CACHE_TABLES,	    GATE_CACHE_CODE,
 				  GATE_CACHE_CODE + 0x40, GATE_CACHE_CODE + 0x1003, GATE_CACHE_END - 8};
@@ -121,6 +122,44 @@ void attack_cache_remap(void)
 		put_answer(code[which], n);
 		__asm__ volatile("" : : : "memory");
 		wrong += ((uint32_t(*)(void))CALLER)() != n;
+	}
+	pvg_test_equal(wrong, 0, "the code that is mapped ran");
+}
+
+/*
+ * An instruction that lies in two pages, MOV EAX, imm32, its operand half in each: both halves are written, and what is
+ * mapped at either page changes.
+ */
+void attack_cache_across(void)
+{
+	uint64_t *root = pvg_gpa_to_ptr(pvg_read_cr3() & X86_PTE_ADDR);
+	uint64_t *table = table_below(table_below(table_below(&root[SLOT])));
+	uint64_t entries[2][2];
+	uint8_t *code[2][2];
+	unsigned wrong = 0, which[2] = {0, 0};
+
+	for (unsigned n = 0; n < 4; n++) {
+		uint8_t *page = code[n / 2][n % 2] = code_page(&entries[n / 2][n % 2]);
+
+		memset(page + X86_PAGE_SIZE - 16, OP_NOP, 13);
+		page[X86_PAGE_SIZE - 3] = 0xb8;
+		page[2] = OP_RET;
+	}
+	for (uint32_t n = 0; n < ROUNDS; n++) {
+		unsigned half = luck() & 1;
+		uint32_t value = (uint32_t)luck();
+
+		which[half] = luck() & 1;
+		table[0] = entries[0][which[0]];
+		table[1] = entries[1][which[1]];
+		pvg_invlpg(half ? CALLER : TARGET);
+		if (luck() & 1)
+			__builtin_memcpy(code[half][which[half]] + (half ? 0 : X86_PAGE_SIZE - 2), &value, 2);
+		__asm__ volatile("" : : : "memory");
+		__builtin_memcpy(&value, code[0][which[0]] + X86_PAGE_SIZE - 2, 2);
+		__builtin_memcpy((uint8_t *)&value + 2, code[1][which[1]], 2);
+		wrong += ((uint32_t(*)(void))(CALLER - 16))() != value;
+		wrong += ((uint32_t(*)(void))(CALLER - 16))() != value;
 	}
 	pvg_test_equal(wrong, 0, "the code that is mapped ran");
 }

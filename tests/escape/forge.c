@@ -80,8 +80,11 @@ static void note_all(pvg_trap_handler handler)
 
 static void forge_user(uint64_t arg)
 {
-	/* So that the kernel's cell is armed, and there is a frame. */
-	for (unsigned i = 0; i < 3; i++)
+	/*
+	 * So that the kernel's cell is armed, and there is a frame. A translated kernel's is when the interpreter has
+	 * tried some calls in vain (engine/translate/linger.c).
+	 */
+	for (unsigned i = 0; i < 12; i++)
 		raw_syscall(1, 0, 0, 0, 0, 0, 0);
 	forging = true;
 	claim.fpstate = forge_frame()->fpstate;

@@ -64,6 +64,7 @@ bool interp_create(struct vcpu *vcpu)
 	vcpu->engine = c;
 	c->vcpu = vcpu;
 	c->vm = vcpu->vm;
+	c->limit = UINT64_MAX;
 	c->fpu_size = fpu_size();
 	vcpu_fpu_reset(c->fpu, c->fpu_size);
 	memory_flush(c);
@@ -121,7 +122,8 @@ static void run(struct engine_vcpu *c)
 			code_collect(c);
 			block = NULL;
 		}
-	} while (likely(!c->leave && !c->yield && !atomic_load_explicit(attention, memory_order_relaxed)));
+	} while (likely(!c->leave && !c->yield && c->executed < c->limit &&
+			!atomic_load_explicit(attention, memory_order_relaxed)));
 }
 
 /* The guest has an instruction breakpoint here (SDM 3B 17.2.4, 17.3.1.1): raised before the instruction. */
@@ -248,6 +250,16 @@ void interpret_one(struct vcpu *vcpu, struct vm_exit *exit)
 	c->one = true;
 	interpret_enter(vcpu, exit);
 	c->one = false; /* `hybrid` runs the kernel with the same state */
+}
+
+unsigned interpret_on(struct vcpu *vcpu, struct vm_exit *exit, unsigned patience)
+{
+	struct engine_vcpu *c = vcpu->engine;
+	c->patience = c->limit = patience;
+	c->met = 0;
+	interpret_enter(vcpu, exit);
+	c->limit = UINT64_MAX;
+	return c->met;
 }
 
 /* ----------------------------------------------------------------------------------------------- the contract */

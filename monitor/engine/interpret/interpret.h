@@ -36,4 +36,10 @@ void interpret_code_written(struct vm *vm, uint64_t gpa);
  */
 void interpret_one(struct vcpu *vcpu, struct vm_exit *exit);
 
+/*
+ * As interpret_enter, for an engine with interpret_create, but goes back with EXIT_KICK once so many instructions came
+ * without a sensitive one. Returns how many of these there were.
+ */
+unsigned interpret_on(struct vcpu *vcpu, struct vm_exit *exit, unsigned patience);
+
 #endif

@@ -157,6 +157,9 @@ void op_sensitive(struct engine_vcpu *c, const struct insn *i)
 	enum emu_result result = emu_execute(vcpu, &i->detail->emu);
 	stats_sensitive(&vcpu->vm->stats, emu_id(&i->detail->emu), STAT_WAY_interpreted, result != EMU_DONE);
 	interp_load(c);
+	c->met++;
+	if (c->limit != UINT64_MAX)
+		c->limit = c->executed + c->patience;
 	if (result == EMU_DONE && goes_on(c, &i->detail->emu, cpl)) {
 		memory_revalidate(c);
 		return;

@@ -24,8 +24,12 @@
 struct vector_component vector_component(unsigned n)
 {
 	static struct vector_component known[64];
+	static bool asked[64];
 	unsigned a, b, c, d;
-	if (!known[n].size && __get_cpuid_count(XSAVE_LEAF, n, &a, &b, &c, &d))
+	/* Also of those that the processor lacks: CPUID may be a trap. */
+	bool ask = !asked[n];
+	asked[n] = true;
+	if (ask && __get_cpuid_count(XSAVE_LEAF, n, &a, &b, &c, &d))
 		known[n] = (struct vector_component){.offset = b, .size = a, .aligned = c & 2};
 	return known[n];
 }

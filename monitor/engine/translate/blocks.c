@@ -12,10 +12,15 @@ static unsigned hash(uint64_t gva)
 	return (gva ^ gva >> 14) % BT_HASH;
 }
 
+bool block_is_live(const struct bt_block *block)
+{
+	return !block->dead && block->page->live && (!block->over || block->over->live);
+}
+
 struct bt_block *block_find(const struct translate *t, uint64_t gva, unsigned flavour)
 {
 	struct bt_block *block = t->hash[hash(gva)];
-	while (block && !(block->gva == gva && block->flavour == flavour && block->page->live && !block->dead))
+	while (block && !(block->gva == gva && block->flavour == flavour && block_is_live(block)))
 		block = block->hash_next;
 	return block;
 }
@@ -35,7 +40,25 @@ static void take_links(struct bt_block *block, const struct bt_code *code)
 	}
 }
 
-struct bt_block *block_make(struct translate *t, struct bt_page *page, const struct bt_source *source)
+/* The block is in the lists of its pages. */
+static void join(struct translate *t, struct bt_block *block, struct bt_page *page, struct bt_page *over)
+{
+	unsigned offset = block->gva & X86_PAGE_MASK, room = X86_PAGE_SIZE - offset;
+	unsigned first = block->guest_len < room ? block->guest_len : room;
+	block->page = page;
+	block->next = page->blocks;
+	page->blocks = block;
+	page_cover(t, page, offset, first);
+	if (!over)
+		return;
+	block->over = over;
+	block->next_over = over->reaching;
+	over->reaching = block;
+	page_cover(t, over, 0, block->guest_len - first);
+}
+
+struct bt_block *block_make(struct translate *t, struct bt_page *page, struct bt_page *over,
+			    const struct bt_source *source)
 {
 	static _Thread_local struct bt_code code;
 	struct bt_place place;
@@ -49,22 +72,19 @@ struct bt_block *block_make(struct translate *t, struct bt_page *page, const str
 	memcpy(bytes, source->bytes, code.guest_len);
 	memcpy(t->code + t->used, code.bytes, code.len);
 	block->gva = source->gva;
-	block->page = page;
 	block->bytes = bytes;
 	block->len = (uint16_t)code.len;
 	block->stubs = (uint16_t)code.stubs;
 	block->guest_len = (uint16_t)code.guest_len;
 	block->flavour = (uint8_t)source->flavour;
 	block->hypercall = source->hypercall;
-	block->host = cache_add(t, block, false, code.len);
+	block->host = cache_add(t, block, BT_BODY, code.len);
 	take_links(block, &code);
 	for (unsigned n = 0; n < code.inside_count; n++)
 		stats_sensitive(&t->vm->stats, code.inside[n], STAT_WAY_translated, false);
-	block->next = page->blocks;
-	page->blocks = block;
+	join(t, block, page, over);
 	block->hash_next = t->hash[hash(block->gva)];
 	t->hash[hash(block->gva)] = block;
-	page_cover(t, page, block->gva & X86_PAGE_MASK, block->guest_len);
 	return block;
 }
 
@@ -93,7 +113,7 @@ bool block_publish(struct translate *t, struct bt_block *block)
 		cache_place(t, t->used, block->flavour, &place);
 		unsigned len = bt_compile_thunk(&place, block->gva, cache_address(block->host), cache_miss(t),
 						t->code + t->used);
-		block->thunk = cache_add(t, block, true, len);
+		block->thunk = cache_add(t, block, BT_THUNK, len);
 	}
 	*cache_table(t, block->flavour, block->gva) = cache_address(block->thunk);
 	return true;

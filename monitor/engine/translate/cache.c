@@ -79,6 +79,8 @@ void cache_place(const struct translate *t, uint32_t host, unsigned flavour, str
 		.table = GATE_CACHE_TABLES + flavour % BT_FLAVOURS * BT_TABLE_ENTRIES * sizeof(uint64_t),
 		.hypercall = gate_address(gate_hypercall),
 		.callout = t->callout,
+		.iret = gate_address(gate_iret),
+		.sysret = gate_address(gate_sysret),
 		.callout_id = GATE_XCHG + offsetof(struct gate_xchg, callout),
 	};
 }
@@ -88,10 +90,10 @@ bool cache_has_room(const struct translate *t, unsigned len)
 	return t->used + len <= t->limit && t->piece_count < t->piece_max;
 }
 
-uint32_t cache_add(struct translate *t, struct bt_block *block, bool thunk, unsigned len)
+uint32_t cache_add(struct translate *t, struct bt_block *block, enum bt_piece_kind kind, unsigned len)
 {
 	uint32_t host = t->used;
-	t->pieces[t->piece_count++] = (struct bt_piece){host, block, thunk};
+	t->pieces[t->piece_count++] = (struct bt_piece){host, block, kind};
 	t->used += (len + BT_ALIGN - 1) / BT_ALIGN * BT_ALIGN;
 	return host;
 }
@@ -120,12 +122,14 @@ void cache_empty(struct translate *t)
 	memset(t->hash, 0, sizeof(t->hash));
 	t->live = NULL;
 	t->resume.block = NULL;
+	t->entry.block = NULL;
+	memset(t->vain, 0, sizeof(t->vain));
 	t->used = t->piece_count = 0;
 	t->emptied++;
 	for (unsigned n = 0; n < BT_FLAVOURS * BT_TABLE_ENTRIES; n++)
 		t->tables[n] = cache_miss(t);
 	cache_place(t, 0, 0, &place);
-	cache_add(t, NULL, true, bt_compile_stub(&place, t->code));
+	cache_add(t, NULL, BT_THUNK, bt_compile_stub(&place, t->code));
 }
 
 int cache_create(struct translate *t, uint64_t size, bool traced)

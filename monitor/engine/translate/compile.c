@@ -100,7 +100,19 @@ static enum outcome compile_insn(struct compiler *c)
 	return LEAVES;
 }
 
-static void emit_stub(struct emit *e)
+static uint64_t door_address(const struct bt_place *place, enum bt_door door)
+{
+	switch (door) {
+	case BT_IRET:
+		return place->iret;
+	case BT_SYSRET:
+		return place->sysret;
+	default:
+		return place->callout;
+	}
+}
+
+static void emit_stub(struct emit *e, enum bt_door door)
 {
 	const struct bt_place *place = e->place;
 	if (!place->callout) {
@@ -109,7 +121,7 @@ static void emit_stub(struct emit *e)
 	}
 	uint32_t self = (uint32_t)(place->host + e->len);
 	emit_store_imm(e, place->callout_id, self);
-	emit_jump(e, place->callout);
+	emit_jump(e, door_address(place, door));
 }
 
 /* The last exit's stub comes first if the block runs into it. */
@@ -122,7 +134,7 @@ static void emit_stubs(struct compiler *c, bool leaves)
 		exit->stub = (uint16_t)c->e.len;
 		if (exit->patch)
 			emit_patch(&c->e, exit->patch, c->e.len);
-		emit_stub(&c->e);
+		emit_stub(&c->e, exit->door);
 	}
 	code->len = c->e.len;
 }
@@ -135,6 +147,13 @@ static bool compile_hypercall(struct compiler *c)
 	c->code->guest_len = c->code->insns = 1;
 	emit_stubs(c, false);
 	return true;
+}
+
+static enum bt_door door_of(const struct emu_insn *insn)
+{
+	if (insn->info.mnemonic == ZYDIS_MNEMONIC_IRETQ)
+		return BT_IRET;
+	return insn->info.mnemonic == ZYDIS_MNEMONIC_SYSRET && insn->info.operand_width == 64 ? BT_SYSRET : BT_CALLOUT;
 }
 
 /* A whole instruction lies at the offset. */
@@ -174,7 +193,7 @@ static bool compile(struct compiler *c)
 	if (outcome == GOES_ON)
 		compiler_link(c, source->gva + at);
 	if (outcome == LEAVES)
-		compiler_exit(c, BT_INSN, c->rip);
+		compiler_exit(c, BT_INSN, c->rip)->door = door_of(&c->insn);
 	emit_stubs(c, outcome == LEAVES);
 	return true;
 }
@@ -203,7 +222,17 @@ bool bt_locate(const struct bt_source *source, const struct bt_place *place, uns
 unsigned bt_compile_stub(const struct bt_place *place, uint8_t *bytes)
 {
 	struct emit e = {.bytes = bytes, .place = place};
-	emit_stub(&e);
+	emit_stub(&e, BT_CALLOUT);
+	return e.len;
+}
+
+unsigned bt_compile_entry(const struct bt_place *place, uint16_t cs, uint16_t ss, uint64_t body, uint8_t *bytes)
+{
+	struct emit e = {.bytes = bytes, .place = place};
+	emit_store_imm(&e, place->state + SLOT(iflag), 0);
+	emit_store_imm(&e, place->state + SLOT(selector[SREG_CS]), cs);
+	emit_store_imm(&e, place->state + SLOT(selector[SREG_SS]), ss);
+	emit_jump(&e, body);
 	return e.len;
 }
 

@@ -34,12 +34,13 @@
 
 /* What the emitted code refers to: host addresses within 2 GiB of the block, but for tables. */
 struct bt_place {
-	uint64_t host;	     /* where the block will lie, a multiple of BT_ALIGN */
-	uint64_t state;	     /* struct bt_state */
-	uint64_t table;	     /* for indirect jumps: one host address for each value of the low 16 bits of the target */
-	uint64_t hypercall;  /* the gate's entry for hypercalls */
-	uint64_t callout;    /* the gate's entry for exits; 0: UD2 makes the exit */
-	uint64_t callout_id; /* where the stub says which it is: the low 32 bits of its own address */
+	uint64_t host;	    /* where the block will lie, a multiple of BT_ALIGN */
+	uint64_t state;	    /* struct bt_state */
+	uint64_t table;	    /* for indirect jumps: one host address for each value of the low 16 bits of the target */
+	uint64_t hypercall; /* the gate's entry for hypercalls */
+	uint64_t callout;   /* the gate's entry for exits; 0: UD2 makes the exit */
+	uint64_t iret, sysret; /* likewise for IRETQ and SYSRET, which the gate may take to user mode by itself */
+	uint64_t callout_id;   /* where the stub says which it is: the low 32 bits of its own address */
 };
 
 /*
@@ -62,7 +63,7 @@ struct bt_state {
 struct bt_source {
 	uint64_t gva;
 	const uint8_t *bytes; /* a private copy */
-	unsigned len;	      /* up to the end of the page */
+	unsigned len;	      /* up to the end of the page, or all of an instruction that reaches into the next */
 	unsigned flavour;
 	bool hypercall; /* not the bytes count: it is the entry of the hypercall page */
 };
@@ -72,8 +73,12 @@ enum bt_exit_kind {
 	BT_INSN, /* the instruction at `target` is the monitor's to execute */
 };
 
+/* Which of the gate's entries the stub of a BT_INSN goes to. */
+enum bt_door { BT_CALLOUT, BT_IRET, BT_SYSRET };
+
 struct bt_exit {
 	enum bt_exit_kind kind;
+	enum bt_door door;
 	uint16_t patch; /* offset of the 32-bit displacement, 0: none */
 	uint16_t stub;	/* offset of the stub */
 	uint64_t target;
@@ -91,7 +96,7 @@ struct bt_code {
 	struct bt_exit exits[BT_EXITS];
 };
 
-/* Compiles the block at source->gva. False: its first instruction crosses the page or cannot be decoded. */
+/* Compiles the block at source->gva. False: its first instruction cannot be decoded, or not within the bytes. */
 bool bt_compile(const struct bt_source *source, const struct bt_place *place, struct bt_code *code);
 
 /* What to do to a vCPU that stopped inside a block, so that it is at an instruction's boundary. */
@@ -124,6 +129,11 @@ bool bt_locate(const struct bt_source *source, const struct bt_place *place, uns
  */
 #define BT_THUNK_MAX 64
 unsigned bt_compile_thunk(const struct bt_place *place, uint64_t gva, uint64_t body, uint64_t miss, uint8_t *bytes);
+/*
+ * Where SYSCALL enters from user mode: interrupts are masked, CS and SS are the selectors, then as at `body`. Likewise
+ * at most BT_THUNK_MAX bytes.
+ */
+unsigned bt_compile_entry(const struct bt_place *place, uint16_t cs, uint16_t ss, uint64_t body, uint8_t *bytes);
 /* A stub by itself, as it ends blocks. */
 #define BT_STUB_MAX 16
 unsigned bt_compile_stub(const struct bt_place *place, uint8_t *bytes);
@@ -142,5 +152,8 @@ enum bt_class {
 	BT_LEAVE,  /* the monitor executes it */
 };
 enum bt_class bt_classify(const struct emu_insn *insn, unsigned flavour);
+/* It is copied where the FPU may be used; where FS and GS have the guest's bases. */
+bool bt_uses_fpu(const struct emu_insn *insn);
+bool bt_uses_base(const struct emu_insn *insn);
 
 #endif

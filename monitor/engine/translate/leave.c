@@ -59,7 +59,7 @@ static void undo_jump(struct translate *t, struct vcpu *vcpu)
 	uint32_t host = (uint32_t)state->source - (uint32_t)GATE_CACHE_CODE;
 	const struct bt_piece *piece = cache_piece(t, host);
 	struct bt_locus locus;
-	if (piece && piece->block && !piece->thunk && locate(t, piece->block, host, &locus)) {
+	if (piece && piece->block && piece->kind == BT_BODY && locate(t, piece->block, host, &locus)) {
 		vcpu->rip = locus.rip;
 		vcpu->gpr[RSP] += (uint64_t)(int64_t)locus.rsp;
 	}
@@ -103,8 +103,12 @@ enum leave leave_cache(struct translate *t, struct vcpu *vcpu, struct bt_link **
 	if (!piece)
 		return LEAVE_FORGED;
 	struct bt_block *block = piece->block;
-	if (piece->thunk)
+	if (piece->kind == BT_THUNK)
 		return leave_underway(t, vcpu);
+	if (piece->kind == BT_ENTRY) {
+		entry_take(vcpu);
+		return LEAVE_STOPPED;
+	}
 	if (host - block->host >= block->stubs)
 		return leave_stub(vcpu, block, (uint32_t)host, link);
 	if (!locate(t, block, (uint32_t)host, &locus))
@@ -127,7 +131,7 @@ static uint64_t guest_rip(struct translate *t, uint64_t host)
 	uint64_t at = host - GATE_CACHE_CODE;
 	const struct bt_piece *piece = at < t->used ? cache_piece(t, (uint32_t)at) : NULL;
 	struct bt_locus locus;
-	bool found = piece && piece->block && !piece->thunk && locate(t, piece->block, (uint32_t)at, &locus);
+	bool found = piece && piece->block && piece->kind == BT_BODY && locate(t, piece->block, (uint32_t)at, &locus);
 	return found ? locus.rip : 0;
 }
 
@@ -202,6 +206,7 @@ void leave_execute(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 		vcpu->debug.paused = true;
 		*exit = (struct vm_exit){.reason = EXIT_KICK};
 	} else if (is_interpreters(&insn)) {
+		t->lent_left += trap_of(t->vm)->direct.lends && (bt_uses_fpu(&insn) || bt_uses_base(&insn));
 		if (!emu_is_sensitive(&insn))
 			stats_sensitive(&vcpu->vm->stats, emu_id(&insn), STAT_WAY_interpreted, false);
 		interpret_one(vcpu, exit);

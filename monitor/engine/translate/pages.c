@@ -27,14 +27,21 @@ static void enliven(struct translate *t, struct bt_page *page)
 	t->live = page;
 }
 
+static void hide_blocks(struct translate *t, struct bt_page *page, bool all)
+{
+	for (struct bt_block *block = page->blocks; block; block = block->next)
+		block_hide(t, block, all);
+	for (struct bt_block *block = page->reaching; block; block = block->next_over)
+		block_hide(t, block, true);
+}
+
 /* Takes the page that *link leads to out of the list; *link leads to the next. */
 static void hide(struct translate *t, struct bt_page **link, bool all)
 {
 	struct bt_page *page = *link;
 	*link = page->next_live;
 	page->live = false;
-	for (struct bt_block *block = page->blocks; block; block = block->next)
-		block_hide(t, block, all);
+	hide_blocks(t, page, all);
 }
 
 struct bt_page *page_get(struct translate *t, uint64_t gva, uint64_t frame)
@@ -125,15 +132,15 @@ static void drop_page(struct translate *t, struct bt_page *page)
 	struct bt_page **link = &t->live;
 	while (*link && *link != page)
 		link = &(*link)->next_live;
-	if (*link) {
+	if (*link)
 		hide(t, link, true);
-	} else {
-		for (struct bt_block *block = page->blocks; block; block = block->next)
-			block_hide(t, block, true);
-	}
+	else
+		hide_blocks(t, page, true);
 	for (struct bt_block *block = page->blocks; block; block = block->next)
 		block->dead = true;
-	page->blocks = NULL;
+	for (struct bt_block *block = page->reaching; block; block = block->next_over)
+		block->dead = true;
+	page->blocks = page->reaching = NULL;
 }
 
 static void drop_frame(struct translate *t, uint64_t frame)

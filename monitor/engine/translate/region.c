@@ -6,7 +6,7 @@
 
 #include "monitor/boot/image.h"
 #include "monitor/engine/translate/translate.h"
-#include "monitor/engine/trap/gate.h"
+#include "monitor/engine/trap/trap.h"
 #include "monitor/vm/guest_mem.h"
 #include "monitor/vm/vm.h"
 
@@ -26,6 +26,8 @@ struct region {
 unsigned flavour_of(const struct translate *t, const struct vcpu *vcpu)
 {
 	const uint64_t sse = X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT;
+	if (trap_of(t->vm)->direct.lends)
+		return t->mode;
 	if ((vcpu->cr0 & (X86_CR0_TS | X86_CR0_EM)) || (vcpu->cr4 & sse) != sse)
 		return t->mode;
 	bool avx = (vcpu->cr4 & X86_CR4_OSXSAVE) && vcpu->xcr0 == vcpu->vm->cpu.xcr0;
@@ -48,7 +50,7 @@ static struct bt_block *make(struct region *r, uint64_t gva)
 	struct bt_source source = {gva, r->bytes + offset, X86_PAGE_SIZE - offset, r->flavour, false};
 	struct bt_block *block = block_find(r->t, gva, r->flavour);
 	if (!block)
-		block = block_make(r->t, r->page, &source);
+		block = block_make(r->t, r->page, NULL, &source);
 	if (!block)
 		return NULL;
 	for (unsigned n = 0; n < block->link_count; n++)
@@ -94,7 +96,35 @@ static struct bt_block *make_hypercall(struct region *r, uint64_t gva)
 {
 	static const uint8_t nothing = 0;
 	struct bt_source source = {gva, &nothing, 1, r->flavour, true};
-	return gva & X86_PAGE_MASK || !r->t->callout ? NULL : block_make(r->t, r->page, &source);
+	return gva & X86_PAGE_MASK || !r->t->callout ? NULL : block_make(r->t, r->page, NULL, &source);
+}
+
+/* Code that may be compiled lies at gva. */
+static bool find_frame(const struct translate *t, uint64_t gva, struct spt_translation *at)
+{
+	return spt_translate(t->vm->spt, &t->paging, gva, X86_PF_I, at) && at->gpa < t->vm->mem.size &&
+	       t->hits[at->gpa >> X86_PAGE_SHIFT] < HITS_MAX;
+}
+
+/* The instruction at gva reaches into the next page. The bytes of its own page have been read. */
+static struct bt_block *make_over(struct region *r, uint64_t gva)
+{
+	uint8_t bytes[2 * X86_INSN_MAX];
+	unsigned offset = gva & X86_PAGE_MASK, room = X86_PAGE_SIZE - offset;
+	uint64_t next = r->page->gva + X86_PAGE_SIZE;
+	struct spt_translation at;
+	if (room >= X86_INSN_MAX || !vcpu_canonical(next) || !find_frame(r->t, next, &at) ||
+	    is_hypercall_page(r->t, at.gpa))
+		return NULL;
+	struct bt_page *over = page_get(r->t, next, at.gpa >> X86_PAGE_SHIFT);
+	if (!over || !gm_read(&r->t->vm->mem, at.gpa, bytes + room, X86_INSN_MAX))
+		return NULL;
+	struct emu_insn insn;
+	memcpy(bytes, r->bytes + offset, room);
+	if (ZYAN_FAILED(emu_decode_bytes(bytes, room + X86_INSN_MAX, &insn)))
+		return NULL;
+	struct bt_source source = {gva, bytes, insn.info.length, r->flavour, false};
+	return block_make(r->t, r->page, over, &source);
 }
 
 struct bt_block *region_find(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
@@ -125,5 +155,8 @@ struct bt_block *region_find(struct translate *t, struct vcpu *vcpu, struct vm_e
 	block = block_find(t, gva, flavour);
 	if (block)
 		return block;
-	return is_hypercall_page(t, at.gpa) ? make_hypercall(&r, gva) : compile_region(&r, gva, at.gpa);
+	if (is_hypercall_page(t, at.gpa))
+		return make_hypercall(&r, gva);
+	block = compile_region(&r, gva, at.gpa);
+	return block ? block : make_over(&r, gva);
 }

@@ -75,9 +75,28 @@ static bool is_flags_image(const struct emu_insn *insn)
 	}
 }
 
+/* Came with SSE, and touches none of its registers. */
+static bool is_sse_plain(const struct emu_insn *insn)
+{
+	switch (insn->info.mnemonic) {
+	case ZYDIS_MNEMONIC_LFENCE:
+	case ZYDIS_MNEMONIC_MFENCE:
+	case ZYDIS_MNEMONIC_SFENCE:
+	case ZYDIS_MNEMONIC_PAUSE:
+	case ZYDIS_MNEMONIC_MOVNTI:
+	case ZYDIS_MNEMONIC_CRC32:
+	case ZYDIS_MNEMONIC_POPCNT:
+		return true;
+	default:
+		return insn->info.meta.category == ZYDIS_CATEGORY_PREFETCH;
+	}
+}
+
 /* The flavour that makes an FPU instruction one to copy; 0: it is none. */
 static unsigned fpu_flavour(const struct emu_insn *insn)
 {
+	if (is_sse_plain(insn))
+		return 0;
 	switch (insn->info.meta.isa_ext) {
 	case ZYDIS_ISA_EXT_X87:
 	case ZYDIS_ISA_EXT_MMX:
@@ -117,6 +136,11 @@ static bool is_fpu_plain(const struct emu_insn *insn)
 	default:
 		return true;
 	}
+}
+
+bool bt_uses_fpu(const struct emu_insn *insn)
+{
+	return fpu_flavour(insn) && is_fpu_plain(insn);
 }
 
 static bool is_memory(const struct emu_insn *insn, unsigned operand)
@@ -159,14 +183,14 @@ static enum bt_class classify_branch(const struct emu_insn *insn)
 	}
 }
 
-static bool uses_base(const struct emu_insn *insn)
+bool bt_uses_base(const struct emu_insn *insn)
 {
 	return insn->info.attributes & (ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS);
 }
 
 enum bt_class bt_classify(const struct emu_insn *insn, unsigned flavour)
 {
-	if (uses_base(insn) && !(flavour & BT_BASES))
+	if (bt_uses_base(insn) && !(flavour & BT_BASES))
 		return BT_LEAVE;
 	if (insn->info.mnemonic == ZYDIS_MNEMONIC_RDTSC)
 		return flavour & BT_CLOCK ? BT_COPY : BT_LEAVE;

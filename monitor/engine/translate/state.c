@@ -23,7 +23,7 @@ static unsigned mode_of(const struct translate *t, const struct vcpu *vcpu)
 		return 0;
 	/* A paravirtual guest's flag is in its own page. */
 	return BT_READ | (vcpu->pv.shared_gpa ? 0 : BT_IF) | (clock_frozen() || vcpu->tsc_offset ? 0 : BT_CLOCK) |
-	       (t->bases_virtual ? 0 : BT_BASES);
+	       (t->bases_virtual || direct_lends_bases(trap_of(t->vm), vcpu) ? 0 : BT_BASES);
 }
 
 void state_set_mode(struct translate *t, const struct vcpu *vcpu)

@@ -33,7 +33,7 @@ static bool must_interpret(const struct vcpu *vcpu)
 static uint64_t entry_point(struct translate *t, struct vcpu *vcpu, struct bt_link *link, struct vm_exit *exit)
 {
 	const struct bt_block *stopped = t->resume.block;
-	bool here = stopped && t->resume.rip == vcpu->rip && !stopped->dead && stopped->page->live &&
+	bool here = stopped && t->resume.rip == vcpu->rip && block_is_live(stopped) &&
 		    stopped->flavour == flavour_of(t, vcpu);
 	if (here)
 		return cache_address(t->resume.host);
@@ -65,6 +65,7 @@ static enum leave run(struct translate *t, struct vcpu *vcpu, uint64_t host, str
 	uint64_t aligned = vcpu->rflags & X86_RFLAGS_AC, rip = vcpu->rip;
 	bool shadow = vcpu->interrupt_shadow;
 	state_fill(t, vcpu);
+	trap_of(t->vm)->direct.bare_entry = entry_address(t, vcpu);
 	vcpu->rip = host;
 	vcpu->rflags &= ~(uint64_t)X86_RFLAGS_AC;
 	engine_trap.enter(vcpu, exit);
@@ -112,8 +113,9 @@ static void enter_kernel(struct translate *t, struct vcpu *vcpu, struct vm_exit 
 				pages_store(t, vcpu, exit->gva, exit);
 			return;
 		case LEAVE_INSN:
-			link = NULL;
 			leave_execute(t, vcpu, exit);
+			if (exit->reason == EXIT_EMULATED)
+				linger_begin(t, vcpu, exit);
 			return;
 		case LEAVE_FORGED:
 			vm_kill(vcpu->vm, "translated code of the guest went astray: forged signal frame");
@@ -128,15 +130,23 @@ static void enter_kernel(struct translate *t, struct vcpu *vcpu, struct vm_exit 
 	}
 }
 
+static void enter_user(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
+{
+	engine_trap.enter(vcpu, exit);
+	linger_begin(t, vcpu, exit);
+}
+
 static void translate_enter(struct vcpu *vcpu, struct vm_exit *exit)
 {
 	struct translate *t = translate_of(vcpu->vm);
-	bool user = vcpu->cpl == 3;
+	bool user = vcpu->cpl == 3, *lends = &trap_of(vcpu->vm)->direct.lends;
+	/* In a guest that never enters user mode there is nobody to lend to. */
+	*lends = (*lends || user) && entry_lends(t, vcpu);
 	if (user ? hybrid_interprets_user(vcpu) : must_interpret(vcpu))
 		interpret_enter(vcpu, exit);
 	else if (user)
-		engine_trap.enter(vcpu, exit);
-	else
+		enter_user(t, vcpu, exit);
+	else if (!linger(t, vcpu, exit))
 		enter_kernel(t, vcpu, exit);
 }
 

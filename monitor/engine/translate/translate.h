@@ -8,7 +8,8 @@
  *   one table for each flavour                     GATE_CACHE_TABLES  r   low 16 bits of a gva -> where to go
  *   blocks and thunks, in the order of making      GATE_CACHE_CODE    rx
  *
- * A block belongs to a page: guest code of one frame of RAM, seen at one gva. Jumps between blocks of a page are linked
+ * A block belongs to a page: guest code of one frame of RAM, seen at one gva. An instruction that reaches into the next
+ * page is a block by itself, which lasts and lives as long as both do. Jumps between blocks of a page are linked
  * for good; those into another page, and the tables, hold only what is live: pages whose gva leads to their frame in
  * the address space in force. A page is dropped when its frame is written.
  */
@@ -21,6 +22,7 @@
 
 #define BT_TABLE_ENTRIES 65536
 #define BT_HASH		 16384
+#define LINGER_SITES	 4096
 
 struct bt_block;
 struct trap;
@@ -37,7 +39,9 @@ struct bt_link {
 struct bt_block {
 	uint64_t gva;
 	struct bt_page *page;
+	struct bt_page *over;	    /* that its only instruction reaches into; NULL: none */
 	struct bt_block *next;	    /* of the page */
+	struct bt_block *next_over; /* of those that reach into the same page */
 	struct bt_block *hash_next; /* of those with the same hash of gva */
 	struct bt_link *incoming;
 	const uint8_t *bytes; /* of the guest, as they were compiled */
@@ -53,9 +57,9 @@ struct bt_block {
 struct bt_page {
 	uint64_t gva, frame; /* page-aligned gva; frame number */
 	bool live;
-	struct bt_block *blocks;
-	struct bt_page *next;	   /* of the frame */
-	struct bt_page *next_live; /* of the live ones, if it is */
+	struct bt_block *blocks, *reaching; /* its own; those of the page before that reach into it */
+	struct bt_page *next;		    /* of the frame */
+	struct bt_page *next_live;	    /* of the live ones, if it is */
 };
 
 struct bt_frame {
@@ -63,11 +67,17 @@ struct bt_frame {
 	uint8_t covered[X86_PAGE_SIZE / 8]; /* bytes that blocks were compiled from */
 };
 
+enum bt_piece_kind {
+	BT_BODY,
+	BT_THUNK, /* the check in front of the block */
+	BT_ENTRY, /* SYSCALL's way to the block */
+};
+
 /* What lies where in the cache, in ascending order. */
 struct bt_piece {
 	uint32_t host;
 	struct bt_block *block; /* NULL: the code that a missed lookup reaches */
-	bool thunk;
+	enum bt_piece_kind kind;
 };
 
 struct bt_chunk;
@@ -107,6 +117,19 @@ struct translate {
 		uint64_t rip;
 	} resume;
 
+	/* Where the gate enters the kernel from user mode: `block` is the one at LSTAR, `star` was in STAR. */
+	struct {
+		const struct bt_block *block;
+		uint32_t host;
+		uint64_t star;
+	} entry;
+	/* linger.c: whether the interpreter goes on, what tells apart what comes to the same address, and by both how
+	 * often that was in vain. */
+	bool lingers;
+	uint64_t salt;
+	uint8_t vain[LINGER_SITES];
+	unsigned lent_left; /* instructions that left because what they need was lent to user mode */
+
 	/* The interpreter executes a store on the guest's behalf: coverage decides, not the page. */
 	bool storing;
 	uint64_t stored; /* frame that it hit, all ones: none */
@@ -124,7 +147,7 @@ void *cache_alloc(struct translate *t, size_t size);
 /* Room for len bytes of code at t->used, and to remember one more piece. */
 bool cache_has_room(const struct translate *t, unsigned len);
 /* What was written at t->used becomes a piece; its offset. */
-uint32_t cache_add(struct translate *t, struct bt_block *block, bool thunk, unsigned len);
+uint32_t cache_add(struct translate *t, struct bt_block *block, enum bt_piece_kind kind, unsigned len);
 /* What the offset lies in; NULL: nothing. */
 const struct bt_piece *cache_piece(const struct translate *t, uint32_t host);
 void cache_place(const struct translate *t, uint32_t host, unsigned flavour, struct bt_place *place);
@@ -137,8 +160,12 @@ uint64_t cache_miss(const struct translate *t);
 
 /* blocks.c */
 struct bt_block *block_find(const struct translate *t, uint64_t gva, unsigned flavour);
-/* Compiles the block at source->gva into the cache. NULL: nothing to compile there, or no room. */
-struct bt_block *block_make(struct translate *t, struct bt_page *page, const struct bt_source *source);
+/* What the block was compiled from is where it was, and live. */
+bool block_is_live(const struct bt_block *block);
+/* Compiles the block at source->gva into the cache. NULL: nothing to compile there, or no room. over: the page that
+ * the bytes reach into, NULL: none. */
+struct bt_block *block_make(struct translate *t, struct bt_page *page, struct bt_page *over,
+			    const struct bt_source *source);
 /* Lets the jump go to the block, or to its stub again. */
 void link_set(struct translate *t, struct bt_link *link, struct bt_block *to);
 /* Indirect jumps find the block from now on. False: no room. */
@@ -181,6 +208,26 @@ enum leave { LEAVE_STOPPED, LEAVE_LINK, LEAVE_MISS, LEAVE_INSN, LEAVE_FORGED };
 enum leave leave_cache(struct translate *t, struct vcpu *vcpu, struct bt_link **link, bool *follows_sti);
 /* As trap->show_fpu: the x87's last instruction is the guest's. */
 void leave_show_fpu(struct trap *trap, void *image);
+/* entry.c: user mode entered without the monitor, see trap/direct.h. */
+/* The kernel may do without FPU state and bases from now on, while its user mode has them. */
+bool entry_lends(const struct translate *t, const struct vcpu *vcpu);
+/* It returns to user mode without an exit, as it is now. */
+bool entry_returns(const struct translate *t, const struct vcpu *vcpu);
+/* Where the gate is to enter the kernel from user mode; 0: only the monitor can. */
+uint64_t entry_address(struct translate *t, struct vcpu *vcpu);
+/* The vCPU stopped on the way from SYSCALL to the block. */
+void entry_take(struct vcpu *vcpu);
+
+/*
+ * linger.c: an exit costs as much as thousands of instructions, and where the kernel does one thing that is the
+ * monitor's it often does more. So the interpreter goes on from where an exit was, and whatever comes soon needs none.
+ */
+/* The monitor has the kernel's state after an instruction that left, or will have it after an exit of user mode. */
+void linger_begin(struct translate *t, const struct vcpu *vcpu, const struct vm_exit *exit);
+/* True: the interpreter has run, and *exit is for the run loop; else the kernel is to be entered. */
+bool linger(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit);
+
+/* leave.c: */
 /* Executes the instruction at RIP in software. */
 void leave_execute(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit);
 

@@ -5,15 +5,29 @@
 #include "monitor/engine/trap/bases.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "monitor/emulate/emulate.h"
+#include "monitor/engine/trap/judge.h"
 #include "monitor/engine/trap/trap.h"
+#include "monitor/vm/segment.h"
 #include "monitor/vm/vm.h"
+
+bool direct_lends_fpu(const struct trap *trap, const struct vcpu *vcpu)
+{
+	return vcpu->pv.direct || trap->direct.lends;
+}
+
+bool direct_lends_bases(const struct trap *trap, const struct vcpu *vcpu)
+{
+	return vcpu->pv.direct || (trap->direct.lends && trap->cells.bases != GATE_BASES_INSNS);
+}
 
 void direct_note_user(struct trap *trap, struct cell *cell, const struct vcpu *vcpu)
 {
-	trap->direct.known = vcpu->pv.direct && !trap->transport->traced;
+	trap->direct.known = direct_lends_fpu(trap, vcpu) && !trap->transport->traced;
 	trap->cells.user = cell;
 	if (trap->direct.known)
 		placement_direct(&trap->placement, &trap->cells);
@@ -21,11 +35,15 @@ void direct_note_user(struct trap *trap, struct cell *cell, const struct vcpu *v
 	trap->direct.ss = vcpu->sreg[SREG_SS];
 }
 
+static bool is_paravirtual(const struct vcpu *vcpu)
+{
+	return vcpu->pv.direct && vcpu->pv.syscall_entry && vcpu->pv.rsp0 && vcpu->pv.shared_gpa;
+}
+
 /* The user cell to enter from here: of the user root in force, with its state in the signal frame. */
 static struct cell *direct_peer(struct trap *trap, const struct vcpu *vcpu)
 {
-	if (vcpu->debug.attached || !trap->direct.known || !vcpu->pv.direct || !vcpu->pv.syscall_entry ||
-	    !vcpu->pv.rsp0 || !vcpu->pv.shared_gpa)
+	if (vcpu->debug.attached || vcpu->interrupt_waits || !trap->direct.known)
 		return NULL;
 	struct spt_space *space = spt_space_find(vcpu->vm->spt, vcpu_user_root(vcpu), SPT_USER);
 	struct cell *user = space ? *spt_space_owner(space) : NULL;
@@ -58,7 +76,8 @@ static uint64_t peer_address(const struct cell *peer)
 	return GATE_PEERS + (uint64_t)peer->slot * GATE_OWN_SIZE;
 }
 
-static void direct_describe(struct gate_xchg *xchg, struct trap *trap, const struct cell *peer, struct vcpu *vcpu)
+/* How the peer is entered and left, whatever the kernel. */
+static void describe_peer(struct gate_xchg *xchg, struct trap *trap, const struct cell *peer)
 {
 	uint64_t gregs = peer->frame_gate + offsetof(struct cell_frame, uc.gregs);
 	xchg->peer = peer_address(peer);
@@ -69,12 +88,80 @@ static void direct_describe(struct gate_xchg *xchg, struct trap *trap, const str
 	xchg->previous = user && user != peer && !user->dead ? peer_address(user) : 0;
 	xchg->peer_spins = trap->placement.peer.spins;
 	xchg->peer_yields = trap->placement.peer.yields;
-	xchg->vif = GATE_SHARED + offsetof(struct r3_shared_info, vcpu) + vcpu->id * sizeof(struct r3_vcpu_info) +
-		    offsetof(struct r3_vcpu_info, vif);
-	xchg->entry = direct_entry(trap, vcpu);
-	xchg->rsp0 = vcpu->pv.rsp0;
 	xchg->user_cs = trap->direct.cs.selector;
 	xchg->user_ss = trap->direct.ss.selector;
+}
+
+static bool arm_paravirtual(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
+{
+	struct gate_xchg *xchg = cell->xchg;
+	uint64_t entry = direct_entry(trap, vcpu);
+	if (!entry || !direct_show_shared(cell, vcpu))
+		return false;
+	xchg->vif = GATE_SHARED + offsetof(struct r3_shared_info, vcpu) + vcpu->id * sizeof(struct r3_vcpu_info) +
+		    offsetof(struct r3_vcpu_info, vif);
+	xchg->entry = entry;
+	xchg->rsp0 = vcpu->pv.rsp0;
+	return true;
+}
+
+/* A segment of user mode's is still as its descriptor in the GDT says, which lies at *at. */
+static bool is_as_described(struct vcpu *vcpu, const struct vcpu_segment *segment, uint64_t *at)
+{
+	struct gm_fault fault;
+	uint64_t descriptor;
+	*at = vcpu->gdtr.base + (segment->selector & X86_SEL_INDEX);
+	return !(segment->selector & X86_SEL_TI) && seg_read(vcpu, segment->selector, &descriptor, &fault) &&
+	       descriptor == segment->descriptor;
+}
+
+/* IRETQ would take a data segment away. */
+static bool drops_segments(const struct vcpu *vcpu)
+{
+	struct vcpu after = {0};
+	memcpy(after.sreg, vcpu->sreg, sizeof(after.sreg));
+	seg_drop_privileged(&after, 3);
+	for (unsigned n = 0; n < SREG_COUNT; n++)
+		if (after.sreg[n].present != vcpu->sreg[n].present)
+			return true;
+	return false;
+}
+
+/* SYSRET loads the very segments that IRETQ loaded last: emu_sysret. */
+static bool sysret_matches(const struct trap *trap, const struct vcpu *vcpu)
+{
+	const struct vcpu_segment *cs = &trap->direct.cs, *ss = &trap->direct.ss;
+	uint16_t base = (uint16_t)(vcpu->star >> X86_STAR_SYSRET_SHIFT);
+	return cs->selector == ((base + 16) | X86_SEL_RPL) && cs->descriptor == SEG_FLAT_CODE(3u) &&
+	       ss->selector == ((base + 8) | (vcpu->vm->cpu.amd ? 0 : X86_SEL_RPL)) &&
+	       ss->descriptor == SEG_FLAT_DATA(3u);
+}
+
+static bool arm_bare(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
+{
+	struct gate_xchg *xchg = cell->xchg;
+	const struct direct *direct = &trap->direct;
+	uint64_t cs_at = 0, ss_at = 0;
+	bool described = is_as_described(vcpu, &direct->cs, &cs_at) && is_as_described(vcpu, &direct->ss, &ss_at);
+	bool sysret = sysret_matches(trap, vcpu);
+	if (!direct->bare_entry || (!described && !sysret) || drops_segments(vcpu))
+		return false;
+	xchg->user_cs_at = described ? cs_at : 0;
+	xchg->user_ss_at = described ? ss_at : 0;
+	xchg->user_cs_is = direct->cs.descriptor;
+	xchg->user_ss_is = direct->ss.descriptor;
+	xchg->sysret = sysret;
+	xchg->syscall_kept = (uint32_t)~vcpu->sfmask & JUDGE_RFLAGS;
+	xchg->syscall_odd = (uint32_t)~vcpu->sfmask & (X86_RFLAGS_TF | X86_RFLAGS_AC);
+	xchg->entry = direct->bare_entry;
+	return true;
+}
+
+static uint32_t arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
+{
+	if (is_paravirtual(vcpu))
+		return arm_paravirtual(trap, cell, vcpu) ? GATE_ARMED_PARAVIRT : 0;
+	return arm_bare(trap, cell, vcpu) ? GATE_ARMED_BARE : 0;
 }
 
 void direct_arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
@@ -82,17 +169,19 @@ void direct_arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 	struct cell *peer = direct_peer(trap, vcpu);
 	if (peer && !trap_flush(vcpu->vm, peer))
 		peer = NULL;
-	cell->armed = peer && !vcpu->interrupt_waits && direct_entry(trap, vcpu) && direct_show_shared(cell, vcpu);
+	uint32_t armed = peer ? arm(trap, cell, vcpu) : 0;
+	cell->armed = armed;
 	cell->peer = peer;
 	if (cell->armed) {
 		cell_place(peer);
 		trap_hold_fpu(trap, peer, vcpu);
-		direct_describe(cell->xchg, trap, peer, vcpu);
+		describe_peer(cell->xchg, trap, peer);
 		bases_give(peer, vcpu);
 	}
-	cell->xchg->armed = cell->armed;
+	cell->xchg->armed = armed;
+	cell->xchg->sysret = cell->xchg->sysret && armed == GATE_ARMED_BARE;
 	/* The guest left the FPU to user mode: the kernel cell's own is of no interest. */
-	cell->xchg->xsave = !vcpu->pv.direct;
+	cell->xchg->xsave = !direct_lends_fpu(trap, vcpu);
 }
 
 unsigned direct_cycles(struct trap *trap, struct cell *cell)
@@ -108,6 +197,29 @@ unsigned direct_cycles(struct trap *trap, struct cell *cell)
 	return since;
 }
 
+/* The gate could not read them: the cell is shown the page next time. */
+static void fill(struct cell *cell, struct vcpu *vcpu, uint64_t gva)
+{
+	struct vm *vm = vcpu->vm;
+	struct spt_cpu paging = vcpu_paging(vcpu);
+	struct spt_outcome outcome;
+	if (cell->space && spt_fault(cell->space, &paging, gva, 0, &outcome) == SPT_HOST_REFUSED)
+		vm->engine_ops->space_lost(vm, cell->space, outcome.host_error);
+}
+
+void direct_take_kernel(struct trap *trap, struct cell *cell, struct vcpu *vcpu, unsigned cycles)
+{
+	if (!cell->armed || is_paravirtual(vcpu))
+		return;
+	if (cycles)
+		emu_load_syscall_segments(vcpu);
+	if (!cell->xchg->unreadable)
+		return;
+	cell->xchg->unreadable = 0;
+	fill(cell, vcpu, vcpu->gdtr.base + (trap->direct.cs.selector & X86_SEL_INDEX));
+	fill(cell, vcpu, vcpu->gdtr.base + (trap->direct.ss.selector & X86_SEL_INDEX));
+}
+
 void direct_take_bases(const struct cell *cell, struct vcpu *vcpu)
 {
 	bases_take(cell->peer, vcpu);
@@ -116,6 +228,8 @@ void direct_take_bases(const struct cell *cell, struct vcpu *vcpu)
 void direct_take_user(struct trap *trap, struct vcpu *vcpu)
 {
 	vcpu->cpl = 3;
+	if (!is_paravirtual(vcpu))
+		vcpu_set_if(vcpu, true);
 	vcpu->sreg[SREG_CS] = trap->direct.cs;
 	vcpu->sreg[SREG_SS] = trap->direct.ss;
 }

@@ -4,6 +4,10 @@
  * the user cell's exchange page and signal frame, resumes it, waits for it, and enters the kernel's SYSCALL handler.
  * The monitor sleeps meanwhile; it arms a kernel cell whenever it resumes it, and learns of anything but a SYSCALL as
  * an exit of the user cell. Nothing here is new power: a guest kernel may do to its user mode what it likes.
+ *
+ * A bare kernel has the same done, as its translation comes to the gate for IRETQ, SYSRET and behind SYSCALL. The FPU's
+ * state stays in the user cell, and translated code leaves where it wants it. So do the bases where the host wants a
+ * system call for each; elsewhere the gate carries them over.
  */
 #ifndef MONITOR_ENGINE_TRAP_DIRECT_H
 #define MONITOR_ENGINE_TRAP_DIRECT_H
@@ -17,6 +21,10 @@ struct trap;
 
 struct direct {
 	bool known; /* cs and ss are */
+	/* Set by an engine that translates: the kernel does without what is lent to user mode, and where its SYSCALL
+	 * entry is executed at present, 0 if user mode is not to be entered directly. */
+	bool lends;
+	uint64_t bare_entry;
 
 	struct vcpu_segment cs, ss; /* what user mode runs with, as the monitor loaded them */
 	uint64_t total;		    /* direct entries ever */
@@ -26,8 +34,13 @@ struct direct {
 void direct_note_user(struct trap *trap, struct cell *cell, const struct vcpu *vcpu);
 /* The vCPU is about to run kernel mode in `cell`: arms it if user mode may be entered directly, else disarms it. */
 void direct_arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu);
+/* FPU state, and bases, stay where user mode has them while the kernel runs. */
+bool direct_lends_fpu(const struct trap *trap, const struct vcpu *vcpu);
+bool direct_lends_bases(const struct trap *trap, const struct vcpu *vcpu);
 /* Direct entries from the cell since this was asked last: for statistics and placement, the guest can falsify it. */
 unsigned direct_cycles(struct trap *trap, struct cell *cell);
+/* An exit of the kernel cell in kernel mode, after so many direct entries. */
+void direct_take_kernel(struct trap *trap, struct cell *cell, struct vcpu *vcpu, unsigned cycles);
 /* An exit of `cell`, which was armed: bases are those of its peer. */
 void direct_take_bases(const struct cell *cell, struct vcpu *vcpu);
 /* The armed cell reports its peer's exit: the vCPU is in user mode now. */

@@ -166,11 +166,10 @@ gate_text:
 .endm
 
 /*
- * Translated code enters here by a jump, with all registers and flags the guest's and XCHG_CALLOUT telling which stub
- * it was. The guest's stack is not touched.
+ * Translated code enters the gate by a jump, with all registers and flags the guest's and XCHG_CALLOUT telling which
+ * stub it was. The guest's stack is not touched. Leaves RBX = GATE_XCHG.
  */
-	.globl gate_callout
-gate_callout:
+.macro SAVE_CALLOUT
 	mov	%rbx, gate_rbx_pointer(%rip)
 	movabs	$GATE_XCHG, %rbx
 	SAVE_REGISTERS
@@ -181,6 +180,17 @@ gate_callout:
 	pushfq
 	popq	XCHG_RFLAGS(%rbx)
 	movl	$GATE_KIND_CALLOUT, XCHG_KIND(%rbx)
+.endm
+
+/* Of what SAVE_CALLOUT saved, to the frame at RCX. Clobbers RAX. */
+.macro PASS_ON from to
+	mov	XCHG_GPR + 8 * \from(%rbx), %rax
+	mov	%rax, \to(%rcx)
+.endm
+
+	.globl gate_callout
+gate_callout:
+	SAVE_CALLOUT
 	jmp	gate_save_rest
 
 /*
@@ -297,8 +307,8 @@ gate_direct:
 	mov	%rax, GREG_EFL(%rcx)
 	mov	XCHG_VIF(%r11), %rax
 	movb	$1, (%rax)
-gate_direct_committed:
 	mov	%r11, %rbx
+gate_direct_committed:
 	movl	$0, XCHG_STEPPED(%rbx)
 	mov	XCHG_PEER(%rbx), %r14
 	mov	XCHG_PEER_TURN(%rbx), %r13
@@ -373,6 +383,9 @@ gate_direct_exited:
 	movl	GREG_EFL(%r15), %r11d
 	andl	$JUDGE_RFLAGS_SYSCALL, %r11d
 	orl	$(X86_RFLAGS_FIXED | X86_RFLAGS_IF), %r11d
+	incl	XCHG_CYCLES(%rbx)
+	cmpl	$GATE_ARMED_BARE, XCHG_ARMED(%rbx)
+	je	gate_bare_entry
 	mov	XCHG_RSP0(%rbx), %rsp
 	pushq	XCHG_USER_SS(%rbx)
 	push	%rdx
@@ -383,7 +396,7 @@ gate_direct_exited:
 	popfq
 	mov	XCHG_VIF(%rbx), %rax
 	movb	$0, (%rax)
-	incl	XCHG_CYCLES(%rbx)
+gate_direct_enter:
 	mov	GREG_R8(%r15), %r8
 	mov	GREG_R9(%r15), %r9
 	mov	GREG_R10(%r15), %r10
@@ -398,6 +411,24 @@ gate_direct_exited:
 	mov	GREG_RAX(%r15), %rax
 	mov	GREG_R15(%r15), %r15
 	jmp	*gate_entry_pointer(%rip)
+/* SYSCALL as the processor does it, RSP included; the translated entry sees to what is virtual. */
+gate_bare_entry:
+	testl	%r11d, XCHG_SYSCALL_ODD(%rbx)
+	jnz	gate_peer_exit
+	cmpl	$GATE_BASES_INSNS, XCHG_BASES(%rbx)
+	jne	1f
+	mov	XCHG_FS_BASE(%r14), %rax
+	wrfsbase %rax
+	mov	XCHG_GS_BASE(%r14), %rax
+	wrgsbase %rax
+1:	mov	%r11d, %eax
+	andl	XCHG_SYSCALL_KEPT(%rbx), %eax
+	orl	$X86_RFLAGS_FIXED, %eax
+	lea	XCHG_SCRATCH_TOP(%rbx), %rsp
+	push	%rax
+	popfq
+	mov	%rdx, %rsp
+	jmp	gate_direct_enter
 gate_direct_end:
 
 /* Its own iret frame could not be read after all: the monitor says so to the guest. */
@@ -405,6 +436,91 @@ gate_direct_undo:
 	movl	$R3_HC_iret, %eax
 	movabs	$GATE_XCHG, %r11
 	jmp	.Lhypercall
+
+/*
+ * IRETQ and SYSRET of a bare kernel, which its translation comes here for as it comes to gate_callout: to user mode if
+ * all is plain and the cell is armed, else to the monitor, which executes the instruction. The segments must be those
+ * that the monitor saw loaded, from the descriptors that it saw.
+ */
+	.globl gate_iret
+gate_iret:
+	SAVE_CALLOUT
+	cmpl	$GATE_ARMED_BARE, XCHG_ARMED(%rbx)
+	jne	gate_save_rest
+gate_bare:
+	mov	XCHG_GPR + 8 * RSP(%rbx), %rcx
+	mov	0(%rcx), %rdi
+	mov	8(%rcx), %rax
+	mov	16(%rcx), %rdx
+	mov	24(%rcx), %rsi
+	mov	32(%rcx), %r11
+	cmp	XCHG_USER_CS(%rbx), %rax
+	jne	gate_save_rest
+	cmp	XCHG_USER_SS(%rbx), %r11
+	jne	gate_save_rest
+	mov	XCHG_USER_CS_AT(%rbx), %rcx
+	mov	(%rcx), %rax
+	cmp	XCHG_USER_CS_IS(%rbx), %rax
+	jne	gate_save_rest
+	mov	XCHG_USER_SS_AT(%rbx), %rcx
+	mov	(%rcx), %rax
+	cmp	XCHG_USER_SS_IS(%rbx), %rax
+	jne	gate_save_rest
+	jmp	gate_bare_leave
+
+	.globl gate_sysret
+gate_sysret:
+	SAVE_CALLOUT
+	cmpl	$0, XCHG_SYSRET(%rbx)
+	je	gate_save_rest
+	mov	XCHG_GPR + 8 * RCX(%rbx), %rdi
+	mov	%r11, %rdx
+	mov	XCHG_GPR + 8 * RSP(%rbx), %rsi
+
+/* RDI RIP, RDX RFLAGS, RSI RSP of user mode. */
+gate_bare_leave:
+	movabs	$JUDGE_RIP_LOW_END, %rax
+	cmp	%rax, %rdi
+	jae	gate_save_rest
+	mov	%rdx, %rax
+	and	$~BARE_RFLAGS_FREE, %rax
+	cmp	$X86_RFLAGS_IF, %rax
+	jne	gate_save_rest
+	mov	XCHG_PEER_GREGS(%rbx), %rcx
+	mov	%rdi, GREG_RIP(%rcx)
+	mov	%rdx, GREG_EFL(%rcx)
+	mov	%rsi, GREG_RSP(%rcx)
+	mov	%r8, GREG_R8(%rcx)
+	mov	%r9, GREG_R9(%rcx)
+	mov	%r10, GREG_R10(%rcx)
+	mov	%r12, GREG_R12(%rcx)
+	mov	%r13, GREG_R13(%rcx)
+	mov	%r14, GREG_R14(%rcx)
+	mov	%r15, GREG_R15(%rcx)
+	mov	%rbp, GREG_RBP(%rcx)
+	PASS_ON	RAX, GREG_RAX
+	PASS_ON	RCX, GREG_RCX
+	PASS_ON	RDX, GREG_RDX
+	PASS_ON	RBX, GREG_RBX
+	PASS_ON	RSI, GREG_RSI
+	PASS_ON	RDI, GREG_RDI
+	PASS_ON	11, GREG_R11
+	cmpl	$GATE_BASES_INSNS, XCHG_BASES(%rbx)
+	jne	gate_direct_committed
+	mov	XCHG_PEER(%rbx), %rcx
+	rdfsbase %rax
+	mov	%rax, XCHG_FS_BASE(%rcx)
+	rdgsbase %rax
+	mov	%rax, XCHG_GS_BASE(%rcx)
+	jmp	gate_direct_committed
+gate_bare_end:
+
+/* The frame or a descriptor could not be read: the monitor shows them, or says to the guest what is wrong. */
+gate_bare_undo:
+	movabs	$GATE_XCHG, %rbx
+	movl	$1, XCHG_UNREADABLE(%rbx)
+	movl	$GATE_KIND_CALLOUT, XCHG_KIND(%rbx)
+	jmp	gate_save_rest
 
 gate_peer_exit:
 	movabs	$GATE_XCHG, %rbx
@@ -483,6 +599,7 @@ gate_handler:
 	jmp	.Lsigreturn
 .Lfault_in_gate:
 	REDIRECT gate_direct, gate_direct_committed, gate_direct_undo
+	REDIRECT gate_bare, gate_bare_end, gate_bare_undo
 	REDIRECT gate_direct_exited, gate_direct_end, gate_peer_exit
 	jmp	.Lexit
 

@@ -74,6 +74,10 @@
  */
 #define GATE_WAKE_ALL 0x7fffffff
 
+/* gate_xchg.armed */
+#define GATE_ARMED_PARAVIRT 1
+#define GATE_ARMED_BARE	    2 /* a translated kernel that returns by IRETQ or SYSRET and has SYSCALL enter at LSTAR */
+
 /* gate_xchg.kind */
 #define GATE_KIND_SIGNAL    1 /* state is in the signal frame */
 #define GATE_KIND_HYPERCALL 2 /* state is in gate_xchg.gpr */
@@ -149,6 +153,13 @@ struct gate_xchg {
 	uint64_t vif;	      /* address of the virtual interrupt flag in GATE_SHARED */
 	uint64_t entry, rsp0; /* of the kernel's SYSCALL handler */
 	uint64_t user_cs, user_ss;
+	/* GATE_ARMED_BARE: the descriptors that user_cs and user_ss were loaded from, and where; what SYSCALL does to
+	 * RFLAGS. `unreadable` the runner sets when it met memory that the cell does not show. */
+	uint64_t user_cs_at, user_cs_is, user_ss_at, user_ss_is;
+	uint32_t sysret;       /* SYSRET loads the same segments */
+	uint32_t syscall_kept; /* bits that the kernel begins with as user mode had them */
+	uint32_t syscall_odd;  /* with one of these it begins as no cell can */
+	uint32_t unreadable;
 	uint64_t gpr[16]; /* hypercall path: runner writes at exit, monitor before resume */
 	uint64_t rip, rflags;
 	stack_t altstack;    /* monitor writes before boot */
@@ -187,8 +198,8 @@ _Static_assert(sizeof(struct gate_order) <= GATE_ORDER_SIZE, "orders fit their p
 _Static_assert(sizeof(struct gate_data) <= GATE_DATA_SIZE, "filters fit their page");
 
 /* gate.S; copied into the arena, never run in the monitor. Offsets from gate_text are offsets from GATE_TEXT. */
-extern const char gate_text[], gate_text_end[], gate_hypercall[], gate_callout[], gate_handler[], gate_handler_asleep[],
-	gate_boot[];
+extern const char gate_text[], gate_text_end[], gate_hypercall[], gate_callout[], gate_iret[], gate_sysret[],
+	gate_handler[], gate_handler_asleep[], gate_boot[];
 /* What the monitor copies into the guest's hypercall page. */
 extern const char gate_hypercall_stub[], gate_hypercall_stub_end[];
 extern const char gate_ptrace_stub[], gate_ptrace_stub_end[];

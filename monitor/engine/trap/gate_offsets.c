@@ -62,6 +62,14 @@ void gate_offsets(void)
 	OFFSET(XCHG_RSP0, gate_xchg, rsp0);
 	OFFSET(XCHG_USER_CS, gate_xchg, user_cs);
 	OFFSET(XCHG_USER_SS, gate_xchg, user_ss);
+	OFFSET(XCHG_USER_CS_AT, gate_xchg, user_cs_at);
+	OFFSET(XCHG_USER_CS_IS, gate_xchg, user_cs_is);
+	OFFSET(XCHG_USER_SS_AT, gate_xchg, user_ss_at);
+	OFFSET(XCHG_USER_SS_IS, gate_xchg, user_ss_is);
+	OFFSET(XCHG_SYSRET, gate_xchg, sysret);
+	OFFSET(XCHG_SYSCALL_KEPT, gate_xchg, syscall_kept);
+	OFFSET(XCHG_SYSCALL_ODD, gate_xchg, syscall_odd);
+	OFFSET(XCHG_UNREADABLE, gate_xchg, unreadable);
 	OFFSET(XCHG_GPR, gate_xchg, gpr);
 	OFFSET(XCHG_RIP, gate_xchg, rip);
 	OFFSET(XCHG_RFLAGS, gate_xchg, rflags);
@@ -115,6 +123,8 @@ void gate_offsets(void)
 	CONSTANT(HOST_DISPATCH_ON, PR_SYS_DISPATCH_ON);
 	CONSTANT(HOST_ARCH, AUDIT_ARCH_X86_64);
 	CONSTANT(DIRECT_RFLAGS_FREE, X86_RFLAGS_FIXED | (JUDGE_RFLAGS & ~X86_RFLAGS_TF));
+	/* What AC does depends on CR0: the monitor's to look at. */
+	CONSTANT(BARE_RFLAGS_FREE, X86_RFLAGS_FIXED | (JUDGE_RFLAGS & ~(X86_RFLAGS_TF | X86_RFLAGS_AC)));
 	OFFSET(UC_RIP, ucontext_t, uc_mcontext.gregs[REG_RIP]);
 	OFFSET(UC_RBX, ucontext_t, uc_mcontext.gregs[REG_RBX]);
 	OFFSET(UC_RSP, ucontext_t, uc_mcontext.gregs[REG_RSP]);

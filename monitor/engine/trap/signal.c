@@ -53,7 +53,8 @@ static void signal_resume(struct trap *trap, struct cell *cell, const struct vcp
 		signal_load_frame(cell, vcpu);
 	else
 		signal_load_xchg(cell, vcpu);
-	bases_give(cell, vcpu);
+	if (!cell->kernel || !direct_lends_bases(trap, vcpu))
+		bases_give(cell, vcpu);
 	struct cell *place = trap->cells.last != cell ? trap->cells.last : NULL;
 	bool split = trap->placement.mode == PLACEMENT_SPLIT;
 	handover_resume(cell, place, place && !(split && place->kernel != cell->kernel));
@@ -94,19 +95,17 @@ static void signal_fetch_frame(struct cell *cell, struct vcpu *vcpu, struct vm_e
 }
 
 /*
- * The bases are user mode's alone in a guest that said so, wherever it runs. Translated code changes none: where the
- * host does not keep them apart (GATE_BASES_CALLS_AND_READ) what a cell reads may be another program's.
+ * Lent bases are user mode's, wherever the exit is. Translated code changes none: where the host does not keep them
+ * apart (GATE_BASES_CALLS_AND_READ) what its cell reads may be another program's.
  */
-static void signal_fetch_bases(const struct cell *cell, struct vcpu *vcpu)
+static void signal_fetch_bases(const struct trap *trap, const struct cell *cell, struct vcpu *vcpu, uint32_t kind)
 {
-	if (cell->kernel && cell->owner->cache_fd >= 0)
-		return;
-	if (cell->kernel && vcpu->pv.direct) {
-		if (cell->armed)
-			direct_take_bases(cell, vcpu);
-		return;
-	}
-	bases_take(cell, vcpu);
+	bool translated = cell->kernel && cell->owner->cache_fd >= 0;
+	bool users = cell->kernel && (direct_lends_bases(trap, vcpu) || kind == GATE_KIND_PEER);
+	if (users && cell->armed && cell->peer)
+		direct_take_bases(cell, vcpu);
+	if (!users && !(translated && cell->owner->bases != GATE_BASES_INSNS))
+		bases_take(cell, vcpu);
 }
 
 static void signal_fetch_xchg(struct cell *cell, struct vcpu *vcpu, struct vm_exit *exit)
@@ -153,7 +152,7 @@ static struct cell *signal_fetch(struct trap *trap, struct cell *cell, struct vc
 	*exit = (struct vm_exit){.reason = EXIT_DEAD};
 	/* Guest code can have moved the bases itself. A re-exit moved nothing: vcpu has what was loading. */
 	if (kind != GATE_KIND_REEXIT)
-		signal_fetch_bases(cell, vcpu);
+		signal_fetch_bases(trap, cell, vcpu, kind);
 	if (kind == GATE_KIND_SIGNAL && xchg->frame == cell->frame_gate)
 		signal_fetch_frame(cell, vcpu, exit);
 	else if (kind == GATE_KIND_HYPERCALL)

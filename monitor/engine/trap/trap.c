@@ -183,7 +183,14 @@ void trap_hold_fpu(struct trap *trap, struct cell *cell, const struct vcpu *vcpu
 {
 	struct cell *holder = trap->cells.holder;
 	uint8_t image[GATE_FPU_SIZE] __attribute__((aligned(64)));
-	if (holder == cell || (cell->kernel && vcpu->pv.direct))
+	bool lent = cell->kernel && direct_lends_fpu(trap, vcpu);
+	if (lent && holder == cell) {
+		/* From now on the cell does not save it. */
+		fpu_take(trap, holder, trap->fpu, trap->fpu_size);
+		trap->fpu_kept = true;
+		trap->cells.holder = NULL;
+	}
+	if (holder == cell || lent)
 		return;
 	if (holder) {
 		fpu_take(trap, holder, image, trap->fpu_size);
@@ -372,6 +379,8 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	unsigned direct = direct_cycles(trap, cell);
 	stats->exits[STAT_direct] = trap->direct.total;
 	trap_take_exit(vcpu, cell, exit);
+	if (vcpu->cpl == 0 && cell->kernel)
+		direct_take_kernel(trap, cell, vcpu, direct);
 	/* Kicked or faulted before the instruction in the shadow was through: it is in the shadow still. */
 	if (vcpu->rip != rip || (step.ours && exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_DB))
 		vcpu->interrupt_shadow = false;

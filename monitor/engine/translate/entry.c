@@ -1,0 +1,61 @@
+/*
+ * User mode entered and left by the gate alone: when a translated kernel may have that, and where its SYSCALL comes in.
+ */
+#include "monitor/engine/hybrid/hybrid.h"
+#include "monitor/engine/translate/translate.h"
+#include "monitor/engine/trap/trap.h"
+#include "monitor/vm/vm.h"
+
+/* A kernel that uses what is lent more often gets it with each entry. */
+#define LENT_LEFT_MAX 256
+
+/* What the kernel must not have set in its RFLAGS: IRET would do something about it, or leave it to SYSCALL. */
+#define ODD (X86_RFLAGS_NT | X86_RFLAGS_IOPL | X86_RFLAGS_AC)
+
+bool entry_lends(const struct translate *t, const struct vcpu *vcpu)
+{
+	bool plain = t->callout && (t->mode & BT_IF);
+	bool watched = vcpu->debug.attached || vcpu->debug.pause || state_is_told(t->vm);
+	return plain && !watched && t->lent_left < LENT_LEFT_MAX && (vcpu->efer & X86_EFER_SCE) &&
+	       (vcpu->sfmask & X86_RFLAGS_IF) && !(vcpu->pv.syscall_entry && vcpu->pv.rsp0);
+}
+
+/* SYSCALL's way to the block, made if need be. 0: no room. */
+static uint32_t way_to(struct translate *t, struct vcpu *vcpu, struct bt_block *block)
+{
+	struct bt_place place;
+	uint16_t cs = (uint16_t)(vcpu->star >> X86_STAR_SYSCALL_SHIFT) & (uint16_t)~X86_SEL_RPL;
+	if (t->entry.block == block && t->entry.star == vcpu->star)
+		return t->entry.host;
+	if (!cache_has_room(t, BT_THUNK_MAX))
+		return 0;
+	cache_place(t, t->used, block->flavour, &place);
+	unsigned len = bt_compile_entry(&place, cs, cs + 8, cache_address(block->host), t->code + t->used);
+	t->entry.host = cache_add(t, block, BT_ENTRY, len);
+	t->entry.block = block;
+	t->entry.star = vcpu->star;
+	return t->entry.host;
+}
+
+bool entry_returns(const struct translate *t, const struct vcpu *vcpu)
+{
+	/* After a page fault the monitor fills the page on the way. */
+	return trap_of(t->vm)->direct.lends && !(vcpu->rflags & ODD) && !vcpu->refill.wanted &&
+	       !hybrid_interprets_user(vcpu);
+}
+
+uint64_t entry_address(struct translate *t, struct vcpu *vcpu)
+{
+	if (!entry_returns(t, vcpu))
+		return 0;
+	struct bt_block *block = block_find(t, vcpu->lstar, flavour_of(t, vcpu));
+	uint32_t host = block ? way_to(t, vcpu, block) : 0;
+	return host ? cache_address(host) : 0;
+}
+
+void entry_take(struct vcpu *vcpu)
+{
+	vcpu->rip = vcpu->lstar;
+	vcpu_set_if(vcpu, false);
+	emu_load_syscall_segments(vcpu);
+}

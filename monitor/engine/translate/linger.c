@@ -1,0 +1,46 @@
+/*
+ * When the interpreter goes on after an exit, and for how long.
+ */
+#include "monitor/engine/interpret/interpret.h"
+#include "monitor/engine/translate/translate.h"
+#include "monitor/engine/trap/trap.h"
+#include "monitor/vm/vm.h"
+
+/* Instructions that cost less than an exit, with the monitor on the same CPU and on another. */
+#define PATIENCE_TOGETHER 400
+#define PATIENCE_APART	  60
+/* One success makes up for so many times in vain; after VAIN_MAX the address is left alone. */
+#define MAKES_UP 2
+#define VAIN_MAX 8
+
+static uint8_t *site(struct translate *t, const struct vcpu *vcpu)
+{
+	return &t->vain[(vcpu->rip ^ vcpu->rip >> 12 ^ t->salt * 61) % LINGER_SITES];
+}
+
+void linger_begin(struct translate *t, const struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	bool told = state_is_told(t->vm) || vcpu->debug.attached || vcpu->debug.pause;
+	t->lingers = (t->mode & BT_IF) && !told;
+	/* Most kernels have the number of a system call there. */
+	t->salt = exit->reason == EXIT_SYSCALL ? vcpu->gpr[RAX] : 0;
+}
+
+bool linger(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
+{
+	uint8_t *vain = site(t, vcpu);
+	bool apart = trap_of(t->vm)->placement.monitor[true].spins;
+	if (!t->lingers || *vain >= VAIN_MAX)
+		return false;
+	bool returns = entry_returns(t, vcpu);
+	unsigned saved = interpret_on(vcpu, exit, apart ? PATIENCE_APART : PATIENCE_TOGETHER);
+	saved -= saved && returns && vcpu->cpl == 3;
+	if (saved)
+		*vain = *vain > MAKES_UP ? *vain - MAKES_UP : 0;
+	else if (exit->reason == EXIT_KICK || exit->reason == EXIT_EMULATED)
+		++*vain;
+	t->lingers = false;
+	if (exit->reason == EXIT_EMULATED)
+		linger_begin(t, vcpu, exit);
+	return exit->reason != EXIT_KICK || vcpu->cpl != 0 || vcpu->event_pending;
+}
