@@ -10,7 +10,7 @@ shift 6
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 "$make" "$where" "$seed" "$count" "$work/sequences" || exit 1
-memory=$((count / 4000 * 2 + 32))
+memory=$((count / 4000 * 12 + 48))
 
 run() {
 	by=$1 to=$2

@@ -10,6 +10,7 @@
 #define ITEMS_MAX    10
 #define ENCODING_MAX 32 /* what is tried, before it is known how long an instruction is */
 #define TRIES	     1000
+#define STORE_LEN    7
 /* How often each template stands alone. */
 #define TEMPLATE_TURNS 4
 
@@ -211,6 +212,35 @@ static bool put_random(struct generator *g)
 	return true;
 }
 
+/* An instruction of `len` bytes that is to lie at `at`. */
+static bool draw(struct generator *g, uint8_t *bytes, unsigned len, uint64_t at)
+{
+	struct emu_insn insn;
+	for (unsigned n = 0; n < TRIES; n++)
+		if (try_encoding(g, bytes, at, &insn) && insn.info.length == len)
+			return true;
+	return false;
+}
+
+/* Stores that make another instruction of the one behind them, byte by byte: MOV BYTE [RIP + disp32], imm8. */
+static bool put_change(struct generator *g)
+{
+	unsigned len = 2 + below(g, 5), stores = len * STORE_LEN;
+	uint8_t before[ENCODING_MAX], after[ENCODING_MAX];
+	uint64_t at = generate_base(g->where) + SEQ_CODE + g->s->offset + g->s->size + stores;
+	if (!draw(g, before, len, at) || !draw(g, after, len, at))
+		return true;
+	for (unsigned n = 0; n < len; n++) {
+		uint8_t store[STORE_LEN] = {0xc6, 0x05};
+		uint32_t disp = stores + n - STORE_LEN * (n + 1);
+		memcpy(store + 2, &disp, sizeof(disp));
+		store[STORE_LEN - 1] = after[n];
+		if (!put(g, store, STORE_LEN))
+			return false;
+	}
+	return put(g, before, len);
+}
+
 /* What the processor refuses for its prefixes or its length alone. It ends the sequence. */
 static bool put_refused(struct generator *g)
 {
@@ -280,7 +310,10 @@ static bool put_item(struct generator *g)
 			return false;
 		jump = g->s->size;
 	}
-	bool room = one_in(g, 80) ? put_refused(g) : one_in(g, 5) ? put_any_template(g) : put_random(g);
+	bool room = one_in(g, 80)   ? put_refused(g)
+		    : one_in(g, 30) ? put_change(g)
+		    : one_in(g, 5)  ? put_any_template(g)
+				    : put_random(g);
 	if (jumps)
 		g->s->code[jump - 1] = (uint8_t)(g->s->size - jump);
 	return room;
@@ -306,6 +339,8 @@ void generate(struct sequence *s, uint64_t series, uint64_t n, enum generate_whe
 		s->flags |= SEQ_STEP;
 	else if (one_in(&g, 8) && where == GENERATE_KERNEL)
 		s->flags |= SEQ_IRQ;
+	if (one_in(&g, 6))
+		s->flags |= SEQ_AGAIN;
 	if (n < TEMPLATE_TURNS * count && may_stand(&g, &templates[n % count]))
 		put_template(&g, &templates[n % count]);
 	else

@@ -176,10 +176,17 @@ static void page(uint64_t gva, uint64_t prot)
 	map(gva, pvg_ptr_to_gpa(bytes), prot, 1);
 }
 
+void machine_renew(struct machine_areas *areas)
+{
+	areas->code = area(areas->base + SEQ_CODE, areas->prot | X86_PTE_W);
+	map(areas->base + SEQ_CODE_ALIAS, pvg_ptr_to_gpa(areas->code), areas->prot | X86_PTE_W, 1);
+}
+
 void machine_map(struct machine_areas *areas, uint64_t base, uint64_t prot)
 {
 	areas->base = base;
-	areas->code = area(base + SEQ_CODE, prot | X86_PTE_W);
+	areas->prot = prot;
+	machine_renew(areas);
 	areas->data = area(base + SEQ_DATA, prot | X86_PTE_W | X86_PTE_NX);
 	areas->stack = area(base + SEQ_STACK, prot | X86_PTE_W | X86_PTE_NX);
 	page(base + SEQ_READ_ONLY, prot);
@@ -187,5 +194,4 @@ void machine_map(struct machine_areas *areas, uint64_t base, uint64_t prot)
 	page(base + SEQ_NX, prot | X86_PTE_W | X86_PTE_NX);
 	map(base + SEQ_NO_RAM, NO_RAM_GPA, prot | X86_PTE_W, 1);
 	map(base + SEQ_DATA_ALIAS, pvg_ptr_to_gpa(areas->data), prot | X86_PTE_W | X86_PTE_NX, 1);
-	map(base + SEQ_CODE_ALIAS, pvg_ptr_to_gpa(areas->code), prot | X86_PTE_W, 1);
 }

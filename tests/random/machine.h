@@ -10,7 +10,7 @@
 
 /* An area of two pages as the guest itself reaches it, and the pages behind it. */
 struct machine_areas {
-	uint64_t base;
+	uint64_t base, prot;
 	uint8_t *code, *data, *stack;
 };
 
@@ -22,6 +22,8 @@ struct machine_system {
 void machine_init(void);
 /* Makes and maps the areas from `base`; prot: X86_PTE_U or 0. */
 void machine_map(struct machine_areas *areas, uint64_t base, uint64_t prot);
+/* Other frames for the code, which hold nothing yet. */
+void machine_renew(struct machine_areas *areas);
 void machine_read(struct machine_system *system);
 /* Puts everything back as machine_init left it. */
 void machine_restore(void);

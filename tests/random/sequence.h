@@ -35,6 +35,7 @@
 #define SEQ_NO_FPU 4u  /* with CR0.TS set */
 #define SEQ_STEP   8u  /* each instruction by itself, with TF set */
 #define SEQ_IRQ	   16u /* an interrupt waits until the sequence lets it in */
+#define SEQ_AGAIN  32u /* over and over: as it has changed itself, written anew, in other frames */
 
 struct sequence {
 	uint64_t seed; /* of the state that it starts with */
