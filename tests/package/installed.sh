@@ -40,6 +40,10 @@ if [ "${2-}" = inside ]; then
 fi
 
 command -v cpack dpkg-deb unshare >/dev/null || { echo "cpack, dpkg-deb or unshare is missing"; exit 77; }
+# Root needs no user namespace for it, which a chroot may not make.
+namespace=-rm
+[ "$(id -u)" -ne 0 ] || namespace=-m
+unshare $namespace true || { echo "no mount namespace can be had here"; exit 77; }
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/package" "$work/upper" "$work/root" "$work/home"
@@ -51,7 +55,7 @@ cp "$0" "$work/home/installed.sh"
 cp "$(dirname "$0")/../lessons/page.sh" "$work/home/page.sh"
 
 # The package's files above the system's, and nothing of this build.
-unshare -rm sh -c '
+unshare $namespace sh -c '
 	mount -t tmpfs none "$1/root" &&
 	mkdir -p "$1/root/usr" "$1/root/tmp" "$1/root/dev" "$1/root/proc" "$1/root/etc" "$1/root/home" "$1/root/run" &&
 	mount -t overlay overlay -o lowerdir="$1/package/usr:/usr" "$1/root/usr" &&

@@ -88,6 +88,27 @@ SHIFT(ror)
 SHIFT(rcl)
 SHIFT(rcr)
 
+/* a = b shifted by count: BMI2's, which touch no flags. */
+#define APART(name, n, sign, shifted)                                                                                  \
+	static void name##n(struct integer *v)                                                                         \
+	{                                                                                                              \
+		unsigned count = v->count & (n - 1);                                                                   \
+		sign##n##_t b = (sign##n##_t)v->b;                                                                     \
+		v->a = (uint##n##_t)(shifted);                                                                         \
+	}
+#define APART_SIZES(name, sign, shifted) APART(name, 32, sign, shifted) APART(name, 64, sign, shifted)
+APART_SIZES(shlx, uint, b << count)
+APART_SIZES(shrx, uint, b >> count)
+APART_SIZES(sarx, int, b >> count)
+APART(rorx, 32, uint, b >> count | b << (-count & 31))
+APART(rorx, 64, uint, b >> count | b << (-count & 63))
+TWO(bzhi, "bzhil %%ecx, %k[b], %k[a]", 32, k)
+TWO(bzhi, "bzhiq %%rcx, %q[b], %q[a]", 64, q)
+#define BITS(name) SCAN(name, #name "l", 32, k) SCAN(name, #name "q", 64, q)
+BITS(blsr)
+BITS(blsi)
+BITS(blsmsk)
+
 /* Compares the accumulator with a: the flags of that CMP, and a = b if they are equal, else the accumulator = a. */
 #define CMPXCHG(n, m)                                                                                                  \
 	static void cmpxchg##n(struct integer *v)                                                                      \
@@ -116,6 +137,7 @@ enum shape {
 	SHAPE_COMPARE,	/* likewise, with the accumulator */
 	SHAPE_DOUBLE,	/* register or memory, register, count */
 	SHAPE_SHIFT,	/* memory, count */
+	SHAPE_APART,	/* register from register or memory, and a count */
 	SHAPE_MULTIPLY, /* the accumulator by register or memory */
 	SHAPE_DIVIDE,
 	SHAPE_DIVIDE_SIGNED,
@@ -141,6 +163,13 @@ struct integer_entry {
 			name##8, REST_OF(name)                                                                         \
 		}                                                                                                      \
 	}
+#define WIDTHS2(NAME, name, shape)                                                                                     \
+	{                                                                                                              \
+		ZYDIS_MNEMONIC_##NAME, shape,                                                                          \
+		{                                                                                                      \
+			NULL, NULL, name##32, name##64                                                                 \
+		}                                                                                                      \
+	}
 static const struct integer_entry entries[] = {
 	WIDTHS3(BSF, bsf, SHAPE_SCAN),
 	WIDTHS3(BSR, bsr, SHAPE_SCAN),
@@ -162,6 +191,14 @@ static const struct integer_entry entries[] = {
 	WIDTHS4(ROR, ror, SHAPE_SHIFT),
 	WIDTHS4(RCL, rcl, SHAPE_SHIFT),
 	WIDTHS4(RCR, rcr, SHAPE_SHIFT),
+	WIDTHS2(SHLX, shlx, SHAPE_APART),
+	WIDTHS2(SHRX, shrx, SHAPE_APART),
+	WIDTHS2(SARX, sarx, SHAPE_APART),
+	WIDTHS2(RORX, rorx, SHAPE_APART),
+	WIDTHS2(BZHI, bzhi, SHAPE_APART),
+	WIDTHS2(BLSR, blsr, SHAPE_SCAN),
+	WIDTHS2(BLSI, blsi, SHAPE_SCAN),
+	WIDTHS2(BLSMSK, blsmsk, SHAPE_SCAN),
 	WIDTHS3(MUL, mul, SHAPE_MULTIPLY),
 	WIDTHS3(IMUL, imul, SHAPE_MULTIPLY),
 	WIDTHS3(DIV, div, SHAPE_DIVIDE),
@@ -240,6 +277,20 @@ static void run_scan(struct engine_vcpu *c, const struct insn *i)
 		FAULT;
 	d->integer->run[d->width](&v);
 	set_register(c, d->width == WIDTH_16 ? WIDTH_16 : WIDTH_64, i->dst, v.a);
+	c->flags = v.flags;
+	NEXT;
+}
+
+static void run_apart(struct engine_vcpu *c, const struct insn *i)
+{
+	const struct insn_detail *d = i->detail;
+	struct integer v = {.count = (uint8_t)(d->immediate ? (uint64_t)i->imm : c->gpr[d->first]), .flags = c->flags};
+	if (!d->size)
+		v.b = get_register(c, d->width, i->src);
+	else if (!load(c, i, d->width, &v.b))
+		FAULT;
+	d->integer->run[d->width](&v);
+	set_register(c, d->width, i->dst, v.a);
 	c->flags = v.flags;
 	NEXT;
 }
@@ -350,6 +401,8 @@ static insn_function *function_of(enum shape shape)
 		return run_scan;
 	case SHAPE_TEST:
 		return run_test;
+	case SHAPE_APART:
+		return run_apart;
 	case SHAPE_MULTIPLY:
 	case SHAPE_DIVIDE:
 	case SHAPE_DIVIDE_SIGNED:
@@ -375,9 +428,13 @@ insn_function *integer_pick(struct insn *i)
 		return d->width >= WIDTH_32 ? run_bswap : NULL;
 	if (emu->info.mnemonic == ZYDIS_MNEMONIC_POPCNT && !__builtin_cpu_supports("popcnt"))
 		return NULL;
+	if (emu->info.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && !__builtin_cpu_supports("bmi2"))
+		return NULL;
 	d->integer = find(emu->info.mnemonic);
 	if (!d->integer || !d->integer->run[d->width] || (d->integer->shape >= SHAPE_MULTIPLY && last))
 		return NULL;
+	if (d->integer->shape == SHAPE_APART && !d->immediate)
+		d->first = (uint8_t)ZydisRegisterGetId(emu->operands[last].reg.value);
 	if (d->immediate)
 		i->imm = (int64_t)(emu->operands[last].imm.value.u & 0xff);
 	return function_of(d->integer->shape);

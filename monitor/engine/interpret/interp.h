@@ -51,9 +51,9 @@ struct insn_detail {
 	const struct integer_entry *integer;
 	const struct vector_entry *vector;
 	uint8_t width;
-	bool immediate;		       /* the last operand is one */
-	uint8_t first, element;	       /* vector register of the first source; bytes of the one element concerned */
-	bool alone, ends;	       /* runs by itself; may follow others in one hand-over, but ends it */
+	bool immediate;		/* the last operand is one */
+	uint8_t first, element; /* register of the first source, or of a count; bytes of the one element concerned */
+	bool alone, ends;	/* runs by itself; may follow others in one hand-over, but ends it */
 	insn_function *without_prefix; /* op_branch16: the branch as it is without its prefix */
 	uint8_t stand_in;	       /* register that the copy uses for RSP; 0: none */
 };
