@@ -122,6 +122,9 @@ struct engine_vcpu {
 			  one at a time */
 	bool aligned;  /* alignment is checked: nothing goes the fast way */
 	bool sse, avx; /* the control registers let such instructions execute */
+	/* vector_forms.c: XMM registers are good as they stand in `fpu`, and nothing stops instructions on them; MXCSR
+	   is the host's instead of that in `fpu` */
+	bool xmm_ready, rounding;
 	uint64_t base; /* gva of the block being executed */
 	uint64_t rip;
 	const struct block *block;
@@ -232,6 +235,8 @@ insn_function native_run_insn;
 /* integer.c, vector_forms.c: what executes the instruction i->detail without the task; NULL: nothing. */
 insn_function *integer_pick(struct insn *i);
 insn_function *vector_pick(struct insn *i);
+/* Gives the host its own MXCSR back, which is the guest's (c->rounding). */
+void vector_settle(struct engine_vcpu *c);
 
 /* ------------------------------------------------------------------------------------------- for instructions */
 

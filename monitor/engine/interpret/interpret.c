@@ -30,6 +30,7 @@ void interp_load(struct engine_vcpu *c)
 	c->sse = ready && !(vcpu->cr0 & X86_CR0_EM) && (vcpu->cr4 & X86_CR4_OSFXSR);
 	c->avx = ready && (vcpu->cr4 & X86_CR4_OSXSAVE) && !((X86_XCR0_SSE | X86_XCR0_AVX) & ~vcpu->xcr0);
 	c->aligned = vcpu_checks_alignment(vcpu);
+	c->xmm_ready = false;
 }
 
 void interp_store(struct engine_vcpu *c)
@@ -215,6 +216,8 @@ static void interpret(struct engine_vcpu *c, struct vm_exit *exit)
 		run_watched(c);
 	else
 		run(c);
+	if (c->rounding)
+		vector_settle(c);
 	interp_store(c);
 	if (!c->leave)
 		report_hits(c, exit, stepping);

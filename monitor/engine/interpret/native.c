@@ -46,12 +46,17 @@ bool native_is_full(const struct native *native)
 
 void native_fpu_get(struct engine_vcpu *c)
 {
+	if (c->rounding)
+		vector_settle(c);
+	c->xmm_ready = false;
 	if (c->fpu_of)
 		c->fpu_of->fpu_get(c->vcpu, c->fpu, c->fpu_size);
 }
 
 void native_fpu_set(struct engine_vcpu *c)
 {
+	if (c->rounding)
+		vector_settle(c);
 	if (c->fpu_of)
 		c->fpu_of->fpu_set(c->vcpu, c->fpu, c->fpu_size);
 }

@@ -13,11 +13,6 @@
 
 /* ------------------------------------------------------------------------------------------------------ registers */
 
-static uint8_t *low(struct engine_vcpu *c, unsigned n)
-{
-	return c->fpu + X86_FPU_XMM + n * HALF;
-}
-
 static uint8_t *high(struct engine_vcpu *c, unsigned n)
 {
 	return c->fpu + vector_component(AVX_BIT).offset + n * HALF;
@@ -33,7 +28,7 @@ static void ready(struct engine_vcpu *c, bool vex)
 	if (likely(!(wanted & ~present)))
 		return;
 	if (!(present & X86_XCR0_SSE))
-		memset(low(c, 0), 0, 16 * HALF);
+		memset(vector_xmm(c, 0), 0, 16 * HALF);
 	if (wanted & ~present & X86_XCR0_AVX)
 		memset(high(c, 0), 0, 16 * HALF);
 	present |= wanted;
@@ -51,48 +46,59 @@ static void clear_above(struct engine_vcpu *c, unsigned n, bool whole)
 		memset(c->fpu + vector_component(ZMM_BIT).offset + n * WHOLE, 0, WHOLE);
 }
 
-/* ---------------------------------------------------------------------------------------------------- MXCSR around
- */
+/* ------------------------------------------------------------------------------------------------------------ MXCSR */
 
 #define EXCEPTION_MASKS 0x1f80u
 
-static uint32_t guest_mxcsr(const struct engine_vcpu *c)
+/*
+ * From the first instruction that rounds the host's MXCSR is the guest's, whose exceptions are all masked: rounding,
+ * denormals and flags are the processor's own. Nothing else that runs until vector_settle computes in floating point.
+ * False: an exception is not masked.
+ */
+bool vector_round(struct engine_vcpu *c)
 {
 	uint32_t mxcsr;
 	memcpy(&mxcsr, c->fpu + X86_FPU_MXCSR, sizeof(mxcsr));
-	return mxcsr & X86_MXCSR_WRITABLE;
-}
-
-/* Rounding and the treatment of denormals are the guest's, all exceptions masked, from here to flags_end. */
-static void flags_begin(uint32_t mxcsr)
-{
+	mxcsr &= X86_MXCSR_WRITABLE;
+	if ((mxcsr & EXCEPTION_MASKS) != EXCEPTION_MASKS)
+		return false;
 	_mm_setcsr(mxcsr);
+	c->rounding = true;
+	return true;
 }
 
-/* Flags that the monitor's own arithmetic finds set do not matter. */
-static void flags_end(struct engine_vcpu *c, uint32_t mxcsr)
+void vector_settle(struct engine_vcpu *c)
 {
-	uint32_t after = _mm_getcsr();
-	if (after & ~X86_MXCSR_FLAGS & ~X86_MXCSR_RESET)
-		_mm_setcsr(X86_MXCSR_RESET);
-	if (after != mxcsr)
-		memcpy(c->fpu + X86_FPU_MXCSR, &after, sizeof(after));
+	uint32_t mxcsr = _mm_getcsr();
+	memcpy(c->fpu + X86_FPU_MXCSR, &mxcsr, sizeof(mxcsr));
+	_mm_setcsr(X86_MXCSR_RESET);
+	c->rounding = false;
 }
 
 /* --------------------------------------------------------------------------------------------------------- running */
 
+bool vector_ready(struct engine_vcpu *c)
+{
+	if (!c->sse || c->aligned || c->fpu_of)
+		return false;
+	ready(c, false);
+	c->xmm_ready = true;
+	return true;
+}
+
 /* Everything that could go another way is the task's: traps, refusals, unmasked exceptions, misaligned operands. */
-static bool is_plain(struct engine_vcpu *c, const struct insn *i, bool rounds)
+static __attribute__((noinline)) bool is_plain(struct engine_vcpu *c, const struct insn *i)
 {
 	const struct insn_detail *d = i->detail;
-	return (d->width ? c->avx : c->sse) && !c->aligned && !(d->align && address_of(c, i) & (d->align - 1u)) &&
-	       !(rounds && (guest_mxcsr(c) & EXCEPTION_MASKS) != EXCEPTION_MASKS);
+	if (d->width || !VECTOR_READY(c, false))
+		ready(c, d->width);
+	return (d->width ? c->avx : c->sse) && !c->aligned && !(d->align && address_of(c, i) & (d->align - 1u));
 }
 
 #define PLAIN_OR_TASK(rounds)                                                                                          \
 	do {                                                                                                           \
-		ready(c, d->width);                                                                                    \
-		if (unlikely(!is_plain(c, i, rounds))) {                                                               \
+		bool at_hand = c->xmm_ready && !i->detail->width && !i->detail->align;                                 \
+		if (unlikely(!at_hand && !is_plain(c, i)) || ((rounds) && !c->rounding && !vector_round(c))) {         \
 			native_run_insn(c, i);                                                                         \
 			return;                                                                                        \
 		}                                                                                                      \
@@ -144,7 +150,7 @@ static bool load_source(struct engine_vcpu *c, const struct insn *i, uint8_t *s)
 		memset(s, 0, HALF);
 		return load_memory(c, i, s, d->size);
 	}
-	memcpy(s, low(c, i->src), HALF);
+	memcpy(s, vector_xmm(c, i->src), HALF);
 	if (d->width == WHOLE)
 		memcpy(s + HALF, high(c, i->src), HALF);
 	return true;
@@ -153,7 +159,7 @@ static bool load_source(struct engine_vcpu *c, const struct insn *i, uint8_t *s)
 static void store_result(struct engine_vcpu *c, const struct insn *i, const uint8_t *r)
 {
 	const struct insn_detail *d = i->detail;
-	memcpy(low(c, i->dst), r, HALF);
+	memcpy(vector_xmm(c, i->dst), r, HALF);
 	if (!d->width)
 		return;
 	if (d->width == WHOLE)
@@ -163,7 +169,7 @@ static void store_result(struct engine_vcpu *c, const struct insn *i, const uint
 
 static void load_first(struct engine_vcpu *c, const struct insn_detail *d, uint8_t *r)
 {
-	memcpy(r, low(c, d->first), HALF);
+	memcpy(r, vector_xmm(c, d->first), HALF);
 	if (d->width == WHOLE)
 		memcpy(r + HALF, high(c, d->first), HALF);
 }
@@ -177,14 +183,9 @@ void vector_run_operation(struct engine_vcpu *c, const struct insn *i)
 	if (!load_source(c, i, s))
 		FAULT;
 	load_first(c, d, r);
-	uint32_t mxcsr = guest_mxcsr(c);
-	if (rounds)
-		flags_begin(mxcsr);
 	d->vector->run(r, s);
 	if (d->width == WHOLE)
 		d->vector->run(r + HALF, s + HALF);
-	if (rounds)
-		flags_end(c, mxcsr);
 	store_result(c, i, r);
 	if (unlikely(c->fpu_of))
 		native_fpu_set(c);
@@ -210,7 +211,6 @@ void vector_run_shift(struct engine_vcpu *c, const struct insn *i)
 void vector_run_load(struct engine_vcpu *c, const struct insn *i)
 {
 	uint8_t s[WHOLE];
-	const struct insn_detail *d = i->detail;
 	PLAIN_OR_TASK(false);
 	if (!load_source(c, i, s))
 		FAULT;
@@ -220,12 +220,50 @@ void vector_run_load(struct engine_vcpu *c, const struct insn *i)
 	NEXT;
 }
 
+/* Between registers, in legacy encoding. */
+void vector_move(struct engine_vcpu *c, const struct insn *i)
+{
+	if (unlikely(!VECTOR_READY(c, false))) {
+		vector_run_load(c, i);
+		return;
+	}
+	memcpy(vector_xmm(c, i->dst), vector_xmm(c, i->src), HALF);
+	NEXT;
+}
+
+/* MOVSD, MOVQ and what else moves the low quadword, likewise: from memory, the rest becoming zero, and to memory. */
+void vector_load64(struct engine_vcpu *c, const struct insn *i)
+{
+	uint64_t value[2] = {0};
+	if (unlikely(!VECTOR_READY(c, false))) {
+		vector_run_load(c, i);
+		return;
+	}
+	if (!load64(c, address_of(c, i), i->ea, &value[0]))
+		FAULT;
+	memcpy(vector_xmm(c, i->dst), value, HALF);
+	NEXT;
+}
+
+void vector_store64(struct engine_vcpu *c, const struct insn *i)
+{
+	uint64_t value;
+	if (unlikely(!VECTOR_READY(c, false))) {
+		vector_run_store(c, i);
+		return;
+	}
+	memcpy(&value, vector_xmm(c, i->src), sizeof(value));
+	if (!store64(c, address_of(c, i), i->ea, value))
+		FAULT;
+	NEXT_STORED;
+}
+
 void vector_run_store(struct engine_vcpu *c, const struct insn *i)
 {
 	uint8_t s[WHOLE];
 	const struct insn_detail *d = i->detail;
 	PLAIN_OR_TASK(false);
-	memcpy(s, low(c, i->src), HALF);
+	memcpy(s, vector_xmm(c, i->src), HALF);
 	if (d->width == WHOLE)
 		memcpy(s + HALF, high(c, i->src), HALF);
 	if (!store_memory(c, i, s, d->size))
@@ -240,7 +278,7 @@ void vector_run_merge(struct engine_vcpu *c, const struct insn *i)
 	uint8_t r[WHOLE];
 	PLAIN_OR_TASK(false);
 	load_first(c, d, r);
-	copy(r, low(c, i->src), d->element);
+	copy(r, vector_xmm(c, i->src), d->element);
 	store_result(c, i, r);
 	if (unlikely(c->fpu_of))
 		native_fpu_set(c);
@@ -253,7 +291,7 @@ void vector_run_to_vector(struct engine_vcpu *c, const struct insn *i)
 	const struct insn_detail *d = i->detail;
 	uint8_t r[WHOLE] = {0};
 	PLAIN_OR_TASK(false);
-	copy(r, d->immediate ? (const uint8_t *)c->gpr + i->src : low(c, i->src), d->element);
+	copy(r, d->immediate ? (const uint8_t *)c->gpr + i->src : vector_xmm(c, i->src), d->element);
 	store_result(c, i, r);
 	if (unlikely(c->fpu_of))
 		native_fpu_set(c);
@@ -265,7 +303,7 @@ void vector_run_from_vector(struct engine_vcpu *c, const struct insn *i)
 	const struct insn_detail *d = i->detail;
 	uint64_t value[2] = {0};
 	PLAIN_OR_TASK(false);
-	copy(value, low(c, i->src), d->element);
+	copy(value, vector_xmm(c, i->src), d->element);
 	SET64(i->dst, value[0]);
 	NEXT;
 }
@@ -274,7 +312,6 @@ void vector_run_from_vector(struct engine_vcpu *c, const struct insn *i)
 
 void vector_run_compare(struct engine_vcpu *c, const struct insn *i)
 {
-	const struct insn_detail *d = i->detail;
 	uint8_t bytes[WHOLE];
 	uint32_t ax = 0;
 	__m128 r, s;
@@ -282,10 +319,8 @@ void vector_run_compare(struct engine_vcpu *c, const struct insn *i)
 	if (!load_source(c, i, bytes))
 		FAULT;
 	memcpy(&s, bytes, HALF);
-	memcpy(&r, low(c, i->dst), HALF);
-	uint32_t mxcsr = guest_mxcsr(c);
-	flags_begin(mxcsr);
-	switch (d->vector->legacy) {
+	memcpy(&r, vector_xmm(c, i->dst), HALF);
+	switch (i->detail->vector->legacy) {
 	case ZYDIS_MNEMONIC_COMISS:
 		COMPARE(comiss);
 		break;
@@ -298,7 +333,6 @@ void vector_run_compare(struct engine_vcpu *c, const struct insn *i)
 	default:
 		COMPARE(ucomisd);
 	}
-	flags_end(c, mxcsr);
 	c->flags = ax & FLAGS_ALL;
 	if (unlikely(c->fpu_of))
 		native_fpu_set(c);
@@ -318,9 +352,7 @@ void vector_run_from_gpr(struct engine_vcpu *c, const struct insn *i)
 		FAULT;
 	load_first(c, d, r);
 	memcpy(&x, r, HALF);
-	uint32_t mxcsr = guest_mxcsr(c);
 	bool is_double = d->vector->legacy == ZYDIS_MNEMONIC_CVTSI2SD;
-	flags_begin(mxcsr);
 	if (d->element == sizeof(uint64_t) && is_double)
 		__asm__ volatile("cvtsi2sdq %1, %0" : "+x"(x) : "r"(value[0]));
 	else if (is_double)
@@ -329,7 +361,6 @@ void vector_run_from_gpr(struct engine_vcpu *c, const struct insn *i)
 		__asm__ volatile("cvtsi2ssq %1, %0" : "+x"(x) : "r"(value[0]));
 	else
 		__asm__ volatile("cvtsi2ssl %k1, %0" : "+x"(x) : "r"(value[0]));
-	flags_end(c, mxcsr);
 	memcpy(r, &x, HALF);
 	store_result(c, i, r);
 	if (unlikely(c->fpu_of))
@@ -356,8 +387,6 @@ void vector_run_to_gpr(struct engine_vcpu *c, const struct insn *i)
 	if (!load_source(c, i, bytes))
 		FAULT;
 	memcpy(&s, bytes, HALF);
-	uint32_t mxcsr = guest_mxcsr(c);
-	flags_begin(mxcsr);
 	switch (d->vector->legacy) {
 	case ZYDIS_MNEMONIC_CVTSS2SI:
 		CONVERT(cvtss2si);
@@ -371,7 +400,6 @@ void vector_run_to_gpr(struct engine_vcpu *c, const struct insn *i)
 	default:
 		CONVERT(cvttsd2si);
 	}
-	flags_end(c, mxcsr);
 	SET64(i->dst, d->element == sizeof(uint64_t) ? value : (uint32_t)value);
 	if (unlikely(c->fpu_of))
 		native_fpu_set(c);

@@ -33,10 +33,53 @@ struct vector_entry {
 	ZydisMnemonic legacy, vex;
 	uint8_t kind;
 	vector_function *run;
+	insn_function *operate; /* in legacy encoding, at most 8 bytes from memory */
 };
 
 insn_function vector_run_operation, vector_run_shift, vector_run_load, vector_run_store, vector_run_merge,
 	vector_run_to_vector, vector_run_from_vector, vector_run_compare, vector_run_from_gpr, vector_run_to_gpr,
-	vector_run_shuffle;
+	vector_run_shuffle, vector_move, vector_load64, vector_store64;
+
+/* XMM register n in the image. */
+static inline uint8_t *vector_xmm(struct engine_vcpu *c, unsigned n)
+{
+	return c->fpu + X86_FPU_XMM + n * HALF;
+}
+
+/* Set c->xmm_ready, c->rounding. False: for the slow way, or the task. */
+bool vector_ready(struct engine_vcpu *c);
+bool vector_round(struct engine_vcpu *c);
+
+#define VECTOR_READY(c, rounds)                                                                                        \
+	((likely((c)->xmm_ready) || vector_ready(c)) && (!(rounds) || likely((c)->rounding) || vector_round(c)))
+
+/*
+ * An operation in legacy encoding, whose operand in memory is at most 8 bytes: `run` on the registers where they are.
+ * Inline, so that each operation becomes a function of its own.
+ */
+static inline __attribute__((always_inline)) void vector_operate(struct engine_vcpu *c, const struct insn *i,
+								 bool rounds, vector_function *run)
+{
+	const struct insn_detail *d = i->detail;
+	uint64_t element[2] = {0};
+	const void *s = vector_xmm(c, i->src);
+	if (unlikely(!VECTOR_READY(c, rounds))) {
+		vector_run_operation(c, i);
+		return;
+	}
+	if (d->size == sizeof(uint64_t)) {
+		if (!load64(c, address_of(c, i), i->ea, &element[0]))
+			FAULT;
+		s = element;
+	} else if (d->size) {
+		uint32_t narrow;
+		if (!load32(c, address_of(c, i), i->ea, &narrow))
+			FAULT;
+		element[0] = narrow;
+		s = element;
+	}
+	run(vector_xmm(c, i->dst), s);
+	NEXT;
+}
 
 #endif

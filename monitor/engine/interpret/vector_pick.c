@@ -53,13 +53,24 @@ WITH_FLAGS(DEFINE)
 SCALARS(DEFINE)
 SHIFTS(DEFINE)
 
+#define OPERATE(name, rounds)                                                                                          \
+	static void operate_##name(struct engine_vcpu *c, const struct insn *i)                                        \
+	{                                                                                                              \
+		vector_operate(c, i, rounds, do_##name);                                                               \
+	}
+#define OPERATE_PLAIN(NAME, name)  OPERATE(name, false)
+#define OPERATE_ROUNDS(NAME, name) OPERATE(name, true)
+WITHOUT_FLAGS(OPERATE_PLAIN)
+WITH_FLAGS(OPERATE_ROUNDS)
+SCALARS(OPERATE_ROUNDS)
+
 #define NAMES(NAME)	     ZYDIS_MNEMONIC_##NAME, ZYDIS_MNEMONIC_V##NAME
-#define E_PLAIN(NAME, name)  {NAMES(NAME), #NAME[0] == 'P' ? VECTOR_INTEGER : VECTOR_PLAIN, do_##name},
-#define E_ROUNDS(NAME, name) {NAMES(NAME), VECTOR_ROUNDS, do_##name},
-#define E_SCALAR(NAME, name) {NAMES(NAME), VECTOR_SCALAR, do_##name},
-#define E_SHIFT(NAME, name)  {NAMES(NAME), VECTOR_SHIFT, do_##name},
-#define E_MOVE(NAME)	     {NAMES(NAME), VECTOR_MOVE, NULL},
-#define E_OTHER(NAME, kind)  {NAMES(NAME), kind, NULL},
+#define E_PLAIN(NAME, name)  {NAMES(NAME), #NAME[0] == 'P' ? VECTOR_INTEGER : VECTOR_PLAIN, do_##name, operate_##name},
+#define E_ROUNDS(NAME, name) {NAMES(NAME), VECTOR_ROUNDS, do_##name, operate_##name},
+#define E_SCALAR(NAME, name) {NAMES(NAME), VECTOR_SCALAR, do_##name, operate_##name},
+#define E_SHIFT(NAME, name)  {NAMES(NAME), VECTOR_SHIFT, do_##name, NULL},
+#define E_MOVE(NAME)	     {NAMES(NAME), VECTOR_MOVE, NULL, NULL},
+#define E_OTHER(NAME, kind)  {NAMES(NAME), kind, NULL, NULL},
 /* clang-format off */
 static const struct vector_entry entries[] = {
 	WITHOUT_FLAGS(E_PLAIN) WITH_FLAGS(E_ROUNDS) SCALARS(E_SCALAR) SHIFTS(E_SHIFT) MOVES(E_MOVE)
@@ -120,10 +131,11 @@ static insn_function *pick_element(struct insn *i, const ZydisDecodedOperand *to
 	struct insn_detail *d = i->detail;
 	bool gpr = is_gpr(from);
 	d->element = (uint8_t)((is_gpr(to) || to->type == ZYDIS_OPERAND_TYPE_MEMORY ? to : from)->size / 8);
+	bool quad = !d->width && d->size == sizeof(uint64_t);
 	if (to->type == ZYDIS_OPERAND_TYPE_MEMORY)
-		return vector_run_store;
+		return quad ? vector_store64 : vector_run_store;
 	if (from->type == ZYDIS_OPERAND_TYPE_MEMORY)
-		return vector_run_load;
+		return quad ? vector_load64 : vector_run_load;
 	if (is_gpr(to))
 		return vector_run_from_vector;
 	d->immediate = gpr;
@@ -144,6 +156,8 @@ static insn_function *pick(struct insn *i, const ZydisDecodedOperand *to, const 
 	case VECTOR_ROUNDS:
 	case VECTOR_INTEGER:
 	case VECTOR_SCALAR:
+		if (!d->width && d->size <= sizeof(uint64_t) && is_vector(to))
+			return d->vector->operate;
 		return is_vector(to) ? vector_run_operation : NULL;
 	case VECTOR_SHIFT:
 		/* The count is 16 bytes, whatever the vector is. */
@@ -151,6 +165,8 @@ static insn_function *pick(struct insn *i, const ZydisDecodedOperand *to, const 
 			return vector_run_shift;
 		return d->width == WHOLE ? NULL : vector_run_operation;
 	case VECTOR_MOVE:
+		if (!d->width && is_vector(to) && is_vector(from))
+			return vector_move;
 		return is_vector(to) ? vector_run_load : vector_run_store;
 	case VECTOR_MOVE_ELEMENT:
 		return pick_element(i, to, from, three);
