@@ -93,7 +93,7 @@ void pvg_protect_init(void)
 	restrict_table(PD, base, LARGE_SIZE, 0, (uint64_t)pvg_image_end);
 	restrict_table(PDPT, base, GIB, 1, 0);
 	pvg_entry_sync();
-	pvg_ops->flush_tlb();
+	pvg_entry_flush(base, X86_PT_ENTRIES);
 	guarding = true;
 }
 

@@ -89,22 +89,39 @@ static unsigned effective_prot(const struct fill *fill, unsigned level, uint64_t
 	return locked ? prot & ~SPT_WRITE : prot;
 }
 
-/* Entry i, not mapped yet, may be mapped to page with prot although nobody accessed it just now. */
-static bool is_neighbour(const struct fill *fill, struct node *node, unsigned i, uint64_t page, unsigned prot)
+/* What entries around the faulting one map. */
+struct around {
+	uint64_t page[X86_PT_ENTRIES];
+	uint8_t prot[X86_PT_ENTRIES];
+};
+
+/* Entry i goes on where its neighbour `next` ends or begins. */
+static bool continues(unsigned level, const struct around *around, unsigned i, unsigned next)
+{
+	return around->prot[i] == around->prot[next] &&
+	       around->page[i] - around->page[next] == (i - (uint64_t)next) * level_size(level);
+}
+
+/*
+ * Entry i beside `next`, not mapped yet, may be mapped although nobody accessed it just now: where to and how. Large
+ * pages may have to be split: only those that go on in line.
+ */
+static bool is_neighbour(const struct fill *fill, struct node *node, unsigned i, unsigned next, struct around *around)
 {
 	struct spt *spt = fill->space->spt;
 	uint64_t entry = entry_load(&node->table->live[i]), *snapshot = &node->table->snapshot[i];
+	uint64_t page = spt_entry_page(node->level, entry);
 	struct rights rights;
 
 	if (node->spte[i].kind != SPTE_NONE || !spt_in_ram(spt, page) ||
-	    !spt_entry_is_leaf(spt, fill->cpu, node->level, entry) || spt_entry_page(node->level, entry) != page ||
-	    !(entry & X86_PTE_A))
+	    !spt_entry_is_leaf(spt, fill->cpu, node->level, entry) || !(entry & X86_PTE_A))
 		return false;
 	rights = spt_rights_with(fill->walk.above, fill->cpu, entry);
-	if (!spt_rights_readable(rights, fill->access) ||
-	    effective_prot(fill, node->level, page, leaf_prot(fill, rights, entry)) != prot)
+	if (!spt_rights_readable(rights, fill->access) || spt_entry_revoked(*snapshot, entry))
 		return false;
-	if (spt_entry_revoked(*snapshot, entry))
+	around->page[i] = page;
+	around->prot[i] = (uint8_t)effective_prot(fill, node->level, page, leaf_prot(fill, rights, entry));
+	if (node->level > LEVEL_PAGE && !continues(node->level, around, i, next))
 		return false;
 	*snapshot = entry;
 	return true;
@@ -120,25 +137,37 @@ static unsigned next_window(struct spt_space *space, uint64_t base, uint64_t siz
 	return space->window;
 }
 
-static void fill_around(const struct fill *fill, struct node *node)
+/* Maps the page of the fault, and with it what lies next to it in a window of that many entries. */
+static void fill_around(const struct fill *fill, struct node *node, unsigned window, struct run *filled)
 {
 	unsigned level = node->level, i = level_index(fill->gva, level), first = i, last = i;
 	uint64_t size = level_size(level), base = fill->gva & ~(size - 1), page = fill->walk.gpa & ~(size - 1);
-	unsigned window = next_window(fill->space, base, size), low = i & ~(window - 1), high = low + window - 1;
-	uint64_t entry = fill->walk.step[fill->walk.steps - 1].entry;
-	unsigned granted = leaf_prot(fill, fill->walk.rights, entry);
-	unsigned prot = effective_prot(fill, level, page, granted);
+	unsigned low = i & ~(window - 1), high = low + window - 1;
+	unsigned granted = leaf_prot(fill, fill->walk.rights, fill->walk.step[fill->walk.steps - 1].entry);
+	struct around around;
 	struct run run = {0};
 
-	while (first > low && is_neighbour(fill, node, first - 1, page - (i - first + 1) * size, prot))
+	around.page[i] = page;
+	around.prot[i] = (uint8_t)effective_prot(fill, level, page, granted);
+	while (first > low && is_neighbour(fill, node, first - 1, first, &around))
 		first--;
-	while (last < high && is_neighbour(fill, node, last + 1, page + (last + 1 - i) * size, prot))
+	while (last < high && is_neighbour(fill, node, last + 1, last, &around))
 		last++;
 	for (unsigned at = first; at <= last; at++)
-		spt_node_put(node, at, page + at * size - i * size, prot, fill->gva, &run);
+		spt_node_put(node, at, around.page[at], around.prot[at], fill->gva, &run);
 	spt_node_flush(fill->space, &run);
-	fill->space->last_lo = base - (i - first) * size;
-	fill->space->last_hi = base + (last + 1 - i) * size;
+	*filled = (struct run){.gva = base - (i - first) * size, .len = (last + 1 - first) * size};
+}
+
+static void fill_fault(const struct fill *fill, struct node *node)
+{
+	struct spt_space *space = fill->space;
+	uint64_t size = level_size(node->level);
+	struct run filled;
+
+	fill_around(fill, node, next_window(space, fill->gva & ~(size - 1), size), &filled);
+	space->last_lo = filled.gva;
+	space->last_hi = filled.gva + filled.len;
 }
 
 /* ----------------------------------------------------------------------------------------------------- the fault */
@@ -164,7 +193,7 @@ static bool try_fill(struct fill *fill, enum spt_result *result)
 			return fill->space->error;
 		if (fill->access & X86_PF_W)
 			spt_frame_written(spt, fill->walk.gpa);
-		fill_around(fill, node);
+		fill_fault(fill, node);
 	}
 	return true;
 }
@@ -188,4 +217,36 @@ enum spt_result spt_fault(struct spt_space *space, const struct spt_cpu *cpu, ui
 	space->spt->stats.fills += result == SPT_FILLED;
 	space->spt->stats.guest_faults += result == SPT_GUEST_FAULT;
 	return result;
+}
+
+/* ------------------------------------------------------------------------------------------------------- ahead of it
+ */
+
+static bool is_mapped(const struct spt_space *space, uint64_t gva)
+{
+	for (const struct node *node = space->top; node;) {
+		const struct spte *spte = &node->spte[level_index(gva, node->level)];
+
+		if (spte->kind != SPTE_CHILD)
+			return spte->kind == SPTE_LEAF;
+		node = spte->child;
+	}
+	return false;
+}
+
+int spt_prefill(struct spt_space *space, const struct spt_cpu *cpu, uint64_t gva)
+{
+	struct spt *spt = space->spt;
+	struct fill fill = {.space = space, .cpu = cpu, .gva = gva};
+	struct run filled;
+	struct node *node;
+
+	fill.access = space->mode == SPT_USER ? X86_PF_U : 0;
+	if (!spt_reachable(spt, gva) || is_mapped(space, gva) || spt_is_full(spt) ||
+	    !spt_walk_marked(spt, cpu, gva, fill.access, &fill.walk) || !spt_in_ram(spt, fill.walk.gpa))
+		return 0;
+	node = leaf_node(&fill);
+	if (node)
+		fill_around(&fill, node, SPT_WINDOW_MIN, &filled);
+	return spt_settle(spt, space);
 }

@@ -246,6 +246,8 @@ static inline unsigned walk_level(const struct walk *walk)
 
 /* As spt_translate, with all that a fill needs to know. */
 bool spt_walk_access(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uint32_t access, struct walk *walk);
+/* The same of entries that have their accessed bits, which changes nothing. */
+bool spt_walk_marked(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uint32_t access, struct walk *walk);
 /* A present leaf entry at level, with no reserved bit set. */
 bool spt_entry_is_leaf(const struct spt *spt, const struct spt_cpu *cpu, unsigned level, uint64_t entry);
 struct rights spt_rights_with(struct rights rights, const struct spt_cpu *cpu, uint64_t entry);

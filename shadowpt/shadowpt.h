@@ -148,6 +148,12 @@ struct spt_outcome {
 enum spt_result spt_fault(struct spt_space *space, const struct spt_cpu *cpu, uint64_t gva, uint32_t access,
 			  struct spt_outcome *out);
 
+/*
+ * The same without a fault, before one comes: maps what lies at gva and around it if nothing is mapped there and the
+ * guest's entries have their accessed bits already; else it does nothing. 0, or an op's error as host_error above.
+ */
+int spt_prefill(struct spt_space *space, const struct spt_cpu *cpu, uint64_t gva);
+
 /* INVLPG: drops the page of gva from the current root's spaces, global or not. */
 int spt_invlpg(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva);
 /*

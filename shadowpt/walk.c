@@ -145,6 +145,16 @@ bool spt_walk_access(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, u
 	return true;
 }
 
+bool spt_walk_marked(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uint32_t access, struct walk *walk)
+{
+	if (!is_canonical(gva) || !walk_read(spt, cpu, gva, access, walk))
+		return false;
+	for (unsigned i = 0; i < walk->steps; i++)
+		if (!(walk->step[i].entry & X86_PTE_A))
+			return false;
+	return true;
+}
+
 bool spt_translate(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uint32_t access,
 		   struct spt_translation *out)
 {

@@ -10,7 +10,8 @@
 
 #define CACHE_SLOTS 128
 
-static _Thread_local struct emu_insn cache[CACHE_SLOTS];
+/* Of the thread that runs vCPUs. Not thread-local: the loader clears what is, as a whole. */
+static struct emu_insn cache[CACHE_SLOTS];
 
 static struct emu_insn *cache_slot(uint64_t rip)
 {

@@ -12,61 +12,70 @@ struct handler {
 	enum directness direct;
 };
 
-static const struct handler handlers[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
-	[ZYDIS_MNEMONIC_CLI] = {emu_cli, TRAPS},
-	[ZYDIS_MNEMONIC_STI] = {emu_sti, TRAPS},
-	[ZYDIS_MNEMONIC_HLT] = {emu_hlt, TRAPS},
-	[ZYDIS_MNEMONIC_CLTS] = {emu_clts, TRAPS},
-	[ZYDIS_MNEMONIC_LMSW] = {emu_lmsw, TRAPS},
-	[ZYDIS_MNEMONIC_XSETBV] = {emu_xsetbv, TRAPS},
-	[ZYDIS_MNEMONIC_LGDT] = {emu_lgdt, TRAPS},
-	[ZYDIS_MNEMONIC_LIDT] = {emu_lidt, TRAPS},
-	[ZYDIS_MNEMONIC_LLDT] = {emu_lldt, TRAPS},
-	[ZYDIS_MNEMONIC_LTR] = {emu_ltr, TRAPS},
-	[ZYDIS_MNEMONIC_SGDT] = {emu_sgdt, MAY_PASS},
-	[ZYDIS_MNEMONIC_SIDT] = {emu_sidt, MAY_PASS},
-	[ZYDIS_MNEMONIC_SLDT] = {emu_sldt, MAY_PASS},
-	[ZYDIS_MNEMONIC_STR] = {emu_str, MAY_PASS},
-	[ZYDIS_MNEMONIC_SMSW] = {emu_smsw, MAY_PASS},
-	[ZYDIS_MNEMONIC_INVLPG] = {emu_invlpg, TRAPS},
-	[ZYDIS_MNEMONIC_INVPCID] = {emu_invpcid, TRAPS},
-	[ZYDIS_MNEMONIC_INVD] = {emu_invd, TRAPS},
-	[ZYDIS_MNEMONIC_WBINVD] = {emu_invd, TRAPS},
-	[ZYDIS_MNEMONIC_IN] = {emu_in, TRAPS},
-	[ZYDIS_MNEMONIC_OUT] = {emu_out, TRAPS},
-	/* With REP and RCX = 0 these do nothing, and trap or not as the processor likes. */
-	[ZYDIS_MNEMONIC_INSB] = {emu_ins, MAY_PASS},
-	[ZYDIS_MNEMONIC_INSW] = {emu_ins, MAY_PASS},
-	[ZYDIS_MNEMONIC_INSD] = {emu_ins, MAY_PASS},
-	[ZYDIS_MNEMONIC_OUTSB] = {emu_outs, MAY_PASS},
-	[ZYDIS_MNEMONIC_OUTSW] = {emu_outs, MAY_PASS},
-	[ZYDIS_MNEMONIC_OUTSD] = {emu_outs, MAY_PASS},
-	[ZYDIS_MNEMONIC_RDMSR] = {emu_rdmsr, TRAPS},
-	[ZYDIS_MNEMONIC_WRMSR] = {emu_wrmsr, TRAPS},
-	/* These trap only if the host was asked for it: clock_freeze. */
-	[ZYDIS_MNEMONIC_RDTSC] = {emu_rdtsc, MAY_PASS},
-	[ZYDIS_MNEMONIC_RDTSCP] = {emu_rdtsc, MAY_PASS},
-	/* Not in this machine, though the host may have them. */
-	[ZYDIS_MNEMONIC_VMCALL] = {emu_undefined, MAY_PASS},
-	[ZYDIS_MNEMONIC_SYSEXIT] = {emu_undefined, TRAPS},
-	[ZYDIS_MNEMONIC_SWAPGS] = {emu_swapgs, TRAPS},
-	[ZYDIS_MNEMONIC_SYSRET] = {emu_sysret, TRAPS},
-	/* A return to the host's own ring-3 selectors would pass. */
-	[ZYDIS_MNEMONIC_IRET] = {emu_iret, MAY_PASS},
-	[ZYDIS_MNEMONIC_IRETD] = {emu_iret, MAY_PASS},
-	[ZYDIS_MNEMONIC_IRETQ] = {emu_iret, MAY_PASS},
-	/* INT 0x80 is the host's system call. */
-	[ZYDIS_MNEMONIC_INT] = {emu_int, MAY_PASS},
-	[ZYDIS_MNEMONIC_INT3] = {emu_int3, TRAPS},
-	[ZYDIS_MNEMONIC_INT1] = {emu_icebp, TRAPS},
-	[ZYDIS_MNEMONIC_LFS] = {emu_load_far, MAY_PASS},
-	[ZYDIS_MNEMONIC_LGS] = {emu_load_far, MAY_PASS},
-	[ZYDIS_MNEMONIC_LSS] = {emu_load_far, MAY_PASS},
-	[ZYDIS_MNEMONIC_LAR] = {emu_lar, MAY_PASS},
-	[ZYDIS_MNEMONIC_LSL] = {emu_lsl, MAY_PASS},
-	[ZYDIS_MNEMONIC_VERR] = {emu_verr, MAY_PASS},
-	[ZYDIS_MNEMONIC_VERW] = {emu_verw, MAY_PASS},
-};
+/* clang-format off */
+#define HANDLERS(X) \
+	X(CLI, emu_cli, TRAPS) \
+	X(STI, emu_sti, TRAPS) \
+	X(HLT, emu_hlt, TRAPS) \
+	X(CLTS, emu_clts, TRAPS) \
+	X(LMSW, emu_lmsw, TRAPS) \
+	X(XSETBV, emu_xsetbv, TRAPS) \
+	X(LGDT, emu_lgdt, TRAPS) \
+	X(LIDT, emu_lidt, TRAPS) \
+	X(LLDT, emu_lldt, TRAPS) \
+	X(LTR, emu_ltr, TRAPS) \
+	X(SGDT, emu_sgdt, MAY_PASS) \
+	X(SIDT, emu_sidt, MAY_PASS) \
+	X(SLDT, emu_sldt, MAY_PASS) \
+	X(STR, emu_str, MAY_PASS) \
+	X(SMSW, emu_smsw, MAY_PASS) \
+	X(INVLPG, emu_invlpg, TRAPS) \
+	X(INVPCID, emu_invpcid, TRAPS) \
+	X(INVD, emu_invd, TRAPS) \
+	X(WBINVD, emu_invd, TRAPS) \
+	X(IN, emu_in, TRAPS) \
+	X(OUT, emu_out, TRAPS) \
+	/* With REP and RCX = 0 these do nothing, and trap or not as the processor likes. */ \
+	X(INSB, emu_ins, MAY_PASS) \
+	X(INSW, emu_ins, MAY_PASS) \
+	X(INSD, emu_ins, MAY_PASS) \
+	X(OUTSB, emu_outs, MAY_PASS) \
+	X(OUTSW, emu_outs, MAY_PASS) \
+	X(OUTSD, emu_outs, MAY_PASS) \
+	X(RDMSR, emu_rdmsr, TRAPS) \
+	X(WRMSR, emu_wrmsr, TRAPS) \
+	/* These trap only if the host was asked for it: clock_freeze. */ \
+	X(RDTSC, emu_rdtsc, MAY_PASS) \
+	X(RDTSCP, emu_rdtsc, MAY_PASS) \
+	/* Not in this machine, though the host may have them. */ \
+	X(VMCALL, emu_undefined, MAY_PASS) \
+	X(SYSEXIT, emu_undefined, TRAPS) \
+	X(SWAPGS, emu_swapgs, TRAPS) \
+	X(SYSRET, emu_sysret, TRAPS) \
+	/* A return to the host's own ring-3 selectors would pass. */ \
+	X(IRET, emu_iret, MAY_PASS) \
+	X(IRETD, emu_iret, MAY_PASS) \
+	X(IRETQ, emu_iret, MAY_PASS) \
+	/* INT 0x80 is the host's system call. */ \
+	X(INT, emu_int, MAY_PASS) \
+	X(INT3, emu_int3, TRAPS) \
+	X(INT1, emu_icebp, TRAPS) \
+	X(LFS, emu_load_far, MAY_PASS) \
+	X(LGS, emu_load_far, MAY_PASS) \
+	X(LSS, emu_load_far, MAY_PASS) \
+	X(LAR, emu_lar, MAY_PASS) \
+	X(LSL, emu_lsl, MAY_PASS) \
+	X(VERR, emu_verr, MAY_PASS) \
+	X(VERW, emu_verw, MAY_PASS)
+/* clang-format on */
+
+#define NUMBER(name, execute, direct)  HANDLER_##name,
+#define HANDLER(name, execute, direct) [HANDLER_##name] = {execute, direct},
+#define PLACE(name, execute, direct)   [ZYDIS_MNEMONIC_##name] = HANDLER_##name,
+enum { HANDLER_NONE, HANDLERS(NUMBER) };
+static const struct handler handlers[] = {[HANDLER_NONE] = {NULL, MAY_PASS}, HANDLERS(HANDLER)};
+/* By mnemonic: there are 1,800 of them, and each pointer costs a start-up its relocation. */
+static const uint8_t places[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {HANDLERS(PLACE)};
 
 static const struct handler none;
 
@@ -106,7 +115,7 @@ static struct handler find(const struct emu_insn *insn)
 	case ZYDIS_MNEMONIC_RET:
 		return far ? (struct handler){emu_far_return, MAY_PASS} : none;
 	default:
-		return handlers[insn->info.mnemonic];
+		return handlers[places[insn->info.mnemonic]];
 	}
 }
 

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "monitor/host/prefault.h"
 #include "monitor/host/refusal.h"
 #include "monitor/vm/vm.h"
 #include "shadowpt/shadowpt.h"
@@ -113,6 +114,7 @@ ssize_t gm_read_file(const struct guest_mem *gm, uint64_t gpa, uint64_t len, int
 	void *to = gm_ptr(gm, gpa, len);
 	if (!to)
 		abort();
+	prefault(to, len);
 	return pread(fd, to, len, (off_t)offset);
 }
 

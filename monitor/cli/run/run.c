@@ -18,6 +18,7 @@
 #include "monitor/host/events.h"
 #include "monitor/host/output_file.h"
 #include "monitor/host/patience.h"
+#include "monitor/host/prefault.h"
 #include "monitor/host/walls/names.h"
 #include "monitor/host/walls/walls.h"
 #include "monitor/run/run.h"
@@ -112,6 +113,7 @@ int cli_run(int argc, char **argv)
 	struct vm_config config;
 	int status;
 
+	prefault_heap();
 	begin(&vm);
 	switch (options_parse(argc, argv, &config)) {
 	case OPTIONS_DONE:

@@ -106,7 +106,7 @@ static const char *access_text(char *text, size_t size, uint64_t error, bool gue
 /* The same instruction at the same place comes again and again. */
 static const char *instruction_text(const struct trace_event *event)
 {
-	static _Thread_local struct {
+	static struct {
 		uint64_t rip;
 		uint8_t bytes[15];
 		char text[80];

@@ -1,11 +1,11 @@
 /*
- * Seccomp filters for tasks that share no heap with the monitor: as programs, where such a task can read them.
+ * Seccomp filters for tasks that share no heap with the monitor: programs made at build time, where such a task can
+ * read them.
  */
 #ifndef MONITOR_ENGINE_CONFINE_FILTER_H
 #define MONITOR_ENGINE_CONFINE_FILTER_H
 
 #include <linux/filter.h>
-#include <seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,7 +16,8 @@ struct confine_programs {
 	size_t room, used;	  /* instructions */
 };
 
-/* Appends the filter's program, and describes it to the task in *prog. 0 or negative errno. */
-int confine_filter_export(scmp_filter_ctx ctx, struct confine_programs *programs, struct sock_fprog *prog);
+/* Appends a program, for which there must be room; what it is to the task. */
+struct sock_fprog confine_filter_add(struct confine_programs *programs, const struct sock_filter *code, size_t len);
+#define CONFINE_FILTER_ADD(programs, code) confine_filter_add(programs, code, sizeof(code) / sizeof((code)[0]))
 
 #endif

@@ -19,6 +19,9 @@
 #include "monitor/host/events.h"
 #include "monitor/host/refusal.h"
 
+/* By native_filter_make.c. */
+#include "native_filter.inc"
+
 #define FILE_SIZE (TASK_END - TASK_TEXT)
 
 /*
@@ -69,26 +72,14 @@ static void *map(const struct task *task, uint64_t address, size_t size)
 	return pages;
 }
 
-/* Its whole right: to wait for the hand-over's word, to wake who waits for it, and to let others run. */
-static int build_filter(struct task_data *data)
+static void fill_filter(struct task_data *data)
 {
 	struct confine_programs programs = {
 		.code = data->code,
 		.address = TASK_DATA + offsetof(struct task_data, code),
 		.room = sizeof(data->code) / sizeof(data->code[0]),
 	};
-	const struct scmp_arg_cmp word = SCMP_A0(SCMP_CMP_EQ, TASK_XCHG + TASK_STATE, 0);
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	int error = ctx ? seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) : -ENOMEM;
-	for (unsigned op = FUTEX_WAIT; op <= FUTEX_WAKE && !error; op++)
-		error = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(futex), 2, word, SCMP_A1(SCMP_CMP_EQ, op, 0));
-	if (!error)
-		error = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(sched_yield), 0);
-	if (!error)
-		error = confine_filter_export(ctx, &programs, &data->filter);
-	if (ctx)
-		seccomp_release(ctx);
-	return error;
+	data->filter = CONFINE_FILTER_ADD(&programs, native_filter);
 }
 
 /* The stub and its filter, which no task can write. */
@@ -98,9 +89,9 @@ static int fill_text(const struct task *task)
 	if (!text)
 		return -errno;
 	memcpy(text, native_stub, (size_t)(native_stub_end - native_stub));
-	int error = build_filter((void *)(text + TASK_TEXT_SIZE));
+	fill_filter((void *)(text + TASK_TEXT_SIZE));
 	munmap(text, TASK_TEXT_SIZE + TASK_DATA_SIZE);
-	return error;
+	return 0;
 }
 
 int task_init(struct task *task)

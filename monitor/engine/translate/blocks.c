@@ -60,7 +60,7 @@ static void join(struct translate *t, struct bt_block *block, struct bt_page *pa
 struct bt_block *block_make(struct translate *t, struct bt_page *page, struct bt_page *over,
 			    const struct bt_source *source)
 {
-	static _Thread_local struct bt_code code;
+	static struct bt_code code;
 	struct bt_place place;
 	cache_place(t, t->used, source->flavour, &place);
 	if (!cache_has_room(t, sizeof(code.bytes)) || !bt_compile(source, &place, &code))

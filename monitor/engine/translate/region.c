@@ -129,7 +129,7 @@ static struct bt_block *make_over(struct region *r, uint64_t gva)
 
 struct bt_block *region_find(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 {
-	static _Thread_local struct region r;
+	static struct region r;
 	struct spt_translation at;
 	uint64_t gva = vcpu->rip;
 	unsigned flavour = flavour_of(t, vcpu);

@@ -229,6 +229,7 @@ static struct cell *cell_create(struct cells *cells, bool kernel)
 		return NULL;
 	cell->owner = cells;
 	cell->kernel = kernel;
+	cell->empty = true;
 	cell->reply_fd = -1;
 	while (cells->used[cell->slot])
 		cell->slot++;
@@ -395,7 +396,8 @@ int cells_init(struct cells *cells, const struct placement *placement, int ram_f
 	memcpy(shared, gate_text, gate_text_end - gate_text);
 	cells->shared = shared;
 	cells->turns = (void *)(shared + ARENA_TURN);
-	return filter_build((void *)(shared + ARENA_DATA), ram_fd, cells->bases);
+	filter_fill((void *)(shared + ARENA_DATA), ram_fd, cells->bases);
+	return 0;
 }
 
 void cells_exit(struct cells *cells)

@@ -11,6 +11,7 @@
 
 #include "monitor/emulate/emulate.h"
 #include "monitor/engine/trap/judge.h"
+#include "monitor/engine/trap/space.h"
 #include "monitor/engine/trap/trap.h"
 #include "monitor/vm/segment.h"
 #include "monitor/vm/vm.h"
@@ -167,7 +168,7 @@ static uint32_t arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 void direct_arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 {
 	struct cell *peer = direct_peer(trap, vcpu);
-	if (peer && !trap_flush(vcpu->vm, peer))
+	if (peer && !space_flush(vcpu->vm, peer))
 		peer = NULL;
 	uint32_t armed = peer ? arm(trap, cell, vcpu) : 0;
 	cell->armed = armed;

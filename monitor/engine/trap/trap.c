@@ -10,26 +10,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 
 #include "monitor/boot/image.h"
 #include "monitor/engine/interpret/interpret.h"
 #include "monitor/engine/trap/handover.h"
 #include "monitor/engine/trap/judge.h"
 #include "monitor/engine/trap/resist.h"
+#include "monitor/engine/trap/space.h"
 #include "monitor/engine/trap/step.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/debug_registers.h"
 #include "monitor/host/events.h"
 #include "monitor/host/refusal.h"
 #include "monitor/vm/vm.h"
-
-/* A page that the host refuses to map this often in a row will not be mapped. */
-#define REFUSALS_MAX 3
-
-/* Runs of up to this many pages are populated when mapped: cheaper than the host's own fault for each. */
-#define POPULATE_MAX (16 * X86_PAGE_SIZE)
 
 struct engine {
 	struct trap trap;
@@ -41,55 +34,6 @@ struct trap *trap_of(struct vm *vm)
 }
 
 static const struct transport *const transports[] = {&transport_signal, &transport_ptrace, NULL};
-
-/* ------------------------------------------------------------------------------------------------ shadow effects */
-
-static void *trap_frame(void *ctx, uint64_t gpa)
-{
-	struct vm *vm = ctx;
-	return gm_ptr(&vm->mem, gpa, X86_PAGE_SIZE);
-}
-
-static int trap_prot(unsigned prot)
-{
-	return PROT_READ | (prot & SPT_WRITE ? PROT_WRITE : 0) | (prot & SPT_EXEC ? PROT_EXEC : 0);
-}
-
-static int trap_map(void *ctx, struct spt_space *space, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot)
-{
-	struct vm *vm = ctx;
-	int flags = MAP_SHARED | MAP_FIXED | (len <= POPULATE_MAX ? MAP_POPULATE : 0);
-	struct gate_op op = {SYS_mmap, {gva, len, trap_prot(prot), flags, vm->mem.fd, gpa}};
-	return cell_queue(*spt_space_owner(space), &op);
-}
-
-static int unmap(struct spt_space *space, uint64_t from, uint64_t to)
-{
-	struct gate_op op = {SYS_munmap, {from, to - from}};
-	return from < to ? cell_queue(*spt_space_owner(space), &op) : 0;
-}
-
-/* A range may reach over the gate, since nothing of the guest's is there. */
-static int trap_unmap(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len)
-{
-	const uint64_t end = gva + len;
-	int error = unmap(space, gva, end < GATE_HOLE_START ? end : GATE_HOLE_START);
-	return error ? error : unmap(space, gva > GATE_HOLE_END ? gva : GATE_HOLE_END, end);
-}
-
-static int trap_protect(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len, unsigned prot)
-{
-	struct gate_op op = {SYS_mprotect, {gva, len, trap_prot(prot)}};
-	return cell_queue(*spt_space_owner(space), &op);
-}
-
-static int trap_settle(void *ctx, struct spt_space *space)
-{
-	struct cell *cell = *spt_space_owner(space);
-	return cell ? cell_flush(cell) : 0;
-}
-
-static const struct spt_ops trap_spt_ops = {trap_frame, trap_map, trap_unmap, trap_protect, trap_settle};
 
 /* ---------------------------------------------------------------------------------------------- choosing a cell */
 
@@ -121,47 +65,6 @@ static struct cell *trap_cell(struct vcpu *vcpu)
 	}
 	cell->used = ++trap->entries;
 	return cell;
-}
-
-/* The cell goes to the pool, and the host gets the page tables back. One that cannot be emptied is not used again. */
-static void trap_space_drop(struct vm *vm, struct spt_space *space)
-{
-	struct cell *cell = *spt_space_owner(space);
-	spt_space_discard(space);
-	if (!cell)
-		return;
-	cell->space = NULL;
-	cell_empty(cell);
-}
-
-/*
- * Most often the cell ran out of the host's map areas: the space is filled anew, with what is in use now. A cell that
- * died keeps its space: what its death means is found when it is to run next (trap_take_exit), for until then nobody
- * misses it.
- */
-static void trap_space_lost(struct vm *vm, struct spt_space *space, int error)
-{
-	struct trap *trap = &vm->engine->trap;
-	if (error == -ESRCH) {
-		cell_end(*spt_space_owner(space));
-		return;
-	}
-	trap_space_drop(vm, space);
-	if (++trap->refusals == REFUSALS_MAX)
-		vm_refused(vm, "guest memory cannot be mapped: %s; %s", strerror(-error), refusal_remedy(error));
-}
-
-bool trap_flush(struct vm *vm, struct cell *cell)
-{
-	struct trap *trap = &vm->engine->trap;
-	if (!cell->queued)
-		return true;
-	int error = cell_flush(cell);
-	if (error)
-		trap_space_lost(vm, cell->space, error);
-	else
-		trap->refusals = 0;
-	return !error;
 }
 
 /* ----------------------------------------------------------------------------------------------------- FPU state */
@@ -342,7 +245,9 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	struct cell *cell = trap_cell(vcpu);
 	if (!cell)
 		return;
-	bool ready = !cell->dead && trap_flush(vm, cell);
+	if (!cell->dead && (cell->queued || cell->empty))
+		space_prefill(vcpu, cell);
+	bool ready = !cell->dead && cell->space && space_flush(vm, cell);
 	if (!ready && cell->dead)
 		trap_take_exit(vcpu, cell, exit);
 	if (!ready)
@@ -480,8 +385,8 @@ const struct engine_ops engine_trap = {
 	.init = trap_init,
 	.exit = trap_exit,
 	.fill_hypercall_page = trap_fill_hypercall_page,
-	.space_lost = trap_space_lost,
-	.space_drop = trap_space_drop,
+	.space_lost = space_lost,
+	.space_drop = space_drop,
 	.enter = trap_enter,
 	.kick = trap_kick,
 	.tracee = trap_tracee,
@@ -491,5 +396,5 @@ const struct engine_ops engine_trap = {
 	.fpu_size = trap_fpu_size,
 	.fpu_get = trap_fpu_get,
 	.fpu_set = trap_fpu_set,
-	.spt_ops = &trap_spt_ops,
+	.spt_ops = &space_ops,
 };

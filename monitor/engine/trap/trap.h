@@ -43,7 +43,5 @@ struct trap *trap_of(struct vm *vm);
 
 /* Moves the vCPU's FPU state to the cell that is to run next. */
 void trap_hold_fpu(struct trap *trap, struct cell *cell, const struct vcpu *vcpu);
-/* Has the mapper carry out what is queued for the cell. False: the host refused, and the cell lost its space. */
-bool trap_flush(struct vm *vm, struct cell *cell);
 
 #endif

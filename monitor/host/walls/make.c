@@ -1,10 +1,9 @@
 /*
- * Makes the filters of calls.def at build time: libseccomp takes as long for one as a small guest for all it does.
- * Prints C: a program for each verb, on a host that confines reading and on one that does not; the names of calls.
+ * Makes the filters of calls.def at build time. Prints C: a program for each verb, on a host that confines reading and
+ * on one that does not; the names of calls.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
@@ -23,6 +22,7 @@
 #include <unistd.h>
 
 #include "monitor/host/walls/names.h"
+#include "monitor/host/walls/print.h"
 
 /* Any of these in the flags of an open is more than reading. */
 #define NOT_READING (O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY))
@@ -82,50 +82,25 @@ static const struct rule rules[] = {
 #include "monitor/host/walls/calls.def"
 };
 
-static void check(int error, const char *what)
-{
-	if (!error)
-		return;
-	fprintf(stderr, "calls.def: %s: %s\n", what, strerror(-error));
-	exit(EXIT_FAILURE);
-}
-
 static void add(scmp_filter_ctx filter, const struct rule *rule)
 {
 	unsigned conditions = 0;
 
 	while (conditions < CONDITIONS_MAX && rule->condition[conditions].op)
 		conditions++;
-	check(seccomp_rule_add_array(filter, rule->action, rule->call, conditions, rule->condition), rule->name);
-}
-
-static void print_program(scmp_filter_ctx filter, const char *name)
-{
-	struct sock_filter code;
-	FILE *program = tmpfile();
-
-	check(program ? seccomp_export_bpf(filter, fileno(program)) : -errno, name);
-	rewind(program);
-	printf("static const struct sock_filter %s[] = {\n", name);
-	while (fread(&code, sizeof(code), 1, program) == 1)
-		printf("\t{%#x, %u, %u, %#x},\n", code.code, code.jt, code.jf, code.k);
-	puts("};");
-	fclose(program);
+	print_check(seccomp_rule_add_array(filter, rule->action, rule->call, conditions, rule->condition), rule->name);
 }
 
 static void make(const char *name, unsigned who)
 {
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
+	scmp_filter_ctx filter = print_begin(SCMP_ACT_TRAP);
 
-	check(filter ? 0 : -ENOMEM, name);
-	check(seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_TRAP), name);
 	/* A tree over the numbers of calls, not a list. */
-	check(seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2), name);
+	print_check(seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2), name);
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
 		if (rules[i].who & who)
 			add(filter, &rules[i]);
-	print_program(filter, name);
-	seccomp_release(filter);
+	print_end(filter, name);
 }
 
 static void print_names(void)

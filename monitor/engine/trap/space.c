@@ -1,0 +1,119 @@
+/*
+ * Spaces and their cells: what the shadow page tables ask for as orders to a mapper, and what becomes of a space whose
+ * cell cannot carry them out.
+ */
+#include "monitor/engine/trap/space.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "monitor/engine/trap/trap.h"
+#include "monitor/host/refusal.h"
+#include "monitor/vm/vm.h"
+
+/* A page that the host refuses to map this often in a row will not be mapped. */
+#define REFUSALS_MAX 3
+
+/* Runs of up to this many pages are populated when mapped: cheaper than the host's own fault for each. */
+#define POPULATE_MAX (16 * X86_PAGE_SIZE)
+
+static void *space_frame(void *ctx, uint64_t gpa)
+{
+	struct vm *vm = ctx;
+	return gm_ptr(&vm->mem, gpa, X86_PAGE_SIZE);
+}
+
+static int host_prot(unsigned prot)
+{
+	return PROT_READ | (prot & SPT_WRITE ? PROT_WRITE : 0) | (prot & SPT_EXEC ? PROT_EXEC : 0);
+}
+
+static int space_map(void *ctx, struct spt_space *space, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot)
+{
+	struct vm *vm = ctx;
+	int flags = MAP_SHARED | MAP_FIXED | (len <= POPULATE_MAX ? MAP_POPULATE : 0);
+	struct gate_op op = {SYS_mmap, {gva, len, host_prot(prot), flags, vm->mem.fd, gpa}};
+	return cell_queue(*spt_space_owner(space), &op);
+}
+
+static int unmap(struct spt_space *space, uint64_t from, uint64_t to)
+{
+	struct gate_op op = {SYS_munmap, {from, to - from}};
+	return from < to ? cell_queue(*spt_space_owner(space), &op) : 0;
+}
+
+/* A range may reach over the gate, since nothing of the guest's is there. */
+static int space_unmap(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len)
+{
+	const uint64_t end = gva + len;
+	int error = unmap(space, gva, end < GATE_HOLE_START ? end : GATE_HOLE_START);
+	return error ? error : unmap(space, gva > GATE_HOLE_END ? gva : GATE_HOLE_END, end);
+}
+
+static int space_protect(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len, unsigned prot)
+{
+	struct gate_op op = {SYS_mprotect, {gva, len, host_prot(prot)}};
+	return cell_queue(*spt_space_owner(space), &op);
+}
+
+static int space_settle(void *ctx, struct spt_space *space)
+{
+	struct cell *cell = *spt_space_owner(space);
+	return cell ? cell_flush(cell) : 0;
+}
+
+const struct spt_ops space_ops = {space_frame, space_map, space_unmap, space_protect, space_settle};
+
+/* The cell goes to the pool, and the host gets the page tables back. One that cannot be emptied is not used again. */
+void space_drop(struct vm *vm, struct spt_space *space)
+{
+	struct cell *cell = *spt_space_owner(space);
+	spt_space_discard(space);
+	if (!cell)
+		return;
+	cell->space = NULL;
+	cell_empty(cell);
+}
+
+/*
+ * Most often the cell ran out of the host's map areas: the space is filled anew, with what is in use now. A cell that
+ * died keeps its space: what its death means is found when it is to run next (trap_take_exit), for until then nobody
+ * misses it.
+ */
+void space_lost(struct vm *vm, struct spt_space *space, int error)
+{
+	struct trap *trap = trap_of(vm);
+	if (error == -ESRCH) {
+		cell_end(*spt_space_owner(space));
+		return;
+	}
+	space_drop(vm, space);
+	if (++trap->refusals == REFUSALS_MAX)
+		vm_refused(vm, "guest memory cannot be mapped: %s; %s", strerror(-error), refusal_remedy(error));
+}
+
+bool space_flush(struct vm *vm, struct cell *cell)
+{
+	struct trap *trap = trap_of(vm);
+	if (!cell->queued)
+		return true;
+	int error = cell_flush(cell);
+	if (error)
+		space_lost(vm, cell->space, error);
+	else
+		trap->refusals = 0;
+	return !error;
+}
+
+void space_prefill(struct vcpu *vcpu, struct cell *cell)
+{
+	const uint64_t wanted[] = {vcpu->rip, vcpu->gpr[RSP]};
+	struct spt_cpu cpu = vcpu_paging(vcpu);
+	for (unsigned n = 0; n < sizeof(wanted) / sizeof(wanted[0]) && cell->space; n++) {
+		int error = spt_prefill(cell->space, &cpu, wanted[n]);
+		if (error)
+			space_lost(vcpu->vm, cell->space, error);
+	}
+}

@@ -1,0 +1,29 @@
+/*
+ * Spaces of the shadow page tables and the cells that hold them.
+ */
+#ifndef MONITOR_ENGINE_TRAP_SPACE_H
+#define MONITOR_ENGINE_TRAP_SPACE_H
+
+#include <stdbool.h>
+
+#include "monitor/engine/trap/cell.h"
+#include "shadowpt/shadowpt.h"
+
+struct vm;
+struct vcpu;
+
+/* The engine's ops: orders are queued for the cell that owns the space. */
+extern const struct spt_ops space_ops;
+
+/* As engine_ops.space_lost and space_drop. */
+void space_lost(struct vm *vm, struct spt_space *space, int error);
+void space_drop(struct vm *vm, struct spt_space *space);
+/* Has the mapper carry out what is queued for the cell. False: the host refused, and the cell lost its space. */
+bool space_flush(struct vm *vm, struct cell *cell);
+/*
+ * An order has to go to the cell: what the vCPU's first instruction needs goes with it, where it is known. Each page by
+ * itself would cost a fault and an order of its own. The cell may lose its space.
+ */
+void space_prefill(struct vcpu *vcpu, struct cell *cell);
+
+#endif

@@ -1,0 +1,31 @@
+#include "monitor/host/prefault.h"
+
+#include <malloc.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Linux 5.14; newer than the C library's headers may be. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#define HEAP (224 * 1024)
+
+void prefault(void *at, size_t size)
+{
+	uintptr_t mask = (uintptr_t)sysconf(_SC_PAGESIZE) - 1, first = (uintptr_t)at & ~mask;
+	if (size)
+		madvise((void *)first, (uintptr_t)at + size - first, MADV_POPULATE_WRITE);
+}
+
+void prefault_heap(void)
+{
+	mallopt(M_TOP_PAD, HEAP);
+	char *first = malloc(1), *end = sbrk(0);
+	/* Another allocator's heap may lie anywhere. */
+	if (first && first < end && end - first <= 2 * HEAP)
+		prefault(first, (size_t)(end - first));
+	free(first);
+}
