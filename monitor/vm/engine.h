@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 struct vm;
@@ -91,6 +92,10 @@ struct engine_ops {
 
 	/* How many processes hold the guest's address spaces. NULL: there are none. */
 	unsigned (*cells)(struct vm *vm);
+
+	/* Prints what is executed in the place of the guest's code at gva; the vCPU is stopped. NULL: it is the code.
+	 */
+	void (*list_code)(struct vcpu *vcpu, uint64_t gva, FILE *out);
 
 	/* The vCPU's FPU state as an XSAVE image in standard form (SDM 1 13.4) of fpu_size bytes; the vCPU is stopped.
 	 */

@@ -95,6 +95,19 @@ static void info_screen(struct gdb *gdb, const char *args, FILE *out)
 		fputs("nothing is on the screen, or the machine has none\n", out);
 }
 
+static void info_code(struct gdb *gdb, const char *args, FILE *out)
+{
+	struct vcpu *vcpu = gdb_vcpu(gdb);
+	const struct engine_ops *ops = gdb->vm->engine_ops;
+	uint64_t gva;
+	char end;
+
+	if (!ops->list_code)
+		fprintf(out, "engine %s does not translate: take --engine translate\n", ops->name);
+	else
+		ops->list_code(vcpu, sscanf(args, "%" SCNx64 "%c", &gva, &end) == 1 ? gva : vcpu->rip, out);
+}
+
 static void core(struct gdb *gdb, const char *args, FILE *out)
 {
 	const char *path = *args ? args : gdb->vm->config->core_file;
@@ -167,6 +180,7 @@ static const struct topic {
 	{"info irq", info_irq, "interrupt flag, controllers, event channels, exceptions under way"},
 	{"info screen", info_screen, "what the guest shows on its VGA"},
 	{"info exits", info_exits, "exits by reason, and the last ones"},
+	{"info code", info_code, "what engine translate executes for the code at RIP, or at an address (hexadecimal)"},
 	{"info backtrace", info_backtrace, "the call chain as the monitor unwinds it"},
 	{"core", core, "write a core of the guest, which gdb opens, to the file that --core named"},
 	{"stop on", stop_on, "REASON: stop after an exit of that kind; `nothing` ends it"},

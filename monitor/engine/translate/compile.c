@@ -145,6 +145,7 @@ static bool compile_hypercall(struct compiler *c)
 	compiler_mark_exact(c, c->rip);
 	emit_jump(&c->e, c->e.place->hypercall);
 	c->code->guest_len = c->code->insns = 1;
+	c->code->start[0] = c->code->guest_at[0] = 0;
 	emit_stubs(c, false);
 	return true;
 }
@@ -177,6 +178,8 @@ static bool compile(struct compiler *c)
 		size_t room = source->len - at;
 		if (ZYAN_FAILED(emu_decode_bytes(source->bytes + at, room, &c->insn)))
 			break;
+		code->start[code->insns] = (uint16_t)c->e.len;
+		code->guest_at[code->insns] = (uint16_t)at;
 		c->rip = source->gva + at;
 		c->next = c->rip + c->insn.info.length;
 		at += c->insn.info.length;

@@ -90,6 +90,7 @@ struct bt_code {
 	unsigned stubs;	    /* offset of the first stub */
 	unsigned guest_len; /* bytes of guest code that the block stands for; 0: not even one instruction */
 	unsigned insns;
+	uint16_t start[BT_INSNS], guest_at[BT_INSNS]; /* of each: the offset of what was emitted, and of its bytes */
 	unsigned inside_count;
 	uint16_t inside[BT_INSNS]; /* emu_id of the sensitive ones among them that are done in the cache */
 	unsigned exit_count;

@@ -249,6 +249,7 @@ const struct engine_ops engine_translate = {
 	.watch_hits = interpret_watch_hits,
 	.kick = hybrid_kick,
 	.cells = hybrid_cells,
+	.list_code = list_code,
 	.fpu_size = hybrid_fpu_size,
 	.fpu_get = hybrid_fpu_get,
 	.fpu_set = hybrid_fpu_set,

@@ -16,6 +16,8 @@
 #ifndef MONITOR_ENGINE_TRANSLATE_TRANSLATE_H
 #define MONITOR_ENGINE_TRANSLATE_TRANSLATE_H
 
+#include <stdio.h>
+
 #include "monitor/engine/translate/compile.h"
 #include "monitor/vm/engine.h"
 #include "monitor/vm/vcpu.h"
@@ -226,6 +228,9 @@ void entry_take(struct vcpu *vcpu);
 void linger_begin(struct translate *t, const struct vcpu *vcpu, const struct vm_exit *exit);
 /* True: the interpreter has run, and *exit is for the run loop; else the kernel is to be entered. */
 bool linger(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit);
+
+/* list.c: as engine_ops.list_code. */
+void list_code(struct vcpu *vcpu, uint64_t gva, FILE *out);
 
 /* leave.c: */
 /* Executes the instruction at RIP in software. */
