@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Random input to ring3 from outside, each run the same for the same seed:
 
-    seeded.py commands|images|guest|traces SEED SECONDS RING3 ELF...
+    seeded.py commands|images|guest|traces|words|races SEED SECONDS RING3 ELF...
 
 `commands`: command lines; `images`: ELF files with fields and bytes changed; `guest`: the guest of guest.c, which asks
-for random ports and hypercalls on each engine; `traces`: traces with bytes and lines changed, for `ring3 report`. ring3 may refuse all of it and kill any guest, but it may not die of a
+for random ports and hypercalls on each engine; `traces`: traces with bytes and lines changed, for `ring3 report`; `words` and `races`: guests
+that write random words into the gate, or change code, tables and arguments while the monitor looks, beside a neighbour
+that must not notice (../escape/seeded.c). ring3 may refuse all of it and kill any guest, but it may not die of a
 signal, hang, report an error of its own (a sanitizer's, or status 125 where a guest runs) or leave a message that does
 not begin with its name. What went wrong is printed with the seed and number that make it again."""
 import os
@@ -149,6 +151,55 @@ def traces(rnd, ring3, elfs, work):
     run([ring3, "report", path], work)
 
 
+# ------------------------------------------------------------------------------------------- gate words and races
+
+neighbours = []
+
+
+def beside_neighbour(ring3, elf):
+    """A guest that works all the while; main asks at the end how it is."""
+    if not neighbours:
+        neighbours.append(subprocess.Popen([ring3, "run", "--timeout", "1000", elf], stdin=subprocess.PIPE,
+                                           stdout=subprocess.PIPE))
+
+
+def attack(ring3, elfs, work, words, options, good):
+    beside_neighbour(ring3, elfs[1])
+    line = [ring3, "run", "-m", "16M", "--timeout", "5", "--append", words] + options + [elfs[0]]
+    status, errors = run(line, work)
+    if status not in good:
+        raise Found("%s: status %d: %s" % (" ".join(line[6:]), status, errors[-600:]))
+
+
+# Its own memory is open to its user mode: such a kernel may panic, break a rule, or run in circles.
+OWN_FAULT = (0, 101, 120, 124)
+
+
+def words(rnd, ring3, elfs, work):
+    kernel = rnd.randrange(3) == 0
+    options, extra = rnd.choice([([], "pv=on"), ([], "pv=on direct=1"), ([], "pv=off"),
+                                 (["--transport", "ptrace"], "pv=on"), (["--engine", "hybrid"], "pv=off"),
+                                 (["--engine", "translate"], "pv=on")])
+    if kernel and "--engine" not in options:
+        extra += " kernel=1"
+    attack(ring3, elfs, work, "attack=seeded_words seed=%d %s" % (rnd.getrandbits(32), extra), options, OWN_FAULT)
+
+
+def races(rnd, ring3, elfs, work):
+    engine = rnd.choice(["trap", "hybrid", "translate"])
+    attack(ring3, elfs, work, "attack=seeded_races seed=%d pv=%s" % (rnd.getrandbits(32), rnd.choice(["on", "off"])),
+           ["--engine", engine], OWN_FAULT)
+
+
+def neighbour_is_unharmed():
+    for neighbour in neighbours:
+        out, _ = neighbour.communicate(b"q", timeout=SLOW)
+        if neighbour.returncode or b"unharmed" not in out:
+            print("the neighbour was harmed: status %d, %s" % (neighbour.returncode, out[-300:]))
+            return False
+    return True
+
+
 def main():
     target, seed, seconds, ring3, elfs = (globals()[sys.argv[1]], int(sys.argv[2]), float(sys.argv[3]),
                                           os.path.abspath(sys.argv[4]), [os.path.abspath(elf) for elf in sys.argv[5:]])
@@ -162,7 +213,7 @@ def main():
                 bad += 1
                 print("%s, seed %d, number %d: %s" % (sys.argv[1], seed, number, found), flush=True)
     print("%d runs, %d bad" % (number, bad))
-    return 1 if bad else 0
+    return 1 if bad or not neighbour_is_unharmed() else 0
 
 
 sys.exit(main())
