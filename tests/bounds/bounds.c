@@ -259,6 +259,28 @@ static void attack_code(void)
 	}
 }
 
+/* Pages of JMP *RBX: to a translator, each is a block of its own, and those that follow as well. */
+static void attack_jumps(void)
+{
+	const uint16_t jump = 0xe3ff;
+	uint64_t pages = option("pages", 900);
+
+	ready();
+	for (uint64_t n = 0; n < pages; n++) {
+		uint16_t *page = (uint16_t *)new_page();
+
+		for (unsigned i = 0; i < X86_PAGE_SIZE / sizeof(jump); i++)
+			page[i] = jump;
+		for (unsigned i = 0; i < X86_PAGE_SIZE / sizeof(jump); i += 64)
+			__asm__ volatile("lea 1f(%%rip), %%rbx\n\t"
+					 "jmp *%0\n"
+					 "1:"
+					 :
+					 : "r"(page + i)
+					 : "rbx", "memory");
+	}
+}
+
 /* One instruction that reads 512 GiB. */
 static void attack_string(void)
 {
@@ -288,7 +310,7 @@ static const struct {
 	{"shadow", attack_shadow},	 {"large", attack_large},     {"writers", attack_writers},
 	{"roots", attack_roots},	 {"garbage", attack_garbage}, {"updates", attack_updates},
 	{"multicall", attack_multicall}, {"whole", attack_whole},     {"code", attack_code},
-	{"string", attack_string},	 {"exits", attack_exits},
+	{"string", attack_string},	 {"exits", attack_exits},     {"jumps", attack_jumps},
 };
 
 static bool same(const char *a, const char *b)

@@ -106,6 +106,8 @@ static uint64_t own_word(void)
 
 static void leave_by_any_way(void)
 {
+	static const int32_t signals[] = {HOST_SIGSEGV, HOST_SIGBUS,  HOST_SIGILL,
+					  HOST_SIGFPE,	HOST_SIGTRAP, HOST_SIGSYS};
 	struct host_frame *frame = forge_frame();
 
 	switch (draw() % 5) {
@@ -118,9 +120,10 @@ static void leave_by_any_way(void)
 	case 2:
 		if ((uint64_t)frame < GATE_STACK || (uint64_t)frame >= GATE_END - GATE_PAGE)
 			break;
-		frame->signo = draw() % 3 ? HOST_SIGSYS : (int32_t)(draw() % 32);
+		frame->signo = draw() % 3 ? signals[draw() % COUNT(signals)] : (int32_t)(draw() % 32);
+		frame->code = (int32_t)(draw() % 3);
 		frame->trapno = draw() % 24;
-		frame->rip = draw();
+		frame->rip = draw() % 2 ? (uint64_t)leave_by_any_way : draw();
 		forge_exit();
 	default:
 		raw_syscall(1, 0, 0, 0, 0, 0, 0);
@@ -156,13 +159,19 @@ static bool is_exception(unsigned vector)
 	return vector == VEC_BACK || (vector <= X86_VEC_CP && vector != 2 && vector != X86_VEC_DF && vector != 18);
 }
 
+static void tick(void *arg)
+{
+	(void)arg;
+}
+
 void attack_seeded_words(void)
 {
-	uint64_t count = number("count", 200), kernel = number("kernel", 0);
+	uint64_t count = number("count", 60), kernel = number("kernel", 0);
 	struct pvg_caught caught;
 	unsigned odd = 0;
 
 	begin();
+	pvg_timer_every(5 * PVG_NS_PER_MS, tick, NULL); /* a program that sleeps in the gate is kicked */
 	for (uint64_t n = 0; n < count; n++) {
 		if (kernel && draw() % 2)
 			pvg_catch(write_as_kernel, NULL, &caught);
@@ -171,6 +180,7 @@ void attack_seeded_words(void)
 		if (draw() % 4 == 0)
 			pvg_write_cr3(pvg_read_cr3());
 	}
+	pvg_timer_stop();
 	pvg_test_equal(odd, 0, "programs end by what programs can raise");
 }
 

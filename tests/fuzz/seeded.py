@@ -182,7 +182,8 @@ def words(rnd, ring3, elfs, work):
                                  (["--engine", "translate"], "pv=on")])
     if kernel and "--engine" not in options:
         extra += " kernel=1"
-    attack(ring3, elfs, work, "attack=seeded_words seed=%d %s" % (rnd.getrandbits(32), extra), options, OWN_FAULT)
+    attack(ring3, elfs, work, "attack=seeded_words seed=%d %s" % (rnd.getrandbits(32), extra), options,
+           OWN_FAULT if "kernel" in extra else (0, 124))
 
 
 def races(rnd, ring3, elfs, work):

@@ -63,7 +63,7 @@ struct bt_block *block_make(struct translate *t, struct bt_page *page, struct bt
 	static struct bt_code code;
 	struct bt_place place;
 	cache_place(t, t->used, source->flavour, &place);
-	if (!cache_has_room(t, sizeof(code.bytes)) || !bt_compile(source, &place, &code))
+	if (!cache_has_room(t, sizeof(code.bytes)) || cache_keeps_much(t) || !bt_compile(source, &place, &code))
 		return NULL;
 	struct bt_block *block = cache_alloc(t, sizeof(*block) + code.exit_count * sizeof(struct bt_link));
 	uint8_t *bytes = cache_alloc(t, code.guest_len);

@@ -18,6 +18,7 @@
 #define CODE_MIN 16384
 
 #define CHUNK_SIZE (1 << 20)
+#define KEPT_MIN   (2 * CHUNK_SIZE)
 
 struct bt_chunk {
 	struct bt_chunk *next;
@@ -30,6 +31,15 @@ _Static_assert(GATE_CACHE_TABLES + BT_FLAVOURS * BT_TABLE_ENTRIES * sizeof(uint6
 	       "one table for each flavour");
 _Static_assert(sizeof(struct bt_state) <= GATE_PAGE, "state fits its page");
 
+/*
+ * Blocks of one instruction are short, and what is kept of them is not: that has a budget of its own. Checks of
+ * indirect jumps need none of it.
+ */
+bool cache_keeps_much(const struct translate *t)
+{
+	return t->kept >= (t->limit < KEPT_MIN ? KEPT_MIN : t->limit);
+}
+
 void *cache_alloc(struct translate *t, size_t size)
 {
 	size = (size + 15) & ~(size_t)15;
@@ -40,6 +50,7 @@ void *cache_alloc(struct translate *t, size_t size)
 		chunk->next = t->chunks;
 		chunk->used = 0;
 		t->chunks = chunk;
+		t->kept += sizeof(*chunk);
 	}
 	void *memory = t->chunks->bytes + t->chunks->used;
 	t->chunks->used += size;
@@ -54,6 +65,7 @@ static void free_chunks(struct translate *t)
 		free(t->chunks);
 		t->chunks = next;
 	}
+	t->kept = 0;
 }
 
 uint64_t cache_miss(const struct translate *t)

@@ -143,7 +143,7 @@ struct bt_block *region_find(struct translate *t, struct vcpu *vcpu, struct vm_e
 	uint64_t frame = at.gpa >> X86_PAGE_SHIFT;
 	if (at.gpa >= t->vm->mem.size || t->hits[frame] >= HITS_MAX)
 		return NULL;
-	if (!cache_has_room(t, BT_BLOCK_MAX + BT_THUNK_MAX))
+	if (!cache_has_room(t, BT_BLOCK_MAX + BT_THUNK_MAX) || cache_keeps_much(t))
 		cache_empty(t);
 	r.t = t;
 	r.flavour = flavour;

@@ -95,6 +95,7 @@ struct translate {
 	uint64_t callout;     /* struct bt_place */
 
 	struct bt_chunk *chunks; /* blocks, pages and bytes: all that is forgotten when the cache is emptied */
+	size_t kept;		 /* bytes of these */
 	struct bt_piece *pieces;
 	unsigned piece_count, piece_max;
 	struct bt_block *hash[BT_HASH];
@@ -148,6 +149,8 @@ void cache_empty(struct translate *t);
 void *cache_alloc(struct translate *t, size_t size);
 /* Room for len bytes of code at t->used, and to remember one more piece. */
 bool cache_has_room(const struct translate *t, unsigned len);
+/* No more blocks before the cache is emptied. */
+bool cache_keeps_much(const struct translate *t);
 /* What was written at t->used becomes a piece; its offset. */
 uint32_t cache_add(struct translate *t, struct bt_block *block, enum bt_piece_kind kind, unsigned len);
 /* What the offset lies in; NULL: nothing. */
