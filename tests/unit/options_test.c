@@ -231,7 +231,7 @@ static void test_unknown_options(void **state)
 
 static void test_kernel(void **state)
 {
-	assert_refused("no kernel: name the guest's ELF file", "-m", "8");
+	assert_refused("no kernel: name the guest's file", "-m", "8");
 	assert_refused("'verbose' is one argument too many, the kernel is k.elf", "k.elf", "verbose");
 	assert_refused("'l.elf' is one argument too many, the kernel is k.elf", "-kernel", "k.elf", "l.elf");
 }
