@@ -37,6 +37,7 @@ static const char denied_remedy[] =
 
 struct start {
 	int guest, said;
+	off_t heard; /* bytes of said */
 	char text[SAID_MAX];
 };
 
@@ -150,11 +151,12 @@ static int start_here(const struct start *start, char **argv)
 /* What was said since the last time. */
 static void hear(struct start *start)
 {
-	ssize_t len = pread(start->said, start->text, sizeof(start->text) - 1, 0);
+	char beyond[256];
+	ssize_t len = pread(start->said, start->text, sizeof(start->text) - 1, start->heard);
 
 	start->text[len < 0 ? 0 : len] = '\0';
-	if (lseek(start->said, 0, SEEK_SET) || ftruncate(start->said, 0))
-		start->text[0] = '\0';
+	for (; len > 0; len = pread(start->said, beyond, sizeof(beyond), start->heard))
+		start->heard += len;
 }
 
 /* Starts the guest with further options, a list that ends with NULL. The status as above, and start->text. */
@@ -167,6 +169,7 @@ static int try_start(struct start *start, const char *const *options)
 	for (; *options; options++)
 		argv[n++] = (char *)*options;
 	argv[n] = guest_path;
+	start->heard = 0;
 	start->guest = guest_file();
 	start->said = start->guest < 0 ? -1 : memfd_create("ring3 doctor", MFD_CLOEXEC);
 	if (start->said < 0)
