@@ -371,12 +371,15 @@ static void trap_exit(struct vm *vm)
 {
 	/* What interpret_one made. */
 	interpret_destroy(vm);
-	if (!vm->engine)
+	struct engine *engine = vm->engine;
+	if (!engine)
 		return;
-	cells_exit(&vm->engine->trap.cells);
-	placement_exit(&vm->engine->trap.placement);
-	free(vm->engine);
+	cells_exit(&engine->trap.cells);
+	placement_exit(&engine->trap.placement);
+	/* A signal that comes now kicks the vCPU: it must find no engine, or a whole one. */
 	vm->engine = NULL;
+	atomic_signal_fence(memory_order_seq_cst);
+	free(engine);
 }
 
 const struct engine_ops engine_trap = {
