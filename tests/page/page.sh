@@ -53,7 +53,7 @@ refused() {
 }
 refused "name the trace"
 refused "one argument too many" a b
-refused "No such file" "$work/none.jsonl"
+refused "No such file" "$work/none.jsonl" -o "$work/x.html"
 refused "is no trace" "$ring3" -o "$work/x.html"
 refused "is no trace" /dev/null -o "$work/x.html"
 refused "cannot read" "$work" -o "$work/x.html"
