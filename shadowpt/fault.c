@@ -219,8 +219,7 @@ enum spt_result spt_fault(struct spt_space *space, const struct spt_cpu *cpu, ui
 	return result;
 }
 
-/* ------------------------------------------------------------------------------------------------------- ahead of it
- */
+/* ------------------------------------------------------------------------------------------------- ahead of it */
 
 static bool is_mapped(const struct spt_space *space, uint64_t gva)
 {

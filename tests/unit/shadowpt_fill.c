@@ -46,7 +46,7 @@ static struct {
 	unsigned log_count;
 	unsigned log_start[ROOTS]; /* changes before it were invalidated for the root */
 	bool watched[RAM / X86_PAGE_SIZE];
-	unsigned long hits, fills, guest_faults, stale_hits;
+	unsigned long hits, fills, guest_faults, stale_hits, prefills;
 } t;
 
 static unsigned random_below(unsigned n)
@@ -357,6 +357,29 @@ static void step_access(void)
 		store(gpa);
 }
 
+/* Maps what is not mapped and has its accessed bits, if anything, and changes no entry. */
+static void step_prefill(void)
+{
+	struct spt_space *space = world_space(t.world, t.cpu.cr3, random_below(2));
+	struct reference before, after;
+	struct host_run page;
+	uint64_t gva = random_gva();
+	bool mapped = host_find(world_host(space), gva, &page);
+
+	before = reference_walk(t.world, &t.cpu, gva, 0, false);
+	if (spt_prefill(space, &t.cpu, gva)) {
+		world_clear(space);
+		return;
+	}
+	after = reference_walk(t.world, &t.cpu, gva, 0, false);
+	assert_true(before.accessed == after.accessed && before.dirty == after.dirty);
+	if (mapped || !host_find(world_host(space), gva, &page))
+		return;
+	assert_true(before.ok && before.accessed);
+	assert_int_equal(page.gpa, before.gpa & ~X86_PAGE_MASK);
+	t.prefills++;
+}
+
 static void step_direct_write(void)
 {
 	unsigned level = 1 + random_below(4);
@@ -461,8 +484,10 @@ static void step(void)
 {
 	unsigned what = random_below(1000);
 
-	if (what < 500)
+	if (what < 440)
 		step_access();
+	else if (what < 500)
+		step_prefill();
 	else if (what < 650)
 		step_direct_write();
 	else if (what < 680)
@@ -547,7 +572,8 @@ static void run_model(uint64_t seed)
 			forget_log();
 	}
 	/* The run has met what it is there for. */
-	assert_true(t.hits > STEPS / 20 && t.fills > STEPS / 20 && t.guest_faults > STEPS / 20 && t.stale_hits > 0);
+	assert_true(t.hits > STEPS / 20 && t.fills > STEPS / 20 && t.guest_faults > STEPS / 20 && t.stale_hits > 0 &&
+		    t.prefills > STEPS / 200);
 	print_message("%lu hits, %lu fills, %lu guest faults, %lu hits on stale entries\n", t.hits, t.fills,
 		      t.guest_faults, t.stale_hits);
 	tear_down();

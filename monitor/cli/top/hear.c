@@ -2,6 +2,7 @@
  * Hearing what guests answer. Their monitors write it, and one of those may be its guest's by now: so it is read and
  * understood in a child behind walls, which leaves numbers and names in shared memory.
  */
+#include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>
 #include <signal.h>
@@ -94,27 +95,41 @@ static void hear(struct top_guest *guest, int fd, uint64_t end)
 
 /* ------------------------------------------------------------------------------------------------------- the child */
 
-/* Whoever could be taken over by an answer has nothing but these descriptors, and can do nothing but read them. */
+/* The terminal would obey whoever takes the child over by an answer. */
+static bool leave_terminal(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	bool left = null >= 0;
+
+	for (int n = STDIN_FILENO; n <= STDERR_FILENO && left; n++)
+		left = dup2(null, n) >= 0;
+	return left;
+}
+
+/* What it holds is the answers; it can do no more than read them and leave what they say in `heard`. */
 static _Noreturn void child(struct top_view *heard, const int *fd)
 {
 	uint64_t end = clock_ns() + PATIENCE_MS * 1000000ull;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (walls_up(WALLS_TOP, NULL))
+	if (!leave_terminal() || walls_up(WALLS_TOP, NULL))
 		_exit(EXIT_FAILURE);
 	for (unsigned i = 0; i < heard->count; i++)
 		hear(&heard->guest[i], fd[i], end);
 	_exit(EXIT_SUCCESS);
 }
 
-static void await_end(pid_t pid)
+/* False: the child could not do without what it must not have. */
+static bool await_end(pid_t pid)
 {
+	int status = 0;
 	struct pollfd wait = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
 
 	if (wait.fd < 0 || poll(&wait, 1, LIMIT_MS) <= 0)
 		kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
+	waitpid(pid, &status, 0);
 	close(wait.fd);
+	return !WIFEXITED(status) || WEXITSTATUS(status) == EXIT_SUCCESS;
 }
 
 /* For the terminal: without control characters. */
@@ -152,7 +167,8 @@ void top_hear(struct top_view *view, const int *fd)
 	if (!pid)
 		child(heard, fd);
 	if (pid > 0) {
-		await_end(pid);
+		if (!await_end(pid))
+			fprintf(stderr, "ring3: top: guests cannot be heard behind walls; see 'ring3 doctor'\n");
 		for (unsigned i = 0; i < view->count; i++)
 			take(&view->guest[i], &heard->guest[i]);
 	}

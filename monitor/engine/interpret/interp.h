@@ -108,13 +108,9 @@ struct engine_vcpu {
 	uint64_t gpr[GPR_COUNT + 1]; /* the register file; the last is GPR_ZERO */
 	/* The six arithmetic flags as LAHF and SETO leave them in AX: OF in bit 0, SF ZF AF PF CF in the upper byte. */
 	uint32_t flags;
-	uint32_t tag; /* generation modulo the page size */
-	bool leave;   /* `exit` is set: back to the run loop */
-	bool broken;  /* decoded code was dropped: finish the instruction, look the next one up again */
-	/* interpret_on: of `executed`, where it ends; by so much each sensitive instruction moves it. */
-	uint64_t limit, patience;
-	unsigned met; /* sensitive instructions since then */
-
+	uint32_t tag;  /* generation modulo the page size */
+	bool leave;    /* `exit` is set: back to the run loop */
+	bool broken;   /* decoded code was dropped: finish the instruction, look the next one up again */
 	bool yield;    /* the instruction is complete; then back to the run loop, which may have something to deliver */
 	bool one;      /* for interpret_one: never more than one instruction */
 	bool single;   /* one iteration of string instructions at a time */
@@ -142,6 +138,9 @@ struct engine_vcpu {
 		uint64_t changes;
 	} valid;
 	uint64_t executed; /* instructions */
+	/* interpret_on: of `executed`, where it ends; by so much each sensitive instruction moves it. */
+	uint64_t limit, patience;
+	unsigned met;	   /* sensitive instructions since then */
 	uint64_t exit_tsc; /* when the engine was left last */
 
 	/* A read-modify-write that cannot be done in place, for memory_commit. */

@@ -34,7 +34,9 @@ bool linger(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 		return false;
 	bool returns = entry_returns(t, vcpu);
 	unsigned saved = interpret_on(vcpu, exit, apart ? PATIENCE_APART : PATIENCE_TOGETHER);
-	saved -= saved && returns && vcpu->cpl == 3;
+	/* The return to user mode would have been no exit. */
+	if (saved && returns && vcpu->cpl == 3)
+		saved--;
 	if (saved)
 		*vain = *vain > MAKES_UP ? *vain - MAKES_UP : 0;
 	else if (exit->reason == EXIT_KICK || exit->reason == EXIT_EMULATED)

@@ -69,8 +69,8 @@ static void list_exits(const struct bt_place *place, const struct bt_code *code,
 
 void list_code(struct vcpu *vcpu, uint64_t gva, FILE *out)
 {
-	static _Thread_local struct bt_code code;
-	static _Thread_local uint8_t bytes[X86_PAGE_SIZE];
+	static struct bt_code code;
+	static uint8_t bytes[X86_PAGE_SIZE];
 	struct translate *t = translate_of(vcpu->vm);
 	const struct bt_block *block = block_find(t, gva, flavour_of(t, vcpu));
 	struct bt_source source = {gva, bytes, 0, flavour_of(t, vcpu), false};

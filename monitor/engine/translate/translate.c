@@ -139,9 +139,10 @@ static void enter_user(struct translate *t, struct vcpu *vcpu, struct vm_exit *e
 static void translate_enter(struct vcpu *vcpu, struct vm_exit *exit)
 {
 	struct translate *t = translate_of(vcpu->vm);
-	bool user = vcpu->cpl == 3, *lends = &trap_of(vcpu->vm)->direct.lends;
+	struct direct *direct = &trap_of(vcpu->vm)->direct;
+	bool user = vcpu->cpl == 3;
 	/* In a guest that never enters user mode there is nobody to lend to. */
-	*lends = (*lends || user) && entry_lends(t, vcpu);
+	direct->lends = (direct->lends || user) && entry_lends(t, vcpu);
 	if (user ? hybrid_interprets_user(vcpu) : must_interpret(vcpu))
 		interpret_enter(vcpu, exit);
 	else if (user)

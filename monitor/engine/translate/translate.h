@@ -213,6 +213,9 @@ enum leave { LEAVE_STOPPED, LEAVE_LINK, LEAVE_MISS, LEAVE_INSN, LEAVE_FORGED };
 enum leave leave_cache(struct translate *t, struct vcpu *vcpu, struct bt_link **link, bool *follows_sti);
 /* As trap->show_fpu: the x87's last instruction is the guest's. */
 void leave_show_fpu(struct trap *trap, void *image);
+/* Executes the instruction at RIP in software. */
+void leave_execute(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit);
+
 /* entry.c: user mode entered without the monitor, see trap/direct.h. */
 /* The kernel may do without FPU state and bases from now on, while its user mode has them. */
 bool entry_lends(const struct translate *t, const struct vcpu *vcpu);
@@ -234,9 +237,5 @@ bool linger(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit);
 
 /* list.c: as engine_ops.list_code. */
 void list_code(struct vcpu *vcpu, uint64_t gva, FILE *out);
-
-/* leave.c: */
-/* Executes the instruction at RIP in software. */
-void leave_execute(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit);
 
 #endif

@@ -2,7 +2,6 @@
  * Arming kernel cells for direct entry to user mode, and taking the vCPU's state after one.
  */
 #include "monitor/engine/trap/direct.h"
-#include "monitor/engine/trap/bases.h"
 
 #include <errno.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include <sys/syscall.h>
 
 #include "monitor/emulate/emulate.h"
+#include "monitor/engine/trap/bases.h"
 #include "monitor/engine/trap/judge.h"
 #include "monitor/engine/trap/space.h"
 #include "monitor/engine/trap/trap.h"
