@@ -136,9 +136,13 @@
 #define X86_FPU_COMPACTED  R3_BIT(63) /* in XCOMP_BV, the header's second word */
 #define X86_MXCSR_WRITABLE 0xffff
 #define X86_MXCSR_FLAGS	   0x3f
+#define X86_MXCSR_MASKS	   0x1f80u
 
 /* SDM 2A 2.3.11 */
 #define X86_INSN_MAX 15
+/* Prefixes, SDM 2A 2.1.1. */
+#define X86_PREFIX_REPNE 0xf2
+#define X86_PREFIX_REP	 0xf3
 
 /* Debug registers: SDM 3B 17.2 */
 #define X86_DR6_FIXED	 R3_U64(0xffff0ff0)

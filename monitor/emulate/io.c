@@ -9,9 +9,6 @@
 /* Iterations of one REP at a time; then interrupts get in, and the instruction goes on where it stood. */
 #define REP_BATCH 4096
 
-#define PREFIX_REPNE 0xf2
-#define PREFIX_REP   0xf3
-
 /* The TSS's I/O bitmap: a clear bit for each port of the access permits it. */
 static bool bitmap_permits(struct vcpu *vcpu, uint16_t port, unsigned size, struct gm_fault *fault)
 {
@@ -166,7 +163,7 @@ static bool has_rep(const struct emu_insn *insn)
 {
 	for (unsigned i = 0; i < insn->info.raw.prefix_count; i++) {
 		uint8_t prefix = insn->info.raw.prefixes[i].value;
-		if (prefix == PREFIX_REP || prefix == PREFIX_REPNE)
+		if (prefix == X86_PREFIX_REP || prefix == X86_PREFIX_REPNE)
 			return true;
 	}
 	return false;

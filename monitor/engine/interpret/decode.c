@@ -9,9 +9,6 @@
 #include "monitor/vm/cpu.h"
 #include "monitor/vm/vm.h"
 
-#define PREFIX_REPNE 0xf2
-#define PREFIX_REP   0xf3
-
 #define NARROW_TARGETS (INT64_C(1) << 16)
 
 #define OPERAND(emu, n, kind) ((emu)->operands[n].type == ZYDIS_OPERAND_TYPE_##kind)
@@ -349,9 +346,9 @@ static uint8_t loop_condition(const struct emu_insn *emu)
 			    : emu->info.mnemonic == ZYDIS_MNEMONIC_LOOPNE ? 2
 									  : 0;
 	for (unsigned n = 0; condition && cpu_host_is_amd() && n < emu->info.raw.prefix_count; n++) {
-		if (emu->info.raw.prefixes[n].value == PREFIX_REP)
+		if (emu->info.raw.prefixes[n].value == X86_PREFIX_REP)
 			condition = 1;
-		else if (emu->info.raw.prefixes[n].value == PREFIX_REPNE)
+		else if (emu->info.raw.prefixes[n].value == X86_PREFIX_REPNE)
 			condition = 2;
 	}
 	return condition;

@@ -8,12 +8,9 @@
 #include "monitor/vm/guest_mem.h"
 #include "monitor/vm/vm.h"
 
-#define XSAVE_HEADER_END 576
-#define XSAVE_BV	 512
-#define XSAVE_HEADER	 64
-#define COMPACTED	 (R3_U64(1) << 63)
-#define FIRST_EXTENDED	 2
-#define COMPONENTS_END	 63
+#define XSAVE_HEADER   (X86_FPU_EXTENDED - X86_FPU_HEADER)
+#define FIRST_EXTENDED 2
+#define COMPONENTS_END 63
 
 void native_fault_raise(struct engine_vcpu *c, const struct insn *i, uint8_t vector, uint32_t error, uint64_t gva)
 {
@@ -27,7 +24,7 @@ void native_fault_raise(struct engine_vcpu *c, const struct insn *i, uint8_t vec
 /* Bytes up to the end of the last component of `present`, among those that `layout` gives a place. */
 static unsigned extent(uint64_t present, uint64_t layout, bool compacted)
 {
-	unsigned end = XSAVE_HEADER_END, next = XSAVE_HEADER_END;
+	unsigned end = X86_FPU_EXTENDED, next = X86_FPU_EXTENDED;
 	for (unsigned n = FIRST_EXTENDED; n < COMPONENTS_END; n++) {
 		struct vector_component at;
 		if (!(layout >> n & 1))
@@ -50,9 +47,9 @@ static bool is_header(const struct engine_vcpu *c, const uint64_t *header)
 	for (unsigned n = 2; n < XSAVE_HEADER / sizeof(*header); n++)
 		if (header[n])
 			return false;
-	if (!(header[1] & COMPACTED))
+	if (!(header[1] & X86_FPU_COMPACTED))
 		return !(header[0] & ~allowed) && !header[1];
-	return !(header[1] & ~COMPACTED & ~allowed) && !(header[0] & ~header[1]);
+	return !(header[1] & ~X86_FPU_COMPACTED & ~allowed) && !(header[0] & ~header[1]);
 }
 
 /* What the instruction accesses of its image, SDM 1 13.4 and 13.6 on; 0: the exit is set. */
@@ -70,14 +67,14 @@ static unsigned state_size(struct engine_vcpu *c, const struct insn *i, uint64_t
 	default:
 		return extent(asked, asked, false);
 	}
-	if (!memory_read(c, gva + XSAVE_BV, header, sizeof(header), i->ea)) {
+	if (!memory_read(c, gva + X86_FPU_HEADER, header, sizeof(header), i->ea)) {
 		c->rip = c->base + i->start;
 		return 0;
 	}
-	bool compacted = header[1] & COMPACTED;
+	bool compacted = header[1] & X86_FPU_COMPACTED;
 	/* A header that is refused is so before the components are read. */
 	if (!is_header(c, header))
-		return XSAVE_HEADER_END;
+		return X86_FPU_EXTENDED;
 	unsigned size = extent(asked & header[0], compacted ? header[1] & c->vcpu->xcr0 : asked, compacted);
 	return size < c->fpu_size ? size : c->fpu_size;
 }

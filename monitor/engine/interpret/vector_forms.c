@@ -48,8 +48,6 @@ static void clear_above(struct engine_vcpu *c, unsigned n, bool whole)
 
 /* ------------------------------------------------------------------------------------------------------------ MXCSR */
 
-#define EXCEPTION_MASKS 0x1f80u
-
 /*
  * From the first instruction that rounds the host's MXCSR is the guest's, whose exceptions are all masked: rounding,
  * denormals and flags are the processor's own. Nothing else that runs until vector_settle computes in floating point.
@@ -60,7 +58,7 @@ bool vector_round(struct engine_vcpu *c)
 	uint32_t mxcsr;
 	memcpy(&mxcsr, c->fpu + X86_FPU_MXCSR, sizeof(mxcsr));
 	mxcsr &= X86_MXCSR_WRITABLE;
-	if ((mxcsr & EXCEPTION_MASKS) != EXCEPTION_MASKS)
+	if ((mxcsr & X86_MXCSR_MASKS) != X86_MXCSR_MASKS)
 		return false;
 	_mm_setcsr(mxcsr);
 	c->rounding = true;

@@ -182,6 +182,17 @@ gate_text:
 	movl	$GATE_KIND_CALLOUT, XCHG_KIND(%rbx)
 .endm
 
+/* Registers that no entry of the gate has used, to the frame at RCX. */
+.macro KEEP_REGISTERS
+	mov	%r8, GREG_R8(%rcx)
+	mov	%r9, GREG_R9(%rcx)
+	mov	%r10, GREG_R10(%rcx)
+	mov	%r12, GREG_R12(%rcx)
+	mov	%r13, GREG_R13(%rcx)
+	mov	%r14, GREG_R14(%rcx)
+	mov	%r15, GREG_R15(%rcx)
+.endm
+
 /* Of what SAVE_CALLOUT saved, to the frame at RCX. Clobbers RAX. */
 .macro PASS_ON from to
 	mov	XCHG_GPR + 8 * \from(%rbx), %rax
@@ -281,13 +292,7 @@ gate_direct:
 	cmp	$X86_RFLAGS_IF, %rcx
 	jne	.Lhypercall
 	mov	XCHG_PEER_GREGS(%r11), %rcx
-	mov	%r8, GREG_R8(%rcx)
-	mov	%r9, GREG_R9(%rcx)
-	mov	%r10, GREG_R10(%rcx)
-	mov	%r12, GREG_R12(%rcx)
-	mov	%r13, GREG_R13(%rcx)
-	mov	%r14, GREG_R14(%rcx)
-	mov	%r15, GREG_R15(%rcx)
+	KEEP_REGISTERS
 	mov	%rdi, GREG_RDI(%rcx)
 	mov	%rsi, GREG_RSI(%rcx)
 	mov	%rbp, GREG_RBP(%rcx)
@@ -490,13 +495,7 @@ gate_bare_leave:
 	mov	%rdi, GREG_RIP(%rcx)
 	mov	%rdx, GREG_EFL(%rcx)
 	mov	%rsi, GREG_RSP(%rcx)
-	mov	%r8, GREG_R8(%rcx)
-	mov	%r9, GREG_R9(%rcx)
-	mov	%r10, GREG_R10(%rcx)
-	mov	%r12, GREG_R12(%rcx)
-	mov	%r13, GREG_R13(%rcx)
-	mov	%r14, GREG_R14(%rcx)
-	mov	%r15, GREG_R15(%rcx)
+	KEEP_REGISTERS
 	mov	%rbp, GREG_RBP(%rcx)
 	PASS_ON	RAX, GREG_RAX
 	PASS_ON	RCX, GREG_RCX
