@@ -240,17 +240,18 @@
 #define X86_SEL_TI    4
 #define X86_SEL_INDEX 0xfff8
 
-#define X86_DESC_TYPE_SHIFT 40
-#define X86_DESC_ACCESSED   R3_BIT(40)
-#define X86_DESC_RW	    R3_BIT(41)
-#define X86_DESC_CONFORMING R3_BIT(42)
-#define X86_DESC_CODE	    R3_BIT(43)
-#define X86_DESC_S	    R3_BIT(44)
-#define X86_DESC_DPL_SHIFT  45
-#define X86_DESC_P	    R3_BIT(47)
-#define X86_DESC_L	    R3_BIT(53)
-#define X86_DESC_DB	    R3_BIT(54)
-#define X86_DESC_G	    R3_BIT(55)
+#define X86_DESC_TYPE_SHIFT  40
+#define X86_DESC_ACCESSED    R3_BIT(40)
+#define X86_DESC_RW	     R3_BIT(41)
+#define X86_DESC_CONFORMING  R3_BIT(42)
+#define X86_DESC_EXPAND_DOWN X86_DESC_CONFORMING /* of data */
+#define X86_DESC_CODE	     R3_BIT(43)
+#define X86_DESC_S	     R3_BIT(44)
+#define X86_DESC_DPL_SHIFT   45
+#define X86_DESC_P	     R3_BIT(47)
+#define X86_DESC_L	     R3_BIT(53)
+#define X86_DESC_DB	     R3_BIT(54)
+#define X86_DESC_G	     R3_BIT(55)
 
 #define X86_SYSTYPE_LDT	      2
 #define X86_SYSTYPE_TSS_AVAIL 9

@@ -6,6 +6,10 @@
 #define DESC_LIMIT_LOW	R3_U64(0xffff)
 #define DESC_LIMIT_HIGH R3_U64(0x000f000000000000)
 
+/* Data, writable, 16 bits: what the processor believes of each segment after reset, CS too. */
+#define SEG_8086       (X86_DESC_P | X86_DESC_S | X86_DESC_RW | X86_DESC_ACCESSED)
+#define SEG_8086_LIMIT UINT16_MAX
+
 struct vcpu_segment seg_make(uint16_t selector, uint64_t d)
 {
 	uint32_t limit = (d & DESC_LIMIT_LOW) | (d & DESC_LIMIT_HIGH) >> 32;
@@ -14,6 +18,37 @@ struct vcpu_segment seg_make(uint16_t selector, uint64_t d)
 		limit = limit << X86_PAGE_SHIFT | X86_PAGE_MASK;
 	return (struct vcpu_segment){
 		.selector = selector, .present = true, .limit = limit, .base = base, .descriptor = d};
+}
+
+struct vcpu_segment seg_make_8086(uint16_t selector, bool user)
+{
+	return (struct vcpu_segment){
+		.selector = selector,
+		.present = true,
+		.limit = SEG_8086_LIMIT,
+		.base = (uint64_t)selector << 4,
+		.descriptor = SEG_8086 | (user ? R3_U64(3) << X86_DESC_DPL_SHIFT : 0),
+	};
+}
+
+static bool within_limit(const struct vcpu_segment *s, uint32_t offset, unsigned len)
+{
+	uint64_t last = (uint64_t)offset + len - 1;
+
+	if (seg_is_code(s->descriptor) || !(s->descriptor & X86_DESC_EXPAND_DOWN))
+		return last <= s->limit;
+	return offset > s->limit && last <= (s->descriptor & X86_DESC_DB ? UINT32_MAX : UINT16_MAX);
+}
+
+bool seg_linear(const struct vcpu_segment *s, uint32_t offset, unsigned len, bool write, uint32_t *linear)
+{
+	bool code = seg_is_code(s->descriptor), rw = s->descriptor & X86_DESC_RW;
+
+	/* RW is "writable" of data, "readable" of code. */
+	if (!s->present || (write ? code || !rw : code && !rw) || !within_limit(s, offset, len))
+		return false;
+	*linear = (uint32_t)s->base + offset;
+	return true;
 }
 
 /* Where in linear memory the selector's descriptor of `size` bytes lies. */

@@ -46,6 +46,15 @@ static inline uint32_t seg_error(uint16_t selector)
 /* The segment register that a descriptor of the GDT or LDT makes. */
 struct vcpu_segment seg_make(uint16_t selector, uint64_t descriptor);
 
+/* The segment register as real mode and virtual 8086 mode load it; `user`: with the DPL 3 of the latter. */
+struct vcpu_segment seg_make_8086(uint16_t selector, bool user);
+
+/*
+ * The linear address of [offset, offset+len) in a data or stack segment outside 64-bit mode, len > 0 (SDM 3A 5.3, 5.5).
+ * False, for #SS(0) if the segment is SS, else #GP(0): it is null, or rights or limit forbid it.
+ */
+bool seg_linear(const struct vcpu_segment *segment, uint32_t offset, unsigned len, bool write, uint32_t *linear);
+
 /* Sets *fault to vector(error) and returns false, for the end of a check. */
 static inline bool seg_fail(struct gm_fault *fault, uint8_t vector, uint32_t error)
 {

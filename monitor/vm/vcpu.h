@@ -199,6 +199,49 @@ static inline unsigned vcpu_iopl(const struct vcpu *vcpu)
 	return (vcpu->rflags & X86_RFLAGS_IOPL) >> X86_RFLAGS_IOPL_SHIFT;
 }
 
+/* ------------------------------------------------------------------------------------------------ modes (SDM 3A 2.2)
+ */
+
+static inline bool vcpu_is_protected(const struct vcpu *vcpu)
+{
+	return vcpu->cr0 & X86_CR0_PE;
+}
+
+/* IA-32e mode: 64-bit and compatibility mode. */
+static inline bool vcpu_is_long(const struct vcpu *vcpu)
+{
+	return vcpu->efer & X86_EFER_LMA;
+}
+
+static inline bool vcpu_is_v86(const struct vcpu *vcpu)
+{
+	return vcpu->rflags & X86_RFLAGS_VM;
+}
+
+/* Segments are a selector times 16: real mode and virtual 8086 mode. */
+static inline bool vcpu_is_8086(const struct vcpu *vcpu)
+{
+	return !vcpu_is_protected(vcpu) || vcpu_is_v86(vcpu);
+}
+
+/* Default operand and address size of code, 16, 32 or 64, by what CS was loaded with; real mode too (SDM 3A 9.9.2). */
+static inline unsigned vcpu_code_bits(const struct vcpu *vcpu)
+{
+	uint64_t d = vcpu->sreg[SREG_CS].descriptor;
+
+	if (vcpu_is_long(vcpu) && (d & X86_DESC_L))
+		return 64;
+	return d & X86_DESC_DB ? 32 : 16;
+}
+
+/* How many bits of the stack pointer pushes and pops use. */
+static inline unsigned vcpu_stack_bits(const struct vcpu *vcpu)
+{
+	if (vcpu_code_bits(vcpu) == 64)
+		return 64;
+	return vcpu->sreg[SREG_SS].descriptor & X86_DESC_DB ? 32 : 16;
+}
+
 static inline bool vcpu_canonical(uint64_t gva)
 {
 	return (uint64_t)((int64_t)(gva << 16) >> 16) == gva;
