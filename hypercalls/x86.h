@@ -84,6 +84,8 @@
 
 #define X86_CR3_PWT R3_BIT(3)
 #define X86_CR3_PCD R3_BIT(4)
+/* Where PAE paging's table of four lies: SDM 3A table 4-7 */
+#define X86_CR3_PAE_ADDR R3_U64(0xffffffe0)
 
 #define X86_CR4_VME	   R3_BIT(0)
 #define X86_CR4_PVI	   R3_BIT(1)

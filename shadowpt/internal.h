@@ -227,22 +227,18 @@ struct rights {
 };
 
 struct walk {
-	unsigned steps; /* 1 to 4; the last is the leaf */
+	unsigned steps; /* tables in memory, 0 to 4; the last has the leaf */
 	struct {
 		uint64_t table; /* gpa of the table */
-		uint64_t *slot; /* the entry in guest memory; NULL outside RAM */
+		void *slot;	/* the entry in guest memory; NULL outside RAM */
 		uint64_t entry; /* as read, with the accessed and dirty bits set since */
 	} step[X86_PT_LEVELS];
 	struct rights above;  /* of all levels but the leaf */
 	struct rights rights; /* of all */
 	uint64_t gpa;	      /* of the byte */
-	uint32_t error;	      /* if it failed */
+	uint64_t page_len;
+	uint32_t error; /* if it failed */
 };
-
-static inline unsigned walk_level(const struct walk *walk)
-{
-	return LEVEL_TOP + 1 - walk->steps;
-}
 
 /* As spt_translate, with all that a fill needs to know. */
 bool spt_walk_access(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uint32_t access, struct walk *walk);
@@ -254,7 +250,7 @@ struct rights spt_rights_with(struct rights rights, const struct spt_cpu *cpu, u
 bool spt_rights_readable(struct rights rights, uint32_t access);
 unsigned spt_rights_prot(struct rights rights, const struct spt_cpu *cpu, uint32_t access);
 /* First gpa of the page that a leaf entry maps. */
-uint64_t spt_entry_page(unsigned level, uint64_t entry);
+uint64_t spt_entry_page(const struct spt_cpu *cpu, unsigned level, uint64_t entry);
 
 /* -------------------------------------------------------------------------------------------------- space.c */
 

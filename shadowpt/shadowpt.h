@@ -67,13 +67,29 @@ struct spt_config {
 	uint64_t memory_max;
 };
 
+/*
+ * How linear addresses become physical ones (SDM 3A 4.1.1). In all but the first they have 32 bits, bits above are
+ * ignored; and spaces can map nothing then.
+ */
+enum spt_paging {
+	SPT_4_LEVEL,
+	SPT_NO_PAGING, /* as they are, and everything is permitted */
+	SPT_32_BIT,    /* two levels of 4-byte entries */
+	SPT_PAE,       /* two levels of 8-byte entries below four registers */
+};
+
+#define SPT_PDPTES 4
+
 /* The registers that paging depends on, of the vCPU on whose behalf a call is made. */
 struct spt_cpu {
 	uint64_t cr3;
-	bool wp;   /* CR0.WP */
-	bool nxe;  /* EFER.NXE */
-	bool smep; /* CR4.SMEP */
-	bool pge;  /* CR4.PGE: G bits count */
+	enum spt_paging paging;
+	bool wp;		    /* CR0.WP */
+	bool nxe;		    /* EFER.NXE with CR4.PAE */
+	bool smep;		    /* CR4.SMEP */
+	bool pge;		    /* CR4.PGE: G bits count */
+	bool pse;		    /* CR4.PSE: 4 MiB pages; of SPT_32_BIT alone */
+	uint64_t pdpte[SPT_PDPTES]; /* of SPT_PAE alone; loaded and checked by the caller */
 };
 
 struct spt *spt_create(const struct spt_config *config, const struct spt_ops *ops, void *ctx);
@@ -99,7 +115,7 @@ int spt_space_empty(struct spt_space *space);
 
 struct spt_translation {
 	uint64_t gpa;	   /* of the byte accessed */
-	uint64_t page_len; /* 4096, 2 MiB or 1 GiB: the guest's page */
+	uint64_t page_len; /* 4096, 2 MiB, 4 MiB or 1 GiB: the guest's page; 4096 without paging */
 	unsigned prot;	   /* SPT_WRITE, SPT_EXEC as this access's privilege would have it, D bit not considered */
 	bool user;	   /* U/S of the combined entries */
 	uint32_t error;	   /* when the walk faults: the page-fault error code */
@@ -117,11 +133,16 @@ bool spt_translate(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uin
 /* One step of a walk, for people to read. */
 struct spt_step {
 	unsigned level;	    /* 4 (PML4) to 1 (PT) */
-	uint64_t entry_gpa; /* where the entry lies */
+	unsigned index;	    /* of the entry in its table */
+	uint64_t entry_gpa; /* where the entry lies, or a PAE register was loaded from */
 	uint64_t entry;	    /* its value; 0 if entry_gpa lies outside RAM */
+	uint64_t page_len;  /* present and a leaf: bytes of the page that it maps; else 0 */
+	uint64_t page;	    /* and its gpa */
 };
-/* Walks without setting any bit and without checks of privilege; returns the steps made (1 to 4). */
-unsigned spt_probe(struct spt *spt, uint64_t cr3, uint64_t gva, struct spt_step steps[X86_PT_LEVELS]);
+/* Walks without setting any bit and without checks; returns the steps made: 1 to 4, none without paging. */
+unsigned spt_probe(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, struct spt_step steps[X86_PT_LEVELS]);
+/* The gpa of the byte at gva by the same walk; false if none is mapped. */
+bool spt_probe_gpa(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uint64_t *gpa);
 
 /* ----------------------------------------------------------------------------------------------- shadow paging */
 
@@ -130,7 +151,7 @@ enum spt_result {
 	SPT_GUEST_FAULT,  /* the guest's tables forbid it: deliver #PF with out->error */
 	SPT_NOT_RAM,	  /* translates to out->gpa, which is no RAM: device or nothing */
 	SPT_UNREACHABLE,  /* translates to RAM, but the host cannot map this gva (below gva_lowest, at or above
-			     gva_limit) */
+			     gva_limit), or not in this paging mode */
 	SPT_HOST_REFUSED, /* an op failed with out->host_error, or memory is out (-SPT_ENOMEM); the space is as if
 			     emptied and must be emptied for real */
 };

@@ -1,46 +1,102 @@
 /*
- * The walk of the guest's page tables: SDM 3A 4.5 (4-level paging), 4.6 (access rights), 4.7 (error codes), 4.8
- * (accessed and dirty flags). Changes nothing but those flags.
+ * The walk of the guest's page tables: SDM 3A 4.3 to 4.5 (the paging modes), 4.6 (access rights), 4.7 (error
+ * codes), 4.8 (accessed and dirty flags). Changes nothing but those flags.
  */
 #include "shadowpt/internal.h"
 
 /* Restarts of a walk whose entries another processor keeps changing; then it goes on without marking. */
 #define WALK_TRIES 16
 
-static uint64_t *entry_at(struct spt *spt, uint64_t table, unsigned index)
-{
-	uint64_t *entries = spt->ops.frame(spt->ctx, table);
+/* What a paging mode's tables in memory look like. */
+struct format {
+	unsigned top;	     /* level of the first one */
+	unsigned index_bits; /* of the linear address at each level */
+	unsigned entry_size;
+	uint64_t reserved; /* besides address bits that the processor lacks */
+};
 
-	return entries ? &entries[index] : NULL;
+static const struct format formats[] = {
+	[SPT_4_LEVEL] = {LEVEL_TOP, INDEX_BITS, 8, 0},
+	[SPT_32_BIT] = {LEVEL_BIG, 10, 4, 0},
+	[SPT_PAE] = {LEVEL_BIG, INDEX_BITS, 8, R3_U64(0x7ff) << 52},
+};
+
+/* Bit 21 of an entry for a 4 MiB page is reserved, bits 20 to 13 are the address's bits 39 to 32: SDM 3A table 4-4. */
+#define PDE_4M_RESERVED	   R3_BIT(21)
+#define PDE_4M_HIGH(entry) (((entry) >> 13 & 0xff) << 32)
+
+#define ADDR_32_BIT 0xfffff000u
+
+static unsigned shift_of(const struct format *format, unsigned level)
+{
+	return X86_PAGE_SHIFT + format->index_bits * (level - 1);
 }
 
-static bool is_leaf(unsigned level, uint64_t entry)
+static unsigned index_of(const struct format *format, unsigned level, uint64_t gva)
 {
-	return level == LEVEL_PAGE || (level < LEVEL_TOP && (entry & X86_PTE_PS));
+	return (gva >> shift_of(format, level)) & ((1u << format->index_bits) - 1);
 }
 
-/* Address bits below a large page are reserved except bit 12, which belongs to the PAT: SDM 3A tables 4-16, 4-18. */
+static void *entry_at(struct spt *spt, const struct format *format, uint64_t table, unsigned index)
+{
+	uint8_t *entries = spt->ops.frame(spt->ctx, table);
+
+	return entries ? entries + (size_t)index * format->entry_size : NULL;
+}
+
+static uint64_t load(const struct format *format, const void *slot)
+{
+	if (!slot)
+		return 0;
+	return format->entry_size == 8 ? entry_load(slot) : __atomic_load_n((const uint32_t *)slot, __ATOMIC_RELAXED);
+}
+
+static bool exchange(const struct format *format, void *slot, uint64_t expected, uint64_t value)
+{
+	uint32_t expected_32 = (uint32_t)expected;
+
+	if (format->entry_size == 8)
+		return entry_exchange(slot, expected, value);
+	return __atomic_compare_exchange_n((uint32_t *)slot, &expected_32, (uint32_t)value, false, __ATOMIC_SEQ_CST,
+					   __ATOMIC_SEQ_CST);
+}
+
+static bool is_leaf(const struct spt_cpu *cpu, unsigned level, uint64_t entry)
+{
+	if (level == LEVEL_PAGE)
+		return true;
+	return (entry & X86_PTE_PS) && level < LEVEL_TOP && (cpu->paging != SPT_32_BIT || cpu->pse);
+}
+
+uint64_t spt_entry_page(const struct spt_cpu *cpu, unsigned level, uint64_t entry)
+{
+	uint64_t page = entry & X86_PTE_ADDR & ~(R3_BIT(shift_of(&formats[cpu->paging], level)) - 1);
+
+	if (cpu->paging == SPT_32_BIT && level == LEVEL_BIG)
+		page |= PDE_4M_HIGH(entry);
+	return page;
+}
+
+/* Address bits below a large page are reserved except bit 12, which belongs to the PAT: SDM 3A tables 4-9 to 4-18. */
 static bool is_reserved(const struct spt *spt, const struct spt_cpu *cpu, unsigned level, uint64_t entry)
 {
-	uint64_t reserved = spt->reserved;
+	uint64_t reserved = spt->reserved | formats[cpu->paging].reserved;
 
+	if (cpu->paging == SPT_32_BIT)
+		return level == LEVEL_BIG && is_leaf(cpu, level, entry) &&
+		       ((entry & PDE_4M_RESERVED) || (PDE_4M_HIGH(entry) & spt->reserved));
 	if (!cpu->nxe)
 		reserved |= X86_PTE_NX;
 	if (level == LEVEL_TOP)
 		reserved |= X86_PTE_PS;
-	else if (level > LEVEL_PAGE && is_leaf(level, entry))
+	else if (level > LEVEL_PAGE && is_leaf(cpu, level, entry))
 		reserved |= (level_size(level) - 1) & ~(2 * X86_PAGE_SIZE - 1);
 	return entry & reserved;
 }
 
 bool spt_entry_is_leaf(const struct spt *spt, const struct spt_cpu *cpu, unsigned level, uint64_t entry)
 {
-	return (entry & X86_PTE_P) && is_leaf(level, entry) && !is_reserved(spt, cpu, level, entry);
-}
-
-uint64_t spt_entry_page(unsigned level, uint64_t entry)
-{
-	return entry & X86_PTE_ADDR & ~(level_size(level) - 1);
+	return (entry & X86_PTE_P) && is_leaf(cpu, level, entry) && !is_reserved(spt, cpu, level, entry);
 }
 
 struct rights spt_rights_with(struct rights rights, const struct spt_cpu *cpu, uint64_t entry)
@@ -77,17 +133,33 @@ static bool fail(struct walk *walk, const struct spt_cpu *cpu, uint32_t access, 
 	return false;
 }
 
+/* Where the first table in memory lies; false if PAE's register has none. */
+static bool first_table(const struct spt_cpu *cpu, uint64_t gva, uint64_t *table)
+{
+	uint64_t pdpte = cpu->pdpte[(gva >> X86_HUGE_SHIFT) % SPT_PDPTES];
+
+	if (cpu->paging == SPT_PAE) {
+		*table = pdpte & X86_PTE_ADDR;
+		return pdpte & X86_PTE_P;
+	}
+	*table = cpu->cr3 & (cpu->paging == SPT_32_BIT ? ADDR_32_BIT : X86_PTE_ADDR);
+	return true;
+}
+
 static bool walk_read(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uint32_t access, struct walk *walk)
 {
-	uint64_t table = cpu->cr3 & X86_PTE_ADDR;
-	unsigned level = LEVEL_TOP, prot;
-	uint64_t entry;
+	const struct format *format = &formats[cpu->paging];
+	unsigned level = format->top, prot;
+	uint64_t table, entry;
 
 	walk->rights = (struct rights){.user = true, .write = true};
-	for (walk->steps = 0;; level--, table = entry & X86_PTE_ADDR) {
-		uint64_t *slot = entry_at(spt, table, level_index(gva, level));
+	walk->steps = 0;
+	if (!first_table(cpu, gva, &table))
+		return fail(walk, cpu, access, 0);
+	for (;; level--, table = entry & X86_PTE_ADDR) {
+		void *slot = entry_at(spt, format, table, index_of(format, level, gva));
 
-		entry = slot ? entry_load(slot) : 0;
+		entry = load(format, slot);
 		walk->step[walk->steps].table = table;
 		walk->step[walk->steps].slot = slot;
 		walk->step[walk->steps].entry = entry;
@@ -98,19 +170,20 @@ static bool walk_read(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, 
 			return fail(walk, cpu, access, X86_PF_P | X86_PF_RSVD);
 		walk->above = walk->rights;
 		walk->rights = spt_rights_with(walk->rights, cpu, entry);
-		if (is_leaf(level, entry))
+		if (is_leaf(cpu, level, entry))
 			break;
 	}
 	prot = spt_rights_prot(walk->rights, cpu, access);
 	if (!spt_rights_readable(walk->rights, access) || ((access & X86_PF_W) && !(prot & SPT_WRITE)) ||
 	    ((access & X86_PF_I) && !(prot & SPT_EXEC)))
 		return fail(walk, cpu, access, X86_PF_P);
-	walk->gpa = spt_entry_page(level, entry) | (gva & (level_size(level) - 1));
+	walk->page_len = R3_BIT(shift_of(format, level));
+	walk->gpa = spt_entry_page(cpu, level, entry) | (gva & (walk->page_len - 1));
 	return true;
 }
 
 /* Sets the accessed flag on the way and the dirty flag at its end; false if an entry is no longer what was read. */
-static bool walk_mark(struct spt *spt, uint32_t access, struct walk *walk)
+static bool walk_mark(struct spt *spt, const struct spt_cpu *cpu, uint32_t access, struct walk *walk)
 {
 	for (unsigned i = 0; i < walk->steps; i++) {
 		uint64_t entry = walk->step[i].entry, marked = entry | X86_PTE_A;
@@ -119,7 +192,7 @@ static bool walk_mark(struct spt *spt, uint32_t access, struct walk *walk)
 			marked |= X86_PTE_D;
 		if (marked == entry)
 			continue;
-		if (!entry_exchange(walk->step[i].slot, entry, marked))
+		if (!exchange(&formats[cpu->paging], walk->step[i].slot, entry, marked))
 			return false;
 		walk->step[i].entry = marked;
 		spt_frame_changed(spt, walk->step[i].table);
@@ -127,19 +200,37 @@ static bool walk_mark(struct spt *spt, uint32_t access, struct walk *walk)
 	return true;
 }
 
-static bool is_canonical(uint64_t gva)
+/* The address that is looked up; false if there can be nothing. */
+static bool linear_address(const struct spt_cpu *cpu, uint64_t *gva)
 {
-	return (uint64_t)((int64_t)(gva << 16) >> 16) == gva;
+	if (cpu->paging != SPT_4_LEVEL) {
+		*gva = (uint32_t)*gva;
+		return true;
+	}
+	return (uint64_t)((int64_t)(*gva << 16) >> 16) == *gva;
+}
+
+/* Nothing is checked without paging, SMEP neither. */
+static void walk_nothing(uint64_t gva, uint32_t access, struct walk *walk)
+{
+	walk->steps = 0;
+	walk->rights = (struct rights){.user = access & X86_PF_U, .write = true};
+	walk->gpa = gva;
+	walk->page_len = X86_PAGE_SIZE;
 }
 
 bool spt_walk_access(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uint32_t access, struct walk *walk)
 {
-	if (!is_canonical(gva))
+	if (!linear_address(cpu, &gva))
 		return fail(walk, cpu, access, 0);
+	if (cpu->paging == SPT_NO_PAGING) {
+		walk_nothing(gva, access, walk);
+		return true;
+	}
 	for (unsigned tries = 0; tries < WALK_TRIES; tries++) {
 		if (!walk_read(spt, cpu, gva, access, walk))
 			return false;
-		if (walk_mark(spt, access, walk))
+		if (walk_mark(spt, cpu, access, walk))
 			break;
 	}
 	return true;
@@ -147,7 +238,7 @@ bool spt_walk_access(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, u
 
 bool spt_walk_marked(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uint32_t access, struct walk *walk)
 {
-	if (!is_canonical(gva) || !walk_read(spt, cpu, gva, access, walk))
+	if (!linear_address(cpu, &gva) || !walk_read(spt, cpu, gva, access, walk))
 		return false;
 	for (unsigned i = 0; i < walk->steps; i++)
 		if (!(walk->step[i].entry & X86_PTE_A))
@@ -166,7 +257,7 @@ bool spt_translate(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uin
 		return false;
 	}
 	out->gpa = walk.gpa;
-	out->page_len = level_size(walk_level(&walk));
+	out->page_len = walk.page_len;
 	out->prot = spt_rights_prot(walk.rights, cpu, access);
 	out->user = walk.rights.user;
 	if ((access & X86_PF_W) && spt_in_ram(spt, walk.gpa))
@@ -174,22 +265,68 @@ bool spt_translate(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uin
 	return true;
 }
 
-unsigned spt_probe(struct spt *spt, uint64_t cr3, uint64_t gva, struct spt_step steps[X86_PT_LEVELS])
+static struct spt_step pdpte_step(const struct spt_cpu *cpu, uint64_t gva)
 {
-	uint64_t table = cr3 & X86_PTE_ADDR;
+	unsigned index = (gva >> X86_HUGE_SHIFT) % SPT_PDPTES;
+
+	return (struct spt_step){
+		.level = LEVEL_HUGE,
+		.index = index,
+		.entry_gpa = (cpu->cr3 & X86_CR3_PAE_ADDR) + index * sizeof(cpu->pdpte[0]),
+		.entry = cpu->pdpte[index],
+	};
+}
+
+/* What the entry of that level says of gva. */
+static struct spt_step probe_step(struct spt *spt, const struct spt_cpu *cpu, unsigned level, uint64_t table,
+				  uint64_t gva)
+{
+	const struct format *format = &formats[cpu->paging];
+	unsigned index = index_of(format, level, gva);
+	uint64_t entry = load(format, entry_at(spt, format, table, index));
+	struct spt_step step = {
+		.level = level, .index = index, .entry_gpa = table + index * format->entry_size, .entry = entry};
+
+	if ((entry & X86_PTE_P) && is_leaf(cpu, level, entry)) {
+		step.page_len = R3_BIT(shift_of(format, level));
+		step.page = spt_entry_page(cpu, level, entry);
+	}
+	return step;
+}
+
+unsigned spt_probe(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, struct spt_step steps[X86_PT_LEVELS])
+{
 	unsigned count = 0;
+	uint64_t table;
 
-	for (unsigned level = LEVEL_TOP; level >= LEVEL_PAGE; level--) {
-		unsigned index = level_index(gva, level);
-		uint64_t *slot = entry_at(spt, table, index);
-		uint64_t entry = slot ? entry_load(slot) : 0;
+	if (cpu->paging == SPT_NO_PAGING)
+		return 0;
+	if (cpu->paging == SPT_PAE)
+		steps[count++] = pdpte_step(cpu, gva);
+	if (!first_table(cpu, gva, &table))
+		return count;
+	for (unsigned level = formats[cpu->paging].top; level >= LEVEL_PAGE; level--) {
+		const struct spt_step *step = &steps[count];
 
-		steps[count++] = (struct spt_step){level, table + index * sizeof(*slot), entry};
-		if (!(entry & X86_PTE_P) || is_leaf(level, entry))
+		steps[count++] = probe_step(spt, cpu, level, table, gva);
+		if (!(step->entry & X86_PTE_P) || step->page_len)
 			break;
-		table = entry & X86_PTE_ADDR;
+		table = step->entry & X86_PTE_ADDR;
 	}
 	return count;
+}
+
+bool spt_probe_gpa(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uint64_t *gpa)
+{
+	struct spt_step steps[X86_PT_LEVELS];
+	unsigned count = spt_probe(spt, cpu, gva, steps);
+	const struct spt_step *leaf = &steps[count - 1];
+
+	if (cpu->paging == SPT_NO_PAGING)
+		*gpa = (uint32_t)gva;
+	else if (leaf->page_len)
+		*gpa = leaf->page | (gva & (leaf->page_len - 1));
+	return cpu->paging == SPT_NO_PAGING || leaf->page_len;
 }
 
 uint64_t spt_changes(const struct spt *spt)

@@ -215,18 +215,8 @@ bool gm_probe_write_gva(struct vcpu *vcpu, uint64_t gva, uint64_t len, enum gm_p
 
 bool gm_probe(struct vcpu *vcpu, uint64_t gva, uint64_t *gpa)
 {
-	struct spt_step steps[X86_PT_LEVELS];
-	if (!vcpu_canonical(gva))
-		return false;
-	unsigned count = spt_probe(vcpu->vm->spt, vcpu_root(vcpu), gva, steps);
-	if (count == 0)
-		return false;
-	const struct spt_step *leaf = &steps[count - 1];
-	if (!(leaf->entry & X86_PTE_P) || (leaf->level > 1 && !(leaf->entry & X86_PTE_PS)))
-		return false;
-	uint64_t offset = R3_BIT(X86_PAGE_SHIFT + 9 * (leaf->level - 1)) - 1;
-	*gpa = (leaf->entry & X86_PTE_ADDR & ~offset) | (gva & offset);
-	return true;
+	struct spt_cpu paging = vcpu_paging(vcpu);
+	return vcpu_canonical(gva) && spt_probe_gpa(vcpu->vm->spt, &paging, gva, gpa);
 }
 
 bool gm_back(struct vcpu *vcpu, uint64_t gva)

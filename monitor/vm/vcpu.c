@@ -168,13 +168,36 @@ void vcpu_set_rflags(struct vcpu *vcpu, uint64_t image)
 
 struct spt_cpu vcpu_paging(const struct vcpu *vcpu)
 {
-	return (struct spt_cpu){
+	struct spt_cpu paging = {
 		.cr3 = vcpu_root(vcpu),
+		.paging = vcpu_paging_mode(vcpu),
 		.wp = vcpu->cr0 & X86_CR0_WP,
-		.nxe = vcpu->efer & X86_EFER_NXE,
+		.nxe = (vcpu->efer & X86_EFER_NXE) && (vcpu->cr4 & X86_CR4_PAE),
 		.smep = vcpu->cr4 & X86_CR4_SMEP,
 		.pge = vcpu->cr4 & X86_CR4_PGE,
+		.pse = vcpu->cr4 & X86_CR4_PSE,
 	};
+	memcpy(paging.pdpte, vcpu->pdpte, sizeof(paging.pdpte));
+	return paging;
+}
+
+/* SDM 3A table 4-8. */
+#define PDPTE_RESERVED                                                                                                 \
+	(~(R3_BIT(CPU_PHYSICAL_BITS) - 1) | X86_PTE_W | X86_PTE_U | X86_PTE_A | X86_PTE_D | X86_PTE_PS | X86_PTE_G)
+
+bool vcpu_load_pdptes(struct vcpu *vcpu, uint64_t cr3)
+{
+	uint64_t pdpte[SPT_PDPTES];
+	if (vcpu_paging_mode(vcpu) != SPT_PAE)
+		return true;
+	/* What is no RAM reads as zeros, as other tables there do. */
+	if (!gm_read(&vcpu->vm->mem, cr3 & X86_CR3_PAE_ADDR, pdpte, sizeof(pdpte)))
+		memset(pdpte, 0, sizeof(pdpte));
+	for (unsigned i = 0; i < SPT_PDPTES; i++)
+		if ((pdpte[i] & X86_PTE_P) && (pdpte[i] & PDPTE_RESERVED))
+			return false;
+	memcpy(vcpu->pdpte, pdpte, sizeof(pdpte));
+	return true;
 }
 
 /* Control words as after reset; the rest of the image is "initial". */

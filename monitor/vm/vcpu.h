@@ -80,7 +80,8 @@ struct vcpu {
 	unsigned cpl;
 
 	uint64_t cr0, cr2, cr3, cr4, cr8, xcr0;
-	uint64_t dr[8]; /* 4 and 5 unused */
+	uint64_t pdpte[SPT_PDPTES]; /* of PAE paging, see vcpu_load_pdptes */
+	uint64_t dr[8];		    /* 4 and 5 unused */
 	struct vcpu_segment sreg[SREG_COUNT], ldtr, tr;
 	struct vcpu_table gdtr, idtr;
 	uint64_t efer, star, lstar, cstar, sfmask, kernel_gs_base, apic_base, pat, tsc_aux;
@@ -264,8 +265,24 @@ static inline bool vcpu_checks_alignment(const struct vcpu *vcpu)
 	return vcpu->cpl == 3 && (vcpu->cr0 & X86_CR0_AM) && (vcpu->rflags & X86_RFLAGS_AC);
 }
 
+/* By what CR0, CR4 and EFER say now. */
+static inline enum spt_paging vcpu_paging_mode(const struct vcpu *vcpu)
+{
+	if (!(vcpu->cr0 & X86_CR0_PG))
+		return SPT_NO_PAGING;
+	if (!(vcpu->cr4 & X86_CR4_PAE))
+		return SPT_32_BIT;
+	return vcpu_is_long(vcpu) ? SPT_4_LEVEL : SPT_PAE;
+}
+
 /* Loads the page-table root, as MOV CR3 does; false if a reserved bit is set, nothing is changed then. */
 bool vcpu_load_cr3(struct vcpu *vcpu, uint64_t value);
+/*
+ * Loads the registers of PAE paging from the table at cr3, as MOV CR3 does, and MOV CR0 and MOV CR4 that change CD, NW,
+ * PG, PAE, PGE, PSE or SMEP (SDM 3A 4.4.1). False: a present one has reserved bits set, nothing is changed, the
+ * instruction is #GP(0). In other paging modes it is true and does nothing: what is to change must have changed.
+ */
+bool vcpu_load_pdptes(struct vcpu *vcpu, uint64_t cr3);
 
 /* The paging registers of this vCPU at its present CPL in the form shadowpt takes. */
 struct spt_cpu vcpu_paging(const struct vcpu *vcpu);

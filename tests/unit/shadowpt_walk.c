@@ -170,21 +170,25 @@ static void test_probe(void **state)
 {
 	struct world *world = world_create(RAM, 0, R3_BIT(47));
 	struct spt_step steps[X86_PT_LEVELS];
+	struct spt_cpu cpu = {.cr3 = ROOT};
 	uint64_t entries[LEVELS + 1];
 
 	for (unsigned leaf = 1; leaf <= 3; leaf++) {
 		lead(entries, leaf, 0);
 		for (unsigned level = 1; level <= LEVELS; level++)
 			*entry_at(world, level) = entries[level] & ~X86_PTE_A;
-		assert_int_equal(spt_probe(world->spt, ROOT, GVA, steps), LEVELS + 1 - leaf);
+		assert_int_equal(spt_probe(world->spt, &cpu, GVA, steps), LEVELS + 1 - leaf);
 		for (unsigned i = 0; i <= LEVELS - leaf; i++) {
 			assert_int_equal(steps[i].level, LEVELS - i);
 			assert_int_equal(steps[i].entry_gpa, table_at(LEVELS - i) + 8 * index_at[LEVELS - i]);
+			assert_int_equal(steps[i].index, index_at[LEVELS - i]);
 			assert_int_equal(steps[i].entry, entries[LEVELS - i] & ~X86_PTE_A);
+			assert_int_equal(steps[i].page_len, LEVELS - i == leaf ? R3_BIT(3 + 9 * leaf) : 0);
 			assert_int_equal(*entry_at(world, LEVELS - i), steps[i].entry);
 		}
 	}
-	assert_int_equal(spt_probe(world->spt, RAM, GVA, steps), 1);
+	cpu.cr3 = RAM;
+	assert_int_equal(spt_probe(world->spt, &cpu, GVA, steps), 1);
 	assert_int_equal(steps[0].entry, 0);
 	world_destroy(world);
 }

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -253,53 +254,149 @@ static struct reference refused(const struct spt_cpu *cpu, uint32_t access, uint
 	return r;
 }
 
+/* The entries on the way, and what they say together. */
+struct way {
+	bool user, write, execute, accessed;
+	uint8_t *slot[4];
+	unsigned count;
+	uint64_t last, page, page_len;
+};
+
+/* The entry of `size` bytes at gpa; 0 outside RAM. */
+static uint64_t way_entry(struct world *world, struct way *way, uint64_t gpa, unsigned size)
+{
+	uint64_t e = 0;
+
+	if (gpa >= world->config.ram_size)
+		return 0;
+	way->slot[way->count] = world->ram + gpa;
+	memcpy(&e, way->slot[way->count++], size);
+	way->write &= e >> 1 & 1;
+	way->user &= e >> 2 & 1;
+	way->accessed &= e >> 5 & 1;
+	way->execute &= !(e >> 63);
+	return way->last = e;
+}
+
+#define ABOVE_PHYSICAL ((R3_BIT(52) - 1) & ~(R3_BIT(WORLD_PHYSICAL_BITS) - 1))
+#define ADDRESS	       0xffffffffff000
+
+/* The ways return the bits of the error code that are their business, or -1 when they have reached a page. */
+static int way_4_level(struct world *world, const struct spt_cpu *cpu, uint64_t gva, struct way *way)
+{
+	static const unsigned shifts[] = {39, 30, 21, 12};
+	uint64_t table = cpu->cr3 & ADDRESS, e;
+	unsigned n = 0, shift;
+	bool leaf;
+
+	if (gva >> 47 != 0 && gva >> 47 != 0x1ffff)
+		return 0;
+	do {
+		shift = shifts[n++];
+		e = way_entry(world, way, table + (gva >> shift & 511) * 8, 8);
+		if (!(e & 1))
+			return 0;
+		leaf = shift == 12 || (shift < 39 && (e & 0x80));
+		if ((e & ABOVE_PHYSICAL) || ((e >> 63) && !cpu->nxe) || (shift == 39 && (e & 0x80)) ||
+		    (shift == 30 && leaf && (e & 0x3fffe000)) || (shift == 21 && leaf && (e & 0x1fe000)))
+			return X86_PF_P | X86_PF_RSVD;
+		table = e & ADDRESS;
+	} while (!leaf);
+	way->page_len = R3_BIT(shift);
+	way->page = table & ~(way->page_len - 1);
+	return -1;
+}
+
+/* SDM 3A figure 4-7, tables 4-8 to 4-11. */
+static int way_pae(struct world *world, const struct spt_cpu *cpu, uint64_t gva, struct way *way)
+{
+	const uint64_t reserved = ABOVE_PHYSICAL | 0x7ffull << 52 | (cpu->nxe ? 0 : R3_BIT(63));
+	uint64_t pdpte = cpu->pdpte[gva >> 30], pde, pte;
+
+	if (!(pdpte & 1))
+		return 0;
+	pde = way_entry(world, way, (pdpte & ADDRESS) + (gva >> 21 & 511) * 8, 8);
+	if (!(pde & 1))
+		return 0;
+	if ((pde & reserved) || ((pde & 0x80) && (pde & 0x1fe000)))
+		return X86_PF_P | X86_PF_RSVD;
+	way->page_len = 2 << 20;
+	way->page = pde & ADDRESS & ~0x1fffffull;
+	if (pde & 0x80)
+		return -1;
+	pte = way_entry(world, way, (pde & ADDRESS) + (gva >> 12 & 511) * 8, 8);
+	if (!(pte & 1))
+		return 0;
+	if (pte & reserved)
+		return X86_PF_P | X86_PF_RSVD;
+	way->page_len = 4096;
+	way->page = pte & ADDRESS;
+	return -1;
+}
+
+/* SDM 3A figure 4-4, tables 4-3 to 4-6, with PSE-36 of a processor of 40 address bits. */
+static int way_32_bit(struct world *world, const struct spt_cpu *cpu, uint64_t gva, struct way *way)
+{
+	uint64_t pde = way_entry(world, way, (cpu->cr3 & 0xfffff000) + (gva >> 22) * 4, 4), pte;
+
+	if (!(pde & 1))
+		return 0;
+	if ((pde & 0x80) && cpu->pse) {
+		if (pde & R3_BIT(21))
+			return X86_PF_P | X86_PF_RSVD;
+		way->page_len = 4 << 20;
+		way->page = (pde & 0xffc00000) | (pde & 0x1fe000) << 19;
+		return -1;
+	}
+	pte = way_entry(world, way, (pde & 0xfffff000) + (gva >> 12 & 1023) * 4, 4);
+	if (!(pte & 1))
+		return 0;
+	way->page_len = 4096;
+	way->page = pte & 0xfffff000;
+	return -1;
+}
+
 struct reference reference_walk(struct world *world, const struct spt_cpu *cpu, uint64_t gva, uint32_t access,
 				bool mark)
 {
-	static const unsigned shifts[] = {39, 30, 21, 12};
-	const uint64_t above = (R3_BIT(52) - 1) & ~(R3_BIT(WORLD_PHYSICAL_BITS) - 1);
-	uint64_t *used[4] = {0}, table = (cpu->cr3 & 0xffffffffff000), e = 0;
-	bool user = true, write = true, execute = true, accessed = true, by_user = access & X86_PF_U;
-	unsigned n = 0, shift;
-	struct reference r;
+	struct way way = {.user = true, .write = true, .execute = true, .accessed = true};
+	bool by_user = access & X86_PF_U;
+	int error = 0;
 
-	if (gva >> 47 != 0 && gva >> 47 != 0x1ffff)
-		return refused(cpu, access, 0);
-	do {
-		bool leaf;
-
-		shift = shifts[n];
-		if (table >= world->config.ram_size)
-			return refused(cpu, access, 0);
-		used[n] = world_entry(world, table, (gva >> shift) & 511);
-		e = *used[n++];
-		if (!(e & 1))
-			return refused(cpu, access, 0);
-		leaf = shift == 12 || (shift < 39 && (e & 0x80));
-		if ((e & above) || ((e >> 63) && !cpu->nxe) || (shift == 39 && (e & 0x80)) ||
-		    (shift == 30 && leaf && (e & 0x3fffe000)) || (shift == 21 && leaf && (e & 0x1fe000)))
-			return refused(cpu, access, X86_PF_P | X86_PF_RSVD);
-		write &= e >> 1 & 1;
-		user &= e >> 2 & 1;
-		accessed &= e >> 5 & 1;
-		execute &= !(e >> 63);
-		table = (e & 0xffffffffff000);
-		if (leaf)
-			break;
-	} while (n < 4);
-	if (by_user && !user)
+	switch (cpu->paging) {
+	case SPT_4_LEVEL:
+		error = way_4_level(world, cpu, gva, &way);
+		break;
+	case SPT_PAE:
+		error = way_pae(world, cpu, gva &= 0xffffffff, &way);
+		break;
+	case SPT_32_BIT:
+		error = way_32_bit(world, cpu, gva &= 0xffffffff, &way);
+		break;
+	case SPT_NO_PAGING:
+		return (struct reference){.ok = true,
+					  .user = by_user,
+					  .gpa = gva & 0xffffffff,
+					  .page_len = 4096,
+					  .prot = SPT_WRITE | SPT_EXEC};
+	}
+	if (error >= 0)
+		return refused(cpu, access, (uint32_t)error);
+	if (by_user && !way.user)
 		return refused(cpu, access, X86_PF_P);
-	write |= !by_user && !cpu->wp;
-	execute &= by_user || !cpu->smep || !user;
-	if (((access & X86_PF_W) && !write) || ((access & X86_PF_I) && !execute))
+	way.write |= !by_user && !cpu->wp;
+	way.execute &= by_user || !cpu->smep || !way.user;
+	if (((access & X86_PF_W) && !way.write) || ((access & X86_PF_I) && !way.execute))
 		return refused(cpu, access, X86_PF_P);
-	for (unsigned i = 0; mark && i < n; i++)
-		*used[i] |= 0x20;
+	for (unsigned i = 0; mark && i < way.count; i++)
+		*way.slot[i] |= 0x20;
 	if (mark && (access & X86_PF_W))
-		*used[n - 1] |= 0x40;
-	r = (struct reference){.ok = true, .user = user, .accessed = accessed, .dirty = e >> 6 & 1};
-	r.page_len = R3_BIT(shift);
-	r.gpa = (table & ~(r.page_len - 1)) | (gva & (r.page_len - 1));
-	r.prot = (write ? SPT_WRITE : 0) | (execute ? SPT_EXEC : 0);
-	return r;
+		*way.slot[way.count - 1] |= 0x40;
+	return (struct reference){.ok = true,
+				  .user = way.user,
+				  .accessed = way.accessed,
+				  .dirty = way.last >> 6 & 1,
+				  .gpa = way.page | (gva & (way.page_len - 1)),
+				  .page_len = way.page_len,
+				  .prot = (way.write ? SPT_WRITE : 0) | (way.execute ? SPT_EXEC : 0)};
 }

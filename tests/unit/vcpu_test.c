@@ -133,11 +133,51 @@ static void window(void **state)
 	assert_false(inject_window_open(c));
 }
 
+static void paging_modes(void **state)
+{
+	struct vcpu *c = ((struct machine_fixture *)*state)->vcpu;
+	assert_int_equal(vcpu_paging_mode(c), SPT_4_LEVEL);
+	c->efer &= ~X86_EFER_LMA;
+	assert_int_equal(vcpu_paging_mode(c), SPT_PAE);
+	assert_true(vcpu_paging(c).nxe);
+	c->cr4 = X86_CR4_PSE;
+	assert_int_equal(vcpu_paging_mode(c), SPT_32_BIT);
+	assert_true(vcpu_paging(c).pse && !vcpu_paging(c).nxe);
+	c->cr0 &= ~X86_CR0_PG;
+	assert_int_equal(vcpu_paging_mode(c), SPT_NO_PAGING);
+}
+
+/* All four or none; reserved bits count in those that are present alone. */
+static void pdptes(void **state)
+{
+	static const uint64_t reserved[] = {2, 4, 0x20, 0x40, 0x80, 0x100, R3_BIT(46), R3_BIT(52), R3_BIT(63)};
+	struct machine_fixture *m = *state;
+	struct vcpu *c = m->vcpu;
+	uint64_t table[4] = {0x1e19, R3_BIT(63), 0, 0x2001};
+	assert_true(gm_write(&m->vm.mem, FIX_DATA + 32, table, sizeof(table)));
+	assert_true(vcpu_load_pdptes(c, FIX_DATA + 32));
+	assert_true(c->pdpte[0] == 0);
+	c->efer &= ~X86_EFER_LMA;
+	/* PWT and PCD are not the address's, nor is what lies above 4 GiB. */
+	assert_true(vcpu_load_pdptes(c, (FIX_DATA + 32) | X86_CR3_PWT | X86_CR3_PCD | R3_BIT(32)));
+	assert_memory_equal(c->pdpte, table, sizeof(table));
+	assert_memory_equal(vcpu_paging(c).pdpte, table, sizeof(table));
+	for (unsigned i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
+		const uint64_t bad[4] = {0, 0, 0, 1 | reserved[i]};
+		assert_true(gm_write(&m->vm.mem, FIX_DATA, bad, sizeof(bad)));
+		assert_false(vcpu_load_pdptes(c, FIX_DATA));
+		assert_memory_equal(c->pdpte, table, sizeof(table));
+	}
+	assert_true(vcpu_load_pdptes(c, FIX_RAM));
+	assert_true(c->pdpte[0] == 0 && c->pdpte[3] == 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, fix_setup, fix_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {T(reset),	    T(interrupt_flag), T(kill_asks_cpl), T(kill_ends_kernels),
-					   T(rflags_image), T(queueing),       T(window)};
+					   T(rflags_image), T(queueing),       T(window),	 T(paging_modes),
+					   T(pdptes)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -227,8 +227,11 @@ struct shadow {
 /* The guest's view of one page of a run: where it leads and what it permits, by the entries of its walk. */
 static bool guest_view(const struct shadow *shadow, uint64_t gva, struct seen *view)
 {
+	struct spt_cpu paging = vcpu_paging(shadow->vcpu);
 	struct spt_step steps[X86_PT_LEVELS];
-	unsigned count = spt_probe(shadow->vcpu->vm->spt, shadow->root, gva, steps);
+	paging.cr3 = shadow->root;
+	paging.paging = SPT_4_LEVEL;
+	unsigned count = spt_probe(shadow->vcpu->vm->spt, &paging, gva, steps);
 
 	*view = (struct seen){.write = true, .user = true, .exec = true};
 	for (unsigned i = 0; i < count; i++) {

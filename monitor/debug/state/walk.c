@@ -13,35 +13,22 @@ static const struct report_flag entry_names[] = {
 
 static const char *const level_names[X86_PT_LEVELS + 1] = {"", "PT", "PD", "PDPT", "PML4"};
 
-/* Bits of the address below what an entry of the level maps. */
-static unsigned level_shift(unsigned level)
-{
-	return X86_PAGE_SHIFT + 9 * (level - 1);
-}
-
-static bool is_leaf(const struct spt_step *step)
-{
-	return step->level == 1 || (step->level < X86_PT_LEVELS && (step->entry & X86_PTE_PS));
-}
-
 static uint64_t leaf_gpa(const struct spt_step *leaf, uint64_t gva)
 {
-	uint64_t offset_mask = R3_BIT(level_shift(leaf->level)) - 1;
-
-	return (leaf->entry & X86_PTE_ADDR & ~offset_mask) | (gva & offset_mask);
+	return leaf->page | (gva & (leaf->page_len - 1));
 }
 
-static void print_step(const struct spt_step *step, uint64_t gva, FILE *out)
+static void print_step(const struct spt_step *step, FILE *out)
 {
-	unsigned index = (unsigned)(gva >> level_shift(step->level)) % X86_PT_ENTRIES;
-
-	fprintf(out, "    %-4s [%3u] at 0x%09" PRIx64 ": %016" PRIx64, level_names[step->level], index, step->entry_gpa,
-		step->entry);
+	fprintf(out, "    %-4s [%3u] at 0x%09" PRIx64 ": %016" PRIx64, level_names[step->level], step->index,
+		step->entry_gpa, step->entry);
 	REPORT_FLAGS(step->entry, entry_names, out);
 	if (!(step->entry & X86_PTE_P))
 		fputs(" not present", out);
-	else if (is_leaf(step) && step->level > 1)
-		fprintf(out, " page of %s", step->level == 2 ? "2 MiB" : "1 GiB");
+	else if (step->page_len >= R3_BIT(30))
+		fprintf(out, " page of %" PRIu64 " GiB", step->page_len >> 30);
+	else if (step->page_len > X86_PAGE_SIZE)
+		fprintf(out, " page of %" PRIu64 " MiB", step->page_len >> 20);
 	fputc('\n', out);
 }
 
@@ -53,7 +40,7 @@ static void print_result(struct vcpu *vcpu, const struct spt_step *last, uint64_
 		fputs("    not mapped\n", out);
 		return;
 	}
-	if (!is_leaf(last)) {
+	if (!last->page_len) {
 		fputs("    the next table lies outside RAM\n", out);
 		return;
 	}
@@ -63,6 +50,7 @@ static void print_result(struct vcpu *vcpu, const struct spt_step *last, uint64_
 
 void report_walk(struct vcpu *vcpu, uint64_t gva, FILE *out)
 {
+	struct spt_cpu paging = vcpu_paging(vcpu);
 	struct spt_step steps[X86_PT_LEVELS];
 	unsigned count;
 
@@ -70,10 +58,12 @@ void report_walk(struct vcpu *vcpu, uint64_t gva, FILE *out)
 		fputs("    not canonical\n", out);
 		return;
 	}
-	count = spt_probe(vcpu->vm->spt, vcpu_root(vcpu), gva, steps);
+	count = spt_probe(vcpu->vm->spt, &paging, gva, steps);
 	for (unsigned i = 0; i < count; i++)
-		print_step(&steps[i], gva, out);
-	if (count)
+		print_step(&steps[i], out);
+	if (!count)
+		fputs("    paging is off\n", out);
+	else
 		print_result(vcpu, &steps[count - 1], gva, out);
 }
 
@@ -81,18 +71,26 @@ enum report_reach report_reach(struct vcpu *vcpu, uint64_t gva, uint32_t access,
 {
 	struct spt_step steps[X86_PT_LEVELS];
 	bool writable = true, executable = true, user = true;
+	struct spt_cpu paging = vcpu_paging(vcpu);
 
 	if (!vcpu_canonical(gva))
 		return REACH_NOT_CANONICAL;
-	unsigned count = spt_probe(vcpu->vm->spt, vcpu->cr3, gva, steps);
+	if (paging.paging == SPT_NO_PAGING) {
+		*gpa = gva;
+		return gm_is_ram(&vcpu->vm->mem, gva, 1) ? REACH_RAM : REACH_NO_RAM;
+	}
+	paging.cr3 = vcpu->cr3;
+	unsigned count = spt_probe(vcpu->vm->spt, &paging, gva, steps);
 	for (unsigned i = 0; i < count; i++) {
 		if (!(steps[i].entry & X86_PTE_P))
 			return REACH_NOT_MAPPED;
+		if (paging.paging == SPT_PAE && i == 0)
+			continue; /* a register, without rights */
 		writable &= !!(steps[i].entry & X86_PTE_W);
 		user &= !!(steps[i].entry & X86_PTE_U);
 		executable &= !(steps[i].entry & X86_PTE_NX);
 	}
-	if (!count || !is_leaf(&steps[count - 1]))
+	if (!count || !steps[count - 1].page_len)
 		return REACH_NOT_MAPPED;
 	if ((access & X86_PF_W) && !writable && (vcpu->cr0 & X86_CR0_WP))
 		return REACH_READ_ONLY;

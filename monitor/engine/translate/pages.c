@@ -86,26 +86,24 @@ void page_cover(struct translate *t, const struct bt_page *page, unsigned offset
 static bool still_there(struct translate *t, const struct bt_page *page)
 {
 	struct spt_step steps[X86_PT_LEVELS];
-	unsigned count = spt_probe(t->vm->spt, t->paging.cr3, page->gva, steps);
+	unsigned count = spt_probe(t->vm->spt, &t->paging, page->gva, steps);
 	uint64_t all = ~0ull, any = 0;
 	for (unsigned n = 0; n < count; n++) {
 		all &= steps[n].entry;
 		any |= steps[n].entry;
 	}
-	const struct spt_step *leaf = &steps[count - 1];
-	bool large = leaf->level > 1;
-	if (!(all & X86_PTE_P) || !(all & X86_PTE_A) || (large && !(leaf->entry & X86_PTE_PS)))
+	if (!count || !steps[count - 1].page_len || !(all & X86_PTE_A))
 		return false;
 	if ((t->paging.nxe && (any & X86_PTE_NX)) || (t->paging.smep && (all & X86_PTE_U)))
 		return false;
-	uint64_t size = 1ull << (X86_PAGE_SHIFT + 9 * (leaf->level - 1));
-	uint64_t base = leaf->entry & X86_PTE_ADDR & ~(size - 1);
-	return base + (page->gva & (size - 1)) == page->frame << X86_PAGE_SHIFT;
+	const struct spt_step *leaf = &steps[count - 1];
+	return leaf->page + (page->gva & (leaf->page_len - 1)) == page->frame << X86_PAGE_SHIFT;
 }
 
 static bool same_paging(const struct spt_cpu *a, const struct spt_cpu *b)
 {
-	return a->cr3 == b->cr3 && a->wp == b->wp && a->nxe == b->nxe && a->smep == b->smep && a->pge == b->pge;
+	return a->cr3 == b->cr3 && a->paging == b->paging && a->wp == b->wp && a->nxe == b->nxe && a->smep == b->smep &&
+	       a->pge == b->pge;
 }
 
 void pages_sync(struct translate *t, struct vcpu *vcpu)
