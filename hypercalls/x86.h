@@ -152,11 +152,13 @@
 #define X86_DR6_HITS	 R3_U64(0xf) /* B0 to B3 */
 #define X86_DR6_BD	 R3_BIT(13)
 #define X86_DR6_BS	 R3_BIT(14)
+#define X86_DR6_BT	 R3_BIT(15) /* task switch */
 #define X86_DR7_FIXED	 R3_U64(0x400)
 #define X86_DR7_WRITABLE R3_U64(0xffff23ff)
 #define X86_DR7_GD	 R3_BIT(13)
 /* Of breakpoint n: its local enable bit, and its field of condition (2 bits) and length (2 bits). */
 #define X86_DR7_L(n)	       R3_BIT(2 * (n))
+#define X86_DR7_LE	       R3_BIT(8)
 #define X86_DR7_ENABLED(n)     (R3_U64(3) << 2 * (n)) /* by L or by G */
 #define X86_DR7_ALL_ENABLED    0xffu
 #define X86_DR7_FIELD_SHIFT(n) (16 + 4 * (n))
@@ -256,11 +258,14 @@
 #define X86_DESC_G	     R3_BIT(55)
 
 #define X86_SYSTYPE_LDT	      2
+#define X86_GATE_TASK	      5
 #define X86_SYSTYPE_TSS_AVAIL 9
 #define X86_SYSTYPE_TSS_BUSY  11
 #define X86_GATE_CALL	      12
 #define X86_GATE_INTERRUPT    14
 #define X86_GATE_TRAP	      15
+/* Those of 16 bits are the same without this bit. */
+#define X86_SYSTYPE_32 8
 
 #define X86_DESC_SIZE 8
 #define X86_GATE_SIZE 16

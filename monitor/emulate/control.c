@@ -17,18 +17,43 @@
 
 #define CR8_TPR R3_U64(0xf)
 
+static bool reload_pdptes(struct vcpu *vcpu)
+{
+	return true;
+}
+
+/* May paging be switched so (SDM 3A 9.8.5)? Into long mode not from 64-bit code, out of it not from there. */
+static bool may_switch_paging(const struct vcpu *vcpu, uint64_t value)
+{
+	bool on = value & X86_CR0_PG, was = vcpu->cr0 & X86_CR0_PG,
+	     wide_code = vcpu->sreg[SREG_CS].descriptor & X86_DESC_L;
+	if (on && !(value & X86_CR0_PE))
+		return false;
+	if (on == was)
+		return true;
+	if (!vcpu->vm->cpu.legacy_modes)
+		return false;
+	if (on && (vcpu->efer & X86_EFER_LME))
+		return (vcpu->cr4 & X86_CR4_PAE) && !wide_code;
+	return on || vcpu_code_bits(vcpu) != 64;
+}
+
 static enum emu_step write_cr0(struct vcpu *vcpu, uint64_t value)
 {
-	if (value >> 32)
+	uint64_t old = vcpu->cr0, efer = vcpu->efer;
+	if (value >> 32 || ((value & X86_CR0_NW) && !(value & X86_CR0_CD)) || !may_switch_paging(vcpu, value))
 		return emu_raise_gp(vcpu, 0);
-	if ((value & X86_CR0_NW) && !(value & X86_CR0_CD))
-		return emu_raise_gp(vcpu, 0);
-	/* Leaving long mode goes through compatibility mode, which this machine lacks. */
-	if (!(value & X86_CR0_PG) || !(value & X86_CR0_PE))
-		return emu_raise_gp(vcpu, 0);
-	uint64_t old = vcpu->cr0;
 	vcpu->cr0 = (value & CR0_DEFINED) | X86_CR0_ET;
-	if ((old ^ vcpu->cr0) & X86_CR0_WP)
+	if ((value & X86_CR0_PG) && (efer & X86_EFER_LME))
+		vcpu->efer |= X86_EFER_LMA;
+	else
+		vcpu->efer &= ~X86_EFER_LMA;
+	if (((old ^ value) & X86_CR0_PG) && !reload_pdptes(vcpu)) {
+		vcpu->cr0 = old;
+		vcpu->efer = efer;
+		return emu_raise_gp(vcpu, 0);
+	}
+	if ((old ^ vcpu->cr0) & (X86_CR0_WP | X86_CR0_PG))
 		return emu_shadow(vcpu, spt_flush_all(vcpu->vm->spt));
 	return STEP_NEXT;
 }
@@ -50,10 +75,14 @@ static enum emu_step write_cr3(struct vcpu *vcpu, uint64_t value)
 
 static enum emu_step write_cr4(struct vcpu *vcpu, uint64_t value)
 {
-	if ((value & ~vcpu->vm->cpu.cr4) || !(value & X86_CR4_PAE))
-		return emu_raise_gp(vcpu, 0);
 	uint64_t old = vcpu->cr4;
+	if ((value & ~vcpu->vm->cpu.cr4) || (vcpu_is_long(vcpu) && !(value & X86_CR4_PAE)))
+		return emu_raise_gp(vcpu, 0);
 	vcpu->cr4 = value;
+	if (((old ^ value) & CR4_PAGING) && !reload_pdptes(vcpu)) {
+		vcpu->cr4 = old;
+		return emu_raise_gp(vcpu, 0);
+	}
 	if ((old ^ value) & CR4_PAGING)
 		return emu_shadow(vcpu, spt_flush_all(vcpu->vm->spt));
 	return STEP_NEXT;
@@ -126,7 +155,7 @@ enum emu_step emu_clts(struct vcpu *vcpu, const struct emu_insn *insn)
 	return STEP_NEXT;
 }
 
-/* Sets the low four bits of CR0; PE it cannot clear. */
+/* Sets the low four bits of CR0; PE it cannot clear. Paging it does not reach. */
 enum emu_step emu_lmsw(struct vcpu *vcpu, const struct emu_insn *insn)
 {
 	uint64_t value;
@@ -134,7 +163,7 @@ enum emu_step emu_lmsw(struct vcpu *vcpu, const struct emu_insn *insn)
 		return emu_raise_gp(vcpu, 0);
 	if (!emu_read_operand(vcpu, insn, 0, &value))
 		return STEP_FAULT;
-	vcpu->cr0 = (vcpu->cr0 & ~CR0_MSW) | (value & CR0_MSW) | X86_CR0_PE;
+	vcpu->cr0 = (vcpu->cr0 & ~CR0_MSW) | (value & CR0_MSW) | (vcpu->cr0 & X86_CR0_PE);
 	return STEP_NEXT;
 }
 

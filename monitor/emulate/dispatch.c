@@ -49,7 +49,8 @@ struct handler {
 	X(RDTSCP, emu_rdtsc, MAY_PASS) \
 	/* Not in this machine, though the host may have them. */ \
 	X(VMCALL, emu_undefined, MAY_PASS) \
-	X(SYSEXIT, emu_undefined, TRAPS) \
+	X(SYSENTER, emu_sysenter, MAY_PASS) \
+	X(SYSEXIT, emu_sysexit, TRAPS) \
 	X(SWAPGS, emu_swapgs, TRAPS) \
 	X(SYSRET, emu_sysret, TRAPS) \
 	/* A return to the host's own ring-3 selectors would pass. */ \
@@ -59,7 +60,10 @@ struct handler {
 	/* INT 0x80 is the host's system call. */ \
 	X(INT, emu_int, MAY_PASS) \
 	X(INT3, emu_int3, TRAPS) \
+	X(INTO, emu_into, MAY_PASS) \
 	X(INT1, emu_icebp, TRAPS) \
+	X(LDS, emu_load_far, MAY_PASS) \
+	X(LES, emu_load_far, MAY_PASS) \
 	X(LFS, emu_load_far, MAY_PASS) \
 	X(LGS, emu_load_far, MAY_PASS) \
 	X(LSS, emu_load_far, MAY_PASS) \

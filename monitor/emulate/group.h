@@ -33,17 +33,26 @@ emu_function emu_in, emu_out, emu_ins, emu_outs;
 /* msr.c */
 emu_function emu_rdmsr, emu_wrmsr, emu_rdtsc;
 /* syscall.c */
-emu_function emu_swapgs, emu_sysret, emu_undefined;
+emu_function emu_swapgs, emu_sysret, emu_sysenter, emu_sysexit, emu_undefined;
 /* return.c */
 emu_function emu_iret;
 /* interrupt.c */
-emu_function emu_int, emu_int3, emu_icebp;
+emu_function emu_int, emu_int3, emu_into, emu_icebp;
 /* segment.c */
 emu_function emu_mov_sreg, emu_push_sreg, emu_pop_sreg, emu_load_far;
 /* inspect.c */
 emu_function emu_lar, emu_lsl, emu_verr, emu_verw;
 /* far.c */
 emu_function emu_far_jump, emu_far_call, emu_far_return;
+
+/*
+ * return.c, for far.c too: a return to less privilege with *stack behind what was popped so far: pops SP and SS,
+ * checked for the code that cs is, and makes *stack of them. Then, CS loaded, goes there.
+ */
+struct stack;
+bool emu_outer_stack(struct vcpu *vcpu, unsigned width, const struct vcpu_segment *cs, struct stack *stack,
+		     struct gm_fault *fault);
+void emu_to_outer(struct vcpu *vcpu, unsigned cpl, const struct stack *stack);
 
 /* Run directly in ring 3 it always traps. */
 bool emu_always_traps(const struct emu_insn *insn);
@@ -71,13 +80,5 @@ bool emu_load(struct vcpu *vcpu, const struct emu_insn *insn, unsigned operand, 
 bool emu_store(struct vcpu *vcpu, const struct emu_insn *insn, unsigned operand, const void *from, unsigned len);
 bool emu_read_operand(struct vcpu *vcpu, const struct emu_insn *insn, unsigned operand, uint64_t *value);
 bool emu_write_operand(struct vcpu *vcpu, const struct emu_insn *insn, unsigned operand, uint64_t value);
-
-/*
- * `count` stack words of `width` bytes at RSP, lowest first, zero-extended; RSP is not moved. False: an exception is
- * queued (#SS(0) for a non-canonical address).
- */
-bool emu_peek_stack(struct vcpu *vcpu, unsigned width, unsigned count, uint64_t *words);
-/* Pushes one word and moves RSP. */
-bool emu_push(struct vcpu *vcpu, unsigned width, uint64_t word);
 
 #endif

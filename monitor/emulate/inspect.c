@@ -11,6 +11,10 @@
 /* System descriptors that exist in long mode, by type: LDT, TSS available and busy; LAR knows call gates too. */
 #define LIMIT_TYPES  (BIT(X86_SYSTYPE_LDT) | BIT(X86_SYSTYPE_TSS_AVAIL) | BIT(X86_SYSTYPE_TSS_BUSY))
 #define ACCESS_TYPES (LIMIT_TYPES | BIT(X86_GATE_CALL))
+/* And outside it, those of 16 bits as well; LAR knows task gates too. */
+#define TYPE_16(type)	    BIT((type) & ~X86_SYSTYPE_32)
+#define LEGACY_LIMIT_TYPES  (LIMIT_TYPES | TYPE_16(X86_SYSTYPE_TSS_AVAIL) | TYPE_16(X86_SYSTYPE_TSS_BUSY))
+#define LEGACY_ACCESS_TYPES (LEGACY_LIMIT_TYPES | BIT(X86_GATE_CALL) | TYPE_16(X86_GATE_CALL) | BIT(X86_GATE_TASK))
 
 static void set_zf(struct vcpu *vcpu, bool set)
 {
@@ -43,6 +47,8 @@ static enum emu_step answer(struct vcpu *vcpu, const struct emu_insn *insn, unsi
 {
 	uint64_t selector, d;
 	bool faulted;
+	if (vcpu_is_8086(vcpu))
+		return emu_raise(vcpu, X86_VEC_UD);
 	if (!emu_read_operand(vcpu, insn, 1, &selector))
 		return STEP_FAULT;
 	bool found = look_up(vcpu, (uint16_t)selector, &d, &faulted);
@@ -59,18 +65,20 @@ static enum emu_step answer(struct vcpu *vcpu, const struct emu_insn *insn, unsi
 
 enum emu_step emu_lar(struct vcpu *vcpu, const struct emu_insn *insn)
 {
-	return answer(vcpu, insn, ACCESS_TYPES, false);
+	return answer(vcpu, insn, vcpu_is_long(vcpu) ? ACCESS_TYPES : LEGACY_ACCESS_TYPES, false);
 }
 
 enum emu_step emu_lsl(struct vcpu *vcpu, const struct emu_insn *insn)
 {
-	return answer(vcpu, insn, LIMIT_TYPES, true);
+	return answer(vcpu, insn, vcpu_is_long(vcpu) ? LIMIT_TYPES : LEGACY_LIMIT_TYPES, true);
 }
 
 static enum emu_step verify(struct vcpu *vcpu, const struct emu_insn *insn, bool write)
 {
 	uint64_t selector, d;
 	bool faulted;
+	if (vcpu_is_8086(vcpu))
+		return emu_raise(vcpu, X86_VEC_UD);
 	if (!emu_read_operand(vcpu, insn, 0, &selector))
 		return STEP_FAULT;
 	bool found = look_up(vcpu, (uint16_t)selector, &d, &faulted);

@@ -34,11 +34,12 @@ static bool write_tsc(struct vcpu *vcpu, uint64_t value)
 	return true;
 }
 
-/* LMA is read-only and ignored; LME cannot change while paging is on, which it always is here. */
+/* LMA is read-only and ignored; LME cannot change while paging is on. */
 static bool write_efer(struct vcpu *vcpu, uint64_t value)
 {
 	uint64_t kept = vcpu->efer & X86_EFER_LMA;
-	if ((value & ~(vcpu->vm->cpu.efer | X86_EFER_LMA)) || !(value & X86_EFER_LME))
+	bool paging = vcpu->cr0 & X86_CR0_PG, changes_mode = (value ^ vcpu->efer) & X86_EFER_LME;
+	if ((value & ~(vcpu->vm->cpu.efer | X86_EFER_LMA)) || (paging && changes_mode))
 		return false;
 	uint64_t old = vcpu->efer;
 	vcpu->efer = (value & ~X86_EFER_LMA) | kept;

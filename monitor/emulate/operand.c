@@ -126,25 +126,3 @@ bool emu_write_operand(struct vcpu *vcpu, const struct emu_insn *insn, unsigned 
 	emu_set_gpr(vcpu, op->reg.value, value);
 	return true;
 }
-
-bool emu_peek_stack(struct vcpu *vcpu, unsigned width, unsigned count, uint64_t *words)
-{
-	uint8_t raw[8 * 8];
-	struct gm_fault fault;
-	if (!gm_read_gva(vcpu, vcpu->gpr[RSP], raw, width * count, GM_CPL, &fault))
-		return memory_fault(vcpu, &fault, true);
-	for (unsigned i = 0; i < count; i++) {
-		words[i] = 0;
-		memcpy(&words[i], raw + i * width, width);
-	}
-	return true;
-}
-
-bool emu_push(struct vcpu *vcpu, unsigned width, uint64_t word)
-{
-	struct gm_fault fault;
-	if (!gm_write_gva(vcpu, vcpu->gpr[RSP] - width, &word, width, GM_CPL, &fault))
-		return memory_fault(vcpu, &fault, true);
-	vcpu->gpr[RSP] -= width;
-	return true;
-}

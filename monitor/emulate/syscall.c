@@ -1,5 +1,5 @@
 /*
- * The fast way in and out: SYSCALL, SYSRET, SWAPGS (SDM 2B).
+ * The fast ways in and out: SYSCALL, SYSRET, SWAPGS, SYSENTER, SYSEXIT (SDM 2B, APM 3).
  */
 #include "monitor/emulate/group.h"
 #include "monitor/vm/segment.h"
@@ -15,6 +15,62 @@ enum emu_step emu_undefined(struct vcpu *vcpu, const struct emu_insn *insn)
 	return emu_raise(vcpu, X86_VEC_UD);
 }
 
+/* The four that load segments have these, flat ones, whatever the descriptor tables hold. */
+static void load_code(struct vcpu *vcpu, uint16_t cs, uint64_t code, uint16_t ss, unsigned cpl)
+{
+	vcpu->sreg[SREG_CS] = seg_make(cs, code);
+	vcpu->sreg[SREG_SS] = seg_make(ss, SEG_FLAT_DATA(cpl));
+	vcpu->cpl = cpl;
+}
+
+static void load_flat(struct vcpu *vcpu, uint16_t cs, uint16_t ss, unsigned cpl)
+{
+	load_code(vcpu, cs, SEG_FLAT_CODE(cpl), ss, cpl);
+}
+
+static void load_flat_32(struct vcpu *vcpu, uint16_t cs, uint16_t ss, unsigned cpl)
+{
+	load_code(vcpu, cs, SEG_FLAT_CODE_32(cpl), ss, cpl);
+}
+
+/* ------------------------------------------------------------------------------------------- SYSENTER and SYSEXIT */
+
+/* In long mode AMD's processors have neither, and others do not say that they have them. */
+static bool has_sysenter(const struct vcpu *vcpu)
+{
+	return vcpu->vm->cpu.has[CPU_sep] && !vcpu_is_long(vcpu);
+}
+
+enum emu_step emu_sysenter(struct vcpu *vcpu, const struct emu_insn *insn)
+{
+	uint16_t cs = seg_error((uint16_t)vcpu->sysenter_cs);
+	if (!has_sysenter(vcpu))
+		return emu_raise(vcpu, X86_VEC_UD);
+	if (!vcpu_is_protected(vcpu) || !cs)
+		return emu_raise_gp(vcpu, 0);
+	vcpu->rflags &= ~(X86_RFLAGS_VM | X86_RFLAGS_RF);
+	vcpu_set_if(vcpu, false);
+	load_flat_32(vcpu, cs, cs + 8, 0);
+	vcpu->gpr[RSP] = (uint32_t)vcpu->sysenter_esp;
+	vcpu->rip = (uint32_t)vcpu->sysenter_eip;
+	return STEP_STAYS;
+}
+
+enum emu_step emu_sysexit(struct vcpu *vcpu, const struct emu_insn *insn)
+{
+	uint16_t cs = seg_error((uint16_t)vcpu->sysenter_cs);
+	if (!has_sysenter(vcpu))
+		return emu_raise(vcpu, X86_VEC_UD);
+	if (!vcpu_is_protected(vcpu) || vcpu->cpl != 0 || !cs)
+		return emu_raise_gp(vcpu, 0);
+	load_flat_32(vcpu, (cs + 16) | X86_SEL_RPL, (cs + 24) | X86_SEL_RPL, 3);
+	vcpu->gpr[RSP] = (uint32_t)vcpu->gpr[RCX];
+	vcpu->rip = (uint32_t)vcpu->gpr[RDX];
+	return STEP_STAYS;
+}
+
+/* --------------------------------------------------------------------------------------------- SYSCALL and SYSRET */
+
 enum emu_step emu_swapgs(struct vcpu *vcpu, const struct emu_insn *insn)
 {
 	if (vcpu->cpl != 0)
@@ -25,12 +81,26 @@ enum emu_step emu_swapgs(struct vcpu *vcpu, const struct emu_insn *insn)
 	return STEP_NEXT;
 }
 
-/* Both load fixed, flat segments whatever the descriptor tables hold. */
-static void load_flat(struct vcpu *vcpu, uint16_t cs, uint16_t ss, unsigned cpl)
+/* Outside long mode, AMD's: to 32-bit code, the flags but IF unchanged. */
+static enum emu_step sysret_legacy(struct vcpu *vcpu)
 {
-	vcpu->sreg[SREG_CS] = seg_make(cs, SEG_FLAT_CODE(cpl));
-	vcpu->sreg[SREG_SS] = seg_make(ss, SEG_FLAT_DATA(cpl));
-	vcpu->cpl = cpl;
+	uint16_t base = (uint16_t)(vcpu->star >> X86_STAR_SYSRET_SHIFT);
+	load_flat_32(vcpu, base | X86_SEL_RPL, base + 8, 3);
+	vcpu_set_if(vcpu, true);
+	vcpu->rip = (uint32_t)vcpu->gpr[RCX];
+	return STEP_STAYS;
+}
+
+/* To compatibility mode: the form of 64-bit code without REX.W, and that of compatibility mode on AMD's. */
+static enum emu_step sysret_compatible(struct vcpu *vcpu)
+{
+	uint16_t base = (uint16_t)(vcpu->star >> X86_STAR_SYSRET_SHIFT);
+	if (!vcpu->vm->cpu.legacy_modes)
+		return emu_raise_gp(vcpu, 0);
+	load_flat_32(vcpu, base | X86_SEL_RPL, (base + 8) | (vcpu->vm->cpu.amd ? 0 : X86_SEL_RPL), 3);
+	vcpu_set_rflags(vcpu, vcpu->gpr[R11] & X86_SYSRET_RFLAGS);
+	vcpu->rip = (uint32_t)vcpu->gpr[RCX];
+	return STEP_STAYS;
 }
 
 /*
@@ -40,10 +110,15 @@ static void load_flat(struct vcpu *vcpu, uint16_t cs, uint16_t ss, unsigned cpl)
 enum emu_step emu_sysret(struct vcpu *vcpu, const struct emu_insn *insn)
 {
 	const bool amd = vcpu->vm->cpu.amd, canonical = vcpu_canonical(vcpu->gpr[RCX]);
-	if (!(vcpu->efer & X86_EFER_SCE))
+	if (!(vcpu->efer & X86_EFER_SCE) || (!amd && vcpu_code_bits(vcpu) != 64))
 		return emu_raise(vcpu, X86_VEC_UD);
-	/* The 32-bit form returns to compatibility mode, which this machine lacks. */
-	if (vcpu->cpl != 0 || insn->info.operand_width != 64 || (!amd && !canonical))
+	if (vcpu->cpl != 0 || !vcpu_is_protected(vcpu))
+		return emu_raise_gp(vcpu, 0);
+	if (!vcpu_is_long(vcpu))
+		return sysret_legacy(vcpu);
+	if (insn->info.operand_width != 64)
+		return sysret_compatible(vcpu);
+	if (!amd && !canonical)
 		return emu_raise_gp(vcpu, 0);
 	uint16_t base = (uint16_t)(vcpu->star >> X86_STAR_SYSRET_SHIFT);
 	load_flat(vcpu, (base + 16) | X86_SEL_RPL, (base + 8) | (amd ? 0 : X86_SEL_RPL), 3);
@@ -87,17 +162,40 @@ void emu_load_syscall_segments(struct vcpu *vcpu)
 	load_flat(vcpu, cs, cs + 8, 0);
 }
 
+/* From 16- or 32-bit code, which AMD's processors alone permit: in long mode through CSTAR, else to 32-bit code. */
+static void syscall_narrow(struct vcpu *vcpu, uint64_t rflags)
+{
+	uint16_t cs = seg_error((uint16_t)(vcpu->star >> X86_STAR_SYSCALL_SHIFT));
+	vcpu->gpr[RCX] = (uint32_t)vcpu->rip;
+	if (vcpu_is_long(vcpu)) {
+		vcpu->gpr[R11] = rflags;
+		vcpu->rip = vcpu->cstar;
+		vcpu_set_rflags(vcpu, rflags & ~vcpu->sfmask);
+		load_flat(vcpu, cs, cs + 8, 0);
+		return;
+	}
+	vcpu->rip = (uint32_t)vcpu->star;
+	vcpu->rflags &= ~(X86_RFLAGS_VM | X86_RFLAGS_RF);
+	vcpu_set_if(vcpu, false);
+	load_flat_32(vcpu, cs, cs + 8, 0);
+}
+
 void emu_syscall(struct vcpu *vcpu)
 {
+	bool narrow = vcpu_code_bits(vcpu) != 64;
 	/* RF is cleared before the flags are saved. */
 	uint64_t rflags = vcpu_rflags(vcpu) & ~X86_RFLAGS_RF;
 	if (vcpu->cpl == 3 && vcpu->pv.syscall_entry && vcpu->pv.rsp0) {
 		pv_syscall(vcpu, rflags);
 		return;
 	}
-	if (!(vcpu->efer & X86_EFER_SCE)) {
+	if (!(vcpu->efer & X86_EFER_SCE) || (narrow && (!vcpu->vm->cpu.amd || !vcpu_is_protected(vcpu)))) {
 		vcpu->rip -= SYSCALL_BYTES;
 		vcpu_raise(vcpu, X86_VEC_UD);
+		return;
+	}
+	if (narrow) {
+		syscall_narrow(vcpu, rflags);
 		return;
 	}
 	vcpu->gpr[RCX] = vcpu->rip;

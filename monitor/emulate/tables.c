@@ -7,22 +7,32 @@
 #include "monitor/emulate/group.h"
 #include "monitor/vm/segment.h"
 
-/* Limit and base as they lie in memory. */
-#define TABLE_BYTES 10
+/* Limit and base as they lie in memory; the base has 8 bytes in 64-bit code, else 4. */
+#define TABLE_BYTES	  10
+#define TABLE_BYTES_SHORT 6
+#define BASE_24_BITS	  R3_U64(0xffffff)
 
 /* The upper half of a TSS descriptor: where its type field would be must be zero (SDM 3A 7.2.3). */
 #define SYSTEM_UPPER_TYPE R3_U64(0x1f00)
 
+static unsigned table_bytes(const struct vcpu *vcpu)
+{
+	return vcpu_code_bits(vcpu) == 64 ? TABLE_BYTES : TABLE_BYTES_SHORT;
+}
+
 static enum emu_step load_table(struct vcpu *vcpu, const struct emu_insn *insn, struct vcpu_table *table)
 {
-	uint8_t raw[TABLE_BYTES];
+	unsigned bytes = table_bytes(vcpu);
+	uint8_t raw[TABLE_BYTES] = {0};
 	struct vcpu_table loaded;
 	if (vcpu->cpl != 0)
 		return emu_raise_gp(vcpu, 0);
-	if (!emu_load(vcpu, insn, 0, raw, sizeof(raw)))
+	if (!emu_load(vcpu, insn, 0, raw, bytes))
 		return STEP_FAULT;
 	memcpy(&loaded.limit, raw, sizeof(loaded.limit));
 	memcpy(&loaded.base, raw + sizeof(loaded.limit), sizeof(loaded.base));
+	if (bytes == TABLE_BYTES_SHORT && insn->info.operand_width == 16)
+		loaded.base &= BASE_24_BITS;
 	if (!vcpu_canonical(loaded.base))
 		return emu_raise_gp(vcpu, 0);
 	*table = loaded;
@@ -41,7 +51,7 @@ static enum emu_step store_table(struct vcpu *vcpu, const struct emu_insn *insn,
 		return emu_raise_gp(vcpu, 0);
 	memcpy(raw, &table->limit, sizeof(table->limit));
 	memcpy(raw + sizeof(table->limit), &table->base, sizeof(table->base));
-	return emu_store(vcpu, insn, 0, raw, sizeof(raw)) ? STEP_NEXT : STEP_FAULT;
+	return emu_store(vcpu, insn, 0, raw, table_bytes(vcpu)) ? STEP_NEXT : STEP_FAULT;
 }
 
 static enum emu_step store_word(struct vcpu *vcpu, const struct emu_insn *insn, uint64_t value)
@@ -73,11 +83,15 @@ enum emu_step emu_sidt(struct vcpu *vcpu, const struct emu_insn *insn)
 
 enum emu_step emu_sldt(struct vcpu *vcpu, const struct emu_insn *insn)
 {
+	if (vcpu_is_8086(vcpu))
+		return emu_raise(vcpu, X86_VEC_UD);
 	return store_word(vcpu, insn, vcpu->ldtr.selector);
 }
 
 enum emu_step emu_str(struct vcpu *vcpu, const struct emu_insn *insn)
 {
+	if (vcpu_is_8086(vcpu))
+		return emu_raise(vcpu, X86_VEC_UD);
 	return store_word(vcpu, insn, vcpu->tr.selector);
 }
 
@@ -93,7 +107,9 @@ static bool read_system(struct vcpu *vcpu, uint16_t selector, unsigned type, str
 	uint64_t d[2];
 	if (!seg_read_system(vcpu, selector, d, fault))
 		return false;
-	if (seg_type(d[0]) != type || (d[1] >> 32 & SYSTEM_UPPER_TYPE))
+	bool narrow = !vcpu_is_long(vcpu) && type == X86_SYSTYPE_TSS_AVAIL &&
+		      seg_type(d[0]) == (X86_SYSTYPE_TSS_AVAIL & ~X86_SYSTYPE_32);
+	if ((seg_type(d[0]) != type && !narrow) || (d[1] >> 32 & SYSTEM_UPPER_TYPE))
 		return seg_fail(fault, X86_VEC_GP, seg_error(selector));
 	if (!(d[0] & X86_DESC_P))
 		return seg_fail(fault, X86_VEC_NP, seg_error(selector));
@@ -109,6 +125,8 @@ enum emu_step emu_lldt(struct vcpu *vcpu, const struct emu_insn *insn)
 	uint64_t selector;
 	struct vcpu_segment segment;
 	struct gm_fault fault;
+	if (vcpu_is_8086(vcpu))
+		return emu_raise(vcpu, X86_VEC_UD);
 	if (vcpu->cpl != 0)
 		return emu_raise_gp(vcpu, 0);
 	if (!emu_read_operand(vcpu, insn, 0, &selector))
@@ -128,6 +146,8 @@ enum emu_step emu_ltr(struct vcpu *vcpu, const struct emu_insn *insn)
 	uint64_t selector;
 	struct vcpu_segment segment;
 	struct gm_fault fault;
+	if (vcpu_is_8086(vcpu))
+		return emu_raise(vcpu, X86_VEC_UD);
 	if (vcpu->cpl != 0)
 		return emu_raise_gp(vcpu, 0);
 	if (!emu_read_operand(vcpu, insn, 0, &selector))

@@ -1,7 +1,7 @@
 /*
- * Segment descriptors in 64-bit mode: reading them from the guest's GDT and LDT, and the checks of SDM 3A chapter 5
- * that loading a segment register makes. Functions return false with *fault set (vector, error code) and no register
- * changed; error codes already carry the selector.
+ * Segment descriptors: reading them from the guest's GDT and LDT, and the checks of SDM 3A chapter 5 that loading a
+ * segment register makes, in every mode that the machine has. Functions return false with *fault set (vector, error
+ * code) and no register changed; error codes already carry the selector.
  */
 #ifndef MONITOR_VM_SEGMENT_H
 #define MONITOR_VM_SEGMENT_H
@@ -16,9 +16,10 @@
 #define BOOT_USER_CS 0x20
 
 /* Flat descriptors with limit 4 GiB, as SYSCALL and SYSRET load them without looking at memory. */
-#define SEG_FLAT	   (X86_DESC_P | X86_DESC_S | X86_DESC_RW | X86_DESC_ACCESSED | X86_DESC_G | R3_U64(0x000f00000000ffff))
-#define SEG_FLAT_CODE(dpl) (SEG_FLAT | X86_DESC_CODE | X86_DESC_L | (uint64_t)(dpl) << X86_DESC_DPL_SHIFT)
-#define SEG_FLAT_DATA(dpl) (SEG_FLAT | X86_DESC_DB | (uint64_t)(dpl) << X86_DESC_DPL_SHIFT)
+#define SEG_FLAT	      (X86_DESC_P | X86_DESC_S | X86_DESC_RW | X86_DESC_ACCESSED | X86_DESC_G | R3_U64(0x000f00000000ffff))
+#define SEG_FLAT_CODE(dpl)    (SEG_FLAT | X86_DESC_CODE | X86_DESC_L | (uint64_t)(dpl) << X86_DESC_DPL_SHIFT)
+#define SEG_FLAT_CODE_32(dpl) (SEG_FLAT | X86_DESC_CODE | X86_DESC_DB | (uint64_t)(dpl) << X86_DESC_DPL_SHIFT)
+#define SEG_FLAT_DATA(dpl)    (SEG_FLAT | X86_DESC_DB | (uint64_t)(dpl) << X86_DESC_DPL_SHIFT)
 
 static inline unsigned seg_dpl(uint64_t descriptor)
 {
@@ -64,24 +65,48 @@ static inline bool seg_fail(struct gm_fault *fault, uint8_t vector, uint32_t err
 
 /* Reads the descriptor of a selector that is not null. #GP(selector) beyond the table. */
 bool seg_read(struct vcpu *vcpu, uint16_t selector, uint64_t *descriptor, struct gm_fault *fault);
-/* Reads a 16-byte system descriptor, which only the GDT holds. */
+/*
+ * Reads a system descriptor, which only the GDT holds (but for gates: seg_read_gate): 16 bytes in long mode, else 8 and
+ * descriptor[1] is 0.
+ */
 bool seg_read_system(struct vcpu *vcpu, uint16_t selector, uint64_t descriptor[2], struct gm_fault *fault);
+bool seg_read_gate(struct vcpu *vcpu, uint16_t selector, uint64_t descriptor[2], struct gm_fault *fault);
 /* Writes a changed descriptor back (accessed, busy). */
 bool seg_write(struct vcpu *vcpu, uint16_t selector, uint64_t descriptor, struct gm_fault *fault);
 
 /* Loads DS, ES, FS or GS. */
 bool seg_load_data(struct vcpu *vcpu, enum vcpu_sreg sreg, uint16_t selector, struct gm_fault *fault);
-/* Checks SS for code of privilege cpl and makes *segment. A null selector passes below privilege 3. */
-bool seg_check_stack(struct vcpu *vcpu, uint16_t selector, unsigned cpl, struct vcpu_segment *segment,
-		     struct gm_fault *fault);
+/* The same where segments are selectors times 16; CS and SS too. In real mode limit and D bit stay (SDM 3A 9.9.2). */
+void seg_load_8086(struct vcpu *vcpu, enum vcpu_sreg sreg, uint16_t selector);
+
+/* Whose stack a stack segment is to be: what its faults are, and whether it may be null. */
+struct seg_stack_use {
+	unsigned cpl;
+	unsigned bits;	/* of the code that uses it: 64 permits null below privilege 3 */
+	uint8_t vector; /* X86_VEC_GP, or X86_VEC_TS for one out of a task-state segment */
+	uint32_t ext;	/* X86_SELERR_EXT or 0 */
+};
+/* Checks SS and makes *segment. */
+bool seg_check_stack(struct vcpu *vcpu, uint16_t selector, const struct seg_stack_use *use,
+		     struct vcpu_segment *segment, struct gm_fault *fault);
 
 /*
- * Checks a code segment: the target of a far JMP or CALL at the present CPL, and of a far return (IRET, RETF) to the
- * RPL of the selector. Makes *segment with RPL as CS will have it. #GP(selector) for code that is not 64-bit: this
- * machine has no compatibility mode.
+ * Checks a code segment whose descriptor was read: the target of a far JMP or CALL at the present CPL; of a gate,
+ * which may raise privilege, `call`: also for the caller (else for jumps); of a far return (IRET, RETF) to the RPL of
+ * the selector. Makes *segment with RPL as CS will have it. #GP(selector) for code of a mode that the machine lacks.
  */
-bool seg_check_jump(struct vcpu *vcpu, uint16_t selector, struct vcpu_segment *segment, struct gm_fault *fault);
+bool seg_check_jump(struct vcpu *vcpu, uint16_t selector, uint64_t descriptor, struct vcpu_segment *segment,
+		    struct gm_fault *fault);
+bool seg_check_gate_target(struct vcpu *vcpu, uint16_t selector, bool call, uint32_t ext, struct vcpu_segment *segment,
+			   struct gm_fault *fault);
 bool seg_check_return(struct vcpu *vcpu, uint16_t selector, struct vcpu_segment *segment, struct gm_fault *fault);
+
+/* Code bits (16, 32, 64) that a code segment gives, in the vCPU's present mode. */
+unsigned seg_code_bits(const struct vcpu *vcpu, const struct vcpu_segment *segment);
+/* An offset that control may go to: canonical in 64-bit code, within the limit elsewhere; #GP(0 | ext). */
+bool seg_check_offset(const struct vcpu *vcpu, const struct vcpu_segment *cs, uint64_t offset, uint32_t ext,
+		      struct gm_fault *fault);
+
 /* A return to less privilege takes data segments away that it may not use (SDM 3A 5.8.6). */
 void seg_drop_privileged(struct vcpu *vcpu, unsigned cpl);
 

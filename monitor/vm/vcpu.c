@@ -9,7 +9,7 @@
 #include "monitor/vm/segment.h"
 #include "monitor/vm/vm.h"
 
-/* What a guest can keep in RFLAGS; VM, VIF and VIP belong to modes that this machine lacks. */
+/* What a guest can keep in RFLAGS; VIF and VIP belong to extensions that this machine lacks. */
 #define RFLAGS_KEPT                                                                                                    \
 	(X86_RFLAGS_CF | X86_RFLAGS_PF | X86_RFLAGS_AF | X86_RFLAGS_ZF | X86_RFLAGS_SF | X86_RFLAGS_TF |               \
 	 X86_RFLAGS_DF | X86_RFLAGS_OF | X86_RFLAGS_IOPL | X86_RFLAGS_NT | X86_RFLAGS_RF | X86_RFLAGS_AC |             \
@@ -25,8 +25,10 @@ struct vcpu *vcpu_create(struct vm *vm, unsigned id)
 		return NULL;
 	vcpu->vm = vm;
 	vcpu->id = id;
-	if (id == 0)
+	if (id == 0) {
 		cpu_describe(&vm->cpu, !vm->engine_ops || vm->engine_ops->interprets);
+		vm->cpu.legacy_modes = vm->kind == MACHINE_PC && (!vm->engine_ops || vm->engine_ops->kernel_anywhere);
+	}
 	vcpu->rflags = X86_RFLAGS_FIXED;
 	vcpu->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_PG;
 	vcpu->cr4 = CR4_BOOT & vm->cpu.cr4;
@@ -162,7 +164,7 @@ uint64_t vcpu_rflags(struct vcpu *vcpu)
 
 void vcpu_set_rflags(struct vcpu *vcpu, uint64_t image)
 {
-	vcpu->rflags = (image & RFLAGS_KEPT) | X86_RFLAGS_FIXED;
+	vcpu->rflags = (image & RFLAGS_KEPT) | (vcpu->rflags & X86_RFLAGS_VM) | X86_RFLAGS_FIXED;
 	vcpu_set_if(vcpu, image & X86_RFLAGS_IF);
 }
 

@@ -192,7 +192,7 @@ struct r3_vcpu_info *vcpu_shared(struct vcpu *vcpu);
 bool vcpu_if(struct vcpu *vcpu);
 void vcpu_set_if(struct vcpu *vcpu, bool enabled);
 uint64_t vcpu_rflags(struct vcpu *vcpu);
-/* Loads an RFLAGS image: reserved bits fixed, VM refused (cleared), IF through vcpu_set_if. */
+/* Loads an RFLAGS image: reserved bits fixed, VM as it was, IF through vcpu_set_if. */
 void vcpu_set_rflags(struct vcpu *vcpu, uint64_t image);
 
 static inline unsigned vcpu_iopl(const struct vcpu *vcpu)

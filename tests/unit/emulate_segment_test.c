@@ -205,7 +205,7 @@ static void far_transfers(void **state)
 		{FIX_CODE32, X86_VEC_GP, FIX_CODE32},
 		{FIX_CODE_LD, X86_VEC_GP, FIX_CODE_LD},
 		{FIX_CONFORMING3, X86_VEC_GP, FIX_CONFORMING3},
-		{FIX_CALL_GATE, X86_VEC_GP, FIX_CALL_GATE},
+		{FIX_TSS_SEL, X86_VEC_GP, FIX_TSS_SEL},
 		{FIX_ABSENT_CODE, X86_VEC_NP, FIX_ABSENT_CODE},
 		{FIX_GDT_END, X86_VEC_GP, FIX_GDT_END},
 	};
@@ -240,6 +240,47 @@ static void far_transfers(void **state)
 	c->gpr[RSP] = FIX_HOLE + 0x1008;
 	FIX_FAULTS(m, ".byte 0x48, 0xff, 0x1b", X86_VEC_PF, X86_PF_W);
 	assert_int_equal(c->gpr[RSP], FIX_HOLE + 0x1008);
+}
+
+static void call_gates(void **state)
+{
+	struct machine_fixture *m = *state;
+	struct vcpu *c = m->vcpu;
+	c->gpr[RBX] = FIX_DATA;
+	fix_put64(m, FIX_DATA + 8, FIX_CALL_GATE);
+	FIX_DONE(m, ".byte 0x48, 0xff, 0x1b"); /* CALL FAR [RBX] */
+	assert_int_equal(c->rip, FIX_HANDLER);
+	assert_int_equal(c->gpr[RSP], FIX_STACK - 16);
+	assert_int_equal(fix_get64(m, FIX_STACK - 16), FIX_CODE + 3);
+	assert_int_equal(fix_get64(m, FIX_STACK - 8), FIX_KCODE);
+	fix_reset(m);
+
+	c = m->vcpu;
+	fix_user(m);
+	c->gpr[RBX] = FIX_USER_DATA;
+	fix_put64(m, FIX_USER_DATA + 8, FIX_CALL_GATE | 3);
+	FIX_FAULTS(m, ".byte 0x48, 0xff, 0x2b", X86_VEC_GP, FIX_KCODE); /* JMP FAR raises no privilege */
+	FIX_DONE(m, ".byte 0x48, 0xff, 0x1b");
+	assert_int_equal(c->cpl, 0);
+	assert_int_equal(c->sreg[SREG_CS].selector, FIX_KCODE);
+	assert_int_equal(c->sreg[SREG_SS].selector, 0);
+	assert_false(c->sreg[SREG_SS].present);
+	assert_int_equal(c->gpr[RSP], FIX_RSP0 - 32);
+	assert_int_equal(fix_get64(m, FIX_RSP0 - 32), FIX_USER_CODE + 3);
+	assert_int_equal(fix_get64(m, FIX_RSP0 - 24), FIX_UCODE);
+	assert_int_equal(fix_get64(m, FIX_RSP0 - 16), FIX_USER_STACK);
+	assert_int_equal(fix_get64(m, FIX_RSP0 - 8), FIX_UDATA);
+
+	/* The gate's upper half has a type; it is not present; it is not for this privilege. */
+	fix_user(m);
+	fix_put64(m, FIX_GDT + FIX_CALL_GATE + 8, R3_U64(0x0c00) << 32);
+	FIX_FAULTS(m, ".byte 0x48, 0xff, 0x1b", X86_VEC_GP, FIX_CALL_GATE);
+	fix_put64(m, FIX_GDT + FIX_CALL_GATE + 8, 0);
+	fix_put64(m, FIX_GDT + FIX_CALL_GATE, fix_get64(m, FIX_GDT + FIX_CALL_GATE) & ~X86_DESC_P);
+	FIX_FAULTS(m, ".byte 0x48, 0xff, 0x1b", X86_VEC_NP, FIX_CALL_GATE);
+	fix_put64(m, FIX_GDT + FIX_CALL_GATE,
+		  fix_get64(m, FIX_GDT + FIX_CALL_GATE) & ~(R3_U64(3) << X86_DESC_DPL_SHIFT));
+	FIX_FAULTS(m, ".byte 0x48, 0xff, 0x1b", X86_VEC_GP, FIX_CALL_GATE);
 }
 
 static void far_return_outward(void **state)
@@ -335,9 +376,9 @@ static void iret(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(load_data),		T(load_data_faults), T(load_stack),    T(ldt_entries),	      T(push_pop),
-		T(far_pointers),	T(addressing),	     T(far_transfers), T(far_return_outward), T(iret),
-		T(software_interrupts),
+		T(load_data),	 T(load_data_faults),	 T(load_stack),	   T(ldt_entries),	  T(push_pop),
+		T(far_pointers), T(addressing),		 T(far_transfers), T(far_return_outward), T(iret),
+		T(call_gates),	 T(software_interrupts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -96,6 +96,14 @@ static void put_system(struct machine_fixture *m, uint16_t selector, unsigned ty
 	fix_put64(m, FIX_GDT + selector + 8, base >> 32);
 }
 
+static void put_call_gate(struct machine_fixture *m, uint16_t at, uint16_t selector, uint64_t address)
+{
+	fix_put64(m, FIX_GDT + at,
+		  (address & 0xffff) | (uint64_t)selector << 16 | (uint64_t)X86_GATE_CALL << X86_DESC_TYPE_SHIFT |
+			  R3_U64(3) << X86_DESC_DPL_SHIFT | X86_DESC_P | (address >> 16 & 0xffff) << 48);
+	fix_put64(m, FIX_GDT + at + 8, address >> 32);
+}
+
 static void put_descriptors(struct machine_fixture *m)
 {
 	static const struct {
@@ -121,7 +129,7 @@ static void put_descriptors(struct machine_fixture *m)
 		fix_put64(m, FIX_GDT + seg_error(table[i].selector), table[i].descriptor);
 	put_system(m, FIX_TSS_SEL, X86_SYSTYPE_TSS_AVAIL, FIX_TSS, X86_TSS_SIZE - 1);
 	put_system(m, FIX_LDT_SEL, X86_SYSTYPE_LDT, FIX_LDT, 7);
-	put_system(m, FIX_CALL_GATE, X86_GATE_CALL, FIX_CODE, FIX_KCODE);
+	put_call_gate(m, FIX_CALL_GATE, FIX_KCODE, FIX_HANDLER);
 	fix_put64(m, FIX_LDT, SEG_FLAT_DATA(0));
 	for (unsigned v = 0; v < X86_VEC_COUNT; v++)
 		fix_gate(m, (uint8_t)v,

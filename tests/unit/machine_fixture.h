@@ -45,7 +45,7 @@ enum fix_selector {
 	FIX_ABSENT_CODE = 0x60, /* not present */
 	FIX_READONLY = 0x68,	/* data, not writable */
 	FIX_EXEC_ONLY = 0x70,	/* code, not readable */
-	FIX_CALL_GATE = 0x78,
+	FIX_CALL_GATE = 0x78,	/* to FIX_HANDLER, DPL 3, 16 bytes */
 	FIX_ABSENT_UCODE = 0x88 | 3,
 	FIX_FRESH_DATA = 0x90,	/* accessed bit clear */
 	FIX_CODE_LD = 0x98,	/* L and D both set */
