@@ -17,11 +17,6 @@
 
 #define CR8_TPR R3_U64(0xf)
 
-static bool reload_pdptes(struct vcpu *vcpu)
-{
-	return true;
-}
-
 /* May paging be switched so (SDM 3A 9.8.5)? Into long mode not from 64-bit code, out of it not from there. */
 static bool may_switch_paging(const struct vcpu *vcpu, uint64_t value)
 {
@@ -48,7 +43,7 @@ static enum emu_step write_cr0(struct vcpu *vcpu, uint64_t value)
 		vcpu->efer |= X86_EFER_LMA;
 	else
 		vcpu->efer &= ~X86_EFER_LMA;
-	if (((old ^ value) & X86_CR0_PG) && !reload_pdptes(vcpu)) {
+	if (((old ^ value) & X86_CR0_PG) && !vcpu_load_pdptes(vcpu, vcpu->cr3)) {
 		vcpu->cr0 = old;
 		vcpu->efer = efer;
 		return emu_raise_gp(vcpu, 0);
@@ -60,7 +55,7 @@ static enum emu_step write_cr0(struct vcpu *vcpu, uint64_t value)
 
 bool vcpu_load_cr3(struct vcpu *vcpu, uint64_t value)
 {
-	if (value >> CPU_PHYSICAL_BITS)
+	if (value >> CPU_PHYSICAL_BITS || !vcpu_load_pdptes(vcpu, value))
 		return false;
 	vcpu->cr3 = value;
 	struct spt_cpu paging = vcpu_paging(vcpu);
@@ -79,7 +74,7 @@ static enum emu_step write_cr4(struct vcpu *vcpu, uint64_t value)
 	if ((value & ~vcpu->vm->cpu.cr4) || (vcpu_is_long(vcpu) && !(value & X86_CR4_PAE)))
 		return emu_raise_gp(vcpu, 0);
 	vcpu->cr4 = value;
-	if (((old ^ value) & CR4_PAGING) && !reload_pdptes(vcpu)) {
+	if (((old ^ value) & CR4_PAGING) && !vcpu_load_pdptes(vcpu, vcpu->cr3)) {
 		vcpu->cr4 = old;
 		return emu_raise_gp(vcpu, 0);
 	}
