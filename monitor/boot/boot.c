@@ -3,15 +3,24 @@
  */
 #include "monitor/boot/boot.h"
 
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "monitor/vm/layout.h"
+#include "monitor/vm/segment.h"
 
 static const struct boot_protocol *const protocols[] = {
-	&boot_linux,	 /* bzImage, by its 64-bit entry */
-	&boot_linux_elf, /* vmlinux */
-	&boot_ring3,	 /* ELF64 entered in 64-bit mode */
+	&boot_linux,		       /* bzImage, by its 64-bit entry */
+	&boot_linux_32,		       /* by its 32-bit one */
+	&boot_multiboot,	       /* ELF of both classes, or flat */
+	&boot_multiboot2,	       /* likewise */
+	&boot_linux_elf,	       /* vmlinux */
+	&boot_linux_elf_32, &boot_pvh, /* ELF of both classes with Xen's note */
+	&boot_sector,		       /* 512 bytes, real mode */
+	&boot_ring3,		       /* ELF64 entered in 64-bit mode */
 };
 
 const struct boot_protocol *boot_protocol_of(const struct image *image)
@@ -53,6 +62,75 @@ uint64_t boot_put(struct boot *boot, const void *data, uint64_t len, uint64_t al
 	if (gpa && !gm_write(boot->mem, gpa, data, len))
 		abort();
 	return gpa;
+}
+
+int boot_too_long(void)
+{
+	fprintf(stderr,
+		"ring3: command line and module names do not fit the %u KiB of boot information: shorten --append\n",
+		(BOOT_END - BOOT_START) / 1024);
+	return -E2BIG;
+}
+
+uint32_t boot_upper_memory(const struct vm *vm)
+{
+	uint64_t low_end = vm->mem.hole_end ? vm->mem.hole_start : vm->mem.size;
+
+	return (uint32_t)((low_end - IMAGE_START) >> 10);
+}
+
+uint64_t boot_put_cmdline(struct boot *boot, const struct vm *vm)
+{
+	const char *slash = strrchr(vm->image->path, '/'), *name = slash ? slash + 1 : vm->image->path;
+	const char *words = vm->config->cmdline;
+	uint64_t gpa = boot_put(boot, name, strlen(name), 1);
+
+	if (!gpa || (*words && !boot_put(boot, " ", 1, 1)) || !boot_put(boot, words, strlen(words) + 1, 1))
+		return 0;
+	return gpa;
+}
+
+/* All differences are of numbers checked to be in order. */
+int boot_read_addresses(struct vm *vm, uint64_t offset, const struct boot_addresses *at)
+{
+	const struct image *image = vm->image;
+	uint64_t before = (uint64_t)at->header - at->load, start, filesz, memsz;
+
+	if (at->load > at->header || before > offset || (at->load_end && at->load_end < at->load))
+		return image_refuse(image->path,
+				    "its Multiboot header loads 0x%" PRIx32 " to 0x%" PRIx32 ", but lies at 0x%" PRIx32
+				    " itself: correct the addresses",
+				    at->load, at->load_end, at->header);
+	start = offset - before;
+	filesz = at->load_end ? at->load_end - at->load : image->file_size - start;
+	memsz = at->bss_end > at->load && at->bss_end - at->load > filesz ? at->bss_end - at->load : filesz;
+	return image_add_flat(vm->image, vm, at->load, start, filesz, memsz);
+}
+
+/* ------------------------------------------------------------------------------------------------- flat 32-bit mode */
+
+static const uint64_t flat_gdt[] = {
+	0,
+	0,
+	[BOOT_FLAT_CS / 8] = SEG_FLAT | X86_DESC_CODE | X86_DESC_DB,
+	[BOOT_FLAT_DS / 8] = SEG_FLAT | X86_DESC_DB,
+};
+
+bool boot_enter_flat(struct boot *boot, struct vm *vm)
+{
+	struct vcpu *vcpu = vm->vcpu[0];
+	uint64_t gdt = boot_put(boot, flat_gdt, sizeof(flat_gdt), sizeof(uint64_t));
+
+	vcpu->rip = vm->image->entry;
+	vcpu->cr0 = X86_CR0_PE | X86_CR0_ET;
+	vcpu->cr3 = vcpu->cr4 = vcpu->efer = 0;
+	if (vm->cpu.xcr0)
+		vcpu->xcr0 = X86_XCR0_X87;
+	vcpu->gdtr = (struct vcpu_table){.base = gdt, .limit = sizeof(flat_gdt) - 1};
+	for (unsigned i = 0; i < SREG_COUNT; i++)
+		vcpu->sreg[i] = seg_make(BOOT_FLAT_DS, flat_gdt[BOOT_FLAT_DS / 8]);
+	vcpu->sreg[SREG_CS] = seg_make(BOOT_FLAT_CS, flat_gdt[BOOT_FLAT_CS / 8]);
+	return gdt;
 }
 
 /* ----------------------------------------------------------------------------------------------------- page tables */

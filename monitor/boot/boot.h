@@ -20,6 +20,7 @@ struct boot_protocol {
 	enum vm_kind machine; /* what its kernels take for granted */
 	uint64_t memory;      /* bytes of RAM, if the user names none */
 	const char *engine;   /* if the user names none; NULL: the default of all */
+	unsigned bits;	      /* of the code at its entry: 16, 32 or 64 */
 
 	/* From the first bytes of the file alone: image->head. */
 	bool (*recognises)(const struct image *image);
@@ -34,7 +35,8 @@ struct boot_protocol {
 	int (*boot)(struct vm *vm);
 };
 
-extern const struct boot_protocol boot_linux, boot_linux_elf, boot_ring3;
+extern const struct boot_protocol boot_linux, boot_linux_32, boot_linux_elf, boot_linux_elf_32, boot_multiboot,
+	boot_multiboot2, boot_pvh, boot_sector, boot_ring3;
 
 /* The protocol of the file whose head has been read; never NULL: the last one takes, and refuses, all others. */
 const struct boot_protocol *boot_protocol_of(const struct image *image);
@@ -62,6 +64,37 @@ struct boot_range {
 };
 #define BOOT_RANGES_MAX 8
 unsigned boot_memory_map(const struct vm *vm, struct boot_range range[BOOT_RANGES_MAX]);
+
+/* What boot loaders tell of the command line besides the words the user gave. */
+#define BOOT_LOADER_NAME "ring3"
+
+/* The start information of PVH: its gpa, 0 if it does not fit. */
+uint64_t boot_start_info(struct boot *boot, const struct vm *vm);
+/* Says that the boot information does not fit its area: -E2BIG. */
+int boot_too_long(void);
+
+/* KiB of RAM from 1 MiB to the first hole. */
+uint32_t boot_upper_memory(const struct vm *vm);
+/* The command line behind the kernel's name, as boot loaders have it: its gpa, 0 if it does not fit. */
+uint64_t boot_put_cmdline(struct boot *boot, const struct vm *vm);
+
+/*
+ * Addresses in a Multiboot header: its own, and those of what is loaded. load_end 0: all of the file. bss_end 0: no
+ * more than is loaded. As image_read_elf, for a header at `offset` in the file.
+ */
+struct boot_addresses {
+	uint32_t header, load, load_end, bss_end;
+};
+int boot_read_addresses(struct vm *vm, uint64_t offset, const struct boot_addresses *addresses);
+
+/*
+ * Sets vCPU 0 to flat 32-bit protected mode at the image's entry, as Multiboot, PVH and Linux's 32-bit entry want it:
+ * paging and interrupts off, CS and the data segments with base 0 and all 4 GiB, these selectors in a table of their
+ * own in the boot area. False if that is full.
+ */
+#define BOOT_FLAT_CS 0x10
+#define BOOT_FLAT_DS 0x18
+bool boot_enter_flat(struct boot *boot, struct vm *vm);
 
 /* The zero page of Linux's 64-bit boot protocol, for kernels in ELF that want one too: its gpa, 0 if it does not fit.
  */

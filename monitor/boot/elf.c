@@ -14,15 +14,6 @@
 
 #define MIB(bytes) (((bytes) + 0xfffff) >> 20)
 
-/* "" or ", TEXT" with what the file seems to be. */
-static const char *hint_text(const struct image *image, char *text, size_t size)
-{
-	const char *hint = image_foreign_hint(image);
-
-	snprintf(text, size, "%s%s", hint ? ", but " : "", hint ? hint : "");
-	return text;
-}
-
 /*
  * System V ABI, chapter 4: numbers that do not fit the header stand in the first section header, which is where the two
  * classes differ.
@@ -91,11 +82,10 @@ int image_check_counts(const struct image *image)
 	return 0;
 }
 
-static int check_ident(const struct image *image)
+static int check_ident(const struct image *image, enum elf_rules rules)
 {
 	size_t size = 0;
 	const char *ident = elf_getident(image->elf, &size);
-	char hint[40];
 
 	if (image->file_size < sizeof(Elf64_Ehdr))
 		return image_refuse(image->path,
@@ -103,24 +93,24 @@ static int check_ident(const struct image *image)
 				    " bytes are too few for an ELF file: build or copy it again",
 				    image->file_size);
 	if (elf_kind(image->elf) != ELF_K_ELF || !ident || size < EI_NIDENT)
+		return image_refuse(image->path, "is not an ELF file, and no other kernel that ring3 boots: "
+						 "docs/boot.md names them");
+	if (ident[EI_CLASS] == ELFCLASS32 && rules == ELF_OWN)
 		return image_refuse(image->path,
-				    "is not an ELF file%s: ring3 boots 64-bit ELF kernels linked with pvguest.lds",
-				    hint_text(image, hint, sizeof(hint)));
-	if (ident[EI_CLASS] == ELFCLASS32)
-		return image_refuse(image->path,
-				    "is not a 64-bit but a 32-bit ELF file%s: build for x86-64 (-m64) and link with "
-				    "pvguest.lds",
-				    hint_text(image, hint, sizeof(hint)));
-	if (ident[EI_CLASS] != ELFCLASS64 || ident[EI_VERSION] != EV_CURRENT)
+				    "is a 32-bit ELF file that does not say how to start it, by a Multiboot header or "
+				    "a PVH note: add one, or build for x86-64 (-m64) and link with pvguest.lds");
+	if ((ident[EI_CLASS] != ELFCLASS64 && ident[EI_CLASS] != ELFCLASS32) || ident[EI_VERSION] != EV_CURRENT)
 		return refuse_ident(image, (const unsigned char *)ident);
 	return 0;
 }
 
 static int check_header(const struct image *image, const GElf_Ehdr *header)
 {
-	if (header->e_machine != EM_X86_64)
-		return image_refuse(image->path, "is built for machine %u, not for x86-64 (%u): build it for x86-64",
-				    header->e_machine, EM_X86_64);
+	bool wide = header->e_ident[EI_CLASS] == ELFCLASS64;
+
+	if (header->e_machine != (wide ? EM_X86_64 : EM_386))
+		return image_refuse(image->path, "is built for machine %u, not for x86-64 (%u)%s: build it for x86-64",
+				    header->e_machine, EM_X86_64, wide ? "" : ", nor for i386 (3)");
 	if (header->e_type == ET_REL)
 		return image_refuse(image->path, "is an object file that was not linked: link it with pvguest.lds");
 	if (header->e_type != ET_EXEC && header->e_type != ET_DYN)
@@ -129,22 +119,10 @@ static int check_header(const struct image *image, const GElf_Ehdr *header)
 	return 0;
 }
 
-/* The engines that interpret kernels, and so have all addresses for them: "A or B". */
-static const char *engines_anywhere(char *text, size_t size)
-{
-	size_t len = 0;
-
-	text[0] = 0;
-	for (const struct engine_ops *const *engine = engines; *engine && len < size; engine++)
-		if ((*engine)->kernel_anywhere)
-			len += (size_t)snprintf(text + len, size - len, "%s%s", len ? " or " : "", (*engine)->name);
-	return text;
-}
-
 /* The virtual side: what a cell can map. */
 static int check_segment_vaddr(const struct image *image, size_t index, const GElf_Phdr *ph, const struct vm *vm)
 {
-	char names[80];
+	char names[ENGINE_NAMES_MAX];
 
 	if (vm->engine_ops && vm->engine_ops->kernel_anywhere)
 		return 0;
@@ -153,13 +131,14 @@ static int check_segment_vaddr(const struct image *image, size_t index, const GE
 				    "segment %zu is linked at virtual address 0x%" PRIx64
 				    ", in the upper half, which code that runs directly does not have: take --engine "
 				    "%s, or link the kernel low, with pvguest.lds",
-				    index, ph->p_vaddr, engines_anywhere(names, sizeof(names)));
+				    index, ph->p_vaddr, engine_names(engine_is_anywhere, names, sizeof(names)));
 	if (ph->p_vaddr < GATE_HOLE_END && ph->p_vaddr + ph->p_memsz > GATE_HOLE_START)
 		return image_refuse(
 			image->path,
 			"segment %zu is linked at virtual address 0x%" PRIx64 ", in PML4 slot 127 (0x%" PRIx64
 			" up), the monitor's hole: take --engine %s, or link the kernel low, with pvguest.lds",
-			index, ph->p_vaddr, (uint64_t)GATE_HOLE_START, engines_anywhere(names, sizeof(names)));
+			index, ph->p_vaddr, (uint64_t)GATE_HOLE_START,
+			engine_names(engine_is_anywhere, names, sizeof(names)));
 	return 0;
 }
 
@@ -280,8 +259,11 @@ static int check_notes(struct image *image, const GElf_Phdr *ph)
 			    (uintmax_t)IMAGE_NOTES_MAX);
 }
 
-static int read_program_header(struct image *image, size_t index, const GElf_Phdr *ph, const struct vm *vm)
+static int read_program_header(struct image *image, size_t index, const GElf_Phdr *ph, const struct vm *vm,
+			       enum elf_rules rules)
 {
+	if (rules == ELF_FOREIGN && (ph->p_type == PT_INTERP || ph->p_type == PT_DYNAMIC))
+		return 0;
 	switch (ph->p_type) {
 	case PT_LOAD:
 		return add_segment(image, index, ph, vm);
@@ -321,11 +303,34 @@ int image_check_entry(const struct image *image)
 	return 0;
 }
 
-int image_read_elf(struct image *image, const struct vm *vm)
+int image_set_physical_entry(struct image *image, uint64_t entry)
+{
+	const struct image_segment *linked = image_segment_of(image, entry, 1);
+
+	image->entry = linked ? linked->paddr + (entry - linked->vaddr) : entry;
+	for (unsigned i = 0; i < image->segment_count; i++) {
+		const struct image_segment *seg = &image->segment[i];
+
+		if (image->entry <= UINT32_MAX && image->entry >= seg->paddr && image->entry - seg->paddr < seg->filesz)
+			return 0;
+	}
+	return image_refuse(image->path, "its entry point 0x%" PRIx64 " lies in no loaded segment: build it again",
+			    entry);
+}
+
+int image_add_flat(struct image *image, const struct vm *vm, uint64_t gpa, uint64_t offset, uint64_t filesz,
+		   uint64_t memsz)
+{
+	const GElf_Phdr ph = {.p_vaddr = gpa, .p_paddr = gpa, .p_offset = offset, .p_filesz = filesz, .p_memsz = memsz};
+
+	return add_segment(image, 0, &ph, vm);
+}
+
+int image_read_elf(struct image *image, const struct vm *vm, enum elf_rules rules)
 {
 	GElf_Ehdr header;
 	size_t count;
-	int err = check_ident(image);
+	int err = check_ident(image, rules);
 
 	if (err)
 		return err;
@@ -346,7 +351,7 @@ int image_read_elf(struct image *image, const struct vm *vm)
 			return image_refuse(
 				image->path,
 				"is truncated: program header %zu lies beyond its end: build or copy it again", i);
-		err = read_program_header(image, i, &ph, vm);
+		err = read_program_header(image, i, &ph, vm, rules);
 		if (err)
 			return err;
 	}

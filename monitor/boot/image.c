@@ -95,6 +95,7 @@ static int open_file_and_head(struct image *image)
 	image->elf = elf_begin(image->fd, ELF_C_READ, NULL);
 	if (!image->elf)
 		return image_refuse(image->path, "cannot be read as ELF: %s: build it again", elf_errmsg(-1));
+	image_find_notes(image);
 	return 0;
 }
 
@@ -164,6 +165,27 @@ static int load_modules(struct vm *vm)
 	return 0;
 }
 
+int image_load_ascending(struct vm *vm)
+{
+	uint64_t top = vm->mem.hole_end ? vm->mem.hole_start : vm->mem.size, at = vm->image->end, size;
+	int err = 0;
+
+	for (unsigned i = 0; !err && i < vm->config->module_count; i++) {
+		const char *path = vm->config->modules[i];
+		int fd = open_file(path, &size);
+
+		if (fd < 0)
+			return fd;
+		if (at > top || size > top - at) {
+			close(fd);
+			return refuse_module(path, size, at > top ? 0 : top - at);
+		}
+		err = read_module(vm, path, fd, at, size);
+		at = (at + size + X86_PAGE_MASK) & ~X86_PAGE_MASK;
+	}
+	return err;
+}
+
 #define JOINED_ALIGN 4
 
 int image_load_joined(struct vm *vm, uint64_t top)
@@ -215,10 +237,26 @@ int image_open(struct vm *vm)
 	return err;
 }
 
+/* The engine runs what its kernel starts with. */
+static int check_engine(const struct vm *vm)
+{
+	const struct boot_protocol *protocol = vm->image->protocol;
+	char names[ENGINE_NAMES_MAX];
+
+	if (protocol->bits == 64 || !vm->engine_ops || vm->engine_ops->any_mode)
+		return 0;
+	return image_refuse(vm->image->path,
+			    "is %s and starts in %u-bit mode, which engine %s does not run: take --engine %s",
+			    protocol->name, protocol->bits, vm->engine_ops->name,
+			    engine_names(engine_has_any_mode, names, sizeof(names)));
+}
+
 int image_load(struct vm *vm)
 {
 	int err = vm->image ? 0 : image_open(vm);
 
+	if (!err)
+		err = check_engine(vm);
 	if (!err)
 		err = vm->image->protocol->read(vm);
 	if (!err)

@@ -46,10 +46,19 @@ struct image_symbol {
 	const char *name;    /* printable; owned by the Elf handle */
 };
 
+/* What the notes of an ELF file say of how it is to be started. */
+struct image_notes {
+	bool ring3, is_linux, pvh;
+	struct r3_note abi;
+	size_t abi_len; /* bytes of the descriptor */
+	uint64_t pvh_entry;
+};
+
 struct image {
 	const char *path;
 	int fd;
 	Elf *elf;
+	struct image_notes notes;
 	uint64_t file_size, notes_size;
 	unsigned has_dynamic;
 	const struct boot_protocol *protocol;
@@ -82,20 +91,32 @@ int image_refuse(const char *path, const char *format, ...) __attribute__((forma
 int image_check_counts(const struct image *image);
 
 /*
- * Reads headers and notes of image->elf (image->fd and file_size are set) and checks every number against the file,
- * RAM, the layout and what the engine can run. 0, or -ENOEXEC with the fault printed.
+ * Reads the headers of image->elf (image->fd and file_size are set) and checks every number against the file, RAM, the
+ * layout and what the engine can run. 0, or -ENOEXEC with the fault printed. ELF_FOREIGN: a kernel of somebody else's,
+ * 32-bit perhaps, and what its file has for a dynamic linker is its own business.
  */
-int image_read_elf(struct image *image, const struct vm *vm);
+enum elf_rules { ELF_OWN, ELF_FOREIGN };
+int image_read_elf(struct image *image, const struct vm *vm, enum elf_rules rules);
+/* Fills image->notes, as far as the file is an ELF file that has some. */
+void image_find_notes(struct image *image);
+/* Obeys the ring3 note, if there is one. As image_read_elf. */
 int image_read_notes(struct image *image, uint64_t ram_size);
 /* The entry point is linked where it is loaded: for kernels entered with memory identity-mapped. As above. */
 int image_check_entry(const struct image *image);
-/* An ELF64 file that says in a note that it is Linux. */
+/*
+ * Has the image entered without paging at `entry`, a physical address or, as some linkers have it, a virtual one that a
+ * segment holds. As above.
+ */
+int image_set_physical_entry(struct image *image, uint64_t entry);
+/* An ELF file that says in a note that it is Linux. */
 bool image_is_vmlinux(const struct image *image);
+/* Adds a segment outside ELF: [offset, offset+filesz) of the file to gpa, which has memsz bytes. As above. */
+int image_add_flat(struct image *image, const struct vm *vm, uint64_t gpa, uint64_t offset, uint64_t filesz,
+		   uint64_t memsz);
+/* Reads all modules to RAM in ascending order above the image, each page-aligned. As above. */
+int image_load_ascending(struct vm *vm);
 /* Reads all modules to RAM, one behind the other, so that the last ends below `top`. As above. */
 int image_load_joined(struct vm *vm, uint64_t top);
-/* How the file would like to be started instead, as a hint for people; NULL if it does not say. */
-const char *image_foreign_hint(const struct image *image);
-
 /* The loaded segment that holds the virtual range, or NULL. */
 const struct image_segment *image_segment_of(const struct image *image, uint64_t vaddr, uint64_t len);
 

@@ -1,6 +1,6 @@
 /*
- * Linux's boot protocol by its 64-bit entry: bzImage, which unpacks itself, and vmlinux. The file is hostile: each
- * number of its header is read once, from the copy in image->head, and checked against the file and RAM.
+ * Linux's boot protocol by its 64-bit and its 32-bit entry: bzImage, which unpacks itself, and vmlinux. The file is
+ * hostile: each number of its header is read once, from the copy in image->head, and checked against the file and RAM.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -23,7 +23,7 @@ static const uint64_t boot_gdt[] = {
 
 /* ------------------------------------------------------------------------------------------------ reading a bzImage */
 
-static bool is_bzimage(const struct image *image)
+static bool has_header(const struct image *image)
 {
 	return image->head_len >= LINUX_HEADER + sizeof(struct linux_header) &&
 	       !memcmp(image->head + LINUX_MAGIC_OFFSET, LINUX_MAGIC, strlen(LINUX_MAGIC));
@@ -40,12 +40,21 @@ static uint64_t payload_offset(const struct linux_header *header)
 	return (1u + (header->setup_sects ? header->setup_sects : 4)) * LINUX_SECTOR;
 }
 
+static bool has_entry_64(const struct image *image)
+{
+	struct linux_header header;
+
+	if (!has_header(image))
+		return false;
+	read_header(image, &header);
+	return header.version >= LINUX_VERSION_64 && (header.xloadflags & LINUX_XLF_KERNEL_64);
+}
+
 static int check_header(const struct image *image, const struct linux_header *header)
 {
-	if (header->version < LINUX_VERSION_64 || !(header->xloadflags & LINUX_XLF_KERNEL_64))
+	if (header->version < LINUX_VERSION_HEADER)
 		return image_refuse(image->path,
-				    "is a Linux bzImage without a 64-bit entry (boot protocol %u.%02u), and this build "
-				    "enters kernels in 64-bit mode: take one for amd64",
+				    "is a Linux kernel of boot protocol %u.%02u: build one of this century",
 				    header->version >> 8, header->version & 0xffu);
 	if (!(header->loadflags & LINUX_LOADED_HIGH))
 		return image_refuse(image->path, "is a Linux zImage, which loads below 1 MiB: build a bzImage");
@@ -55,12 +64,22 @@ static int check_header(const struct image *image, const struct linux_header *he
 	return 0;
 }
 
-static int linux_read(struct vm *vm)
+/* Where the protected-mode part is loaded, and how much RAM it takes there until it has unpacked itself. */
+static void where_to(const struct linux_header *header, uint64_t size, uint64_t *address, uint64_t *need)
+{
+	bool says = header->version >= LINUX_VERSION_PREFERS;
+
+	*address = says ? header->pref_address : header->code32_start;
+	*need = says && header->init_size > size ? header->init_size : size;
+}
+
+/* `entry`: from where it is loaded. */
+static int read_bzimage(struct vm *vm, uint64_t entry)
 {
 	struct image *image = vm->image;
 	struct linux_header header;
 	uint64_t low_end = vm->mem.hole_end ? vm->mem.hole_start : vm->mem.size;
-	uint64_t offset, size, need;
+	uint64_t offset, size, need, address;
 	int err;
 
 	read_header(image, &header);
@@ -69,21 +88,28 @@ static int linux_read(struct vm *vm)
 		return err;
 	offset = payload_offset(&header);
 	size = image->file_size - offset;
-	need = header.init_size > size ? header.init_size : size;
-	if (header.pref_address < IMAGE_START || header.pref_address >= low_end || need > low_end - header.pref_address)
+	where_to(&header, size, &address, &need);
+	if (address < IMAGE_START || address >= low_end || need > low_end - address)
 		return image_refuse(image->path,
 				    "wants %" PRIu64 " MiB of RAM at 0x%" PRIx64
 				    " to unpack itself, and RAM ends at 0x%" PRIx64 ": give more with --memory",
-				    (need >> 20) + 1, header.pref_address, low_end);
-	image->segment[0] = (struct image_segment){.vaddr = header.pref_address,
-						   .paddr = header.pref_address,
-						   .memsz = need,
-						   .offset = offset,
-						   .filesz = size};
+				    (need >> 20) + 1, address, low_end);
+	image->segment[0] = (struct image_segment){
+		.vaddr = address, .paddr = address, .memsz = need, .offset = offset, .filesz = size};
 	image->segment_count = 1;
-	image->entry = header.pref_address + LINUX_ENTRY_64;
-	image->end = (header.pref_address + need + X86_PAGE_MASK) & ~X86_PAGE_MASK;
+	image->entry = address + entry;
+	image->end = (address + need + X86_PAGE_MASK) & ~X86_PAGE_MASK;
 	return 0;
+}
+
+static int linux_read(struct vm *vm)
+{
+	return read_bzimage(vm, LINUX_ENTRY_64);
+}
+
+static int linux_read_32(struct vm *vm)
+{
+	return read_bzimage(vm, 0);
 }
 
 /* --------------------------------------------------------------------------------------------------------- initrd */
@@ -94,7 +120,7 @@ static int linux_load_modules(struct vm *vm)
 	struct linux_header header = {.initrd_addr_max = LINUX_INITRD_MAX_OLD};
 	uint64_t top = vm->mem.hole_end ? vm->mem.hole_start : vm->mem.size;
 
-	if (is_bzimage(vm->image))
+	if (has_header(vm->image))
 		read_header(vm->image, &header);
 	if (top > (uint64_t)header.initrd_addr_max + 1)
 		top = ((uint64_t)header.initrd_addr_max + 1) & ~X86_PAGE_MASK;
@@ -128,7 +154,7 @@ static void put_header(struct linux_zero_page *zero, const struct image *image)
 {
 	size_t end = LINUX_HEADER_END(image->head[LINUX_JUMP]);
 
-	if (!is_bzimage(image)) {
+	if (!has_header(image)) {
 		memcpy(&zero->header.header, LINUX_MAGIC, sizeof(zero->header.header));
 		zero->header.version = LINUX_VERSION_64;
 		zero->header.loadflags = LINUX_LOADED_HIGH;
@@ -186,15 +212,27 @@ static size_t cmdline_max(const struct image *image)
 {
 	struct linux_header header;
 
-	if (!is_bzimage(image))
+	if (!has_header(image))
 		return LINUX_CMDLINE_DEFAULT;
 	read_header(image, &header);
 	return header.cmdline_size ? header.cmdline_size : LINUX_CMDLINE_OLD;
 }
 
-static int linux_boot(struct vm *vm)
+/* The zero page; 0, and a line printed, if that cannot be. */
+static uint64_t linux_zero_page(struct boot *boot, const struct vm *vm)
 {
 	size_t length = strlen(vm->config->cmdline), most = cmdline_max(vm->image);
+	uint64_t zero_page = length > most ? 0 : boot_zero_page(boot, vm);
+
+	if (!zero_page)
+		fprintf(stderr,
+			"ring3: the command line of %zu bytes is longer than this kernel's %zu: shorten --append\n",
+			length, most);
+	return zero_page;
+}
+
+static int linux_boot(struct vm *vm)
+{
 	uint64_t root, gdt, zero_page;
 	struct boot boot;
 
@@ -202,53 +240,95 @@ static int linux_boot(struct vm *vm)
 	/* Devices too: the first 4 GiB are a machine's, whatever RAM it has. */
 	root = boot_page_tables(&boot, vm->mem.size > PC_HOLE_END ? vm->mem.size : PC_HOLE_END);
 	gdt = boot_put(&boot, boot_gdt, sizeof(boot_gdt), sizeof(uint64_t));
-	zero_page = length > most ? 0 : boot_zero_page(&boot, vm);
-	if (!zero_page) {
-		fprintf(stderr,
-			"ring3: the command line of %zu bytes is longer than this kernel's %zu: shorten --append\n",
-			length, most);
+	zero_page = linux_zero_page(&boot, vm);
+	if (!zero_page)
 		return -E2BIG;
-	}
 	set_registers(vm->vcpu[0], vm->image->entry, root, gdt, zero_page);
 	return 0;
 }
 
+static int linux_boot_32(struct vm *vm)
+{
+	struct boot boot;
+	uint64_t zero_page;
+
+	boot_begin(&boot, vm);
+	if (!boot_enter_flat(&boot, vm))
+		abort(); /* it is the first there */
+	zero_page = linux_zero_page(&boot, vm);
+	vm->vcpu[0]->gpr[RSI] = zero_page;
+	return zero_page ? 0 : -E2BIG;
+}
+
 const struct boot_protocol boot_linux = {
-	.name = "Linux bzImage",
+	.name = "a Linux bzImage",
 	.machine = MACHINE_PC,
 	.memory = MEMORY_PC,
 	.engine = "hybrid",
-	.recognises = is_bzimage,
+	.bits = 64,
+	.recognises = has_entry_64,
 	.read = linux_read,
 	.load_modules = linux_load_modules,
 	.boot = linux_boot,
 };
 
+const struct boot_protocol boot_linux_32 = {
+	.name = "a Linux bzImage",
+	.machine = MACHINE_PC,
+	.memory = MEMORY_PC,
+	.engine = "hybrid",
+	.bits = 32,
+	.recognises = has_header,
+	.read = linux_read_32,
+	.load_modules = linux_load_modules,
+	.boot = linux_boot_32,
+};
+
 /* -------------------------------------------------------------------------------------------------------- vmlinux */
+
+static bool is_64_bit(const struct image *image)
+{
+	return image->head[EI_CLASS] == ELFCLASS64;
+}
+
+static bool is_vmlinux(const struct image *image)
+{
+	return image_is_vmlinux(image) && is_64_bit(image);
+}
+
+static bool is_vmlinux_32(const struct image *image)
+{
+	return image_is_vmlinux(image) && !is_64_bit(image);
+}
 
 /* The entry is a physical address, whatever the segments are linked at. */
 static int vmlinux_read(struct vm *vm)
 {
-	struct image *image = vm->image;
-	int err = image_read_elf(image, vm);
+	int err = image_read_elf(vm->image, vm, ELF_FOREIGN);
 
-	for (unsigned i = 0; !err && i < image->segment_count; i++)
-		if (image->entry >= image->segment[i].paddr &&
-		    image->entry - image->segment[i].paddr < image->segment[i].filesz)
-			return 0;
-	return err ? err
-		   : image_refuse(image->path,
-				  "its entry point 0x%" PRIx64 " lies in no loaded segment: build it again",
-				  image->entry);
+	return err ? err : image_set_physical_entry(vm->image, vm->image->entry);
 }
 
 const struct boot_protocol boot_linux_elf = {
-	.name = "Linux vmlinux",
+	.name = "a Linux vmlinux",
 	.machine = MACHINE_PC,
 	.memory = MEMORY_PC,
 	.engine = "hybrid",
-	.recognises = image_is_vmlinux,
+	.bits = 64,
+	.recognises = is_vmlinux,
 	.read = vmlinux_read,
 	.load_modules = linux_load_modules,
 	.boot = linux_boot,
+};
+
+const struct boot_protocol boot_linux_elf_32 = {
+	.name = "a Linux vmlinux",
+	.machine = MACHINE_PC,
+	.memory = MEMORY_PC,
+	.engine = "hybrid",
+	.bits = 32,
+	.recognises = is_vmlinux_32,
+	.read = vmlinux_read,
+	.load_modules = linux_load_modules,
+	.boot = linux_boot_32,
 };

@@ -42,6 +42,8 @@ struct linux_header {
 	uint32_t init_size, handover_offset;
 } __attribute__((packed));
 
+#define LINUX_VERSION_HEADER	0x200
+#define LINUX_VERSION_PREFERS	0x20a /* the first with pref_address and init_size */
 #define LINUX_VERSION_64	0x20c /* the first that says whether there is a 64-bit entry */
 #define LINUX_LOADER_UNDEFINED	0xff
 #define LINUX_LOADED_HIGH	0x01

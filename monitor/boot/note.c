@@ -1,6 +1,5 @@
 /*
- * What an image says about itself: the ring3 note (hypercalls/abi.h), and the marks of other boot protocols, so that a
- * kernel made for one of those is told what to change instead of running into the weeds.
+ * What an image says about itself: the ring3 note (hypercalls/abi.h), and those of other boot protocols.
  */
 #include <errno.h>
 #include <gelf.h>
@@ -15,27 +14,34 @@
 #define XEN_NOTE_NAME	      "Xen"
 #define XEN_NOTE_PHYS32_ENTRY 18
 
-/* Multiboot specification 3.1.1 and Multiboot2 specification 3.1.1: magic, where to look, and alignment. */
-#define MULTIBOOT1_MAGIC 0x1badb002u
-#define MULTIBOOT1_AREA	 8192
-#define MULTIBOOT2_MAGIC 0xe85250d6u
-#define MULTIBOOT2_ALIGN 8
-
 /* Notes of Linux's vmlinux carry its name. */
 #define LINUX_NOTE_NAME "Linux"
-
-struct notes {
-	bool ring3, pvh, is_linux;
-	struct r3_note abi;
-	size_t abi_len; /* bytes of the descriptor */
-};
 
 static bool note_is(const char *name, size_t name_len, const char *wanted)
 {
 	return name_len == strlen(wanted) + 1 && !memcmp(name, wanted, name_len);
 }
 
-static void scan_notes(const struct image *image, const GElf_Phdr *ph, struct notes *notes)
+static void take_note(struct image_notes *notes, const GElf_Nhdr *note, const char *name, const void *desc)
+{
+	size_t len = note->n_descsz;
+
+	if (note_is(name, note->n_namesz, R3_NOTE_NAME) && note->n_type == R3_NOTE_ABI && !notes->ring3) {
+		notes->ring3 = true;
+		notes->abi_len = len;
+		memcpy(&notes->abi, desc, len < sizeof(notes->abi) ? len : sizeof(notes->abi));
+	}
+	if (note_is(name, note->n_namesz, XEN_NOTE_NAME) && note->n_type == XEN_NOTE_PHYS32_ENTRY &&
+	    len >= sizeof(uint32_t)) {
+		notes->pvh = true;
+		notes->pvh_entry = 0;
+		memcpy(&notes->pvh_entry, desc, len < sizeof(uint64_t) ? sizeof(uint32_t) : sizeof(uint64_t));
+	}
+	if (note_is(name, note->n_namesz, LINUX_NOTE_NAME))
+		notes->is_linux = true;
+}
+
+static void scan_notes(struct image *image, const GElf_Phdr *ph)
 {
 	Elf_Data *data = elf_getdata_rawchunk(image->elf, (int64_t)ph->p_offset, ph->p_filesz,
 					      ph->p_align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR);
@@ -47,28 +53,18 @@ static void scan_notes(const struct image *image, const GElf_Phdr *ph, struct no
 	while ((next = gelf_getnote(data, next, &note, &name_at, &desc_at)) > 0) {
 		const char *bytes = data->d_buf;
 
-		if (note_is(bytes + name_at, note.n_namesz, R3_NOTE_NAME) && note.n_type == R3_NOTE_ABI &&
-		    !notes->ring3) {
-			notes->ring3 = true;
-			notes->abi_len = note.n_descsz;
-			memcpy(&notes->abi, bytes + desc_at,
-			       note.n_descsz < sizeof(notes->abi) ? note.n_descsz : sizeof(notes->abi));
-		}
-		if (note_is(bytes + name_at, note.n_namesz, XEN_NOTE_NAME) && note.n_type == XEN_NOTE_PHYS32_ENTRY)
-			notes->pvh = true;
-		if (note_is(bytes + name_at, note.n_namesz, LINUX_NOTE_NAME))
-			notes->is_linux = true;
+		take_note(&image->notes, &note, bytes + name_at, bytes + desc_at);
 	}
 }
 
-/* Of a file that is no image, too, for a hint: no more than image_read_elf would let pass. */
-static void find_notes(const struct image *image, struct notes *notes)
+/* Of a file that is no image, too: no more than image_read_elf would let pass. */
+void image_find_notes(struct image *image)
 {
 	uint64_t left = IMAGE_NOTES_MAX;
 	size_t count;
 
-	*notes = (struct notes){0};
-	if (elf_getphdrnum(image->elf, &count) < 0)
+	image->notes = (struct image_notes){0};
+	if (elf_kind(image->elf) != ELF_K_ELF || elf_getphdrnum(image->elf, &count) < 0)
 		return;
 	for (size_t i = 0; i < count; i++) {
 		GElf_Phdr ph;
@@ -79,43 +75,13 @@ static void find_notes(const struct image *image, struct notes *notes)
 		    ph.p_filesz > image->file_size - ph.p_offset)
 			continue;
 		left -= ph.p_filesz;
-		scan_notes(image, &ph, notes);
+		scan_notes(image, &ph);
 	}
 }
 
 bool image_is_vmlinux(const struct image *image)
 {
-	size_t size = 0;
-	const char *ident = elf_getident(image->elf, &size);
-	struct notes notes;
-
-	if (elf_kind(image->elf) != ELF_K_ELF || !ident || size < EI_NIDENT || ident[EI_CLASS] != ELFCLASS64)
-		return false;
-	find_notes(image, &notes);
-	return notes.is_linux && !notes.ring3;
-}
-
-static bool is_multiboot(const uint32_t *words, size_t count)
-{
-	for (size_t i = 0; i + 4 <= count; i++) {
-		if (words[i] == MULTIBOOT1_MAGIC && i * 4 < MULTIBOOT1_AREA &&
-		    words[i] + words[i + 1] + words[i + 2] == 0)
-			return true;
-		if (words[i] == MULTIBOOT2_MAGIC && i * 4 % MULTIBOOT2_ALIGN == 0 &&
-		    words[i] + words[i + 1] + words[i + 2] + words[i + 3] == 0)
-			return true;
-	}
-	return false;
-}
-
-const char *image_foreign_hint(const struct image *image)
-{
-	struct notes notes;
-
-	if (is_multiboot((const uint32_t *)image->head, image->head_len / 4))
-		return "a Multiboot kernel";
-	find_notes(image, &notes);
-	return notes.pvh ? "a PVH kernel" : NULL;
+	return image->notes.is_linux && !image->notes.ring3;
 }
 
 static int check_hypercall_page(const struct image *image, uint64_t gpa, uint64_t ram_size)
@@ -135,33 +101,24 @@ static int check_hypercall_page(const struct image *image, uint64_t gpa, uint64_
 
 int image_read_notes(struct image *image, uint64_t ram_size)
 {
-	struct notes notes;
-	const char *hint;
+	const struct image_notes *notes = &image->notes;
 	int err;
 
-	find_notes(image, &notes);
-	if (!notes.ring3) {
-		hint = image_foreign_hint(image);
-		if (hint)
-			return image_refuse(image->path,
-					    "is %s, which starts in 32-bit mode; ring3 enters kernels in 64-bit mode: "
-					    "link it with pvguest, whose note says that it can",
-					    hint);
+	if (!notes->ring3)
 		return 0;
-	}
-	if (notes.abi_len >= sizeof(notes.abi.abi_version) && notes.abi.abi_version != R3_ABI_VERSION)
+	if (notes->abi_len >= sizeof(notes->abi.abi_version) && notes->abi.abi_version != R3_ABI_VERSION)
 		return image_refuse(image->path,
 				    "speaks version %u of the ring3 ABI, this monitor version %u: build it again with "
 				    "this monitor's pvguest",
-				    notes.abi.abi_version, R3_ABI_VERSION);
-	if (notes.abi_len < sizeof(notes.abi))
+				    notes->abi.abi_version, R3_ABI_VERSION);
+	if (notes->abi_len < sizeof(notes->abi))
 		return image_refuse(image->path,
 				    "its ring3 note has %zu bytes instead of %zu: link it with pvguest.lds",
-				    notes.abi_len, sizeof(notes.abi));
-	if (!notes.abi.hypercall_page_gpa)
+				    notes->abi_len, sizeof(notes->abi));
+	if (!notes->abi.hypercall_page_gpa)
 		return 0;
-	err = check_hypercall_page(image, notes.abi.hypercall_page_gpa, ram_size);
+	err = check_hypercall_page(image, notes->abi.hypercall_page_gpa, ram_size);
 	if (!err)
-		image->hypercall_page = notes.abi.hypercall_page_gpa;
+		image->hypercall_page = notes->abi.hypercall_page_gpa;
 	return err;
 }

@@ -74,7 +74,7 @@ static void read_table(struct vm *vm, Elf_Scn *section, const GElf_Shdr *header)
 {
 	struct image *image = vm->image;
 	Elf_Data *data = readable(image, header) ? elf_getdata(section, NULL) : NULL;
-	size_t count = data ? data->d_size / sizeof(Elf64_Sym) : 0;
+	size_t count = data ? data->d_size / gelf_fsize(image->elf, ELF_T_SYM, 1, EV_CURRENT) : 0;
 	uint64_t since = clock_ns();
 	unsigned quits = events_quits();
 

@@ -47,6 +47,7 @@ struct engine_ops {
 	const char *name;     /* as in --engine */
 	const char *summary;  /* one line for --help */
 	bool kernel_anywhere; /* the guest's kernel may lie at any address, in the upper half too */
+	bool any_mode;	      /* runs 16- and 32-bit code too, in all paging modes; the others, 64-bit code alone */
 	bool interprets;      /* kernel and user mode can run in software: it gives what only software can */
 
 	/* Prepares vm->engine for a machine whose RAM and vCPUs exist. 0 or negative errno with a message printed. */
@@ -113,5 +114,11 @@ extern const struct engine_ops engine_trap, engine_interpret, engine_hybrid, eng
 /* The engines built in, NULL-terminated, default first. */
 extern const struct engine_ops *const engines[];
 const struct engine_ops *engine_find(const char *name);
+
+/* For messages: the engines that have a capability, "A or B", in text. */
+const char *engine_names(bool (*has)(const struct engine_ops *ops), char *text, size_t size);
+bool engine_is_anywhere(const struct engine_ops *ops);
+bool engine_has_any_mode(const struct engine_ops *ops);
+#define ENGINE_NAMES_MAX 80
 
 #endif

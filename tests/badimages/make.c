@@ -1,6 +1,7 @@
 /*
  * r3_bad_image NAME FILE: writes the image that is bad in the named way.
  */
+#include "hypercalls/x86.h"
 #include "tests/unit/elf_maker.h"
 
 static struct maker m;
@@ -110,6 +111,64 @@ static void interpreter(void)
 	m.ph[MAKER_NOTE].p_type = PT_INTERP;
 }
 
+/* A Multiboot header in the text: magic, flags, and where the file goes. */
+static void multiboot(uint32_t flags, uint32_t header, uint32_t load, uint32_t load_end, uint32_t bss_end)
+{
+	const uint32_t words[] = {0x1badb002, flags, -0x1badb002u - flags, header, load, load_end, bss_end, MAKER_BASE};
+
+	m.header.e_phnum = MAKER_NOTE;
+	memcpy(m.text, words, sizeof(words));
+}
+
+static void multiboot_asks(void)
+{
+	multiboot(0x100, 0, 0, 0, 0);
+}
+
+static void multiboot_before(void)
+{
+	multiboot(R3_BIT(16), MAKER_BASE + 0x1001, MAKER_BASE, 0, 0);
+}
+
+static void multiboot_huge(void)
+{
+	multiboot(R3_BIT(16), MAKER_BASE + 0x1000, MAKER_BASE, 0, 0xffffffff);
+}
+
+static void multiboot_entry(void)
+{
+	multiboot(0, 0, 0, 0, 0);
+	m.header.e_entry = 0x500000;
+}
+
+/* A Multiboot2 header with one tag. */
+static void multiboot2(uint32_t type, uint32_t size)
+{
+	const uint32_t words[] = {0xe85250d6, 0, 24, -(0xe85250d6u + 24), type, size};
+
+	m.header.e_phnum = MAKER_NOTE;
+	memcpy(m.text, words, sizeof(words));
+}
+
+static void multiboot2_tag(void)
+{
+	multiboot2(1, 0x80000000);
+}
+
+static void multiboot2_unknown(void)
+{
+	multiboot2(77, 8);
+}
+
+static void pvh_entry(void)
+{
+	const uint32_t entry = 0x500000;
+
+	m.note.header = (Elf64_Nhdr){4, sizeof(entry), 18};
+	memcpy(m.note.name, "Xen", 4);
+	memcpy(m.note.name + 4, &entry, sizeof(entry));
+}
+
 static const struct {
 	const char *name;
 	void (*spoil)(void);
@@ -135,6 +194,13 @@ static const struct {
 	{"abi_version", abi_version},
 	{"hypercall_page", hypercall_page},
 	{"interpreter", interpreter},
+	{"multiboot_asks", multiboot_asks},
+	{"multiboot_before", multiboot_before},
+	{"multiboot_huge", multiboot_huge},
+	{"multiboot_entry", multiboot_entry},
+	{"multiboot2_tag", multiboot2_tag},
+	{"multiboot2_unknown", multiboot2_unknown},
+	{"pvh_entry", pvh_entry},
 };
 
 int main(int argc, char **argv)

@@ -3,7 +3,7 @@
 
     seeded.py commands|images|guest|traces|words|races SEED SECONDS RING3 ELF...
 
-`commands`: command lines; `images`: ELF files with fields and bytes changed; `guest`: the guest of guest.c, which asks
+`commands`: command lines; `images`: kernels' files with fields and bytes changed; `guest`: the guest of guest.c, which asks
 for random ports and hypercalls on each engine; `traces`: traces with bytes and lines changed, for `ring3 report`; `words` and `races`: guests
 that write random words into the gate, or change code, tables and arguments while the monitor looks, beside a neighbour
 that must not notice (../escape/seeded.c). ring3 may refuse all of it and kill any guest, but it may not die of a
@@ -94,9 +94,44 @@ def change(rnd, image):
         image[at:at + width] = struct.pack("<Q", value)[:width]
 
 
+def dwords(*values):
+    return struct.pack("<%dI" % len(values), *(value & 0xffffffff for value in values))
+
+
+def near(rnd):
+    return rnd.choice(EDGES + [0x200000 + rnd.randrange(0x4000), 0x100000 + rnd.randrange(0x2000)])
+
+
+def foreign(rnd, image):
+    """Makes another boot protocol's kernel of it, with a header whose numbers are any."""
+    note = image.find(b"ring3\0\0\0")
+    if note > 0:
+        image[note - 12:note + 12] = struct.pack("<III4sQ", 4, 8, 18, b"Xen", near(rnd))
+    kind = rnd.randrange(5)
+    at = 4 * rnd.randrange(0x200, 0x600)
+    if kind == 0:
+        flags = rnd.choice([0, 3, 7, 1 << 16, (1 << 16) | 7, rnd.getrandbits(32)])
+        header = dwords(0x1badb002, flags, -0x1badb002 - flags, near(rnd), near(rnd), near(rnd), near(rnd), near(rnd))
+    elif kind == 1:
+        tags = dwords(*(rnd.choice([rnd.randrange(12), 8, 12, 24, near(rnd)]) for _ in range(rnd.randrange(16))))
+        length = rnd.choice([16 + len(tags), 16 + len(tags), near(rnd)])
+        at &= ~7
+        header = dwords(0xe85250d6, 0, length, -0xe85250d6 - length) + tags
+    elif kind == 2:
+        at, header = 0x202, b"HdrS" + dwords(rnd.choice([0x200, 0x206, 0x20c, 0x20f]), *(near(rnd) for _ in range(28)))
+    elif kind == 3:
+        del image[512:]
+        at, header = 510, b"\x55\xaa"
+    else:
+        return
+    image[at:at + len(header)] = header
+
+
 def images(rnd, ring3, elfs, work):
     with open(rnd.choice(elfs), "rb") as file:
         image = bytearray(file.read())
+    if not rnd.randrange(3):
+        foreign(rnd, image)
     for _ in range(rnd.choice([1, 1, 2, 3, 8])):
         if len(image) > HEADER:
             change(rnd, image)

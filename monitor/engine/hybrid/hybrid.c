@@ -32,13 +32,13 @@ static bool takes_gate_slot(const struct vcpu *vcpu)
 
 /*
  * What the processor would refuse or stop user mode at, and the host's does not: the FPU switched off, RDTSC withheld,
- * breakpoints in the guest's debug registers, alignment that is not checked; and what cells cannot map. As long as a
- * guest has it so, or a debugger watches, its user mode is interpreted too.
+ * breakpoints in the guest's debug registers, alignment that is not checked; what cells cannot map; and code that is
+ * not 64-bit. As long as a guest has it so, or a debugger watches, its user mode is interpreted too.
  */
 bool hybrid_interprets_user(const struct vcpu *vcpu)
 {
 	bool unchecked = (vcpu->rflags & X86_RFLAGS_AC) && !vcpu_checks_alignment(vcpu);
-	return (vcpu->cr0 & (X86_CR0_TS | X86_CR0_EM)) || (vcpu->cr4 & X86_CR4_TSD) ||
+	return vcpu_code_bits(vcpu) != 64 || (vcpu->cr0 & (X86_CR0_TS | X86_CR0_EM)) || (vcpu->cr4 & X86_CR4_TSD) ||
 	       (vcpu->dr[7] & X86_DR7_ALL_ENABLED) || unchecked || interpret_watching(vcpu) || takes_gate_slot(vcpu);
 }
 
@@ -123,6 +123,7 @@ const struct engine_ops engine_hybrid = {
 	.name = "hybrid",
 	.summary = "the kernel is interpreted, user mode runs directly",
 	.kernel_anywhere = true,
+	.any_mode = true,
 	.interprets = true,
 	.init = hybrid_init,
 	.exit = hybrid_exit,

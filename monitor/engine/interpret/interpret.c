@@ -391,6 +391,7 @@ const struct engine_ops engine_interpret = {
 	.name = "interpret",
 	.summary = "all guest code is interpreted: a processor in software",
 	.kernel_anywhere = true,
+	.any_mode = true,
 	.interprets = true,
 	.init = interpret_init,
 	.exit = interpret_destroy,

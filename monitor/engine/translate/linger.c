@@ -44,5 +44,6 @@ bool linger(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 	t->lingers = false;
 	if (exit->reason == EXIT_EMULATED)
 		linger_begin(t, vcpu, exit);
-	return exit->reason != EXIT_KICK || vcpu->cpl != 0 || vcpu->event_pending;
+	bool goes_on = exit->reason == EXIT_KICK && vcpu->cpl == 0 && vcpu_code_bits(vcpu) == 64;
+	return !goes_on || vcpu->event_pending;
 }

@@ -24,8 +24,8 @@ struct translate *translate_of(struct vm *vm)
 /* What needs instructions one by one, or an eye on each access. */
 static bool must_interpret(const struct vcpu *vcpu)
 {
-	return (vcpu->rflags & X86_RFLAGS_TF) || vcpu->window_wanted || vcpu->debug.step ||
-	       (vcpu->dr[7] & X86_DR7_ALL_ENABLED) || interpret_watching(vcpu);
+	return vcpu_code_bits(vcpu) != 64 || (vcpu->rflags & X86_RFLAGS_TF) || vcpu->window_wanted ||
+	       vcpu->debug.step || (vcpu->dr[7] & X86_DR7_ALL_ENABLED) || interpret_watching(vcpu);
 }
 
 /* Where to go on: in the middle of the block that was stopped, or at a block's start. 0: the interpreter is to do it.
@@ -239,6 +239,7 @@ static const struct spt_ops translate_spt_ops = {translate_frame, translate_map,
 const struct engine_ops engine_translate = {
 	.name = "translate",
 	.summary = "the kernel is translated, user mode runs directly",
+	.any_mode = true,
 	.interprets = true,
 	.init = translate_init,
 	.exit = translate_exit,

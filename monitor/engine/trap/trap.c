@@ -230,6 +230,14 @@ static void trap_look_after_cells(struct trap *trap)
 		cell_is_dead(cell);
 }
 
+/* Nobody interprets here: a kernel ends its guest, a program of user mode is told by the guest's kernel. */
+static void refuse_mode(struct vcpu *vcpu)
+{
+	char names[ENGINE_NAMES_MAX];
+	vm_kill(vcpu->vm, "%u-bit code at %#lx, which engine trap does not run: take --engine %s", vcpu_code_bits(vcpu),
+		vcpu->rip, engine_names(engine_has_any_mode, names, sizeof(names)));
+}
+
 static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 {
 	struct vm *vm = vcpu->vm;
@@ -237,6 +245,10 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	struct stats_vcpu *stats = &vm->stats.vcpu[vcpu->id];
 	*exit = (struct vm_exit){.reason = EXIT_KICK};
 
+	if (vcpu_code_bits(vcpu) != 64) {
+		refuse_mode(vcpu);
+		return;
+	}
 	if (trap_cannot_return(vcpu)) {
 		interpret_one(vcpu, exit);
 		return;
