@@ -1,6 +1,6 @@
 /*
- * From bytes at RIP to a decoded instruction. Decoding is a pure function of the bytes, so a small cache is indexed by
- * RIP and believed only if the bytes agree: code that changes needs no invalidation.
+ * From bytes at RIP to a decoded instruction. Decoding is a pure function of the bytes and the mode, so a small cache
+ * is indexed by RIP and believed only if both agree: code that changes needs no invalidation.
  */
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +16,12 @@ static struct emu_insn cache[CACHE_SLOTS];
 static struct emu_insn *cache_slot(uint64_t rip)
 {
 	return &cache[(rip ^ rip >> 7) % CACHE_SLOTS];
+}
+
+static bool cache_holds(const struct emu_insn *slot, ZydisMachineMode mode, const uint8_t *bytes, size_t len)
+{
+	return slot->info.length && slot->info.machine_mode == mode && slot->info.length <= len &&
+	       !memcmp(slot->bytes, bytes, slot->info.length);
 }
 
 static void copy_insn(struct emu_insn *to, const struct emu_insn *from)
@@ -39,10 +45,35 @@ static void drop_false_base(struct emu_insn *insn)
 	}
 }
 
-ZyanStatus emu_decode_bytes(const uint8_t *bytes, size_t len, struct emu_insn *insn)
+ZydisMachineMode emu_mode(const struct vcpu *vcpu)
+{
+	switch (vcpu_code_bits(vcpu)) {
+	case 64:
+		return ZYDIS_MACHINE_MODE_LONG_64;
+	case 32:
+		return ZYDIS_MACHINE_MODE_LEGACY_32;
+	default:
+		/* It lacks VEX and what is for protected mode only. */
+		return vcpu_is_8086(vcpu) ? ZYDIS_MACHINE_MODE_REAL_16 : ZYDIS_MACHINE_MODE_LEGACY_16;
+	}
+}
+
+static ZydisStackWidth stack_width(ZydisMachineMode mode)
+{
+	switch (mode) {
+	case ZYDIS_MACHINE_MODE_LONG_64:
+		return ZYDIS_STACK_WIDTH_64;
+	case ZYDIS_MACHINE_MODE_LEGACY_32:
+		return ZYDIS_STACK_WIDTH_32;
+	default:
+		return ZYDIS_STACK_WIDTH_16;
+	}
+}
+
+ZyanStatus emu_decode_bytes(ZydisMachineMode mode, const uint8_t *bytes, size_t len, struct emu_insn *insn)
 {
 	ZydisDecoder decoder;
-	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	ZydisDecoderInit(&decoder, mode, stack_width(mode));
 	/* The operand-size prefix makes near branches of 16 bits on AMD's processors, and nothing on Intel's. */
 	ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_AMD_BRANCHES, cpu_host_is_amd());
 	if (len > sizeof(insn->bytes))
@@ -60,7 +91,8 @@ ZyanStatus emu_decode_bytes(const uint8_t *bytes, size_t len, struct emu_insn *i
 
 bool emu_is_narrow_branch(const struct emu_insn *insn)
 {
-	return cpu_host_is_amd() && (insn->info.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) && !insn->info.raw.rex.W &&
+	return cpu_host_is_amd() && insn->info.machine_mode == ZYDIS_MACHINE_MODE_LONG_64 &&
+	       (insn->info.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) && !insn->info.raw.rex.W &&
 	       (insn->info.meta.branch_type == ZYDIS_BRANCH_TYPE_SHORT ||
 		insn->info.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR);
 }
@@ -73,43 +105,56 @@ struct decode_fault {
 };
 
 /* UD0 and UD1 have a ModRM byte on Intel's processors alone: AMD's do not look at what follows the opcode. */
-static bool is_complete_ud(const uint8_t *bytes, size_t len)
+static bool is_complete_ud(ZydisMachineMode mode, const uint8_t *bytes, size_t len)
 {
 	uint8_t padded[X86_INSN_MAX + 1] = {0};
 	struct emu_insn insn;
 	if (!cpu_host_is_amd())
 		return false;
 	memcpy(padded, bytes, len);
-	return ZYAN_SUCCESS(emu_decode_bytes(padded, sizeof(padded), &insn)) &&
+	return ZYAN_SUCCESS(emu_decode_bytes(mode, padded, sizeof(padded), &insn)) &&
 	       (insn.info.mnemonic == ZYDIS_MNEMONIC_UD0 || insn.info.mnemonic == ZYDIS_MNEMONIC_UD1) &&
 	       insn.info.raw.modrm.offset >= len;
+}
+
+/* Bytes from RIP on that an instruction may have: the limit of CS may leave fewer. */
+static size_t reachable(const struct vcpu *vcpu)
+{
+	uint32_t rip = (uint32_t)vcpu->rip, limit = vcpu->sreg[SREG_CS].limit;
+	if (vcpu_code_bits(vcpu) == 64 || (rip <= limit && limit - rip >= X86_INSN_MAX - 1))
+		return X86_INSN_MAX;
+	return rip <= limit ? limit - rip + 1 : 0;
 }
 
 static bool decode(struct vcpu *vcpu, struct emu_insn *insn, struct decode_fault *fault)
 {
 	uint8_t bytes[X86_INSN_MAX];
-	struct emu_insn *slot = cache_slot(vcpu->rip);
-	size_t room = X86_PAGE_SIZE - (vcpu->rip & X86_PAGE_MASK);
-	size_t want = room < X86_INSN_MAX ? room : X86_INSN_MAX;
+	ZydisMachineMode mode = emu_mode(vcpu);
+	uint64_t gva = vcpu_code_address(vcpu, vcpu->rip);
+	struct emu_insn *slot = cache_slot(gva);
+	size_t room = X86_PAGE_SIZE - (gva & X86_PAGE_MASK), most = reachable(vcpu);
+	size_t want = room < most ? room : most;
 
 	*fault = (struct decode_fault){.fetch = true};
-	size_t have = gm_fetch(vcpu, vcpu->rip, bytes, want, &fault->gm);
+	size_t have = gm_fetch(vcpu, gva, bytes, want, &fault->gm);
 	if (have < want)
 		return false;
-	if (slot->info.length && slot->info.length <= have && !memcmp(slot->bytes, bytes, slot->info.length)) {
+	if (cache_holds(slot, mode, bytes, have)) {
 		copy_insn(insn, slot);
 		return true;
 	}
-	ZyanStatus status = emu_decode_bytes(bytes, have, insn);
-	if (status == ZYDIS_STATUS_NO_MORE_DATA && is_complete_ud(bytes, have)) {
+	ZyanStatus status = emu_decode_bytes(mode, bytes, have, insn);
+	if (status == ZYDIS_STATUS_NO_MORE_DATA && is_complete_ud(mode, bytes, have)) {
 		*fault = (struct decode_fault){.vector = X86_VEC_UD};
 		return false;
 	}
-	if (status == ZYDIS_STATUS_NO_MORE_DATA && have < X86_INSN_MAX) {
+	if (status == ZYDIS_STATUS_NO_MORE_DATA && have < most) {
 		/* The next page is touched only for an instruction that does reach into it. */
-		have += gm_fetch(vcpu, vcpu->rip + have, bytes + have, X86_INSN_MAX - have, &fault->gm);
-		status = emu_decode_bytes(bytes, have, insn);
-		if (status == ZYDIS_STATUS_NO_MORE_DATA && have < X86_INSN_MAX)
+		want = most - have;
+		gva = vcpu_code_address(vcpu, vcpu->rip + have);
+		have += gm_fetch(vcpu, gva, bytes + have, want, &fault->gm);
+		status = emu_decode_bytes(mode, bytes, have, insn);
+		if (status == ZYDIS_STATUS_NO_MORE_DATA && have < most)
 			return false;
 	}
 	if (ZYAN_FAILED(status)) {
@@ -143,13 +188,15 @@ bool emu_look_on(struct vcpu *vcpu, struct emu_insn *insn)
 bool emu_peek(struct vcpu *vcpu, struct emu_insn *insn)
 {
 	uint8_t bytes[X86_INSN_MAX];
-	struct emu_insn *slot = cache_slot(vcpu->rip);
-	size_t have = gm_peek(vcpu, vcpu->rip, bytes, sizeof(bytes));
-	if (slot->info.length && slot->info.length <= have && !memcmp(slot->bytes, bytes, slot->info.length)) {
+	ZydisMachineMode mode = emu_mode(vcpu);
+	uint64_t gva = vcpu_code_address(vcpu, vcpu->rip);
+	struct emu_insn *slot = cache_slot(gva);
+	size_t have = gm_peek(vcpu, gva, bytes, reachable(vcpu));
+	if (cache_holds(slot, mode, bytes, have)) {
 		copy_insn(insn, slot);
 		return true;
 	}
-	if (ZYAN_FAILED(emu_decode_bytes(bytes, have, insn)))
+	if (ZYAN_FAILED(emu_decode_bytes(mode, bytes, have, insn)))
 		return false;
 	copy_insn(slot, insn);
 	return true;
@@ -160,7 +207,7 @@ const char *emu_format(const struct emu_insn *insn, uint64_t rip, char *text, un
 	struct emu_insn fresh;
 	ZydisFormatter formatter;
 	ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
-	if (ZYAN_FAILED(emu_decode_bytes(insn->bytes, sizeof(insn->bytes), &fresh)) ||
+	if (ZYAN_FAILED(emu_decode_bytes(insn->info.machine_mode, insn->bytes, sizeof(insn->bytes), &fresh)) ||
 	    ZYAN_FAILED(ZydisFormatterFormatInstruction(&formatter, &fresh.info, fresh.operands,
 							fresh.info.operand_count_visible, text, size, rip, NULL)))
 		snprintf(text, size, "(bad)");

@@ -25,11 +25,17 @@ enum emu_result {
 	EMU_NOT_OURS, /* innocuous, or none that the group files know: nothing changed */
 };
 
-/* Fetches and decodes at RIP. EMU_DONE with *insn filled, or EMU_RAISED (#PF on fetch, #UD, #GP if longer than 15). */
+/*
+ * Fetches and decodes at CS:RIP. EMU_DONE with *insn filled, or EMU_RAISED (#PF on fetch, #UD, #GP if longer than 15 or
+ * beyond the limit of CS).
+ */
 enum emu_result emu_decode(struct vcpu *vcpu, struct emu_insn *insn);
 
-/* The same of bytes at hand, which are read once, without an exception: what Zydis says. */
-ZyanStatus emu_decode_bytes(const uint8_t *bytes, size_t len, struct emu_insn *insn);
+/* How the code that CS names is decoded at present. */
+ZydisMachineMode emu_mode(const struct vcpu *vcpu);
+
+/* The same as emu_decode of bytes at hand, which are read once, without an exception: what Zydis says. */
+ZyanStatus emu_decode_bytes(ZydisMachineMode mode, const uint8_t *bytes, size_t len, struct emu_insn *insn);
 
 /*
  * A near branch with the operand-size prefix that counts, as on AMD's processors: what it pushes, pops or goes to has
@@ -76,7 +82,8 @@ unsigned emu_id(const struct emu_insn *insn);
 const char *emu_name(unsigned id); /* NULL: none has that number */
 
 /*
- * The instruction's text in Intel syntax, for reports; returns `text`. Never fails: undecodable bytes come as "(bad)".
+ * The instruction's text in Intel syntax, for reports, from its bytes and info.machine_mode; returns `text`. Never
+ * fails: undecodable bytes come as "(bad)".
  */
 const char *emu_format(const struct emu_insn *insn, uint64_t rip, char *text, unsigned size);
 

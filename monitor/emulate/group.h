@@ -69,8 +69,14 @@ enum emu_step emu_shadow(struct vcpu *vcpu, int error);
 uint64_t emu_gpr(const struct vcpu *vcpu, ZydisRegister reg);
 void emu_set_gpr(struct vcpu *vcpu, ZydisRegister reg, uint64_t value);
 
-/* Linear address of a memory operand. */
+/* Linear address of a memory operand, with no look at its segment's limit and rights. */
 uint64_t emu_address(const struct vcpu *vcpu, const struct emu_insn *insn, unsigned operand);
+
+/*
+ * [offset, offset+len) of a segment to a linear address (SDM 3A 5.3, 5.5). False: an exception is queued, #SS(0) or
+ * #GP(0). In 64-bit mode `offset` is the linear address, but for the bases of FS and GS.
+ */
+bool emu_linear(struct vcpu *vcpu, enum vcpu_sreg sreg, uint64_t offset, unsigned len, bool write, uint64_t *gva);
 
 /*
  * Copy a memory operand of len bytes, or read or write an operand of either kind in its own size. False: an exception

@@ -88,10 +88,10 @@ enum emu_step emu_out(struct vcpu *vcpu, const struct emu_insn *insn)
 /* An INS or OUTS under way. */
 struct string_io {
 	struct vcpu *vcpu;
-	unsigned size;	       /* of one element */
-	enum vcpu_gpr pointer; /* RDI or RSI */
-	uint64_t segment_base; /* of what it points into */
-	uint64_t mask;	       /* address size */
+	unsigned size;		/* of one element */
+	enum vcpu_gpr pointer;	/* RDI or RSI */
+	enum vcpu_sreg segment; /* that it points into */
+	uint64_t mask;		/* address size */
 	bool repeats;
 	bool input;
 };
@@ -106,9 +106,11 @@ static bool one_element(const struct string_io *io, uint16_t port)
 {
 	struct vcpu *vcpu = io->vcpu;
 	struct gm_fault fault;
-	uint64_t gva = io->segment_base + wrap(io, vcpu->gpr[io->pointer]);
+	uint64_t gva;
 	uint32_t value = 0;
 	if (!permitted(vcpu, port, io->size))
+		return false;
+	if (!emu_linear(vcpu, io->segment, wrap(io, vcpu->gpr[io->pointer]), io->size, io->input, &gva))
 		return false;
 	/* Memory first: a datum once taken from a port could not be put back. */
 	bool reachable = io->input ? gm_probe_write_gva(vcpu, gva, io->size, GM_CPL, &fault)
@@ -126,13 +128,18 @@ static bool one_element(const struct string_io *io, uint16_t port)
 	return true;
 }
 
+/* Registers of 16 bits leave the rest of the register alone; those of 32 clear the upper half. */
+static void add(const struct string_io *io, enum vcpu_gpr reg, uint64_t step)
+{
+	uint64_t *gpr = &io->vcpu->gpr[reg], kept = io->mask == UINT16_MAX ? *gpr & ~io->mask : 0;
+	*gpr = kept | wrap(io, *gpr + step);
+}
+
 static void advance(const struct string_io *io)
 {
-	uint64_t *pointer = &io->vcpu->gpr[io->pointer];
-	uint64_t step = io->vcpu->rflags & X86_RFLAGS_DF ? -(uint64_t)io->size : io->size;
-	*pointer = wrap(io, *pointer + step);
+	add(io, io->pointer, io->vcpu->rflags & X86_RFLAGS_DF ? -(uint64_t)io->size : io->size);
 	if (io->repeats)
-		io->vcpu->gpr[RCX] = wrap(io, io->vcpu->gpr[RCX] - 1);
+		add(io, RCX, UINT64_MAX);
 }
 
 static enum emu_step run_string(const struct string_io *io)
@@ -171,12 +178,13 @@ static bool has_rep(const struct emu_insn *insn)
 
 static struct string_io string_io(struct vcpu *vcpu, const struct emu_insn *insn, bool input)
 {
-	bool wide = insn->info.address_width == 64;
+	unsigned operand = input ? 0 : 1, width = insn->info.address_width;
 	return (struct string_io){
 		.vcpu = vcpu,
-		.size = access_size(insn, input ? 0 : 1),
+		.size = access_size(insn, operand),
 		.pointer = input ? RDI : RSI,
-		.mask = wide ? UINT64_MAX : UINT32_MAX,
+		.segment = (enum vcpu_sreg)ZydisRegisterGetId(insn->operands[operand].mem.segment),
+		.mask = width == 64 ? UINT64_MAX : R3_BIT(width) - 1,
 		.repeats = has_rep(insn),
 		.input = input,
 	};
@@ -191,10 +199,5 @@ enum emu_step emu_ins(struct vcpu *vcpu, const struct emu_insn *insn)
 enum emu_step emu_outs(struct vcpu *vcpu, const struct emu_insn *insn)
 {
 	struct string_io io = string_io(vcpu, insn, false);
-	ZydisRegister segment = insn->operands[1].mem.segment;
-	if (segment == ZYDIS_REGISTER_FS)
-		io.segment_base = vcpu->sreg[SREG_FS].base;
-	else if (segment == ZYDIS_REGISTER_GS)
-		io.segment_base = vcpu->sreg[SREG_GS].base;
 	return run_string(&io);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "monitor/emulate/group.h"
+#include "monitor/vm/segment.h"
 #include "monitor/vm/vm.h"
 
 enum emu_step emu_raise(struct vcpu *vcpu, uint8_t vector)
@@ -65,7 +66,12 @@ void emu_set_gpr(struct vcpu *vcpu, ZydisRegister reg, uint64_t value)
 	}
 }
 
-uint64_t emu_address(const struct vcpu *vcpu, const struct emu_insn *insn, unsigned operand)
+static bool is_long(const struct emu_insn *insn)
+{
+	return insn->info.machine_mode == ZYDIS_MACHINE_MODE_LONG_64;
+}
+
+static uint64_t effective(const struct vcpu *vcpu, const struct emu_insn *insn, unsigned operand)
 {
 	const ZydisDecodedOperandMem *mem = &insn->operands[operand].mem;
 	uint64_t address = (uint64_t)mem->disp.value;
@@ -75,14 +81,26 @@ uint64_t emu_address(const struct vcpu *vcpu, const struct emu_insn *insn, unsig
 		address += emu_gpr(vcpu, mem->base);
 	if (mem->index != ZYDIS_REGISTER_NONE)
 		address += emu_gpr(vcpu, mem->index) * mem->scale;
-	if (insn->info.address_width == 32)
-		address = (uint32_t)address;
+	if (insn->info.address_width == 16)
+		return (uint16_t)address;
+	return insn->info.address_width == 32 ? (uint32_t)address : address;
+}
+
+/* The segment that an operand lies in. */
+static enum vcpu_sreg segment_of(const struct emu_insn *insn, unsigned operand)
+{
+	ZydisRegister segment = insn->operands[operand].mem.segment;
+	return segment == ZYDIS_REGISTER_NONE ? SREG_DS : (enum vcpu_sreg)ZydisRegisterGetId(segment);
+}
+
+uint64_t emu_address(const struct vcpu *vcpu, const struct emu_insn *insn, unsigned operand)
+{
+	uint64_t address = effective(vcpu, insn, operand);
+	enum vcpu_sreg sreg = segment_of(insn, operand);
+	if (!is_long(insn))
+		return (uint32_t)(vcpu->sreg[sreg].base + address);
 	/* The other segments have base 0 in 64-bit mode. */
-	if (mem->segment == ZYDIS_REGISTER_FS)
-		address += vcpu->sreg[SREG_FS].base;
-	else if (mem->segment == ZYDIS_REGISTER_GS)
-		address += vcpu->sreg[SREG_GS].base;
-	return address;
+	return sreg == SREG_FS || sreg == SREG_GS ? address + vcpu->sreg[sreg].base : address;
 }
 
 /* Queues what a failed access asks for: on the stack segment a non-canonical address is #SS(0), else #GP(0). */
@@ -94,18 +112,38 @@ static bool memory_fault(struct vcpu *vcpu, struct gm_fault *fault, bool stack)
 	return false;
 }
 
+bool emu_linear(struct vcpu *vcpu, enum vcpu_sreg sreg, uint64_t offset, unsigned len, bool write, uint64_t *gva)
+{
+	const struct vcpu_segment *segment = &vcpu->sreg[sreg];
+	uint32_t linear;
+	if (vcpu_code_bits(vcpu) == 64) {
+		*gva = sreg == SREG_FS || sreg == SREG_GS ? offset + segment->base : offset;
+		return true;
+	}
+	if (!seg_linear(segment, (uint32_t)offset, len, write, &linear)) {
+		vcpu_raise_error(vcpu, sreg == SREG_SS ? X86_VEC_SS : X86_VEC_GP, 0);
+		return false;
+	}
+	*gva = linear;
+	return true;
+}
+
 bool emu_load(struct vcpu *vcpu, const struct emu_insn *insn, unsigned operand, void *to, unsigned len)
 {
 	struct gm_fault fault;
-	return gm_read_gva(vcpu, emu_address(vcpu, insn, operand), to, len, GM_CPL, &fault) ||
-	       memory_fault(vcpu, &fault, insn->operands[operand].mem.segment == ZYDIS_REGISTER_SS);
+	enum vcpu_sreg sreg = segment_of(insn, operand);
+	uint64_t gva;
+	return emu_linear(vcpu, sreg, effective(vcpu, insn, operand), len, false, &gva) &&
+	       (gm_read_gva(vcpu, gva, to, len, GM_CPL, &fault) || memory_fault(vcpu, &fault, sreg == SREG_SS));
 }
 
 bool emu_store(struct vcpu *vcpu, const struct emu_insn *insn, unsigned operand, const void *from, unsigned len)
 {
 	struct gm_fault fault;
-	return gm_write_gva(vcpu, emu_address(vcpu, insn, operand), from, len, GM_CPL, &fault) ||
-	       memory_fault(vcpu, &fault, insn->operands[operand].mem.segment == ZYDIS_REGISTER_SS);
+	enum vcpu_sreg sreg = segment_of(insn, operand);
+	uint64_t gva;
+	return emu_linear(vcpu, sreg, effective(vcpu, insn, operand), len, true, &gva) &&
+	       (gm_write_gva(vcpu, gva, from, len, GM_CPL, &fault) || memory_fault(vcpu, &fault, sreg == SREG_SS));
 }
 
 bool emu_read_operand(struct vcpu *vcpu, const struct emu_insn *insn, unsigned operand, uint64_t *value)

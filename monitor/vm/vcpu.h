@@ -243,6 +243,12 @@ static inline unsigned vcpu_stack_bits(const struct vcpu *vcpu)
 	return vcpu->sreg[SREG_SS].descriptor & X86_DESC_DB ? 32 : 16;
 }
 
+/* The linear address of offset `rip` in the code segment. */
+static inline uint64_t vcpu_code_address(const struct vcpu *vcpu, uint64_t rip)
+{
+	return vcpu_code_bits(vcpu) == 64 ? rip : (uint32_t)(vcpu->sreg[SREG_CS].base + rip);
+}
+
 static inline bool vcpu_canonical(uint64_t gva)
 {
 	return (uint64_t)((int64_t)(gva << 16) >> 16) == gva;

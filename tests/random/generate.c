@@ -183,7 +183,7 @@ static bool try_encoding(struct generator *g, uint8_t *bytes, uint64_t at, struc
 	unsigned operand_len = put_operand(g, operand, &e), kind = below(g, 8), len;
 	len = kind == 0 ? put_evex(g, bytes, e) : kind <= 2 ? put_vex(g, bytes, e) : put_legacy(g, bytes, e);
 	memcpy(bytes + len, operand, operand_len);
-	if (ZYAN_FAILED(emu_decode_bytes(bytes, 15, insn)))
+	if (ZYAN_FAILED(emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, bytes, 15, insn)))
 		return false;
 	set_displacement(g, insn, bytes, at);
 	memcpy(insn->bytes, bytes, 15);

@@ -516,7 +516,7 @@ static void amd_sysret(struct machine_fixture *m)
 	c->star = (uint64_t)FIX_KDATA << 48;
 	c->cpl = 0;
 	c->gpr[RCX] = FIX_NONCANONICAL;
-	assert_int_equal(emu_decode_bytes(code, sizeof(code), &insn), ZYAN_STATUS_SUCCESS);
+	assert_int_equal(emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, code, sizeof(code), &insn), ZYAN_STATUS_SUCCESS);
 	assert_int_equal(emu_execute(c, &insn), EMU_RAISED);
 	assert_int_equal(c->event.vector, X86_VEC_GP);
 	assert_int_equal(c->cpl, 3);

@@ -201,7 +201,8 @@ static void test_copies(void **state)
 		struct emu_insn emu;
 		struct insn insn = {.base = GPR_ZERO, .index = GPR_ZERO};
 		make(bytes);
-		if (ZYAN_FAILED(emu_decode_bytes(bytes, sizeof(bytes), &emu)) || emu_is_sensitive(&emu))
+		if (ZYAN_FAILED(emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, bytes, sizeof(bytes), &emu)) ||
+		    emu_is_sensitive(&emu))
 			continue;
 		if (native_is_full(c->native))
 			native_reset(c->native);
@@ -240,7 +241,7 @@ static void test_unsound(void **state)
 	};
 	const uint8_t original[] = {0x66, 0x0f, 0xfe, 0x00}; /* paddd (%rax), %xmm0 */
 	struct insn_detail d = {.size = 16, .reads = true};
-	assert_true(ZYAN_SUCCESS(emu_decode_bytes(original, sizeof(original), &d.emu)));
+	assert_true(ZYAN_SUCCESS(emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, original, sizeof(original), &d.emu)));
 	for (unsigned n = 0; n < sizeof(copies) / sizeof(copies[0]); n++)
 		if (native_copy_is_sound(&d, copies[n].bytes, copies[n].len, TASK_CODE, TASK_CODE + 8) !=
 		    copies[n].sound)

@@ -43,7 +43,8 @@ static const char *walk(const struct bt_source *source, const struct bt_place *p
 	struct emu_insn insn;
 	struct bt_locus locus;
 	for (unsigned at = 0; at < code->stubs; at += insn.info.length) {
-		if (ZYAN_FAILED(emu_decode_bytes(code->bytes + at, code->stubs - at, &insn)))
+		if (ZYAN_FAILED(
+			    emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, code->bytes + at, code->stubs - at, &insn)))
 			return "a host instruction is none, or runs into the stubs";
 		if (!is_harmless(&insn))
 			return "a host instruction is sensitive";

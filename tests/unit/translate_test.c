@@ -358,7 +358,8 @@ static void test_random_instructions(void **state)
 	state_page()->hold = 0;
 	for (unsigned n = SEQUENCES_FROM; n < SEQUENCES_FROM + SEQUENCES; n++) {
 		generate(&s, 1, n, GENERATE_KERNEL);
-		if (ZYAN_FAILED(emu_decode_bytes(s.code, s.size, &insn)) || has_parts(&insn))
+		if (ZYAN_FAILED(emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, s.code, s.size, &insn)) ||
+		    has_parts(&insn))
 			continue;
 		uint64_t kept = insn.info.mnemonic == ZYDIS_MNEMONIC_POPFQ ? ~(uint64_t)ARITHMETIC : ~0ull;
 		run(places[n % 2], s.code, insn.info.length, n % 3, kept);

@@ -98,20 +98,12 @@ void report_chain(struct vcpu *vcpu, FILE *out)
 
 /* ---------------------------------------------------------------------------------------------- the instruction */
 
-/* Without the side effects on the guest that emu_decode has. */
-static bool decode(struct emu_insn *insn, size_t len)
-{
-	ZydisDecoder decoder;
-
-	return ZYAN_SUCCESS(ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)) &&
-	       ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, insn->bytes, len, &insn->info, insn->operands));
-}
-
 void report_instruction(struct vcpu *vcpu, FILE *out)
 {
-	struct emu_insn insn = {0};
+	struct emu_insn insn = {.info = {.machine_mode = emu_mode(vcpu)}}, decoded;
 	char text[128];
-	size_t len = gm_peek(vcpu, vcpu->rip, insn.bytes, sizeof(insn.bytes));
+	/* Without the side effects on the guest that emu_decode has. */
+	size_t len = gm_peek(vcpu, vcpu_code_address(vcpu, vcpu->rip), insn.bytes, sizeof(insn.bytes));
 
 	fprintf(out, "At RIP 0x%016" PRIx64, vcpu->rip);
 	report_symbol(vcpu->vm, vcpu->rip, out);
@@ -119,8 +111,8 @@ void report_instruction(struct vcpu *vcpu, FILE *out)
 		fputs(": not mapped\n", out);
 		return;
 	}
-	if (decode(&insn, len))
-		len = insn.info.length;
+	if (ZYAN_SUCCESS(emu_decode_bytes(insn.info.machine_mode, insn.bytes, len, &decoded)))
+		len = decoded.info.length;
 	fprintf(out, ": %s\n  bytes", emu_format(&insn, vcpu->rip, text, sizeof(text)));
 	for (size_t i = 0; i < len; i++)
 		fprintf(out, " %02x", insn.bytes[i]);

@@ -68,11 +68,11 @@ static void look_at_instruction(struct narrate *narrate, struct vcpu *vcpu)
 {
 	struct emu_insn insn;
 	uint8_t bytes[sizeof(insn.bytes)];
-	size_t len = gm_peek(vcpu, vcpu->rip, bytes, sizeof(bytes));
+	size_t len = gm_peek(vcpu, vcpu_code_address(vcpu, vcpu->rip), bytes, sizeof(bytes));
 
 	narrate->name = NULL;
 	snprintf(narrate->text, sizeof(narrate->text), "(not mapped)");
-	if (len && ZYAN_SUCCESS(emu_decode_bytes(bytes, len, &insn)))
+	if (len && ZYAN_SUCCESS(emu_decode_bytes(emu_mode(vcpu), bytes, len, &insn)))
 		take_insn(narrate, &insn, vcpu->rip);
 }
 
@@ -83,7 +83,7 @@ static void interpreted(struct observer *self, struct vcpu *vcpu, const uint8_t 
 	struct emu_insn insn;
 
 	narrate_state_take(vcpu, &narrate->before);
-	if (ZYAN_SUCCESS(emu_decode_bytes(bytes, length, &insn)))
+	if (ZYAN_SUCCESS(emu_decode_bytes(emu_mode(vcpu), bytes, length, &insn)))
 		take_insn(narrate, &insn, vcpu->rip);
 	narrate->interpreted = true;
 }

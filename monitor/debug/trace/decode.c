@@ -117,6 +117,7 @@ static const char *instruction_text(const struct trace_event *event)
 	if (cache[slot].rip != event->rip || memcmp(cache[slot].bytes, event->bytes, sizeof(event->bytes)) ||
 	    !cache[slot].text[0]) {
 		memcpy(insn.bytes, event->bytes, sizeof(insn.bytes));
+		insn.info.machine_mode = ZYDIS_MACHINE_MODE_LONG_64;
 		cache[slot].rip = event->rip;
 		memcpy(cache[slot].bytes, event->bytes, sizeof(event->bytes));
 		emu_format(&insn, event->rip, cache[slot].text, sizeof(cache[slot].text));

@@ -271,10 +271,8 @@ insn_function *const imul_table[WIDTH_COUNT][4] = {
 	static void bit##n(struct engine_vcpu *c, const struct insn *i)                                                \
 	{                                                                                                              \
 		int64_t offset = (int##n##_t)REG(n, i->src);                                                           \
-		uint64_t gva = address_of(c, i) + (uint64_t)(offset >> shift) * (n / 8);                               \
+		uint64_t gva = address_beyond(c, i, (uint64_t)(offset >> shift) * (n / 8));                            \
 		uint##n##_t d, bit = (uint##n##_t)((uint##n##_t)1 << (offset & (n - 1)));                              \
-		if (i->ea & EA_32)                                                                                     \
-			gva = (uint32_t)gva;                                                                           \
 		if (i->imm == 0) {                                                                                     \
 			if (!load##n(c, gva, i->ea, &d))                                                               \
 				FAULT;                                                                                 \

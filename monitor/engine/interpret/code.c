@@ -1,7 +1,8 @@
 /*
- * Decoded code: blocks by the page of guest RAM they were decoded from. Such a page is watched, so that whoever writes
- * it, an instruction, a device or a neighbour that runs directly, has what was decoded from it dropped first. All of it
- * has a budget; beyond, pages go that were not looked up since the hand last came by (the clock algorithm).
+ * Decoded code: blocks by the page of guest RAM they were decoded from and the mode they were decoded for. Such a page
+ * is watched, so that whoever writes it, an instruction, a device or a neighbour that runs directly, has what was
+ * decoded from it dropped first. All of it has a budget; beyond, pages go that were not looked up since the hand last
+ * came by (the clock algorithm).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -53,12 +54,8 @@ static void block_free(struct code *code, struct block *block)
 }
 
 /* Blocks stay until none is in execution. */
-static void drop_page(struct engine_vcpu *c, uint64_t frame)
+static void bury(struct code *code, struct code_page *page)
 {
-	struct code *code = c->code;
-	struct code_page *page = code->page[frame];
-	if (!page)
-		return;
 	for (unsigned n = 0; n < X86_PAGE_SIZE; n++) {
 		if (!page->at[n])
 			continue;
@@ -67,7 +64,20 @@ static void drop_page(struct engine_vcpu *c, uint64_t frame)
 	}
 	code->stats->bytes -= sizeof(*page);
 	free(page);
+}
+
+static void drop_page(struct engine_vcpu *c, uint64_t frame)
+{
+	struct code *code = c->code;
+	struct code_page *page = code->page[frame];
+	if (!page)
+		return;
 	code->page[frame] = NULL;
+	while (page) {
+		struct code_page *next = page->next;
+		bury(code, page);
+		page = next;
+	}
 	c->broken = true;
 	memory_flush(c);
 }
@@ -104,9 +114,9 @@ void code_store_end(struct engine_vcpu *c, uint64_t gpa, uint64_t len)
 	code->storing = false;
 	if (!gm_is_ram(&c->vm->mem, gpa, 1) || !code_is_at(code, gpa))
 		return;
-	const struct code_page *page = code->page[gpa >> X86_PAGE_SHIFT];
-	for (uint64_t n = gpa & X86_PAGE_MASK, end = n + len; n < end; n++)
-		covered |= page->covered[n / 8] & 1u << n % 8;
+	for (const struct code_page *page = code->page[gpa >> X86_PAGE_SHIFT]; page; page = page->next)
+		for (uint64_t n = gpa & X86_PAGE_MASK, end = n + len; n < end; n++)
+			covered |= page->covered[n / 8] & 1u << n % 8;
 	if (covered)
 		drop_page(c, gpa >> X86_PAGE_SHIFT);
 	else
@@ -135,12 +145,15 @@ static void make_room(struct engine_vcpu *c)
 	uint64_t frames = c->vm->mem.size >> X86_PAGE_SHIFT, enough = code->stats->bytes_max / 8 * 7;
 	for (uint64_t looks = 2 * frames; looks && code->stats->bytes > enough; looks--) {
 		struct code_page *page = code->page[code->hand];
-		if (page && !page->used) {
+		bool used = false;
+		for (struct code_page *mode = page; mode; mode = mode->next) {
+			used |= mode->used;
+			mode->used = false;
+		}
+		if (page && !used) {
 			drop_page(c, code->hand);
 			free_dead(code);
 			code->stats->evictions++;
-		} else if (page) {
-			page->used = false;
 		}
 		code->hand = (code->hand + 1) % frames;
 	}
@@ -173,10 +186,11 @@ static bool leave_with(struct engine_vcpu *c, struct vm_exit exit)
 static bool fetch_gpa(struct engine_vcpu *c, uint64_t *gpa)
 {
 	struct spt_translation at;
-	if (!vcpu_canonical(c->rip))
+	uint64_t gva = code_address(c, c->rip);
+	if (!vcpu_canonical(gva) || (!c->wide && c->rip > c->cs_limit))
 		return leave_with(c, (struct vm_exit){.reason = EXIT_EXCEPTION, .vector = X86_VEC_GP});
-	if (!spt_translate(c->vm->spt, &c->paging, c->rip, X86_PF_I | c->user, &at))
-		return leave_with(c, (struct vm_exit){EXIT_EXCEPTION, X86_VEC_PF, at.error, c->rip});
+	if (!spt_translate(c->vm->spt, &c->paging, gva, X86_PF_I | c->user, &at))
+		return leave_with(c, (struct vm_exit){EXIT_EXCEPTION, X86_VEC_PF, at.error, gva});
 	*gpa = at.gpa;
 	return true;
 }
@@ -184,7 +198,7 @@ static bool fetch_gpa(struct engine_vcpu *c, uint64_t *gpa)
 static bool translate(struct engine_vcpu *c, struct insn *i, const struct emu_insn *emu, uint64_t gpa, bool single)
 {
 	*i = (struct insn){.base = GPR_ZERO, .index = GPR_ZERO};
-	if (c->code->hypercall_page && gpa == c->code->hypercall_page) {
+	if (c->wide && c->code->hypercall_page && gpa == c->code->hypercall_page) {
 		i->run = op_hypercall;
 		return true;
 	}
@@ -198,6 +212,7 @@ const struct block *code_single(struct engine_vcpu *c)
 	uint64_t gpa;
 	block_free(code, code->single);
 	code->single = NULL;
+	c->rip = interp_rip(c);
 	if (!fetch_gpa(c, &gpa))
 		return NULL;
 	c->vcpu->rip = c->rip;
@@ -244,7 +259,7 @@ static struct block *build(struct engine_vcpu *c, struct code_page *page, uint64
 	if (!gm_read(&c->vm->mem, gpa, bytes, room))
 		return NULL;
 	for (bool ended = false; !ended && count < BLOCK_INSNS && at < BLOCK_BYTES && at < room;) {
-		if (ZYAN_FAILED(emu_decode_bytes(bytes + at, room - at, &emu)))
+		if (ZYAN_FAILED(emu_decode_bytes(emu_mode(c->vcpu), bytes + at, room - at, &emu)))
 			break;
 		ended = translate(c, &insns[count], &emu, gpa + at, false);
 		insns[count].start = (uint8_t)at;
@@ -267,11 +282,15 @@ static struct code_page *page_get(struct engine_vcpu *c, uint64_t gpa)
 {
 	struct code_page **slot = &c->code->page[gpa >> X86_PAGE_SHIFT];
 	struct code_page *page = *slot;
+	while (page && page->key != c->key)
+		page = page->next;
 	if (page)
 		return page;
 	page = calloc(1, sizeof(*page));
 	if (!page)
 		return NULL;
+	page->key = c->key;
+	page->next = *slot;
 	c->code->stats->bytes += sizeof(*page);
 	*slot = page;
 	watch(c, gpa & ~X86_PAGE_MASK);
@@ -300,20 +319,30 @@ static const struct block *code_lookup(struct engine_vcpu *c)
 	return *slot ? *slot : code_single(c);
 }
 
+/* The block reaches beyond the limit of CS, which is not a matter of the key. */
+static bool beyond_limit(const struct engine_vcpu *c, const struct block *block)
+{
+	return !c->wide && c->rip + block->insn[block->count].start > R3_U64(1) + c->cs_limit;
+}
+
 const struct block *code_find(struct engine_vcpu *c)
 {
-	struct jump *jump = &c->jump[c->rip % JUMP_ENTRIES];
-	if (likely(jump->gva == c->rip && jump->generation == c->generation))
-		return jump->block;
-	const struct block *block = code_lookup(c);
-	if (block && block != c->code->single)
-		*jump = (struct jump){c->rip, c->generation, (struct block *)block};
-	return block;
+	c->rip = interp_rip(c);
+	uint64_t gva = code_address(c, c->rip);
+	struct jump *jump = &c->jump[gva % JUMP_ENTRIES];
+	bool known = jump->gva == gva && jump->generation == c->generation;
+	const struct block *block = likely(known) ? jump->block : code_lookup(c);
+	if (!block || block == c->code->single)
+		return block;
+	if (!known)
+		*jump = (struct jump){gva, c->generation, (struct block *)block};
+	return unlikely(beyond_limit(c, block)) ? code_single(c) : block;
 }
 
 const struct block *code_find_after(struct engine_vcpu *c, const struct block *from)
 {
-	if (!from || from->single)
+	/* Where RIP is no linear address, the same one may be elsewhere. */
+	if (!from || from->single || unlikely(!c->flat))
 		return code_find(c);
 	for (unsigned n = 0; n < 2; n++)
 		if (from->after[n].gva == c->rip && from->after[n].generation == c->generation)

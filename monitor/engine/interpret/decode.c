@@ -1,99 +1,16 @@
 /*
- * From what Zydis decoded to struct insn: which function executes it, and where its operands lie.
+ * From what Zydis decoded to struct insn: which function executes it.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "monitor/engine/interpret/interp.h"
+#include "monitor/engine/interpret/decode.h"
 #include "monitor/engine/interpret/native.h"
-#include "monitor/vm/cpu.h"
 #include "monitor/vm/vm.h"
-
-#define NARROW_TARGETS (INT64_C(1) << 16)
-
-#define OPERAND(emu, n, kind) ((emu)->operands[n].type == ZYDIS_OPERAND_TYPE_##kind)
-
-/* Byte offset of a general register in the register file. */
-static uint8_t reg_offset(ZydisRegister reg)
-{
-	if (reg >= ZYDIS_REGISTER_AH && reg <= ZYDIS_REGISTER_BH)
-		return (uint8_t)((reg - ZYDIS_REGISTER_AH) * 8 + 1);
-	if (reg >= ZYDIS_REGISTER_AL && reg <= ZYDIS_REGISTER_BL)
-		return (uint8_t)((reg - ZYDIS_REGISTER_AL) * 8);
-	if (reg >= ZYDIS_REGISTER_SPL && reg <= ZYDIS_REGISTER_R15B)
-		return (uint8_t)((reg - ZYDIS_REGISTER_SPL + RSP) * 8);
-	return (uint8_t)(ZydisRegisterGetId(reg) * 8);
-}
-
-static bool is_gpr(const ZydisDecodedOperand *op)
-{
-	if (op->type != ZYDIS_OPERAND_TYPE_REGISTER)
-		return false;
-	switch (ZydisRegisterGetClass(op->reg.value)) {
-	case ZYDIS_REGCLASS_GPR8:
-	case ZYDIS_REGCLASS_GPR16:
-	case ZYDIS_REGCLASS_GPR32:
-	case ZYDIS_REGCLASS_GPR64:
-		return true;
-	default:
-		return false;
-	}
-}
-
-static void set_memory(struct insn *i, const struct emu_insn *emu, const ZydisDecodedOperandMem *mem)
-{
-	i->disp = mem->disp.value;
-	if (mem->base == ZYDIS_REGISTER_RIP || mem->base == ZYDIS_REGISTER_EIP)
-		i->ea |= EA_RIP;
-	else if (mem->base != ZYDIS_REGISTER_NONE)
-		i->base = (uint8_t)ZydisRegisterGetId(mem->base);
-	/* An index in a vector register is vector.c's. */
-	if (mem->index != ZYDIS_REGISTER_NONE && mem->type != ZYDIS_MEMOP_TYPE_VSIB) {
-		i->index = (uint8_t)ZydisRegisterGetId(mem->index);
-		i->scale = (uint8_t)__builtin_ctz(mem->scale ? mem->scale : 1);
-	}
-	if (emu->info.address_width == 32)
-		i->ea |= EA_32;
-	if (mem->segment == ZYDIS_REGISTER_FS)
-		i->ea |= EA_FS;
-	else if (mem->segment == ZYDIS_REGISTER_GS)
-		i->ea |= EA_GS;
-	else if (mem->segment == ZYDIS_REGISTER_SS)
-		i->ea |= EA_STACK;
-}
-
-/* An immediate, sign-extended from the width it is encoded with. */
-static int64_t immediate(const struct emu_insn *emu)
-{
-	unsigned shift = 64 - emu->info.raw.imm[0].size;
-	return (int64_t)(emu->info.raw.imm[0].value.u << shift) >> shift;
-}
-
-/* Registers to dst and src, memory to the address. False: an operand that is neither general register nor these. */
-static bool set_operands(struct insn *i, const struct emu_insn *emu)
-{
-	for (unsigned n = 0; n < 2 && n < emu->info.operand_count_visible; n++) {
-		const ZydisDecodedOperand *op = &emu->operands[n];
-		if (is_gpr(op))
-			*(n ? &i->src : &i->dst) = reg_offset(op->reg.value);
-		else if (op->type == ZYDIS_OPERAND_TYPE_MEMORY)
-			set_memory(i, emu, &op->mem);
-		else if (op->type != ZYDIS_OPERAND_TYPE_IMMEDIATE)
-			return false;
-	}
-	if (emu->info.raw.imm[0].size)
-		i->imm = immediate(emu);
-	return true;
-}
-
-static enum width width_of(unsigned bits)
-{
-	return bits == 8 ? WIDTH_8 : bits == 16 ? WIDTH_16 : bits == 32 ? WIDTH_32 : WIDTH_64;
-}
 
 static enum width operand_width(const struct emu_insn *emu, unsigned n)
 {
-	return width_of(emu->operands[n].size);
+	return decode_width(emu->operands[n].size);
 }
 
 static enum form form_of(const struct emu_insn *emu)
@@ -150,28 +67,35 @@ static insn_function *pick_xchg(struct insn *i, const struct emu_insn *emu)
 	return xchg_table[operand_width(emu, 0)][memory];
 }
 
-static insn_function *pick_push(const struct emu_insn *emu)
+static enum stack_op stack_op(const struct emu_insn *emu)
 {
-	bool narrow = emu->info.operand_width == 16;
-	if (OPERAND(emu, 0, IMMEDIATE))
-		return narrow ? op_push_imm16 : op_push_imm64;
-	if (OPERAND(emu, 0, MEMORY))
-		return narrow ? op_push_mem16 : op_push_mem64;
-	return narrow ? op_push16 : op_push64;
+	switch (emu->info.mnemonic) {
+	case ZYDIS_MNEMONIC_PUSH:
+		return OPERAND(emu, 0, IMMEDIATE) ? STACK_PUSH_IMM
+		       : OPERAND(emu, 0, MEMORY)  ? STACK_PUSH_MEM
+						  : STACK_PUSH;
+	case ZYDIS_MNEMONIC_POP:
+		return OPERAND(emu, 0, MEMORY) ? STACK_POP_MEM : STACK_POP;
+	case ZYDIS_MNEMONIC_LEAVE:
+		return STACK_LEAVE;
+	case ZYDIS_MNEMONIC_ENTER:
+		return STACK_ENTER;
+	case ZYDIS_MNEMONIC_PUSHA:
+	case ZYDIS_MNEMONIC_PUSHAD:
+		return STACK_PUSHA;
+	default:
+		return STACK_POPA;
+	}
 }
 
-static insn_function *pick_pop(struct insn *i, const struct emu_insn *emu)
+static insn_function *pick_stack(struct insn *i, const struct emu_insn *emu)
 {
-	bool narrow = emu->info.operand_width == 16;
-	if (!OPERAND(emu, 0, MEMORY))
-		return narrow ? op_pop16 : op_pop64;
-	return narrow ? op_pop_mem16 : op_pop_mem64;
-}
-
-static insn_function *pick_branch(const struct emu_insn *emu, insn_function *near, insn_function *reg,
-				  insn_function *mem)
-{
-	return OPERAND(emu, 0, IMMEDIATE) ? near : OPERAND(emu, 0, MEMORY) ? mem : reg;
+	enum stack_op op = stack_op(emu);
+	if (op == STACK_ENTER) {
+		i->imm = (int64_t)emu->operands[0].imm.value.u;
+		i->src = emu->operands[1].imm.value.u & 31;
+	}
+	return (decode_is_long(emu) ? stack_table : stack_narrow_table)[decode_width(emu->info.operand_width)][op];
 }
 
 /* With a bit offset in a register it is anywhere in memory; else natively. */
@@ -183,6 +107,15 @@ static insn_function *pick_bit(struct insn *i, const struct emu_insn *emu, int o
 	return bit_table[operand_width(emu, 0)];
 }
 
+/* The segment of the source; the destination's is always ES. */
+static unsigned string_source(const struct emu_insn *emu)
+{
+	for (unsigned n = 0; n < emu->info.operand_count; n++)
+		if (OPERAND(emu, n, MEMORY) && ZydisRegisterGetId(emu->operands[n].mem.base) == RSI)
+			return (unsigned)ZydisRegisterGetId(emu->operands[n].mem.segment);
+	return SREG_DS;
+}
+
 static insn_function *pick_string(struct insn *i, const struct emu_insn *emu, insn_function *run, unsigned size)
 {
 	i->imm = size;
@@ -192,11 +125,9 @@ static insn_function *pick_string(struct insn *i, const struct emu_insn *emu, in
 		i->imm |= STRING_REPNE;
 	if (emu->info.address_width == 32)
 		i->imm |= STRING_A32;
-	/* The source may lie in FS or GS; the destination never does. */
-	if (emu->info.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_FS)
-		i->ea = EA_FS;
-	else if (emu->info.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_GS)
-		i->ea = EA_GS;
+	else if (emu->info.address_width == 16)
+		i->imm |= STRING_A16;
+	i->imm |= string_source(emu) << STRING_SREG_SHIFT;
 	/* By its last bytes op_movs and its like see whether the instruction is still there. */
 	unsigned len = emu->info.length, kept = len < sizeof(i->disp) ? len : sizeof(i->disp);
 	memcpy(&i->disp, emu->bytes + len - kept, kept);
@@ -222,12 +153,12 @@ static int index_of(ZydisMnemonic m, const ZydisMnemonic *names, int count)
 			ZYDIS_MNEMONIC_##p##NLE                                                                        \
 	}
 
-static insn_function *pick_conditional(const struct emu_insn *emu)
+static insn_function *pick_conditional(const struct engine_vcpu *c, struct insn *i, const struct emu_insn *emu)
 {
 	static const ZydisMnemonic jcc[16] = CONDITIONS(J), set[16] = CONDITIONS(SET), cmov[16] = CONDITIONS(CMOV);
 	int cc = index_of(emu->info.mnemonic, jcc, 16);
 	if (cc >= 0)
-		return jcc_table[cc];
+		return decode_jcc(c, i, emu, (unsigned)cc);
 	cc = index_of(emu->info.mnemonic, set, 16);
 	if (cc >= 0)
 		return setcc_table[cc][OPERAND(emu, 0, MEMORY)];
@@ -300,7 +231,12 @@ static insn_function *pick_arithmetic(struct insn *i, const struct emu_insn *emu
 	return m == ZYDIS_MNEMONIC_IMUL ? pick_imul(emu) : NULL;
 }
 
-static insn_function *pick_transfer(struct insn *i, const struct emu_insn *emu)
+static const ZydisDecodedOperand *xlat_operand(const struct emu_insn *emu)
+{
+	return &emu->operands[OPERAND(emu, 0, MEMORY) ? 0 : 1];
+}
+
+static insn_function *pick_transfer(const struct engine_vcpu *c, struct insn *i, const struct emu_insn *emu)
 {
 	switch (emu->info.mnemonic) {
 	case ZYDIS_MNEMONIC_MOV:
@@ -311,20 +247,18 @@ static insn_function *pick_transfer(struct insn *i, const struct emu_insn *emu)
 	case ZYDIS_MNEMONIC_MOVSXD:
 		return pick_extend(emu, movsx_table);
 	case ZYDIS_MNEMONIC_LEA:
-		i->ea &= (uint8_t) ~(EA_FS | EA_GS);
 		return lea_table[operand_width(emu, 0)];
 	case ZYDIS_MNEMONIC_XCHG:
 		return pick_xchg(i, emu);
 	case ZYDIS_MNEMONIC_PUSH:
-		return pick_push(emu);
 	case ZYDIS_MNEMONIC_POP:
-		return pick_pop(i, emu);
 	case ZYDIS_MNEMONIC_LEAVE:
-		return emu->info.operand_width == 64 ? op_leave64 : op_leave16;
 	case ZYDIS_MNEMONIC_ENTER:
-		i->imm = (int64_t)emu->operands[0].imm.value.u;
-		i->src = emu->operands[1].imm.value.u & 31;
-		return emu->info.operand_width == 64 ? op_enter64 : op_enter16;
+	case ZYDIS_MNEMONIC_PUSHA:
+	case ZYDIS_MNEMONIC_PUSHAD:
+	case ZYDIS_MNEMONIC_POPA:
+	case ZYDIS_MNEMONIC_POPAD:
+		return pick_stack(i, emu);
 		DECODE_PLAIN(CBW, op_cbw)
 		DECODE_PLAIN(CWDE, op_cwde)
 		DECODE_PLAIN(CDQE, op_cdqe)
@@ -332,74 +266,51 @@ static insn_function *pick_transfer(struct insn *i, const struct emu_insn *emu)
 		DECODE_PLAIN(CDQ, op_cdq)
 		DECODE_PLAIN(CQO, op_cqo)
 	case ZYDIS_MNEMONIC_XLAT:
-		set_memory(i, emu, &emu->operands[1].mem);
+		decode_memory(c, i, emu, xlat_operand(emu));
+		i->index = GPR_ZERO; /* AL, which op_xlat adds */
 		return op_xlat;
 	default:
 		return NULL;
 	}
 }
 
-/* 0: the count alone, 1: LOOPE, 2: LOOPNE. On AMD's processors a repeat prefix decides which of these two it is. */
-static uint8_t loop_condition(const struct emu_insn *emu)
-{
-	uint8_t condition = emu->info.mnemonic == ZYDIS_MNEMONIC_LOOPE	  ? 1
-			    : emu->info.mnemonic == ZYDIS_MNEMONIC_LOOPNE ? 2
-									  : 0;
-	for (unsigned n = 0; condition && cpu_host_is_amd() && n < emu->info.raw.prefix_count; n++) {
-		if (emu->info.raw.prefixes[n].value == X86_PREFIX_REP)
-			condition = 1;
-		else if (emu->info.raw.prefixes[n].value == X86_PREFIX_REPNE)
-			condition = 2;
-	}
-	return condition;
-}
-
-/* Transfers of control; all end the block. */
-static insn_function *pick_flow(struct insn *i, const struct emu_insn *emu)
+/* What 64-bit mode lacks. */
+static insn_function *pick_legacy(struct insn *i, const struct emu_insn *emu)
 {
 	switch (emu->info.mnemonic) {
-	case ZYDIS_MNEMONIC_JMP:
-		return pick_branch(emu, op_jmp, op_jmp_reg, op_jmp_mem);
-	case ZYDIS_MNEMONIC_CALL:
-		return pick_branch(emu, op_call, op_call_reg, op_call_mem);
-	case ZYDIS_MNEMONIC_RET:
-		i->imm = (int64_t)(emu->info.raw.imm[0].size ? emu->info.raw.imm[0].value.u & 0xffff : 0);
-		return op_ret;
-	case ZYDIS_MNEMONIC_LOOP:
-	case ZYDIS_MNEMONIC_LOOPE:
-	case ZYDIS_MNEMONIC_LOOPNE:
-		i->src = loop_condition(emu);
-		i->ea = emu->info.address_width == 32 ? EA_32 : 0;
-		return op_loop;
-	case ZYDIS_MNEMONIC_JRCXZ:
-	case ZYDIS_MNEMONIC_JECXZ:
-		i->ea = emu->info.mnemonic == ZYDIS_MNEMONIC_JECXZ ? EA_32 : 0;
-		return op_jrcxz;
-		DECODE_PLAIN(SYSCALL, op_syscall)
-	case ZYDIS_MNEMONIC_POPF:
-	case ZYDIS_MNEMONIC_POPFQ:
-		i->imm = emu->info.operand_width == 16;
-		return op_popf;
-	case ZYDIS_MNEMONIC_INT:
-		return emu->operands[0].imm.value.u == 0x80 ? op_int80 : NULL;
+		DECODE_PLAIN(AAA, op_aaa)
+		DECODE_PLAIN(AAS, op_aas)
+		DECODE_PLAIN(DAA, op_daa)
+		DECODE_PLAIN(DAS, op_das)
+		DECODE_PLAIN(SALC, op_salc)
+	case ZYDIS_MNEMONIC_AAM:
+		i->imm &= 0xff;
+		return op_aam;
+	case ZYDIS_MNEMONIC_AAD:
+		i->imm &= 0xff;
+		return op_aad;
+	case ZYDIS_MNEMONIC_ARPL:
+		return OPERAND(emu, 0, MEMORY) ? op_arpl_mem : op_arpl_reg;
+	case ZYDIS_MNEMONIC_BOUND:
+		return emu->info.operand_width == 16 ? op_bound16 : op_bound32;
 	default:
 		return NULL;
 	}
 }
 
-static insn_function *pick_plain(struct insn *i, const struct emu_insn *emu)
+static insn_function *pick_plain(const struct engine_vcpu *c, struct insn *i, const struct emu_insn *emu)
 {
 	insn_function *run = pick_string_op(i, emu);
 	if (run || emu->info.meta.category == ZYDIS_CATEGORY_STRINGOP)
 		return run;
-	bool known = set_operands(i, emu);
+	bool known = decode_operands(c, i, emu);
 	run = decode_system(emu);
 	if (run || !known)
 		return run;
 	run = pick_arithmetic(i, emu);
 	if (!run)
-		run = pick_transfer(i, emu);
-	return run;
+		run = pick_transfer(c, i, emu);
+	return run || decode_is_long(emu) ? run : pick_legacy(i, emu);
 }
 
 static bool add_detail(struct insn *i, const struct emu_insn *emu)
@@ -415,23 +326,6 @@ static bool no_memory(struct engine_vcpu *c, struct insn *i)
 	vm_refused(c->vm, "no memory left for decoded code: end other programs first");
 	i->run = op_end;
 	return true;
-}
-
-static insn_function *pick_narrow(struct insn *i, const struct emu_insn *emu)
-{
-	i->detail->without_prefix = i->run;
-	switch (emu->info.mnemonic) {
-	case ZYDIS_MNEMONIC_JMP:
-		return op_jmp16;
-	case ZYDIS_MNEMONIC_CALL:
-		return op_call16;
-	case ZYDIS_MNEMONIC_RET:
-		return op_ret16;
-	default:
-		/* So that a branch to the very next instruction is told from one not taken. */
-		i->imm += NARROW_TARGETS;
-		return op_branch16;
-	}
 }
 
 /* Each has a copy for the task as well, which judges the corners. */
@@ -453,21 +347,21 @@ bool decode_insn(struct engine_vcpu *c, struct insn *i, const struct emu_insn *e
 	bool counter = emu->info.mnemonic == ZYDIS_MNEMONIC_RDTSC || emu->info.mnemonic == ZYDIS_MNEMONIC_RDTSCP;
 	bool sensitive = !counter && emu_is_sensitive(emu);
 	if (!sensitive || emu->info.mnemonic == ZYDIS_MNEMONIC_INT) {
-		set_operands(i, emu);
-		i->run = pick_flow(i, emu);
+		decode_operands(c, i, emu);
+		i->run = decode_flow(c, i, emu);
 		if (!i->run && !sensitive)
-			i->run = pick_conditional(emu);
+			i->run = pick_conditional(c, i, emu);
 		if (i->run && emu_is_narrow_branch(emu)) {
 			if (!add_detail(i, emu))
 				return no_memory(c, i);
-			i->run = pick_narrow(i, emu);
+			i->run = decode_narrow(i, emu);
 		}
 		if (i->run)
 			return emu->info.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || i->run == op_syscall ||
 			       i->run == op_int80 || i->run == op_popf;
 	}
 	*i = (struct insn){.base = GPR_ZERO, .index = GPR_ZERO};
-	i->run = sensitive ? op_sensitive : pick_plain(i, emu);
+	i->run = sensitive ? op_sensitive : pick_plain(c, i, emu);
 	bool by_table = i->run && !sensitive && i->run != op_base && i->run != op_pushf;
 	if (by_table)
 		return i->run == op_undefined;
@@ -476,7 +370,7 @@ bool decode_insn(struct engine_vcpu *c, struct insn *i, const struct emu_insn *e
 	if (!i->run) {
 		for (unsigned n = 0; n < emu->info.operand_count; n++)
 			if (OPERAND(emu, n, MEMORY))
-				set_memory(i, emu, &emu->operands[n].mem);
+				decode_memory(c, i, emu, &emu->operands[n]);
 		i->run = pick_native(c, i, single);
 	}
 	return sensitive || i->run == op_undefined;

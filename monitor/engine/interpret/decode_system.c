@@ -4,7 +4,7 @@
  */
 #include <cpuid.h>
 
-#include "monitor/engine/interpret/interp.h"
+#include "monitor/engine/interpret/decode.h"
 
 /* A feature of CPUID leaf 7, EBX. */
 static bool host_has(unsigned feature)
@@ -42,6 +42,7 @@ insn_function *decode_system(const struct emu_insn *emu)
 		DECODE_PLAIN(LAHF, op_lahf)
 		DECODE_PLAIN(SAHF, op_sahf)
 		DECODE_PLAIN(PUSHF, op_pushf)
+		DECODE_PLAIN(PUSHFD, op_pushf)
 		DECODE_PLAIN(PUSHFQ, op_pushf)
 		DECODE_PLAIN(CPUID, op_cpuid)
 		DECODE_PLAIN(RDTSC, op_rdtsc)

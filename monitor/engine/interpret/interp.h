@@ -26,9 +26,14 @@
 #define EA_RIP	 1u
 #define EA_FS	 2u
 #define EA_GS	 4u
-#define EA_32	 8u
+#define EA_32	 8u  /* in 64-bit mode; elsewhere it goes without saying */
 #define EA_STACK 16u /* through SS: a non-canonical address is #SS, not #GP */
-#define EA_OTHER (EA_RIP | EA_FS | EA_GS | EA_32)
+#define EA_16	 32u
+#define EA_SEG	 64u /* in a segment whose base, limit and rights count: insn.within says which */
+#define EA_OTHER (EA_RIP | EA_FS | EA_GS | EA_32 | EA_16 | EA_SEG)
+
+/* What an address outside of its segment is instead: it is not canonical, so that the access faults as it should. */
+#define ADDRESS_NONE R3_BIT(63)
 
 struct engine_vcpu;
 struct insn;
@@ -60,7 +65,17 @@ struct insn_detail {
 
 struct insn {
 	insn_function *run;
-	int64_t disp, imm;
+	union {
+		int64_t disp;
+		/* With EA_SEG: an address has 32 bits at most, so what stands above the displacement does not count. */
+		struct {
+			int32_t disp;
+			uint16_t len; /* bytes accessed */
+			uint8_t sreg; /* enum vcpu_sreg */
+			bool write;
+		} within;
+	};
+	int64_t imm;
 	uint8_t base, index, scale, ea; /* memory operand: register slots, log2, EA_* */
 	uint8_t dst, src;		/* register operands: byte offsets into the register file */
 	uint8_t start, end;		/* bytes from the start of the block */
@@ -84,8 +99,16 @@ struct block {
 /* Bytes of code in a block and instructions in it: a block spans less than 256 bytes. */
 #define BLOCK_INSNS 16
 
-/* Code of a page of guest RAM: blocks by the offset they begin at, and the bytes they cover. */
+/*
+ * What decoding depends on beside the bytes: what emu_mode says (enum ZydisMachineMode), and whether segments can be
+ * ignored, c->flat.
+ */
+#define KEY_FLAT 0x80u
+
+/* Code of a page of guest RAM in one mode: blocks by the offset they begin at, and the bytes they cover. */
 struct code_page {
+	struct code_page *next; /* of the same page in another mode */
+	unsigned key;
 	struct block *at[X86_PAGE_SIZE];
 	uint8_t covered[X86_PAGE_SIZE / 8];
 	bool used; /* looked up since the hand of code.c came by */
@@ -121,8 +144,18 @@ struct engine_vcpu {
 	/* vector_forms.c: XMM registers are good as they stand in `fpu`, and nothing stops instructions on them; MXCSR
 	   is the host's instead of that in `fpu` */
 	bool xmm_ready, rounding;
-	uint64_t base; /* gva of the block being executed */
-	uint64_t rip;
+	/* interp_load: 64-bit mode, or CS, DS, ES and SS are writable, or code, and all of 4 GiB from 0, with a stack
+	   of 32 bits: offsets in them are linear addresses. */
+	bool flat;
+	bool wide;	   /* 64-bit mode */
+	unsigned key;	   /* KEY_* */
+	uint64_t offsets;  /* bits that an address has: all, or 32 */
+	uint64_t stack;	   /* bits of RSP that stack accesses use */
+	uint64_t kept;	   /* bits of RSP that they leave alone when they move it */
+	uint32_t cs_limit; /* 64-bit mode: not looked at */
+	uint64_t cs_base;  /* 64-bit mode: 0 */
+	uint64_t base;	   /* RIP of the block being executed */
+	uint64_t rip;	   /* outside 64-bit mode good as interp_rip says */
 	const struct block *block;
 	struct vcpu *vcpu;
 	struct vm *vm;
@@ -134,6 +167,7 @@ struct engine_vcpu {
 	struct {
 		struct spt_cpu paging;
 		uint32_t user;
+		unsigned key;
 		bool slow; /* watched or checked for alignment: they are not used at all */
 		uint64_t changes;
 	} valid;
@@ -169,6 +203,16 @@ struct engine_vcpu {
 /* interpret.c: brings registers and flags from and to the vCPU. */
 void interp_load(struct engine_vcpu *c);
 void interp_store(struct engine_vcpu *c);
+/* The linear address of RIP. */
+static inline uint64_t code_address(const struct engine_vcpu *c, uint64_t rip)
+{
+	return likely(c->wide) ? rip : (uint32_t)(c->cs_base + rip);
+}
+/* RIP as the processor has it: running on beyond 4 GiB comes to 0. */
+static inline uint64_t interp_rip(const struct engine_vcpu *c)
+{
+	return likely(c->wide) ? c->rip : (uint32_t)c->rip;
+}
 /* Leaves with an exception at instruction i, which has changed nothing. */
 void interp_raise(struct engine_vcpu *c, const struct insn *i, uint8_t vector, uint32_t error);
 /* Makes the state for a vCPU that has none. False: memory is out. */
@@ -201,12 +245,6 @@ void code_store_end(struct engine_vcpu *c, uint64_t gpa, uint64_t len);
  * code_single, whose native copy lives in a place of its own. True: it ends the block.
  */
 bool decode_insn(struct engine_vcpu *c, struct insn *i, const struct emu_insn *emu, bool single);
-/* An instruction that is known by its name alone. */
-#define DECODE_PLAIN(name, function)                                                                                   \
-	case ZYDIS_MNEMONIC_##name:                                                                                    \
-		return function;
-/* decode_system.c: what has to do with the system and does not end the block; NULL: another instruction. */
-insn_function *decode_system(const struct emu_insn *emu);
 
 /* memory.c: the slow way of every access. False: the exit is set. */
 void memory_flush(struct engine_vcpu *c);
@@ -257,11 +295,40 @@ void vector_settle(struct engine_vcpu *c);
 	} while (0)
 
 uint64_t address_other(const struct engine_vcpu *c, const struct insn *i, uint64_t address);
+/* The linear address of [offset, offset+len) outside 64-bit mode, or ADDRESS_NONE. */
+uint64_t address_within(const struct engine_vcpu *c, enum vcpu_sreg sreg, uint64_t offset, unsigned len, bool write);
+
+/* The linear address of the memory operand, or ADDRESS_NONE; `more` is added to its offset. */
+static inline uint64_t address_beyond(const struct engine_vcpu *c, const struct insn *i, uint64_t more)
+{
+	uint64_t address = c->gpr[i->base] + (c->gpr[i->index] << i->scale) + (uint64_t)i->disp + more;
+	address &= c->offsets;
+	return unlikely(i->ea & EA_OTHER) ? address_other(c, i, address) : address;
+}
 
 static inline uint64_t address_of(const struct engine_vcpu *c, const struct insn *i)
 {
-	uint64_t address = c->gpr[i->base] + (c->gpr[i->index] << i->scale) + (uint64_t)i->disp;
-	return unlikely(i->ea & EA_OTHER) ? address_other(c, i, address) : address;
+	return address_beyond(c, i, 0);
+}
+
+/* Likewise of the stack: `wide` says, at compile time, that it is 64-bit mode's. */
+static inline uint64_t stack_address(const struct engine_vcpu *c, uint64_t rsp, unsigned len, bool write, bool wide)
+{
+	if (wide)
+		return rsp;
+	rsp &= c->stack;
+	return likely(c->flat) ? rsp : address_within(c, SREG_SS, rsp, len, write);
+}
+
+/* RSP once it has moved to `rsp`. */
+static inline uint64_t stack_moved(const struct engine_vcpu *c, uint64_t rsp, bool wide)
+{
+	return wide ? rsp : (c->gpr[RSP] & c->kept) | (rsp & c->stack);
+}
+
+static inline void set_stack(struct engine_vcpu *c, uint64_t rsp, bool wide)
+{
+	c->gpr[RSP] = stack_moved(c, rsp, wide);
 }
 
 static inline struct tlb_entry *tlb_entry(struct engine_vcpu *c, uint64_t gva)
@@ -370,23 +437,49 @@ extern insn_function *const movzx_table[WIDTH_COUNT][3][2], *const movsx_table[W
 extern insn_function *const lea_table[WIDTH_COUNT];
 extern insn_function *const xchg_table[WIDTH_COUNT][2]; /* register, memory */
 extern insn_function *const cmov_table[16][WIDTH_COUNT][2], *const setcc_table[16][2], *const jcc_table[16];
-insn_function op_push16, op_push64, op_push_imm16, op_push_imm64, op_push_mem16, op_push_mem64;
-insn_function op_pop16, op_pop64, op_pop_mem16, op_pop_mem64;
-insn_function op_leave16, op_leave64, op_enter16, op_enter64;
 insn_function op_cbw, op_cwde, op_cdqe, op_cwd, op_cdq, op_cqo, op_xlat;
+
+/* stack.c: by operand size; in 64-bit mode, and elsewhere. */
+enum stack_op {
+	STACK_PUSH,
+	STACK_PUSH_IMM,
+	STACK_PUSH_MEM,
+	STACK_POP,
+	STACK_POP_MEM,
+	STACK_LEAVE,
+	STACK_ENTER,
+	STACK_PUSHA,
+	STACK_POPA,
+	STACK_COUNT,
+};
+extern insn_function *const stack_table[WIDTH_COUNT][STACK_COUNT], *const stack_narrow_table[WIDTH_COUNT][STACK_COUNT];
 
 /* Ends of blocks. */
 insn_function op_end, op_jmp, op_jmp_reg, op_jmp_mem, op_call, op_call_reg, op_call_mem, op_ret;
 insn_function op_loop, op_jrcxz, op_jmp16, op_call16, op_ret16, op_branch16;
 
+/*
+ * near.c: outside 64-bit mode, by operand size. The target is cut to it and must lie within the limit of CS. Of
+ * conditional ones, `dst` is the operand size, and `src` the condition, or as of op_loop.
+ */
+enum near_op { NEAR_JMP, NEAR_JMP_REG, NEAR_JMP_MEM, NEAR_CALL, NEAR_CALL_REG, NEAR_CALL_MEM, NEAR_RET, NEAR_COUNT };
+extern insn_function *const near_table[WIDTH_COUNT][NEAR_COUNT];
+insn_function op_near_jcc, op_near_loop, op_near_jcxz;
+
+/* legacy.c: instructions that 64-bit mode lacks; imm is the base of AAM and AAD. */
+insn_function op_aaa, op_aas, op_aam, op_aad, op_daa, op_das, op_salc, op_arpl_reg, op_arpl_mem;
+insn_function op_bound16, op_bound32;
+
 /* Bit instructions whose bit lies anywhere in memory; imm holds which: 0 BT, 1 BTS, 2 BTR, 3 BTC. */
 extern insn_function *const bit_table[WIDTH_COUNT];
 
-/* String instructions; imm holds the size, REP and address size as string.c packs them. */
-#define STRING_SIZE  15
-#define STRING_REPE  16
-#define STRING_REPNE 32
-#define STRING_A32   64
+/* String instructions; imm holds the size, REP, address size and segment of the source as string.c packs them. */
+#define STRING_SIZE	  15
+#define STRING_REPE	  16
+#define STRING_REPNE	  32
+#define STRING_A32	  64
+#define STRING_A16	  128
+#define STRING_SREG_SHIFT 8
 insn_function op_movs, op_stos, op_lods, op_scas, op_cmps;
 insn_function op_movdir64b, op_clzero;
 

@@ -18,6 +18,44 @@
 
 /* ----------------------------------------------------------------------------------------------------- the state */
 
+/* All of 4 GiB from 0. */
+static bool is_all(const struct vcpu_segment *s)
+{
+	return s->present && !s->base && s->limit == UINT32_MAX;
+}
+
+/* The same of data that can be written; expand-down there would be nothing of it. */
+static bool is_all_writable(const struct vcpu_segment *s)
+{
+	const uint64_t type = X86_DESC_CODE | X86_DESC_EXPAND_DOWN | X86_DESC_RW;
+	return is_all(s) && (s->descriptor & type) == X86_DESC_RW;
+}
+
+/* What CS and SS make of code and stack. */
+static void load_mode(struct engine_vcpu *c)
+{
+	const struct vcpu *vcpu = c->vcpu;
+	const struct vcpu_segment *cs = &vcpu->sreg[SREG_CS], *data = vcpu->sreg;
+	c->wide = vcpu_code_bits(vcpu) == 64;
+	c->flat = true;
+	c->offsets = c->stack = UINT64_MAX;
+	c->kept = 0;
+	c->key = emu_mode(vcpu) | KEY_FLAT;
+	c->cs_base = 0;
+	if (c->wide)
+		return;
+	c->cs_base = cs->base;
+	c->cs_limit = cs->limit;
+	c->offsets = UINT32_MAX;
+	bool narrow = vcpu_stack_bits(vcpu) == 16;
+	c->stack = narrow ? UINT16_MAX : UINT32_MAX;
+	c->kept = narrow ? ~c->stack : 0;
+	c->flat = !narrow && is_all(cs) && is_all_writable(&data[SREG_DS]) && is_all_writable(&data[SREG_ES]) &&
+		  is_all_writable(&data[SREG_SS]);
+	if (!c->flat)
+		c->key &= ~KEY_FLAT;
+}
+
 void interp_load(struct engine_vcpu *c)
 {
 	const struct vcpu *vcpu = c->vcpu;
@@ -31,6 +69,7 @@ void interp_load(struct engine_vcpu *c)
 	c->avx = ready && (vcpu->cr4 & X86_CR4_OSXSAVE) && !((X86_XCR0_SSE | X86_XCR0_AVX) & ~vcpu->xcr0);
 	c->aligned = vcpu_checks_alignment(vcpu);
 	c->xmm_ready = false;
+	load_mode(c);
 }
 
 void interp_store(struct engine_vcpu *c)
@@ -38,7 +77,7 @@ void interp_store(struct engine_vcpu *c)
 	struct vcpu *vcpu = c->vcpu;
 	uint64_t flags = (c->flags >> 8 & ARITHMETIC) | (c->flags & FLAG_OF ? X86_RFLAGS_OF : 0);
 	memcpy(vcpu->gpr, c->gpr, sizeof(vcpu->gpr));
-	vcpu->rip = c->rip;
+	vcpu->rip = interp_rip(c);
 	vcpu->rflags = (vcpu->rflags & ~ARITHMETIC) | flags;
 }
 
@@ -131,12 +170,13 @@ static void run(struct engine_vcpu *c)
 static bool breakpoint(struct engine_vcpu *c)
 {
 	struct vcpu *vcpu = c->vcpu;
+	uint64_t gva = code_address(c, c->rip);
 	unsigned hits = 0;
 	if (vcpu->rflags & X86_RFLAGS_RF)
 		return false;
 	for (unsigned i = 0; i < ENGINE_WATCHES; i++) {
 		bool execute = !(vcpu->dr[7] >> X86_DR7_FIELD_SHIFT(i) & 3);
-		if (execute && (vcpu->dr[7] & X86_DR7_ENABLED(i)) && vcpu->dr[i] == c->rip)
+		if (execute && (vcpu->dr[7] & X86_DR7_ENABLED(i)) && vcpu->dr[i] == gva)
 			hits |= 1u << i;
 	}
 	if (!hits)

@@ -25,11 +25,12 @@ void memory_revalidate(struct engine_vcpu *c)
 {
 	uint64_t changes = spt_changes(c->vm->spt);
 	bool slow = c->watching || c->aligned;
-	if (changes == c->valid.changes && c->user == c->valid.user && slow == c->valid.slow &&
-	    !memcmp(&c->paging, &c->valid.paging, sizeof(c->paging)))
+	if (changes == c->valid.changes && c->user == c->valid.user && c->key == c->valid.key &&
+	    slow == c->valid.slow && !memcmp(&c->paging, &c->valid.paging, sizeof(c->paging)))
 		return;
 	c->valid.changes = changes;
 	c->valid.user = c->user;
+	c->valid.key = c->key;
 	c->valid.slow = slow;
 	memcpy(&c->valid.paging, &c->paging, sizeof(c->paging));
 	memory_flush(c);
@@ -56,7 +57,7 @@ static bool crosses(uint64_t gva, unsigned len)
 /* What is checked before the walk. */
 static bool acceptable(struct engine_vcpu *c, uint64_t gva, unsigned len, unsigned ea)
 {
-	if (!vcpu_canonical(gva) || !vcpu_canonical(gva + len - 1))
+	if (!vcpu_canonical(gva) || (c->wide && !vcpu_canonical(gva + len - 1)))
 		return raise(c, ea & EA_STACK ? X86_VEC_SS : X86_VEC_GP, 0, gva);
 	if (c->aligned && len <= 8 && !(len & (len - 1)) && (gva & (len - 1)))
 		return raise(c, X86_VEC_AC, 0, gva);
@@ -127,6 +128,26 @@ static void fill_write(struct engine_vcpu *c, uint64_t gva, const uint8_t *host,
 		claim(c, gva, host)->write = tlb_tag(c, gva, 1);
 }
 
+/* Of an access at gva, the bytes before linear addresses of 32 bits begin anew. */
+static unsigned before_wrap(const struct engine_vcpu *c, uint64_t gva, unsigned len)
+{
+	return !c->wide && gva + len > R3_BIT(32) ? (unsigned)(R3_BIT(32) - gva) : len;
+}
+
+static bool read_crossing(struct engine_vcpu *c, uint64_t gva, uint8_t *to, unsigned len, struct gm_fault *fault)
+{
+	unsigned first = before_wrap(c, gva, len);
+	return gm_read_gva(c->vcpu, gva, to, first, GM_CPL, fault) &&
+	       (first == len || gm_read_gva(c->vcpu, 0, to + first, len - first, GM_CPL, fault));
+}
+
+static bool probe_crossing(struct engine_vcpu *c, uint64_t gva, unsigned len, struct gm_fault *fault)
+{
+	unsigned first = before_wrap(c, gva, len);
+	return gm_probe_write_gva(c->vcpu, gva, first, GM_CPL, fault) &&
+	       (first == len || gm_probe_write_gva(c->vcpu, 0, len - first, GM_CPL, fault));
+}
+
 bool memory_read(struct engine_vcpu *c, uint64_t gva, void *to, unsigned len, unsigned ea)
 {
 	struct spt_translation at;
@@ -137,7 +158,7 @@ bool memory_read(struct engine_vcpu *c, uint64_t gva, void *to, unsigned len, un
 	if (c->watching)
 		watch_access(c, gva, len, false);
 	if (crosses(gva, len))
-		return gm_read_gva(c->vcpu, gva, to, len, GM_CPL, &fault) || raise_fault(c, &fault, ea);
+		return read_crossing(c, gva, to, len, &fault) || raise_fault(c, &fault, ea);
 	if (!walk(c, gva, len, 0, &at, &host))
 		return false;
 	if (host) {
@@ -150,11 +171,12 @@ bool memory_read(struct engine_vcpu *c, uint64_t gva, void *to, unsigned len, un
 }
 
 /* Nothing is written unless all can be. */
-static bool write_crossing(struct engine_vcpu *c, uint64_t gva, const void *from, unsigned len, unsigned ea)
+static bool write_crossing(struct engine_vcpu *c, uint64_t gva, const uint8_t *from, unsigned len, unsigned ea)
 {
+	unsigned first = before_wrap(c, gva, len);
 	struct gm_fault fault;
-	if (!gm_probe_write_gva(c->vcpu, gva, len, GM_CPL, &fault) ||
-	    !gm_write_gva(c->vcpu, gva, from, len, GM_CPL, &fault))
+	if (!probe_crossing(c, gva, len, &fault) || !gm_write_gva(c->vcpu, gva, from, first, GM_CPL, &fault) ||
+	    (first != len && !gm_write_gva(c->vcpu, 0, from + first, len - first, GM_CPL, &fault)))
 		return raise_fault(c, &fault, ea);
 	return true;
 }
@@ -198,8 +220,7 @@ void *memory_modify(struct engine_vcpu *c, uint64_t gva, unsigned len, unsigned 
 	if (c->watching)
 		watch_access(c, gva, len, true);
 	if (crosses(gva, len)) {
-		if (gm_probe_write_gva(c->vcpu, gva, len, GM_CPL, &fault) &&
-		    gm_read_gva(c->vcpu, gva, c->bounce.bytes, len, GM_CPL, &fault))
+		if (probe_crossing(c, gva, len, &fault) && read_crossing(c, gva, c->bounce.bytes, len, &fault))
 			return bounce(c, gva, len);
 		raise_fault(c, &fault, ea);
 		return NULL;

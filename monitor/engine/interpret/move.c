@@ -1,7 +1,14 @@
 /*
- * Moves, conversions, stack and conditional moves.
+ * Addresses, moves, conversions and conditional moves.
  */
 #include "monitor/engine/interpret/interp.h"
+#include "monitor/vm/segment.h"
+
+uint64_t address_within(const struct engine_vcpu *c, enum vcpu_sreg sreg, uint64_t offset, unsigned len, bool write)
+{
+	uint32_t linear;
+	return seg_linear(&c->vcpu->sreg[sreg], (uint32_t)offset, len, write, &linear) ? linear : ADDRESS_NONE;
+}
 
 uint64_t address_other(const struct engine_vcpu *c, const struct insn *i, uint64_t address)
 {
@@ -9,6 +16,10 @@ uint64_t address_other(const struct engine_vcpu *c, const struct insn *i, uint64
 		address += c->base + i->end;
 	if (i->ea & EA_32)
 		address = (uint32_t)address;
+	else if (i->ea & EA_16)
+		address = (uint16_t)address;
+	if (i->ea & EA_SEG)
+		return address_within(c, i->within.sreg, address, i->within.len, i->within.write);
 	if (i->ea & EA_FS)
 		address += c->vcpu->sreg[SREG_FS].base;
 	else if (i->ea & EA_GS)
@@ -223,107 +234,8 @@ void op_cqo(struct engine_vcpu *c, const struct insn *i)
 void op_xlat(struct engine_vcpu *c, const struct insn *i)
 {
 	uint8_t v;
-	struct insn at = *i;
-	at.base = RBX;
-	at.index = GPR_ZERO;
-	at.disp = (uint8_t)c->gpr[RAX];
-	if (!load8(c, address_of(c, &at), i->ea, &v))
+	if (!load8(c, address_beyond(c, i, (uint8_t)c->gpr[RAX]), i->ea, &v))
 		FAULT;
 	REG(8, 0) = v;
 	NEXT;
 }
-
-/* --------------------------------------------------------------------------------------------------------- stack */
-
-#define STACK(n)                                                                                                       \
-	static void push##n(struct engine_vcpu *c, const struct insn *i, uint##n##_t v)                                \
-	{                                                                                                              \
-		if (!store##n(c, c->gpr[RSP] - n / 8, EA_STACK, v))                                                    \
-			FAULT;                                                                                         \
-		c->gpr[RSP] -= n / 8;                                                                                  \
-		NEXT_STORED;                                                                                           \
-	}                                                                                                              \
-	void op_push##n(struct engine_vcpu *c, const struct insn *i)                                                   \
-	{                                                                                                              \
-		return push##n(c, i, REG(n, i->dst));                                                                  \
-	}                                                                                                              \
-	void op_push_imm##n(struct engine_vcpu *c, const struct insn *i)                                               \
-	{                                                                                                              \
-		return push##n(c, i, (uint##n##_t)i->imm);                                                             \
-	}                                                                                                              \
-	void op_push_mem##n(struct engine_vcpu *c, const struct insn *i)                                               \
-	{                                                                                                              \
-		uint##n##_t v;                                                                                         \
-		if (!load##n(c, address_of(c, i), i->ea, &v))                                                          \
-			FAULT;                                                                                         \
-		return push##n(c, i, v);                                                                               \
-	}                                                                                                              \
-	void op_pop##n(struct engine_vcpu *c, const struct insn *i)                                                    \
-	{                                                                                                              \
-		uint##n##_t v;                                                                                         \
-		if (!load##n(c, c->gpr[RSP], EA_STACK, &v))                                                            \
-			FAULT;                                                                                         \
-		c->gpr[RSP] += n / 8;                                                                                  \
-		SET##n(i->dst, v);                                                                                     \
-		NEXT;                                                                                                  \
-	}                                                                                                              \
-	/* An address through RSP is computed after it has moved: SDM 2B POP. */                                       \
-	void op_pop_mem##n(struct engine_vcpu *c, const struct insn *i)                                                \
-	{                                                                                                              \
-		uint##n##_t v;                                                                                         \
-		if (!load##n(c, c->gpr[RSP], EA_STACK, &v))                                                            \
-			FAULT;                                                                                         \
-		c->gpr[RSP] += n / 8;                                                                                  \
-		if (!store##n(c, address_of(c, i), i->ea, v)) {                                                        \
-			c->gpr[RSP] -= n / 8;                                                                          \
-			FAULT;                                                                                         \
-		}                                                                                                      \
-		NEXT_STORED;                                                                                           \
-	}
-STACK(16)
-STACK(64)
-
-/* A write that stores nothing: where the stack pointer comes to lie must be writable (SDM 2A, APM 3 ENTER). */
-static bool probe(struct engine_vcpu *c, uint64_t gva)
-{
-	bool writable = memory_modify(c, gva, 1, EA_STACK);
-	c->bounce.size = 0;
-	return writable;
-}
-
-#define FRAME(n)                                                                                                       \
-	void op_leave##n(struct engine_vcpu *c, const struct insn *i)                                                  \
-	{                                                                                                              \
-		uint##n##_t v;                                                                                         \
-		if (!load##n(c, c->gpr[RBP], EA_STACK, &v))                                                            \
-			FAULT;                                                                                         \
-		c->gpr[RSP] = c->gpr[RBP] + n / 8;                                                                     \
-		SET##n(RBP * 8, v);                                                                                    \
-		NEXT;                                                                                                  \
-	}                                                                                                              \
-	/* SDM 2A ENTER: src is the nesting level. The frame pointers of the levels around it are copied. */           \
-	void op_enter##n(struct engine_vcpu *c, const struct insn *i)                                                  \
-	{                                                                                                              \
-		uint64_t rsp = c->gpr[RSP] - n / 8, rbp = c->gpr[RBP], frame = rsp;                                    \
-		uint##n##_t v;                                                                                         \
-		if (!store##n(c, rsp, EA_STACK, (uint##n##_t)rbp))                                                     \
-			FAULT;                                                                                         \
-		for (unsigned level = 1; level < i->src; level++) {                                                    \
-			rbp -= n / 8;                                                                                  \
-			rsp -= n / 8;                                                                                  \
-			if (!load##n(c, rbp, EA_STACK, &v) || !store##n(c, rsp, EA_STACK, v))                          \
-				FAULT;                                                                                 \
-		}                                                                                                      \
-		if (i->src) {                                                                                          \
-			rsp -= n / 8;                                                                                  \
-			if (!store##n(c, rsp, EA_STACK, (uint##n##_t)frame))                                           \
-				FAULT;                                                                                 \
-		}                                                                                                      \
-		if (!probe(c, rsp - (uint64_t)i->imm))                                                                 \
-			FAULT;                                                                                         \
-		SET##n(RBP * 8, (uint##n##_t)frame);                                                                   \
-		c->gpr[RSP] = rsp - (uint64_t)i->imm;                                                                  \
-		NEXT_STORED;                                                                                           \
-	}
-FRAME(16)
-FRAME(64)

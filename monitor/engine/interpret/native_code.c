@@ -100,22 +100,37 @@ static bool add_memory(struct engine_vcpu *c, struct insn_detail *d, const Zydis
 	return d->size && d->size <= ENGINE_FPU_MAX;
 }
 
+static bool is_long(const struct emu_insn *emu)
+{
+	return emu->info.machine_mode == ZYDIS_MACHINE_MODE_LONG_64;
+}
+
+/* Code whose operands have 16 bits without a prefix. */
+static bool is_narrow(const struct emu_insn *emu)
+{
+	return !is_long(emu) && emu->info.machine_mode != ZYDIS_MACHINE_MODE_LEGACY_32;
+}
+
 /*
  * The prefixes that decoding found a meaning for, and no other: not those of segments and of address size, since a
- * copy's operand lies where the copy says; not LOCK, since nobody else sees that operand.
+ * copy's operand lies where the copy says; not LOCK, since nobody else sees that operand. `turned`: with one that the
+ * copy needs, being 64-bit code, to have operands of 16 bits.
  */
-static unsigned emit_prefixes(const struct emu_insn *emu, const uint8_t *bytes, uint8_t *out)
+static unsigned emit_prefixes(const struct emu_insn *emu, const uint8_t *bytes, bool turned, uint8_t *out)
 {
 	enum { OPERAND_SIZE = 0x66, REPNE = 0xf2, REP = 0xf3 };
 	const ZydisDecodedInstruction *info = &emu->info;
 	unsigned len = 0;
+	if (turned)
+		out[len++] = OPERAND_SIZE;
 	for (unsigned n = 0; n < info->raw.prefix_count; n++) {
 		ZydisPrefixType type = info->raw.prefixes[n].type;
-		bool means = bytes[n] == OPERAND_SIZE		    ? type != ZYDIS_PREFIX_TYPE_IGNORED
+		bool means = bytes[n] == OPERAND_SIZE ? type == ZYDIS_PREFIX_TYPE_MANDATORY ||
+								(type != ZYDIS_PREFIX_TYPE_IGNORED && !is_narrow(emu))
 			     : bytes[n] == REP || bytes[n] == REPNE ? type == ZYDIS_PREFIX_TYPE_MANDATORY
 								    : false;
 		/* REX counts where nothing stands between it and the opcode. */
-		bool rex = (bytes[n] & 0xf0) == 0x40 && n + 1u == info->raw.prefix_count;
+		bool rex = (bytes[n] & 0xf0) == 0x40 && n + 1u == info->raw.prefix_count && is_long(emu);
 		if (means || rex)
 			out[len++] = bytes[n];
 	}
@@ -123,10 +138,11 @@ static unsigned emit_prefixes(const struct emu_insn *emu, const uint8_t *bytes, 
 }
 
 /* The instruction for execution at `at`, with its ModRM operand, if it has one in memory, at `operand`. */
-static unsigned emit(const struct insn_detail *d, const uint8_t *bytes, uint64_t at, uint64_t operand, uint8_t *out)
+static unsigned emit(const struct insn_detail *d, const uint8_t *bytes, bool turned, uint64_t at, uint64_t operand,
+		     uint8_t *out)
 {
 	const ZydisDecodedInstruction *info = &d->emu.info;
-	unsigned len = emit_prefixes(&d->emu, bytes, out), from = info->raw.prefix_count;
+	unsigned len = emit_prefixes(&d->emu, bytes, turned, out), from = info->raw.prefix_count;
 	if (!d->size || native_is_through_rdi(&d->emu)) {
 		memcpy(out + len, bytes + from, info->length - from);
 		return len + info->length - from;
@@ -154,6 +170,8 @@ static bool same_register(const struct insn_detail *d, const ZydisDecodedOperand
 {
 	if (!native_register_allowed(copy->reg.value) || is_rsp(copy))
 		return false;
+	if (ZydisRegisterGetClass(copy->reg.value) == ZYDIS_REGCLASS_FLAGS)
+		return ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_FLAGS;
 	if (!is_rsp(op))
 		return copy->reg.value == op->reg.value;
 	ZydisRegister whole = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, copy->reg.value);
@@ -177,7 +195,10 @@ static bool same_operand(const struct insn_detail *d, const struct emu_insn *cop
 			 uint64_t operand)
 {
 	const ZydisDecodedOperand *op = &d->emu.operands[n], *again = &copy->operands[n];
-	if (op->type != again->type || op->size != again->size || op->actions != again->actions)
+	/* FLAGS, EFLAGS and RFLAGS are one. */
+	bool flags = again->type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		     ZydisRegisterGetClass(again->reg.value) == ZYDIS_REGCLASS_FLAGS;
+	if (op->type != again->type || (op->size != again->size && !flags) || op->actions != again->actions)
 		return false;
 	switch (op->type) {
 	case ZYDIS_OPERAND_TYPE_REGISTER:
@@ -196,9 +217,10 @@ bool native_copy_is_sound(const struct insn_detail *d, const uint8_t *bytes, uns
 {
 	const ZydisDecodedInstruction *info = &d->emu.info;
 	struct emu_insn copy;
-	if (ZYAN_FAILED(emu_decode_bytes(bytes, len, &copy)) || copy.info.length != len ||
+	if (ZYAN_FAILED(emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, bytes, len, &copy)) || copy.info.length != len ||
 	    copy.info.mnemonic != info->mnemonic || copy.info.encoding != info->encoding ||
-	    copy.info.operand_count != info->operand_count || copy.info.operand_width != info->operand_width ||
+	    copy.info.operand_count != info->operand_count ||
+	    (is_long(&d->emu) && copy.info.operand_width != info->operand_width) ||
 	    copy.info.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE ||
 	    copy.info.avx.vector_length != info->avx.vector_length || copy.info.avx.mask.mode != info->avx.mask.mode ||
 	    copy.info.avx.mask.reg != info->avx.mask.reg || copy.info.avx.broadcast.mode != info->avx.broadcast.mode ||
@@ -265,8 +287,13 @@ bool native_prepare(struct engine_vcpu *c, struct insn_detail *d, bool single)
 		return false;
 	unsigned slot = single ? 0 : native->used;
 	uint64_t at = TASK_CODE + slot * NATIVE_SLOT_SIZE, operand = native_operand_address(d, slot);
-	unsigned len = emit(d, bytes, at, operand, code);
-	if (len >= NATIVE_SLOT_SIZE || slot >= NATIVE_SLOT_COUNT || !native_copy_is_sound(d, code, len, at, operand))
+	unsigned len = 0;
+	bool sound = false;
+	for (unsigned turned = 0; !sound && turned < (is_narrow(emu) ? 2 : 1); turned++) {
+		len = emit(d, bytes, turned, at, operand, code);
+		sound = len < NATIVE_SLOT_SIZE && native_copy_is_sound(d, code, len, at, operand);
+	}
+	if (!sound || slot >= NATIVE_SLOT_COUNT)
 		return false;
 	code[len] = 0xc3; /* RET */
 	memcpy(native->task.code + slot * NATIVE_SLOT_SIZE, code, len + 1);

@@ -95,10 +95,10 @@ static void load_xsave(struct engine_vcpu *c, struct x87_pointers *p, const stru
 static void set(struct engine_vcpu *c, struct x87_pointers *p, const struct insn *i, uint64_t gva)
 {
 	const struct emu_insn *emu = &i->detail->emu;
-	p->fip = c->base + i->start;
+	p->fip = c->wide ? c->base + i->start : (uint32_t)(c->base + i->start);
 	p->fop = (uint16_t)((emu->info.opcode & 7) << 8 | emu->bytes[emu->info.raw.modrm.offset]);
 	if (i->detail->size)
-		p->fdp = gva;
+		p->fdp = i->ea & EA_SEG ? (uint32_t)(gva - c->vcpu->sreg[i->within.sreg].base) : gva;
 }
 
 void native_pointers_get(const struct engine_vcpu *c, struct x87_pointers *p)

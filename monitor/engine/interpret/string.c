@@ -14,9 +14,10 @@
 
 struct string {
 	unsigned size;
-	bool repeats, repeat_equal, wide; /* wide: 64-bit addresses and count */
-	uint64_t step;			  /* added to addresses */
-	uint64_t segment;		  /* of the source */
+	bool repeats, repeat_equal;
+	uint64_t mask;		/* of addresses and count */
+	uint64_t step;		/* added to addresses */
+	enum vcpu_sreg segment; /* of the source */
 };
 
 static struct string describe(const struct engine_vcpu *c, const struct insn *i)
@@ -24,36 +25,38 @@ static struct string describe(const struct engine_vcpu *c, const struct insn *i)
 	struct string s = {.size = i->imm & STRING_SIZE,
 			   .repeats = i->imm & (STRING_REPE | STRING_REPNE),
 			   .repeat_equal = i->imm & STRING_REPE,
-			   .wide = !(i->imm & STRING_A32)};
+			   .mask = i->imm & STRING_A32	 ? UINT32_MAX
+				   : i->imm & STRING_A16 ? UINT16_MAX
+							 : UINT64_MAX,
+			   .segment = (enum vcpu_sreg)(i->imm >> STRING_SREG_SHIFT)};
 	s.step = c->vcpu->rflags & X86_RFLAGS_DF ? -(uint64_t)s.size : s.size;
-	if (i->ea)
-		s.segment = c->vcpu->sreg[i->ea & EA_FS ? SREG_FS : SREG_GS].base;
 	return s;
 }
 
-static uint64_t narrow(const struct string *s, uint64_t value)
+/* Registers of 16 bits leave the rest alone; those of 32 clear the upper half. */
+static void add(struct engine_vcpu *c, const struct string *s, enum vcpu_gpr reg, uint64_t value)
 {
-	return s->wide ? value : (uint32_t)value;
+	uint64_t kept = s->mask == UINT16_MAX ? c->gpr[reg] & ~s->mask : 0;
+	c->gpr[reg] = kept | ((c->gpr[reg] + value) & s->mask);
 }
 
 static void advance(struct engine_vcpu *c, const struct string *s, enum vcpu_gpr reg, uint64_t count)
 {
-	c->gpr[reg] = narrow(s, c->gpr[reg] + s->step * count);
+	add(c, s, reg, s->step * count);
 }
 
 static uint64_t remaining(const struct engine_vcpu *c, const struct string *s)
 {
-	return s->repeats ? narrow(s, c->gpr[RCX]) : 1;
+	return s->repeats ? c->gpr[RCX] & s->mask : 1;
 }
 
-/* Counts iterations off; the address size of 32 bits clears the upper half of RCX. */
 static void count_off(struct engine_vcpu *c, const struct string *s, uint64_t count)
 {
 	if (s->repeats)
-		c->gpr[RCX] = narrow(s, c->gpr[RCX] - count);
+		add(c, s, RCX, -count);
 }
 
-static bool read_element(struct engine_vcpu *c, const struct string *s, uint64_t gva, uint64_t *value)
+static bool read_element(struct engine_vcpu *c, const struct string *s, uint64_t gva, unsigned ea, uint64_t *value)
 {
 	union {
 		uint8_t b;
@@ -61,10 +64,10 @@ static bool read_element(struct engine_vcpu *c, const struct string *s, uint64_t
 		uint32_t d;
 		uint64_t q;
 	} v = {.q = 0};
-	bool ok = s->size == 1	 ? load8(c, gva, 0, &v.b)
-		  : s->size == 2 ? load16(c, gva, 0, &v.w)
-		  : s->size == 4 ? load32(c, gva, 0, &v.d)
-				 : load64(c, gva, 0, &v.q);
+	bool ok = s->size == 1	 ? load8(c, gva, ea, &v.b)
+		  : s->size == 2 ? load16(c, gva, ea, &v.w)
+		  : s->size == 4 ? load32(c, gva, ea, &v.d)
+				 : load64(c, gva, ea, &v.q);
 	*value = v.q;
 	return ok;
 }
@@ -83,14 +86,35 @@ static bool write_element(struct engine_vcpu *c, const struct string *s, uint64_
 	}
 }
 
-static uint64_t source(const struct engine_vcpu *c, const struct string *s)
+/* The linear address of `len` bytes at an offset of the segment. */
+static uint64_t address(const struct engine_vcpu *c, enum vcpu_sreg segment, uint64_t offset, uint64_t len, bool write)
 {
-	return narrow(s, c->gpr[RSI]) + s->segment;
+	bool apart = segment == SREG_FS || segment == SREG_GS || (segment == SREG_CS && !c->wide);
+	if (likely(c->flat && !apart))
+		return offset;
+	return c->wide ? offset + c->vcpu->sreg[segment].base
+		       : address_within(c, segment, offset, (unsigned)len, write);
 }
 
-static uint64_t destination(const struct engine_vcpu *c, const struct string *s)
+static uint64_t source(const struct engine_vcpu *c, const struct string *s, uint64_t len)
 {
-	return narrow(s, c->gpr[RDI]);
+	return address(c, s->segment, c->gpr[RSI] & s->mask, len, false);
+}
+
+static uint64_t destination(const struct engine_vcpu *c, const struct string *s, uint64_t len, bool write)
+{
+	return address(c, SREG_ES, c->gpr[RDI] & s->mask, len, write);
+}
+
+static bool read_source(struct engine_vcpu *c, const struct string *s, uint64_t *value)
+{
+	unsigned ea = s->segment == SREG_SS && !c->wide ? EA_STACK : 0;
+	return read_element(c, s, source(c, s, s->size), ea, value);
+}
+
+static bool read_destination(struct engine_vcpu *c, const struct string *s, uint64_t *value)
+{
+	return read_element(c, s, destination(c, s, s->size, false), 0, value);
 }
 
 /* One iteration of each. False: the exit is set. */
@@ -99,7 +123,7 @@ typedef bool iteration(struct engine_vcpu *c, const struct string *s, bool *agai
 static bool movs(struct engine_vcpu *c, const struct string *s, bool *again)
 {
 	uint64_t v;
-	if (!read_element(c, s, source(c, s), &v) || !write_element(c, s, destination(c, s), v))
+	if (!read_source(c, s, &v) || !write_element(c, s, destination(c, s, s->size, true), v))
 		return false;
 	advance(c, s, RSI, 1);
 	advance(c, s, RDI, 1);
@@ -108,7 +132,7 @@ static bool movs(struct engine_vcpu *c, const struct string *s, bool *again)
 
 static bool stos(struct engine_vcpu *c, const struct string *s, bool *again)
 {
-	if (!write_element(c, s, destination(c, s), c->gpr[RAX]))
+	if (!write_element(c, s, destination(c, s, s->size, true), c->gpr[RAX]))
 		return false;
 	advance(c, s, RDI, 1);
 	return true;
@@ -117,7 +141,7 @@ static bool stos(struct engine_vcpu *c, const struct string *s, bool *again)
 static bool lods(struct engine_vcpu *c, const struct string *s, bool *again)
 {
 	uint64_t v;
-	if (!read_element(c, s, source(c, s), &v))
+	if (!read_source(c, s, &v))
 		return false;
 	if (s->size >= 4)
 		c->gpr[RAX] = v;
@@ -158,7 +182,7 @@ static void compare(struct engine_vcpu *c, const struct string *s, uint64_t left
 static bool scas(struct engine_vcpu *c, const struct string *s, bool *again)
 {
 	uint64_t v;
-	if (!read_element(c, s, destination(c, s), &v))
+	if (!read_destination(c, s, &v))
 		return false;
 	compare(c, s, c->gpr[RAX], v, again);
 	advance(c, s, RDI, 1);
@@ -168,7 +192,7 @@ static bool scas(struct engine_vcpu *c, const struct string *s, bool *again)
 static bool cmps(struct engine_vcpu *c, const struct string *s, bool *again)
 {
 	uint64_t left, right;
-	if (!read_element(c, s, source(c, s), &left) || !read_element(c, s, destination(c, s), &right))
+	if (!read_source(c, s, &left) || !read_destination(c, s, &right))
 		return false;
 	compare(c, s, left, right, again);
 	advance(c, s, RSI, 1);
@@ -176,15 +200,22 @@ static bool cmps(struct engine_vcpu *c, const struct string *s, bool *again)
 	return true;
 }
 
+/* Registers of 16 bits begin anew before all of it is through. */
+static bool wraps(const struct engine_vcpu *c, const struct string *s, enum vcpu_gpr reg, uint64_t len)
+{
+	return s->mask == UINT16_MAX && (c->gpr[reg] & s->mask) + len > s->mask + 1;
+}
+
 /* MOVS and STOS forward: as many elements as lie within one page each, at once. Returns how many. */
 static uint64_t bulk(struct engine_vcpu *c, const struct string *s, bool moves, uint64_t count)
 {
 	uint64_t len = count * s->size;
-	if (s->step != s->size || count < 8 || count > ITERATIONS)
+	if (s->step != s->size || count < 8 || count > ITERATIONS || wraps(c, s, RDI, len) || wraps(c, s, RSI, len))
 		return 0;
-	uint8_t *to = memory_span(c, destination(c, s), &len, true), *from = NULL;
+	uint64_t source_gva = source(c, s, len);
+	uint8_t *to = memory_span(c, destination(c, s, len, true), &len, true), *from = NULL;
 	if (moves)
-		from = to ? memory_span(c, source(c, s), &len, false) : NULL;
+		from = to ? memory_span(c, source_gva, &len, false) : NULL;
 	if (!to || (moves && !from))
 		return 0;
 	len -= len % s->size;
@@ -208,7 +239,8 @@ static bool still_there(struct engine_vcpu *c, const struct insn *i)
 {
 	uint8_t bytes[sizeof(i->disp)];
 	size_t len = (size_t)(i->end - i->start), kept = len < sizeof(bytes) ? len : sizeof(bytes);
-	return gm_peek(c->vcpu, c->base + i->end - kept, bytes, kept) == kept && !memcmp(bytes, &i->disp, kept);
+	return gm_peek(c->vcpu, code_address(c, c->base + i->end - kept), bytes, kept) == kept &&
+	       !memcmp(bytes, &i->disp, kept);
 }
 
 /*
@@ -288,7 +320,10 @@ void op_movdir64b(struct engine_vcpu *c, const struct insn *i)
 {
 	unsigned a, b, features, d;
 	uint8_t line[LINE];
-	uint64_t gva = i->ea & EA_32 ? REG(32, i->dst) : REG(64, i->dst);
+	uint64_t offset = i->ea & EA_32	  ? REG(32, i->dst)
+			  : i->ea & EA_16 ? REG(16, i->dst)
+					  : REG(64, i->dst) & c->offsets;
+	uint64_t gva = address(c, SREG_ES, offset, LINE, true);
 	if (!__get_cpuid_count(7, 0, &a, &b, &features, &d) || !(features & bit_MOVDIR64B)) {
 		interp_raise(c, i, X86_VEC_UD, 0);
 		return;
@@ -311,5 +346,6 @@ void op_clzero(struct engine_vcpu *c, const struct insn *i)
 		interp_raise(c, i, X86_VEC_UD, 0);
 		return;
 	}
-	store_line(c, i, c->gpr[RAX] & ~(uint64_t)(LINE - 1), zeros);
+	uint64_t offset = c->gpr[RAX] & ~(uint64_t)(LINE - 1);
+	store_line(c, i, address(c, SREG_DS, c->wide ? offset : (uint32_t)offset, LINE, true), zeros);
 }

@@ -66,15 +66,28 @@ void op_sahf(struct engine_vcpu *c, const struct insn *i)
 	NEXT;
 }
 
+/* Virtual 8086 mode keeps flags, like all that has to do with IF, from who has not the privilege. */
+static bool flags_denied(struct engine_vcpu *c, const struct insn *i)
+{
+	if (likely(!vcpu_is_v86(c->vcpu) || vcpu_iopl(c->vcpu) == 3))
+		return false;
+	interp_raise(c, i, X86_VEC_GP, 0);
+	return true;
+}
+
 void op_pushf(struct engine_vcpu *c, const struct insn *i)
 {
 	unsigned width = i->detail->emu.info.operand_width / 8;
+	if (flags_denied(c, i))
+		return;
 	interp_store(c);
 	uint64_t image = vcpu_rflags(c->vcpu) & ~(X86_RFLAGS_RF | X86_RFLAGS_VM);
-	uint64_t gva = c->gpr[RSP] - width;
-	if (!(width == 2 ? store16(c, gva, EA_STACK, (uint16_t)image) : store64(c, gva, EA_STACK, image)))
+	uint64_t rsp = c->gpr[RSP] - width, gva = stack_address(c, rsp, width, true, c->wide);
+	if (!(width == 2   ? store16(c, gva, EA_STACK, (uint16_t)image)
+	      : width == 4 ? store32(c, gva, EA_STACK, (uint32_t)image)
+			   : store64(c, gva, EA_STACK, image)))
 		FAULT;
-	c->gpr[RSP] = gva;
+	set_stack(c, rsp, c->wide);
 	NEXT_STORED;
 }
 
@@ -95,17 +108,19 @@ static uint64_t popf_flags(const struct vcpu *vcpu, bool narrow)
 void op_popf(struct engine_vcpu *c, const struct insn *i)
 {
 	struct vcpu *vcpu = c->vcpu;
-	bool narrow = i->imm;
-	uint64_t image;
-	uint16_t low;
-	if (!(narrow ? load16(c, c->gpr[RSP], EA_STACK, &low) : load64(c, c->gpr[RSP], EA_STACK, &image)))
+	unsigned width = (unsigned)i->imm / 8;
+	bool narrow = width == 2;
+	uint64_t image = 0, rsp = c->gpr[RSP], gva = stack_address(c, rsp, width, false, c->wide);
+	if (flags_denied(c, i))
+		return;
+	if (!(narrow	   ? load16(c, gva, EA_STACK, (uint16_t *)&image)
+	      : width == 4 ? load32(c, gva, EA_STACK, (uint32_t *)&image)
+			   : load64(c, gva, EA_STACK, &image)))
 		FAULT;
-	if (narrow)
-		image = low;
+	set_stack(c, rsp + width, c->wide);
 	interp_store(c);
 	uint64_t changes = popf_flags(vcpu, narrow), old = vcpu_rflags(vcpu);
 	vcpu_set_rflags(vcpu, (old & ~changes & ~X86_RFLAGS_RF) | (image & changes & ~X86_RFLAGS_RF));
-	vcpu->gpr[RSP] += narrow ? 2 : 8;
 	vcpu->rip = c->base + i->end;
 	interp_load(c);
 	/* Single step and alignment checks are set up on entry; an interrupt may now be let in. */

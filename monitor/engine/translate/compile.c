@@ -161,7 +161,8 @@ static enum bt_door door_of(const struct emu_insn *insn)
 static bool has_insn(const struct bt_source *source, unsigned at)
 {
 	struct emu_insn insn;
-	return at < source->len && ZYAN_SUCCESS(emu_decode_bytes(source->bytes + at, source->len - at, &insn));
+	return at < source->len &&
+	       ZYAN_SUCCESS(emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, source->bytes + at, source->len - at, &insn));
 }
 
 static bool compile(struct compiler *c)
@@ -176,7 +177,7 @@ static bool compile(struct compiler *c)
 	while (outcome == GOES_ON && code->insns < BT_INSNS &&
 	       c->e.len + 2 * SEQUENCE_MAX + STUBS_MAX <= BT_BLOCK_MAX && at < source->len) {
 		size_t room = source->len - at;
-		if (ZYAN_FAILED(emu_decode_bytes(source->bytes + at, room, &c->insn)))
+		if (ZYAN_FAILED(emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, source->bytes + at, room, &c->insn)))
 			break;
 		code->start[code->insns] = (uint16_t)c->e.len;
 		code->guest_at[code->insns] = (uint16_t)at;

@@ -14,7 +14,7 @@
 static unsigned describe(const uint8_t *bytes, size_t len, uint64_t rip, char text[TEXT_MAX])
 {
 	struct emu_insn insn;
-	if (ZYAN_FAILED(emu_decode_bytes(bytes, len, &insn)))
+	if (ZYAN_FAILED(emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, bytes, len, &insn)))
 		return 0;
 	emu_format(&insn, rip, text, TEXT_MAX);
 	return insn.info.length;

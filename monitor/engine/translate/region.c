@@ -121,7 +121,7 @@ static struct bt_block *make_over(struct region *r, uint64_t gva)
 		return NULL;
 	struct emu_insn insn;
 	memcpy(bytes, r->bytes + offset, room);
-	if (ZYAN_FAILED(emu_decode_bytes(bytes, room + X86_INSN_MAX, &insn)))
+	if (ZYAN_FAILED(emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, bytes, room + X86_INSN_MAX, &insn)))
 		return NULL;
 	struct bt_source source = {gva, bytes, insn.info.length, r->flavour, false};
 	return block_make(r->t, r->page, over, &source);

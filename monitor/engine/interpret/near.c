@@ -1,0 +1,128 @@
+/*
+ * Near transfers of control outside 64-bit mode: as many bits of the target count as the operand has, and it must lie
+ * within the limit of CS, else #GP(0) with nothing changed (SDM 2A CALL, Jcc, JMP; 2B RET).
+ */
+#include "monitor/engine/interpret/interp.h"
+#include "monitor/vm/guest_mem.h"
+
+static bool target_bad(struct engine_vcpu *c, const struct insn *i, uint32_t target)
+{
+	if (likely(target <= c->cs_limit))
+		return false;
+	interp_raise(c, i, X86_VEC_GP, 0);
+	return true;
+}
+
+/* The processor sees whether the stack can be written before it looks at the target. */
+static void call_bad(struct engine_vcpu *c, const struct insn *i, uint64_t gva, unsigned len)
+{
+	struct gm_fault fault = {.vector = X86_VEC_GP};
+	if (!gm_probe_write_gva(c->vcpu, gva, len, GM_CPL, &fault) && fault.vector == X86_VEC_GP)
+		fault.vector = X86_VEC_SS;
+	interp_raise(c, i, fault.vector, fault.error);
+	c->exit->gva = fault.gva;
+}
+
+#define NEAR(n)                                                                                                        \
+	static void jump##n(struct engine_vcpu *c, const struct insn *i, uint##n##_t target)                           \
+	{                                                                                                              \
+		if (!target_bad(c, i, target))                                                                         \
+			c->rip = target;                                                                               \
+	}                                                                                                              \
+	static void call##n(struct engine_vcpu *c, const struct insn *i, uint##n##_t target)                           \
+	{                                                                                                              \
+		uint64_t rsp = c->gpr[RSP] - n / 8, gva = stack_address(c, rsp, n / 8, true, false);                   \
+		if (unlikely(target > c->cs_limit)) {                                                                  \
+			call_bad(c, i, gva, n / 8);                                                                    \
+			return;                                                                                        \
+		}                                                                                                      \
+		if (!store##n(c, gva, EA_STACK, (uint##n##_t)(c->base + i->end)))                                      \
+			FAULT;                                                                                         \
+		set_stack(c, rsp, false);                                                                              \
+		c->rip = target;                                                                                       \
+	}                                                                                                              \
+	static void jmp##n##_imm(struct engine_vcpu *c, const struct insn *i)                                          \
+	{                                                                                                              \
+		jump##n(c, i, (uint##n##_t)(c->base + i->end + (uint64_t)i->imm));                                     \
+	}                                                                                                              \
+	static void jmp##n##_reg(struct engine_vcpu *c, const struct insn *i)                                          \
+	{                                                                                                              \
+		jump##n(c, i, REG(n, i->dst));                                                                         \
+	}                                                                                                              \
+	static void jmp##n##_mem(struct engine_vcpu *c, const struct insn *i)                                          \
+	{                                                                                                              \
+		uint##n##_t target;                                                                                    \
+		if (!load##n(c, address_of(c, i), i->ea, &target))                                                     \
+			FAULT;                                                                                         \
+		jump##n(c, i, target);                                                                                 \
+	}                                                                                                              \
+	static void call##n##_imm(struct engine_vcpu *c, const struct insn *i)                                         \
+	{                                                                                                              \
+		call##n(c, i, (uint##n##_t)(c->base + i->end + (uint64_t)i->imm));                                     \
+	}                                                                                                              \
+	static void call##n##_reg(struct engine_vcpu *c, const struct insn *i)                                         \
+	{                                                                                                              \
+		call##n(c, i, REG(n, i->dst));                                                                         \
+	}                                                                                                              \
+	static void call##n##_mem(struct engine_vcpu *c, const struct insn *i)                                         \
+	{                                                                                                              \
+		uint##n##_t target;                                                                                    \
+		if (!load##n(c, address_of(c, i), i->ea, &target))                                                     \
+			FAULT;                                                                                         \
+		call##n(c, i, target);                                                                                 \
+	}                                                                                                              \
+	static void ret##n(struct engine_vcpu *c, const struct insn *i)                                                \
+	{                                                                                                              \
+		uint64_t rsp = c->gpr[RSP];                                                                            \
+		uint##n##_t target;                                                                                    \
+		if (!load##n(c, stack_address(c, rsp, n / 8, false, false), EA_STACK, &target))                        \
+			FAULT;                                                                                         \
+		if (target_bad(c, i, target))                                                                          \
+			return;                                                                                        \
+		set_stack(c, rsp + n / 8 + (uint64_t)i->imm, false);                                                   \
+		c->rip = target;                                                                                       \
+	}
+NEAR(16)
+NEAR(32)
+#define ROW(n)                                                                                                         \
+	{                                                                                                              \
+		[NEAR_JMP] = jmp##n##_imm, [NEAR_JMP_REG] = jmp##n##_reg, [NEAR_JMP_MEM] = jmp##n##_mem,               \
+		[NEAR_CALL] = call##n##_imm, [NEAR_CALL_REG] = call##n##_reg, [NEAR_CALL_MEM] = call##n##_mem,         \
+		[NEAR_RET] = ret##n                                                                                    \
+	}
+insn_function *const near_table[WIDTH_COUNT][NEAR_COUNT] = {[WIDTH_16] = ROW(16), [WIDTH_32] = ROW(32)};
+
+/* Conditional ones. False: it faults. */
+static bool branch(struct engine_vcpu *c, const struct insn *i, bool taken)
+{
+	uint32_t next = (uint32_t)c->base + i->end, target = next + (uint32_t)i->imm;
+	if (i->dst == 16)
+		target = (uint16_t)target;
+	if (taken && target_bad(c, i, target))
+		return false;
+	c->rip = taken ? target : next;
+	return true;
+}
+
+void op_near_jcc(struct engine_vcpu *c, const struct insn *i)
+{
+	branch(c, i, condition(c->flags, i->src));
+}
+
+static uint64_t count_mask(const struct insn *i)
+{
+	return i->ea & EA_32 ? UINT32_MAX : UINT16_MAX;
+}
+
+void op_near_loop(struct engine_vcpu *c, const struct insn *i)
+{
+	uint64_t mask = count_mask(i), count = (c->gpr[RCX] - 1) & mask;
+	bool zero = c->flags & FLAG_ZF, taken = count && (i->src == 0 || zero == (i->src == 1));
+	if (branch(c, i, taken))
+		c->gpr[RCX] = i->ea & EA_32 ? count : (c->gpr[RCX] & ~mask) | count;
+}
+
+void op_near_jcxz(struct engine_vcpu *c, const struct insn *i)
+{
+	branch(c, i, !(c->gpr[RCX] & count_mask(i)));
+}
