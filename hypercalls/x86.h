@@ -189,6 +189,9 @@
 /* Model-specific registers: SDM 4 chapter 2, APM 2 appendix A */
 #define X86_MSR_TSC	       0x10
 #define X86_MSR_APIC_BASE      0x1b
+#define X86_MSR_TSC_DEADLINE   0x6e0
+#define X86_MSR_X2APIC_FIRST   0x800 /* a register each, by its offset in xAPIC mode / 16 */
+#define X86_MSR_X2APIC_LAST    0x8ff
 #define X86_MSR_PATCH_LEVEL    0x8b
 #define X86_MSR_SYSENTER_CS    0x174
 #define X86_MSR_SYSENTER_ESP   0x175
@@ -234,6 +237,7 @@
 #define X86_DE_CFG_LFENCE  R3_BIT(1) /* LFENCE waits for what stands before it */
 
 #define X86_APIC_BASE_BSP    R3_BIT(8)
+#define X86_APIC_BASE_X2APIC R3_BIT(10)
 #define X86_APIC_BASE_ENABLE R3_BIT(11)
 #define X86_APIC_BASE_RESET  R3_U64(0xfee00000)
 

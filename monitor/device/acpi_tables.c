@@ -1,6 +1,6 @@
 /*
- * ACPI tables (ACPI 6.4 chapter 5): RSDP, XSDT, FADT, FACS and a DSDT that names the power-off state alone. What has no
- * table is found by probing, as on the PCs before ACPI.
+ * ACPI tables (ACPI 6.4 chapter 5): RSDP, RSDT and XSDT, FADT, FACS, MADT, HPET, and a DSDT that names the power-off
+ * state alone. What has no table is found by probing, as on the PCs before ACPI.
  */
 #include "monitor/device/acpi_tables.h"
 
@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "monitor/device/acpi_pm.h"
+#include "monitor/device/hpet.h"
+#include "monitor/device/ioapic.h"
 #include "monitor/device/pci.h"
 #include "monitor/vm/guest_mem.h"
 #include "monitor/vm/layout.h"
@@ -18,6 +20,9 @@
 #define FADT (PC_RSDP + 0x100)
 #define FACS (PC_RSDP + 0x240)
 #define DSDT (PC_RSDP + 0x280)
+#define MADT (PC_RSDP + 0x300)
+#define HPET (PC_RSDP + 0x380)
+#define RSDT (PC_RSDP + 0x400)
 
 struct rsdp {
 	char signature[8];
@@ -47,9 +52,18 @@ struct address {
 } __attribute__((packed));
 #define SPACE_IO 1
 
+/* What the root tables lead to. */
+static const uint32_t tables[] = {FADT, MADT, HPET};
+#define TABLES (sizeof(tables) / sizeof(tables[0]))
+
 struct xsdt {
 	struct header header;
-	uint64_t entry[1];
+	uint64_t entry[TABLES];
+} __attribute__((packed));
+
+struct rsdt {
+	struct header header;
+	uint32_t entry[TABLES];
 } __attribute__((packed));
 
 struct fadt {
@@ -102,6 +116,51 @@ struct dsdt {
 	struct header header;
 	uint8_t code[sizeof(dsdt_code)];
 } __attribute__((packed));
+
+/* Interrupt controllers: 5.2.12 */
+struct madt {
+	struct header header;
+	uint32_t lapic, flags;
+	struct {
+		uint8_t type, length, processor, id;
+		uint32_t flags;
+	} __attribute__((packed)) processor;
+	struct {
+		uint8_t type, length, id, reserved;
+		uint32_t address, first;
+	} __attribute__((packed)) ioapic;
+	struct {
+		uint8_t type, length, bus, line;
+		uint32_t pin;
+		uint16_t flags;
+	} __attribute__((packed)) override[2];
+	struct {
+		uint8_t type, length, processor;
+		uint16_t flags;
+		uint8_t lint;
+	} __attribute__((packed)) nmi;
+} __attribute__((packed));
+#define MADT_HAS_8259	   1
+#define MADT_LAPIC	   0
+#define MADT_IOAPIC	   1
+#define MADT_OVERRIDE	   2
+#define MADT_NMI	   4
+#define PROCESSOR_ENABLED  1
+#define PROCESSORS_ALL	   0xff
+#define INT_AS_BUS	   0
+#define INT_LEVEL_AND_HIGH 0xd
+
+/* IA-PC HPET specification 3.2.4 */
+struct hpet_table {
+	struct header header;
+	uint32_t id;
+	struct address address;
+	uint8_t number;
+	uint16_t shortest; /* period, in counts */
+	uint8_t protection;
+} __attribute__((packed));
+#define SPACE_MEMORY  0
+#define HPET_SHORTEST 128
 
 static uint8_t checksum(const void *data, size_t length)
 {
@@ -170,9 +229,47 @@ static void put_fadt(struct vm *vm)
 	put_table(vm, FADT, &fadt.header, "FACP", 6, sizeof(fadt));
 }
 
+static void put_madt(struct vm *vm)
+{
+	struct madt madt = {
+		.lapic = X86_APIC_BASE_RESET,
+		.flags = MADT_HAS_8259,
+		.processor = {MADT_LAPIC, sizeof(madt.processor), 0, 0, PROCESSOR_ENABLED},
+		.ioapic = {MADT_IOAPIC, sizeof(madt.ioapic), IOAPIC_ID, 0, IOAPIC_BASE, 0},
+		.override = {{MADT_OVERRIDE, sizeof(madt.override[0]), 0, ACPI_IRQ_PIT, ACPI_PIN_PIT, INT_AS_BUS},
+			     {MADT_OVERRIDE, sizeof(madt.override[0]), 0, ACPI_PM_SCI, ACPI_PM_SCI,
+			      INT_LEVEL_AND_HIGH}},
+		.nmi = {MADT_NMI, sizeof(madt.nmi), PROCESSORS_ALL, INT_AS_BUS, 1},
+	};
+
+	put_table(vm, MADT, &madt.header, "APIC", 4, sizeof(madt));
+}
+
+static void put_hpet(struct vm *vm)
+{
+	struct hpet_table hpet = {
+		.id = HPET_CAPABILITIES,
+		.address = {.space = SPACE_MEMORY, .bits = 64, .address = HPET_BASE},
+		.shortest = HPET_SHORTEST,
+	};
+
+	put_table(vm, HPET, &hpet.header, "HPET", 1, sizeof(hpet));
+}
+
+static void put_roots(struct vm *vm)
+{
+	struct xsdt xsdt;
+	struct rsdt rsdt;
+
+	for (unsigned n = 0; n < TABLES; n++)
+		xsdt.entry[n] = rsdt.entry[n] = tables[n];
+	put_table(vm, XSDT, &xsdt.header, "XSDT", 1, sizeof(xsdt));
+	put_table(vm, RSDT, &rsdt.header, "RSDT", 1, sizeof(rsdt));
+}
+
 static void put_rsdp(struct vm *vm)
 {
-	struct rsdp rsdp = {.revision = 2, .length = sizeof(rsdp), .xsdt = XSDT};
+	struct rsdp rsdp = {.revision = 2, .rsdt = RSDT, .length = sizeof(rsdp), .xsdt = XSDT};
 
 	memcpy(rsdp.signature, "RSD PTR ", sizeof(rsdp.signature));
 	memcpy(rsdp.oem, "RING3 ", sizeof(rsdp.oem));
@@ -183,7 +280,6 @@ static void put_rsdp(struct vm *vm)
 
 void acpi_put_tables(struct vm *vm)
 {
-	struct xsdt xsdt = {.entry = {FADT}};
 	struct facs facs = {.length = sizeof(facs), .version = 2};
 	struct dsdt dsdt = {0};
 
@@ -192,6 +288,8 @@ void acpi_put_tables(struct vm *vm)
 	put(vm, FACS, &facs, sizeof(facs));
 	put_table(vm, DSDT, &dsdt.header, "DSDT", 2, sizeof(dsdt));
 	put_fadt(vm);
-	put_table(vm, XSDT, &xsdt.header, "XSDT", 1, sizeof(xsdt));
+	put_madt(vm);
+	put_hpet(vm);
+	put_roots(vm);
 	put_rsdp(vm);
 }

@@ -7,6 +7,10 @@
 
 struct vm;
 
+/* The 8254's line is at another pin of the I/O APIC than its number says, as on nearly every PC. */
+#define ACPI_IRQ_PIT 0
+#define ACPI_PIN_PIT 2
+
 /* Writes the tables of vm's devices to RAM. MACHINE_PC only. */
 void acpi_put_tables(struct vm *vm);
 

@@ -11,7 +11,11 @@
 #include "monitor/device/acpi_pm.h"
 #include "monitor/device/acpi_tables.h"
 #include "monitor/device/console.h"
+#include "monitor/device/hpet.h"
 #include "monitor/device/i8042.h"
+#include "monitor/device/ioapic.h"
+#include "monitor/device/lapic.h"
+#include "monitor/device/mp_table.h"
 #include "monitor/device/pci.h"
 #include "monitor/device/pic.h"
 #include "monitor/device/pit.h"
@@ -23,8 +27,8 @@
 #include "monitor/trace/trace.h"
 #include "monitor/vm/vm.h"
 
-/* Lines of the interrupt controller, as on every PC. */
-#define IRQ_PIT	     0
+/* Lines of the interrupt controllers, as on every PC. */
+#define IRQ_PIT	     ACPI_IRQ_PIT
 #define IRQ_KEYBOARD 1
 #define IRQ_COM1     4
 #define IRQ_RTC	     8
@@ -40,12 +44,60 @@ struct machine {
 	struct vga vga;
 	struct acpi_pm pm;
 	struct pci pci;
+	struct lapic lapic; /* the first processor's */
+	struct ioapic ioapic;
+	struct hpet hpet;
+	bool has_apics;
 };
+
+/* --------------------------------------------------------------------------------------------------------- lines */
+
+static unsigned pin_of(unsigned line)
+{
+	return line == IRQ_PIT ? ACPI_PIN_PIT : line;
+}
+
+/* Both controllers see each line; which one passes it on is the guest's to say. */
+static void set_line(void *arg, unsigned line, bool level)
+{
+	struct machine *machine = arg;
+
+	pic_set_line(&machine->pic, line, level);
+	if (machine->has_apics)
+		ioapic_set_line(&machine->ioapic, pin_of(line), level);
+}
+
+static void set_timer_line(void *arg, unsigned line, bool level)
+{
+	struct machine *machine = arg;
+
+	if (!hpet_replaces(&machine->hpet))
+		set_line(machine, line, level);
+}
+
+static void set_hpet_line(void *arg, bool isa, unsigned line, bool level)
+{
+	struct machine *machine = arg;
+
+	if (isa)
+		set_line(machine, line, level);
+	else
+		ioapic_set_line(&machine->ioapic, line, level);
+}
+
+static bool send(void *lapic, const struct apic_message *message)
+{
+	return lapic_receive(lapic, message);
+}
 
 static struct irq_line irq(struct machine *machine, unsigned line)
 {
-	return (struct irq_line){.set = pic_set_line, .controller = &machine->pic, .line = line};
+	bool replaceable = line == IRQ_PIT || line == IRQ_RTC;
+
+	return (struct irq_line){.set = replaceable ? set_timer_line : set_line, .controller = machine, .line = line};
 }
+
+/* ------------------------------------------------------------------------------------------------------- the list */
 
 /* There is no firmware to start again from: a guest that resets its machine has ended, as one that switches it off. */
 static void power_off(void *vm)
@@ -73,7 +125,12 @@ static void attach_pc(struct vm *vm, struct machine *machine)
 	vga_init(&machine->vga, &vm->bus);
 	acpi_pm_init(&machine->pm, &vm->bus, clock_guest_ns, power_off, vm);
 	pci_init(&machine->pci, &vm->bus, power_off, vm);
+	lapic_init(&machine->lapic, vm->vcpu[0], &vm->bus, &vm->timers, clock_guest_ns, ioapic_eoi, &machine->ioapic);
+	ioapic_init(&machine->ioapic, &vm->bus, send, &machine->lapic);
+	hpet_init(&machine->hpet, &vm->bus, &vm->timers, clock_guest_ns, set_hpet_line, machine);
+	machine->has_apics = true;
 	acpi_put_tables(vm);
+	mp_put_table(vm);
 }
 
 static void attach_devices(struct vm *vm, struct machine *machine)
@@ -112,20 +169,61 @@ void machine_exit(struct vm *vm)
 	vm->machine = NULL;
 }
 
-/* The interrupt controller hangs on the first vCPU, as on a PC without APICs. */
+/* ----------------------------------------------------------------------------------------------- for the run loop */
+
+/* The 8259's output hangs on LINT0 of the first processor, and on pin 0 of the I/O APIC. */
+static bool pic_waits(const struct machine *machine)
+{
+	if (!pic_pending(&machine->pic))
+		return false;
+	return !machine->has_apics || lapic_passes_8259(&machine->lapic) || ioapic_passes_8259(&machine->ioapic);
+}
+
+static bool lapic_waits(const struct machine *machine)
+{
+	return machine->has_apics && lapic_pending(&machine->lapic);
+}
+
+/* The interrupt controllers hang on the first vCPU. */
 bool machine_irq_pending(struct vcpu *vcpu)
 {
-	return vcpu->id == 0 && pic_pending(&vcpu->vm->machine->pic);
+	const struct machine *machine = vcpu->vm->machine;
+
+	return vcpu->id == 0 && (pic_waits(machine) || lapic_waits(machine));
 }
 
 uint8_t machine_irq_ack(struct vcpu *vcpu)
 {
-	return pic_ack(&vcpu->vm->machine->pic);
+	struct machine *machine = vcpu->vm->machine;
+
+	return lapic_waits(machine) ? lapic_ack(&machine->lapic) : pic_ack(&machine->pic);
+}
+
+bool machine_take_nmi(struct vcpu *vcpu)
+{
+	struct machine *machine = vcpu->vm->machine;
+
+	return vcpu->id == 0 && machine->has_apics && lapic_take_nmi(&machine->lapic);
 }
 
 unsigned machine_irq_line(const struct vm *vm, uint8_t vector)
 {
-	return pic_line_of(&vm->machine->pic, vector);
+	const struct machine *machine = vm->machine;
+	unsigned pin = machine->has_apics ? ioapic_pin_of(&machine->ioapic, vector) : IOAPIC_PINS;
+
+	if (pin < IOAPIC_PINS)
+		return pin == ACPI_PIN_PIT ? IRQ_PIT : pin;
+	return pic_line_of(&machine->pic, vector);
+}
+
+struct lapic *machine_lapic(const struct vm *vm)
+{
+	return vm->machine && vm->machine->has_apics ? &vm->machine->lapic : NULL;
+}
+
+const struct ioapic *machine_ioapic(const struct vm *vm)
+{
+	return &vm->machine->ioapic;
 }
 
 const struct pic *machine_pic(const struct vm *vm)

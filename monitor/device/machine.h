@@ -22,8 +22,13 @@ uint8_t machine_irq_ack(struct vcpu *vcpu);
 /* The controller's line that raises the vector; the vector itself if it is none of its. */
 unsigned machine_irq_line(const struct vm *vm, uint8_t vector);
 
-/* The interrupt controllers, to look at. */
+/* Takes a non-maskable interrupt that waits for this vCPU. */
+bool machine_take_nmi(struct vcpu *vcpu);
+
+/* The interrupt controllers, to look at; the first processor's local APIC, NULL: the machine has no APICs. */
 const struct pic *machine_pic(const struct vm *vm);
+const struct ioapic *machine_ioapic(const struct vm *vm);
+struct lapic *machine_lapic(const struct vm *vm);
 /* Runs what is due: expired timers, console output. True if console input came since the last call. vCPU stopped. */
 bool machine_poll(struct vm *vm, uint64_t now);
 /* When machine_poll wants to be called next, clock_machine_ns() time, TIMER_NEVER if only on an event. */

@@ -1,8 +1,8 @@
 /*
  * Two 8259A interrupt controllers at ports 0x20 and 0xa0, the slave on input 2 of the master, and the ELCR at 0x4d0
- * (Intel 8259A data sheet; PIIX3 data sheet for the ELCR). The machine has these and no local APIC because port I/O
- * traps cleanly, as #GP at the instruction, where an APIC would need every memory access to its page decoded; and
- * because every teaching kernel knows them.
+ * (Intel 8259A data sheet; PIIX3 data sheet for the ELCR). The plain machine has these alone because port I/O traps
+ * cleanly, as #GP at the instruction, where an APIC's page needs each access decoded; and because every teaching kernel
+ * knows them.
  */
 #include "monitor/device/pic.h"
 

@@ -171,6 +171,9 @@ bool emu_reaches_devices(const struct emu_insn *insn)
 	case ZYDIS_MNEMONIC_OUTSD:
 	case ZYDIS_MNEMONIC_WRMSR:
 		return true;
+	case ZYDIS_MNEMONIC_MOV: /* the priority that interrupts must have */
+		return insn->operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		       insn->operands[0].reg.value == ZYDIS_REGISTER_CR8;
 	default:
 		return false;
 	}

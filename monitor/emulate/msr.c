@@ -4,6 +4,8 @@
  */
 #include <stddef.h>
 
+#include "monitor/device/lapic.h"
+#include "monitor/device/machine.h"
 #include "monitor/emulate/group.h"
 #include "monitor/host/clock.h"
 #include "monitor/vm/vm.h"
@@ -16,6 +18,7 @@ enum msr_kind {
 	MSR_CONSTANT,  /* reads as `bits`; writes are #GP */
 	MSR_IGNORANT,  /* reads as `bits`; writes are lost */
 	MSR_CHECKED,   /* `write` says */
+	MSR_X2APIC,    /* the local APIC says */
 };
 
 struct msr {
@@ -30,7 +33,10 @@ struct msr {
 
 static bool write_tsc(struct vcpu *vcpu, uint64_t value)
 {
+	struct lapic *apic = machine_lapic(vcpu->vm);
 	vcpu->tsc_offset = value - clock_guest_tsc();
+	if (apic)
+		lapic_timer_arm(apic);
 	return true;
 }
 
@@ -62,6 +68,24 @@ static bool write_pat(struct vcpu *vcpu, uint64_t value)
 
 #define APIC_BASE_BITS (((R3_BIT(CPU_PHYSICAL_BITS) - 1) & ~X86_PAGE_MASK) | X86_APIC_BASE_BSP | X86_APIC_BASE_ENABLE)
 
+/* A machine without APICs keeps what it is told. */
+static bool write_apic_base(struct vcpu *vcpu, uint64_t value)
+{
+	struct lapic *apic = machine_lapic(vcpu->vm);
+	if (apic)
+		return lapic_write_base(apic, value);
+	if (value & ~APIC_BASE_BITS)
+		return false;
+	vcpu->apic_base = value;
+	return true;
+}
+
+static bool write_tsc_deadline(struct vcpu *vcpu, uint64_t value)
+{
+	lapic_write_deadline(machine_lapic(vcpu->vm), value);
+	return true;
+}
+
 #define AT(member)    .offset = offsetof(struct vcpu, member)
 #define ONE(number)   .first = (number), .last = (number)
 #define LOW_HALF      R3_U64(0xffffffff)
@@ -72,7 +96,7 @@ static bool write_pat(struct vcpu *vcpu, uint64_t value)
 
 static const struct msr msrs[] = {
 	{ONE(X86_MSR_TSC), CPU_tsc, .kind = MSR_CHECKED, .write = write_tsc},
-	{ONE(X86_MSR_APIC_BASE), CPU_msr, .kind = MSR_MASKED, .bits = APIC_BASE_BITS, AT(apic_base)},
+	{ONE(X86_MSR_APIC_BASE), CPU_msr, .kind = MSR_CHECKED, AT(apic_base), .write = write_apic_base},
 	{ONE(X86_MSR_PATCH_LEVEL), CPU_msr, .kind = MSR_IGNORANT, .bits = NO_MICROCODE},
 	{ONE(X86_MSR_SYSENTER_CS), CPU_sep, .kind = MSR_TRUNCATED, .bits = LOW_HALF, AT(sysenter_cs)},
 	{ONE(X86_MSR_SYSENTER_ESP), CPU_sep, .kind = MSR_TRUNCATED, .bits = LOW_HALF, AT(sysenter_esp)},
@@ -80,6 +104,8 @@ static const struct msr msrs[] = {
 	{ONE(X86_MSR_MCG_CAP), CPU_mca, .kind = MSR_CONSTANT, .bits = MCG_NO_BANKS},
 	{ONE(X86_MSR_MCG_STATUS), CPU_mca, .kind = MSR_MASKED, .bits = X86_MCG_STATUS, AT(mcg_status)},
 	{ONE(X86_MSR_PAT), CPU_pat, .kind = MSR_CHECKED, AT(pat), .write = write_pat},
+	{ONE(X86_MSR_TSC_DEADLINE), CPU_tsc_deadline, .kind = MSR_CHECKED, .write = write_tsc_deadline},
+	{X86_MSR_X2APIC_FIRST, X86_MSR_X2APIC_LAST, CPU_x2apic, .kind = MSR_X2APIC},
 	{ONE(X86_MSR_EFER), CPU_lm, .kind = MSR_CHECKED, AT(efer), .write = write_efer},
 	{ONE(X86_MSR_STAR), CPU_syscall, .kind = MSR_MASKED, .bits = ~R3_U64(0), AT(star)},
 	{ONE(X86_MSR_LSTAR), CPU_syscall, .kind = MSR_CANONICAL, AT(lstar)},
@@ -122,6 +148,10 @@ static bool read_msr(struct vcpu *vcpu, uint32_t number, uint64_t *value)
 		*value = *field(vcpu, msr);
 	else if (number == X86_MSR_TSC)
 		*value = clock_guest_tsc() + vcpu->tsc_offset;
+	else if (number == X86_MSR_TSC_DEADLINE)
+		*value = machine_lapic(vcpu->vm)->deadline;
+	else if (msr->kind == MSR_X2APIC)
+		return lapic_read_msr(machine_lapic(vcpu->vm), number - X86_MSR_X2APIC_FIRST, value);
 	else
 		*value = msr->bits;
 	return true;
@@ -150,6 +180,8 @@ static bool write_msr(struct vcpu *vcpu, uint32_t number, uint64_t value)
 		return true;
 	case MSR_CHECKED:
 		return msr->write(vcpu, value);
+	case MSR_X2APIC:
+		return lapic_write_msr(machine_lapic(vcpu->vm), number - X86_MSR_X2APIC_FIRST, value);
 	default:
 		return false;
 	}

@@ -54,9 +54,22 @@ static void run_interrupt(struct vcpu *vcpu)
 	vcpu->halted = false;
 }
 
+/* Blocked until IRET once one is taken (SDM 3A 6.7.1). */
+static void run_nmi(struct vcpu *vcpu)
+{
+	if (vcpu->nmi_blocked || vcpu->event_pending || vcpu->interrupt_shadow || vcpu->debug.hold ||
+	    !machine_take_nmi(vcpu))
+		return;
+	vcpu->event = (struct vcpu_event){.vector = X86_VEC_NMI, .kind = EVENT_INTERRUPT, .line = VCPU_NO_LINE};
+	vcpu->event_pending = true;
+	vcpu->nmi_blocked = true;
+	vcpu->halted = false;
+}
+
 bool vm_prepare(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
+	run_nmi(vcpu);
 	bool waits = vm_interrupt_waits(vcpu);
 	OBSERVE(vm, waits, vcpu, waits);
 	if (waits && !vcpu->debug.hold && inject_window_open(vcpu)) {

@@ -1,10 +1,11 @@
 /*
- * The port I/O bus: finds the device behind a port and splits accesses that are wider than what answers there.
+ * The bus: finds the device behind a port or an address, and splits accesses that are wider than what answers there.
  */
 #include "monitor/vm/bus.h"
 
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define PORTS 0x10000u
 
@@ -52,4 +53,62 @@ void bus_io(struct bus *bus, uint16_t port, unsigned size, bool write, uint32_t 
 		io_bytes(bus, port, size, write, value);
 	else if (!write)
 		*value = 0xff;
+}
+
+struct bus_region *bus_map(struct bus *bus, uint64_t base, uint32_t length, unsigned width, bus_memory_access access,
+			   void *device, const char *name)
+{
+	if (bus->regions == BUS_REGIONS_MAX || length == 0)
+		abort();
+	struct bus_region *region = &bus->region[bus->regions++];
+	*region = (struct bus_region){base, length, width, access, device, name};
+	return region;
+}
+
+static const struct bus_region *region_of(const struct bus *bus, uint64_t gpa)
+{
+	for (unsigned i = 0; i < bus->regions; i++)
+		if (gpa >= bus->region[i].base && gpa - bus->region[i].base < bus->region[i].length)
+			return &bus->region[i];
+	return NULL;
+}
+
+/* The largest access that may come next. */
+static unsigned piece(const struct bus_region *region, uint64_t gpa, uint64_t len)
+{
+	unsigned size = region ? region->width : 1;
+
+	while (size > len || (gpa & (size - 1)))
+		size /= 2;
+	return size;
+}
+
+void bus_read(struct bus *bus, uint64_t gpa, void *to, uint64_t len)
+{
+	uint8_t *at = to;
+
+	for (unsigned size; len; len -= size, gpa += size, at += size) {
+		const struct bus_region *region = region_of(bus, gpa);
+		uint64_t value = UINT64_MAX;
+
+		size = piece(region, gpa, len);
+		if (region)
+			region->access(region->device, (uint32_t)(gpa - region->base), size, false, &value);
+		memcpy(at, &value, size);
+	}
+}
+
+void bus_write(struct bus *bus, uint64_t gpa, const void *from, uint64_t len)
+{
+	const uint8_t *at = from;
+
+	for (unsigned size; len; len -= size, gpa += size, at += size) {
+		const struct bus_region *region = region_of(bus, gpa);
+		uint64_t value = 0;
+
+		size = piece(region, gpa, len);
+		memcpy(&value, at, size);
+		if (region)
+			region->access(region->device, (uint32_t)(gpa - region->base), size, true, &value);
+	}
 }

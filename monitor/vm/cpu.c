@@ -70,13 +70,15 @@ static bool host_has(enum cpu_feature n)
 	return host_leaf(features[n].leaf, features[n].subleaf)[features[n].reg] >> features[n].bit & 1;
 }
 
-static bool given(const struct cpu *cpu, enum cpu_feature n, bool software)
+static bool given(const struct cpu *cpu, enum cpu_feature n, bool software, bool pc)
 {
 	switch (features[n].giver) {
 	case CPU_BY_MACHINE:
 		return true;
 	case CPU_BY_AMD:
 		return cpu->amd;
+	case CPU_BY_PC:
+		return pc;
 	case CPU_BY_SOFTWARE:
 		return software || host_has(n);
 	case CPU_BY_HOST:
@@ -95,12 +97,12 @@ bool cpu_host_is_amd(void)
 	return known > 0;
 }
 
-void cpu_describe(struct cpu *cpu, bool software)
+void cpu_describe(struct cpu *cpu, bool software, bool pc)
 {
 	*cpu = (struct cpu){.cr4 = CR4_WITHOUT_FEATURE};
 	cpu->amd = cpu_host_is_amd();
 	for (unsigned n = 0; n < CPU_FEATURE_COUNT; n++) {
-		cpu->has[n] = given(cpu, n, software);
+		cpu->has[n] = given(cpu, n, software, pc);
 		if (cpu->has[n]) {
 			cpu->cr4 |= features[n].cr4;
 			cpu->efer |= features[n].efer;

@@ -22,7 +22,7 @@ enum cpu_feature {
 	CPU_FEATURE_COUNT,
 };
 
-enum cpu_giver { CPU_BY_MACHINE, CPU_BY_HOST, CPU_BY_SOFTWARE, CPU_BY_AMD, CPU_BY_NOBODY };
+enum cpu_giver { CPU_BY_MACHINE, CPU_BY_HOST, CPU_BY_SOFTWARE, CPU_BY_AMD, CPU_BY_PC, CPU_BY_NOBODY };
 
 enum cpuid_register { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX, CPUID_REGISTERS };
 
@@ -36,8 +36,8 @@ struct cpu {
 /* The vendor, which is the host's in every model; asked once. */
 bool cpu_host_is_amd(void);
 
-/* `software`: the engine can interpret all of the guest's code. */
-void cpu_describe(struct cpu *cpu, bool software);
+/* `software`: the engine can interpret all of the guest's code; `pc`: the machine has a PC's devices. */
+void cpu_describe(struct cpu *cpu, bool software, bool pc);
 
 const char *cpu_feature_name(enum cpu_feature feature);
 

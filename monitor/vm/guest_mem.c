@@ -137,8 +137,14 @@ static struct access access_of(const struct vcpu *vcpu, enum gm_privilege who, u
 	return (struct access){vcpu_root(vcpu), bits | (vcpu->cpl == 3 ? X86_PF_U : 0)};
 }
 
-/* Translates for an access that stays within one page. *host is NULL where the gva leads to no RAM. */
-static bool translate(struct vcpu *vcpu, uint64_t gva, uint64_t len, struct access access, uint8_t **host,
+/* Where a gva leads: host is NULL where there is no RAM. */
+struct place {
+	uint64_t gpa;
+	uint8_t *host;
+};
+
+/* Translates for an access that stays within one page. */
+static bool translate(struct vcpu *vcpu, uint64_t gva, uint64_t len, struct access access, struct place *place,
 		      struct gm_fault *fault)
 {
 	struct spt_translation at;
@@ -152,7 +158,7 @@ static bool translate(struct vcpu *vcpu, uint64_t gva, uint64_t len, struct acce
 		*fault = (struct gm_fault){.vector = X86_VEC_PF, .error = at.error, .gva = gva};
 		return false;
 	}
-	*host = gm_ptr(&vcpu->vm->mem, at.gpa, len);
+	*place = (struct place){at.gpa, gm_ptr(&vcpu->vm->mem, at.gpa, len)};
 	return true;
 }
 
@@ -163,13 +169,15 @@ static uint64_t read_gva(struct vcpu *vcpu, uint64_t gva, uint8_t *to, uint64_t 
 	uint64_t done = 0;
 	while (done < len) {
 		uint64_t part = within_page(gva + done, len - done);
-		uint8_t *host;
-		if (!translate(vcpu, gva + done, part, access, &host, fault))
+		struct place place;
+		if (!translate(vcpu, gva + done, part, access, &place, fault))
 			break;
-		if (host)
-			memcpy(to + done, host, part);
-		else
+		if (place.host)
+			memcpy(to + done, place.host, part);
+		else if (access.bits & X86_PF_I) /* no code is in a device */
 			memset(to + done, 0xff, part);
+		else
+			bus_read(&vcpu->vm->bus, place.gpa, to + done, part);
 		done += part;
 	}
 	return done;
@@ -191,12 +199,14 @@ bool gm_write_gva(struct vcpu *vcpu, uint64_t gva, const void *from, uint64_t le
 	struct access access = access_of(vcpu, who, X86_PF_W);
 	const uint8_t *bytes = from;
 	for (uint64_t done = 0, part; done < len; done += part) {
-		uint8_t *host;
+		struct place place;
 		part = within_page(gva + done, len - done);
-		if (!translate(vcpu, gva + done, part, access, &host, fault))
+		if (!translate(vcpu, gva + done, part, access, &place, fault))
 			return false;
-		if (host)
-			memcpy(host, bytes + done, part);
+		if (place.host)
+			memcpy(place.host, bytes + done, part);
+		else
+			bus_write(&vcpu->vm->bus, place.gpa, bytes + done, part);
 	}
 	return true;
 }
@@ -205,9 +215,9 @@ bool gm_probe_write_gva(struct vcpu *vcpu, uint64_t gva, uint64_t len, enum gm_p
 {
 	struct access access = access_of(vcpu, who, X86_PF_W);
 	for (uint64_t done = 0, part; done < len; done += part) {
-		uint8_t *host;
+		struct place place;
 		part = within_page(gva + done, len - done);
-		if (!translate(vcpu, gva + done, part, access, &host, fault))
+		if (!translate(vcpu, gva + done, part, access, &place, fault))
 			return false;
 	}
 	return true;

@@ -58,8 +58,8 @@ enum gm_privilege { GM_CPL, GM_SYSTEM };
 
 /*
  * Copy between monitor and guest-virtual memory through the guest's page tables, setting accessed and dirty bits.
- * True on success. False: *fault says what to inject, and a prefix may have been copied. A gva that translates to
- * something that is no RAM reads as all ones and swallows writes, as an empty bus does.
+ * True on success. False: *fault says what to inject, and a prefix may have been copied. What a gva that
+ * translates to no RAM means is the bus's to say (bus_read, bus_write).
  */
 bool gm_read_gva(struct vcpu *vcpu, uint64_t gva, void *to, uint64_t len, enum gm_privilege who,
 		 struct gm_fault *fault);

@@ -26,7 +26,7 @@ struct vcpu *vcpu_create(struct vm *vm, unsigned id)
 	vcpu->vm = vm;
 	vcpu->id = id;
 	if (id == 0) {
-		cpu_describe(&vm->cpu, !vm->engine_ops || vm->engine_ops->interprets);
+		cpu_describe(&vm->cpu, !vm->engine_ops || vm->engine_ops->interprets, vm->kind == MACHINE_PC);
 		vm->cpu.legacy_modes = vm->kind == MACHINE_PC && (!vm->engine_ops || vm->engine_ops->kernel_anywhere);
 	}
 	vcpu->rflags = X86_RFLAGS_FIXED;

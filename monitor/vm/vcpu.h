@@ -92,6 +92,8 @@ struct vcpu {
 	bool halted;	       /* HLT or block: wait for an interrupt */
 	bool interrupt_shadow; /* the instruction after STI, MOV SS, POP SS: no interrupt before it */
 
+	bool nmi_blocked; /* one was taken, and IRET has not come */
+
 	bool interrupt_waits; /* at the controller or as an event; set by the run loop before each entry */
 	bool window_wanted;   /* an interrupt waits for the shadow to end: the engine stops after one instruction */
 

@@ -29,8 +29,8 @@ static bool host_shows(uint32_t leaf, enum cpuid_register reg, unsigned bit)
 static void engines_differ(void **state)
 {
 	struct cpu direct, software;
-	cpu_describe(&direct, false);
-	cpu_describe(&software, true);
+	cpu_describe(&direct, false, false);
+	cpu_describe(&software, true, false);
 	assert_true(software.has[CPU_umip] && software.has[CPU_fsgsbase] && software.has[CPU_rdtscp]);
 	assert_int_equal(direct.has[CPU_umip], host_shows(7, CPUID_ECX, 2));
 	assert_int_equal(direct.has[CPU_rdtscp], host_shows(0x80000001, CPUID_EDX, 27));
@@ -45,7 +45,7 @@ static void absent_unless_given(void **state)
 	static const enum cpu_feature absent[] = {CPU_pcid, CPU_smap, CPU_pku, CPU_la57, CPU_apic,  CPU_x2apic,
 						  CPU_vmx,  CPU_svm,  CPU_vme, CPU_mtrr, CPU_xsaves};
 	struct cpu cpu;
-	cpu_describe(&cpu, true);
+	cpu_describe(&cpu, true, false);
 	for (unsigned n = 0; n < sizeof(absent) / sizeof(absent[0]); n++)
 		assert_false(cpu.has[absent[n]]);
 	assert_false(cpu.cr4 & (X86_CR4_PCIDE | X86_CR4_SMAP | X86_CR4_PKE | X86_CR4_LA57 | X86_CR4_VME));
@@ -57,7 +57,7 @@ static void leaks(void **state)
 {
 	struct cpu cpu;
 	unsigned n = 0;
-	cpu_describe(&cpu, false);
+	cpu_describe(&cpu, false, false);
 	for (; cpu_leak(&cpu, n) < CPU_FEATURE_COUNT; n++) {
 		assert_false(cpu.has[cpu_leak(&cpu, n)]);
 		assert_true(n == 0 || cpu_leak(&cpu, n) > cpu_leak(&cpu, n - 1));
@@ -69,7 +69,7 @@ static void leaks(void **state)
 static void leaves(void **state)
 {
 	struct cpu cpu;
-	cpu_describe(&cpu, true);
+	cpu_describe(&cpu, true, false);
 	assert_int_equal(ask(&cpu, 1, 0, CPUID_EBX) >> 16, 2 << 8 | 3);
 	assert_true(ask(&cpu, 1, 0, CPUID_ECX) & bit_OSXSAVE);
 	assert_true(ask(&cpu, 1, 0, CPUID_ECX) & X86_CPUID_1_C_HYPERVISOR);
@@ -89,7 +89,7 @@ static void leaves(void **state)
 static void beyond(void **state)
 {
 	struct cpu cpu;
-	cpu_describe(&cpu, true);
+	cpu_describe(&cpu, true, false);
 	const uint32_t last = ask(&cpu, 0, 0, CPUID_EAX);
 	for (unsigned reg = 0; reg < CPUID_REGISTERS; reg++) {
 		cpu.amd = true;

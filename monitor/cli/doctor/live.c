@@ -294,7 +294,7 @@ static void check_cpuid(struct doctor_result *result)
 	unsigned count = 0, told = 0;
 	size_t len = 0;
 
-	cpu_describe(&cpu, false);
+	cpu_describe(&cpu, false, false);
 	for (; cpu_leak(&cpu, count) < CPU_FEATURE_COUNT; count++) {
 		const char *name = cpu_feature_name(cpu_leak(&cpu, count));
 		if (len + strlen(name) + 2 > sizeof(names))

@@ -10,6 +10,8 @@
 #include "monitor/debug/gdb/internal.h"
 #include "monitor/debug/state/state.h"
 #include "monitor/debug/trace/trace.h"
+#include "monitor/device/ioapic.h"
+#include "monitor/device/lapic.h"
 #include "monitor/device/machine.h"
 #include "monitor/device/pic.h"
 #include "monitor/host/clock.h"
@@ -38,6 +40,29 @@ static void print_chip(const char *name, const struct pic_chip *chip, FILE *out)
 		chip->base, chip->lines, chip->irr, chip->imr, chip->isr);
 }
 
+static void print_set(const char *name, const uint32_t *set, FILE *out)
+{
+	fprintf(out, ", %s", name);
+	for (unsigned v = 0; v < X86_VEC_COUNT; v++)
+		if (set[v / 32] >> v % 32 & 1)
+			fprintf(out, " %02x", v);
+}
+
+static void print_apics(const struct lapic *apic, const struct ioapic *io, FILE *out)
+{
+	fprintf(out, "local APIC: task priority %02x, spurious %03x, timer %05x, LINT0 %05x",
+		(unsigned)apic->vcpu->cr8 << 4 | apic->task_low, apic->spurious, apic->lvt[LAPIC_LVT_TIMER],
+		apic->lvt[LAPIC_LVT_LINT0]);
+	print_set("requests", apic->requests, out);
+	print_set("in service", apic->in_service, out);
+	fprintf(out, "%s\nI/O APIC:", apic->nmi ? ", NMI waits" : "");
+	for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
+		if (!(io->entry[pin] & APIC_MASKED))
+			fprintf(out, " pin %u to %02x%s%s", pin, (unsigned)(io->entry[pin] & APIC_VECTOR),
+				io->entry[pin] & APIC_LEVEL ? " level" : "", io->lines >> pin & 1 ? " up" : "");
+	fputc('\n', out);
+}
+
 static void info_irq(struct gdb *gdb, const char *args, FILE *out)
 {
 	struct vcpu *vcpu = gdb_vcpu(gdb);
@@ -50,6 +75,8 @@ static void info_irq(struct gdb *gdb, const char *args, FILE *out)
 		hc_event_pending(vcpu) ? "yes" : "no");
 	print_chip("master 8259", &pic->chip[0], out);
 	print_chip("slave 8259 ", &pic->chip[1], out);
+	if (machine_lapic(gdb->vm))
+		print_apics(machine_lapic(gdb->vm), machine_ioapic(gdb->vm), out);
 	if (shared)
 		fprintf(out, "shared page at 0x%" PRIx64 ": vif %u, event vector 0x%02x\n", vcpu->pv.shared_gpa,
 			shared->vif, vcpu->pv.event_vector);

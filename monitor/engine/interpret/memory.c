@@ -1,6 +1,6 @@
 /*
  * Memory as instructions see it: the translation buffer, and all that it does not hold: page walks, accesses that cross
- * a page, stores to decoded code, what is no RAM.
+ * a page, stores to decoded code, devices.
  */
 #include <string.h>
 
@@ -148,6 +148,13 @@ static bool probe_crossing(struct engine_vcpu *c, uint64_t gva, unsigned len, st
 	       (first == len || gm_probe_write_gva(c->vcpu, 0, len - first, GM_CPL, fault));
 }
 
+/* After a store to a device the run loop looks whether an interrupt waits now, or a deadline is another. */
+static void write_device(struct engine_vcpu *c, uint64_t gpa, const void *from, unsigned len)
+{
+	bus_write(&c->vm->bus, gpa, from, len);
+	c->broken = c->yield = true;
+}
+
 bool memory_read(struct engine_vcpu *c, uint64_t gva, void *to, unsigned len, unsigned ea)
 {
 	struct spt_translation at;
@@ -165,7 +172,7 @@ bool memory_read(struct engine_vcpu *c, uint64_t gva, void *to, unsigned len, un
 		memcpy(to, host, len);
 		fill_read(c, gva, host);
 	} else {
-		memset(to, 0xff, len);
+		bus_read(&c->vm->bus, at.gpa, to, len);
 	}
 	return true;
 }
@@ -198,6 +205,8 @@ bool memory_write(struct engine_vcpu *c, uint64_t gva, const void *from, unsigne
 	if (stored) {
 		memcpy(host, from, len);
 		fill_write(c, gva, host, at.gpa);
+	} else if (walked) {
+		write_device(c, at.gpa, from, len);
 	}
 	return walked;
 }
@@ -237,7 +246,7 @@ void *memory_modify(struct engine_vcpu *c, uint64_t gva, unsigned len, unsigned 
 	if (host)
 		memcpy(c->bounce.bytes, host, len);
 	else
-		memset(c->bounce.bytes, 0xff, len);
+		bus_read(&c->vm->bus, at.gpa, c->bounce.bytes, len);
 	return bounce(c, gva, len);
 }
 

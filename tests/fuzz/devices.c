@@ -1,0 +1,130 @@
+/*
+ * A PC's devices under random accesses: devices SEED COUNT. Ports of all of them, and their memory, in all sizes, at
+ * moments that deadlines lie between; interrupts are taken or left. Nothing may crash, and no access may take long.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "monitor/device/hpet.h"
+#include "monitor/device/ioapic.h"
+#include "monitor/device/lapic.h"
+#include "monitor/device/machine.h"
+#include "monitor/host/clock.h"
+#include "tests/unit/machine_fixture.h"
+
+static uint64_t state;
+
+/* xorshift64*, after Vigna. */
+static uint64_t draw(void)
+{
+	state ^= state >> 12;
+	state ^= state << 25;
+	state ^= state >> 27;
+	return state * R3_U64(0x2545f4914f6cdd1d);
+}
+
+static uint64_t below(uint64_t n)
+{
+	return draw() % n;
+}
+
+static uint64_t any_value(void)
+{
+	return draw() >> below(64) ^ (below(4) ? 0 : ~R3_U64(0));
+}
+
+static void any_port(struct vm *vm)
+{
+	const struct bus_range *range = &vm->bus.range[below(vm->bus.count)];
+	uint16_t port = (uint16_t)(below(64) ? range->base + below(range->length) : draw());
+	unsigned size = 1u << below(3);
+	uint32_t value = (uint32_t)any_value() & (uint32_t)(R3_BIT(8 * size) - 1);
+
+	for (unsigned n = below(16) ? 1 : 300; n; n--)
+		bus_io(&vm->bus, port, size, draw() & 1, &value);
+}
+
+static void any_memory(struct vm *vm)
+{
+	static const uint64_t bases[] = {X86_APIC_BASE_RESET, IOAPIC_BASE, HPET_BASE};
+	uint64_t bytes[8] = {any_value(), any_value()};
+	uint64_t gpa = bases[below(3)] + (below(4) ? below(0x400) & ~R3_U64(0xf) : below(0x1100));
+	uint64_t len = below(8) ? 4 : below(sizeof(bytes) + 1);
+
+	if (draw() & 1)
+		bus_write(&vm->bus, gpa, bytes, len);
+	else
+		bus_read(&vm->bus, gpa, bytes, len);
+}
+
+static void any_msr(struct vm *vm)
+{
+	struct lapic *apic = machine_lapic(vm);
+	uint64_t value = any_value();
+
+	switch (below(8)) {
+	case 0:
+		lapic_write_base(apic, (value & 0xc00) | X86_APIC_BASE_RESET | (below(4) ? 0 : value));
+		break;
+	case 1:
+		lapic_write_deadline(apic, clock_guest_tsc() + value);
+		break;
+	case 2:
+		vm->vcpu[0]->cr8 = value & 15;
+		break;
+	case 3:
+		lapic_read_msr(apic, (unsigned)below(0x100), &value);
+		break;
+	default:
+		lapic_write_msr(apic, (unsigned)below(0x40), value);
+	}
+}
+
+static void any_interrupt(struct vm *vm)
+{
+	struct vcpu *vcpu = vm->vcpu[0];
+
+	if (machine_irq_pending(vcpu))
+		machine_irq_line(vm, machine_irq_ack(vcpu));
+	machine_take_nmi(vcpu);
+	if (below(4))
+		bus_write(&vm->bus, X86_APIC_BASE_RESET + 0xb0, &(uint32_t){0}, 4);
+}
+
+int main(int argc, char **argv)
+{
+	struct machine_fixture *m = fix_make();
+	struct vm *vm = &m->vm;
+	uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 0) : 1000000;
+
+	state = (argc > 1 ? strtoull(argv[1], NULL, 0) : 1) * R3_U64(0x9e3779b97f4a7c15) + 1;
+	m->config.no_input = m->config.no_output = true;
+	vm->bus = (struct bus){0};
+	vm->kind = MACHINE_PC;
+	clock_freeze();
+	if (machine_init(vm))
+		return 1;
+	for (uint64_t n = 0; n < count; n++) {
+		switch (below(8)) {
+		case 0 ... 2:
+			any_port(vm);
+			break;
+		case 3 ... 4:
+			any_memory(vm);
+			break;
+		case 5:
+			any_msr(vm);
+			break;
+		case 6:
+			any_interrupt(vm);
+			break;
+		default:
+			clock_advance(draw() >> below(50) >> 14);
+			machine_poll(vm, clock_guest_ns());
+		}
+		vm->ended = false; /* it may have switched itself off */
+	}
+	machine_exit(vm);
+	fix_free(m);
+	return 0;
+}
