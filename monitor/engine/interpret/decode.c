@@ -289,8 +289,6 @@ static insn_function *pick_legacy(struct insn *i, const struct emu_insn *emu)
 	case ZYDIS_MNEMONIC_AAD:
 		i->imm &= 0xff;
 		return op_aad;
-	case ZYDIS_MNEMONIC_ARPL:
-		return OPERAND(emu, 0, MEMORY) ? op_arpl_mem : op_arpl_reg;
 	case ZYDIS_MNEMONIC_BOUND:
 		return emu->info.operand_width == 16 ? op_bound16 : op_bound32;
 	default:

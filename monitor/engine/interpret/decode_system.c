@@ -65,6 +65,8 @@ insn_function *decode_system(const struct emu_insn *emu)
 		DECODE_PLAIN(RDSSPD, op_nop)
 		DECODE_PLAIN(RDSSPQ, op_nop)
 		DECODE_PLAIN(CLFLUSH, op_touch)
+	case ZYDIS_MNEMONIC_ARPL:
+		return OPERAND(emu, 0, MEMORY) ? op_arpl_mem : op_arpl_reg;
 		DECODE_PLAIN(UD0, op_undefined)
 		DECODE_PLAIN(UD1, op_undefined)
 		DECODE_PLAIN(UD2, op_undefined)

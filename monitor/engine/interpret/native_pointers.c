@@ -58,9 +58,48 @@ static const struct layout *layout_of(const struct emu_insn *emu)
 	return emu->info.operand_width == 16 ? &narrow : &wide;
 }
 
-static void load_environment(struct x87_pointers *p, const struct emu_insn *emu, const uint8_t *operand)
+/*
+ * In real and virtual 8086 mode pointers are linear addresses: the low 16 bits where a pointer would be, the others
+ * above the opcode in what follows (SDM 1 figures 8-10, 8-12).
+ */
+#define REAL_HIGH_SHIFT 12
+
+static uint32_t real_word(const uint8_t *operand, unsigned size, unsigned n)
+{
+	uint32_t value = 0;
+	memcpy(&value, operand + n * size, size);
+	return value;
+}
+
+static void real_environment_load(struct x87_pointers *p, const uint8_t *operand, unsigned size)
+{
+	uint32_t above_fip = real_word(operand, size, 4), above_fdp = real_word(operand, size, 6);
+	*p = (struct x87_pointers){.fop = above_fip & X86_FPU_FOP_MASK,
+				   .fip = (uint16_t)real_word(operand, size, 3),
+				   .fdp = (uint16_t)real_word(operand, size, 5)};
+	p->fip |= (uint64_t)(above_fip >> REAL_HIGH_SHIFT & UINT16_MAX) << 16;
+	p->fdp |= (uint64_t)(above_fdp >> REAL_HIGH_SHIFT & UINT16_MAX) << 16;
+}
+
+static void real_environment_store(const struct engine_vcpu *c, const struct x87_pointers *p, uint8_t *operand,
+				   unsigned size)
+{
+	uint32_t fip = (uint32_t)(p->fip + (p->fip ? c->cs_base : 0));
+	uint32_t fdp = (uint32_t)(p->fdp + (p->fdp ? c->vcpu->sreg[SREG_DS].base : 0));
+	const uint32_t words[] = {(uint16_t)fip, fip >> 16 << REAL_HIGH_SHIFT | p->fop, (uint16_t)fdp,
+				  fdp >> 16 << REAL_HIGH_SHIFT};
+	for (unsigned n = 0; n < sizeof(words) / sizeof(words[0]); n++)
+		memcpy(operand + (3 + n) * size, &words[n], size);
+}
+
+static void load_environment(const struct engine_vcpu *c, struct x87_pointers *p, const struct emu_insn *emu,
+			     const uint8_t *operand)
 {
 	const struct layout *at = layout_of(emu);
+	if (vcpu_is_8086(c->vcpu)) {
+		real_environment_load(p, operand, at->size);
+		return;
+	}
 	*p = (struct x87_pointers){0};
 	memcpy(&p->fip, operand + at->fip, at->size);
 	memcpy(&p->fdp, operand + at->fdp, at->size);
@@ -130,7 +169,7 @@ void native_pointers_after(struct engine_vcpu *c, struct x87_pointers *p, const 
 		*p = (struct x87_pointers){0};
 		break;
 	case LOADS_ENVIRONMENT:
-		load_environment(p, emu, c->native->buffer);
+		load_environment(c, p, emu, c->native->buffer);
 		break;
 	case LOADS_FXSAVE:
 		load_image(p, c->native->buffer, emu->info.raw.rex.W);
@@ -145,6 +184,10 @@ void native_pointers_store(const struct engine_vcpu *c, const struct x87_pointer
 			   uint8_t *operand)
 {
 	const struct layout *at = layout_of(emu);
+	if (vcpu_is_8086(c->vcpu)) {
+		real_environment_store(c, p, operand, at->size);
+		return;
+	}
 	const uint16_t fcs = p->fip ? c->vcpu->sreg[SREG_CS].selector : 0;
 	const uint16_t fds = p->fdp ? c->vcpu->sreg[SREG_DS].selector : 0;
 	memcpy(operand + at->fip, &p->fip, at->size);
