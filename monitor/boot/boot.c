@@ -20,6 +20,7 @@ static const struct boot_protocol *const protocols[] = {
 	&boot_linux_elf,	       /* vmlinux */
 	&boot_linux_elf_32, &boot_pvh, /* ELF of both classes with Xen's note */
 	&boot_sector,		       /* 512 bytes, real mode */
+	&boot_solo5,		       /* unikernels for Solo5's hvt */
 	&boot_ring3,		       /* ELF64 entered in 64-bit mode */
 };
 

@@ -21,6 +21,7 @@ struct boot_protocol {
 	uint64_t memory;      /* bytes of RAM, if the user names none */
 	const char *engine;   /* if the user names none; NULL: the default of all */
 	unsigned bits;	      /* of the code at its entry: 16, 32 or 64 */
+	bool has_interpreter; /* its files name a program that refuses to run them on a host (PT_INTERP) */
 
 	/* From the first bytes of the file alone: image->head. */
 	bool (*recognises)(const struct image *image);
@@ -33,10 +34,12 @@ struct boot_protocol {
 	int (*load_modules)(struct vm *vm);
 	/* Image and modules are in RAM: writes what the kernel finds there, sets vCPU 0 to its entry. As `read`. */
 	int (*boot)(struct vm *vm);
+	/* Frees what `read` has made beside. NULL: nothing. */
+	void (*free)(struct image *image);
 };
 
 extern const struct boot_protocol boot_linux, boot_linux_32, boot_linux_elf, boot_linux_elf_32, boot_multiboot,
-	boot_multiboot2, boot_pvh, boot_sector, boot_ring3;
+	boot_multiboot2, boot_pvh, boot_sector, boot_solo5, boot_ring3;
 
 /* The protocol of the file whose head has been read; never NULL: the last one takes, and refuses, all others. */
 const struct boot_protocol *boot_protocol_of(const struct image *image);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "monitor/boot/boot.h"
 #include "monitor/boot/image.h"
 #include "monitor/boot/internal.h"
 #include "monitor/vm/layout.h"
@@ -209,7 +210,8 @@ static int add_segment(struct image *image, size_t index, const GElf_Phdr *ph, c
 				      .paddr = ph->p_paddr,
 				      .memsz = ph->p_memsz,
 				      .offset = ph->p_offset,
-				      .filesz = ph->p_filesz};
+				      .filesz = ph->p_filesz,
+				      .flags = ph->p_flags};
 	err = check_overlap(image, index, seg);
 	if (err)
 		return err;
@@ -268,6 +270,8 @@ static int read_program_header(struct image *image, size_t index, const GElf_Phd
 	case PT_LOAD:
 		return add_segment(image, index, ph, vm);
 	case PT_INTERP:
+		if (image->protocol->has_interpreter)
+			return 0;
 		return image_refuse(image->path, "wants a dynamic linker, so it is a program and no kernel: link a "
 						 "freestanding one with pvguest.lds (-static -nostdlib)");
 	case PT_DYNAMIC:

@@ -287,6 +287,8 @@ void image_free(struct vm *vm)
 
 	if (!image)
 		return;
+	if (image->protocol && image->protocol->free)
+		image->protocol->free(image);
 	free(image->symbol);
 	elf_end(image->elf);
 	if (image->fd >= 0)

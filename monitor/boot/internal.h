@@ -17,6 +17,7 @@
 #define IMAGE_HEAD 32768
 
 struct boot_protocol;
+struct solo5_image;
 
 /*
  * What is read whole of a file, whose headers may name as much as they like: far above what any kernel has. Bytes, all
@@ -33,6 +34,7 @@ struct boot_protocol;
 struct image_segment {
 	uint64_t vaddr, paddr, memsz; /* bytes; [paddr, paddr+memsz) is RAM */
 	uint64_t offset, filesz;      /* in the file; filesz <= memsz */
+	uint32_t flags;		      /* PF_* */
 };
 
 /* A module (initrd) in RAM. */
@@ -75,6 +77,8 @@ struct image {
 
 	struct image_module module[VM_MODULES_MAX];
 	unsigned module_count;
+
+	struct solo5_image *solo5; /* solo5.c's */
 
 	void *dwarf; /* of libdw; NULL: none, or not looked for yet */
 	bool dwarf_tried;

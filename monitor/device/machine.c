@@ -21,6 +21,7 @@
 #include "monitor/device/pit.h"
 #include "monitor/device/ports.h"
 #include "monitor/device/rtc.h"
+#include "monitor/device/solo5.h"
 #include "monitor/device/uart.h"
 #include "monitor/device/vga.h"
 #include "monitor/host/clock.h"
@@ -37,6 +38,8 @@ struct machine {
 	struct pic pic;
 	struct pit pit;
 	struct uart uart;
+
+	struct solo5 solo5; /* of MACHINE_SOLO5 alone */
 
 	/* Of MACHINE_PC alone. */
 	struct rtc rtc;
@@ -141,7 +144,11 @@ static void attach_devices(struct vm *vm, struct machine *machine)
 	debugcon_attach(vm);
 	post_attach(vm);
 	exit_port_attach(vm);
-	panic_port_attach(vm);
+	/* They would lie on the same ports. */
+	if (vm->kind == MACHINE_SOLO5)
+		solo5_init(&machine->solo5, vm);
+	else
+		panic_port_attach(vm);
 	if (vm->kind == MACHINE_PC)
 		attach_pc(vm, machine);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "hypercalls/host/hc.h"
+#include "monitor/boot/image.h"
 #include "monitor/emulate/emulate.h"
 #include "monitor/engine/interpret/interpret.h"
 #include "monitor/run/inject.h"
@@ -160,6 +161,19 @@ static void exit_refill(struct vcpu *vcpu)
 		vcpu->vm->engine_ops->space_lost(vcpu->vm, space, outcome.host_error);
 }
 
+/* The tables of a Solo5 unikernel are the monitor's, and no handler of its own has a say about the rights in them. */
+static bool exit_breaks_rights(struct vcpu *vcpu, uint64_t gva, uint32_t error)
+{
+	bool breaks = vcpu->vm->kind == MACHINE_SOLO5 && (error & X86_PF_P) && gva >= IMAGE_START;
+	if (breaks)
+		vm_kill(vcpu->vm, "host/guest translation fault: %s %#lx, which its segment does not permit",
+			error & X86_PF_I   ? "execution of"
+			: error & X86_PF_W ? "store to"
+					   : "load from",
+			gva);
+	return breaks;
+}
+
 static void exit_page_fault(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	struct vm *vm = vcpu->vm;
@@ -181,6 +195,8 @@ static void exit_page_fault(struct vcpu *vcpu, const struct vm_exit *exit)
 		break;
 	case SPT_GUEST_FAULT:
 		note(vcpu, STAT_page_fault, exit->gva);
+		if (exit_breaks_rights(vcpu, exit->gva, outcome.error))
+			return;
 		vcpu_raise_page_fault(vcpu, exit->gva, outcome.error);
 		vcpu->refill.wanted = vcpu->cpl == 3;
 		vcpu->refill.gva = exit->gva;

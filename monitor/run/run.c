@@ -92,7 +92,7 @@ static void run_halted(struct vcpu *vcpu)
 	struct vm *vm = vcpu->vm;
 	machine_flush(vm);
 	OBSERVE(vm, rest, vcpu);
-	if (!vcpu_if(vcpu)) {
+	if (!vcpu_if(vcpu) && !vcpu->wakes) {
 		vm_kill(vm, "halted with interrupts disabled: nothing can wake the processor again");
 		return;
 	}

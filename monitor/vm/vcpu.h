@@ -90,6 +90,7 @@ struct vcpu {
 	/* FS and GS base live in sreg[].base; the engine carries them in and out of the running cell. */
 
 	bool halted;	       /* HLT or block: wait for an interrupt */
+	bool wakes;	       /* and whoever halted it ends that himself, whether interrupts are on or not */
 	bool interrupt_shadow; /* the instruction after STI, MOV SS, POP SS: no interrupt before it */
 
 	bool nmi_blocked; /* one was taken, and IRET has not come */

@@ -18,6 +18,7 @@
 #include "monitor/vm/vcpu.h"
 
 #define VM_MODULES_MAX 16
+#define VM_BLOCKS_MAX  64
 
 /* Exit statuses of the process; 0 to 119 belong to the guest. */
 enum vm_status {
@@ -27,12 +28,22 @@ enum vm_status {
 	VM_STATUS_IMAGE = 126, /* the image cannot be used */
 };
 
+/* A file for a block device that the image knows by name (Solo5). */
+struct vm_block {
+	const char *name; /* name_len bytes */
+	unsigned name_len;
+	const char *file;
+	uint16_t sector; /* bytes, a power of two; 0: 512 */
+};
+
 /* What the command line asked for; plain data, strings owned by the caller. */
 struct vm_config {
 	const char *kernel;
 	const char *cmdline; /* "" if none */
 	const char *modules[VM_MODULES_MAX];
 	unsigned module_count;
+	struct vm_block block[VM_BLOCKS_MAX];
+	unsigned block_count;
 	uint64_t memory;		 /* bytes */
 	bool memory_given, engine_given; /* by the user: else what the image's boot protocol wants */
 	unsigned vcpus;
@@ -57,6 +68,7 @@ struct vm_config {
 enum vm_kind {
 	MACHINE_PLAIN, /* of guests written for ring3: RAM from 0 up, 8259, 8254, 16550 */
 	MACHINE_PC,    /* a PC's memory map and devices */
+	MACHINE_SOLO5, /* a unikernel's: no interrupts, hypercalls through ports, page tables that are the monitor's */
 };
 
 struct vm {

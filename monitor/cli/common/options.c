@@ -25,6 +25,9 @@ const struct argp_option options_table[] = {
 	{"memory", OPT_MEMORY, "SIZE", 0, "RAM, with suffix K, M, G; a bare number is MiB (default 64M)", 1},
 	{"append", OPT_APPEND, "STRING", 0, "command line for the guest", 1},
 	{"module", OPT_MODULE, "FILE", 0, "load FILE as a module (initrd); may be repeated", 1},
+	{"block", OPT_BLOCK, "NAME=FILE", 0,
+	 "FILE is the block device NAME of a Solo5 unikernel; may be repeated; --block:NAME=FILE too", 1},
+	{"block-sector-size", OPT_BLOCK_SECTOR, "NAME=BYTES", 0, "size of its blocks, after --block (default 512)", 1},
 	{"smp", OPT_SMP, "N", 0, "number of virtual processors (this build: 1)", 1},
 	{"code-cache", OPT_CODE_CACHE, "SIZE", 0,
 	 "room for translated code, as --memory (default: 56M); for --engine=translate", 1},
@@ -162,6 +165,45 @@ static error_t parse_module(const char *path, struct vm_config *config)
 	return 0;
 }
 
+static struct vm_block *find_block(struct vm_config *config, const char *name, size_t len)
+{
+	for (unsigned i = 0; i < config->block_count; i++)
+		if (config->block[i].name_len == len && !strncmp(config->block[i].name, name, len))
+			return &config->block[i];
+	return NULL;
+}
+
+static error_t parse_block(const char *text, struct vm_config *config)
+{
+	const char *equals = strchr(text, '=');
+	size_t len = equals ? (size_t)(equals - text) : 0;
+
+	if (!len || !equals[1])
+		return refuse("--block %s: give the device's name and its file: NAME=FILE", text);
+	if (find_block(config, text, len))
+		return refuse("--block %s: that device has a file already", text);
+	if (config->block_count == VM_BLOCKS_MAX)
+		return refuse("--block %s: there can be no more than %u", text, VM_BLOCKS_MAX);
+	config->block[config->block_count++] =
+		(struct vm_block){.name = text, .name_len = (unsigned)len, .file = equals + 1};
+	return 0;
+}
+
+static error_t parse_block_sector(const char *text, struct vm_config *config)
+{
+	const char *equals = strchr(text, '=');
+	struct vm_block *block = equals ? find_block(config, text, (size_t)(equals - text)) : NULL;
+	char *end = NULL;
+	long bytes = equals ? strtol(equals + 1, &end, 10) : 0;
+
+	if (!block)
+		return refuse("--block-sector-size %s: name a device first, with --block NAME=FILE", text);
+	if (*end || bytes < 512 || bytes > 32768 || (bytes & (bytes - 1)))
+		return refuse("--block-sector-size %s: give a power of two from 512 to 32768", text);
+	block->sector = (uint16_t)bytes;
+	return 0;
+}
+
 static error_t parse_smp(const char *text, struct vm_config *config)
 {
 	char *end;
@@ -240,6 +282,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_MODULE:
 		return parse_module(arg, config);
+	case OPT_BLOCK:
+		return parse_block(arg, config);
+	case OPT_BLOCK_SECTOR:
+		return parse_block_sector(arg, config);
 	case OPT_SMP:
 		return parse_smp(arg, config);
 	case OPT_CODE_CACHE:

@@ -81,6 +81,19 @@ static char *log_items(char *items)
 	return events ? strcpy(traced, "fault,irq") : NULL;
 }
 
+/* Solo5's --block:NAME=FILE is ours with an equals sign. */
+static void rewrite_colon(char *word)
+{
+	static const char *const options[] = {"--block:", "--block-sector-size:"};
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		size_t len = strlen(options[i]);
+
+		if (!strncmp(word, options[i], len))
+			word[len - 1] = '=';
+	}
+}
+
 /* The word is an option whose value is the next word. Long options may be abbreviated, as getopt allows. */
 static bool value_follows(const char *word)
 {
@@ -156,6 +169,7 @@ int options_rewrite(int *argc, char **argv)
 			i++;
 			continue;
 		}
+		rewrite_colon(argv[i]);
 		if (spelling)
 			argv[i] = (char *)spelling->ours;
 		else if (argv[i][1] != '-' && !is_short(argv[i])) {

@@ -33,6 +33,7 @@ static const struct field before_flags[] = {
 static const struct field after_flags[] = {
 	FIELD("CPL", cpl),
 	FIELD("halted", halted),
+	FIELD("wakes", wakes),
 	FIELD("interrupt shadow", interrupt_shadow),
 	FIELD("CR0", cr0),
 	FIELD("CR2", cr2),
