@@ -21,7 +21,6 @@ struct boot_protocol {
 	uint64_t memory;      /* bytes of RAM, if the user names none */
 	const char *engine;   /* if the user names none; NULL: the default of all */
 	unsigned bits;	      /* of the code at its entry: 16, 32 or 64 */
-	bool has_interpreter; /* its files name a program that refuses to run them on a host (PT_INTERP) */
 
 	/* From the first bytes of the file alone: image->head. */
 	bool (*recognises)(const struct image *image);

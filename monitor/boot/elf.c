@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "monitor/boot/boot.h"
 #include "monitor/boot/image.h"
 #include "monitor/boot/internal.h"
 #include "monitor/vm/layout.h"
@@ -270,8 +269,6 @@ static int read_program_header(struct image *image, size_t index, const GElf_Phd
 	case PT_LOAD:
 		return add_segment(image, index, ph, vm);
 	case PT_INTERP:
-		if (image->protocol->has_interpreter)
-			return 0;
 		return image_refuse(image->path, "wants a dynamic linker, so it is a program and no kernel: link a "
 						 "freestanding one with pvguest.lds (-static -nostdlib)");
 	case PT_DYNAMIC:

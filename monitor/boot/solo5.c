@@ -256,7 +256,7 @@ static int solo5_read(struct vm *vm)
 		return image_refuse(image->path, "can have 4 GiB of RAM at most: give less with --memory");
 	err = check_abi(image);
 	if (!err)
-		err = image_read_elf(image, vm);
+		err = image_read_elf(image, vm, ELF_FOREIGN);
 	if (!err)
 		err = image_check_entry(image);
 	if (!err)
@@ -419,7 +419,6 @@ const struct boot_protocol boot_solo5 = {
 	.machine = MACHINE_SOLO5,
 	.memory = MEMORY_DEFAULT,
 	.bits = 64,
-	.has_interpreter = true,
 	.recognises = is_solo5,
 	.read = solo5_read,
 	.boot = solo5_boot,

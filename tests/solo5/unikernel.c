@@ -95,8 +95,10 @@ static uint64_t wall(void)
 	return time.ns;
 }
 
-/* ------------------------------------------------------------------------------------------------------ what it does */
+/* ------------------------------------------------------------------------------------------------------ what it does
+ */
 
+extern uint8_t _start[];
 static const char constant[] = "constant";
 static uint8_t data[8192] = {0xc3}; /* RET */
 
@@ -202,7 +204,7 @@ static void hostile(const char *which)
 		((void (*)(void))data)();
 		break;
 	case 't':
-		*(volatile uint8_t *)hostile = 0;
+		*(volatile uint8_t *)_start = 0;
 		break;
 	default:
 		break;
