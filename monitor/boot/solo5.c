@@ -391,7 +391,7 @@ static int solo5_boot(struct vm *vm)
 	uint64_t gdt, info, shown;
 
 	if (strlen(vm->config->cmdline) >= SOLO5_CMDLINE_MAX) {
-		fprintf(stderr, "ring3: Solo5's command line has %u bytes at most: shorten --append\n",
+		fprintf(stderr, "ring3: Solo5's command line has %d bytes at most: shorten --append\n",
 			SOLO5_CMDLINE_MAX - 1);
 		return -E2BIG;
 	}
