@@ -112,6 +112,12 @@ static void bad_gates(void **state)
 	legacy_put_idt_gate(m, X86_VEC_SS, CODE3, X86_GATE_INTERRUPT, 3);
 	vcpu_raise_interrupt(c, VECTOR);
 	legacy_expect_second(c, X86_VEC_SS, ABSENT | 1);
+	/* A new stack that ends before the frame does. */
+	legacy_to_user(c);
+	legacy_put32(m, TSS_A + 4, 0x1008);
+	legacy_put32(m, TSS_A + 8, DOWN);
+	vcpu_raise_interrupt(c, VECTOR);
+	legacy_expect_second(c, X86_VEC_SS, DOWN | 1);
 }
 
 /* A stack that ends: pushes wrap at 16 bits where SS has 16, and #SS beyond the limit. */
