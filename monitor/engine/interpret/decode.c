@@ -88,14 +88,14 @@ static enum stack_op stack_op(const struct emu_insn *emu)
 	}
 }
 
-static insn_function *pick_stack(struct insn *i, const struct emu_insn *emu)
+static insn_function *pick_stack(const struct engine_vcpu *c, struct insn *i, const struct emu_insn *emu)
 {
 	enum stack_op op = stack_op(emu);
 	if (op == STACK_ENTER) {
 		i->imm = (int64_t)emu->operands[0].imm.value.u;
 		i->src = emu->operands[1].imm.value.u & 31;
 	}
-	return (decode_is_long(emu) ? stack_table : stack_narrow_table)[decode_width(emu->info.operand_width)][op];
+	return stack_table[stack_kind(c)][decode_width(emu->info.operand_width)][op];
 }
 
 /* With a bit offset in a register it is anywhere in memory; else natively. */
@@ -258,7 +258,7 @@ static insn_function *pick_transfer(const struct engine_vcpu *c, struct insn *i,
 	case ZYDIS_MNEMONIC_PUSHAD:
 	case ZYDIS_MNEMONIC_POPA:
 	case ZYDIS_MNEMONIC_POPAD:
-		return pick_stack(i, emu);
+		return pick_stack(c, i, emu);
 		DECODE_PLAIN(CBW, op_cbw)
 		DECODE_PLAIN(CWDE, op_cwde)
 		DECODE_PLAIN(CDQE, op_cdqe)

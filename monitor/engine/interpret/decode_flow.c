@@ -12,9 +12,10 @@ static insn_function *pick_branch(const struct emu_insn *emu, insn_function *nea
 	return OPERAND(emu, 0, IMMEDIATE) ? near : OPERAND(emu, 0, MEMORY) ? mem : reg;
 }
 
-static insn_function *pick_near(const struct emu_insn *emu, enum near_op near, enum near_op reg, enum near_op mem)
+static insn_function *pick_near(const struct engine_vcpu *c, const struct emu_insn *emu, enum near_op near,
+				enum near_op reg, enum near_op mem)
 {
-	insn_function *const *row = near_table[decode_width(emu->info.operand_width)];
+	insn_function *const *row = near_table[stack_kind(c)][decode_width(emu->info.operand_width)];
 	return pick_branch(emu, row[near], row[reg], row[mem]);
 }
 
@@ -72,13 +73,13 @@ insn_function *decode_flow(const struct engine_vcpu *c, struct insn *i, const st
 	case ZYDIS_MNEMONIC_JMP:
 		return wide || (OPERAND(emu, 0, IMMEDIATE) && !is_near(c, emu))
 			       ? pick_branch(emu, op_jmp, op_jmp_reg, op_jmp_mem)
-			       : pick_near(emu, NEAR_JMP, NEAR_JMP_REG, NEAR_JMP_MEM);
+			       : pick_near(c, emu, NEAR_JMP, NEAR_JMP_REG, NEAR_JMP_MEM);
 	case ZYDIS_MNEMONIC_CALL:
 		return wide ? pick_branch(emu, op_call, op_call_reg, op_call_mem)
-			    : pick_near(emu, NEAR_CALL, NEAR_CALL_REG, NEAR_CALL_MEM);
+			    : pick_near(c, emu, NEAR_CALL, NEAR_CALL_REG, NEAR_CALL_MEM);
 	case ZYDIS_MNEMONIC_RET:
 		i->imm = (int64_t)parameters(emu);
-		return wide ? op_ret : pick_near(emu, NEAR_RET, NEAR_RET, NEAR_RET);
+		return wide ? op_ret : pick_near(c, emu, NEAR_RET, NEAR_RET, NEAR_RET);
 	case ZYDIS_MNEMONIC_LOOP:
 	case ZYDIS_MNEMONIC_LOOPE:
 	case ZYDIS_MNEMONIC_LOOPNE:

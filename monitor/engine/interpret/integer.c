@@ -375,6 +375,42 @@ static void run_wide(struct engine_vcpu *c, const struct insn *i)
 	NEXT;
 }
 
+/* Of 16 bytes there is no quick way to the end of an entry, but the tag says so. */
+static void *modify_pair(struct engine_vcpu *c, uint64_t gva, unsigned size, unsigned ea)
+{
+	const struct tlb_entry *e = tlb_entry(c, gva);
+	return likely(e->write == tlb_tag(c, gva, size)) ? (void *)(gva + e->addend) : memory_modify(c, gva, size, ea);
+}
+
+/* CMPXCHG8B, CMPXCHG16B: RDX:RAX with memory, RCX:RBX to it. What is not equal is written back as it was. */
+static void run_compare_pair(struct engine_vcpu *c, const struct insn *i)
+{
+	const struct insn_detail *d = i->detail;
+	unsigned half = d->size / 2;
+	enum width width = half == 8 ? WIDTH_64 : WIDTH_32;
+	uint64_t gva = address_of(c, i), old[2] = {0}, set[2] = {c->gpr[RBX], c->gpr[RCX]};
+	if (unlikely(d->align && gva % d->align)) {
+		native_run_insn(c, i);
+		return;
+	}
+	uint8_t *p = modify_pair(c, gva, d->size, i->ea);
+	if (unlikely(!p))
+		FAULT;
+	memcpy(&old[0], p, half);
+	memcpy(&old[1], p + half, half);
+	bool equal = !(((old[0] ^ c->gpr[RAX]) | (old[1] ^ c->gpr[RDX])) & mask_of(width));
+	memcpy(p, equal ? &set[0] : &old[0], half);
+	memcpy(p + half, equal ? &set[1] : &old[1], half);
+	if (unlikely(c->bounce.size))
+		memory_commit(c);
+	c->flags = (c->flags & ~FLAG_ZF) | (equal ? FLAG_ZF : 0);
+	if (!equal) {
+		set_register(c, width, 0, old[0]);
+		set_register(c, width, sizeof(uint64_t) * RDX, old[1]);
+	}
+	NEXT_STORED;
+}
+
 static void run_bswap(struct engine_vcpu *c, const struct insn *i)
 {
 	if (i->detail->width == WIDTH_64)
@@ -426,6 +462,8 @@ insn_function *integer_pick(struct insn *i)
 	d->immediate = emu->operands[last].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
 	if (emu->info.mnemonic == ZYDIS_MNEMONIC_BSWAP)
 		return d->width >= WIDTH_32 ? run_bswap : NULL;
+	if (emu->info.mnemonic == ZYDIS_MNEMONIC_CMPXCHG8B || emu->info.mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B)
+		return run_compare_pair;
 	if (emu->info.mnemonic == ZYDIS_MNEMONIC_POPCNT && !__builtin_cpu_supports("popcnt"))
 		return NULL;
 	if (emu->info.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && !__builtin_cpu_supports("bmi2"))

@@ -311,24 +311,33 @@ static inline uint64_t address_of(const struct engine_vcpu *c, const struct insn
 	return address_beyond(c, i, 0);
 }
 
-/* Likewise of the stack: `wide` says, at compile time, that it is 64-bit mode's. */
-static inline uint64_t stack_address(const struct engine_vcpu *c, uint64_t rsp, unsigned len, bool write, bool wide)
+/* Stacks, known where the code is decoded: 64-bit mode's, c->flat outside it, and any. */
+enum stack_kind { STACK_WIDE, STACK_FLAT, STACK_NARROW, STACK_KINDS };
+
+static inline enum stack_kind stack_kind(const struct engine_vcpu *c)
 {
-	if (wide)
+	return c->wide ? STACK_WIDE : c->flat ? STACK_FLAT : STACK_NARROW;
+}
+
+static inline uint64_t stack_address(const struct engine_vcpu *c, uint64_t rsp, unsigned len, bool write,
+				     enum stack_kind kind)
+{
+	if (kind == STACK_WIDE)
 		return rsp;
-	rsp &= c->stack;
-	return likely(c->flat) ? rsp : address_within(c, SREG_SS, rsp, len, write);
+	return kind == STACK_FLAT ? (uint32_t)rsp : address_within(c, SREG_SS, rsp & c->stack, len, write);
 }
 
 /* RSP once it has moved to `rsp`. */
-static inline uint64_t stack_moved(const struct engine_vcpu *c, uint64_t rsp, bool wide)
+static inline uint64_t stack_moved(const struct engine_vcpu *c, uint64_t rsp, enum stack_kind kind)
 {
-	return wide ? rsp : (c->gpr[RSP] & c->kept) | (rsp & c->stack);
+	if (kind == STACK_WIDE)
+		return rsp;
+	return kind == STACK_FLAT ? (uint32_t)rsp : (c->gpr[RSP] & c->kept) | (rsp & c->stack);
 }
 
-static inline void set_stack(struct engine_vcpu *c, uint64_t rsp, bool wide)
+static inline void set_stack(struct engine_vcpu *c, uint64_t rsp, enum stack_kind kind)
 {
-	c->gpr[RSP] = stack_moved(c, rsp, wide);
+	c->gpr[RSP] = stack_moved(c, rsp, kind);
 }
 
 static inline struct tlb_entry *tlb_entry(struct engine_vcpu *c, uint64_t gva)
@@ -439,7 +448,7 @@ extern insn_function *const xchg_table[WIDTH_COUNT][2]; /* register, memory */
 extern insn_function *const cmov_table[16][WIDTH_COUNT][2], *const setcc_table[16][2], *const jcc_table[16];
 insn_function op_cbw, op_cwde, op_cdqe, op_cwd, op_cdq, op_cqo, op_xlat;
 
-/* stack.c: by operand size; in 64-bit mode, and elsewhere. */
+/* stack.c */
 enum stack_op {
 	STACK_PUSH,
 	STACK_PUSH_IMM,
@@ -452,7 +461,7 @@ enum stack_op {
 	STACK_POPA,
 	STACK_COUNT,
 };
-extern insn_function *const stack_table[WIDTH_COUNT][STACK_COUNT], *const stack_narrow_table[WIDTH_COUNT][STACK_COUNT];
+extern insn_function *const stack_table[STACK_KINDS][WIDTH_COUNT][STACK_COUNT];
 
 /* Ends of blocks. */
 insn_function op_end, op_jmp, op_jmp_reg, op_jmp_mem, op_call, op_call_reg, op_call_mem, op_ret;
@@ -463,7 +472,7 @@ insn_function op_loop, op_jrcxz, op_jmp16, op_call16, op_ret16, op_branch16;
  * conditional ones, `dst` is the operand size, and `src` the condition, or as of op_loop.
  */
 enum near_op { NEAR_JMP, NEAR_JMP_REG, NEAR_JMP_MEM, NEAR_CALL, NEAR_CALL_REG, NEAR_CALL_MEM, NEAR_RET, NEAR_COUNT };
-extern insn_function *const near_table[WIDTH_COUNT][NEAR_COUNT];
+extern insn_function *const near_table[STACK_KINDS][WIDTH_COUNT][NEAR_COUNT];
 insn_function op_near_jcc, op_near_loop, op_near_jcxz;
 
 /* legacy.c: instructions that 64-bit mode lacks; imm is the base of AAM and AAD. */

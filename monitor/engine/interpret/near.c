@@ -23,74 +23,79 @@ static void call_bad(struct engine_vcpu *c, const struct insn *i, uint64_t gva, 
 	c->exit->gva = fault.gva;
 }
 
-#define NEAR(n)                                                                                                        \
-	static void jump##n(struct engine_vcpu *c, const struct insn *i, uint##n##_t target)                           \
+#define NEAR(name, n, kind)                                                                                            \
+	static void jump##name(struct engine_vcpu *c, const struct insn *i, uint##n##_t target)                        \
 	{                                                                                                              \
 		if (!target_bad(c, i, target))                                                                         \
 			c->rip = target;                                                                               \
 	}                                                                                                              \
-	static void call##n(struct engine_vcpu *c, const struct insn *i, uint##n##_t target)                           \
+	static void call##name(struct engine_vcpu *c, const struct insn *i, uint##n##_t target)                        \
 	{                                                                                                              \
-		uint64_t rsp = c->gpr[RSP] - n / 8, gva = stack_address(c, rsp, n / 8, true, false);                   \
+		uint64_t rsp = c->gpr[RSP] - n / 8, gva = stack_address(c, rsp, n / 8, true, kind);                    \
 		if (unlikely(target > c->cs_limit)) {                                                                  \
 			call_bad(c, i, gva, n / 8);                                                                    \
 			return;                                                                                        \
 		}                                                                                                      \
 		if (!store##n(c, gva, EA_STACK, (uint##n##_t)(c->base + i->end)))                                      \
 			FAULT;                                                                                         \
-		set_stack(c, rsp, false);                                                                              \
+		set_stack(c, rsp, kind);                                                                               \
 		c->rip = target;                                                                                       \
 	}                                                                                                              \
-	static void jmp##n##_imm(struct engine_vcpu *c, const struct insn *i)                                          \
+	static void jmp##name##_imm(struct engine_vcpu *c, const struct insn *i)                                       \
 	{                                                                                                              \
-		jump##n(c, i, (uint##n##_t)(c->base + i->end + (uint64_t)i->imm));                                     \
+		jump##name(c, i, (uint##n##_t)(c->base + i->end + (uint64_t)i->imm));                                  \
 	}                                                                                                              \
-	static void jmp##n##_reg(struct engine_vcpu *c, const struct insn *i)                                          \
+	static void jmp##name##_reg(struct engine_vcpu *c, const struct insn *i)                                       \
 	{                                                                                                              \
-		jump##n(c, i, REG(n, i->dst));                                                                         \
+		jump##name(c, i, REG(n, i->dst));                                                                      \
 	}                                                                                                              \
-	static void jmp##n##_mem(struct engine_vcpu *c, const struct insn *i)                                          \
-	{                                                                                                              \
-		uint##n##_t target;                                                                                    \
-		if (!load##n(c, address_of(c, i), i->ea, &target))                                                     \
-			FAULT;                                                                                         \
-		jump##n(c, i, target);                                                                                 \
-	}                                                                                                              \
-	static void call##n##_imm(struct engine_vcpu *c, const struct insn *i)                                         \
-	{                                                                                                              \
-		call##n(c, i, (uint##n##_t)(c->base + i->end + (uint64_t)i->imm));                                     \
-	}                                                                                                              \
-	static void call##n##_reg(struct engine_vcpu *c, const struct insn *i)                                         \
-	{                                                                                                              \
-		call##n(c, i, REG(n, i->dst));                                                                         \
-	}                                                                                                              \
-	static void call##n##_mem(struct engine_vcpu *c, const struct insn *i)                                         \
+	static void jmp##name##_mem(struct engine_vcpu *c, const struct insn *i)                                       \
 	{                                                                                                              \
 		uint##n##_t target;                                                                                    \
 		if (!load##n(c, address_of(c, i), i->ea, &target))                                                     \
 			FAULT;                                                                                         \
-		call##n(c, i, target);                                                                                 \
+		jump##name(c, i, target);                                                                              \
 	}                                                                                                              \
-	static void ret##n(struct engine_vcpu *c, const struct insn *i)                                                \
+	static void call##name##_imm(struct engine_vcpu *c, const struct insn *i)                                      \
+	{                                                                                                              \
+		call##name(c, i, (uint##n##_t)(c->base + i->end + (uint64_t)i->imm));                                  \
+	}                                                                                                              \
+	static void call##name##_reg(struct engine_vcpu *c, const struct insn *i)                                      \
+	{                                                                                                              \
+		call##name(c, i, REG(n, i->dst));                                                                      \
+	}                                                                                                              \
+	static void call##name##_mem(struct engine_vcpu *c, const struct insn *i)                                      \
+	{                                                                                                              \
+		uint##n##_t target;                                                                                    \
+		if (!load##n(c, address_of(c, i), i->ea, &target))                                                     \
+			FAULT;                                                                                         \
+		call##name(c, i, target);                                                                              \
+	}                                                                                                              \
+	static void ret##name(struct engine_vcpu *c, const struct insn *i)                                             \
 	{                                                                                                              \
 		uint64_t rsp = c->gpr[RSP];                                                                            \
 		uint##n##_t target;                                                                                    \
-		if (!load##n(c, stack_address(c, rsp, n / 8, false, false), EA_STACK, &target))                        \
+		if (!load##n(c, stack_address(c, rsp, n / 8, false, kind), EA_STACK, &target))                         \
 			FAULT;                                                                                         \
 		if (target_bad(c, i, target))                                                                          \
 			return;                                                                                        \
-		set_stack(c, rsp + n / 8 + (uint64_t)i->imm, false);                                                   \
+		set_stack(c, rsp + n / 8 + (uint64_t)i->imm, kind);                                                    \
 		c->rip = target;                                                                                       \
 	}
-NEAR(16)
-NEAR(32)
-#define ROW(n)                                                                                                         \
+NEAR(16f, 16, STACK_FLAT)
+NEAR(32f, 32, STACK_FLAT)
+NEAR(16n, 16, STACK_NARROW)
+NEAR(32n, 32, STACK_NARROW)
+#define ROW(name)                                                                                                      \
 	{                                                                                                              \
-		[NEAR_JMP] = jmp##n##_imm, [NEAR_JMP_REG] = jmp##n##_reg, [NEAR_JMP_MEM] = jmp##n##_mem,               \
-		[NEAR_CALL] = call##n##_imm, [NEAR_CALL_REG] = call##n##_reg, [NEAR_CALL_MEM] = call##n##_mem,         \
-		[NEAR_RET] = ret##n                                                                                    \
+		[NEAR_JMP] = jmp##name##_imm, [NEAR_JMP_REG] = jmp##name##_reg, [NEAR_JMP_MEM] = jmp##name##_mem,      \
+		[NEAR_CALL] = call##name##_imm, [NEAR_CALL_REG] = call##name##_reg,                                    \
+		[NEAR_CALL_MEM] = call##name##_mem, [NEAR_RET] = ret##name                                             \
 	}
-insn_function *const near_table[WIDTH_COUNT][NEAR_COUNT] = {[WIDTH_16] = ROW(16), [WIDTH_32] = ROW(32)};
+insn_function *const near_table[STACK_KINDS][WIDTH_COUNT][NEAR_COUNT] = {
+	[STACK_FLAT] = {[WIDTH_16] = ROW(16f), [WIDTH_32] = ROW(32f)},
+	[STACK_NARROW] = {[WIDTH_16] = ROW(16n), [WIDTH_32] = ROW(32n)},
+};
 
 /* Conditional ones. False: it faults. */
 static bool branch(struct engine_vcpu *c, const struct insn *i, bool taken)

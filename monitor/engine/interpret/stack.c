@@ -12,21 +12,21 @@ static bool probe(struct engine_vcpu *c, uint64_t gva)
 	return writable;
 }
 
-/* `name` and `wide` say which mode it is, n how many bits an operand has. */
-#define PUSH_POP(name, n, wide)                                                                                        \
+/* `name` and `kind` say which stack it is, n how many bits an operand has. */
+#define PUSH_POP(name, n, kind)                                                                                        \
 	static bool read##name(struct engine_vcpu *c, uint64_t rsp, uint##n##_t *v)                                    \
 	{                                                                                                              \
-		return load##n(c, stack_address(c, rsp, n / 8, false, wide), EA_STACK, v);                             \
+		return load##n(c, stack_address(c, rsp, n / 8, false, kind), EA_STACK, v);                             \
 	}                                                                                                              \
 	static bool write##name(struct engine_vcpu *c, uint64_t rsp, uint##n##_t v)                                    \
 	{                                                                                                              \
-		return store##n(c, stack_address(c, rsp, n / 8, true, wide), EA_STACK, v);                             \
+		return store##n(c, stack_address(c, rsp, n / 8, true, kind), EA_STACK, v);                             \
 	}                                                                                                              \
 	static void push##name(struct engine_vcpu *c, const struct insn *i, uint##n##_t v)                             \
 	{                                                                                                              \
 		if (!write##name(c, c->gpr[RSP] - n / 8, v))                                                           \
 			FAULT;                                                                                         \
-		set_stack(c, c->gpr[RSP] - n / 8, wide);                                                               \
+		set_stack(c, c->gpr[RSP] - n / 8, kind);                                                               \
 		NEXT_STORED;                                                                                           \
 	}                                                                                                              \
 	static void push##name##_reg(struct engine_vcpu *c, const struct insn *i)                                      \
@@ -49,7 +49,7 @@ static bool probe(struct engine_vcpu *c, uint64_t gva)
 		uint##n##_t v;                                                                                         \
 		if (!read##name(c, c->gpr[RSP], &v))                                                                   \
 			FAULT;                                                                                         \
-		set_stack(c, c->gpr[RSP] + n / 8, wide);                                                               \
+		set_stack(c, c->gpr[RSP] + n / 8, kind);                                                               \
 		SET##n(i->dst, v);                                                                                     \
 		NEXT;                                                                                                  \
 	}                                                                                                              \
@@ -60,7 +60,7 @@ static bool probe(struct engine_vcpu *c, uint64_t gva)
 		uint##n##_t v;                                                                                         \
 		if (!read##name(c, rsp, &v))                                                                           \
 			FAULT;                                                                                         \
-		set_stack(c, rsp + n / 8, wide);                                                                       \
+		set_stack(c, rsp + n / 8, kind);                                                                       \
 		if (!store##n(c, address_of(c, i), i->ea, v)) {                                                        \
 			c->gpr[RSP] = rsp;                                                                             \
 			FAULT;                                                                                         \
@@ -68,20 +68,20 @@ static bool probe(struct engine_vcpu *c, uint64_t gva)
 		NEXT_STORED;                                                                                           \
 	}
 
-#define FRAME(name, n, wide)                                                                                           \
+#define FRAME(name, n, kind)                                                                                           \
 	static void leave##name(struct engine_vcpu *c, const struct insn *i)                                           \
 	{                                                                                                              \
 		uint##n##_t v;                                                                                         \
 		if (!read##name(c, c->gpr[RBP], &v))                                                                   \
 			FAULT;                                                                                         \
-		set_stack(c, c->gpr[RBP] + n / 8, wide);                                                               \
+		set_stack(c, c->gpr[RBP] + n / 8, kind);                                                               \
 		SET##n(RBP * 8, v);                                                                                    \
 		NEXT;                                                                                                  \
 	}                                                                                                              \
 	/* SDM 2A ENTER: src is the nesting level. The frame pointers of the levels around it are copied. */           \
 	static void enter##name(struct engine_vcpu *c, const struct insn *i)                                           \
 	{                                                                                                              \
-		uint64_t rsp = c->gpr[RSP] - n / 8, rbp = c->gpr[RBP], frame = stack_moved(c, rsp, wide);              \
+		uint64_t rsp = c->gpr[RSP] - n / 8, rbp = c->gpr[RBP], frame = stack_moved(c, rsp, kind);              \
 		uint##n##_t v;                                                                                         \
 		if (!write##name(c, rsp, (uint##n##_t)rbp))                                                            \
 			FAULT;                                                                                         \
@@ -97,21 +97,21 @@ static bool probe(struct engine_vcpu *c, uint64_t gva)
 				FAULT;                                                                                 \
 		}                                                                                                      \
 		rsp -= (uint64_t)i->imm;                                                                               \
-		if (!probe(c, stack_address(c, rsp, 1, true, wide)))                                                   \
+		if (!probe(c, stack_address(c, rsp, 1, true, kind)))                                                   \
 			FAULT;                                                                                         \
 		SET##n(RBP * 8, (uint##n##_t)frame);                                                                   \
-		set_stack(c, rsp, wide);                                                                               \
+		set_stack(c, rsp, kind);                                                                               \
 		NEXT_STORED;                                                                                           \
 	}
 
 /* Nothing has changed but memory below the stack pointer if one of the eight faults. */
-#define ALL(name, n)                                                                                                   \
+#define ALL(name, n, kind)                                                                                             \
 	static void pusha##name(struct engine_vcpu *c, const struct insn *i)                                           \
 	{                                                                                                              \
 		for (unsigned reg = RAX; reg <= RDI; reg++)                                                            \
 			if (!write##name(c, c->gpr[RSP] - (reg + 1) * (n / 8), REG(n, reg * 8)))                       \
 				FAULT;                                                                                 \
-		set_stack(c, c->gpr[RSP] - 8 * (n / 8), false);                                                        \
+		set_stack(c, c->gpr[RSP] - 8 * (n / 8), kind);                                                         \
 		NEXT_STORED;                                                                                           \
 	}                                                                                                              \
 	/* What was RSP is passed over. */                                                                             \
@@ -124,24 +124,29 @@ static bool probe(struct engine_vcpu *c, uint64_t gva)
 		for (unsigned reg = RAX; reg <= RDI; reg++)                                                            \
 			if (reg != RSP)                                                                                \
 				SET##n(reg * 8, v[reg]);                                                               \
-		set_stack(c, c->gpr[RSP] + 8 * (n / 8), false);                                                        \
+		set_stack(c, c->gpr[RSP] + 8 * (n / 8), kind);                                                         \
 		NEXT;                                                                                                  \
 	}
 
-#define STACK(name, n, wide) PUSH_POP(name, n, wide) FRAME(name, n, wide)
-STACK(16, 16, true)
-STACK(64, 64, true)
-STACK(16n, 16, false)
-STACK(32n, 32, false)
-ALL(16n, 16)
-ALL(32n, 32)
+#define STACK(name, n, kind) PUSH_POP(name, n, kind) FRAME(name, n, kind)
+STACK(16w, 16, STACK_WIDE)
+STACK(64w, 64, STACK_WIDE)
+STACK(16f, 16, STACK_FLAT)
+STACK(32f, 32, STACK_FLAT)
+STACK(16n, 16, STACK_NARROW)
+STACK(32n, 32, STACK_NARROW)
+ALL(16f, 16, STACK_FLAT)
+ALL(32f, 32, STACK_FLAT)
+ALL(16n, 16, STACK_NARROW)
+ALL(32n, 32, STACK_NARROW)
 
 #define ROW(name)                                                                                                      \
 	[STACK_PUSH] = push##name##_reg, [STACK_PUSH_IMM] = push##name##_imm, [STACK_PUSH_MEM] = push##name##_mem,     \
 	[STACK_POP] = pop##name##_reg, [STACK_POP_MEM] = pop##name##_mem, [STACK_LEAVE] = leave##name,                 \
 	[STACK_ENTER] = enter##name
-insn_function *const stack_table[WIDTH_COUNT][STACK_COUNT] = {[WIDTH_16] = {ROW(16)}, [WIDTH_64] = {ROW(64)}};
-insn_function *const stack_narrow_table[WIDTH_COUNT][STACK_COUNT] = {
-	[WIDTH_16] = {ROW(16n), [STACK_PUSHA] = pusha16n, [STACK_POPA] = popa16n},
-	[WIDTH_32] = {ROW(32n), [STACK_PUSHA] = pusha32n, [STACK_POPA] = popa32n},
+#define ALL_ROW(name) ROW(name), [STACK_PUSHA] = pusha##name, [STACK_POPA] = popa##name
+insn_function *const stack_table[STACK_KINDS][WIDTH_COUNT][STACK_COUNT] = {
+	[STACK_WIDE] = {[WIDTH_16] = {ROW(16w)}, [WIDTH_64] = {ROW(64w)}},
+	[STACK_FLAT] = {[WIDTH_16] = {ALL_ROW(16f)}, [WIDTH_32] = {ALL_ROW(32f)}},
+	[STACK_NARROW] = {[WIDTH_16] = {ALL_ROW(16n)}, [WIDTH_32] = {ALL_ROW(32n)}},
 };

@@ -82,12 +82,12 @@ void op_pushf(struct engine_vcpu *c, const struct insn *i)
 		return;
 	interp_store(c);
 	uint64_t image = vcpu_rflags(c->vcpu) & ~(X86_RFLAGS_RF | X86_RFLAGS_VM);
-	uint64_t rsp = c->gpr[RSP] - width, gva = stack_address(c, rsp, width, true, c->wide);
+	uint64_t rsp = c->gpr[RSP] - width, gva = stack_address(c, rsp, width, true, stack_kind(c));
 	if (!(width == 2   ? store16(c, gva, EA_STACK, (uint16_t)image)
 	      : width == 4 ? store32(c, gva, EA_STACK, (uint32_t)image)
 			   : store64(c, gva, EA_STACK, image)))
 		FAULT;
-	set_stack(c, rsp, c->wide);
+	set_stack(c, rsp, stack_kind(c));
 	NEXT_STORED;
 }
 
@@ -110,14 +110,14 @@ void op_popf(struct engine_vcpu *c, const struct insn *i)
 	struct vcpu *vcpu = c->vcpu;
 	unsigned width = (unsigned)i->imm / 8;
 	bool narrow = width == 2;
-	uint64_t image = 0, rsp = c->gpr[RSP], gva = stack_address(c, rsp, width, false, c->wide);
+	uint64_t image = 0, rsp = c->gpr[RSP], gva = stack_address(c, rsp, width, false, stack_kind(c));
 	if (flags_denied(c, i))
 		return;
 	if (!(narrow	   ? load16(c, gva, EA_STACK, (uint16_t *)&image)
 	      : width == 4 ? load32(c, gva, EA_STACK, (uint32_t *)&image)
 			   : load64(c, gva, EA_STACK, &image)))
 		FAULT;
-	set_stack(c, rsp + width, c->wide);
+	set_stack(c, rsp + width, stack_kind(c));
 	interp_store(c);
 	uint64_t changes = popf_flags(vcpu, narrow), old = vcpu_rflags(vcpu);
 	vcpu_set_rflags(vcpu, (old & ~changes & ~X86_RFLAGS_RF) | (image & changes & ~X86_RFLAGS_RF));
