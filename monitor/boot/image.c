@@ -323,6 +323,15 @@ const char *image_path(const struct vm *vm)
 	return vm->image ? vm->image->path : vm->config->kernel;
 }
 
+unsigned image_bits(const struct vm *vm)
+{
+	const struct image *image = vm->image;
+
+	if (!image || image->head_len < EI_NIDENT || memcmp(image->head, ELFMAG, SELFMAG))
+		return 0;
+	return image->head[EI_CLASS] == ELFCLASS32 ? 32 : 64;
+}
+
 uint64_t image_entry(const struct vm *vm)
 {
 	return vm->image->entry;

@@ -40,7 +40,7 @@ static void run_from(struct gdb *gdb, const char *at, bool steps)
 	uint64_t rip;
 
 	if (gdb->stopped && *at && packet_number(&at, &rip, '\0'))
-		gdb_vcpu(gdb)->rip = rip;
+		gdb_set_pc(gdb, rip);
 	resume(gdb, steps);
 }
 

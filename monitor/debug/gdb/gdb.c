@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "hypercalls/host/hc.h"
+#include "monitor/boot/image.h"
 #include "monitor/debug/gdb/internal.h"
 #include "monitor/device/console.h"
 #include "monitor/device/machine.h"
@@ -78,7 +79,7 @@ static void start_step(struct gdb *gdb, int over)
 void gdb_resume(struct gdb *gdb, bool steps)
 {
 	struct vcpu *vcpu = gdb_vcpu(gdb);
-	int over = vcpu->rip == gdb->stop_rip ? break_find(gdb, vcpu->rip) : -1;
+	int over = vcpu->rip == gdb->stop_rip ? break_find(gdb, gdb_pc(gdb)) : -1;
 
 	gdb->stopped = gdb->stop_asked = false;
 	gdb->owes_stop = true;
@@ -112,8 +113,17 @@ void gdb_dismiss(struct gdb *gdb)
 
 /* -------------------------------------------------------------------------------------------------------- serving */
 
+/* The debugger takes one width for all of its connection: the file's that it will look at, else the code's now. */
+static bool is_narrow(struct gdb *gdb)
+{
+	unsigned bits = image_bits(gdb->vm);
+
+	return (bits ? bits : vcpu_code_bits(gdb_vcpu(gdb))) < 64;
+}
+
 static void attach(struct gdb *gdb)
 {
+	gdb->narrow = is_narrow(gdb);
 	gdb->parser.state = PARSE_IDLE;
 	gdb->sent_len = 0;
 	gdb->stop_asked = !gdb->stopped;
@@ -260,13 +270,13 @@ static bool is_int3(const struct vcpu *vcpu, const struct vm_exit *exit)
 
 static bool meet_int3(struct gdb *gdb, struct vcpu *vcpu)
 {
-	int at = break_find(gdb, vcpu->rip - 1);
+	int at = break_find(gdb, vcpu_code_address(vcpu, vcpu->rip - 1));
 
 	if (at < 0 || !gdb->breaks[at].placed)
 		return false;
 	vcpu->rip--;
 	vcpu->event_pending = false;
-	if (gdb->breaks[at].gva == vcpu->rip) {
+	if (gdb->breaks[at].gva == gdb_pc(gdb)) {
 		stop(gdb, GDB_SIGTRAP, "swbreak:;");
 	} else { /* set at another address of the same byte */
 		break_lift(gdb);

@@ -55,6 +55,7 @@ struct gdb {
 	struct gdb_link link;
 	struct gdb_parser parser;
 	bool no_ack;
+	bool narrow;		       /* the debugger was told of 32-bit registers */
 	bool physical;		       /* memory packets mean guest-physical addresses */
 	char sent[2 * GDB_PACKET + 8]; /* the last packet, for a peer that asks again */
 	size_t sent_len;
@@ -84,6 +85,18 @@ struct gdb {
 static inline struct vcpu *gdb_vcpu(struct gdb *gdb)
 {
 	return gdb->vm->vcpu[0];
+}
+
+/* Where the next instruction lies, as a linear address. */
+static inline uint64_t gdb_pc(struct gdb *gdb)
+{
+	return vcpu_code_address(gdb_vcpu(gdb), gdb_vcpu(gdb)->rip);
+}
+static inline void gdb_set_pc(struct gdb *gdb, uint64_t gva)
+{
+	struct vcpu *vcpu = gdb_vcpu(gdb);
+
+	vcpu->rip = vcpu_code_bits(vcpu) == 64 ? gva : (uint32_t)(gva - vcpu->sreg[SREG_CS].base);
 }
 
 /* gdb_packet.c: framing. Feeds one byte; true when parser.body holds a whole packet. A byte 3 outside sets stop_asked.
@@ -119,7 +132,7 @@ void registers_read_all(struct gdb *gdb);
 void registers_write_all(struct gdb *gdb, const char *hex, size_t digits);
 void registers_read(struct gdb *gdb, unsigned number);
 void registers_write(struct gdb *gdb, unsigned number, const char *hex, size_t digits);
-/* The target description; made at first use, valid ever after. NULL when memory is out. */
+/* description.c: of the present connection; valid ever after. NULL when memory is out. */
 const char *registers_xml(const struct gdb *gdb);
 
 /* gdb_memory.c: the packets m, M, x, X behind their letter. */

@@ -1,0 +1,221 @@
+/*
+ * Registers as the debugger sees them: GDB's own features in their order, for 64-bit and for 32-bit code, then a
+ * feature of what the system part of the processor adds. Those of the system are read-only where writing them has
+ * consequences beyond the value.
+ */
+#include "monitor/debug/gdb/registers.h"
+
+#include "monitor/debug/gdb/fpu.h"
+
+#define GPR(name, n)                                                                                                   \
+	{                                                                                                              \
+		name, "int64", 8, KIND_GPR, n, 0, false, NULL                                                          \
+	}
+#define SEG(name, n)                                                                                                   \
+	{                                                                                                              \
+		name, "int32", 4, KIND_FIELD, offsetof(struct vcpu, sreg[n].selector), 2, true, NULL                   \
+	}
+#define ST(n)                                                                                                          \
+	{                                                                                                              \
+		"st" #n, "i387_ext", 10, KIND_ST, n, 0, false, NULL                                                    \
+	}
+#define X87(name, at, width)                                                                                           \
+	{                                                                                                              \
+		name, "int", 4, KIND_X87, at, width, false, NULL                                                       \
+	}
+#define XMM(n)                                                                                                         \
+	{                                                                                                              \
+		"xmm" #n, "vec128", 16, KIND_XMM, n, 0, false, NULL                                                    \
+	}
+/* The upper half: the debugger puts both together. */
+#define YMM(n)                                                                                                         \
+	{                                                                                                              \
+		"ymm" #n "h", "uint128", 16, KIND_YMM, n, 0, false, NULL                                               \
+	}
+#define FIELD(name, field)                                                                                             \
+	{                                                                                                              \
+		name, "int64", 8, KIND_FIELD, offsetof(struct vcpu, field), sizeof(((struct vcpu *)0)->field), false,  \
+			NULL                                                                                           \
+	}
+#define FIXED(name, field)                                                                                             \
+	{                                                                                                              \
+		name, "int64", 8, KIND_FIELD, offsetof(struct vcpu, field), sizeof(((struct vcpu *)0)->field), true,   \
+			NULL                                                                                           \
+	}
+#define GPR32(name, type, n)                                                                                           \
+	{                                                                                                              \
+		name, type, 4, KIND_GPR, n, 0, false, NULL                                                             \
+	}
+
+/* clang-format off */
+#define SEGMENTS \
+	SEG("cs", SREG_CS), \
+	SEG("ss", SREG_SS), \
+	SEG("ds", SREG_DS), \
+	SEG("es", SREG_ES), \
+	SEG("fs", SREG_FS), \
+	SEG("gs", SREG_GS)
+#define X87_REGISTERS \
+	ST(0), \
+	ST(1), \
+	ST(2), \
+	ST(3), \
+	ST(4), \
+	ST(5), \
+	ST(6), \
+	ST(7), \
+	X87("fctrl", FX_FCW, 2), \
+	X87("fstat", FX_FSW, 2), \
+	X87("ftag", FX_FTW, 1), \
+	X87("fiseg", FX_FIP + 4, 4), \
+	X87("fioff", FX_FIP, 4), \
+	X87("foseg", FX_FDP + 4, 4), \
+	X87("fooff", FX_FDP, 4), \
+	X87("fop", FX_FOP, 2)
+#define SYSTEM \
+	{"cr0", "cr0_flags", 8, KIND_FIELD, offsetof(struct vcpu, cr0), 8, true, "org.ring3.x86.system"}, \
+	FIELD("cr2", cr2), \
+	FIXED("cr3", cr3), \
+	{"cr4", "cr4_flags", 8, KIND_FIELD, offsetof(struct vcpu, cr4), 8, true, NULL}, \
+	FIXED("cr8", cr8), \
+	FIXED("xcr0", xcr0), \
+	{"efer", "efer_flags", 8, KIND_FIELD, offsetof(struct vcpu, efer), 8, true, NULL}, \
+	FIXED("cpl", cpl), \
+	FIELD("star", star), \
+	FIELD("lstar", lstar), \
+	FIELD("cstar", cstar), \
+	FIELD("sfmask", sfmask), \
+	FIELD("k_gs_base", kernel_gs_base), \
+	FIXED("apic_base", apic_base), \
+	FIXED("pat", pat), \
+	FIXED("gdtr_base", gdtr.base), \
+	FIXED("gdtr_limit", gdtr.limit), \
+	FIXED("idtr_base", idtr.base), \
+	FIXED("idtr_limit", idtr.limit), \
+	FIXED("ldtr", ldtr.selector), \
+	FIXED("ldtr_base", ldtr.base), \
+	FIXED("tr", tr.selector), \
+	FIXED("tr_base", tr.base), \
+	FIXED("dr0", dr[0]), \
+	FIXED("dr1", dr[1]), \
+	FIXED("dr2", dr[2]), \
+	FIXED("dr3", dr[3]), \
+	FIXED("dr6", dr[6]), \
+	FIXED("dr7", dr[7]), \
+	FIXED("pv_rsp0", pv.rsp0), \
+	FIXED("pv_syscall_entry", pv.syscall_entry), \
+	FIXED("pv_user_root", pv.user_root), \
+	FIXED("pv_shared", pv.shared_gpa)
+/* clang-format on */
+
+/* Last in a list, so that one of a machine without AVX ends before. */
+#define YMM_FIRST                                                                                                      \
+	{                                                                                                              \
+		"ymm0h", "uint128", 16, KIND_YMM, 0, 0, false, "org.gnu.gdb.i386.avx"                                  \
+	}
+
+static const struct reg regs_64[] = {
+	{"rax", "int64", 8, KIND_GPR, RAX, 0, false, "org.gnu.gdb.i386.core"},
+	GPR("rbx", RBX),
+	GPR("rcx", RCX),
+	GPR("rdx", RDX),
+	GPR("rsi", RSI),
+	GPR("rdi", RDI),
+	{"rbp", "data_ptr", 8, KIND_GPR, RBP, 0, false, NULL},
+	{"rsp", "data_ptr", 8, KIND_GPR, RSP, 0, false, NULL},
+	GPR("r8", R8),
+	GPR("r9", R9),
+	GPR("r10", R10),
+	GPR("r11", R11),
+	GPR("r12", R12),
+	GPR("r13", R13),
+	GPR("r14", R14),
+	GPR("r15", R15),
+	{"rip", "code_ptr", 8, KIND_RIP, 0, 0, false, NULL},
+	{"eflags", "i386_eflags", 4, KIND_RFLAGS, 0, 0, false, NULL},
+	SEGMENTS,
+	X87_REGISTERS,
+	{"xmm0", "vec128", 16, KIND_XMM, 0, 0, false, "org.gnu.gdb.i386.sse"},
+	XMM(1),
+	XMM(2),
+	XMM(3),
+	XMM(4),
+	XMM(5),
+	XMM(6),
+	XMM(7),
+	XMM(8),
+	XMM(9),
+	XMM(10),
+	XMM(11),
+	XMM(12),
+	XMM(13),
+	XMM(14),
+	XMM(15),
+	{"mxcsr", "i386_mxcsr", 4, KIND_MXCSR, 0, 0, false, NULL},
+	{"fs_base", "int64", 8, KIND_FIELD, offsetof(struct vcpu, sreg[SREG_FS].base), 8, false,
+	 "org.gnu.gdb.i386.segments"},
+	FIELD("gs_base", sreg[SREG_GS].base),
+	SYSTEM,
+	YMM_FIRST,
+	YMM(1),
+	YMM(2),
+	YMM(3),
+	YMM(4),
+	YMM(5),
+	YMM(6),
+	YMM(7),
+	YMM(8),
+	YMM(9),
+	YMM(10),
+	YMM(11),
+	YMM(12),
+	YMM(13),
+	YMM(14),
+	YMM(15),
+};
+
+static const struct reg regs_32[] = {
+	{"eax", "int32", 4, KIND_GPR, RAX, 0, false, "org.gnu.gdb.i386.core"},
+	GPR32("ecx", "int32", RCX),
+	GPR32("edx", "int32", RDX),
+	GPR32("ebx", "int32", RBX),
+	GPR32("esp", "data_ptr", RSP),
+	GPR32("ebp", "data_ptr", RBP),
+	GPR32("esi", "int32", RSI),
+	GPR32("edi", "int32", RDI),
+	{"eip", "code_ptr", 4, KIND_RIP, 0, 0, false, NULL},
+	{"eflags", "i386_eflags", 4, KIND_RFLAGS, 0, 0, false, NULL},
+	SEGMENTS,
+	X87_REGISTERS,
+	{"xmm0", "vec128", 16, KIND_XMM, 0, 0, false, "org.gnu.gdb.i386.sse"},
+	XMM(1),
+	XMM(2),
+	XMM(3),
+	XMM(4),
+	XMM(5),
+	XMM(6),
+	XMM(7),
+	{"mxcsr", "i386_mxcsr", 4, KIND_MXCSR, 0, 0, false, NULL},
+	SYSTEM,
+	YMM_FIRST,
+	YMM(1),
+	YMM(2),
+	YMM(3),
+	YMM(4),
+	YMM(5),
+	YMM(6),
+	YMM(7),
+};
+#define YMM_COUNT_32 8
+
+const struct reg *registers_list(const struct gdb *gdb, size_t *count)
+{
+	bool avx = gdb->vm->cpu.has[CPU_avx];
+
+	if (gdb->narrow) {
+		*count = sizeof(regs_32) / sizeof(regs_32[0]) - (avx ? 0 : YMM_COUNT_32);
+		return regs_32;
+	}
+	*count = sizeof(regs_64) / sizeof(regs_64[0]) - (avx ? 0 : FPU_YMM_COUNT);
+	return regs_64;
+}

@@ -1,0 +1,27 @@
+/*
+ * Registers as the debugger sees them: what there is, how wide, and where it comes from. For registers.c and
+ * description.c.
+ */
+#ifndef MONITOR_DEBUG_GDB_REGISTERS_H
+#define MONITOR_DEBUG_GDB_REGISTERS_H
+
+#include "monitor/debug/gdb/internal.h"
+
+#define REGISTER_MAX 16 /* bytes */
+
+enum kind { KIND_GPR, KIND_FIELD, KIND_RIP, KIND_RFLAGS, KIND_ST, KIND_X87, KIND_XMM, KIND_MXCSR, KIND_YMM };
+
+struct reg {
+	const char *name, *type;
+	unsigned size; /* bytes */
+	enum kind kind;
+	unsigned index; /* of a KIND_GPR, KIND_ST, KIND_XMM, KIND_YMM; offset in struct vcpu of a KIND_FIELD */
+	unsigned width; /* bytes of a KIND_FIELD, or of a KIND_X87 at offset index of the FXSAVE area */
+	bool read_only;
+	const char *feature; /* begins with this one */
+};
+
+/* Those of the debugger's present connection (gdb->narrow), and how many. */
+const struct reg *registers_list(const struct gdb *gdb, size_t *count);
+
+#endif
