@@ -136,11 +136,20 @@ struct spt_step {
 	unsigned index;	    /* of the entry in its table */
 	uint64_t entry_gpa; /* where the entry lies, or a PAE register was loaded from */
 	uint64_t entry;	    /* its value; 0 if entry_gpa lies outside RAM */
+	uint64_t covers;    /* bytes of linear addresses that an entry of this level stands for */
 	uint64_t page_len;  /* present and a leaf: bytes of the page that it maps; else 0 */
 	uint64_t page;	    /* and its gpa */
 };
 /* Walks without setting any bit and without checks; returns the steps made: 1 to 4, none without paging. */
 unsigned spt_probe(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, struct spt_step steps[X86_PT_LEVELS]);
+/*
+ * The same for who looks at all entries: the root's level, 0 without paging, and gpa; how many entries a table of a
+ * level has; and what one of them says. The next table lies at its X86_PTE_ADDR.
+ */
+unsigned spt_root(const struct spt_cpu *cpu, uint64_t *table);
+unsigned spt_table_entries(const struct spt_cpu *cpu, unsigned level);
+struct spt_step spt_probe_entry(struct spt *spt, const struct spt_cpu *cpu, unsigned level, uint64_t table,
+				unsigned index);
 /* The gpa of the byte at gva by the same walk; false if none is mapped. */
 bool spt_probe_gpa(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uint64_t *gpa);
 

@@ -16,6 +16,7 @@ struct format {
 };
 
 static const struct format formats[] = {
+	[SPT_NO_PAGING] = {0, INDEX_BITS, 8, 0},
 	[SPT_4_LEVEL] = {LEVEL_TOP, INDEX_BITS, 8, 0},
 	[SPT_32_BIT] = {LEVEL_BIG, 10, 4, 0},
 	[SPT_PAE] = {LEVEL_BIG, INDEX_BITS, 8, R3_U64(0x7ff) << 52},
@@ -265,31 +266,38 @@ bool spt_translate(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uin
 	return true;
 }
 
-static struct spt_step pdpte_step(const struct spt_cpu *cpu, uint64_t gva)
+unsigned spt_root(const struct spt_cpu *cpu, uint64_t *table)
 {
-	unsigned index = (gva >> X86_HUGE_SHIFT) % SPT_PDPTES;
+	static const uint64_t address[] = {[SPT_4_LEVEL] = X86_PTE_ADDR,
+					   [SPT_32_BIT] = ADDR_32_BIT,
+					   [SPT_PAE] = X86_CR3_PAE_ADDR,
+					   [SPT_NO_PAGING] = 0};
 
-	return (struct spt_step){
-		.level = LEVEL_HUGE,
-		.index = index,
-		.entry_gpa = (cpu->cr3 & X86_CR3_PAE_ADDR) + index * sizeof(cpu->pdpte[0]),
-		.entry = cpu->pdpte[index],
-	};
+	*table = cpu->cr3 & address[cpu->paging];
+	return cpu->paging == SPT_PAE ? LEVEL_HUGE : formats[cpu->paging].top;
 }
 
-/* What the entry of that level says of gva. */
-static struct spt_step probe_step(struct spt *spt, const struct spt_cpu *cpu, unsigned level, uint64_t table,
-				  uint64_t gva)
+unsigned spt_table_entries(const struct spt_cpu *cpu, unsigned level)
+{
+	return cpu->paging == SPT_PAE && level == LEVEL_HUGE ? SPT_PDPTES : 1u << formats[cpu->paging].index_bits;
+}
+
+struct spt_step spt_probe_entry(struct spt *spt, const struct spt_cpu *cpu, unsigned level, uint64_t table,
+				unsigned index)
 {
 	const struct format *format = &formats[cpu->paging];
-	unsigned index = index_of(format, level, gva);
-	uint64_t entry = load(format, entry_at(spt, format, table, index));
+	bool is_register = cpu->paging == SPT_PAE && level == LEVEL_HUGE;
 	struct spt_step step = {
-		.level = level, .index = index, .entry_gpa = table + index * format->entry_size, .entry = entry};
+		.level = level,
+		.index = index,
+		.entry_gpa = table + index * format->entry_size,
+		.entry = is_register ? cpu->pdpte[index] : load(format, entry_at(spt, format, table, index)),
+		.covers = R3_BIT(shift_of(format, level)),
+	};
 
-	if ((entry & X86_PTE_P) && is_leaf(cpu, level, entry)) {
-		step.page_len = R3_BIT(shift_of(format, level));
-		step.page = spt_entry_page(cpu, level, entry);
+	if ((step.entry & X86_PTE_P) && !is_register && is_leaf(cpu, level, step.entry)) {
+		step.page_len = step.covers;
+		step.page = spt_entry_page(cpu, level, step.entry);
 	}
 	return step;
 }
@@ -299,16 +307,11 @@ unsigned spt_probe(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, str
 	unsigned count = 0;
 	uint64_t table;
 
-	if (cpu->paging == SPT_NO_PAGING)
-		return 0;
-	if (cpu->paging == SPT_PAE)
-		steps[count++] = pdpte_step(cpu, gva);
-	if (!first_table(cpu, gva, &table))
-		return count;
-	for (unsigned level = formats[cpu->paging].top; level >= LEVEL_PAGE; level--) {
+	for (unsigned level = spt_root(cpu, &table); level >= LEVEL_PAGE; level--) {
 		const struct spt_step *step = &steps[count];
+		unsigned index = (gva >> shift_of(&formats[cpu->paging], level)) & (spt_table_entries(cpu, level) - 1);
 
-		steps[count++] = probe_step(spt, cpu, level, table, gva);
+		steps[count++] = spt_probe_entry(spt, cpu, level, table, index);
 		if (!(step->entry & X86_PTE_P) || step->page_len)
 			break;
 		table = step->entry & X86_PTE_ADDR;

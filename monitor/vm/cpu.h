@@ -30,7 +30,7 @@ struct cpu {
 	bool amd; /* the vendor is AMD, the host's own: rules that differ are AMD's then */
 	bool has[CPU_FEATURE_COUNT];
 	uint64_t cr4, efer, xcr0; /* the bits that may be set; xcr0 is 0 without XSAVE */
-	bool legacy_modes;	  /* it can leave 64-bit mode: a PC's, where the kernel is interpreted */
+	bool legacy_modes;	  /* it can leave 64-bit mode: a PC's */
 };
 
 /* The vendor, which is the host's in every model; asked once. */

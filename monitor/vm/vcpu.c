@@ -27,7 +27,7 @@ struct vcpu *vcpu_create(struct vm *vm, unsigned id)
 	vcpu->id = id;
 	if (id == 0) {
 		cpu_describe(&vm->cpu, !vm->engine_ops || vm->engine_ops->interprets, vm->kind == MACHINE_PC);
-		vm->cpu.legacy_modes = vm->kind == MACHINE_PC && (!vm->engine_ops || vm->engine_ops->kernel_anywhere);
+		vm->cpu.legacy_modes = vm->kind == MACHINE_PC;
 	}
 	vcpu->rflags = X86_RFLAGS_FIXED;
 	vcpu->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_PG;

@@ -13,14 +13,14 @@
 
 /* One present entry; permissions are those of the whole path. */
 struct seen {
-	unsigned level;
-	unsigned index;
-	uint64_t gva, entry;
-	bool leaf, write, user, exec;
+	struct spt_step step;
+	uint64_t gva;
+	bool write, user, exec;
 };
 
 struct walk {
 	struct vcpu *vcpu;
+	struct spt_cpu paging;
 	FILE *out;
 	void (*visit)(struct walk *walk, const struct seen *seen);
 	unsigned lines, entries;
@@ -34,35 +34,27 @@ struct walk {
 	void *arg;
 };
 
-static unsigned level_shift(unsigned level)
+/* A register of PAE paging has no rights. */
+static bool has_rights(const struct walk *walk, unsigned level)
 {
-	return X86_PAGE_SHIFT + 9 * (level - 1);
+	return walk->paging.paging != SPT_PAE || level < 3;
 }
 
-static uint64_t leaf_gpa(const struct seen *seen)
+static void walk_table(struct walk *walk, unsigned level, uint64_t table, const struct seen *above)
 {
-	return seen->entry & X86_PTE_ADDR & ~(R3_BIT(level_shift(seen->level)) - 1);
-}
+	unsigned count = spt_table_entries(&walk->paging, level);
 
-static void walk_table(struct walk *walk, uint64_t table, const struct seen *above)
-{
-	uint64_t entries[X86_PT_ENTRIES];
+	for (unsigned i = 0; i < count && !walk->cut; i++) {
+		struct spt_step step = spt_probe_entry(walk->vcpu->vm->spt, &walk->paging, level, table, i);
+		uint64_t entry = has_rights(walk, level) ? step.entry : step.entry | X86_PTE_W | X86_PTE_U;
 
-	if (!gm_read(&walk->vcpu->vm->mem, table, entries, sizeof(entries)))
-		return;
-	for (unsigned i = 0; i < X86_PT_ENTRIES && !walk->cut; i++) {
-		uint64_t entry = entries[i];
-		unsigned level = above->level - 1;
 		if (++walk->entries == ENTRIES_MAX || walk->lines == (walk->lines_max ? walk->lines_max : LINES_MAX))
 			walk->cut = true;
 		if (!(entry & X86_PTE_P))
 			continue;
 		struct seen seen = {
-			.level = level,
-			.index = i,
-			.gva = above->gva | (uint64_t)i << level_shift(level),
-			.entry = entry,
-			.leaf = level == 1 || (level < X86_PT_LEVELS && (entry & X86_PTE_PS)),
+			.step = step,
+			.gva = above->gva | (uint64_t)i * step.covers,
 			.write = above->write && (entry & X86_PTE_W),
 			.user = above->user && (entry & X86_PTE_U),
 			.exec = above->exec && !(entry & X86_PTE_NX),
@@ -70,24 +62,45 @@ static void walk_table(struct walk *walk, uint64_t table, const struct seen *abo
 		if (level == X86_PT_LEVELS)
 			seen.gva = (uint64_t)((int64_t)(seen.gva << 16) >> 16);
 		walk->visit(walk, &seen);
-		if (!seen.leaf)
-			walk_table(walk, entry & X86_PTE_ADDR, &seen);
+		if (!step.page_len)
+			walk_table(walk, level - 1, step.entry & X86_PTE_ADDR, &seen);
 	}
 }
 
-static void walk_root(struct walk *walk, uint64_t table)
+/* Without paging RAM is where it is. */
+static void walk_ram(struct walk *walk)
 {
-	const struct seen root = {.level = X86_PT_LEVELS + 1, .write = true, .user = true, .exec = true};
+	const struct guest_mem *mem = &walk->vcpu->vm->mem;
+	uint64_t end = mem->hole_end ? mem->hole_start : mem->size;
+	const struct seen all = {
+		.step = {.level = 1, .entry = X86_PTE_P | X86_PTE_W, .covers = end, .page_len = end},
+		.write = true,
+		.exec = true,
+	};
 
-	walk_table(walk, table & X86_PTE_ADDR, &root);
+	walk->visit(walk, &all);
+}
+
+static void walk_root(struct walk *walk, uint64_t root)
+{
+	const struct seen above = {.write = true, .user = true, .exec = true};
+	uint64_t table;
+
+	walk->paging = vcpu_paging(walk->vcpu);
+	walk->paging.cr3 = root;
+	unsigned level = spt_root(&walk->paging, &table);
+	if (level)
+		walk_table(walk, level, table, &above);
+	else
+		walk_ram(walk);
 }
 
 static void walk_all(struct walk *walk)
 {
-	uint64_t table = vcpu_root(walk->vcpu) & X86_PTE_ADDR;
+	uint64_t root = vcpu_root(walk->vcpu);
 
-	fprintf(walk->out, "root 0x%" PRIx64 "\n", table);
-	walk_root(walk, table);
+	fprintf(walk->out, "root 0x%" PRIx64 "\n", (uint64_t)(root & X86_PTE_ADDR));
+	walk_root(walk, root);
 }
 
 static void say_cut(const struct walk *walk)
@@ -101,7 +114,7 @@ static void say_cut(const struct walk *walk)
 static void range_end(struct walk *walk)
 {
 	const struct seen *first = &walk->first;
-	struct tables_range range = {.gva = first->gva, .len = walk->end - first->gva, .gpa = leaf_gpa(first)};
+	struct tables_range range = {.gva = first->gva, .len = walk->end - first->gva, .gpa = first->step.page};
 
 	if (!range.len)
 		return;
@@ -117,18 +130,18 @@ static bool range_goes_on(const struct walk *walk, const struct seen *seen)
 
 	return seen->gva == walk->end && walk->end != first->gva && seen->user == first->user &&
 	       seen->write == first->write && seen->exec == first->exec &&
-	       (!walk->physical || leaf_gpa(seen) == leaf_gpa(first) + (seen->gva - first->gva));
+	       (!walk->physical || seen->step.page == first->step.page + (seen->gva - first->gva));
 }
 
 static void visit_range(struct walk *walk, const struct seen *seen)
 {
-	if (!seen->leaf)
+	if (!seen->step.page_len)
 		return;
 	if (!range_goes_on(walk, seen)) {
 		range_end(walk);
 		walk->first = *seen;
 	}
-	walk->end = seen->gva + R3_BIT(level_shift(seen->level));
+	walk->end = seen->gva + seen->step.page_len;
 }
 
 static void print_range(void *arg, const struct tables_range *range)
@@ -170,16 +183,20 @@ static void print_entry_flags(uint64_t entry, FILE *out)
 
 static void print_leaf(const struct seen *seen, FILE *out)
 {
-	static const char *const sizes[] = {"", "4K", "2M", "1G"};
+	static const char units[] = "KMG";
+	unsigned unit = 0;
+	uint64_t size = seen->step.page_len >> 10;
 
-	fprintf(out, "%016" PRIx64 ": %016" PRIx64 " %s", seen->gva, leaf_gpa(seen), sizes[seen->level]);
-	print_entry_flags(seen->entry, out);
+	for (; size >= 1024 && unit < 2; size >>= 10)
+		unit++;
+	fprintf(out, "%016" PRIx64 ": %016" PRIx64 " %" PRIu64 "%c", seen->gva, seen->step.page, size, units[unit]);
+	print_entry_flags(seen->step.entry, out);
 	fputc('\n', out);
 }
 
 static void visit_page(struct walk *walk, const struct seen *seen)
 {
-	if (!seen->leaf)
+	if (!seen->step.page_len)
 		return;
 	print_leaf(seen, walk->out);
 	walk->lines++;
@@ -195,12 +212,12 @@ void tables_pages(struct vcpu *vcpu, FILE *out)
 
 static void visit_entry(struct walk *walk, const struct seen *seen)
 {
-	fprintf(walk->out, "%*s[%3u] ", 2 * (int)(X86_PT_LEVELS - seen->level), "", seen->index);
-	if (seen->leaf) {
+	fprintf(walk->out, "%*s[%3u] ", 2 * (int)(X86_PT_LEVELS - seen->step.level), "", seen->step.index);
+	if (seen->step.page_len) {
 		print_leaf(seen, walk->out);
 	} else {
-		fprintf(walk->out, "table at %09" PRIx64, (uint64_t)(seen->entry & X86_PTE_ADDR));
-		print_entry_flags(seen->entry & ~(X86_PTE_D | X86_PTE_G), walk->out);
+		fprintf(walk->out, "table at %09" PRIx64, (uint64_t)(seen->step.entry & X86_PTE_ADDR));
+		print_entry_flags(seen->step.entry & ~(X86_PTE_D | X86_PTE_G), walk->out);
 		fputc('\n', walk->out);
 	}
 	walk->lines++;
@@ -233,18 +250,13 @@ static bool guest_view(const struct shadow *shadow, uint64_t gva, struct seen *v
 	paging.paging = SPT_4_LEVEL;
 	unsigned count = spt_probe(shadow->vcpu->vm->spt, &paging, gva, steps);
 
-	*view = (struct seen){.write = true, .user = true, .exec = true};
+	*view = (struct seen){.step = steps[count - 1], .write = true, .user = true, .exec = true};
 	for (unsigned i = 0; i < count; i++) {
-		uint64_t entry = steps[i].entry;
-		if (!(entry & X86_PTE_P))
-			return false;
-		view->write &= !!(entry & X86_PTE_W);
-		view->user &= !!(entry & X86_PTE_U);
-		view->exec &= !(entry & X86_PTE_NX);
-		view->entry = entry;
-		view->level = steps[i].level;
+		view->write &= !!(steps[i].entry & X86_PTE_W);
+		view->user &= !!(steps[i].entry & X86_PTE_U);
+		view->exec &= !(steps[i].entry & X86_PTE_NX);
 	}
-	return count > 0 && (view->level == 1 || (view->entry & X86_PTE_PS));
+	return view->step.page_len;
 }
 
 static void print_difference(const struct shadow *shadow, uint64_t gva, uint64_t gpa, unsigned prot)
@@ -256,11 +268,11 @@ static void print_difference(const struct shadow *shadow, uint64_t gva, uint64_t
 		fputs(" the guest's tables no longer map it", out);
 		return;
 	}
-	if ((leaf_gpa(&view) | (gva & (R3_BIT(level_shift(view.level)) - 1))) != gpa)
+	if ((view.step.page | (gva & (view.step.page_len - 1))) != gpa)
 		fputs(" the guest's tables lead elsewhere by now", out);
 	if (view.write && !(prot & SPT_WRITE))
 		fprintf(out, " read-only beneath: %s",
-			view.entry & X86_PTE_D ? "a page table, or watched" : "not dirty yet");
+			view.step.entry & X86_PTE_D ? "a page table, or watched" : "not dirty yet");
 	if (!view.write && (prot & SPT_WRITE))
 		fputs(" writable beneath: CR0.WP is clear", out);
 	if (view.exec && !(prot & SPT_EXEC))
