@@ -1,7 +1,7 @@
 /*
  * The exit port 0xf4: writing v (a byte, word or long) ends the guest with exit status v, 0 to 119. QEMU's
- * isa-debug-exit at the same port ends with (v << 1) | 1 instead, never 0; a guest that runs under both passes the
- * value it wants and lets the caller know which of the two it started.
+ * isa-debug-exit at the same port ends with (v << 1) | 1 instead, never 0, as this does with --machine testdev; a guest
+ * that runs under both passes the value it wants and lets the caller know which of the two it started.
  */
 #include "hypercalls/abi.h"
 #include "hypercalls/x86.h"
@@ -16,6 +16,8 @@ static void access_exit(void *device, uint16_t offset, unsigned size, bool write
 
 	if (!write)
 		*value = 0;
+	else if (vm->config->testdev)
+		vm_end(vm, (int)(*value << 1 | 1) & 0xff);
 	else if (*value <= R3_EXIT_MAX)
 		vm_end(vm, (int)*value);
 	else

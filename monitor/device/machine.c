@@ -10,7 +10,9 @@
 
 #include "monitor/device/acpi_pm.h"
 #include "monitor/device/acpi_tables.h"
+#include "monitor/device/ata.h"
 #include "monitor/device/console.h"
+#include "monitor/device/fw_cfg.h"
 #include "monitor/device/hpet.h"
 #include "monitor/device/i8042.h"
 #include "monitor/device/ioapic.h"
@@ -22,6 +24,7 @@
 #include "monitor/device/ports.h"
 #include "monitor/device/rtc.h"
 #include "monitor/device/solo5.h"
+#include "monitor/device/testdev.h"
 #include "monitor/device/uart.h"
 #include "monitor/device/vga.h"
 #include "monitor/host/clock.h"
@@ -33,11 +36,13 @@
 #define IRQ_KEYBOARD 1
 #define IRQ_COM1     4
 #define IRQ_RTC	     8
+#define IRQ_ATA	     14
 
 struct machine {
 	struct pic pic;
 	struct pit pit;
 	struct uart uart;
+	struct ata ata; /* if there are disks */
 
 	struct solo5 solo5; /* of MACHINE_SOLO5 alone */
 
@@ -51,6 +56,8 @@ struct machine {
 	struct ioapic ioapic;
 	struct hpet hpet;
 	bool has_apics;
+	struct fw_cfg fw_cfg;
+	struct testdev testdev; /* if asked for */
 };
 
 /* --------------------------------------------------------------------------------------------------------- lines */
@@ -65,7 +72,8 @@ static void set_line(void *arg, unsigned line, bool level)
 {
 	struct machine *machine = arg;
 
-	pic_set_line(&machine->pic, line, level);
+	if (line < PIC_LINES)
+		pic_set_line(&machine->pic, line, level);
 	if (machine->has_apics)
 		ioapic_set_line(&machine->ioapic, pin_of(line), level);
 }
@@ -132,6 +140,9 @@ static void attach_pc(struct vm *vm, struct machine *machine)
 	ioapic_init(&machine->ioapic, &vm->bus, send, &machine->lapic);
 	hpet_init(&machine->hpet, &vm->bus, &vm->timers, clock_guest_ns, set_hpet_line, machine);
 	machine->has_apics = true;
+	fw_cfg_init(&machine->fw_cfg, &vm->bus, vm->mem.ram, vm->vcpu_count);
+	if (vm->config->testdev)
+		testdev_init(&machine->testdev, &vm->bus, (struct irq_line){.set = set_line, .controller = machine});
 	acpi_put_tables(vm);
 	mp_put_table(vm);
 }
@@ -149,6 +160,8 @@ static void attach_devices(struct vm *vm, struct machine *machine)
 		solo5_init(&machine->solo5, vm);
 	else
 		panic_port_attach(vm);
+	if (vm->config->disk_files[0])
+		ata_init(&machine->ata, &vm->bus, vm->config->disk_files, irq(machine, IRQ_ATA));
 	if (vm->kind == MACHINE_PC)
 		attach_pc(vm, machine);
 }

@@ -1,9 +1,12 @@
 /*
  * Port I/O: IN, OUT, INS, OUTS with REP (SDM 2A, 2B; permission: SDM 1 19.5).
  */
+#include <string.h>
+
 #include "monitor/emulate/group.h"
 #include "monitor/host/clock.h"
 #include "monitor/trace/trace.h"
+#include "monitor/vm/segment.h"
 #include "monitor/vm/vm.h"
 
 /* Iterations of one REP at a time; then interrupts get in, and the instruction goes on where it stood. */
@@ -135,11 +138,70 @@ static void add(const struct string_io *io, enum vcpu_gpr reg, uint64_t step)
 	*gpr = kept | wrap(io, *gpr + step);
 }
 
-static void advance(const struct string_io *io)
+static void advance(const struct string_io *io, unsigned count)
 {
-	add(io, io->pointer, io->vcpu->rflags & X86_RFLAGS_DF ? -(uint64_t)io->size : io->size);
+	uint64_t bytes = (uint64_t)count * io->size;
+	add(io, io->pointer, io->vcpu->rflags & X86_RFLAGS_DF ? -bytes : bytes);
 	if (io->repeats)
-		add(io, RCX, UINT64_MAX);
+		add(io, RCX, -(uint64_t)count);
+}
+
+/*
+ * How many elements lie upwards in one page of memory, at *gva, and in reach of the segment; below 2: they go one by
+ * one, which raises what there is to raise.
+ */
+static unsigned run_length(const struct string_io *io, unsigned most, uint64_t *gva)
+{
+	struct vcpu *vcpu = io->vcpu;
+	const struct vcpu_segment *segment = &vcpu->sreg[io->segment];
+	uint64_t offset = wrap(io, vcpu->gpr[io->pointer]), left = wrap(io, vcpu->gpr[RCX]);
+	unsigned count = left < most ? (unsigned)left : most;
+	uint32_t linear;
+	if ((vcpu->rflags & X86_RFLAGS_DF) || vcpu_checks_alignment(vcpu))
+		return 0;
+	*gva = offset;
+	if (vcpu_code_bits(vcpu) != 64) {
+		if (!seg_linear(segment, (uint32_t)offset, io->size, io->input, &linear))
+			return 0;
+		*gva = linear;
+	} else if (io->segment == SREG_FS || io->segment == SREG_GS) {
+		*gva += segment->base;
+	}
+	uint64_t room = X86_PAGE_SIZE - (*gva & X86_PAGE_MASK);
+	if (room / io->size < count)
+		count = (unsigned)(room / io->size);
+	if (!count || io->mask - offset < (uint64_t)count * io->size)
+		return 0;
+	if (vcpu_code_bits(vcpu) != 64 && !seg_linear(segment, (uint32_t)offset, count * io->size, io->input, &linear))
+		return 0;
+	return count;
+}
+
+/* As many elements as one page of memory holds: memory is asked once. 0: they go one by one. */
+static unsigned run_of_elements(const struct string_io *io, uint16_t port, unsigned most)
+{
+	struct vcpu *vcpu = io->vcpu;
+	uint8_t bytes[X86_PAGE_SIZE];
+	struct gm_fault fault;
+	uint64_t gva;
+	unsigned done = 0, count = run_length(io, most, &gva);
+	if (count < 2 || vcpu->cpl > vcpu_iopl(vcpu))
+		return 0;
+	if (!(io->input ? gm_probe_write_gva(vcpu, gva, (uint64_t)count * io->size, GM_CPL, &fault)
+			: gm_read_gva(vcpu, gva, bytes, (uint64_t)count * io->size, GM_CPL, &fault)))
+		return 0;
+	while (done < count && !vcpu->vm->ended) {
+		uint32_t value = 0;
+		if (!io->input)
+			memcpy(&value, bytes + done * io->size, io->size);
+		port_io(vcpu, port, io->size, !io->input, &value);
+		if (io->input)
+			memcpy(bytes + done * io->size, &value, io->size);
+		done++;
+	}
+	if (io->input)
+		gm_write_gva(vcpu, gva, bytes, (uint64_t)done * io->size, GM_CPL, &fault);
+	return done;
 }
 
 static enum emu_step run_string(const struct string_io *io)
@@ -152,13 +214,17 @@ static enum emu_step run_string(const struct string_io *io)
 	if (!io->repeats) {
 		if (!one_element(io, port))
 			return STEP_FAULT;
-		advance(io);
+		advance(io, 1);
 		return STEP_NEXT;
 	}
-	for (unsigned i = 0; i < batch && wrap(io, vcpu->gpr[RCX]); i++) {
-		if (!one_element(io, port))
-			return STEP_FAULT;
-		advance(io);
+	for (unsigned i = 0, count; i < batch && wrap(io, vcpu->gpr[RCX]); i += count) {
+		count = run_of_elements(io, port, batch - i);
+		if (!count) {
+			if (!one_element(io, port))
+				return STEP_FAULT;
+			count = 1;
+		}
+		advance(io, count);
 		/* A device may have ended the machine, or asked for attention. */
 		if (vcpu->vm->ended)
 			break;

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "monitor/host/disk_file.h"
 #include "monitor/host/timer.h"
 #include "monitor/vm/bus.h"
 #include "monitor/vm/cpu.h"
@@ -19,6 +20,7 @@
 
 #define VM_MODULES_MAX 16
 #define VM_BLOCKS_MAX  64
+#define VM_DISKS_MAX   2
 
 /* Exit statuses of the process; 0 to 119 belong to the guest. */
 enum vm_status {
@@ -44,8 +46,12 @@ struct vm_config {
 	unsigned module_count;
 	struct vm_block block[VM_BLOCKS_MAX];
 	unsigned block_count;
-	uint64_t memory;		 /* bytes */
-	bool memory_given, engine_given; /* by the user: else what the image's boot protocol wants */
+	struct disk_spec disks[VM_DISKS_MAX];
+	unsigned disk_count;
+	struct disk_file *disk_files[VM_DISKS_MAX]; /* opened by who runs it, for all its lives; NULL: none */
+	bool testdev;				    /* pc-testdev, and QEMU's exit status */
+	uint64_t memory;			    /* bytes */
+	bool memory_given, engine_given;	    /* by the user: else what the image's boot protocol wants */
 	unsigned vcpus;
 	double timeout;			       /* seconds; 0: none */
 	const char *engine, *transport;	       /* NULL: default */

@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "monitor/device/hpet.h"
 #include "monitor/device/ioapic.h"
@@ -91,6 +92,22 @@ static void any_interrupt(struct vm *vm)
 		bus_write(&vm->bus, X86_APIC_BASE_RESET + 0xb0, &(uint32_t){0}, 4);
 }
 
+/* A disk without a name: what is written to it is gone with the program. */
+static struct disk_file *scratch_disk(void)
+{
+	char path[] = "/tmp/ring3-disk-XXXXXX";
+	int fd = mkstemp(path);
+	struct disk_file *disk = NULL;
+
+	if (fd >= 0 && !ftruncate(fd, 1 << 20))
+		disk = disk_open(&(struct disk_spec){.path = path});
+	if (!disk)
+		abort();
+	unlink(path);
+	close(fd);
+	return disk;
+}
+
 int main(int argc, char **argv)
 {
 	struct machine_fixture *m = fix_make();
@@ -98,7 +115,9 @@ int main(int argc, char **argv)
 	uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 0) : 1000000;
 
 	state = (argc > 1 ? strtoull(argv[1], NULL, 0) : 1) * R3_U64(0x9e3779b97f4a7c15) + 1;
-	m->config.no_input = m->config.no_output = true;
+	m->config.no_input = m->config.no_output = m->config.testdev = true;
+	m->config.disk_files[0] = scratch_disk();
+	vm->vcpu_count = 1;
 	vm->bus = (struct bus){0};
 	vm->kind = MACHINE_PC;
 	clock_freeze();
@@ -125,6 +144,7 @@ int main(int argc, char **argv)
 		vm->ended = false; /* it may have switched itself off */
 	}
 	machine_exit(vm);
+	disk_close(m->config.disk_files[0]);
 	fix_free(m);
 	return 0;
 }

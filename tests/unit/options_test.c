@@ -138,8 +138,29 @@ static void test_pasted_words(void **state)
 	assert_run("k.elf", "-d");
 	assert_run("--append", "-cpu", "k.elf");
 	assert_string_equal(config.cmdline, "-cpu");
-	assert_refused("there is no option '-drive'", "-drive", "file=x", "k.elf");
+	assert_run("-hda", "a.img", "-drive", "file=b.img,if=ide,format=raw,readonly=on", "k.elf");
+	assert_int_equal(config.disk_count, 2);
+	assert_string_equal(config.disks[0].path, "a.img");
+	assert_string_equal(config.disks[1].path, "b.img");
+	assert_true(config.disks[1].readonly && !config.disks[0].readonly);
+	assert_refused("a disk is file=FILE,format=raw", "-drive", "file=x,format=qcow2", "k.elf");
+	assert_refused("a disk is file=FILE,format=raw", "-drive", "file=x", "k.elf");
 	assert_refused("there is no option '-device'", "k.elf", "-device", "e1000");
+}
+
+static void test_disks(void **state)
+{
+	assert_run("--disk", "a.img,overlay=a.over", "k.elf");
+	assert_string_equal(config.disks[0].path, "a.img");
+	assert_string_equal(config.disks[0].overlay, "a.over");
+	assert_refused("name a file", "--disk", ",readonly", "k.elf");
+	assert_refused("'ro' is none of readonly", "--disk", "a.img,ro", "k.elf");
+	assert_refused("'overlay=' is none of", "--disk", "a.img,overlay=", "k.elf");
+	assert_refused("leave out readonly", "--disk", "a.img,readonly,overlay=b", "k.elf");
+	assert_refused("no more than 2 disks", "--disk", "a", "--disk", "b", "--disk", "c", "k.elf");
+	assert_run("--machine", "testdev", "k.elf");
+	assert_true(config.testdev);
+	assert_refused("is not testdev", "--machine", "q35", "k.elf");
 }
 
 /* A value may look like an option: it is none. */
@@ -290,13 +311,21 @@ static void test_help(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),      cmocka_unit_test(test_long_options),
-		cmocka_unit_test(test_short_options), cmocka_unit_test(test_qemu_spellings),
-		cmocka_unit_test(test_pasted_words),  cmocka_unit_test(test_values_are_left_alone),
-		cmocka_unit_test(test_sizes),	      cmocka_unit_test(test_memory_bounds),
-		cmocka_unit_test(test_bad_values),    cmocka_unit_test(test_unknown_options),
-		cmocka_unit_test(test_kernel),	      cmocka_unit_test(test_too_many_modules),
-		cmocka_unit_test(test_gdb),	      cmocka_unit_test(test_traces),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_long_options),
+		cmocka_unit_test(test_short_options),
+		cmocka_unit_test(test_qemu_spellings),
+		cmocka_unit_test(test_pasted_words),
+		cmocka_unit_test(test_values_are_left_alone),
+		cmocka_unit_test(test_disks),
+		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_memory_bounds),
+		cmocka_unit_test(test_bad_values),
+		cmocka_unit_test(test_unknown_options),
+		cmocka_unit_test(test_kernel),
+		cmocka_unit_test(test_too_many_modules),
+		cmocka_unit_test(test_gdb),
+		cmocka_unit_test(test_traces),
 		cmocka_unit_test(test_help),
 	};
 

@@ -13,13 +13,18 @@
 
 #include "hypercalls/x86.h"
 #include "monitor/device/acpi_pm.h"
+#include "monitor/device/fw_cfg.h"
 #include "monitor/device/pci.h"
+#include "monitor/device/testdev.h"
 #include "monitor/device/vga.h"
 
 static struct bus bus;
 static struct acpi_pm pm;
 static struct pci pci;
 static struct vga vga;
+static struct fw_cfg fw;
+static struct testdev testdev;
+static unsigned line_up;
 static uint64_t now;
 static unsigned ends;
 
@@ -44,6 +49,11 @@ static void end(void *arg)
 	ends++;
 }
 
+static void set_line(void *controller, unsigned number, bool level)
+{
+	line_up = level ? number : 0;
+}
+
 static int setup(void **state)
 {
 	bus = (struct bus){0};
@@ -52,6 +62,8 @@ static int setup(void **state)
 	acpi_pm_init(&pm, &bus, fake_clock, end, NULL);
 	pci_init(&pci, &bus, end, NULL);
 	vga_init(&vga, &bus);
+	fw_cfg_init(&fw, &bus, 0x12345000, 1);
+	testdev_init(&testdev, &bus, (struct irq_line){.set = set_line});
 	return 0;
 }
 
@@ -217,12 +229,54 @@ static void test_every_register(void **state)
 	vga_cursor(&vga);
 }
 
+/* ------------------------------------------------------------------------------------------------- for test kernels */
+
+static uint64_t item(uint16_t key, unsigned bytes)
+{
+	uint64_t value = 0;
+
+	out(FW_CFG_PORT, 2, key);
+	for (unsigned n = 0; n < bytes; n++)
+		value |= (uint64_t)in(FW_CFG_PORT + 1, 1) << 8 * n;
+	return value;
+}
+
+static void test_fw_cfg(void **state)
+{
+	assert_int_equal(item(0, 4), 0x554d4551); /* QEMU */
+	assert_int_equal(in(FW_CFG_PORT + 1, 1), 0);
+	assert_int_equal(item(1, 4), 1);
+	assert_int_equal(item(3, 8), 0x12345000);
+	assert_int_equal(item(5, 2), 1);
+	assert_int_equal(item(15, 2), 1);
+	assert_int_equal(item(0x19, 4), 0);
+	assert_int_equal(item(0xffff, 8), 0);
+}
+
+static void test_testdev(void **state)
+{
+	uint8_t bytes[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, back[16];
+
+	out(TESTDEV_PORT, 4, 0x44332211);
+	out(TESTDEV_PORT + 1, 1, 0x99);
+	assert_int_equal(in(TESTDEV_PORT, 4), 0x44339911);
+	assert_int_equal(in(TESTDEV_PORT + 2, 2), 0x4433);
+	out(TESTDEV_LINES + 9, 1, 1);
+	assert_int_equal(line_up, 9);
+	out(TESTDEV_LINES + 9, 1, 0);
+	assert_int_equal(line_up, 0);
+	bus_write(&bus, TESTDEV_MEMORY + 3, bytes, sizeof(bytes));
+	bus_read(&bus, TESTDEV_MEMORY + 3, back, sizeof(back));
+	assert_memory_equal(bytes, back, sizeof(back));
+	bus_write(&bus, TESTDEV_MEMORY + TESTDEV_BYTES - 1, bytes, sizeof(bytes)); /* over the end */
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup(test_##name, setup)
 	const struct CMUnitTest tests[] = {
-		T(power_off), T(pm_timer),  T(pm_events),      T(pci), T(pci_reset), T(screen),
-		T(cursor),    T(attribute), T(every_register),
+		T(power_off), T(pm_timer),  T(pm_events),      T(pci),	  T(pci_reset), T(screen),
+		T(cursor),    T(attribute), T(every_register), T(fw_cfg), T(testdev),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

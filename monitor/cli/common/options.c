@@ -28,6 +28,9 @@ const struct argp_option options_table[] = {
 	{"block", OPT_BLOCK, "NAME=FILE", 0,
 	 "FILE is the block device NAME of a Solo5 unikernel; may be repeated; --block:NAME=FILE too", 1},
 	{"block-sector-size", OPT_BLOCK_SECTOR, "NAME=BYTES", 0, "size of its blocks, after --block (default 512)", 1},
+	{"disk", OPT_DISK, "FILE[,readonly][,overlay=FILE]", 0,
+	 "a disk, raw; what is written goes to the overlay, if there is one; may be given twice", 1},
+	{"machine", OPT_MACHINE, "testdev", 0, "a PC with QEMU's test device, and its exit status (v << 1) | 1", 1},
 	{"smp", OPT_SMP, "N", 0, "number of virtual processors (this build: 1)", 1},
 	{"code-cache", OPT_CODE_CACHE, "SIZE", 0,
 	 "room for translated code, as --memory (default: 56M); for --engine=translate", 1},
@@ -57,7 +60,8 @@ static const char doc[] =
 	"stdout; everything that ring3 says is on stderr."
 	"\vOn a terminal, Ctrl-A X ends the guest, whatever it does, and Ctrl-A H lists the keys. "
 	"QEMU's spellings work too: -kernel FILE, -append STRING, -initrd FILE, -m SIZE, -smp N, -gdb "
-	"ADDR, -d int for --trace fault,irq; others have no meaning here (-nographic, -serial stdio, "
+	"ADDR, -hda FILE, -hdb FILE, -drive file=FILE,format=raw, -d int for --trace fault,irq; others have no meaning "
+	"here (-nographic, -serial stdio, "
 	"-no-reboot, -display none, -cpu MODEL, -enable-kvm) and are left out.";
 
 /* Prints one line and says that parsing is to end. */
@@ -204,6 +208,42 @@ static error_t parse_block_sector(const char *text, struct vm_config *config)
 	return 0;
 }
 
+static error_t parse_disk(const char *text, struct vm_config *config)
+{
+	static char words[VM_DISKS_MAX][OPTIONS_DISK_MAX];
+	struct disk_spec *disk = &config->disks[config->disk_count];
+	char *next = words[config->disk_count];
+
+	if (config->disk_count == VM_DISKS_MAX)
+		return refuse("--disk %s: there can be no more than %u disks", text, VM_DISKS_MAX);
+	if (strlen(text) >= OPTIONS_DISK_MAX)
+		return refuse("--disk: this is too long for a name");
+	strcpy(next, text);
+	*disk = (struct disk_spec){.path = strsep(&next, ",")};
+	for (char *word; (word = strsep(&next, ","));) {
+		if (!strcmp(word, "readonly"))
+			disk->readonly = true;
+		else if (!strncmp(word, "overlay=", strlen("overlay=")) && word[strlen("overlay=")])
+			disk->overlay = word + strlen("overlay=");
+		else
+			return refuse("--disk: '%s' is none of readonly, overlay=FILE", word);
+	}
+	if (!*disk->path)
+		return refuse("--disk: name a file");
+	if (disk->readonly && disk->overlay)
+		return refuse("--disk %s: an overlay is written to: leave out readonly, or the overlay", disk->path);
+	config->disk_count++;
+	return 0;
+}
+
+static error_t parse_machine(const char *name, struct vm_config *config)
+{
+	if (strcmp(name, "testdev"))
+		return refuse("--machine: '%s' is not testdev; the kernel decides which machine it gets", name);
+	config->testdev = true;
+	return 0;
+}
+
 static error_t parse_smp(const char *text, struct vm_config *config)
 {
 	char *end;
@@ -286,6 +326,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return parse_block(arg, config);
 	case OPT_BLOCK_SECTOR:
 		return parse_block_sector(arg, config);
+	case OPT_DISK:
+		return parse_disk(arg, config);
+	case OPT_MACHINE:
+		return parse_machine(arg, config);
 	case OPT_SMP:
 		return parse_smp(arg, config);
 	case OPT_CODE_CACHE:

@@ -23,6 +23,9 @@ static const struct spelling {
 	{"-kernel", "--kernel", false, NULL, NULL},
 	{"-smp", "--smp", false, NULL, NULL},
 	{"-gdb", "--gdb", false, NULL, NULL},
+	{"-hda", "--disk", false, NULL, NULL},
+	{"-hdb", "--disk", false, NULL, NULL},
+	{"-drive", "--disk", false, NULL, NULL},
 	{"-D", "--trace-file", false, NULL, NULL},
 	{"-nographic", "", false, NULL, NULL},
 	{"-nodefaults", "", false, NULL, NULL},
@@ -147,6 +150,53 @@ static void rewrite_log(int *argc, char **argv, int at)
 	}
 }
 
+/* The value of -drive as --disk has it. NULL: it asks for what is no raw disk on an IDE bus, or does not say so. */
+static char *drive_value(const char *value)
+{
+	static const char *const so_anyway[] = {"if=ide",  "media=disk",   "index=0",
+						"index=1", "readonly=off", "cache=writeback"};
+	static char disks[VM_DISKS_MAX][OPTIONS_DISK_MAX];
+	static unsigned count;
+	char words[OPTIONS_DISK_MAX], *file = NULL, *next = words;
+	bool raw = false, readonly = false;
+
+	if (strlen(value) >= sizeof(words) || count == VM_DISKS_MAX)
+		return NULL;
+	strcpy(words, value);
+	for (char *word; (word = strsep(&next, ","));) {
+		bool so = false;
+		for (unsigned n = 0; n < sizeof(so_anyway) / sizeof(so_anyway[0]); n++)
+			so |= !strcmp(word, so_anyway[n]);
+		if (!strncmp(word, "file=", strlen("file=")))
+			file = word + strlen("file=");
+		else if (!strcmp(word, "format=raw"))
+			raw = true;
+		else if (!strcmp(word, "readonly=on"))
+			readonly = true;
+		else if (!so)
+			return NULL;
+	}
+	if (!file || !raw)
+		return NULL;
+	snprintf(disks[count], sizeof(disks[count]), "%s%s", file, readonly ? ",readonly" : "");
+	return disks[count++];
+}
+
+static int rewrite_drive(int argc, char **argv, int at)
+{
+	char *value = at + 1 < argc ? drive_value(argv[at + 1]) : NULL;
+
+	if (!value) {
+		fprintf(stderr,
+			"ring3: -drive %s: a disk is file=FILE,format=raw[,if=ide][,readonly=on], and there "
+			"are at most two\n",
+			at + 1 < argc ? argv[at + 1] : "");
+		return -EINVAL;
+	}
+	argv[at + 1] = value;
+	return 0;
+}
+
 int options_rewrite(int *argc, char **argv)
 {
 	for (int i = 1; i < *argc;) {
@@ -169,6 +219,8 @@ int options_rewrite(int *argc, char **argv)
 			i++;
 			continue;
 		}
+		if (!strcmp(argv[i], "-drive") && rewrite_drive(*argc, argv, i))
+			return -EINVAL;
 		rewrite_colon(argv[i]);
 		if (spelling)
 			argv[i] = (char *)spelling->ours;

@@ -9,6 +9,9 @@
 /* About 30 years: a deadline in ns stays far from wrapping. */
 #define OPTIONS_TIMEOUT_MAX 1e9
 
+/* Bytes of what is said of a disk. */
+#define OPTIONS_DISK_MAX 4096
+
 /* Letters are short options; the others have long names only. */
 enum options_key {
 	OPT_APPEND = 'a',
@@ -20,10 +23,12 @@ enum options_key {
 	OPT_CODE_CACHE,
 	OPT_CORE,
 	OPT_CPUS,
+	OPT_DISK,
 	OPT_ENGINE,
 	OPT_GDB,
 	OPT_JUNIT,
 	OPT_KERNEL,
+	OPT_MACHINE,
 	OPT_MODULE,
 	OPT_NARRATE,
 	OPT_SMP,

@@ -92,6 +92,8 @@ static bool check_files(const struct vm_config *config)
 	output_protect(config->kernel);
 	for (unsigned i = 0; i < config->module_count; i++)
 		output_protect(config->modules[i]);
+	for (unsigned i = 0; i < config->disk_count; i++)
+		output_protect(config->disks[i].path);
 	/* A debugger may have the machine made anew: it reads them again. */
 	if (config->gdb) {
 		names_keep_to_read(config->kernel);
@@ -105,6 +107,25 @@ static bool check_files(const struct vm_config *config)
 	if (config->core_file)
 		core_check_path(config->core_file);
 	return true;
+}
+
+/* For all lives of the machine: behind its walls the monitor opens none. */
+static bool open_disks(struct vm_config *config)
+{
+	for (unsigned i = 0; i < config->disk_count; i++) {
+		config->disk_files[i] = disk_open(&config->disks[i]);
+		if (!config->disk_files[i])
+			return false;
+		if (config->disks[i].overlay)
+			output_protect(config->disks[i].overlay);
+	}
+	return true;
+}
+
+static void close_disks(const struct vm_config *config)
+{
+	for (unsigned i = 0; i < config->disk_count; i++)
+		disk_close(config->disk_files[i]);
 }
 
 int cli_run(int argc, char **argv)
@@ -124,14 +145,17 @@ int cli_run(int argc, char **argv)
 		break;
 	}
 	patience_stderr(vm_is_over, &vm);
-	if (!check_files(&config))
+	if (!open_disks(&config) || !check_files(&config)) {
+		close_disks(&config);
 		return VM_STATUS_HOST;
+	}
 	status = live(&vm, &config);
 	while (gdb_reset_take()) {
 		memset(&vm, 0, sizeof(vm));
 		begin(&vm);
 		status = live(&vm, &config);
 	}
+	close_disks(&config);
 	stats_unpublish();
 	return status;
 }
