@@ -151,6 +151,7 @@ static void overlap_is_a_broken_invariant(void **state)
 
 static struct vm *machine(void)
 {
+	static const struct vm_config config;
 	static struct vm vm;
 
 	memset(&vm, 0, sizeof(vm));
@@ -158,6 +159,7 @@ static struct vm *machine(void)
 	debugcon_attach(&vm);
 	exit_port_attach(&vm);
 	post_attach(&vm);
+	vm.config = &config;
 	return &vm;
 }
 
