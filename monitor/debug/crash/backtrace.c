@@ -24,11 +24,13 @@ bool bt_read(struct backtrace *bt, uint64_t gva, uint64_t *word)
 
 	if (++bt->reads > READS_MAX)
 		return false;
-	if (bt->vcpu->cpl != 3 && at < bt->window_words && !((gva - bt->window_gva) % sizeof(*word))) {
+	if (bt->word == sizeof(*word) && bt->vcpu->cpl != 3 && at < bt->window_words &&
+	    !((gva - bt->window_gva) % sizeof(*word))) {
 		*word = bt->window[at];
 		return true;
 	}
-	return gm_peek(bt->vcpu, gva, word, sizeof(*word)) == sizeof(*word);
+	*word = 0;
+	return gm_peek(bt->vcpu, gva, word, bt->word) == bt->word;
 }
 
 /* ---------------------------------------------------------------------------------------------------- the frames */
@@ -128,11 +130,11 @@ static void walk_frame_pointers(struct backtrace *bt)
 			/* Of a function that had not made its frame yet, its caller's. */
 			continue;
 		}
-		if (frame < low || frame % sizeof(uint64_t) || !bt_read(bt, frame, &next) ||
-		    !bt_read(bt, frame + sizeof(uint64_t), &ip) || !ip)
+		if (frame < low || (bt->word == sizeof(uint64_t) && frame % bt->word) || !bt_read(bt, frame, &next) ||
+		    !bt_read(bt, frame + bt->word, &ip) || !ip)
 			return;
 		bt_print(bt, ip, true);
-		low = frame + 2 * sizeof(uint64_t);
+		low = frame + 2 * bt->word;
 		frame = next;
 	}
 }
@@ -145,8 +147,8 @@ static void take_registers(struct backtrace *bt)
 	const struct vcpu *vcpu = bt->vcpu;
 
 	for (unsigned i = 0; i < GPR_COUNT; i++)
-		bt->reg[i] = vcpu->gpr[dwarf_gpr[i]];
-	bt->reg[UNW_X86_64_RIP] = vcpu->rip;
+		bt->reg[i] = bt->word == sizeof(uint64_t) ? vcpu->gpr[dwarf_gpr[i]] : (uint32_t)vcpu->gpr[dwarf_gpr[i]];
+	bt->reg[UNW_X86_64_RIP] = vcpu_code_address(vcpu, vcpu->rip);
 }
 
 /* The words from RSP up as the tracee sees them: its tracer is this process alone. */
@@ -189,6 +191,7 @@ void report_backtrace(struct vcpu *vcpu, pid_t tracee, uint64_t patience_ns, FIL
 	if (!bt)
 		return;
 	bt->vcpu = vcpu;
+	bt->word = vcpu_code_bits(vcpu) / 8;
 	take_registers(bt);
 	take_window(bt, tracee);
 	if (!jail_run(&vcpu->vm->mem, walk, bt, patience_ns, out))

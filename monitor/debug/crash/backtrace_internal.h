@@ -21,6 +21,7 @@ enum { BT_REGS = UNW_X86_64_RIP + 1 };
 struct backtrace {
 	struct vcpu *vcpu;
 	uint64_t reg[BT_REGS]; /* of the innermost frame, or of where the latest exception came from */
+	unsigned word;	       /* bytes of one on the stack */
 	unsigned reads;	       /* of guest memory */
 	unsigned frames;       /* printed */
 	FILE *out;

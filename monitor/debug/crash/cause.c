@@ -6,15 +6,15 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "monitor/debug/crash/cause_internal.h"
 #include "monitor/debug/crash/report.h"
-#include "monitor/debug/state/state.h"
 #include "monitor/vm/layout.h"
 #include "monitor/vm/segment.h"
 #include "monitor/vm/vm.h"
 
 /* ------------------------------------------------------------------------------------------ memory, in sentences */
 
-static const char *reach_words(enum report_reach reach)
+const char *cause_reach_words(enum report_reach reach)
 {
 	switch (reach) {
 	case REACH_NOT_CANONICAL:
@@ -35,8 +35,7 @@ static const char *reach_words(enum report_reach reach)
 	return NULL;
 }
 
-/* Reads a table of the processor's own: descriptors, gates, the TSS. False: says why not, about `what`. */
-static bool read_table(struct vcpu *vcpu, const char *what, uint64_t gva, void *to, size_t len, FILE *out)
+bool cause_read_table(struct vcpu *vcpu, const char *what, uint64_t gva, void *to, size_t len, FILE *out)
 {
 	uint8_t *bytes = to;
 
@@ -45,8 +44,9 @@ static bool read_table(struct vcpu *vcpu, const char *what, uint64_t gva, void *
 		enum report_reach reach = report_reach(vcpu, gva + done, 0, &gpa);
 		if (reach == REACH_RAM && gm_read(&vcpu->vm->mem, gpa, bytes + done, 1))
 			continue;
-		const char *words = reach_words(reach);
-		fprintf(out, "%s lies at 0x%" PRIx64 ", %s", what, gva, words ? words : reach_words(REACH_NO_RAM));
+		const char *words = cause_reach_words(reach);
+		fprintf(out, "%s lies at 0x%" PRIx64 ", %s", what, gva,
+			words ? words : cause_reach_words(REACH_NO_RAM));
 		return false;
 	}
 	return true;
@@ -98,7 +98,7 @@ static bool gate_of_idt(struct vcpu *vcpu, const struct vcpu_event *event, struc
 		return false;
 	}
 	snprintf(what, sizeof(what), "the guest's IDT entry %u", vector);
-	if (!read_table(vcpu, what, vcpu->idtr.base + vector * X86_GATE_SIZE, raw, sizeof(raw), out))
+	if (!cause_read_table(vcpu, what, vcpu->idtr.base + vector * X86_GATE_SIZE, raw, sizeof(raw), out))
 		return false;
 	type = seg_type(raw[0]);
 	*gate = (struct gate){.address = (raw[0] & 0xffff) | (raw[0] >> 48) << 16 | raw[1] << 32,
@@ -171,7 +171,7 @@ static bool tss_stack(struct vcpu *vcpu, unsigned offset, const char *name, uint
 		return false;
 	}
 	snprintf(what, sizeof(what), "%s in the TSS", name);
-	return read_table(vcpu, what, vcpu->tr.base + offset, rsp, sizeof(*rsp), out);
+	return cause_read_table(vcpu, what, vcpu->tr.base + offset, rsp, sizeof(*rsp), out);
 }
 
 /* The stack the frame goes to, and what it is called. */
@@ -203,26 +203,35 @@ static bool looks_overflown(struct vcpu *vcpu, uint64_t at)
 	       report_reach(vcpu, (at & ~X86_PAGE_MASK) + X86_PAGE_SIZE, X86_PF_W, &gpa) == REACH_RAM;
 }
 
-static bool stack_is_fine(struct vcpu *vcpu, const struct vcpu_event *event, const struct gate *gate, unsigned cpl,
-			  FILE *out)
+bool cause_stack_is_fine(struct vcpu *vcpu, uint64_t gva, const char *name, unsigned bytes, unsigned step, FILE *out)
 {
-	const uint64_t words = event->has_error ? 6 : 5;
-	uint64_t rsp, gpa;
-	char name[16];
+	uint64_t gpa;
 
-	if (!find_stack(vcpu, gate, cpl, &rsp, name, out))
-		return false;
-	uint64_t top = (rsp & ~R3_U64(15)) - sizeof(uint64_t), bottom = (rsp & ~R3_U64(15)) - words * sizeof(uint64_t);
-	for (uint64_t at = top; at - bottom <= top - bottom; at -= sizeof(uint64_t)) {
-		enum report_reach reach = report_reach(vcpu, at, X86_PF_W, &gpa);
+	for (unsigned below = step; below <= bytes; below += step) {
+		enum report_reach reach = report_reach(vcpu, gva - below, X86_PF_W, &gpa);
 		if (reach == REACH_RAM || reach == REACH_NO_RAM)
 			continue;
-		fprintf(out, "the exception frame belongs below 0x%" PRIx64 " (%s), %s", rsp, name, reach_words(reach));
-		if (looks_overflown(vcpu, at))
+		fprintf(out, "the exception frame belongs below 0x%" PRIx64 " (%s), %s", gva, name,
+			cause_reach_words(reach));
+		if (looks_overflown(vcpu, gva - below))
 			fputs("; the page above it is mapped, so the stack has probably overflowed", out);
 		return false;
 	}
 	return true;
+}
+
+static bool stack_is_fine(struct vcpu *vcpu, const struct vcpu_event *event, const struct gate *gate, unsigned cpl,
+			  FILE *out)
+{
+	const unsigned words = event->has_error ? 6 : 5, padding = 15;
+	uint64_t rsp;
+	char name[16];
+
+	if (!find_stack(vcpu, gate, cpl, &rsp, name, out))
+		return false;
+	/* The frame begins on a multiple of 16. */
+	return cause_stack_is_fine(vcpu, rsp, name, (unsigned)(rsp & padding) + words * (unsigned)sizeof(rsp),
+				   sizeof(rsp), out);
 }
 
 static bool find_gate(struct vcpu *vcpu, const struct vcpu_event *event, struct gate *gate, FILE *out)
@@ -233,18 +242,22 @@ static bool find_gate(struct vcpu *vcpu, const struct vcpu_event *event, struct 
 /* Text that only counts when a check fails is made aside. */
 static void say_why_not(struct vcpu *vcpu, const struct vcpu_event *event, FILE *out)
 {
+	static const char changed[] = "its handler could be entered by now; what stood in the way has changed since";
 	struct gate gate = {0};
 	unsigned cpl = 0;
 	char code[256] = "";
 	FILE *aside = fmemopen(code, sizeof(code) - 1, "w");
 
-	if (!find_gate(vcpu, event, &gate, out)) {
+	if (!vcpu_is_long(vcpu)) {
+		if (!cause_legacy(vcpu, event, out))
+			fputs(changed, out);
+	} else if (!find_gate(vcpu, event, &gate, out)) {
 		/* said */
 	} else if (aside && !code_is_fine(vcpu, event, &gate, &cpl, aside)) {
 		fflush(aside);
 		fputs(code, out);
 	} else if (stack_is_fine(vcpu, event, &gate, cpl, out)) {
-		fputs("its handler could be entered by now; what stood in the way has changed since", out);
+		fputs(changed, out);
 	}
 	if (aside)
 		fclose(aside);
@@ -304,9 +317,9 @@ static void say_handler(struct vcpu *vcpu, const struct vcpu_event *event, FILE 
 
 	if (!nowhere)
 		return;
-	if (event->vector == X86_VEC_PF && event->cr2 == vcpu->rip && find_gate(vcpu, event, &gate, nowhere) &&
-	    gate.address == vcpu->rip) {
-		const char *words = reach_words(report_reach(vcpu, gate.address, X86_PF_I, &gpa));
+	if (vcpu_is_long(vcpu) && event->vector == X86_VEC_PF && event->cr2 == vcpu->rip &&
+	    find_gate(vcpu, event, &gate, nowhere) && gate.address == vcpu->rip) {
+		const char *words = cause_reach_words(report_reach(vcpu, gate.address, X86_PF_I, &gpa));
 		fprintf(out, "  The handler of vector %u is at 0x%" PRIx64, event->vector, gate.address);
 		report_symbol(vcpu->vm, gate.address, out);
 		fprintf(out, ", %s: each attempt to run it faulted again, until no stack was left.\n",

@@ -176,6 +176,8 @@ const char *unwind_impossible(struct backtrace *bt)
 	uint64_t gva, size, gpa;
 	unw_dyn_info_t info;
 
+	if (bt->word != sizeof(uint64_t))
+		return "the code is not 64-bit code";
 	if (!image_eh_frame_hdr(bt->vcpu->vm, &gva, &size))
 		return "the image has no .eh_frame_hdr";
 	if (!unwinder())

@@ -47,6 +47,21 @@ static const struct report_flag cr4_names[] = {
 static const struct report_flag efer_names[] = {
 	{X86_EFER_SCE, "SCE"}, {X86_EFER_LME, "LME"}, {X86_EFER_LMA, "LMA"}, {X86_EFER_NXE, "NXE"}};
 
+/* Registers have 32 bits; values are printed with this many digits. */
+static int digits(const struct vcpu *vcpu)
+{
+	return vcpu_is_long(vcpu) ? 16 : 8;
+}
+
+static void print_gprs_32(const struct vcpu *vcpu, FILE *out)
+{
+	static const uint8_t order[] = {RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP};
+
+	for (unsigned i = 0; i < sizeof(order); i++)
+		fprintf(out, "  E%s %08" PRIx32 "%s", gpr_names[order[i]] + 1, (uint32_t)vcpu->gpr[order[i]],
+			i % 4 == 3 ? "\n" : "");
+}
+
 static void print_gprs(const struct vcpu *vcpu, FILE *out)
 {
 	static const uint8_t order[GPR_COUNT] = {RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP,
@@ -57,49 +72,70 @@ static void print_gprs(const struct vcpu *vcpu, FILE *out)
 			i % 4 == 3 ? "\n" : "");
 }
 
-static void print_bits(const char *name, uint64_t value, const struct report_flag *flags, unsigned count, FILE *out)
+static void print_bits(const struct vcpu *vcpu, const char *name, uint64_t value, const struct report_flag *flags,
+		       unsigned count, FILE *out)
 {
-	fprintf(out, "  %-6s %016" PRIx64, name, value);
+	fprintf(out, "  %-6s %0*" PRIx64, name, digits(vcpu), value);
 	report_flags(value, flags, count, out);
 }
-#define PRINT_BITS(name, value, flags, out) print_bits(name, value, flags, sizeof(flags) / sizeof((flags)[0]), out)
+#define PRINT_BITS(name, value, flags, out)                                                                            \
+	print_bits(vcpu, name, value, flags, sizeof(flags) / sizeof((flags)[0]), out)
 
 static void print_control(const struct vcpu *vcpu, FILE *out)
 {
 	PRINT_BITS("CR0", vcpu->cr0, cr0_names, out);
-	fprintf(out, "\n  CR2    %016" PRIx64 "\n  CR3    %016" PRIx64 "\n", vcpu->cr2, vcpu->cr3);
+	fprintf(out, "\n  CR2    %0*" PRIx64 "\n  CR3    %0*" PRIx64 "\n", digits(vcpu), vcpu->cr2, digits(vcpu),
+		vcpu->cr3);
 	PRINT_BITS("CR4", vcpu->cr4, cr4_names, out);
-	fprintf(out, "\n  CR8    %016" PRIx64 "\n", vcpu->cr8);
+	fputc('\n', out);
+	if (vcpu_is_long(vcpu))
+		fprintf(out, "  CR8    %016" PRIx64 "\n", vcpu->cr8);
 	PRINT_BITS("EFER", vcpu->efer, efer_names, out);
 	fputc('\n', out);
 }
 
-static void print_segment(const char *name, const struct vcpu_segment *segment, FILE *out)
+static void print_segment(const struct vcpu *vcpu, const char *name, const struct vcpu_segment *segment, FILE *out)
 {
-	fprintf(out, "  %-4s %04x base %016" PRIx64 " limit %08x%s\n", name, segment->selector, segment->base,
-		segment->limit, segment->present ? "" : " (null)");
+	fprintf(out, "  %-4s %04x base %0*" PRIx64 " limit %08x%s\n", name, segment->selector, digits(vcpu),
+		segment->base, segment->limit, segment->present ? "" : " (null)");
+}
+
+static const char *code_words(const struct vcpu *vcpu)
+{
+	if (!vcpu_is_protected(vcpu))
+		return "real mode";
+	if (vcpu_is_v86(vcpu))
+		return "virtual 8086 mode";
+	if (vcpu_is_long(vcpu))
+		return vcpu_code_bits(vcpu) == 32 ? "32-bit code in long mode" : "16-bit code in long mode";
+	return vcpu_code_bits(vcpu) == 32 ? "32-bit code" : "16-bit code";
 }
 
 static void print_tables(const struct vcpu *vcpu, FILE *out)
 {
 	for (unsigned i = 0; i < SREG_COUNT; i++)
-		print_segment(sreg_names[i], &vcpu->sreg[i], out);
-	print_segment("LDTR", &vcpu->ldtr, out);
-	print_segment("TR", &vcpu->tr, out);
-	fprintf(out, "  GDTR      base %016" PRIx64 " limit %04x\n", vcpu->gdtr.base, vcpu->gdtr.limit);
-	fprintf(out, "  IDTR      base %016" PRIx64 " limit %04x%s\n", vcpu->idtr.base, vcpu->idtr.limit,
+		print_segment(vcpu, sreg_names[i], &vcpu->sreg[i], out);
+	print_segment(vcpu, "LDTR", &vcpu->ldtr, out);
+	print_segment(vcpu, "TR", &vcpu->tr, out);
+	fprintf(out, "  GDTR      base %0*" PRIx64 " limit %04x\n", digits(vcpu), vcpu->gdtr.base, vcpu->gdtr.limit);
+	fprintf(out, "  IDTR      base %0*" PRIx64 " limit %04x%s\n", digits(vcpu), vcpu->idtr.base, vcpu->idtr.limit,
 		vcpu->pv.has_traps ? " (the paravirtual trap table is used instead)" : "");
-	fprintf(out, "  KERNEL_GS base %016" PRIx64 "\n", vcpu->kernel_gs_base);
+	if (vcpu_is_long(vcpu))
+		fprintf(out, "  KERNEL_GS base %016" PRIx64 "\n", vcpu->kernel_gs_base);
 }
 
 void report_registers(struct vcpu *vcpu, FILE *out)
 {
 	uint64_t rflags = vcpu_rflags(vcpu);
 
-	fprintf(out, "Registers of vCPU %u, CPL %u:\n", vcpu->id, vcpu->cpl);
-	print_gprs(vcpu, out);
-	fprintf(out, "  RIP    %016" PRIx64 "\n", vcpu->rip);
-	PRINT_BITS("RFLAGS", rflags, rflags_names, out);
+	fprintf(out, "Registers of vCPU %u, CPL %u%s%s:\n", vcpu->id, vcpu->cpl, vcpu_code_bits(vcpu) == 64 ? "" : ", ",
+		vcpu_code_bits(vcpu) == 64 ? "" : code_words(vcpu));
+	if (vcpu_is_long(vcpu))
+		print_gprs(vcpu, out);
+	else
+		print_gprs_32(vcpu, out);
+	fprintf(out, "  %cIP    %0*" PRIx64 "\n", vcpu_is_long(vcpu) ? 'R' : 'E', digits(vcpu), vcpu->rip);
+	PRINT_BITS(vcpu_is_long(vcpu) ? "RFLAGS" : "EFLAGS", rflags, rflags_names, out);
 	fprintf(out, " IOPL=%u\n", vcpu_iopl(vcpu));
 	print_control(vcpu, out);
 	print_tables(vcpu, out);

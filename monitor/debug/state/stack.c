@@ -11,13 +11,18 @@
 
 void report_stack(struct vcpu *vcpu, FILE *out)
 {
+	unsigned bits = vcpu_stack_bits(vcpu), width = bits / 8, equal = 0;
+	int digits = bits == 64 ? 16 : 8;
 	uint64_t gva = vcpu->gpr[RSP], word, previous = 0;
-	unsigned equal = 0;
 
-	fprintf(out, "Stack from RSP up:\n");
-	for (unsigned i = 0; i < STACK_WORDS; i++, gva += sizeof(word)) {
-		if (gm_peek(vcpu, gva, &word, sizeof(word)) != sizeof(word)) {
-			fprintf(out, "  %016" PRIx64 "  not mapped\n", gva);
+	/* In its segment, where that counts. */
+	if (bits != 64)
+		gva = (uint32_t)(vcpu->sreg[SREG_SS].base + (gva & (R3_BIT(bits) - 1)));
+	fprintf(out, "Stack from %sSP up:\n", bits == 64 ? "R" : bits == 32 ? "E" : "");
+	for (unsigned i = 0; i < STACK_WORDS; i++, gva += width) {
+		word = 0;
+		if (gm_peek(vcpu, gva, &word, width) != width) {
+			fprintf(out, "  %0*" PRIx64 "  not mapped\n", digits, gva);
 			return;
 		}
 		equal = i && word == previous ? equal + 1 : 0;
@@ -26,8 +31,9 @@ void report_stack(struct vcpu *vcpu, FILE *out)
 			fputs("  *\n", out);
 		if (equal)
 			continue;
-		fprintf(out, "  %016" PRIx64 "  %016" PRIx64, gva, word);
-		report_symbol(vcpu->vm, word, out);
+		fprintf(out, "  %0*" PRIx64 "  %0*" PRIx64, digits, gva, (int)(2 * width), word);
+		if (bits != 16)
+			report_symbol(vcpu->vm, word, out);
 		fputc('\n', out);
 	}
 }
