@@ -6,6 +6,17 @@
 
 #include "monitor/engine/interpret/native.h"
 
+static bool is_long(const struct emu_insn *emu)
+{
+	return emu->info.machine_mode == ZYDIS_MACHINE_MODE_LONG_64;
+}
+
+/* Code whose operands have 16 bits without a prefix. */
+static bool is_narrow(const struct emu_insn *emu)
+{
+	return !is_long(emu) && emu->info.machine_mode != ZYDIS_MACHINE_MODE_LEGACY_32;
+}
+
 /* ----------------------------------------------------------------------------------------------------------- RSP */
 
 static bool is_rsp(const ZydisDecodedOperand *op)
@@ -83,6 +94,37 @@ static bool replace_rsp(struct insn_detail *d, uint8_t *bytes)
 	return true;
 }
 
+/* --------------------------------------------------------------------------------- from narrow code to 64-bit code */
+
+/*
+ * Outside 64-bit mode the bits that would name the upper half of the registers do not count: those that VEX, XOP and
+ * EVEX keep inverted are set. Nor does W where it would say how wide a general register is: `turned` clears it.
+ */
+static void widen(const struct emu_insn *emu, bool turned, uint8_t *bytes)
+{
+	enum { B = 0x20, R_X_B = 0xe0, B_AND_HIGH_R = 0x30, VVVV_TOP = 0x40, W = 0x80, HIGH_V = 0x08, IS4_TOP = 0x80 };
+	const ZydisDecodedInstruction *info = &emu->info;
+	uint8_t *prefix = NULL;
+	if (is_long(emu))
+		return;
+	if (info->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && info->raw.vex.size == 3) {
+		prefix = bytes + info->raw.vex.offset;
+		prefix[1] |= B;
+	} else if (info->encoding == ZYDIS_INSTRUCTION_ENCODING_XOP) {
+		prefix = bytes + info->raw.xop.offset;
+		prefix[1] |= R_X_B;
+	} else if (info->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX) {
+		prefix = bytes + info->raw.evex.offset;
+		prefix[1] |= B_AND_HIGH_R;
+		prefix[3] |= HIGH_V;
+	}
+	if (prefix)
+		prefix[2] = (uint8_t)((prefix[2] | VVVV_TOP) & (turned ? ~W : 0xff));
+	for (unsigned n = 0; n < info->operand_count; n++)
+		if (emu->operands[n].encoding == ZYDIS_OPERAND_ENCODING_IS4)
+			bytes[info->length - 1] &= (uint8_t)~IS4_TOP;
+}
+
 /* ---------------------------------------------------------------------------------------------------- emitting */
 
 static bool add_memory(struct engine_vcpu *c, struct insn_detail *d, const ZydisDecodedOperand *op)
@@ -100,28 +142,17 @@ static bool add_memory(struct engine_vcpu *c, struct insn_detail *d, const Zydis
 	return d->size && d->size <= ENGINE_FPU_MAX;
 }
 
-static bool is_long(const struct emu_insn *emu)
-{
-	return emu->info.machine_mode == ZYDIS_MACHINE_MODE_LONG_64;
-}
-
-/* Code whose operands have 16 bits without a prefix. */
-static bool is_narrow(const struct emu_insn *emu)
-{
-	return !is_long(emu) && emu->info.machine_mode != ZYDIS_MACHINE_MODE_LEGACY_32;
-}
-
 /*
  * The prefixes that decoding found a meaning for, and no other: not those of segments and of address size, since a
  * copy's operand lies where the copy says; not LOCK, since nobody else sees that operand. `turned`: with one that the
- * copy needs, being 64-bit code, to have operands of 16 bits.
+ * copy of 16-bit code needs, being 64-bit code, to have operands of 16 bits.
  */
 static unsigned emit_prefixes(const struct emu_insn *emu, const uint8_t *bytes, bool turned, uint8_t *out)
 {
 	enum { OPERAND_SIZE = 0x66, REPNE = 0xf2, REP = 0xf3 };
 	const ZydisDecodedInstruction *info = &emu->info;
 	unsigned len = 0;
-	if (turned)
+	if (turned && is_narrow(emu) && info->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY)
 		out[len++] = OPERAND_SIZE;
 	for (unsigned n = 0; n < info->raw.prefix_count; n++) {
 		ZydisPrefixType type = info->raw.prefixes[n].type;
@@ -289,7 +320,8 @@ bool native_prepare(struct engine_vcpu *c, struct insn_detail *d, bool single)
 	uint64_t at = TASK_CODE + slot * NATIVE_SLOT_SIZE, operand = native_operand_address(d, slot);
 	unsigned len = 0;
 	bool sound = false;
-	for (unsigned turned = 0; !sound && turned < (is_narrow(emu) ? 2 : 1); turned++) {
+	for (unsigned turned = 0; !sound && turned < (is_long(emu) ? 1 : 2); turned++) {
+		widen(emu, turned, bytes);
 		len = emit(d, bytes, turned, at, operand, code);
 		sound = len < NATIVE_SLOT_SIZE && native_copy_is_sound(d, code, len, at, operand);
 	}
