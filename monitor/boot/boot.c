@@ -133,27 +133,27 @@ int boot_read_addresses(struct vm *vm, uint64_t offset, const struct boot_addres
 
 /* ------------------------------------------------------------------------------------------------- flat 32-bit mode */
 
-static const uint64_t flat_gdt[] = {
-	0,
-	0,
-	[BOOT_FLAT_CS / 8] = SEG_FLAT | X86_DESC_CODE | X86_DESC_DB,
-	[BOOT_FLAT_DS / 8] = SEG_FLAT | X86_DESC_DB,
-};
+#define FLAT_GDT_ENTRIES 4
 
-bool boot_enter_flat(struct boot *boot, struct vm *vm)
+bool boot_enter_flat(struct boot *boot, struct vm *vm, uint16_t cs)
 {
+	const uint16_t ds = cs + X86_DESC_SIZE;
 	struct vcpu *vcpu = vm->vcpu[0];
-	uint64_t gdt = boot_put(boot, flat_gdt, sizeof(flat_gdt), sizeof(uint64_t));
+	uint64_t table[FLAT_GDT_ENTRIES] = {0}, gdt;
+
+	table[cs / X86_DESC_SIZE] = SEG_FLAT | X86_DESC_CODE | X86_DESC_DB;
+	table[ds / X86_DESC_SIZE] = SEG_FLAT | X86_DESC_DB;
+	gdt = boot_put(boot, table, sizeof(table), sizeof(uint64_t));
 
 	vcpu->rip = vm->image->entry;
 	vcpu->cr0 = X86_CR0_PE | X86_CR0_ET;
 	vcpu->cr3 = vcpu->cr4 = vcpu->efer = 0;
 	if (vm->cpu.xcr0)
 		vcpu->xcr0 = X86_XCR0_X87;
-	vcpu->gdtr = (struct vcpu_table){.base = gdt, .limit = sizeof(flat_gdt) - 1};
+	vcpu->gdtr = (struct vcpu_table){.base = gdt, .limit = sizeof(table) - 1};
 	for (unsigned i = 0; i < SREG_COUNT; i++)
-		vcpu->sreg[i] = seg_make(BOOT_FLAT_DS, flat_gdt[BOOT_FLAT_DS / 8]);
-	vcpu->sreg[SREG_CS] = seg_make(BOOT_FLAT_CS, flat_gdt[BOOT_FLAT_CS / 8]);
+		vcpu->sreg[i] = seg_make(ds, table[ds / X86_DESC_SIZE]);
+	vcpu->sreg[SREG_CS] = seg_make(cs, table[cs / X86_DESC_SIZE]);
 	return gdt;
 }
 

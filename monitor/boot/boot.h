@@ -91,12 +91,14 @@ int boot_read_addresses(struct vm *vm, uint64_t offset, const struct boot_addres
 
 /*
  * Sets vCPU 0 to flat 32-bit protected mode at the image's entry, as Multiboot, PVH and Linux's 32-bit entry want it:
- * paging and interrupts off, CS and the data segments with base 0 and all 4 GiB, these selectors in a table of their
- * own in the boot area. False if that is full.
+ * paging and interrupts off, CS and the data segments with base 0 and all 4 GiB. Their table in the boot area has `cs`,
+ * 8 or 16, and the data behind it. False if the area is full.
+ *
+ * Kernels are not to rely on selectors, and do: they keep those of the loader that they are tried with when they load
+ * their own table, which agrees with QEMU's.
  */
-#define BOOT_FLAT_CS 0x10
-#define BOOT_FLAT_DS 0x18
-bool boot_enter_flat(struct boot *boot, struct vm *vm);
+#define BOOT_FLAT_CS 0x08
+bool boot_enter_flat(struct boot *boot, struct vm *vm, uint16_t cs);
 
 /* The zero page of Linux's 64-bit boot protocol, for kernels in ELF that want one too: its gpa, 0 if it does not fit.
  */

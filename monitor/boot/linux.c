@@ -253,7 +253,7 @@ static int linux_boot_32(struct vm *vm)
 	uint64_t zero_page;
 
 	boot_begin(&boot, vm);
-	if (!boot_enter_flat(&boot, vm))
+	if (!boot_enter_flat(&boot, vm, LINUX_BOOT_CS))
 		abort(); /* it is the first there */
 	zero_page = linux_zero_page(&boot, vm);
 	vm->vcpu[0]->gpr[RSI] = zero_page;

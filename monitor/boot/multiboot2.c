@@ -219,7 +219,7 @@ static int multiboot2_boot(struct vm *vm)
 	uint64_t info;
 
 	boot_begin(&boot, vm);
-	info = boot_enter_flat(&boot, vm) ? put_info(&boot, vm) : 0;
+	info = boot_enter_flat(&boot, vm, BOOT_FLAT_CS) ? put_info(&boot, vm) : 0;
 	if (!info)
 		return boot_too_long();
 	vm->vcpu[0]->gpr[RAX] = MB2_BOOT_MAGIC;

@@ -21,7 +21,7 @@ static int pvh_boot(struct vm *vm)
 	uint64_t info;
 
 	boot_begin(&boot, vm);
-	info = boot_enter_flat(&boot, vm) ? boot_start_info(&boot, vm) : 0;
+	info = boot_enter_flat(&boot, vm, BOOT_FLAT_CS) ? boot_start_info(&boot, vm) : 0;
 	if (!info)
 		return boot_too_long();
 	vm->vcpu[0]->gpr[RBX] = info;
