@@ -4,9 +4,9 @@
 #include "monitor/vm/cpu.h"
 
 #include <cpuid.h>
-#include <string.h>
 
 #include "hypercalls/x86.h"
+#include "monitor/host/cpuid.h"
 
 /* No bit of CPUID stands for it, and RDPMC is refused whatever it says. */
 #define CR4_WITHOUT_FEATURE X86_CR4_PCE
@@ -34,40 +34,19 @@ const char *cpu_feature_name(enum cpu_feature feature)
 /* The components that the host's kernel has switched on; 0 where there is no XSAVE. */
 static uint64_t host_xcr0(void)
 {
-	static _Thread_local bool known;
-	static _Thread_local uint64_t xcr0;
-	unsigned eax, ebx, ecx, edx;
-	if (known)
-		return xcr0;
-	known = true;
-	if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & bit_OSXSAVE))
+	unsigned eax, edx;
+	if (!(host_cpuid(1, 0).ecx & bit_OSXSAVE))
 		return 0;
 	__asm__ volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
-	return xcr0 = (uint64_t)edx << 32 | eax;
-}
-
-/* Where the host is itself a guest, each CPUID is a trap: the list's rows of one leaf take one. */
-static const unsigned *host_leaf(uint32_t leaf, uint32_t subleaf)
-{
-	static _Thread_local struct {
-		bool known;
-		uint32_t leaf, subleaf;
-		unsigned r[CPUID_REGISTERS];
-	} last;
-	if (!last.known || last.leaf != leaf || last.subleaf != subleaf) {
-		memset(&last, 0, sizeof(last));
-		last.known = true;
-		last.leaf = leaf;
-		last.subleaf = subleaf;
-		__get_cpuid_count(leaf, subleaf, &last.r[CPUID_EAX], &last.r[CPUID_EBX], &last.r[CPUID_ECX],
-				  &last.r[CPUID_EDX]);
-	}
-	return last.r;
+	return (uint64_t)edx << 32 | eax;
 }
 
 static bool host_has(enum cpu_feature n)
 {
-	return host_leaf(features[n].leaf, features[n].subleaf)[features[n].reg] >> features[n].bit & 1;
+	const struct host_leaf leaf = host_cpuid(features[n].leaf, features[n].subleaf);
+	const uint32_t r[CPUID_REGISTERS] = {
+		[CPUID_EAX] = leaf.eax, [CPUID_EBX] = leaf.ebx, [CPUID_ECX] = leaf.ecx, [CPUID_EDX] = leaf.edx};
+	return r[features[n].reg] >> features[n].bit & 1;
 }
 
 static bool given(const struct cpu *cpu, enum cpu_feature n, bool software, bool pc)
@@ -90,11 +69,7 @@ static bool given(const struct cpu *cpu, enum cpu_feature n, bool software, bool
 
 bool cpu_host_is_amd(void)
 {
-	static int known; /* 1: it is, -1: it is not */
-	unsigned a, b, c, d;
-	if (!known)
-		known = __get_cpuid(0, &a, &b, &c, &d) && b == signature_AMD_ebx ? 1 : -1;
-	return known > 0;
+	return host_cpuid(0, 0).ebx == signature_AMD_ebx;
 }
 
 void cpu_describe(struct cpu *cpu, bool software, bool pc)

@@ -33,7 +33,7 @@ struct cpu {
 	bool legacy_modes;	  /* it can leave 64-bit mode: a PC's */
 };
 
-/* The vendor, which is the host's in every model; asked once. */
+/* The vendor, which is the host's in every model. */
 bool cpu_host_is_amd(void);
 
 /* `software`: the engine can interpret all of the guest's code; `pc`: the machine has a PC's devices. */

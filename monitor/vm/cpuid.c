@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "hypercalls/x86.h"
+#include "monitor/host/cpuid.h"
 #include "monitor/vm/cpu.h"
 
 /* The highest leaves that have a meaning here; what the host lacks of them is not shown either. */
@@ -51,7 +52,11 @@ static uint32_t smaller(uint32_t a, uint32_t b)
 
 static void host(uint32_t leaf, uint32_t subleaf, uint32_t r[CPUID_REGISTERS])
 {
-	__cpuid_count(leaf, subleaf, r[CPUID_EAX], r[CPUID_EBX], r[CPUID_ECX], r[CPUID_EDX]);
+	const struct host_leaf l = host_cpuid(leaf, subleaf);
+	r[CPUID_EAX] = l.eax;
+	r[CPUID_EBX] = l.ebx;
+	r[CPUID_ECX] = l.ecx;
+	r[CPUID_EDX] = l.edx;
 }
 
 static void add_features(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t r[CPUID_REGISTERS])

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "hypercalls/x86.h"
+#include "monitor/host/cpuid.h"
 #include "monitor/vm/cpu.h"
 
 static uint32_t ask(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf, enum cpuid_register reg)
@@ -100,12 +101,29 @@ static void beyond(void **state)
 	}
 }
 
+/* What the C library remembers is what the processor says. Leaf 1's EBX has the number of the processor that asked. */
+static void host_leaves(void **state)
+{
+	static const uint32_t leaves[][2] = {{0, 0},	      {1, 0},	       {7, 0},		{7, 1},
+					     {0xd, 0},	      {0xd, 1},	       {0x80000001, 0}, {0x80000007, 0},
+					     {0x80000008, 0}, {0x80000021, 0}, {0x8fffffff, 0}};
+	for (unsigned n = 0; n < sizeof(leaves) / sizeof(leaves[0]); n++) {
+		const struct host_leaf leaf = host_cpuid(leaves[n][0], leaves[n][1]);
+		uint32_t a = 0, b = 0, c = 0, d = 0;
+		__get_cpuid_count(leaves[n][0], leaves[n][1], &a, &b, &c, &d);
+		assert_int_equal(leaf.eax, a);
+		assert_true(leaf.ebx == b || leaves[n][0] == 1);
+		assert_int_equal(leaf.ecx, c);
+		assert_int_equal(leaf.edx, d);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(engines_differ), cmocka_unit_test(absent_unless_given),
-		cmocka_unit_test(leaks),	  cmocka_unit_test(leaves),
-		cmocka_unit_test(beyond),
+		cmocka_unit_test(leaks),	  cmocka_unit_test(host_leaves),
+		cmocka_unit_test(leaves),	  cmocka_unit_test(beyond),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

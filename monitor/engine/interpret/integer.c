@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "monitor/engine/interpret/native.h"
+#include "monitor/host/cpuid.h"
 
 /* The values of one instruction: a its first operand, b its second; flags in AX form. */
 struct integer {
@@ -464,9 +465,9 @@ insn_function *integer_pick(struct insn *i)
 		return d->width >= WIDTH_32 ? run_bswap : NULL;
 	if (emu->info.mnemonic == ZYDIS_MNEMONIC_CMPXCHG8B || emu->info.mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B)
 		return run_compare_pair;
-	if (emu->info.mnemonic == ZYDIS_MNEMONIC_POPCNT && !__builtin_cpu_supports("popcnt"))
+	if (emu->info.mnemonic == ZYDIS_MNEMONIC_POPCNT && !CPU_FEATURE_ACTIVE(POPCNT))
 		return NULL;
-	if (emu->info.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && !__builtin_cpu_supports("bmi2"))
+	if (emu->info.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && !CPU_FEATURE_ACTIVE(BMI2))
 		return NULL;
 	d->integer = find(emu->info.mnemonic);
 	if (!d->integer || !d->integer->run[d->width] || (d->integer->shape >= SHAPE_MULTIPLY && last))

@@ -1,7 +1,6 @@
 /*
  * The engine `interpret`: entering and leaving, and what the contract of an engine asks for.
  */
-#include <cpuid.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include "monitor/boot/image.h"
 #include "monitor/engine/interpret/interp.h"
 #include "monitor/host/clock.h"
+#include "monitor/host/cpuid.h"
 #include "monitor/vm/vm.h"
 
 #define ARITHMETIC (X86_RFLAGS_CF | X86_RFLAGS_PF | X86_RFLAGS_AF | X86_RFLAGS_ZF | X86_RFLAGS_SF | X86_RFLAGS_OF)
@@ -88,11 +88,10 @@ void interp_raise(struct engine_vcpu *c, const struct insn *i, uint8_t vector, u
 	*c->exit = (struct vm_exit){EXIT_EXCEPTION, vector, error, 0};
 }
 
-/* CPUID leaf 0xD, SDM 1 13.2: size of the XSAVE area for what the host enabled. */
 static unsigned fpu_size(void)
 {
-	unsigned a, b, c, d;
-	return __get_cpuid_count(0xd, 0, &a, &b, &c, &d) && b <= ENGINE_FPU_MAX ? b : 0;
+	unsigned size = host_xsave_size();
+	return size <= ENGINE_FPU_MAX ? size : 0;
 }
 
 bool interp_create(struct vcpu *vcpu)

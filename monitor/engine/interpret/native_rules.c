@@ -1,10 +1,9 @@
 /*
  * What may run natively, and on which conditions: a list of what is known to be harmless, not of what is not.
  */
-#include <cpuid.h>
-
 #include "monitor/engine/interpret/native.h"
 
+#include "monitor/vm/cpu.h"
 #include "monitor/vm/vcpu.h"
 
 bool native_is_state(const struct emu_insn *emu)
@@ -274,8 +273,7 @@ static bool takes_unaligned(ZydisMnemonic m)
 /* AMD's processors do not ask it of these, for all that the manuals say. */
 static bool sha_demands_aligned(void)
 {
-	unsigned a, b, c, d;
-	return __get_cpuid(0, &a, &b, &c, &d) && b != signature_AMD_ebx;
+	return !cpu_host_is_amd();
 }
 
 static bool demands_aligned(ZydisMnemonic m)

@@ -2,10 +2,10 @@
  * What cannot be left to one native run: which elements of its memory operand an instruction's mask enables, and
  * gathers and scatters, whose elements lie anywhere. Both work on the registers in the FPU image.
  */
-#include <cpuid.h>
 #include <string.h>
 
 #include "monitor/engine/interpret/native.h"
+#include "monitor/host/cpuid.h"
 #include "monitor/vm/vm.h"
 
 #define XSAVE_LEAF	0xd
@@ -25,12 +25,12 @@ struct vector_component vector_component(unsigned n)
 {
 	static struct vector_component known[64];
 	static bool asked[64];
-	unsigned a, b, c, d;
 	/* Also of those that the processor lacks: CPUID may be a trap. */
-	bool ask = !asked[n];
+	if (!asked[n]) {
+		const struct host_leaf r = host_cpuid(XSAVE_LEAF, n);
+		known[n] = (struct vector_component){.offset = r.ebx, .size = r.eax, .aligned = r.ecx & 2};
+	}
 	asked[n] = true;
-	if (ask && __get_cpuid_count(XSAVE_LEAF, n, &a, &b, &c, &d))
-		known[n] = (struct vector_component){.offset = b, .size = a, .aligned = c & 2};
 	return known[n];
 }
 

@@ -3,6 +3,7 @@
  * same in VEX encoding.
  */
 #include "monitor/engine/interpret/vector_forms.h"
+#include "monitor/host/cpuid.h"
 
 #define OPERATION(name, text)                                                                                          \
 	static void do_##name(uint8_t *d, const uint8_t *s)                                                            \
@@ -214,7 +215,7 @@ insn_function *vector_pick(struct insn *i)
 	/* Not by the length that is encoded: instructions on one element ignore it. */
 	d->width = vex ? (is_whole(emu) ? WHOLE : HALF) : 0;
 	if (d->width == WHOLE && d->vector->kind >= VECTOR_INTEGER && d->vector->kind != VECTOR_MOVE &&
-	    !__builtin_cpu_supports("avx2"))
+	    !CPU_FEATURE_ACTIVE(AVX2))
 		return NULL;
 	bool immediate = emu->operands[sources - 1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
 	if (immediate) {

@@ -4,7 +4,6 @@
  */
 #include "monitor/engine/trap/trap.h"
 
-#include <cpuid.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,6 +18,7 @@
 #include "monitor/engine/trap/space.h"
 #include "monitor/engine/trap/step.h"
 #include "monitor/host/clock.h"
+#include "monitor/host/cpuid.h"
 #include "monitor/host/debug_registers.h"
 #include "monitor/host/events.h"
 #include "monitor/host/refusal.h"
@@ -332,13 +332,10 @@ static pid_t trap_tracee(struct vcpu *vcpu)
 
 /* ------------------------------------------------------------------------------------------------ start and end */
 
-/* CPUID leaf 0xD, SDM 1 13.2: size of the XSAVE area for what the host enabled. */
 static unsigned fpu_size(void)
 {
-	unsigned a, b, c, d;
-	if (!__get_cpuid_count(0xd, 0, &a, &b, &c, &d) || b > GATE_FPU_SIZE)
-		return 0;
-	return b;
+	unsigned size = host_xsave_size();
+	return size <= GATE_FPU_SIZE ? size : 0;
 }
 
 static const struct transport *transport_find(const char *name)

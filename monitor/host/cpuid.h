@@ -1,0 +1,24 @@
+/*
+ * What the host's processor says of itself. Where the host is itself a guest each CPUID is a trap, of ten microseconds
+ * and more: what the C library asked when the program started is not asked again.
+ */
+#ifndef MONITOR_HOST_CPUID_H
+#define MONITOR_HOST_CPUID_H
+
+#include <stdint.h>
+#include <sys/platform/x86.h>
+
+#define HOST_CPUID_EXTENDED 0x80000000u
+
+struct host_leaf {
+	uint32_t eax, ebx, ecx, edx;
+};
+
+/* All zeroes where the processor has no such leaf. Fields that differ from one processor of the host to another (APIC
+ * IDs) may be those of any. */
+struct host_leaf host_cpuid(uint32_t leaf, uint32_t subleaf);
+
+/* Bytes of an XSAVE image with all that the host's kernel has switched on; 0 without XSAVE. SDM 1 13.2 */
+uint32_t host_xsave_size(void);
+
+#endif
