@@ -2,8 +2,9 @@
  * The monitor taken over: has a running monitor make system calls of somebody else's choice, as code would that a guest
  * brought in, and judges by what becomes of them. Its walls stop each, or they are not there.
  *
- *   r3_intruder [-o] COMMAND...      a monitor; ended once all was tried. -o: it stands behind another filter already,
- *                                    which denies it Landlock and mseal, as an older host does
+ *   r3_intruder [-o] COMMAND...         a monitor; ended once all was tried. -o: it stands behind another filter
+ * already, which denies it Landlock and mseal, as an older host does r3_intruder -c KERNEL RING3 VERB... the child that
+ * the verb makes, while a guest runs that it can ask
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +29,7 @@
 /* Below what the monitor's stack may hold beneath RSP. */
 #define SCRATCH 8192
 
-static pid_t monitor, stranger;
+static pid_t monitor, stranger, guest, verb;
 static char stranger_memory[64];
 static uint64_t syscall_at; /* in the monitor: a SYSCALL */
 static unsigned failures;
@@ -38,6 +39,8 @@ static void die(const char *what)
 	fprintf(stderr, "FAIL: %s: %s\n", what, strerror(errno));
 	if (monitor > 0)
 		kill(monitor, SIGKILL);
+	if (guest > 0)
+		kill(guest, SIGKILL);
 	exit(EXIT_FAILURE);
 }
 
@@ -60,38 +63,47 @@ static long status_of(pid_t pid, const char *name)
 }
 
 /* Its guest is ready when it has put its filter up, behind `others`. */
-static void await_walls(long others)
+static void await_walls(pid_t pid, long others)
 {
 	const struct timespec pause = {.tv_nsec = 2000000};
 	time_t end = time(NULL) + PATIENCE_S;
 
-	while (status_of(monitor, "Seccomp_filters") <= others) {
+	while (status_of(pid, "Seccomp_filters") <= others) {
 		errno = ETIMEDOUT;
-		if (time(NULL) > end || waitpid(monitor, NULL, WNOHANG))
+		if (time(NULL) > end || waitpid(pid, NULL, WNOHANG))
 			die("the monitor puts no filter up");
 		nanosleep(&pause, NULL);
 	}
-	if (status_of(monitor, "NoNewPrivs") != 1)
-		die("the monitor could gain rights by exec");
 }
 
-static void start(char **command, long others)
+/* With an input that says nothing: a debugger, or a console, that waits. It begins when `go` is closed. */
+static pid_t start(char *const *command, int *go)
 {
 	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	int silence[2];
+	int silence[2], begin[2];
+	char nothing;
 
-	/* An input that says nothing: a debugger, or a console, that waits. */
-	if (null < 0 || pipe(silence))
+	if (null < 0 || pipe(silence) || pipe2(begin, O_CLOEXEC))
 		die("pipe");
-	monitor = fork();
-	if (!monitor) {
+	pid_t pid = fork();
+	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(begin[1]);
+		if (read(begin[0], &nothing, 1))
+			_exit(127);
+		close(silence[1]);
 		dup2(silence[0], STDIN_FILENO);
 		dup2(null, STDOUT_FILENO);
 		execv(command[0], command);
 		_exit(127);
 	}
-	await_walls(others);
+	close(begin[0]);
+	*go = begin[1];
+	return pid;
+}
+
+static void start_stranger(void)
+{
 	stranger = fork();
 	if (!stranger) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -140,6 +152,78 @@ static int await_stop(void)
 		die("the monitor ended");
 	}
 	return WSTOPSIG(status);
+}
+
+static void seize(long options)
+{
+	if (ptrace(PTRACE_SEIZE, monitor, 0, PTRACE_O_EXITKILL | options))
+		die("SEIZE");
+}
+
+/* A verb that is a monitor, once its walls stand. */
+static void take_over(char **command, long others)
+{
+	int go;
+
+	monitor = start(command, &go);
+	close(go);
+	await_walls(monitor, others);
+	seize(0);
+	if (ptrace(PTRACE_INTERRUPT, monitor, 0, 0))
+		die("INTERRUPT");
+	await_stop();
+}
+
+/* Runs to the next stop that `request` brings or an event; signals on the way are delivered. */
+static int run_to_stop(int request)
+{
+	int status, signal = 0;
+
+	do {
+		if (ptrace(request, monitor, 0, signal))
+			die("the verb cannot go on");
+		if (waitpid(monitor, &status, __WALL) != monitor || !WIFSTOPPED(status)) {
+			monitor = 0;
+			errno = ECHILD;
+			die("the verb ended");
+		}
+		signal = WSTOPSIG(status);
+	} while (signal != SIGTRAP && !(status >> 16));
+	return status >> 16;
+}
+
+/*
+ * The child that a verb makes to hear `kernel` while it runs: at the call that has put its walls up. The verb itself
+ * stays where it made the child, so that its patience does not end.
+ */
+static void take_child_over(char **command, char *kernel)
+{
+	char *const run[] = {command[0], "run", kernel, NULL};
+	unsigned long child;
+	int go;
+
+	guest = start(run, &go);
+	close(go);
+	await_walls(guest, 0);
+	monitor = verb = start(command, &go);
+	seize(PTRACE_O_TRACEFORK | PTRACE_O_TRACEEXEC);
+	close(go);
+	do {
+		int status;
+
+		if (waitpid(monitor, &status, __WALL) != monitor || !WIFSTOPPED(status))
+			die("the verb ended");
+		if (status >> 16 == PTRACE_EVENT_FORK)
+			break;
+		if (ptrace(PTRACE_CONT, monitor, 0, status >> 16 ? 0 : WSTOPSIG(status)))
+			die("CONT");
+	} while (true);
+	if (ptrace(PTRACE_GETEVENTMSG, monitor, 0, &child))
+		die("GETEVENTMSG");
+	monitor = (pid_t)child;
+	await_stop();
+	while (status_of(monitor, "Seccomp_filters") < 1)
+		run_to_stop(PTRACE_SYSCALL);
 }
 
 static struct user_regs_struct before;
@@ -256,24 +340,29 @@ static void try_all(bool old)
 
 int main(int argc, char **argv)
 {
-	bool old = argc > 1 && !strcmp(argv[1], "-o");
+	bool old = argc > 1 && !strcmp(argv[1], "-o"), child = argc > 2 && !strcmp(argv[1], "-c");
 
-	if (argc < 2 + old)
+	if (argc < 2 + old + 2 * child)
 		return EXIT_FAILURE;
 	/* A monitor that was killed leaves its socket. */
 	for (int i = 1; i < argc; i++)
 		if (!strncmp(argv[i], "unix:", 5))
 			unlink(argv[i] + 5);
-	start(argv + 1 + old, old);
-	if (ptrace(PTRACE_SEIZE, monitor, 0, PTRACE_O_EXITKILL) || ptrace(PTRACE_INTERRUPT, monitor, 0, 0))
-		die("SEIZE");
-	await_stop();
+	start_stranger();
+	if (child)
+		take_child_over(argv + 3, argv[2]);
+	else
+		take_over(argv + 1 + old, old);
+	if (status_of(monitor, "NoNewPrivs") != 1)
+		die("the monitor could gain rights by exec");
 	if (ptrace(PTRACE_GETREGS, monitor, 0, &before))
 		die("GETREGS");
 	find_syscall();
 	try_all(old);
-	kill(monitor, SIGKILL);
-	kill(stranger, SIGKILL);
+	const pid_t started[] = {monitor, stranger, guest, verb};
+	for (unsigned i = 0; i < sizeof(started) / sizeof(started[0]); i++)
+		if (started[i] > 0)
+			kill(started[i], SIGKILL);
 	while (wait(NULL) > 0 || errno == EINTR)
 		;
 	return failures ? EXIT_FAILURE : EXIT_SUCCESS;
