@@ -162,14 +162,31 @@ bool user_run(void (*function)(uint64_t arg), uint64_t arg, struct pvg_caught *c
 
 /* ------------------------------------------------------------------------------------------------------ choosing */
 
+static uint64_t luck_state = 0x9e3779b97f4a7c15;
+
+void luck_seed(uint64_t seed)
+{
+	luck_state = seed * 0x9e3779b97f4a7c15 + 1;
+}
+
 uint64_t luck(void)
 {
-	static uint64_t state = 0x9e3779b97f4a7c15;
+	luck_state ^= luck_state >> 12;
+	luck_state ^= luck_state << 25;
+	luck_state ^= luck_state >> 27;
+	return luck_state * 0x2545f4914f6cdd1d;
+}
 
-	state ^= state >> 12;
-	state ^= state << 25;
-	state ^= state >> 27;
-	return state * 0x2545f4914f6cdd1d;
+uint64_t number(const char *name, uint64_t otherwise)
+{
+	char text[24];
+
+	return pvg_option(name, text, sizeof(text)) ? pvg_strtoul(text) : otherwise;
+}
+
+bool user_can_leave_by(uint64_t vector)
+{
+	return vector == VEC_BACK || (vector <= X86_VEC_CP && vector != 2 && vector != X86_VEC_DF && vector != 18);
 }
 
 static const struct {

@@ -49,8 +49,15 @@ void user_init(void);
 /* Runs function(arg) in user mode. True if it ended by itself, false if it trapped as *caught says. */
 bool user_run(void (*function)(uint64_t arg), uint64_t arg, struct pvg_caught *caught);
 
-/* xorshift64*: the same numbers on every run. */
+/* An exception of user mode's, or VEC_BACK. */
+bool user_can_leave_by(uint64_t vector);
+
+/* xorshift64*: the same numbers on every run, for a seed. */
 uint64_t luck(void);
+void luck_seed(uint64_t seed);
+
+/* An option of the command line. */
+uint64_t number(const char *name, uint64_t otherwise);
 
 static inline volatile uint32_t *xchg32(unsigned offset)
 {
@@ -84,7 +91,7 @@ static inline void say(const char *text)
 	X(page_hole) X(page_upper) X(page_mmio) X(page_roots) X(page_cr3) X(page_touch) X(step) \
 	X(step_hypercall) X(far_cs) X(iret_cs) X(rip) X(rsp) X(rsp_gate) X(recursion) X(bases_high) X(smc) \
 	X(maskmov) X(fpu_image) X(fpu_image_user) X(double_fetch) X(unknown_user) X(x87_pointers) X(written_in_part) \
-	X(cache_jump) X(cache_write) X(cache_state) X(cache_remap) X(cache_across) X(seeded_words) X(seeded_races)
+	X(cache_jump) X(cache_write) X(cache_state) X(cache_remap) X(cache_across) X(seeded_words) X(seeded_claims) X(seeded_races)
 /* clang-format on */
 
 #define DECLARE(name) void attack_##name(void);

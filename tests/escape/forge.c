@@ -18,8 +18,7 @@
 #define FLAGS_SHOWN(claimed) (((claimed)&FLAGS_OWN) | X86_RFLAGS_FIXED | X86_RFLAGS_IF)
 
 static struct host_frame claim;
-static struct pvg_frame shown;
-static uint64_t shown_cr2;
+static struct forge_shown shown;
 static volatile bool forging;
 static bool traced; /* transport ptrace: no frame is believed, and the way to the gate is a bad jump */
 static unsigned bad;
@@ -61,8 +60,8 @@ static void note(struct pvg_frame *frame, void *arg)
 		frame->rax = ANSWER;
 		return;
 	}
-	shown = *frame;
-	shown_cr2 = frame->vector == X86_VEC_PF ? pvg_fault_address() : 0;
+	shown.frame = *frame;
+	shown.cr2 = frame->vector == X86_VEC_PF ? pvg_fault_address() : 0;
 	frame->cs = PVG_SEL_KERNEL_CODE;
 	frame->ss = PVG_SEL_KERNEL_DATA;
 	frame->rip = (uint64_t)back;
@@ -102,6 +101,15 @@ static void check(const char *field, const char *what, uint64_t value, uint64_t 
 		pvg_printf("# %s = %lx: %s is %lx, not %lx\n", what, value, field, is, must);
 }
 
+static void show(void)
+{
+	struct pvg_caught caught;
+
+	forging = false;
+	memset(&shown, 0, sizeof(shown));
+	user_run(forge_user, 0, &caught);
+}
+
 struct expected {
 	unsigned vector;
 	uint64_t error, rip, rflags, rsp, cr2;
@@ -110,40 +118,36 @@ struct expected {
 /* Forges `claim` and compares. The general registers are user mode's own: shown as they were claimed. */
 static void forge(const char *what, uint64_t value, struct expected must)
 {
-	struct pvg_caught caught;
-
-	forging = false;
-	memset(&shown, 0, sizeof(shown));
-	user_run(forge_user, 0, &caught);
+	show();
 	if (traced) {
-		check("vector", what, value, shown.vector, X86_VEC_PF);
-		check("RIP's page", what, value, shown.rip & ~X86_PAGE_MASK, GATE_TEXT);
-		check("CR2", what, value, shown_cr2, shown.rip);
+		check("vector", what, value, shown.frame.vector, X86_VEC_PF);
+		check("RIP's page", what, value, shown.frame.rip & ~X86_PAGE_MASK, GATE_TEXT);
+		check("CR2", what, value, shown.cr2, shown.frame.rip);
 		return;
 	}
-	check("vector", what, value, shown.vector, must.vector);
-	check("error", what, value, shown.error, must.error);
-	check("RIP", what, value, shown.rip, must.rip);
-	check("RFLAGS", what, value, shown.rflags, must.rflags);
-	check("RSP", what, value, shown.rsp, must.rsp);
-	check("CR2", what, value, shown_cr2, must.cr2);
-	check("CS", what, value, shown.cs, PVG_SEL_USER_CODE);
-	check("SS", what, value, shown.ss, PVG_SEL_USER_DATA);
-	check("RAX", what, value, shown.rax, claim.rax);
-	check("RBX", what, value, shown.rbx, claim.rbx);
-	check("RCX", what, value, shown.rcx, must.vector == PVG_TRAP_SYSCALL ? must.rip : claim.rcx);
-	check("RDX", what, value, shown.rdx, claim.rdx);
-	check("RSI", what, value, shown.rsi, claim.rsi);
-	check("RDI", what, value, shown.rdi, claim.rdi);
-	check("RBP", what, value, shown.rbp, claim.rbp);
-	check("R8", what, value, shown.r8, claim.r8);
-	check("R9", what, value, shown.r9, claim.r9);
-	check("R10", what, value, shown.r10, claim.r10);
-	check("R11", what, value, shown.r11, must.vector == PVG_TRAP_SYSCALL ? must.rflags : claim.r11);
-	check("R12", what, value, shown.r12, claim.r12);
-	check("R13", what, value, shown.r13, claim.r13);
-	check("R14", what, value, shown.r14, claim.r14);
-	check("R15", what, value, shown.r15, claim.r15);
+	check("vector", what, value, shown.frame.vector, must.vector);
+	check("error", what, value, shown.frame.error, must.error);
+	check("RIP", what, value, shown.frame.rip, must.rip);
+	check("RFLAGS", what, value, shown.frame.rflags, must.rflags);
+	check("RSP", what, value, shown.frame.rsp, must.rsp);
+	check("CR2", what, value, shown.cr2, must.cr2);
+	check("CS", what, value, shown.frame.cs, PVG_SEL_USER_CODE);
+	check("SS", what, value, shown.frame.ss, PVG_SEL_USER_DATA);
+	check("RAX", what, value, shown.frame.rax, claim.rax);
+	check("RBX", what, value, shown.frame.rbx, claim.rbx);
+	check("RCX", what, value, shown.frame.rcx, must.vector == PVG_TRAP_SYSCALL ? must.rip : claim.rcx);
+	check("RDX", what, value, shown.frame.rdx, claim.rdx);
+	check("RSI", what, value, shown.frame.rsi, claim.rsi);
+	check("RDI", what, value, shown.frame.rdi, claim.rdi);
+	check("RBP", what, value, shown.frame.rbp, claim.rbp);
+	check("R8", what, value, shown.frame.r8, claim.r8);
+	check("R9", what, value, shown.frame.r9, claim.r9);
+	check("R10", what, value, shown.frame.r10, claim.r10);
+	check("R11", what, value, shown.frame.r11, must.vector == PVG_TRAP_SYSCALL ? must.rflags : claim.r11);
+	check("R12", what, value, shown.frame.r12, claim.r12);
+	check("R13", what, value, shown.frame.r13, claim.r13);
+	check("R14", what, value, shown.frame.r14, claim.r14);
+	check("R15", what, value, shown.frame.r15, claim.r15);
 }
 
 static void report(const char *what)
@@ -379,7 +383,24 @@ static void signals(void)
 	report("signals");
 }
 
-void attack_forge(void)
+const struct forge_shown *forge_claim(enum forge_kind kind, void (*change)(struct host_frame *claim))
+{
+	switch (kind) {
+	case FORGE_SYSCALL:
+		claim_syscall();
+		break;
+	case FORGE_EXCEPTION:
+		claim_exception(X86_VEC_GP);
+		break;
+	default:
+		claim_nothing();
+	}
+	change(&claim);
+	show();
+	return &shown;
+}
+
+void forge_begin(void)
 {
 	char text[8];
 
@@ -389,6 +410,11 @@ void attack_forge(void)
 	if (pvg_is_paravirt() && !pvg_option("direct", text, sizeof(text)))
 		pvg_assert(!pvg_hypercall2(R3_HC_set_callback, R3_CALLBACK_DIRECT, 0));
 	note_all(note);
+}
+
+void attack_forge(void)
+{
+	forge_begin();
 	flags();
 	addresses();
 	vectors();

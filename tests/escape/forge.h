@@ -42,4 +42,16 @@ _Noreturn void forge_exit(void);
 /* Says that it handed over, and runs on beside the monitor. */
 void forge_handover(uint32_t kind);
 
+/*
+ * One claim of a user cell: an honest one of some kind, but for what `change` does to it. What the guest's kernel is
+ * shown of it; all zeroes if nothing. forge_begin comes before.
+ */
+enum forge_kind { FORGE_SYSCALL, FORGE_EXCEPTION, FORGE_NOTHING, FORGE_KINDS };
+struct forge_shown {
+	struct pvg_frame frame;
+	uint64_t cr2; /* of a #PF */
+};
+void forge_begin(void);
+const struct forge_shown *forge_claim(enum forge_kind kind, void (*change)(struct host_frame *claim));
+
 #endif

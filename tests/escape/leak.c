@@ -167,13 +167,6 @@ static void begin_program(struct pvg_space *space, uint64_t i)
 	*(uint64_t *)pvg_gpa_to_ptr(gpa) = word_of(2 * i + 1);
 }
 
-static uint64_t number(const char *name, uint64_t otherwise)
-{
-	char text[24];
-
-	return pvg_option(name, text, sizeof(text)) ? pvg_strtoul(text) : otherwise;
-}
-
 static void begin(void)
 {
 	char text[12];

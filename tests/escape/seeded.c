@@ -8,26 +8,9 @@
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
-static uint64_t state;
-
-static uint64_t draw(void)
-{
-	state ^= state >> 12;
-	state ^= state << 25;
-	state ^= state >> 27;
-	return state * 0x2545f4914f6cdd1d;
-}
-
-static uint64_t number(const char *name, uint64_t otherwise)
-{
-	char text[24];
-
-	return pvg_option(name, text, sizeof(text)) ? pvg_strtoul(text) : otherwise;
-}
-
 static void begin(void)
 {
-	state = number("seed", 1) * 0x9e3779b97f4a7c15 + 1;
+	luck_seed(number("seed", 1));
 	user_init();
 }
 
@@ -63,15 +46,15 @@ static uint64_t any_value(uint64_t old)
 					 GATE_SHARED,
 					 HOST_ARCH_64};
 
-	switch (draw() % 6) {
+	switch (luck() % 6) {
 	case 0:
-		return draw();
+		return luck();
 	case 1:
-		return old + draw() % 17 - 8;
+		return old + luck() % 17 - 8;
 	case 2:
-		return old ^ R3_BIT(draw() % 64);
+		return old ^ R3_BIT(luck() % 64);
 	default:
-		return edges[draw() % COUNT(edges)];
+		return edges[luck() % COUNT(edges)];
 	}
 }
 
@@ -80,7 +63,7 @@ static void poke(uint64_t at)
 	volatile uint32_t *narrow = (volatile uint32_t *)(at & ~3ull);
 	volatile uint64_t *wide = (volatile uint64_t *)(at & ~7ull);
 
-	if (draw() % 2)
+	if (luck() % 2)
 		*narrow = (uint32_t)any_value(*narrow);
 	else
 		*wide = any_value(*wide);
@@ -90,17 +73,17 @@ static uint64_t own_word(void)
 {
 	uint64_t frame = *xchg64(XCHG_FRAME);
 
-	switch (draw() % 4) {
+	switch (luck() % 4) {
 	case 0:
-		return GATE_XCHG + draw() % 432;
+		return GATE_XCHG + luck() % 432;
 	case 1:
 		if (frame >= GATE_STACK && frame < GATE_END - GATE_PAGE)
-			return frame + draw() % sizeof(struct host_frame);
+			return frame + luck() % sizeof(struct host_frame);
 		return GATE_STACK;
 	case 2:
-		return GATE_FPU + draw() % 640;
+		return GATE_FPU + luck() % 640;
 	default:
-		return GATE_STACK + draw() % GATE_STACK_SIZE;
+		return GATE_STACK + luck() % GATE_STACK_SIZE;
 	}
 }
 
@@ -110,20 +93,20 @@ static void leave_by_any_way(void)
 					  HOST_SIGFPE,	HOST_SIGTRAP, HOST_SIGSYS};
 	struct host_frame *frame = forge_frame();
 
-	switch (draw() % 5) {
+	switch (luck() % 5) {
 	case 0:
 		__asm__ volatile("ud2");
 		break;
 	case 1:
-		forge_handover((uint32_t)(draw() % 6));
+		forge_handover((uint32_t)(luck() % 6));
 		break;
 	case 2:
 		if ((uint64_t)frame < GATE_STACK || (uint64_t)frame >= GATE_END - GATE_PAGE)
 			break;
-		frame->signo = draw() % 3 ? signals[draw() % COUNT(signals)] : (int32_t)(draw() % 32);
-		frame->code = (int32_t)(draw() % 3);
-		frame->trapno = draw() % 24;
-		frame->rip = draw() % 2 ? (uint64_t)leave_by_any_way : draw();
+		frame->signo = luck() % 3 ? signals[luck() % COUNT(signals)] : (int32_t)(luck() % 32);
+		frame->code = (int32_t)(luck() % 3);
+		frame->trapno = luck() % 24;
+		frame->rip = luck() % 2 ? (uint64_t)leave_by_any_way : luck();
 		forge_exit();
 	default:
 		raw_syscall(1, 0, 0, 0, 0, 0, 0);
@@ -133,7 +116,7 @@ static void leave_by_any_way(void)
 static void write_words(uint64_t most)
 {
 	for (unsigned i = 0; i < 6; i++) {
-		for (uint64_t n = draw() % (most + 1); n; n--)
+		for (uint64_t n = luck() % (most + 1); n; n--)
 			poke(own_word());
 		leave_by_any_way();
 	}
@@ -142,21 +125,16 @@ static void write_words(uint64_t most)
 /* Of its own pages, of those of its user mode, and of the words that wake runners. */
 static void write_as_kernel(void *arg)
 {
-	switch (draw() % 3) {
+	switch (luck() % 3) {
 	case 0:
 		poke(own_word());
 		break;
 	case 1:
-		poke(GATE_PEERS + draw() % 4 * GATE_OWN_SIZE + draw() % (draw() % 2 ? 432 : GATE_OWN_SIZE));
+		poke(GATE_PEERS + luck() % 4 * GATE_OWN_SIZE + luck() % (luck() % 2 ? 432 : GATE_OWN_SIZE));
 		break;
 	default:
-		poke(GATE_TURN + draw() % 32);
+		poke(GATE_TURN + luck() % 32);
 	}
-}
-
-static bool is_exception(unsigned vector)
-{
-	return vector == VEC_BACK || (vector <= X86_VEC_CP && vector != 2 && vector != X86_VEC_DF && vector != 18);
 }
 
 static void tick(void *arg)
@@ -173,11 +151,11 @@ void attack_seeded_words(void)
 	begin();
 	pvg_timer_every(5 * PVG_NS_PER_MS, tick, NULL); /* a program that sleeps in the gate is kicked */
 	for (uint64_t n = 0; n < count; n++) {
-		if (kernel && draw() % 2)
+		if (kernel && luck() % 2)
 			pvg_catch(write_as_kernel, NULL, &caught);
-		user_run(write_words, draw() % 4, &caught);
-		odd += !is_exception(caught.vector);
-		if (draw() % 4 == 0)
+		user_run(write_words, luck() % 4, &caught);
+		odd += !user_can_leave_by(caught.vector);
+		if (luck() % 4 == 0)
 			pvg_write_cr3(pvg_read_cr3());
 	}
 	pvg_timer_stop();
@@ -268,24 +246,24 @@ static void touch(void *arg)
 
 static uint64_t somewhere(void)
 {
-	return SLOT_START | (draw() % 8) << 30 | (draw() % 8) << 21 | (draw() % 8) << 12;
+	return SLOT_START | (luck() % 8) << 30 | (luck() % 8) << 21 | (luck() % 8) << 12;
 }
 
 static void look_once(void)
 {
 	struct pvg_caught caught;
 
-	switch (draw() % 5) {
+	switch (luck() % 5) {
 	case 0:
 		pvg_catch(execute, NULL, &caught);
 		break;
 	case 1:
 		if (pvg_is_paravirt())
-			pvg_hypercall2(R3_HC_mmu_update, (uint64_t)updates, draw() % UPDATES);
+			pvg_hypercall2(R3_HC_mmu_update, (uint64_t)updates, luck() % UPDATES);
 		break;
 	case 2:
 		if (pvg_is_paravirt())
-			pvg_multicall(calls, draw() % CALLS);
+			pvg_multicall(calls, luck() % CALLS);
 		break;
 	case 3:
 		pvg_write_cr3(pvg_read_cr3());
@@ -309,7 +287,7 @@ void attack_seeded_races(void)
 	}
 	root[1] = pvg_ptr_to_gpa(tables[0]) | TABLE_BITS;
 	pvg_write_cr3(pvg_read_cr3());
-	user_run(change_all, draw() | 1, &caught);
+	user_run(change_all, luck() | 1, &caught);
 	for (uint64_t n = 0; n < count; n++)
 		look_once();
 	pvg_test(true, "the kernel lives");

@@ -211,6 +211,9 @@ OWN_FAULT = (0, 101, 120, 124)
 
 
 def words(rnd, ring3, elfs, work):
+    if rnd.randrange(2):
+        claims(rnd, ring3, elfs, work)
+        return
     kernel = rnd.randrange(3) == 0
     options, extra = rnd.choice([([], "pv=on"), ([], "pv=on direct=1"), ([], "pv=off"),
                                  (["--transport", "ptrace"], "pv=on"), (["--engine", "hybrid"], "pv=off"),
@@ -219,6 +222,13 @@ def words(rnd, ring3, elfs, work):
         extra += " kernel=1"
     attack(ring3, elfs, work, "attack=seeded_words seed=%d %s" % (rnd.getrandbits(32), extra), options,
            OWN_FAULT if "kernel" in extra else (0, 124))
+
+
+# An exit whose frame is honest but for a word or two.
+def claims(rnd, ring3, elfs, work):
+    options, extra = rnd.choice([([], "pv=on"), ([], "pv=on direct=1"), ([], "pv=off"),
+                                 (["--engine", "hybrid"], "pv=on"), (["--engine", "translate"], "pv=off")])
+    attack(ring3, elfs, work, "attack=seeded_claims seed=%d %s" % (rnd.getrandbits(32), extra), options, (0, 124))
 
 
 def races(rnd, ring3, elfs, work):
