@@ -224,6 +224,10 @@ void vcpu_fpu_sanitize(void *image, unsigned size, uint64_t components)
 	memcpy(at + X86_FPU_MXCSR, &mxcsr, sizeof(mxcsr));
 	memcpy(&present, at + X86_FPU_HEADER, sizeof(present));
 	present &= components;
+	/* XRSTOR clears the pointers of an x87 in its initial state; only who executes goes on with them
+	 * (native_pointers.c). */
+	if (!(present & X86_XCR0_X87))
+		memset(at + X86_FPU_FOP, 0, X86_FPU_MXCSR - X86_FPU_FOP);
 	memset(at + X86_FPU_SOFTWARE, 0, X86_FPU_EXTENDED - X86_FPU_SOFTWARE);
 	memcpy(at + X86_FPU_HEADER, &present, sizeof(present));
 }

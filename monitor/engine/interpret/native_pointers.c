@@ -140,13 +140,11 @@ static void set(struct engine_vcpu *c, struct x87_pointers *p, const struct insn
 		p->fdp = i->ea & EA_SEG ? (uint32_t)(gva - c->vcpu->sreg[i->within.sreg].base) : gva;
 }
 
+/* Also of an x87 that is in its initial state but for them: FFREE of an empty register sets no more than the pointers,
+ * XSAVE loses those, and FNSTENV, if it comes first, has them. */
 void native_pointers_get(const struct engine_vcpu *c, struct x87_pointers *p)
 {
-	uint64_t present;
-	memcpy(&present, c->fpu + X86_FPU_HEADER, sizeof(present));
-	*p = (struct x87_pointers){0};
-	if (present & X86_XCR0_X87)
-		load_image(p, c->fpu, true);
+	load_image(p, c->fpu, true);
 }
 
 void native_pointers_put(struct engine_vcpu *c, const struct x87_pointers *p)
