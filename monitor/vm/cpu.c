@@ -69,7 +69,10 @@ static bool given(const struct cpu *cpu, enum cpu_feature n, bool software, bool
 
 bool cpu_host_is_amd(void)
 {
-	return host_cpuid(0, 0).ebx == signature_AMD_ebx;
+	static int known; /* 1: it is, -1: it is not; each decoding asks */
+	if (!known)
+		known = host_cpuid(0, 0).ebx == signature_AMD_ebx ? 1 : -1;
+	return known > 0;
 }
 
 void cpu_describe(struct cpu *cpu, bool software, bool pc)

@@ -28,20 +28,31 @@ static const struct {
 	[X86_VEC_CP] = {true, X86_SELERR_MASK},
 };
 
-#define EXCEPTIONS (sizeof(exceptions) / sizeof(exceptions[0]))
+#define INT80_LENGTH 2
+#define EXCEPTIONS   (sizeof(exceptions) / sizeof(exceptions[0]))
 
 static void becomes(struct vm_exit *exit, uint8_t vector, uint32_t error, uint64_t gva)
 {
 	*exit = (struct vm_exit){.reason = EXIT_EXCEPTION, .vector = vector, .error = error, .gva = gva};
 }
 
+static bool is_no_code(uint64_t rip)
+{
+	return (rip >= JUDGE_RIP_LOW_END && rip < GATE_HOLE_END) || rip >= LAYOUT_TASK_END;
+}
+
 /* Nothing was fetched there, so the only thing that can have happened is the fault of that fetch. */
 static void judge_rip(struct vcpu *vcpu, struct vm_exit *exit)
 {
-	if (!vcpu_canonical(vcpu->rip))
-		becomes(exit, X86_VEC_GP, 0, 0);
-	else if ((vcpu->rip >= JUDGE_RIP_LOW_END && vcpu->rip < GATE_HOLE_END) || vcpu->rip >= LAYOUT_TASK_END)
+	/* Where the kernel forbids INT 0x80 it is shown the instruction itself, which lies before RIP. */
+	uint64_t start = vcpu->rip - (exit->reason == EXIT_INT80 ? INT80_LENGTH : 0);
+	if (vcpu_canonical(vcpu->rip) && !is_no_code(vcpu->rip) && !is_no_code(start))
+		return;
+	vcpu->rip = is_no_code(vcpu->rip) ? vcpu->rip : start;
+	if (vcpu_canonical(vcpu->rip))
 		becomes(exit, X86_VEC_PF, X86_PF_I, vcpu->rip);
+	else
+		becomes(exit, X86_VEC_GP, 0, 0);
 }
 
 static void judge_exception(struct vm_exit *exit)
