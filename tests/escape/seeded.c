@@ -4,6 +4,7 @@
  *
  *   seed=N count=N    kernel=1: the kernel writes as well, and may come to grief by that
  */
+#include "descriptors.h"
 #include "forge.h"
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
@@ -228,6 +229,7 @@ static void change_all(uint64_t luck)
 		change_code(luck);
 		change_tables(luck);
 		change_arguments(luck);
+		descriptors_change(luck);
 	}
 }
 
@@ -253,6 +255,10 @@ static void look_once(void)
 {
 	struct pvg_caught caught;
 
+	if (!pvg_is_paravirt() && luck() % 2) {
+		descriptors_look(luck());
+		return;
+	}
 	switch (luck() % 5) {
 	case 0:
 		pvg_catch(execute, NULL, &caught);
@@ -288,6 +294,8 @@ void attack_seeded_races(void)
 	root[1] = pvg_ptr_to_gpa(tables[0]) | TABLE_BITS;
 	pvg_write_cr3(pvg_read_cr3());
 	user_run(change_all, luck() | 1, &caught);
+	if (!pvg_is_paravirt())
+		descriptors_begin(number("idt", 0));
 	for (uint64_t n = 0; n < count; n++)
 		look_once();
 	pvg_test(true, "the kernel lives");

@@ -5,7 +5,7 @@
 
 `commands`: command lines; `images`: kernels' files with fields and bytes changed; `guest`: the guest of guest.c, which asks
 for random ports and hypercalls on each engine; `traces`: traces with bytes and lines changed, for `ring3 report`; `words` and `races`: guests
-that write random words into the gate, or change code, tables and arguments while the monitor looks, beside a neighbour
+that write random words into the gate, or change code, tables, descriptors and arguments while the monitor looks, beside a neighbour
 that must not notice (../escape/seeded.c). ring3 may refuse all of it and kill any guest, but it may not die of a
 signal, hang, report an error of its own (a sanitizer's, or status 125 where a guest runs) or leave a message that does
 not begin with its name. What went wrong is printed with the seed and number that make it again."""
@@ -233,7 +233,7 @@ def claims(rnd, ring3, elfs, work):
 
 def races(rnd, ring3, elfs, work):
     engine = rnd.choice(["trap", "hybrid", "translate"])
-    attack(ring3, elfs, work, "attack=seeded_races seed=%d pv=%s" % (rnd.getrandbits(32), rnd.choice(["on", "off"])),
+    attack(ring3, elfs, work, "attack=seeded_races seed=%d pv=%s idt=%d" % (rnd.getrandbits(32), rnd.choice(["on", "off"]), engine != "trap"),
            ["--engine", engine], OWN_FAULT)
 
 
