@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "monitor/boot/boot.h"
 #include "monitor/boot/image.h"
 #include "monitor/boot/internal.h"
 #include "monitor/vm/layout.h"
@@ -142,11 +143,18 @@ static int check_segment_vaddr(const struct image *image, size_t index, const GE
 	return 0;
 }
 
+/* A PC's kernel may use low memory up to where the boot area begins. */
+static bool is_free_below_1m(const struct image *image, const GElf_Phdr *ph)
+{
+	return image->protocol && image->protocol->machine == MACHINE_PC && ph->p_paddr >= BIOS_DATA_END &&
+	       ph->p_paddr < BOOT_START && ph->p_memsz <= BOOT_START - ph->p_paddr;
+}
+
 /* The physical side: where it is loaded. */
 static int check_segment_paddr(const struct image *image, size_t index, const GElf_Phdr *ph,
 			       const struct guest_mem *mem)
 {
-	if (ph->p_paddr < IMAGE_START)
+	if (ph->p_paddr < IMAGE_START && !is_free_below_1m(image, ph))
 		return image_refuse(image->path,
 				    "segment %zu loads at 0x%" PRIx64 ", below 1 MiB, where the monitor puts boot "
 				    "information: set the load address in pvguest.lds to 0x%x or above",
@@ -215,6 +223,8 @@ static int add_segment(struct image *image, size_t index, const GElf_Phdr *ph, c
 	if (err)
 		return err;
 	image->segment_count++;
+	if (image->end < IMAGE_START)
+		image->end = IMAGE_START; /* modules lie above it */
 	if (seg->paddr + seg->memsz > image->end)
 		image->end = (seg->paddr + seg->memsz + X86_PAGE_MASK) & ~X86_PAGE_MASK;
 	return 0;

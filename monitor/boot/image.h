@@ -19,6 +19,9 @@
 #define BOOT_END    0xa0000u
 #define IMAGE_START 0x100000u
 
+/* End of a PC's interrupt vectors and BIOS data. */
+#define BIOS_DATA_END 0x500u
+
 struct image; /* opaque: path, protocol, entry, segments, symbols */
 
 /*

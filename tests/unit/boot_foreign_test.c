@@ -322,6 +322,32 @@ static void test_multiboot_far(void **state)
 	is_flat(MAKER_BASE + 0x10);
 }
 
+/* Low memory is a kernel's up to where the boot information begins; modules lie above 1 MiB all the same. */
+static void test_low(void **state)
+{
+	put_header(maker.text, 0, 0, 0, 0, 0, 0);
+	maker.header.e_entry = 0x8010;
+	maker.ph[MAKER_TEXT].p_vaddr = maker.ph[MAKER_TEXT].p_paddr = 0x8000;
+	maker.ph[MAKER_DATA].p_type = PT_NULL;
+	with_modules();
+	booted();
+	is_flat(0x8010);
+	assert_int_equal(word(word(vcpu.gpr[RBX] + 24)), IMAGE_START);
+}
+
+static void test_low_taken(void **state)
+{
+	static const uint64_t bad[] = {0x4ff, BOOT_START - 0xfff, BOOT_START, BOOT_END, IMAGE_START - 1};
+
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		teardown(NULL);
+		setup(NULL);
+		put_header(maker.text, 0, 0, 0, 0, 0, 0);
+		maker.ph[MAKER_TEXT].p_paddr = bad[i];
+		refused("below 1 MiB");
+	}
+}
+
 static void test_modules_too_big(void **state)
 {
 	put_header(maker.text, 0, 0, 0, 0, 0, 0);
@@ -623,6 +649,8 @@ int main(void)
 		T(addresses_hostile),
 		T(multiboot_asks_more),
 		T(multiboot_far),
+		T(low),
+		T(low_taken),
 		T(modules_too_big),
 		T(ring3_first),
 		T(engine),
