@@ -181,7 +181,8 @@ static enum emu_step return_protected(struct vcpu *vcpu, unsigned width)
 enum emu_step emu_iret(struct vcpu *vcpu, const struct emu_insn *insn)
 {
 	unsigned width = insn->info.operand_width / 8;
-	vcpu->nmi_blocked = false; /* whatever comes of it: SDM 3A 6.7.1 */
+	if (vcpu->nmi == NMI_BLOCKED) /* whatever comes of it: SDM 3A 6.7.1 */
+		vcpu->nmi = NMI_RELEASED;
 	if (vcpu_code_bits(vcpu) == 64)
 		return return_64(vcpu, width);
 	if (vcpu_is_8086(vcpu))

@@ -57,12 +57,14 @@ static void run_interrupt(struct vcpu *vcpu)
 /* Blocked until IRET once one is taken (SDM 3A 6.7.1). */
 static void run_nmi(struct vcpu *vcpu)
 {
-	if (vcpu->nmi_blocked || vcpu->event_pending || vcpu->interrupt_shadow || vcpu->debug.hold ||
-	    !machine_take_nmi(vcpu))
+	if (vcpu->nmi == NMI_BLOCKED)
+		return;
+	vcpu->nmi = NMI_OPEN;
+	if (vcpu->event_pending || vcpu->interrupt_shadow || vcpu->debug.hold || !machine_take_nmi(vcpu))
 		return;
 	vcpu->event = (struct vcpu_event){.vector = X86_VEC_NMI, .kind = EVENT_INTERRUPT, .line = VCPU_NO_LINE};
 	vcpu->event_pending = true;
-	vcpu->nmi_blocked = true;
+	vcpu->nmi = NMI_BLOCKED;
 	vcpu->halted = false;
 }
 

@@ -52,6 +52,7 @@ struct cpuid_query {
 	uint32_t leaf, subleaf;
 	uint64_t cr4, xcr0;
 	unsigned id, count; /* of this processor, and how many there are */
+	bool apic_off;	    /* IA32_APIC_BASE says so: the feature is not shown then */
 };
 void cpu_cpuid(const struct cpu *cpu, const struct cpuid_query *query, uint32_t answer[CPUID_REGISTERS]);
 

@@ -31,6 +31,7 @@
 #define SIGNATURE_OWN	  "ring3 ring3 " /* in EBX, ECX, EDX */
 #define FEATURES_CLFLUSH  0xff00u	 /* leaf 1, EBX: size of a cache line */
 #define FEATURES_COUNT_AT 16		 /* ... how many processors */
+#define FEATURES_APIC	  0x200u	 /* leaf 1, EDX, and AMD's leaf that repeats it */
 #define FEATURES_ID_AT	  24		 /* ... and which this is */
 #define CACHE_SHARERS	  0xffffc000u	 /* leaf 4, EAX: threads of a cache, cores of a package, both less 1 */
 #define EXTENSIONS_MAX	  1u		 /* the last subleaf of leaf 7 */
@@ -112,15 +113,19 @@ static void features_leaf(const struct cpu *cpu, const struct cpuid_query *q, ui
 	add_features(cpu, q->leaf, 0, r);
 	if (q->cr4 & X86_CR4_OSXSAVE)
 		r[CPUID_ECX] |= bit_OSXSAVE;
+	if (q->apic_off)
+		r[CPUID_EDX] &= ~FEATURES_APIC;
 }
 
-static void extended_features_leaf(const struct cpu *cpu, uint32_t leaf, uint32_t r[CPUID_REGISTERS])
+static void extended_features_leaf(const struct cpu *cpu, const struct cpuid_query *q, uint32_t r[CPUID_REGISTERS])
 {
-	host(leaf, 0, r);
+	host(q->leaf, 0, r);
 	r[CPUID_ECX] = r[CPUID_EDX] = 0;
-	add_features(cpu, leaf, 0, r);
+	add_features(cpu, q->leaf, 0, r);
 	if (cpu->amd)
 		r[CPUID_EDX] |= cpu_feature_bits(cpu, 1, 0, CPUID_EDX) & AMD_REPEATED;
+	if (q->apic_off)
+		r[CPUID_EDX] &= ~FEATURES_APIC;
 }
 
 static void own_leaf(uint32_t leaf, uint32_t r[CPUID_REGISTERS])
@@ -165,7 +170,7 @@ static void fill(const struct cpu *cpu, const struct cpuid_query *q, uint32_t r[
 		state_leaf(cpu, q, r);
 		break;
 	case LEAF_EXTENDED_FEATURES:
-		extended_features_leaf(cpu, q->leaf, r);
+		extended_features_leaf(cpu, q, r);
 		break;
 	case LEAF_ADDRESSES:
 		r[CPUID_EAX] = CPU_LINEAR_BITS << 8 | CPU_PHYSICAL_BITS;

@@ -93,7 +93,9 @@ struct vcpu {
 	bool wakes;	       /* and whoever halted it ends that himself, whether interrupts are on or not */
 	bool interrupt_shadow; /* the instruction after STI, MOV SS, POP SS: no interrupt before it */
 
-	bool nmi_blocked; /* one was taken, and IRET has not come */
+	/* NMI: one was taken and IRET has not come; it has, and the run loop has not looked yet whether another waits.
+	 */
+	enum { NMI_OPEN, NMI_BLOCKED, NMI_RELEASED } nmi;
 
 	bool interrupt_waits; /* at the controller or as an event; set by the run loop before each entry */
 	bool window_wanted;   /* an interrupt waits for the shadow to end: the engine stops after one instruction */

@@ -15,7 +15,7 @@
 
 static uint32_t ask(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf, enum cpuid_register reg)
 {
-	const struct cpuid_query query = {leaf, subleaf, X86_CR4_OSXSAVE, cpu->xcr0, 2, 3};
+	const struct cpuid_query query = {leaf, subleaf, X86_CR4_OSXSAVE, cpu->xcr0, 2, 3, false};
 	uint32_t answer[CPUID_REGISTERS];
 	cpu_cpuid(cpu, &query, answer);
 	return answer[reg];
@@ -52,6 +52,21 @@ static void absent_unless_given(void **state)
 	assert_false(cpu.cr4 & (X86_CR4_PCIDE | X86_CR4_SMAP | X86_CR4_PKE | X86_CR4_LA57 | X86_CR4_VME));
 	assert_true(cpu.cr4 & X86_CR4_TSD);
 	assert_false(cpu.xcr0 & X86_XCR0_PKRU);
+}
+
+/* What a PC alone has; and its APIC can be switched off. */
+static void apic(void **state)
+{
+	struct cpu cpu;
+	struct cpuid_query query = {.leaf = 1, .count = 1};
+	uint32_t answer[CPUID_REGISTERS];
+	cpu_describe(&cpu, true, true);
+	assert_true(cpu.has[CPU_apic] && cpu.has[CPU_x2apic] && cpu.has[CPU_tsc_deadline]);
+	cpu_cpuid(&cpu, &query, answer);
+	assert_true(answer[CPUID_EDX] & 0x200);
+	query.apic_off = true;
+	cpu_cpuid(&cpu, &query, answer);
+	assert_false(answer[CPUID_EDX] & 0x200);
 }
 
 static void leaks(void **state)
@@ -123,7 +138,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(engines_differ), cmocka_unit_test(absent_unless_given),
 		cmocka_unit_test(leaks),	  cmocka_unit_test(host_leaves),
-		cmocka_unit_test(leaves),	  cmocka_unit_test(beyond),
+		cmocka_unit_test(apic),		  cmocka_unit_test(leaves),
+		cmocka_unit_test(beyond),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -73,6 +73,7 @@ static const struct field after_flags[] = {
 	FIELD("HWCR", hwcr),
 	FIELD("DE_CFG", de_cfg),
 	FIELD("TSC offset", tsc_offset),
+	FIELD("NMI", nmi),
 	FIELD("DR0", dr[0]),
 	FIELD("DR1", dr[1]),
 	FIELD("DR2", dr[2]),

@@ -153,7 +153,7 @@ static bool goes_on(const struct engine_vcpu *c, const struct emu_insn *emu, uns
 	if (c->one || c->single || c->watching || vm->trace_kinds || (vm->observers.moments & EXIT_MOMENTS) ||
 	    vcpu->debug.attached || vcpu->debug.pause || vcpu->pv.shared_gpa)
 		return false;
-	if (vcpu->event_pending || vcpu->halted || vm->ended || vcpu->cpl != cpl)
+	if (vcpu->event_pending || vcpu->halted || vm->ended || vcpu->cpl != cpl || vcpu->nmi == NMI_RELEASED)
 		return false;
 	if ((vcpu->rflags & X86_RFLAGS_TF) || (vcpu->dr[7] & X86_DR7_ALL_ENABLED))
 		return false;
@@ -236,8 +236,13 @@ void op_protected(struct engine_vcpu *c, const struct insn *i)
 void op_cpuid(struct engine_vcpu *c, const struct insn *i)
 {
 	const struct vcpu *vcpu = c->vcpu;
-	const struct cpuid_query query = {(uint32_t)c->gpr[RAX], (uint32_t)c->gpr[RCX], vcpu->cr4, vcpu->xcr0, vcpu->id,
-					  c->vm->vcpu_count};
+	const struct cpuid_query query = {(uint32_t)c->gpr[RAX],
+					  (uint32_t)c->gpr[RCX],
+					  vcpu->cr4,
+					  vcpu->xcr0,
+					  vcpu->id,
+					  c->vm->vcpu_count,
+					  !(vcpu->apic_base & X86_APIC_BASE_ENABLE)};
 	uint32_t answer[CPUID_REGISTERS];
 	cpu_cpuid(&c->vm->cpu, &query, answer);
 	c->gpr[RAX] = answer[CPUID_EAX];

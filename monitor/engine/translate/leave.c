@@ -150,7 +150,7 @@ void leave_show_fpu(struct trap *trap, void *image)
 /* An interrupt may come in before the next instruction: the run loop knows. */
 static bool lets_in(struct vcpu *vcpu, const struct emu_insn *last)
 {
-	return vcpu_if(vcpu) && (vcpu->interrupt_waits || emu_reaches_devices(last));
+	return vcpu->nmi == NMI_RELEASED || (vcpu_if(vcpu) && (vcpu->interrupt_waits || emu_reaches_devices(last)));
 }
 
 /* What follows `insn`, which has been executed. */
