@@ -26,7 +26,7 @@ tbreak print
 continue
 #= Temporary breakpoint 2,
 info registers cs
-#= cs             0x10
+#= cs             0x8 
 continue
 #! packet
 #! warning
