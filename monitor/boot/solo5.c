@@ -70,8 +70,10 @@ static const uint8_t *find_in(const uint8_t *bytes, size_t size, uint32_t type, 
 	return NULL;
 }
 
+/* No more than image_read_elf would let pass: the library copies what it is asked for. */
 static const uint8_t *find_note(const struct image *image, uint32_t type, size_t *len)
 {
+	uint64_t left = IMAGE_NOTES_MAX;
 	size_t count;
 
 	if (elf_getphdrnum(image->elf, &count) < 0)
@@ -83,9 +85,10 @@ static const uint8_t *find_note(const struct image *image, uint32_t type, size_t
 
 		if (!gelf_getphdr(image->elf, (int)i, &ph))
 			return NULL;
-		if (ph.p_type != PT_NOTE || ph.p_filesz > IMAGE_NOTES_MAX || ph.p_offset > image->file_size ||
+		if (ph.p_type != PT_NOTE || ph.p_filesz > left || ph.p_offset > image->file_size ||
 		    ph.p_filesz > image->file_size - ph.p_offset)
 			continue;
+		left -= ph.p_filesz;
 		data = elf_getdata_rawchunk(image->elf, (int64_t)ph.p_offset, ph.p_filesz, ELF_T_BYTE);
 		desc = data ? find_in(data->d_buf, data->d_size, type, len) : NULL;
 		if (desc)

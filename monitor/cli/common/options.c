@@ -211,14 +211,15 @@ static error_t parse_block_sector(const char *text, struct vm_config *config)
 static error_t parse_disk(const char *text, struct vm_config *config)
 {
 	static char words[VM_DISKS_MAX][OPTIONS_DISK_MAX];
-	struct disk_spec *disk = &config->disks[config->disk_count];
-	char *next = words[config->disk_count];
+	struct disk_spec *disk;
+	char *next;
 
 	if (config->disk_count == VM_DISKS_MAX)
 		return refuse("--disk %s: there can be no more than %u disks", text, VM_DISKS_MAX);
 	if (strlen(text) >= OPTIONS_DISK_MAX)
 		return refuse("--disk: this is too long for a name");
-	strcpy(next, text);
+	disk = &config->disks[config->disk_count];
+	next = strcpy(words[config->disk_count], text);
 	*disk = (struct disk_spec){.path = strsep(&next, ",")};
 	for (char *word; (word = strsep(&next, ","));) {
 		if (!strcmp(word, "readonly"))
