@@ -123,7 +123,7 @@ void code_store_end(struct engine_vcpu *c, uint64_t gpa, uint64_t len)
 		watch(c, gpa);
 }
 
-static void drop_all(struct engine_vcpu *c)
+void code_drop_all(struct engine_vcpu *c)
 {
 	for (uint64_t frame = 0; frame < c->vm->mem.size >> X86_PAGE_SHIFT; frame++)
 		drop_page(c, frame);
@@ -164,7 +164,7 @@ void code_collect(struct engine_vcpu *c)
 	struct code *code = c->code;
 	bool full = native_is_full(c->native);
 	if (full)
-		drop_all(c);
+		code_drop_all(c);
 	free_dead(code);
 	if (code->stats->bytes > code->stats->bytes_max)
 		make_room(c);
@@ -242,6 +242,15 @@ static void cover(struct code_page *page, uint64_t from, unsigned len)
 		page->covered[n / 8] |= (uint8_t)(1u << n % 8);
 }
 
+/* The debugger may want to stop before what lies there in its page: all addresses of the page are alike to a block. */
+static bool stops_at(const struct engine_vcpu *c, uint64_t offset)
+{
+	for (unsigned i = 0; i < ENGINE_WATCHES; i++)
+		if ((c->stops & 1u << i) && (c->watch.address[i] & X86_PAGE_MASK) == offset)
+			return true;
+	return false;
+}
+
 /*
  * Decodes what lies at gpa; NULL if not even one instruction can be, or memory is out. The bytes are copied once: code
  * that runs beside may change them at any moment.
@@ -259,6 +268,8 @@ static struct block *build(struct engine_vcpu *c, struct code_page *page, uint64
 	if (!gm_read(&c->vm->mem, gpa, bytes, room))
 		return NULL;
 	for (bool ended = false; !ended && count < BLOCK_INSNS && at < BLOCK_BYTES && at < room;) {
+		if (at && stops_at(c, offset + at))
+			break;
 		if (ZYAN_FAILED(emu_decode_bytes(emu_mode(c->vcpu), bytes + at, room - at, &emu)))
 			break;
 		ended = translate(c, &insns[count], &emu, gpa + at, false);
@@ -380,7 +391,7 @@ void code_destroy(struct engine_vcpu *c)
 	if (!code)
 		return;
 	spt_set_written(c->vm->spt, NULL);
-	drop_all(c);
+	code_drop_all(c);
 	code_collect(c);
 	block_free(code, code->single);
 	free(code->page);

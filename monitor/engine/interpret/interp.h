@@ -188,6 +188,8 @@ struct engine_vcpu {
 	/* For a debugger; hits as bits, of the instruction being executed or, outside, since they were asked for. */
 	struct engine_watch watch;
 	unsigned watch_hits;
+	unsigned stops;	     /* of `watch`, as bits: instructions to stop before; blocks end there */
+	uint64_t told;	     /* address of the stop that was told last and not passed yet; INTERP_NOT_TOLD: none */
 	unsigned guest_hits; /* of the guest's own debug registers, by the instruction being executed */
 
 	struct code *code;
@@ -219,6 +221,8 @@ void interp_raise(struct engine_vcpu *c, const struct insn *i, uint8_t vector, u
 bool interp_create(struct vcpu *vcpu);
 void interp_destroy(struct vcpu *vcpu);
 
+#define INTERP_NOT_TOLD UINT64_MAX
+
 /* code.c */
 struct code *code_create(struct engine_vcpu *c);
 void code_destroy(struct engine_vcpu *c);
@@ -228,6 +232,8 @@ const struct block *code_find(struct engine_vcpu *c);
 const struct block *code_find_after(struct engine_vcpu *c, const struct block *from);
 /* The same of one instruction; valid until the next call. */
 const struct block *code_single(struct engine_vcpu *c);
+/* Drops all blocks: where they end has changed. */
+void code_drop_all(struct engine_vcpu *c);
 /* Frees what was dropped; no block may be in execution. */
 void code_collect(struct engine_vcpu *c);
 /* The page of gpa holds decoded code. */

@@ -104,6 +104,7 @@ bool interp_create(struct vcpu *vcpu)
 	c->vcpu = vcpu;
 	c->vm = vcpu->vm;
 	c->limit = UINT64_MAX;
+	c->told = INTERP_NOT_TOLD;
 	c->fpu_size = fpu_size();
 	vcpu_fpu_reset(c->fpu, c->fpu_size);
 	memory_flush(c);
@@ -147,11 +148,53 @@ static void run_block(struct engine_vcpu *c, const struct block *block)
 		c->executed -= not_executed(c, block);
 }
 
+/* Of a debugger's conditions: those on execution, as bits. */
+static unsigned execution(const struct engine_watch *watch)
+{
+	unsigned bits = 0;
+	for (unsigned i = 0; i < ENGINE_WATCHES; i++) {
+		unsigned field = (unsigned)(watch->control >> X86_DR7_FIELD_SHIFT(i)) & 3;
+		if ((watch->control & X86_DR7_L(i)) && field == X86_DR7_RW_EXECUTE)
+			bits |= 1u << i;
+	}
+	return bits;
+}
+
+/* Those on data. */
+static bool watches_data(const struct engine_watch *watch)
+{
+	unsigned bits = execution(watch);
+	for (unsigned i = 0; i < ENGINE_WATCHES; i++)
+		if ((watch->control & X86_DR7_L(i)) && !(bits & 1u << i))
+			return true;
+	return false;
+}
+
+/* The debugger is told before this instruction, once: when the guest goes on, it runs. */
+static bool stop_here(struct engine_vcpu *c)
+{
+	uint64_t gva = code_address(c, c->rip), told = c->told;
+	unsigned hits = 0;
+	for (unsigned i = 0; i < ENGINE_WATCHES; i++)
+		if ((c->stops & 1u << i) && c->watch.address[i] == gva)
+			hits |= 1u << i;
+	c->told = INTERP_NOT_TOLD;
+	if (!hits || gva == told)
+		return false;
+	c->told = gva;
+	c->watch_hits = hits;
+	c->leave = true;
+	*c->exit = (struct vm_exit){.reason = EXIT_EXCEPTION, .vector = X86_VEC_DB, .error = hits};
+	return true;
+}
+
 static void run(struct engine_vcpu *c)
 {
 	atomic_bool *attention = &c->vm->attention;
 	const struct block *block = NULL;
 	do {
+		if (unlikely(c->stops) && stop_here(c))
+			return;
 		block = code_find_after(c, block);
 		if (unlikely(!block))
 			return;
@@ -207,6 +250,8 @@ static void run_watched(struct engine_vcpu *c)
 {
 	atomic_bool *attention = &c->vm->attention;
 	do {
+		if (c->stops && stop_here(c))
+			return;
 		run_single(c);
 		if (c->broken)
 			code_collect(c);
@@ -243,7 +288,7 @@ static void interpret(struct engine_vcpu *c, struct vm_exit *exit)
 	     one = c->one || iterates;
 	c->exit = exit;
 	c->leave = c->yield = false;
-	c->watching = c->watch.control || (vcpu->dr[7] & X86_DR7_ALL_ENABLED);
+	c->watching = watches_data(&c->watch) || (vcpu->dr[7] & X86_DR7_ALL_ENABLED);
 	c->single = iterates;
 	interp_load(c);
 	memory_revalidate(c);
@@ -392,24 +437,14 @@ static void fpu_set(struct vcpu *vcpu, void *image, unsigned size)
 	memcpy(vcpu->engine->fpu, image, size);
 }
 
-static bool watchable(const struct engine_watch *wanted)
-{
-	for (unsigned i = 0; i < ENGINE_WATCHES; i++) {
-		unsigned field = (unsigned)(wanted->control >> X86_DR7_FIELD_SHIFT(i)) & 3;
-		if ((wanted->control & X86_DR7_L(i)) && field == X86_DR7_RW_EXECUTE)
-			return false;
-	}
-	return true;
-}
-
 int interpret_watch(struct vm *vm, const struct engine_watch *wanted)
 {
-	if (!watchable(wanted))
-		return -ENOTSUP;
 	for (unsigned n = 0; n < vm->vcpu_count; n++) {
 		struct engine_vcpu *c = vm->vcpu[n]->engine;
 		c->watch = *wanted;
 		c->watch_hits = 0;
+		c->stops = execution(wanted);
+		code_drop_all(c);
 	}
 	return 0;
 }

@@ -22,7 +22,7 @@ void interpret_destroy(struct vm *vm);
 /* As engine_ops.enter, fill_hypercall_page. */
 void interpret_enter(struct vcpu *vcpu, struct vm_exit *exit);
 void interpret_fill_hypercall_page(struct vm *vm);
-/* Likewise watch, which takes conditions on data only, and watch_hits. */
+/* Likewise watch and watch_hits. */
 int interpret_watch(struct vm *vm, const struct engine_watch *wanted);
 unsigned interpret_watch_hits(struct vcpu *vcpu);
 /* interpret_watch asked for something. */

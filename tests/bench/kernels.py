@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Times kernels that nobody here wrote, from exec to what their console says, by turns in ring3's engines and in QEMU TCG:
+    kernels.py BUILD [PASSES]
+A table for docs/performance.md goes to stdout: medians in seconds, and the ratio to QEMU's. The kernels are those of
+tests/kernels, which finds or fetches them; what cannot be had, or has no QEMU beside it, is left out and named."""
+import os
+import select
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+LIMIT = 300  # seconds
+QEMU = "qemu-system-x86_64"
+
+# What it is, package, file, command line, memory, initramfs, what its console says when it is there.
+KERNELS = [
+    ("Linux, amd64, to its shell", "linux-image-cloud-amd64", "boot/vmlinuz-*-cloud-amd64", "console=ttyS0", "256M",
+     "initramfs.cpio", b"shell ready"),
+    ("Linux, amd64, without ACPI, APIC, PCI", "linux-image-cloud-amd64", "boot/vmlinuz-*-cloud-amd64",
+     "console=ttyS0 acpi=off noapic nolapic pci=off", "256M", "initramfs.cpio", b"shell ready"),
+    ("memtest86+, to its first test", "memtest86+", "boot/memtest86+x64.bin", "console=ttyS0", "16M", None, b"Testing:"),
+]
+
+
+def find(build, package, name):
+    """The kernel's path, or None."""
+    found = subprocess.run([os.path.join(HERE, "../kernels/kernel.sh"), os.path.join(build, "tests/kernels"), package, name],
+                           stdout=subprocess.PIPE, text=True, check=False)
+    return found.stdout.strip() if found.returncode == 0 else None
+
+
+def run(command, mark):
+    """Seconds until the console says it; None: it does not."""
+    start = time.monotonic()
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    said = b""
+    try:
+        while time.monotonic() - start < LIMIT and mark not in said:
+            if select.select([child.stdout], [], [], 1)[0]:
+                more = os.read(child.stdout.fileno(), 65536)
+                if not more:
+                    break
+                said += more
+        return time.monotonic() - start if mark in said else None
+    finally:
+        child.kill()
+        child.wait()
+
+
+def commands(build, kernel, words, memory, initramfs):
+    """By name, in the order of the columns; QEMU last, if it is there."""
+    options = ["-m", memory, "-append", words]
+    if initramfs:
+        options += ["-initrd", os.path.join(build, "tests/kernels", initramfs)]
+    ways = {engine: [os.path.join(build, "ring3"), "run", "--engine", engine, *options, "-kernel", kernel]
+            for engine in ("interpret", "hybrid")}
+    if shutil.which(QEMU):
+        ways["QEMU TCG"] = [QEMU, "-accel", "tcg", "-display", "none", "-serial", "stdio", "-monitor", "none",
+                            "-no-reboot", *options, "-kernel", kernel]
+    return ways
+
+
+def cell(times, peer):
+    """Median, and the ratio to the peer's."""
+    if None in times or not times:
+        return "no"
+    median = statistics.median(times)
+    ratio = f", {median / statistics.median(peer):.2f}x" if peer and None not in peer and times is not peer else ""
+    return f"{median:.2f} s{ratio}"
+
+
+def main():
+    build = sys.argv[1]
+    passes = int(sys.argv[2]) if len(sys.argv) > 2 else 3
+    print("| kernel | interpret | hybrid | QEMU TCG |\n|---|---|---|---|")
+    for what, package, name, words, memory, initramfs, mark in KERNELS:
+        kernel = find(build, package, name)
+        if not kernel:
+            print(f"left out, cannot be had: {package}", file=sys.stderr)
+            continue
+        ways = commands(build, kernel, words, memory, initramfs)
+        times = {way: [] for way in ways}
+        for _ in range(passes):
+            for way, command in ways.items():
+                times[way].append(run(command, mark))
+        peer = times.get("QEMU TCG")
+        print("| " + " | ".join([what] + [cell(times.get(way, []), peer) for way in ("interpret", "hybrid", "QEMU TCG")])
+              + " |", flush=True)
+
+
+main()
