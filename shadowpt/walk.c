@@ -322,14 +322,16 @@ unsigned spt_probe(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, str
 bool spt_probe_gpa(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uint64_t *gpa)
 {
 	struct spt_step steps[X86_PT_LEVELS];
-	unsigned count = spt_probe(spt, cpu, gva, steps);
-	const struct spt_step *leaf = &steps[count - 1];
+	const struct spt_step *leaf;
 
-	if (cpu->paging == SPT_NO_PAGING)
+	if (cpu->paging == SPT_NO_PAGING) {
 		*gpa = (uint32_t)gva;
-	else if (leaf->page_len)
+		return true;
+	}
+	leaf = &steps[spt_probe(spt, cpu, gva, steps) - 1];
+	if (leaf->page_len)
 		*gpa = leaf->page | (gva & (leaf->page_len - 1));
-	return cpu->paging == SPT_NO_PAGING || leaf->page_len;
+	return leaf->page_len;
 }
 
 uint64_t spt_changes(const struct spt *spt)
