@@ -133,7 +133,8 @@ static void call_gate(void *selector)
 		uint16_t selector;
 	} __attribute__((packed)) to = {(uint64_t)descriptors_landing, (uint16_t)(uint64_t)selector};
 
-	__asm__ volatile("rex.W lcall *%0" : : "m"(to) : "memory", "cc");
+	/* LCALL *(%rax) with REX.W, which assemblers spell differently. */
+	__asm__ volatile(".byte 0x48, 0xff, 0x18" : : "a"(&to), "m"(to) : "memory", "cc");
 }
 
 static void interrupt(void *which)

@@ -183,7 +183,7 @@ static void test_frames(void **state)
 	struct vcpu *c = enter(m, 16, BASE);
 	c->gpr[RSP] = 0xabcd0000 | STACK;
 	c->gpr[RBP] = 0x12344321;
-	assert_int_equal(RUN(m, 16, "enterw $8, $2; push %bp; leavew"), HALTED);
+	assert_int_equal(RUN(m, 16, ".byte 0xc8, 8, 0, 2; push %bp; .byte 0xc9"), HALTED);
 	assert_int_equal(get32(m, BASE + STACK - 2) & 0xffff, 0x4321);
 	assert_int_equal(get32(m, BASE + STACK - 6) & 0xffff, STACK - 2);
 	assert_int_equal(get32(m, BASE + STACK - 16) & 0xffff, STACK - 2);
@@ -462,7 +462,8 @@ static void test_environment(void **state)
 	assert_int_equal(get32(m, FIX_DATA + 20), 0x19000);
 	assert_int_equal(get32(m, FIX_DATA + 32 + 12), FIX_CODE + 2);
 	enter_real(m);
-	assert_int_equal(RUN(m, 16, "fninit; flds 0x9000; fnstenvs 0x8000; data32 fnstenv 0x8020"), HALTED);
+	assert_int_equal(RUN(m, 16, "fninit; flds 0x9000; .byte 0xd9, 0x36, 0, 0x80, 0x66, 0xd9, 0x36, 0x20, 0x80"),
+			 HALTED);
 	assert_int_equal(get32(m, FIX_DATA + 6), (BASE >> 16) << 28 | 0x106 << 16 | 2);
 	assert_int_equal(get32(m, FIX_DATA + 10), (BASE >> 16) << 28 | 0x9000);
 	assert_int_equal(get32(m, FIX_DATA + 32 + 12), 2);

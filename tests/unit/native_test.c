@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "monitor/engine/interpret/interp.h"
+#include "monitor/engine/interpret/ops.h"
 #include "monitor/engine/interpret/interpret.h"
 #include "monitor/engine/interpret/native.h"
 #include "monitor/vm/segment.h"

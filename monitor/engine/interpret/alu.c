@@ -2,7 +2,7 @@
  * Arithmetic and logic. Each operation is the host's own instruction, so result and flags, undefined ones included, are
  * what the processor makes of them.
  */
-#include "monitor/engine/interpret/interp.h"
+#include "monitor/engine/interpret/ops.h"
 
 /*
  * The operation on flags in AX form: before it, set what it reads or, being undefined, may leave as it is; after it,

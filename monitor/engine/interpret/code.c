@@ -10,7 +10,7 @@
 #include "monitor/boot/image.h"
 #include "monitor/engine/interpret/interpret.h"
 
-#include "monitor/engine/interpret/interp.h"
+#include "monitor/engine/interpret/ops.h"
 #include "monitor/vm/budget.h"
 #include "monitor/vm/guest_mem.h"
 #include "monitor/vm/vm.h"

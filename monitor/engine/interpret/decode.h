@@ -4,7 +4,7 @@
 #ifndef MONITOR_ENGINE_INTERPRET_DECODE_H
 #define MONITOR_ENGINE_INTERPRET_DECODE_H
 
-#include "monitor/engine/interpret/interp.h"
+#include "monitor/engine/interpret/ops.h"
 
 #define OPERAND(emu, n, kind) ((emu)->operands[n].type == ZYDIS_OPERAND_TYPE_##kind)
 

@@ -1,7 +1,7 @@
 /*
  * Transfers of control: what ends a block.
  */
-#include "monitor/engine/interpret/interp.h"
+#include "monitor/engine/interpret/ops.h"
 #include "monitor/vm/guest_mem.h"
 
 /* Not an instruction of the guest's: the block ran into its size or the page's end. */

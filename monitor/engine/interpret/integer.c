@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "monitor/engine/interpret/native.h"
+#include "monitor/engine/interpret/ops.h"
 #include "monitor/host/cpuid.h"
 
 /* The values of one instruction: a its first operand, b its second; flags in AX form. */

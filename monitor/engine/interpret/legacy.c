@@ -2,7 +2,7 @@
  * Instructions that 64-bit mode lacks: decimal arithmetic, bounds, ARPL (SDM 2A, 2B). Flags that the manual leaves
  * undefined are as AMD's processors leave them.
  */
-#include "monitor/engine/interpret/interp.h"
+#include "monitor/engine/interpret/ops.h"
 
 #define FLAG_AF 0x1000u
 #define AL	REG(8, 0)

@@ -1,7 +1,7 @@
 /*
  * Addresses, moves, conversions and conditional moves.
  */
-#include "monitor/engine/interpret/interp.h"
+#include "monitor/engine/interpret/ops.h"
 #include "monitor/vm/segment.h"
 
 uint64_t address_within(const struct engine_vcpu *c, enum vcpu_sreg sreg, uint64_t offset, unsigned len, bool write)

@@ -2,7 +2,7 @@
  * Near transfers of control outside 64-bit mode: as many bits of the target count as the operand has, and it must lie
  * within the limit of CS, else #GP(0) with nothing changed (SDM 2A CALL, Jcc, JMP; 2B RET).
  */
-#include "monitor/engine/interpret/interp.h"
+#include "monitor/engine/interpret/ops.h"
 #include "monitor/vm/guest_mem.h"
 
 static bool target_bad(struct engine_vcpu *c, const struct insn *i, uint32_t target)

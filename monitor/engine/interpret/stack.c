@@ -2,7 +2,7 @@
  * The stack: PUSH, POP and what is made of them. In 64-bit mode the stack is all of RSP; elsewhere SS says how wide it
  * is, where it lies and what of it may be used (SDM 1 6.2).
  */
-#include "monitor/engine/interpret/interp.h"
+#include "monitor/engine/interpret/ops.h"
 
 /* A write that stores nothing: where the stack pointer comes to lie must be writable (SDM 2A, APM 3 ENTER). */
 static bool probe(struct engine_vcpu *c, uint64_t gva)

@@ -5,7 +5,7 @@
 #include <cpuid.h>
 #include <string.h>
 
-#include "monitor/engine/interpret/interp.h"
+#include "monitor/engine/interpret/ops.h"
 #include "monitor/vm/guest_mem.h"
 #include "monitor/vm/vm.h"
 

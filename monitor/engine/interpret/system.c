@@ -2,7 +2,7 @@
  * Flags as a whole, identification, clocks, segment bases, ways into the kernel; and what goes to the emulation that
  * all engines share.
  */
-#include "monitor/engine/interpret/interp.h"
+#include "monitor/engine/interpret/ops.h"
 #include "monitor/host/clock.h"
 #include "monitor/vm/vm.h"
 
