@@ -12,9 +12,9 @@
 
 #include <cmocka.h>
 
-#include "monitor/engine/interpret/ops.h"
 #include "monitor/engine/interpret/interpret.h"
 #include "monitor/engine/interpret/native.h"
+#include "monitor/engine/interpret/ops.h"
 #include "monitor/vm/segment.h"
 #include "tests/unit/machine_fixture.h"
 
