@@ -271,6 +271,10 @@
 /* Those of 16 bits are the same without this bit. */
 #define X86_SYSTYPE_32 8
 
+/* In the upper half of a system descriptor in long mode what lies where its type would be is zero (SDM
+ * 3A 5.8.3.1, 7.2.3) */
+#define X86_DESC_UPPER_TYPE (R3_U64(0x1f00) << 32)
+
 #define X86_DESC_SIZE 8
 #define X86_GATE_SIZE 16
 

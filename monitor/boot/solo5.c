@@ -11,12 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "monitor/boot/boot.h"
 #include "monitor/host/clock.h"
+#include "monitor/host/disk_file.h"
 #include "monitor/host/walls/names.h"
 #include "monitor/vm/segment.h"
 #include "monitor/vm/vm.h"
@@ -182,7 +182,7 @@ static int open_block(const struct vm_block *block, const char *name, struct sol
 				    "has %jd bytes, which are no whole blocks of %u for the device '%s': make it "
 				    "longer with truncate",
 				    (intmax_t)st.st_size, out->sector, name);
-	if (flock(out->fd, LOCK_EX | LOCK_NB) < 0)
+	if (disk_lock(out->fd, true))
 		return image_refuse(block->file, "is another guest's disk at the moment: give each its own");
 	out->capacity = (uint64_t)st.st_size;
 	return 0;

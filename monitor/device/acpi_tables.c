@@ -4,6 +4,8 @@
  */
 #include "monitor/device/acpi_tables.h"
 
+#include "monitor/device/firmware.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -162,21 +164,6 @@ struct hpet_table {
 #define SPACE_MEMORY  0
 #define HPET_SHORTEST 128
 
-static uint8_t checksum(const void *data, size_t length)
-{
-	uint8_t sum = 0;
-
-	for (size_t i = 0; i < length; i++)
-		sum = (uint8_t)(sum + ((const uint8_t *)data)[i]);
-	return (uint8_t)-sum;
-}
-
-static void put(struct vm *vm, uint64_t gpa, const void *data, size_t length)
-{
-	if (!gm_write(&vm->mem, gpa, data, length))
-		abort();
-}
-
 /* Completes the header of a table and puts it. */
 static void put_table(struct vm *vm, uint64_t gpa, struct header *header, const char *signature, uint8_t revision,
 		      size_t length)
@@ -189,8 +176,8 @@ static void put_table(struct vm *vm, uint64_t gpa, struct header *header, const 
 	header->revision = revision;
 	header->oem_revision = header->creator_revision = 1;
 	header->checksum = 0;
-	header->checksum = checksum(header, length);
-	put(vm, gpa, header, length);
+	header->checksum = firmware_checksum(header, length);
+	firmware_put(vm, gpa, header, length);
 }
 
 static struct address port(uint16_t first, uint8_t bytes)
@@ -273,9 +260,9 @@ static void put_rsdp(struct vm *vm)
 
 	memcpy(rsdp.signature, "RSD PTR ", sizeof(rsdp.signature));
 	memcpy(rsdp.oem, "RING3 ", sizeof(rsdp.oem));
-	rsdp.checksum = checksum(&rsdp, RSDP_V1_SIZE);
-	rsdp.extended_checksum = checksum(&rsdp, sizeof(rsdp));
-	put(vm, PC_RSDP, &rsdp, sizeof(rsdp));
+	rsdp.checksum = firmware_checksum(&rsdp, RSDP_V1_SIZE);
+	rsdp.extended_checksum = firmware_checksum(&rsdp, sizeof(rsdp));
+	firmware_put(vm, PC_RSDP, &rsdp, sizeof(rsdp));
 }
 
 void acpi_put_tables(struct vm *vm)
@@ -285,7 +272,7 @@ void acpi_put_tables(struct vm *vm)
 
 	memcpy(facs.signature, "FACS", sizeof(facs.signature));
 	memcpy(dsdt.code, dsdt_code, sizeof(dsdt_code));
-	put(vm, FACS, &facs, sizeof(facs));
+	firmware_put(vm, FACS, &facs, sizeof(facs));
 	put_table(vm, DSDT, &dsdt.header, "DSDT", 2, sizeof(dsdt));
 	put_fadt(vm);
 	put_madt(vm);

@@ -5,6 +5,8 @@
  */
 #include "monitor/device/mp_table.h"
 
+#include "monitor/device/firmware.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,21 +83,6 @@ struct table {
 } __attribute__((packed));
 _Static_assert(offsetof(struct table, processor) == 44, "header of the MultiProcessor specification");
 
-static uint8_t checksum(const void *data, size_t length)
-{
-	uint8_t sum = 0;
-
-	for (size_t i = 0; i < length; i++)
-		sum = (uint8_t)(sum + ((const uint8_t *)data)[i]);
-	return (uint8_t)-sum;
-}
-
-static void put(struct vm *vm, uint64_t gpa, const void *data, size_t length)
-{
-	if (!gm_write(&vm->mem, gpa, data, length))
-		abort();
-}
-
 static struct processor first_processor(const struct vm *vm)
 {
 	struct cpuid_query query = {.leaf = 1, .count = 1};
@@ -133,9 +120,9 @@ static void put_data_area(struct vm *vm)
 	uint16_t segment = PC_LOW_END >> 4, memory = PC_LOW_END >> 10;
 	uint8_t extended_kib = 1;
 
-	put(vm, BDA_EBDA_SEGMENT, &segment, sizeof(segment));
-	put(vm, BDA_MEMORY_KIB, &memory, sizeof(memory));
-	put(vm, PC_LOW_END, &extended_kib, sizeof(extended_kib));
+	firmware_put(vm, BDA_EBDA_SEGMENT, &segment, sizeof(segment));
+	firmware_put(vm, BDA_MEMORY_KIB, &memory, sizeof(memory));
+	firmware_put(vm, PC_LOW_END, &extended_kib, sizeof(extended_kib));
 }
 
 void mp_put_table(struct vm *vm)
@@ -156,9 +143,9 @@ void mp_put_table(struct vm *vm)
 
 	table.length = (uint16_t)length;
 	table.entries = (uint16_t)(3 + interrupts);
-	table.checksum = checksum(&table, length);
-	pointer.checksum = checksum(&pointer, sizeof(pointer));
-	put(vm, TABLE, &table, length);
-	put(vm, POINTER, &pointer, sizeof(pointer));
+	table.checksum = firmware_checksum(&table, length);
+	pointer.checksum = firmware_checksum(&pointer, sizeof(pointer));
+	firmware_put(vm, TABLE, &table, length);
+	firmware_put(vm, POINTER, &pointer, sizeof(pointer));
 	put_data_area(vm);
 }

@@ -9,9 +9,7 @@
 #include "monitor/vm/task.h"
 #include "monitor/vm/vm.h"
 
-/* The upper half of a call gate in long mode: where its type field would be must be zero (SDM 3A 5.8.3.1). */
-#define SYSTEM_UPPER_TYPE R3_U64(0x1f00)
-#define GATE_PARAMETERS	  31u
+#define GATE_PARAMETERS 31u
 
 struct far {
 	uint64_t offset;
@@ -79,7 +77,7 @@ static bool read_call_gate(const struct vcpu *vcpu, const uint64_t raw[2], uint1
 					    : 2,
 		.parameters = vcpu_is_long(vcpu) ? 0 : raw[0] >> 32 & GATE_PARAMETERS,
 	};
-	if (vcpu_is_long(vcpu) && (!wide || (raw[1] >> 32 & SYSTEM_UPPER_TYPE)))
+	if (vcpu_is_long(vcpu) && (!wide || (raw[1] & X86_DESC_UPPER_TYPE)))
 		return seg_fail(fault, X86_VEC_GP, seg_error(selector));
 	return true;
 }
@@ -90,12 +88,8 @@ static bool inner_stack(struct vcpu *vcpu, unsigned cpl, struct stack *stack, st
 	const struct seg_stack_use use = {.cpl = cpl, .bits = 32, .vector = X86_VEC_TS};
 	uint16_t selector;
 	*stack = (struct stack){.ss = {.selector = (uint16_t)cpl}, .bits = 64, .who = GM_SYSTEM};
-	if (vcpu_is_long(vcpu)) {
-		unsigned at = X86_TSS_RSP0 + cpl * 8;
-		if (!vcpu->tr.present || at + 8 - 1 > vcpu->tr.limit)
-			return seg_fail(fault, X86_VEC_TS, seg_error(vcpu->tr.selector));
-		return gm_read_gva(vcpu, vcpu->tr.base + at, &stack->sp, 8, GM_SYSTEM, fault);
-	}
+	if (vcpu_is_long(vcpu))
+		return task_stack_64(vcpu, X86_TSS_RSP0 + cpl * sizeof(stack->sp), 0, &stack->sp, fault);
 	if (!task_stack(vcpu, cpl, 0, &selector, &stack->sp, fault) ||
 	    !seg_check_stack(vcpu, selector, &use, &stack->ss, fault))
 		return false;

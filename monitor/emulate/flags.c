@@ -26,5 +26,6 @@ enum emu_step emu_hlt(struct vcpu *vcpu, const struct emu_insn *insn)
 	if (vcpu->cpl != 0)
 		return emu_raise_gp(vcpu, 0);
 	vcpu->halted = true;
+	vcpu->wakes = false;
 	return STEP_NEXT;
 }

@@ -12,9 +12,6 @@
 #define TABLE_BYTES_SHORT 6
 #define BASE_24_BITS	  R3_U64(0xffffff)
 
-/* The upper half of a TSS descriptor: where its type field would be must be zero (SDM 3A 7.2.3). */
-#define SYSTEM_UPPER_TYPE R3_U64(0x1f00)
-
 static unsigned table_bytes(const struct vcpu *vcpu)
 {
 	return vcpu_code_bits(vcpu) == 64 ? TABLE_BYTES : TABLE_BYTES_SHORT;
@@ -109,7 +106,7 @@ static bool read_system(struct vcpu *vcpu, uint16_t selector, unsigned type, str
 		return false;
 	bool narrow = !vcpu_is_long(vcpu) && type == X86_SYSTYPE_TSS_AVAIL &&
 		      seg_type(d[0]) == (X86_SYSTYPE_TSS_AVAIL & ~X86_SYSTYPE_32);
-	if ((seg_type(d[0]) != type && !narrow) || (d[1] >> 32 & SYSTEM_UPPER_TYPE))
+	if ((seg_type(d[0]) != type && !narrow) || (d[1] & X86_DESC_UPPER_TYPE))
 		return seg_fail(fault, X86_VEC_GP, seg_error(selector));
 	if (!(d[0] & X86_DESC_P))
 		return seg_fail(fault, X86_VEC_NP, seg_error(selector));

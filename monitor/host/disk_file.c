@@ -43,17 +43,25 @@ static int refuse(const char *path, const char *why)
 	return -1;
 }
 
-/* The whole file, for as long as the descriptor is open, whichever process asks. */
-static int lock(int fd, const char *path, bool writes)
+int disk_lock(int fd, bool writes)
 {
 	struct flock whole = {.l_type = writes ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET};
 
 	if (!fcntl(fd, F_OFD_SETLK, &whole))
 		return 0;
-	if (errno == EAGAIN || errno == EACCES)
+	return errno == EACCES ? -EAGAIN : -errno;
+}
+
+static int lock(int fd, const char *path, bool writes)
+{
+	int err = disk_lock(fd, writes);
+
+	if (!err)
+		return 0;
+	if (err == -EAGAIN)
 		return refuse(path, writes ? "somebody else uses it; end that guest, or give this one overlay=FILE"
 					   : "somebody else writes to it; end that guest first");
-	return refuse(path, strerror(errno));
+	return refuse(path, strerror(-err));
 }
 
 /* A regular file, locked. */

@@ -20,6 +20,12 @@ struct disk_spec {
 
 struct disk_file;
 
+/*
+ * Locks the whole file, for as long as the descriptor is open: against whoever writes to it, or against everybody. 0,
+ * or -EAGAIN if somebody has it, or another negative errno.
+ */
+int disk_lock(int fd, bool writes);
+
 /* NULL with a message printed. What is opened stays good behind the monitor's walls. */
 struct disk_file *disk_open(const struct disk_spec *spec);
 /* What the guest wrote since the last flush is flushed too. */

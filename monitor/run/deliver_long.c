@@ -4,6 +4,7 @@
 #include "monitor/run/internal.h"
 
 #include "monitor/vm/segment.h"
+#include "monitor/vm/task.h"
 
 /* What the event is delivered through: a gate of the IDT, or an entry of the paravirtual trap table. */
 struct gate {
@@ -72,14 +73,6 @@ static bool find_code(struct vcpu *vcpu, const struct gate *gate, uint32_t ext, 
 	return true;
 }
 
-/* Reads a stack pointer at `offset` of the TSS. */
-static bool tss_stack(struct vcpu *vcpu, unsigned offset, uint32_t ext, uint64_t *rsp, struct gm_fault *fault)
-{
-	if (!vcpu->tr.present || offset + sizeof(*rsp) - 1 > vcpu->tr.limit)
-		return seg_fail(fault, X86_VEC_TS, seg_error(vcpu->tr.selector) | ext);
-	return gm_read_gva(vcpu, vcpu->tr.base + offset, rsp, sizeof(*rsp), GM_SYSTEM, fault);
-}
-
 static bool find_stack(struct vcpu *vcpu, const struct gate *gate, uint32_t ext, struct entry *entry,
 		       struct gm_fault *fault)
 {
@@ -87,12 +80,12 @@ static bool find_stack(struct vcpu *vcpu, const struct gate *gate, uint32_t ext,
 	if (gate->stack) {
 		rsp = gate->stack;
 	} else if (gate->ist) {
-		if (!tss_stack(vcpu, X86_TSS_IST1 + (gate->ist - 1) * sizeof(rsp), ext, &rsp, fault))
+		if (!task_stack_64(vcpu, X86_TSS_IST1 + (gate->ist - 1) * sizeof(rsp), ext, &rsp, fault))
 			return false;
 	} else if (entry->cpl < vcpu->cpl) {
 		if (entry->cpl == 0 && vcpu->pv.rsp0)
 			rsp = vcpu->pv.rsp0;
-		else if (!tss_stack(vcpu, X86_TSS_RSP0 + entry->cpl * sizeof(rsp), ext, &rsp, fault))
+		else if (!task_stack_64(vcpu, X86_TSS_RSP0 + entry->cpl * sizeof(rsp), ext, &rsp, fault))
 			return false;
 	}
 	if (!vcpu_canonical(rsp))

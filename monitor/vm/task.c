@@ -90,6 +90,13 @@ bool task_stack(struct vcpu *vcpu, unsigned cpl, uint32_t ext, uint16_t *ss, uin
 	return true;
 }
 
+bool task_stack_64(struct vcpu *vcpu, unsigned offset, uint32_t ext, uint64_t *rsp, struct gm_fault *fault)
+{
+	if (!vcpu->tr.present || offset + sizeof(*rsp) - 1 > vcpu->tr.limit)
+		return seg_fail(fault, X86_VEC_TS, seg_error(vcpu->tr.selector) | ext);
+	return gm_read_gva(vcpu, vcpu->tr.base + offset, rsp, sizeof(*rsp), GM_SYSTEM, fault);
+}
+
 /* ---------------------------------------------------------------------------------------------------- the old task */
 
 static bool save(struct vcpu *vcpu, const struct task_switch *to, struct gm_fault *fault)

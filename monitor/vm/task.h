@@ -1,5 +1,5 @@
 /*
- * Hardware task switches (SDM 3A chapter 7): what long mode does not have.
+ * Hardware task switches (SDM 3A chapter 7), which long mode does not have, and the stacks in task-state segments.
  */
 #ifndef MONITOR_VM_TASK_H
 #define MONITOR_VM_TASK_H
@@ -32,5 +32,8 @@ bool task_switch(struct vcpu *vcpu, const struct task_switch *to, bool *switched
 
 /* The stack of privilege cpl that the present task's TSS, of 16 or 32 bits, names. #TS(TR | ext) beyond its limit. */
 bool task_stack(struct vcpu *vcpu, unsigned cpl, uint32_t ext, uint16_t *ss, uint64_t *sp, struct gm_fault *fault);
+
+/* The stack pointer at `offset` of long mode's TSS (SDM 3A 7.7): X86_TSS_RSP0 or X86_TSS_IST1 and on. As task_stack. */
+bool task_stack_64(struct vcpu *vcpu, unsigned offset, uint32_t ext, uint64_t *rsp, struct gm_fault *fault);
 
 #endif
