@@ -126,6 +126,18 @@ static int check_abi(const struct image *image)
 	return 0;
 }
 
+/* Letters and digits, which can also be shown; the reserved entry has none. */
+static bool is_name(const char name[SOLO5_NAME_MAX + 1], bool reserved)
+{
+	size_t len = strnlen(name, SOLO5_NAME_MAX + 1);
+
+	for (size_t i = 0; i < len; i++)
+		if (!((name[i] >= '0' && name[i] <= '9') || (name[i] >= 'A' && name[i] <= 'Z') ||
+		      (name[i] >= 'a' && name[i] <= 'z')))
+			return false;
+	return reserved ? !len : len && len <= SOLO5_NAME_MAX;
+}
+
 static int read_manifest(const struct image *image, struct solo5_manifest *manifest)
 {
 	const size_t fixed = offsetof(struct solo5_manifest, entry);
@@ -146,7 +158,7 @@ static int read_manifest(const struct image *image, struct solo5_manifest *manif
 
 		/* What the host decides is not taken from the file. */
 		memset(&entry->capacity, 0, sizeof(*entry) - offsetof(struct solo5_entry, capacity));
-		if (!memchr(entry->name, 0, sizeof(entry->name)) || (i == 0) != (entry->type == SOLO5_RESERVED))
+		if (!is_name(entry->name, i == 0) || (i == 0) != (entry->type == SOLO5_RESERVED))
 			return image_refuse(image->path,
 					    "its Solo5 manifest is damaged: build it again with solo5-elftool");
 	}

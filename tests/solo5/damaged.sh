@@ -1,5 +1,5 @@
 #!/bin/bash
-# Notes that are not what they should be:  damaged.sh RING3 UNIKERNEL
+# Notes that are not what they should be:  damaged.sh RING3 UNIKERNEL UNIKERNEL_DISK
 set -eu
 ring3=$1 unikernel=$2
 work=$(mktemp -d)
@@ -31,3 +31,9 @@ refused "manifest is damaged" $((manifest + 20)) '\xff\xff\xff\xff'
 refused "manifest is damaged" $((manifest + 24)) "$(printf 'x%.0s' $(seq 68))" # a name without an end
 refused "manifest is damaged" $((manifest + 92)) '\x01\x00\x00\x00' # the first entry is reserved
 refused "no manifest\|damaged\|truncated\|ELF" 4 '\x01'              # 32-bit
+
+# The name of a device is shown to people.
+unikernel=$3
+manifest=$(offset MFT1)
+refused "manifest is damaged" $((manifest + 24 + 104)) '\x1b[2J'
+refused "manifest is damaged" $((manifest + 24 + 104)) '\x00'
