@@ -69,12 +69,14 @@ static int open_locked(const char *path, int flags, bool writes, struct stat *st
 {
 	int fd = open(path, flags | O_CLOEXEC, 0666);
 
-	if (fd < 0)
-		return refuse(path, strerror(errno));
+	if (fd < 0) {
+		fprintf(stderr, "ring3: --disk %s: %s: check the path and its permissions\n", path, strerror(errno));
+		return -1;
+	}
 	if (fstat(fd, st)) {
 		refuse(path, strerror(errno));
 	} else if (!S_ISREG(st->st_mode)) {
-		refuse(path, "this is no regular file");
+		refuse(path, "this is no regular file: copy its contents to one first");
 	} else if (!lock(fd, path, writes)) {
 		return fd;
 	}
@@ -91,9 +93,11 @@ static int open_base(struct disk_file *disk, struct stat *st)
 		return -1;
 	disk->bytes = (uint64_t)st->st_size;
 	if (!disk->bytes || disk->bytes % DISK_SECTOR)
-		return refuse(disk->spec.path, "a disk is raw, of whole sectors of 512 bytes: this is none");
+		return refuse(
+			disk->spec.path,
+			"a disk is raw, of whole sectors of 512 bytes: this is none; make it longer with truncate");
 	if (disk->bytes / DISK_SECTOR > DISK_SECTORS_MAX)
-		return refuse(disk->spec.path, "a disk has at most 128 GiB");
+		return refuse(disk->spec.path, "a disk has at most 128 GiB: make it smaller");
 	return 0;
 }
 
