@@ -45,17 +45,23 @@ static void drop_false_base(struct emu_insn *insn)
 	}
 }
 
-ZydisMachineMode emu_mode(const struct vcpu *vcpu)
+ZydisMachineMode emu_mode_of(unsigned code_bits)
 {
-	switch (vcpu_code_bits(vcpu)) {
+	switch (code_bits) {
 	case 64:
 		return ZYDIS_MACHINE_MODE_LONG_64;
 	case 32:
 		return ZYDIS_MACHINE_MODE_LEGACY_32;
 	default:
-		/* It lacks VEX and what is for protected mode only. */
-		return vcpu_is_8086(vcpu) ? ZYDIS_MACHINE_MODE_REAL_16 : ZYDIS_MACHINE_MODE_LEGACY_16;
+		return ZYDIS_MACHINE_MODE_LEGACY_16;
 	}
+}
+
+ZydisMachineMode emu_mode(const struct vcpu *vcpu)
+{
+	ZydisMachineMode mode = emu_mode_of(vcpu_code_bits(vcpu));
+	/* It lacks VEX and what is for protected mode only. */
+	return mode == ZYDIS_MACHINE_MODE_LEGACY_16 && vcpu_is_8086(vcpu) ? ZYDIS_MACHINE_MODE_REAL_16 : mode;
 }
 
 static ZydisStackWidth stack_width(ZydisMachineMode mode)

@@ -33,6 +33,8 @@ enum emu_result emu_decode(struct vcpu *vcpu, struct emu_insn *insn);
 
 /* How the code that CS names is decoded at present. */
 ZydisMachineMode emu_mode(const struct vcpu *vcpu);
+/* The same by size alone: REAL_16 is LEGACY_16 then, which decodes more. */
+ZydisMachineMode emu_mode_of(unsigned code_bits);
 
 /* The same as emu_decode of bytes at hand, which are read once, without an exception: what Zydis says. */
 ZyanStatus emu_decode_bytes(ZydisMachineMode mode, const uint8_t *bytes, size_t len, struct emu_insn *insn);

@@ -7,8 +7,9 @@
 #include "monitor/host/clock.h"
 #include "monitor/trace/ring.h"
 
-static void take_instruction(struct trace_event *event, const uint8_t *bytes, unsigned length)
+static void take_instruction(struct trace_event *event, const struct vcpu *vcpu, const uint8_t *bytes, unsigned length)
 {
+	event->code_bits = (uint8_t)vcpu_code_bits(vcpu);
 	event->length = (uint8_t)length;
 	memset(event->bytes, 0, sizeof(event->bytes));
 	memcpy(event->bytes, bytes, length);
@@ -128,13 +129,13 @@ void trace_exit_reason(struct vcpu *vcpu, enum stats_exit reason, uint64_t detai
 	event->reason = reason;
 	event->arg[0] = detail;
 	if (length)
-		take_instruction(event, bytes, length);
+		take_instruction(event, vcpu, bytes, length);
 }
 
 static void interpreted(struct observer *self, struct vcpu *vcpu, const uint8_t *bytes, unsigned length)
 {
 	if (trace_wants(vcpu->vm, TRACE_exit))
-		take_instruction(trace_record(vcpu, TRACE_exit, TRACE_EXIT_INTERPRETED), bytes, length);
+		take_instruction(trace_record(vcpu, TRACE_exit, TRACE_EXIT_INTERPRETED), vcpu, bytes, length);
 }
 
 static void rest(struct observer *self, struct vcpu *vcpu)
@@ -233,6 +234,20 @@ void trace_device(struct vcpu *vcpu, uint16_t port, unsigned size, bool write, u
 	event->arg[2] = value;
 }
 
+static void device(struct observer *self, struct vcpu *vcpu, const struct observed_access *access)
+{
+	struct trace_event *event;
+
+	if (!trace_wants(vcpu->vm, TRACE_device))
+		return;
+	event = trace_record(vcpu, TRACE_device, access->write ? TRACE_DEVICE_WRITE : TRACE_DEVICE_READ);
+	trace_record_cost(event, access->since_tsc);
+	event->arg[0] = access->gpa;
+	event->arg[1] = access->len;
+	event->arg[2] = access->value;
+	event->arg[3] = true;
+}
+
 void trace_timer(struct vm *vm, uint64_t deadline, uint64_t now)
 {
 	struct trace_event *event;
@@ -251,4 +266,5 @@ const struct observer_ops trace_recorder_ops = {
 	.rest = rest,
 	.woke = woke,
 	.interpreted = interpreted,
+	.device = device,
 };

@@ -18,7 +18,7 @@
 	X(fault, "an exception was delivered to the guest")                                                            \
 	X(irq, "an interrupt or event waits, or was delivered")                                                        \
 	X(shadow, "the shadow page tables changed")                                                                    \
-	X(device, "an access to an I/O port")                                                                          \
+	X(device, "an access to a device: an I/O port, or memory that is no RAM")                                      \
 	X(switch, "the guest goes on in another address space or mode")                                                \
 	X(timer, "a deadline passed")
 
@@ -63,7 +63,7 @@ enum trace_timer { TRACE_TIMER_EXPIRED };
  *   irq        0 vector, 1 source (0 controller, 1 event channels), 2 line of the controller, 3 ticks it waited,
  *              4 handler's RIP; pending: 1 and 5 whether the interrupt flag is set
  *   shadow     0 gva, 1 gpa, 2 bytes, 3 SPT_WRITE | SPT_EXEC, 4 enum spt_mode; fill: 2 pages, 3 X86_PF_* bits; result
- *   device     0 port, 1 bytes, 2 value
+ *   device     0 port or gpa, 1 bytes, 2 value, 3 whether 0 is a gpa
  *   switch     0 root before, 1 CPL before; root and CPL after are the event's own
  *   timer      0 deadline as clock_ns(), 1 ns late
  */
@@ -77,6 +77,7 @@ struct trace_event {
 	uint8_t vcpu, cpl, flags;
 	uint16_t reason;
 	uint8_t length;	   /* of the instruction, 0: not known */
+	uint8_t code_bits; /* how it is to be decoded: as 16-, 32- or 64-bit code */
 	uint8_t bytes[15]; /* the instruction's */
 };
 

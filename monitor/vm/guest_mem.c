@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "monitor/host/clock.h"
 #include "monitor/host/prefault.h"
 #include "monitor/host/refusal.h"
 #include "monitor/vm/vm.h"
@@ -118,6 +119,34 @@ ssize_t gm_read_file(const struct guest_mem *gm, uint64_t gpa, uint64_t len, int
 	return pread(fd, to, len, (off_t)offset);
 }
 
+static void observe(struct vcpu *vcpu, uint64_t gpa, const void *bytes, uint64_t len, bool write, uint64_t since)
+{
+	struct observed_access access = {.gpa = gpa, .len = len, .write = write, .since_tsc = since};
+	memcpy(&access.value, bytes, len < sizeof(access.value) ? len : sizeof(access.value));
+	OBSERVE(vcpu->vm, device, vcpu, &access);
+}
+
+static inline bool observed(const struct vcpu *vcpu)
+{
+	return vcpu->vm->observers.moments & R3_BIT(OBSERVE_device);
+}
+
+void gm_read_device(struct vcpu *vcpu, uint64_t gpa, void *to, uint64_t len)
+{
+	uint64_t since = observed(vcpu) ? clock_tsc() : 0;
+	bus_read(&vcpu->vm->bus, gpa, to, len);
+	if (since)
+		observe(vcpu, gpa, to, len, false, since);
+}
+
+void gm_write_device(struct vcpu *vcpu, uint64_t gpa, const void *from, uint64_t len)
+{
+	uint64_t since = observed(vcpu) ? clock_tsc() : 0;
+	bus_write(&vcpu->vm->bus, gpa, from, len);
+	if (since)
+		observe(vcpu, gpa, from, len, true, since);
+}
+
 /* How much of [gva, gva+len) lies in the page of gva. */
 static uint64_t within_page(uint64_t gva, uint64_t len)
 {
@@ -128,13 +157,20 @@ static uint64_t within_page(uint64_t gva, uint64_t len)
 struct access {
 	uint64_t root;
 	uint32_t bits; /* X86_PF_* */
+	bool narrow;   /* linear addresses have 32 bits: behind the last one comes 0 */
 };
 
 static struct access access_of(const struct vcpu *vcpu, enum gm_privilege who, uint32_t bits)
 {
 	if (who == GM_SYSTEM)
-		return (struct access){vcpu->cr3, bits};
-	return (struct access){vcpu_root(vcpu), bits | (vcpu->cpl == 3 ? X86_PF_U : 0)};
+		return (struct access){vcpu->cr3, bits, !vcpu_is_long(vcpu)};
+	return (struct access){vcpu_root(vcpu), bits | (vcpu->cpl == 3 ? X86_PF_U : 0), vcpu_code_bits(vcpu) != 64};
+}
+
+/* The linear address of byte `at` of an access that begins at gva. */
+static uint64_t linear(uint64_t gva, uint64_t at, struct access access)
+{
+	return access.narrow && gva < R3_BIT(32) ? (uint32_t)(gva + at) : gva + at;
 }
 
 /* Where a gva leads: host is NULL where there is no RAM. */
@@ -168,16 +204,16 @@ static uint64_t read_gva(struct vcpu *vcpu, uint64_t gva, uint8_t *to, uint64_t 
 {
 	uint64_t done = 0;
 	while (done < len) {
-		uint64_t part = within_page(gva + done, len - done);
+		uint64_t at = linear(gva, done, access), part = within_page(at, len - done);
 		struct place place;
-		if (!translate(vcpu, gva + done, part, access, &place, fault))
+		if (!translate(vcpu, at, part, access, &place, fault))
 			break;
 		if (place.host)
 			memcpy(to + done, place.host, part);
 		else if (access.bits & X86_PF_I) /* no code is in a device */
 			memset(to + done, 0xff, part);
 		else
-			bus_read(&vcpu->vm->bus, place.gpa, to + done, part);
+			gm_read_device(vcpu, place.gpa, to + done, part);
 		done += part;
 	}
 	return done;
@@ -199,14 +235,15 @@ bool gm_write_gva(struct vcpu *vcpu, uint64_t gva, const void *from, uint64_t le
 	struct access access = access_of(vcpu, who, X86_PF_W);
 	const uint8_t *bytes = from;
 	for (uint64_t done = 0, part; done < len; done += part) {
+		uint64_t at = linear(gva, done, access);
 		struct place place;
-		part = within_page(gva + done, len - done);
-		if (!translate(vcpu, gva + done, part, access, &place, fault))
+		part = within_page(at, len - done);
+		if (!translate(vcpu, at, part, access, &place, fault))
 			return false;
 		if (place.host)
 			memcpy(place.host, bytes + done, part);
 		else
-			bus_write(&vcpu->vm->bus, place.gpa, bytes + done, part);
+			gm_write_device(vcpu, place.gpa, bytes + done, part);
 	}
 	return true;
 }
@@ -215,9 +252,10 @@ bool gm_probe_write_gva(struct vcpu *vcpu, uint64_t gva, uint64_t len, enum gm_p
 {
 	struct access access = access_of(vcpu, who, X86_PF_W);
 	for (uint64_t done = 0, part; done < len; done += part) {
+		uint64_t at = linear(gva, done, access);
 		struct place place;
-		part = within_page(gva + done, len - done);
-		if (!translate(vcpu, gva + done, part, access, &place, fault))
+		part = within_page(at, len - done);
+		if (!translate(vcpu, at, part, access, &place, fault))
 			return false;
 	}
 	return true;

@@ -46,6 +46,10 @@ bool gm_write(const struct guest_mem *gm, uint64_t gpa, const void *from, uint64
 /* As pread(2), to [gpa, gpa+len), which is RAM; before the guest runs. */
 ssize_t gm_read_file(const struct guest_mem *gm, uint64_t gpa, uint64_t len, int fd, uint64_t offset);
 
+/* An access of the guest's at a gpa that is no RAM: to the bus, and told to who observes devices. */
+void gm_read_device(struct vcpu *vcpu, uint64_t gpa, void *to, uint64_t len);
+void gm_write_device(struct vcpu *vcpu, uint64_t gpa, const void *from, uint64_t len);
+
 /* How a linear access failed: what the guest's exception would be. */
 struct gm_fault {
 	uint8_t vector; /* X86_VEC_PF, or X86_VEC_GP for a non-canonical address; descriptor loading also sets others */
@@ -59,7 +63,7 @@ enum gm_privilege { GM_CPL, GM_SYSTEM };
 /*
  * Copy between monitor and guest-virtual memory through the guest's page tables, setting accessed and dirty bits.
  * True on success. False: *fault says what to inject, and a prefix may have been copied. What a gva that
- * translates to no RAM means is the bus's to say (bus_read, bus_write).
+ * translates to no RAM means is the bus's to say.
  */
 bool gm_read_gva(struct vcpu *vcpu, uint64_t gva, void *to, uint64_t len, enum gm_privilege who,
 		 struct gm_fault *fault);

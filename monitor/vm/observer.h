@@ -19,6 +19,14 @@ struct observer;
 
 #define OBSERVERS_MAX 8
 
+/* An access to memory where a device is, or nothing. */
+struct observed_access {
+	uint64_t gpa, len;
+	bool write;
+	uint64_t value;	    /* the first bytes of it */
+	uint64_t since_tsc; /* it began when clock_tsc() was this */
+};
+
 struct observer_ops {
 	/* Something asked for attention: a signal, a deadline, input. */
 	void (*attend)(struct observer *self, struct vm *vm);
@@ -37,9 +45,11 @@ struct observer_ops {
 	void (*woke)(struct observer *self, struct vcpu *vcpu, uint64_t since_tsc);
 	/* An interpreter is about to execute a sensitive instruction: its bytes, at RIP. */
 	void (*interpreted)(struct observer *self, struct vcpu *vcpu, const uint8_t *bytes, unsigned length);
+	/* The monitor has read or written for the guest what is no RAM. */
+	void (*device)(struct observer *self, struct vcpu *vcpu, const struct observed_access *access);
 };
 
-#define OBSERVER_MOMENTS(X) X(attend) X(between) X(waits) X(enter) X(leave) X(rest) X(woke) X(interpreted)
+#define OBSERVER_MOMENTS(X) X(attend) X(between) X(waits) X(enter) X(leave) X(rest) X(woke) X(interpreted) X(device)
 
 enum observer_moment {
 #define X(name) OBSERVE_##name,

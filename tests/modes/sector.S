@@ -38,6 +38,9 @@ flat:
 	pop	%eax
 	cmp	%eax, %edx
 	jne	bad32
+	movl	$1, 0xfec00000		/* the I/O APIC's version has its last pin in the third byte */
+	cmpb	$23, 0xfec00012
+	jne	bad32
 	ljmp	$24, $back
 bad32:	jmp	bad32
 	.code16

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "monitor/vm/segment.h"
 #include "tests/unit/machine_fixture.h"
 
 static void ranges(void **state)
@@ -138,6 +139,38 @@ static void odd_addresses(void **state)
 	assert_true(gm_peek(m->vcpu, FIX_NONCANONICAL, &value, 8) == 0);
 }
 
+/* Behind the last 32-bit address comes 0 in 16- and 32-bit code, and 4 GiB in 64-bit code. */
+static void end_of_32_bits(void **state)
+{
+	struct machine_fixture *m = *state;
+	const uint64_t gva = R3_BIT(32) - 4, low = 0x1111111122222222, value = 0x3333333344444444;
+	const uint64_t rights = X86_PTE_P | X86_PTE_W;
+	struct gm_fault fault;
+	uint64_t back;
+
+	/* The last 2 MiB below 4 GiB are RAM once more; what lies above is not mapped. */
+	fix_put64(m, FIX_PML4 + 0x1000 + 3 * 8, 0x50000 | rights);
+	fix_put64(m, 0x50000 + 511 * 8, X86_PTE_PS | rights);
+	fix_put64(m, 0, low);
+	assert_false(gm_write_gva(m->vcpu, gva, &value, 8, GM_CPL, &fault));
+	assert_true(fault.gva == R3_BIT(32));
+
+	m->vcpu->sreg[SREG_CS].descriptor = SEG_FLAT_CODE_32(0);
+	assert_true(gm_probe_write_gva(m->vcpu, gva, 8, GM_CPL, &fault));
+	assert_true(gm_write_gva(m->vcpu, gva, &value, 8, GM_CPL, &fault));
+	assert_int_equal(fix_get64(m, FIX_RAM - 8) >> 32, value & 0xffffffff);
+	assert_int_equal(fix_get64(m, 0), (low & ~R3_U64(0xffffffff)) | value >> 32);
+	assert_true(gm_read_gva(m->vcpu, gva, &back, 8, GM_CPL, &fault));
+	assert_true(back == value);
+
+	/* The processor's own tables lie anywhere, whatever code runs. */
+	assert_false(gm_read_gva(m->vcpu, gva, &back, 8, GM_SYSTEM, &fault));
+	fix_map(m, 0, 0);
+	assert_int_equal(spt_flush_all(m->vm.spt), 0);
+	assert_false(gm_read_gva(m->vcpu, gva, &back, 8, GM_CPL, &fault));
+	assert_int_equal(fault.gva, 0);
+}
+
 static void large_pages(void **state)
 {
 	struct machine_fixture *m = *state;
@@ -159,8 +192,8 @@ static void large_pages(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(ranges),    T(absurd_sizes), T(ram_is_sealed), T(page_by_page),
-		T(privilege), T(fetch),	       T(odd_addresses), T(large_pages),
+		T(ranges), T(absurd_sizes),  T(ram_is_sealed),	T(page_by_page), T(privilege),
+		T(fetch),  T(odd_addresses), T(end_of_32_bits), T(large_pages),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

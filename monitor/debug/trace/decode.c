@@ -108,17 +108,18 @@ static const char *instruction_text(const struct trace_event *event)
 {
 	static struct {
 		uint64_t rip;
-		uint8_t bytes[15];
+		uint8_t bytes[15], code_bits;
 		char text[80];
 	} cache[64];
 	unsigned slot = (event->rip ^ event->rip >> 6) % 64;
 	struct emu_insn insn;
 
-	if (cache[slot].rip != event->rip || memcmp(cache[slot].bytes, event->bytes, sizeof(event->bytes)) ||
-	    !cache[slot].text[0]) {
+	if (cache[slot].rip != event->rip || cache[slot].code_bits != event->code_bits ||
+	    memcmp(cache[slot].bytes, event->bytes, sizeof(event->bytes)) || !cache[slot].text[0]) {
 		memcpy(insn.bytes, event->bytes, sizeof(insn.bytes));
-		insn.info.machine_mode = ZYDIS_MACHINE_MODE_LONG_64;
+		insn.info.machine_mode = emu_mode_of(event->code_bits);
 		cache[slot].rip = event->rip;
+		cache[slot].code_bits = event->code_bits;
 		memcpy(cache[slot].bytes, event->bytes, sizeof(event->bytes));
 		emu_format(&insn, event->rip, cache[slot].text, sizeof(cache[slot].text));
 	}
@@ -245,7 +246,17 @@ static void decode_shadow(const struct trace_event *event, struct trace_words *w
 		add_text(words, "rights", rights[event->arg[3] & (SPT_WRITE | SPT_EXEC)]);
 }
 
-static const char *device_name(const struct bus *bus, uint16_t port)
+static const char *region_name(const struct bus *bus, uint64_t gpa)
+{
+	for (unsigned i = 0; i < bus->regions; i++) {
+		const struct bus_region *region = &bus->region[i];
+		if (gpa >= region->base && gpa - region->base < region->length)
+			return region->name;
+	}
+	return NULL;
+}
+
+static const char *port_name(const struct bus *bus, uint16_t port)
 {
 	for (unsigned i = 0; i < bus->count; i++) {
 		const struct bus_range *range = &bus->range[i];
@@ -257,9 +268,11 @@ static const char *device_name(const struct bus *bus, uint16_t port)
 
 static void decode_device(const struct trace *trace, const struct trace_event *event, struct trace_words *words)
 {
-	const char *name = device_name(&trace->vm->bus, (uint16_t)event->arg[0]);
+	const struct bus *bus = &trace->vm->bus;
+	bool memory = event->arg[3];
+	const char *name = memory ? region_name(bus, event->arg[0]) : port_name(bus, (uint16_t)event->arg[0]);
 
-	add(words, "port", FIELD_HEX, event->arg[0]);
+	add(words, memory ? "gpa" : "port", FIELD_HEX, event->arg[0]);
 	add(words, "bytes", FIELD_NUMBER, event->arg[1]);
 	add(words, "value", FIELD_HEX, event->arg[2]);
 	add_text(words, "device", name ? name : "none");

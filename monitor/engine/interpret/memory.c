@@ -128,30 +128,10 @@ static void fill_write(struct engine_vcpu *c, uint64_t gva, const uint8_t *host,
 		claim(c, gva, host)->write = tlb_tag(c, gva, 1);
 }
 
-/* Of an access at gva, the bytes before linear addresses of 32 bits begin anew. */
-static unsigned before_wrap(const struct engine_vcpu *c, uint64_t gva, unsigned len)
-{
-	return !c->wide && gva + len > R3_BIT(32) ? (unsigned)(R3_BIT(32) - gva) : len;
-}
-
-static bool read_crossing(struct engine_vcpu *c, uint64_t gva, uint8_t *to, unsigned len, struct gm_fault *fault)
-{
-	unsigned first = before_wrap(c, gva, len);
-	return gm_read_gva(c->vcpu, gva, to, first, GM_CPL, fault) &&
-	       (first == len || gm_read_gva(c->vcpu, 0, to + first, len - first, GM_CPL, fault));
-}
-
-static bool probe_crossing(struct engine_vcpu *c, uint64_t gva, unsigned len, struct gm_fault *fault)
-{
-	unsigned first = before_wrap(c, gva, len);
-	return gm_probe_write_gva(c->vcpu, gva, first, GM_CPL, fault) &&
-	       (first == len || gm_probe_write_gva(c->vcpu, 0, len - first, GM_CPL, fault));
-}
-
 /* After a store to a device the run loop looks whether an interrupt waits now, or a deadline is another. */
 static void write_device(struct engine_vcpu *c, uint64_t gpa, const void *from, unsigned len)
 {
-	bus_write(&c->vm->bus, gpa, from, len);
+	gm_write_device(c->vcpu, gpa, from, len);
 	c->broken = c->yield = true;
 }
 
@@ -165,14 +145,14 @@ bool memory_read(struct engine_vcpu *c, uint64_t gva, void *to, unsigned len, un
 	if (c->watching)
 		watch_access(c, gva, len, false);
 	if (crosses(gva, len))
-		return read_crossing(c, gva, to, len, &fault) || raise_fault(c, &fault, ea);
+		return gm_read_gva(c->vcpu, gva, to, len, GM_CPL, &fault) || raise_fault(c, &fault, ea);
 	if (!walk(c, gva, len, 0, &at, &host))
 		return false;
 	if (host) {
 		memcpy(to, host, len);
 		fill_read(c, gva, host);
 	} else {
-		bus_read(&c->vm->bus, at.gpa, to, len);
+		gm_read_device(c->vcpu, at.gpa, to, len);
 	}
 	return true;
 }
@@ -180,12 +160,10 @@ bool memory_read(struct engine_vcpu *c, uint64_t gva, void *to, unsigned len, un
 /* Nothing is written unless all can be. */
 static bool write_crossing(struct engine_vcpu *c, uint64_t gva, const uint8_t *from, unsigned len, unsigned ea)
 {
-	unsigned first = before_wrap(c, gva, len);
 	struct gm_fault fault;
-	if (!probe_crossing(c, gva, len, &fault) || !gm_write_gva(c->vcpu, gva, from, first, GM_CPL, &fault) ||
-	    (first != len && !gm_write_gva(c->vcpu, 0, from + first, len - first, GM_CPL, &fault)))
-		return raise_fault(c, &fault, ea);
-	return true;
+	return (gm_probe_write_gva(c->vcpu, gva, len, GM_CPL, &fault) &&
+		gm_write_gva(c->vcpu, gva, from, len, GM_CPL, &fault)) ||
+	       raise_fault(c, &fault, ea);
 }
 
 bool memory_write(struct engine_vcpu *c, uint64_t gva, const void *from, unsigned len, unsigned ea)
@@ -229,7 +207,8 @@ void *memory_modify(struct engine_vcpu *c, uint64_t gva, unsigned len, unsigned 
 	if (c->watching)
 		watch_access(c, gva, len, true);
 	if (crosses(gva, len)) {
-		if (probe_crossing(c, gva, len, &fault) && read_crossing(c, gva, c->bounce.bytes, len, &fault))
+		if (gm_probe_write_gva(c->vcpu, gva, len, GM_CPL, &fault) &&
+		    gm_read_gva(c->vcpu, gva, c->bounce.bytes, len, GM_CPL, &fault))
 			return bounce(c, gva, len);
 		raise_fault(c, &fault, ea);
 		return NULL;
@@ -246,7 +225,7 @@ void *memory_modify(struct engine_vcpu *c, uint64_t gva, unsigned len, unsigned 
 	if (host)
 		memcpy(c->bounce.bytes, host, len);
 	else
-		bus_read(&c->vm->bus, at.gpa, c->bounce.bytes, len);
+		gm_read_device(c->vcpu, at.gpa, c->bounce.bytes, len);
 	return bounce(c, gva, len);
 }
 
