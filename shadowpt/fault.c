@@ -184,7 +184,7 @@ static bool try_fill(struct fill *fill, enum spt_result *result)
 		*result = SPT_GUEST_FAULT;
 	} else if (!spt_in_ram(spt, fill->walk.gpa)) {
 		*result = SPT_NOT_RAM;
-	} else if (fill->cpu->paging != SPT_4_LEVEL || !spt_reachable(spt, fill->gva)) {
+	} else if (fill->cpu->paging != SPT_4_LEVEL || !spt_reaches(fill->space, fill->gva)) {
 		*result = SPT_UNREACHABLE;
 	} else {
 		*result = SPT_FILLED;
@@ -241,7 +241,7 @@ int spt_prefill(struct spt_space *space, const struct spt_cpu *cpu, uint64_t gva
 	struct node *node;
 
 	fill.access = space->mode == SPT_USER ? X86_PF_U : 0;
-	if (cpu->paging != SPT_4_LEVEL || !spt_reachable(spt, gva) || is_mapped(space, gva) || spt_is_full(spt) ||
+	if (cpu->paging != SPT_4_LEVEL || !spt_reaches(space, gva) || is_mapped(space, gva) || spt_is_full(spt) ||
 	    !spt_walk_marked(spt, cpu, gva, fill.access, &fill.walk) || !spt_in_ram(spt, fill.walk.gpa))
 		return 0;
 	node = leaf_node(&fill);

@@ -87,6 +87,12 @@ static inline unsigned level_shift(unsigned level)
 	return X86_PAGE_SHIFT + INDEX_BITS * (level - 1);
 }
 
+/* The address of 48 bits, extended. */
+static inline uint64_t gva_canonical(uint64_t gva)
+{
+	return (uint64_t)((int64_t)(gva << 16) >> 16);
+}
+
 /* Bytes that one entry of a table of this level covers. */
 static inline uint64_t level_size(unsigned level)
 {
@@ -172,6 +178,7 @@ struct spt_space {
 
 struct spt {
 	struct spt_config config;
+	struct spt_view view[SPT_USER + 1];
 	struct spt_ops ops;
 	void *ctx;
 	uint64_t reserved; /* physical address bits above physical_bits */
@@ -194,13 +201,25 @@ static inline bool spt_in_ram(const struct spt *spt, uint64_t gpa)
 	return gpa < config->ram_size && !(gpa >= config->hole_start && gpa < config->hole_end);
 }
 
-/* The host can map something at gva. */
-static inline bool spt_reachable(const struct spt *spt, uint64_t gva)
+/* What of [gva, gva+len), not more than a page of any level, the space can map: one piece, or none of length 0. */
+static inline struct spt_range spt_reachable(const struct spt_space *space, uint64_t gva, uint64_t len)
 {
-	const struct spt_config *config = &spt->config;
+	const struct spt_view *view = &space->spt->view[space->mode];
+	uint64_t last = gva + (len - 1);
 
-	return gva >= config->gva_lowest && gva < config->gva_limit &&
-	       !(gva >= config->gap_start && gva < config->gap_end);
+	for (unsigned n = 0; n < view->count; n++) {
+		const struct spt_range *range = &view->range[n];
+
+		if (last >= range->start && gva < range->end)
+			return (struct spt_range){gva > range->start ? gva : range->start,
+						  last < range->end ? last + 1 : range->end};
+	}
+	return (struct spt_range){0};
+}
+
+static inline bool spt_reaches(const struct spt_space *space, uint64_t gva)
+{
+	return spt_reachable(space, gva, 1).end;
 }
 
 static inline struct frame *spt_frame(struct spt *spt, uint64_t gpa)

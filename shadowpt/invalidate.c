@@ -46,6 +46,14 @@ int spt_flush_all(struct spt *spt)
 	return spt_settle(spt, NULL);
 }
 
+int spt_set_view(struct spt *spt, enum spt_mode mode, const struct spt_view *view)
+{
+	int error = spt_flush_all(spt);
+
+	spt->view[mode] = *view;
+	return error;
+}
+
 int spt_entry_write(struct spt *spt, uint64_t entry_gpa, uint64_t value)
 {
 	uint64_t frame_gpa = entry_gpa & ~X86_PAGE_MASK;

@@ -39,8 +39,8 @@ struct spt_ops {
 	 * Effects on the space's real address space. All addresses and lengths are multiples of 4096. May be queued,
 	 * but must be in force, in order, before the space next runs guest code. map replaces what was there. Return 0
 	 * or a negative error. After an error the library takes the space for empty: spt_fault returns
-	 * SPT_HOST_REFUSED for its own space; any other space is unmapped from gva_lowest to gva_limit by more ops,
-	 * and as long as that fails, every call that may return an op's error returns it. Ops must not call back.
+	 * SPT_HOST_REFUSED for its own space; any other space is unmapped, all ranges of its view, by more ops, and as
+	 * long as that fails, every call that may return an op's error returns it. Ops must not call back.
 	 */
 	int (*map)(void *ctx, struct spt_space *space, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot);
 	int (*unmap)(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len);
@@ -50,15 +50,24 @@ struct spt_ops {
 	int (*settle)(void *ctx, struct spt_space *space);
 };
 
+/* Addresses of the guest's that a space can map; page-aligned. */
+struct spt_range {
+	uint64_t start, end;
+};
+
+/* All that a space can map: disjoint, with more than LEVEL_HUGE's page between one and the next. */
+#define SPT_RANGES 4
+struct spt_view {
+	struct spt_range range[SPT_RANGES];
+	unsigned count;
+};
+
 struct spt_config {
 	uint64_t ram_size;	/* bytes from gpa 0, multiple of 4096 */
-	uint64_t gva_lowest;	/* first gva a space can map (the host's mmap_min_addr, page-aligned) */
-	uint64_t gva_limit;	/* first gva above what a space can map */
+	struct spt_view view;	/* of spaces of both modes, at first */
 	unsigned physical_bits; /* guest MAXPHYADDR; entry bits above it are reserved */
 	uint64_t hole_start;	/* [hole_start, hole_end) is no RAM: multiples of 1 GiB; equal: there is none */
 	uint64_t hole_end;
-	uint64_t gap_start; /* [gap_start, gap_end) between those cannot be mapped either; likewise */
-	uint64_t gap_end;
 	/*
 	 * Bytes that the shadow tables of all spaces may take, the host's own page tables for what they map included;
 	 * beyond, the space that faulted longest ago is emptied. 0: no bound. A single fault may go beyond it by what
@@ -94,6 +103,8 @@ struct spt_cpu {
 
 struct spt *spt_create(const struct spt_config *config, const struct spt_ops *ops, void *ctx);
 void spt_destroy(struct spt *spt);
+/* What spaces of that mode can map from now on. All spaces are emptied, under the old view. 0 or an op's error. */
+int spt_set_view(struct spt *spt, enum spt_mode mode, const struct spt_view *view);
 
 /*
  * The space for (root of cr3, mode), made empty if there is none; NULL when memory is out. `owner` is the caller's
@@ -159,8 +170,8 @@ enum spt_result {
 	SPT_FILLED,	  /* the space now permits the access, or always did: run on */
 	SPT_GUEST_FAULT,  /* the guest's tables forbid it: deliver #PF with out->error */
 	SPT_NOT_RAM,	  /* translates to out->gpa, which is no RAM: device or nothing */
-	SPT_UNREACHABLE,  /* translates to RAM, but the host cannot map this gva (below gva_lowest, at or above
-			     gva_limit), or not in this paging mode */
+	SPT_UNREACHABLE,  /* translates to RAM, but the space's view does not have this gva, or not in this paging
+			     mode */
 	SPT_HOST_REFUSED, /* an op failed with out->host_error, or memory is out (-SPT_ENOMEM); the space is as if
 			     emptied and must be emptied for real */
 };

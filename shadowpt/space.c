@@ -20,6 +20,7 @@ struct spt *spt_create(const struct spt_config *config, const struct spt_ops *op
 	if (!spt)
 		return NULL;
 	spt->config = *config;
+	spt->view[SPT_KERNEL] = spt->view[SPT_USER] = config->view;
 	spt->stats.memory_max = config->memory_max;
 	spt->ops = *ops;
 	spt->ctx = ctx;
@@ -268,16 +269,15 @@ static void space_settled(struct spt_space *space)
 	list_remove(&space->refused);
 }
 
-/* On both sides of the gap, whose own pages stay. */
 static int space_unmap_all(struct spt_space *space)
 {
 	struct spt *spt = space->spt;
-	const struct spt_config *config = &spt->config;
-	uint64_t low_end = config->gap_end ? config->gap_start : config->gva_limit;
-	int failed = spt->ops.unmap(spt->ctx, space, config->gva_lowest, low_end - config->gva_lowest);
+	const struct spt_view *view = &spt->view[space->mode];
+	int failed = 0;
 
-	if (!failed && config->gap_end)
-		failed = spt->ops.unmap(spt->ctx, space, config->gap_end, config->gva_limit - config->gap_end);
+	for (unsigned n = 0; n < view->count && !failed; n++)
+		failed = spt->ops.unmap(spt->ctx, space, view->range[n].start,
+					view->range[n].end - view->range[n].start);
 	return failed;
 }
 

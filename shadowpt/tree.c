@@ -16,28 +16,26 @@ static uint64_t spte_gpa(const struct spte *spte)
 	return (uint64_t)spte->frame << X86_PAGE_SHIFT;
 }
 
+/* Canonical: the upper half of the slots of a space's top is the upper half of addresses. */
 static uint64_t slot_gva(const struct node *node, unsigned i)
 {
-	return node->gva + i * level_size(node->level);
+	return gva_canonical(node->gva + i * level_size(node->level));
 }
 
-/* What of the page at slot i, mapped to gpa, the host can map: inside RAM and the limits. */
+/* What of the page at slot i, mapped to gpa, the host can map: inside RAM and the view. */
 static struct run clip(const struct node *node, unsigned i, uint64_t gpa, unsigned prot)
 {
 	const struct spt_config *config = &node->space->spt->config;
-	uint64_t gva = slot_gva(node, i), len = level_size(node->level), skip = 0;
+	uint64_t gva = slot_gva(node, i), len = level_size(node->level);
 
-	if (gva < config->gva_lowest)
-		skip = config->gva_lowest - gva;
-	if (!spt_in_ram(node->space->spt, gpa) || skip >= len || !spt_reachable(node->space->spt, gva + skip))
+	if (!spt_in_ram(node->space->spt, gpa))
 		return (struct run){0};
 	if (len > config->ram_size - gpa)
 		len = config->ram_size - gpa;
-	if (len > config->gva_limit - gva)
-		len = config->gva_limit - gva;
-	if (skip >= len)
+	struct spt_range range = spt_reachable(node->space, gva, len);
+	if (!range.end)
 		return (struct run){0};
-	return (struct run){gva + skip, gpa + skip, len - skip, prot};
+	return (struct run){range.start, gpa + (range.start - gva), range.end - range.start, prot};
 }
 
 static struct run leaf_run(struct spte *leaf)
@@ -134,7 +132,7 @@ struct node *spt_node_create(struct spt_space *space, unsigned level, uint64_t g
 	space->spt->stats.memory += NODE_MEMORY;
 	node->space = space;
 	node->level = level;
-	node->gva = gva & ~(level_size(level + 1) - 1);
+	node->gva = level == LEVEL_TOP ? 0 : gva & ~(level_size(level + 1) - 1);
 	list_init(&node->use);
 	list_init(&node->unsync);
 	return node;
@@ -323,7 +321,7 @@ void spt_space_drop_page(struct spt_space *space, uint64_t gva)
 {
 	struct node *node = space->top;
 
-	if (gva >= space->spt->config.gva_limit)
+	if (gva != gva_canonical(gva))
 		return;
 	while (node) {
 		unsigned i = level_index(gva, node->level);

@@ -117,15 +117,13 @@ static uint64_t lowest_gva(void)
 
 static int paging_up(struct vm *vm)
 {
-	const struct spt_config config = {.ram_size = vm->mem.size,
-					  .hole_start = vm->mem.hole_start,
-					  .hole_end = vm->mem.hole_end,
-					  .gva_lowest = lowest_gva(),
-					  .gva_limit = LAYOUT_TASK_END,
-					  .gap_start = GATE_HOLE_START,
-					  .gap_end = GATE_HOLE_END,
-					  .physical_bits = CPU_PHYSICAL_BITS,
-					  .memory_max = budget_shadow(vm->mem.size)};
+	const struct spt_config config = {
+		.ram_size = vm->mem.size,
+		.hole_start = vm->mem.hole_start,
+		.hole_end = vm->mem.hole_end,
+		.view = {{{lowest_gva(), GATE_HOLE_START}, {GATE_HOLE_END, LAYOUT_TASK_END}}, .count = 2},
+		.physical_bits = CPU_PHYSICAL_BITS,
+		.memory_max = budget_shadow(vm->mem.size)};
 
 	vm->spt = spt_create(&config, trace_shadow_ops(vm), vm);
 	vm->mem.spt = vm->spt;

@@ -177,8 +177,7 @@ struct machine_fixture *fix_make(void)
 {
 	struct machine_fixture *m = calloc(1, sizeof(*m));
 	static const struct spt_config config = {.ram_size = FIX_RAM,
-						 .gva_lowest = 0,
-						 .gva_limit = 0x7f8000000000ULL,
+						 .view = {{{0, 0x7f8000000000ULL}}, .count = 1},
 						 .physical_bits = CPU_PHYSICAL_BITS};
 	if (!m || gm_init(&m->vm.mem, FIX_RAM))
 		abort();

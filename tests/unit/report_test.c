@@ -45,8 +45,7 @@ static const struct spt_ops spt_ops = {.frame = frame};
 static void machine_up(const char *kernel)
 {
 	const struct spt_config spt = {.ram_size = RAM,
-				       .gva_lowest = X86_PAGE_SIZE,
-				       .gva_limit = GATE_HOLE_START,
+				       .view = {{{X86_PAGE_SIZE, GATE_HOLE_START}}, .count = 1},
 				       .physical_bits = CPU_PHYSICAL_BITS};
 
 	memset(&vm, 0, sizeof(vm));

@@ -280,11 +280,11 @@ static void test_large_clipped(void **state)
 	assert_int_equal(w->last_map.len, RAM);
 	assert_int_equal(w->maps, 2);
 	assert_int_equal(fault_in(ROOT, SPT_USER, huge + RAM, 0, &out), SPT_NOT_RAM);
-	w->spt->config.gva_limit = huge + PAGES(5);
+	w->spt->view[SPT_USER].range[0].end = huge + PAGES(5);
 	assert_int_equal(spt_flush_all(w->spt), 0);
 	fill(SPT_USER, huge, 0);
 	assert_int_equal(w->last_map.len, PAGES(5));
-	w->spt->config.gva_limit = LIMIT;
+	w->spt->view[SPT_USER].range[0].end = LIMIT;
 }
 
 /* Neighbouring large pages go together. */

@@ -98,7 +98,8 @@ static bool op_fails(struct world *world, const struct spt_space *space)
 static void check_range(struct world *world, uint64_t gva, uint64_t len)
 {
 	assert_int_equal((gva | len) & X86_PAGE_MASK, 0);
-	assert_true(len > 0 && gva >= world->config.gva_lowest && gva + len <= world->config.gva_limit);
+	assert_true(len > 0 && gva >= world->config.view.range[0].start &&
+		    gva + len <= world->config.view.range[0].end);
 }
 
 static int op_map(void *ctx, struct spt_space *space, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot)
@@ -179,8 +180,7 @@ struct world *world_create(uint64_t ram_size, uint64_t gva_lowest, uint64_t gva_
 
 	assert_non_null(world);
 	world->config = (struct spt_config){.ram_size = ram_size,
-					    .gva_lowest = gva_lowest,
-					    .gva_limit = gva_limit,
+					    .view = {{{gva_lowest, gva_limit}}, .count = 1},
 					    .physical_bits = WORLD_PHYSICAL_BITS,
 					    .memory_max = world_memory_max};
 	world->ram = calloc(1, ram_size);
