@@ -17,6 +17,9 @@
 /* One block's code and check always find room in an empty cache. */
 #define CODE_MIN 16384
 
+/* Behind the tables for jumps, the one that form.c fills. */
+#define CACHE_SLOTS (GATE_CACHE_TABLES + BT_FLAVOURS * BT_TABLE_ENTRIES * sizeof(uint64_t))
+
 #define CHUNK_SIZE (1 << 20)
 #define KEPT_MIN   (2 * CHUNK_SIZE)
 
@@ -27,8 +30,8 @@ struct bt_chunk {
 };
 
 _Static_assert(GATE_CACHE_TABLES % (BT_TABLE_ENTRIES * sizeof(uint64_t)) == 0, "an index adds to it without a carry");
-_Static_assert(GATE_CACHE_TABLES + BT_FLAVOURS * BT_TABLE_ENTRIES * sizeof(uint64_t) <= GATE_CACHE_CODE,
-	       "one table for each flavour");
+_Static_assert(CACHE_SLOTS + BT_TABLE_ENTRIES * sizeof(uint64_t) <= GATE_CACHE_CODE,
+	       "one table for each flavour, and one more");
 _Static_assert(sizeof(struct bt_state) <= GATE_PAGE, "state fits its page");
 
 /*
@@ -89,6 +92,7 @@ void cache_place(const struct translate *t, uint32_t host, unsigned flavour, str
 		.host = cache_address(host),
 		.state = GATE_CACHE_STATE,
 		.table = GATE_CACHE_TABLES + flavour % BT_FLAVOURS * BT_TABLE_ENTRIES * sizeof(uint64_t),
+		.slots = CACHE_SLOTS,
 		.hypercall = gate_address(gate_hypercall),
 		.callout = t->callout,
 		.iret = gate_address(gate_iret),
@@ -165,6 +169,7 @@ int cache_create(struct translate *t, uint64_t size, bool traced)
 	madvise(t->memory, GATE_CACHE_SIZE, MADV_DONTFORK);
 	t->state = (void *)t->memory;
 	t->tables = (void *)(t->memory + (GATE_CACHE_TABLES - GATE_CACHE));
+	t->slots = (void *)(t->memory + (CACHE_SLOTS - GATE_CACHE));
 	t->code = t->memory + (GATE_CACHE_CODE - GATE_CACHE);
 	cache_empty(t);
 	return 0;

@@ -37,6 +37,7 @@ struct bt_place {
 	uint64_t host;	    /* where the block will lie, a multiple of BT_ALIGN */
 	uint64_t state;	    /* struct bt_state */
 	uint64_t table;	    /* for indirect jumps: one host address for each value of the low 16 bits of the target */
+	uint64_t slots;	    /* of BT_UPPER: what to add to an address, by its bits 40 to 55 */
 	uint64_t hypercall; /* the gate's entry for hypercalls */
 	uint64_t callout;   /* the gate's entry for exits; 0: UD2 makes the exit */
 	uint64_t iret, sysret; /* likewise for IRETQ and SYSRET, which the gate may take to user mode by itself */

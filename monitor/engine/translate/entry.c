@@ -16,8 +16,9 @@ bool entry_lends(const struct translate *t, const struct vcpu *vcpu)
 {
 	bool plain = t->callout && (t->mode & BT_IF);
 	bool watched = vcpu->debug.attached || vcpu->debug.pause || state_is_told(t->vm);
-	return plain && !watched && t->lent_left < LENT_LEFT_MAX && (vcpu->efer & X86_EFER_SCE) &&
-	       (vcpu->sfmask & X86_RFLAGS_IF) && !(vcpu->pv.syscall_entry && vcpu->pv.rsp0);
+	return plain && t->form == FORM_PLAIN && !watched && t->lent_left < LENT_LEFT_MAX &&
+	       (vcpu->efer & X86_EFER_SCE) && (vcpu->sfmask & X86_RFLAGS_IF) &&
+	       !(vcpu->pv.syscall_entry && vcpu->pv.rsp0);
 }
 
 /* SYSCALL's way to the block, made if need be. 0: no room. */

@@ -63,24 +63,42 @@ static enum leave run(struct translate *t, struct vcpu *vcpu, uint64_t host, str
 		      struct bt_link **link)
 {
 	uint64_t aligned = vcpu->rflags & X86_RFLAGS_AC, rip = vcpu->rip;
+	struct form_saved saved;
 	bool shadow = vcpu->interrupt_shadow;
 	state_fill(t, vcpu);
 	trap_of(t->vm)->direct.bare_entry = entry_address(t, vcpu);
 	vcpu->rip = host;
 	vcpu->rflags &= ~(uint64_t)X86_RFLAGS_AC;
+	form_enter(t, vcpu, &saved);
 	engine_trap.enter(vcpu, exit);
 	if (vcpu->cpl != 0)
 		return LEAVE_STOPPED; /* user mode was entered directly, and its exit is its own */
 	vcpu->rflags |= aligned;
 	state_take(t, vcpu);
-	if (exit->reason == EXIT_DEAD || exit->reason == EXIT_HYPERCALL)
-		return LEAVE_STOPPED;
 	bool follows_sti = false;
-	enum leave leave = leave_cache(t, vcpu, link, &follows_sti);
+	enum leave leave = LEAVE_STOPPED;
+	if (exit->reason != EXIT_DEAD && exit->reason != EXIT_HYPERCALL)
+		leave = leave_cache(t, vcpu, link, &follows_sti);
+	form_leave(t, vcpu, &saved);
+	if (exit->reason == EXIT_DEAD || exit->reason == EXIT_HYPERCALL)
+		return leave;
 	/* Or nothing has been executed. */
 	if (follows_sti || (vcpu->rip == rip && leave == LEAVE_STOPPED && shadow))
 		vcpu->interrupt_shadow = true;
 	return leave;
+}
+
+/*
+ * A page fault where the cell shows nothing of the guest's, or an address that is not canonical there: the guest's
+ * instruction tells what it wants, and the interpreter knows what comes of that.
+ */
+static bool is_stray(const struct translate *t, struct vm_exit *exit)
+{
+	if (t->form == FORM_PLAIN || exit->reason != EXIT_EXCEPTION)
+		return false;
+	if (exit->vector == X86_VEC_PF)
+		return !form_guest(t, exit->gva, &exit->gva);
+	return exit->vector == X86_VEC_GP || exit->vector == X86_VEC_SS;
 }
 
 static bool is_store_to_code(struct translate *t, struct vcpu *vcpu, const struct vm_exit *exit)
@@ -99,8 +117,7 @@ static void enter_kernel(struct translate *t, struct vcpu *vcpu, struct vm_exit 
 			return;
 		state_set_mode(t, vcpu);
 		pages_sync(t, vcpu);
-		/* The host's return to a task faults where RSP is not canonical. */
-		uint64_t host = vcpu_canonical(vcpu->gpr[RSP]) ? entry_point(t, vcpu, link, exit) : 0;
+		uint64_t host = form_fits(t, vcpu) ? entry_point(t, vcpu, link, exit) : 0;
 		link = NULL;
 		if (!host) {
 			if (exit->reason == EXIT_KICK)
@@ -109,7 +126,9 @@ static void enter_kernel(struct translate *t, struct vcpu *vcpu, struct vm_exit 
 		}
 		switch (run(t, vcpu, host, exit, &link)) {
 		case LEAVE_STOPPED:
-			if (vcpu->cpl == 0 && is_store_to_code(t, vcpu, exit))
+			if (vcpu->cpl == 0 && is_stray(t, exit))
+				interpret_one(vcpu, exit);
+			else if (vcpu->cpl == 0 && is_store_to_code(t, vcpu, exit))
 				pages_store(t, vcpu, exit->gva, exit);
 			return;
 		case LEAVE_INSN:
@@ -208,24 +227,58 @@ static unsigned permitted(const struct spt_space *space, unsigned prot)
 	return spt_space_mode(space) == SPT_KERNEL ? prot & ~SPT_EXEC : prot;
 }
 
+/* What is wanted of a range of a space, where the cell has it. */
+struct wanted {
+	void *ctx;
+	struct spt_space *space;
+	uint64_t gva, gpa;
+	unsigned prot;
+};
+
+static int map_piece(void *arg, uint64_t gva, uint64_t host, uint64_t len)
+{
+	const struct wanted *w = arg;
+	return engine_trap.spt_ops->map(w->ctx, w->space, host, w->gpa + (gva - w->gva), len, w->prot);
+}
+
+static int unmap_piece(void *arg, uint64_t gva, uint64_t host, uint64_t len)
+{
+	const struct wanted *w = arg;
+	return engine_trap.spt_ops->unmap(w->ctx, w->space, host, len);
+}
+
+static int protect_piece(void *arg, uint64_t gva, uint64_t host, uint64_t len)
+{
+	const struct wanted *w = arg;
+	return engine_trap.spt_ops->protect(w->ctx, w->space, host, len, w->prot);
+}
+
 /* A space that fault handling made has no cell as long as the interpreter runs it: then nothing is mapped. */
+static int each_piece(struct wanted *w, uint64_t len, form_op *op)
+{
+	if (!*spt_space_owner(w->space))
+		return 0;
+	if (spt_space_mode(w->space) != SPT_KERNEL)
+		return op(w, w->gva, w->gva, len);
+	return form_each(translate_of(w->ctx), w->gva, len, op, w);
+}
+
 static int translate_map(void *ctx, struct spt_space *space, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot)
 {
-	if (!*spt_space_owner(space))
-		return 0;
-	return engine_trap.spt_ops->map(ctx, space, gva, gpa, len, permitted(space, prot));
+	struct wanted w = {ctx, space, gva, gpa, permitted(space, prot)};
+	return each_piece(&w, len, map_piece);
 }
 
 static int translate_unmap(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len)
 {
-	return *spt_space_owner(space) ? engine_trap.spt_ops->unmap(ctx, space, gva, len) : 0;
+	struct wanted w = {.ctx = ctx, .space = space, .gva = gva};
+	return each_piece(&w, len, unmap_piece);
 }
 
 static int translate_protect(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len, unsigned prot)
 {
-	if (!*spt_space_owner(space))
-		return 0;
-	return engine_trap.spt_ops->protect(ctx, space, gva, len, permitted(space, prot));
+	struct wanted w = {.ctx = ctx, .space = space, .gva = gva, .prot = permitted(space, prot)};
+	return each_piece(&w, len, protect_piece);
 }
 
 static int translate_settle(void *ctx, struct spt_space *space)

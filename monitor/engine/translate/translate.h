@@ -26,6 +26,12 @@
 #define BT_HASH		 16384
 #define LINGER_SITES	 4096
 
+/* A kernel of the upper half: how far up its memory lies in cells, modulo 2^64. */
+#define UPPER_BASE 0x7fffffe00000ull
+/* What it reaches of user memory: in so many pieces of this size at a time. */
+#define USER_SLOTS     4
+#define USER_SLOT_SIZE (1ull << 40)
+
 struct bt_block;
 struct trap;
 
@@ -84,6 +90,11 @@ struct bt_piece {
 
 struct bt_chunk;
 
+enum bt_form {
+	FORM_PLAIN, /* all where the guest has it */
+	FORM_UPPER, /* the upper half folded into the lower one */
+};
+
 struct translate {
 	struct vm *vm;
 	int fd;
@@ -102,6 +113,15 @@ struct translate {
 	struct bt_frame **frames;
 	uint8_t *hits; /* by frame: stores to it while code of it was compiled; outlives the emptying of the cache */
 	struct bt_page *live;
+
+	/* Where guest memory lies in kernel cells, see form.c. `slots` is a table by bits 40 to 55 of an address. */
+	enum bt_form form;
+	uint64_t *slots;
+	struct {
+		uint64_t block; /* host address; 0: none yet */
+		unsigned count, next;
+		uint32_t slot[USER_SLOTS]; /* gva / USER_SLOT_SIZE */
+	} user;
 
 	unsigned mode;	    /* BT_IF and its like: of all code in the cache */
 	bool bases_virtual; /* cells have been without the kernel's bases of FS or GS: see BT_BASES */
@@ -162,6 +182,26 @@ uint64_t cache_address(uint32_t host);
 uint64_t *cache_table(const struct translate *t, unsigned flavour, uint64_t gva);
 /* Where lookups go that find nothing. */
 uint64_t cache_miss(const struct translate *t);
+
+/* form.c: where kernel cells show guest memory. */
+/* From now on; the caller empties the cache. */
+void form_set(struct translate *t, enum bt_form form);
+/* The address in a cell; false: it has none. And back; false: no memory of the guest's is to lie there. */
+bool form_host(const struct translate *t, uint64_t gva, uint64_t *host);
+bool form_guest(const struct translate *t, uint64_t host, uint64_t *gva);
+/* Calls op for each piece of [gva, gva+len) that has addresses in a row. The first error ends it. */
+typedef int form_op(void *arg, uint64_t gva, uint64_t host, uint64_t len);
+int form_each(const struct translate *t, uint64_t gva, uint64_t len, form_op *op, void *arg);
+/* The kernel wants user memory there: from now on it has an address. False: it is none, or there is no room. */
+bool form_take_user(struct translate *t, uint64_t gva);
+/* The kernel cell can run with the vCPU's registers. */
+bool form_fits(const struct translate *t, const struct vcpu *vcpu);
+/* The vCPU's registers as the cell is to have them, and the guest's again. */
+struct form_saved {
+	uint64_t fs, gs;
+};
+void form_enter(const struct translate *t, struct vcpu *vcpu, struct form_saved *saved);
+void form_leave(const struct translate *t, struct vcpu *vcpu, const struct form_saved *saved);
 
 /* blocks.c */
 struct bt_block *block_find(const struct translate *t, uint64_t gva, unsigned flavour);

@@ -257,7 +257,7 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	struct cell *cell = trap_cell(vcpu);
 	if (!cell)
 		return;
-	if (!cell->dead && (cell->queued || cell->empty))
+	if (!cell->dead && (cell->queued || cell->empty) && !(cell->kernel && trap->elsewhere))
 		space_prefill(vcpu, cell);
 	bool ready = !cell->dead && cell->space && space_flush(vm, cell);
 	if (!ready && cell->dead)

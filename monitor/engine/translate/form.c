@@ -1,0 +1,215 @@
+/*
+ * Where kernel cells show guest memory. A kernel of the upper half runs in the lower half of the host's addresses: all
+ * that it has lies UPPER_BASE further up, modulo 2^64. What it reaches of its programs' memory lies in slots of
+ * USER_SLOT_SIZE where it has nothing itself, and translated code finds the way from the one to the other in a table.
+ */
+#include <string.h>
+
+#include "monitor/engine/translate/translate.h"
+#include "monitor/engine/trap/gate.h"
+#include "monitor/engine/trap/trap.h"
+#include "monitor/host/refusal.h"
+#include "monitor/vm/vm.h"
+
+/* What lies above the pages that hosts keep free at the bottom, and below the last page, an error's address in C. */
+#define UPPER_START (0 - UPPER_BASE + R3_BIT(X86_LARGE_SHIFT))
+#define UPPER_END   (0 - (uint64_t)X86_PAGE_SIZE)
+
+/* An entry of the table for addresses that have no slot: with it added they are not canonical. */
+#define NOWHERE (1ull << 62)
+
+/* Behind each slot and before the first lies one that stays empty: an access that runs off one end faults. */
+#define BLOCK_SLOTS (2 * USER_SLOTS + 1)
+#define BLOCK_SIZE  (BLOCK_SLOTS * USER_SLOT_SIZE)
+
+static bool is_upper(uint64_t gva)
+{
+	return gva >> 63;
+}
+
+static uint64_t slot_address(const struct translate *t, unsigned n)
+{
+	return t->user.block + (2 * n + 1) * USER_SLOT_SIZE;
+}
+
+/* ------------------------------------------------------------------------------------------------------- addresses */
+
+bool form_host(const struct translate *t, uint64_t gva, uint64_t *host)
+{
+	*host = gva;
+	if (t->form == FORM_PLAIN)
+		return true;
+	*host = gva + UPPER_BASE;
+	if (is_upper(gva))
+		return true;
+	for (unsigned n = 0; n < t->user.count; n++) {
+		*host = slot_address(t, n) + gva % USER_SLOT_SIZE;
+		if (t->user.slot[n] == gva / USER_SLOT_SIZE)
+			return true;
+	}
+	return false;
+}
+
+bool form_guest(const struct translate *t, uint64_t host, uint64_t *gva)
+{
+	*gva = host;
+	if (t->form == FORM_PLAIN)
+		return true;
+	uint64_t at = host - t->user.block;
+	*gva = host - UPPER_BASE;
+	if (!t->user.block || at >= BLOCK_SIZE)
+		return is_upper(*gva);
+	unsigned n = (unsigned)(at / USER_SLOT_SIZE);
+	if (n % 2 == 0 || n / 2 >= t->user.count)
+		return false;
+	*gva = t->user.slot[n / 2] * USER_SLOT_SIZE + at % USER_SLOT_SIZE;
+	return true;
+}
+
+/* A piece that lies in one slot, or all in the upper half. */
+static uint64_t piece_len(uint64_t gva, uint64_t len)
+{
+	uint64_t room = is_upper(gva) ? 0 - gva : USER_SLOT_SIZE - gva % USER_SLOT_SIZE;
+	return len < room ? len : room;
+}
+
+int form_each(const struct translate *t, uint64_t gva, uint64_t len, form_op *op, void *arg)
+{
+	const uint64_t lower_end = GVA_LOWER_END, upper = 0 - lower_end;
+	int error = 0;
+	if (t->form == FORM_PLAIN)
+		return op(arg, gva, gva, len);
+	while (len && !error) {
+		uint64_t host, piece = piece_len(gva, len);
+		if (form_host(t, gva, &host))
+			error = op(arg, gva, host, piece);
+		/* Nothing lies between the halves. */
+		if (gva + piece == lower_end)
+			piece = len < upper - gva ? len : upper - gva;
+		gva += piece;
+		len -= piece;
+	}
+	return error;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ views */
+
+static void cut(struct spt_view *view, uint64_t start, uint64_t end)
+{
+	for (unsigned n = 0; n < view->count; n++) {
+		struct spt_range *range = &view->range[n];
+		if (start < range->start || end > range->end)
+			continue;
+		view->range[view->count++] = (struct spt_range){end, range->end};
+		range->end = start;
+		return;
+	}
+}
+
+static void fill_table(const struct translate *t, uint64_t *table)
+{
+	const unsigned lower = GVA_LOWER_END / USER_SLOT_SIZE;
+	for (unsigned n = 0; n < lower; n++)
+		table[n] = NOWHERE;
+	for (unsigned n = lower; n < BT_TABLE_ENTRIES; n++)
+		table[n] = n >= BT_TABLE_ENTRIES - lower ? UPPER_BASE : 0;
+	for (unsigned n = 0; n < t->user.count; n++)
+		table[t->user.slot[n]] = slot_address(t, n) - t->user.slot[n] * USER_SLOT_SIZE;
+}
+
+/* In guest addresses, all that a kernel's cell can show. Nothing is mapped. */
+static void show(struct translate *t)
+{
+	fill_table(t, t->slots);
+	struct spt_view view = {{{UPPER_START, UPPER_END}}, .count = 1};
+	cut(&view, GATE_HOLE_START - UPPER_BASE, GATE_HOLE_END - UPPER_BASE);
+	if (t->user.block) {
+		cut(&view, t->user.block - UPPER_BASE, t->user.block + BLOCK_SIZE - UPPER_BASE);
+		view.range[view.count++] = (struct spt_range){0, GVA_LOWER_END};
+	}
+	spt_set_view(t->vm->spt, SPT_KERNEL, &view);
+}
+
+/* Under the old form. */
+static void unmap_all(struct translate *t)
+{
+	int error = spt_flush_all(t->vm->spt);
+	if (error)
+		vm_refused(t->vm, "guest memory cannot be unmapped: %s; %s", strerror(-error), refusal_remedy(error));
+}
+
+void form_set(struct translate *t, enum bt_form form)
+{
+	unmap_all(t);
+	t->form = form;
+	trap_of(t->vm)->elsewhere = form != FORM_PLAIN;
+	show(t);
+}
+
+/* ------------------------------------------------------------------------------------------------- user memory */
+
+/* Where the kernel has nothing at present: found by its tables' top level, of which a slot and its ends take three. */
+static uint64_t find_block(const struct translate *t)
+{
+	const uint64_t entry = USER_SLOT_SIZE / 2;
+	unsigned free = 0;
+	for (uint64_t host = USER_SLOT_SIZE; host + entry <= LAYOUT_TASK_END; host += entry) {
+		struct spt_step steps[X86_PT_LEVELS], more[X86_PT_LEVELS];
+		bool gate = host < GATE_HOLE_END && host + entry > GATE_HOLE_START;
+		unsigned used = spt_probe(t->vm->spt, &t->paging, host - UPPER_BASE, steps);
+		unsigned next = spt_probe(t->vm->spt, &t->paging, host + entry - 1 - UPPER_BASE, more);
+		bool taken = gate || !used || !next || (steps[0].entry & X86_PTE_P) || (more[0].entry & X86_PTE_P);
+		free = taken || (!free && host % USER_SLOT_SIZE) ? 0 : free + 1;
+		if (free == 2 * BLOCK_SLOTS)
+			return host + entry - BLOCK_SIZE;
+	}
+	return 0;
+}
+
+bool form_take_user(struct translate *t, uint64_t gva)
+{
+	uint64_t host;
+	if (t->form != FORM_UPPER || gva >= GVA_LOWER_END)
+		return false;
+	if (form_host(t, gva, &host))
+		return true;
+	if (!t->user.block)
+		t->user.block = find_block(t);
+	if (!t->user.block)
+		return false;
+	unmap_all(t);
+	unsigned n = t->user.count < USER_SLOTS ? t->user.count++ : t->user.next++ % USER_SLOTS;
+	t->user.slot[n] = (uint32_t)(gva / USER_SLOT_SIZE);
+	show(t);
+	return true;
+}
+
+/* ------------------------------------------------------------------------------------------------- registers */
+
+bool form_fits(const struct translate *t, const struct vcpu *vcpu)
+{
+	if (t->form == FORM_PLAIN)
+		return vcpu_canonical(vcpu->gpr[RSP]);
+	return is_upper(vcpu->rip) && vcpu_canonical(vcpu->gpr[RSP] + UPPER_BASE) &&
+	       (is_upper(vcpu->sreg[SREG_GS].base) || t->bases_virtual);
+}
+
+void form_enter(const struct translate *t, struct vcpu *vcpu, struct form_saved *saved)
+{
+	saved->fs = vcpu->sreg[SREG_FS].base;
+	saved->gs = vcpu->sreg[SREG_GS].base;
+	if (t->form == FORM_PLAIN)
+		return;
+	vcpu->gpr[RSP] += UPPER_BASE;
+	vcpu->sreg[SREG_FS].base = UPPER_BASE;
+	vcpu->sreg[SREG_GS].base = is_upper(saved->gs) ? saved->gs + UPPER_BASE : UPPER_BASE;
+}
+
+void form_leave(const struct translate *t, struct vcpu *vcpu, const struct form_saved *saved)
+{
+	if (t->form == FORM_PLAIN)
+		return;
+	vcpu->gpr[RSP] -= UPPER_BASE;
+	vcpu->sreg[SREG_FS].base = saved->fs;
+	vcpu->sreg[SREG_GS].base = saved->gs;
+}
