@@ -17,10 +17,25 @@ struct fill {
 	struct walk walk;
 };
 
+static bool is_narrow(const struct fill *fill)
+{
+	return fill->cpu->paging == SPT_32_BIT;
+}
+
+/* Above the tables of 32-bit addresses, where no table is; NULL when memory is out. */
+static struct node *top_node(const struct fill *fill)
+{
+	struct spt_space *space = fill->space;
+
+	if (!space->top)
+		space->top = spt_node_create(space, LEVEL_HUGE, 0);
+	return space->top;
+}
+
 /* The node for one step of the walk, made and its table tracked if need be; NULL when memory is out. */
 static struct node *step_node(const struct fill *fill, unsigned step, struct node *parent)
 {
-	unsigned level = LEVEL_TOP - step;
+	unsigned level = (fill->cpu->paging == SPT_4_LEVEL ? LEVEL_TOP : LEVEL_BIG) - step;
 	struct spte *slot = parent ? &parent->spte[level_index(fill->gva, level + 1)] : NULL;
 	struct node *node = slot ? (slot->kind == SPTE_CHILD ? slot->child : NULL) : fill->space->top;
 	struct table *table;
@@ -35,7 +50,7 @@ static struct node *step_node(const struct fill *fill, unsigned step, struct nod
 	node = spt_node_create(fill->space, level, fill->gva);
 	if (!node)
 		return NULL;
-	table = spt_table_get(fill->space->spt, fill->walk.step[step].table);
+	table = spt_table_get(fill->space->spt, fill->walk.step[step].table, is_narrow(fill));
 	if (!table) {
 		spt_node_free(node);
 		return NULL;
@@ -58,13 +73,21 @@ static struct node *leaf_node(const struct fill *fill)
 {
 	struct node *node = NULL;
 
+	if (fill->cpu->paging != SPT_4_LEVEL) {
+		node = top_node(fill);
+		if (!node) {
+			spt_space_refuse(fill->space, -SPT_ENOMEM);
+			return NULL;
+		}
+	}
 	for (unsigned step = 0; step < fill->walk.steps; step++) {
 		node = step_node(fill, step, node);
 		if (!node)
 			spt_space_refuse(fill->space, -SPT_ENOMEM);
 		if (fill->space->error)
 			return NULL;
-		if (!spt_table_confirm(fill->space->spt, node->table, level_index(fill->gva, node->level),
+		if (!spt_table_confirm(fill->space->spt, node->table,
+				       spt_slot_entry(node, level_index(fill->gva, node->level)),
 				       fill->walk.step[step].entry))
 			return NULL;
 	}
@@ -109,21 +132,25 @@ static bool continues(unsigned level, const struct around *around, unsigned i, u
 static bool is_neighbour(const struct fill *fill, struct node *node, unsigned i, unsigned next, struct around *around)
 {
 	struct spt *spt = fill->space->spt;
-	uint64_t entry = entry_load(&node->table->live[i]), *snapshot = &node->table->snapshot[i];
+	unsigned at = spt_slot_entry(node, i);
+	uint64_t entry = spt_table_live(node->table, at);
 	uint64_t page = spt_entry_page(fill->cpu, node->level, entry);
 	struct rights rights;
 
+	/* The other half of a page of 4 MiB. */
+	if (is_narrow(fill) && node->level == LEVEL_BIG)
+		page += i % 2 * level_size(LEVEL_BIG);
 	if (node->spte[i].kind != SPTE_NONE || !spt_in_ram(spt, page) ||
 	    !spt_entry_is_leaf(spt, fill->cpu, node->level, entry) || !(entry & X86_PTE_A))
 		return false;
 	rights = spt_rights_with(fill->walk.above, fill->cpu, entry);
-	if (!spt_rights_readable(rights, fill->access) || spt_entry_revoked(*snapshot, entry))
+	if (!spt_rights_readable(rights, fill->access) || spt_entry_revoked(spt_table_snapshot(node->table, at), entry))
 		return false;
 	around->page[i] = page;
 	around->prot[i] = (uint8_t)effective_prot(fill, node->level, page, leaf_prot(fill, rights, entry));
 	if (node->level > LEVEL_PAGE && !continues(node->level, around, i, next))
 		return false;
-	*snapshot = entry;
+	spt_table_note(node->table, at, entry);
 	return true;
 }
 
@@ -159,12 +186,26 @@ static void fill_around(const struct fill *fill, struct node *node, unsigned win
 	*filled = (struct run){.gva = base - (i - first) * size, .len = (last + 1 - first) * size};
 }
 
+/* Without paging nothing can change, and all there is in 1 GiB is mapped at once. */
+static void fill_unpaged(const struct fill *fill, struct node *top)
+{
+	unsigned i = level_index(fill->gva, LEVEL_HUGE);
+	struct run run = {0};
+
+	spt_node_put(top, i, i * level_size(LEVEL_HUGE), SPT_WRITE | SPT_EXEC, fill->gva, &run);
+	spt_node_flush(fill->space, &run);
+}
+
 static void fill_fault(const struct fill *fill, struct node *node)
 {
 	struct spt_space *space = fill->space;
 	uint64_t size = level_size(node->level);
 	struct run filled;
 
+	if (fill->cpu->paging == SPT_NO_PAGING) {
+		fill_unpaged(fill, node);
+		return;
+	}
 	fill_around(fill, node, next_window(space, fill->gva & ~(size - 1), size), &filled);
 	space->last_lo = filled.gva;
 	space->last_hi = filled.gva + filled.len;
@@ -184,7 +225,7 @@ static bool try_fill(struct fill *fill, enum spt_result *result)
 		*result = SPT_GUEST_FAULT;
 	} else if (!spt_in_ram(spt, fill->walk.gpa)) {
 		*result = SPT_NOT_RAM;
-	} else if (fill->cpu->paging != SPT_4_LEVEL || !spt_reaches(fill->space, fill->gva)) {
+	} else if (!spt_reaches(fill->space, fill->gva)) {
 		*result = SPT_UNREACHABLE;
 	} else {
 		*result = SPT_FILLED;
@@ -206,7 +247,10 @@ enum spt_result spt_fault(struct spt_space *space, const struct spt_cpu *cpu, ui
 
 	if (space->mode == SPT_USER)
 		fill.access |= X86_PF_U;
+	if (cpu->paging != SPT_4_LEVEL)
+		fill.gva = (uint32_t)gva;
 	spt_make_room(space);
+	spt_space_follow(space, cpu);
 	for (unsigned tries = 0; tries < FILL_TRIES; tries++)
 		if (try_fill(&fill, &result))
 			break;
@@ -241,9 +285,10 @@ int spt_prefill(struct spt_space *space, const struct spt_cpu *cpu, uint64_t gva
 	struct node *node;
 
 	fill.access = space->mode == SPT_USER ? X86_PF_U : 0;
-	if (cpu->paging != SPT_4_LEVEL || !spt_reaches(space, gva) || is_mapped(space, gva) || spt_is_full(spt) ||
+	if (cpu->paging == SPT_NO_PAGING || !spt_reaches(space, gva) || is_mapped(space, gva) || spt_is_full(spt) ||
 	    !spt_walk_marked(spt, cpu, gva, fill.access, &fill.walk) || !spt_in_ram(spt, fill.walk.gpa))
 		return 0;
+	spt_space_follow(space, cpu);
 	node = leaf_node(&fill);
 	if (node)
 		fill_around(&fill, node, SPT_WINDOW_MIN, &filled);

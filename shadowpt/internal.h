@@ -79,6 +79,9 @@ static inline void list_move_all(struct list *to, struct list *from)
 #define TABLE_USES_MAX 4096
 #define WRITERS_MAX    4096
 
+/* Of 4-byte entries. */
+#define TABLE_ENTRIES_MAX (2 * X86_PT_ENTRIES)
+
 /* Spaces, when most have no owner that would bound their number. */
 #define SPACES_MAX 8192
 
@@ -123,7 +126,7 @@ struct spte {
 
 struct node {
 	struct spt_space *space;
-	struct table *table; /* the guest table it shadows; NULL in a split large page */
+	struct table *table; /* the guest table it shadows; NULL in a split large page, and above tables of 32 bits */
 	uint64_t gva;	     /* first address it covers */
 	unsigned level;
 	struct list use;    /* in table->uses */
@@ -133,13 +136,16 @@ struct node {
 
 struct table {
 	uint64_t gpa;
-	const uint64_t *live; /* the frame, in guest memory */
-	struct list uses;     /* nodes */
+	const void *live; /* the frame, in guest memory */
+	struct list uses; /* nodes */
 	unsigned use_count;
-	bool unsync;
-	unsigned clean; /* comparisons in a row that found nothing written */
-	uint64_t epoch; /* of the last comparison */
-	uint64_t snapshot[X86_PT_ENTRIES];
+	bool unsync, narrow; /* entries of 4 bytes */
+	unsigned clean;	     /* comparisons in a row that found nothing written */
+	uint64_t epoch;	     /* of the last comparison */
+	union {
+		uint64_t snapshot[X86_PT_ENTRIES];
+		uint32_t narrow_snapshot[TABLE_ENTRIES_MAX];
+	};
 };
 
 struct frame {
@@ -163,6 +169,7 @@ struct region {
 struct spt_space {
 	struct spt *spt;
 	uint64_t root;
+	enum spt_paging paging;
 	enum spt_mode mode;
 	void *owner;
 	struct spt_space *hash_next;
@@ -201,10 +208,18 @@ static inline bool spt_in_ram(const struct spt *spt, uint64_t gpa)
 	return gpa < config->ram_size && !(gpa >= config->hole_start && gpa < config->hole_end);
 }
 
+/* With addresses of 32 bits a space can map them all. */
+static inline const struct spt_view *spt_space_view(const struct spt_space *space)
+{
+	static const struct spt_view narrow = {{{0, R3_BIT(32)}}, .count = 1};
+
+	return space->paging == SPT_4_LEVEL ? &space->spt->view[space->mode] : &narrow;
+}
+
 /* What of [gva, gva+len), not more than a page of any level, the space can map: one piece, or none of length 0. */
 static inline struct spt_range spt_reachable(const struct spt_space *space, uint64_t gva, uint64_t len)
 {
-	const struct spt_view *view = &space->spt->view[space->mode];
+	const struct spt_view *view = spt_space_view(space);
 	uint64_t last = gva + (len - 1);
 
 	for (unsigned n = 0; n < view->count; n++) {
@@ -282,6 +297,8 @@ void spt_space_refuse(struct spt_space *space, int error);
 void spt_space_drop_all(struct spt_space *space);
 /* The shadow tables take more than they may. */
 bool spt_is_full(const struct spt *spt);
+/* Drops what lay below registers of PAE that say otherwise now. */
+void spt_space_follow(struct spt_space *space, const struct spt_cpu *cpu);
 /* The space is about to be filled: empties others, in the end itself too, if there is no room. */
 void spt_make_room(struct spt_space *space);
 /*
@@ -319,8 +336,20 @@ void spt_frame_write_protect(struct spt *spt, uint64_t gpa);
 
 /* -------------------------------------------------------------------------------------------------- table.c */
 
-/* The table in the frame at gpa, tracked from now on; NULL when memory is out. It lives while it has uses. */
-struct table *spt_table_get(struct spt *spt, uint64_t gpa);
+/*
+ * The table in the frame at gpa, with entries of 4 bytes or of 8, tracked from now on; NULL when memory is out. It
+ * lives while it has uses.
+ */
+struct table *spt_table_get(struct spt *spt, uint64_t gpa, bool narrow);
+/*
+ * Which of the guest's entries the node's slot i was derived from. Of 4-byte entries a node has a part: half of a page
+ * table; a quarter of a directory, each of whose entries stands for two slots.
+ */
+unsigned spt_slot_entry(const struct node *node, unsigned i);
+uint64_t spt_table_live(const struct table *table, unsigned entry);
+uint64_t spt_table_snapshot(const struct table *table, unsigned entry);
+/* Entry is `value`, which takes nothing away. */
+void spt_table_note(struct table *table, unsigned entry, uint64_t value);
 /* One use more, for the way to gva; of too many the oldest goes that does not lie on that way. */
 void spt_table_add_use(struct table *table, struct node *node, uint64_t gva);
 void spt_table_remove_use(struct table *table, struct node *node);

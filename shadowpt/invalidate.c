@@ -3,11 +3,6 @@
  */
 #include "shadowpt/internal.h"
 
-static struct spt_space *root_space(struct spt *spt, const struct spt_cpu *cpu, enum spt_mode mode)
-{
-	return spt_space_find(spt, cpu->cr3 & X86_PTE_ADDR, mode);
-}
-
 /*
  * No table needs comparing: the next fill of gva confirms every entry it uses, and other pages may stay as they are
  * until they are invalidated themselves.
@@ -16,7 +11,7 @@ int spt_invlpg(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva)
 {
 	spt->changes++;
 	for (enum spt_mode mode = SPT_KERNEL; mode <= SPT_USER; mode++) {
-		struct spt_space *space = root_space(spt, cpu, mode);
+		struct spt_space *space = spt_space_find(spt, cpu, mode);
 
 		if (space)
 			spt_space_drop_page(space, gva);
@@ -29,10 +24,12 @@ int spt_cr3_load(struct spt *spt, const struct spt_cpu *cpu)
 	spt->epoch++;
 	spt->changes++;
 	for (enum spt_mode mode = SPT_KERNEL; mode <= SPT_USER; mode++) {
-		struct spt_space *space = root_space(spt, cpu, mode);
+		struct spt_space *space = spt_space_find(spt, cpu, mode);
 
-		if (space)
+		if (space) {
+			spt_space_follow(space, cpu);
 			spt_space_sync(space);
+		}
 	}
 	return spt_settle(spt, NULL);
 }
@@ -64,7 +61,13 @@ int spt_entry_write(struct spt *spt, uint64_t entry_gpa, uint64_t value)
 	__atomic_store_n(&entries[i], value, __ATOMIC_SEQ_CST);
 	spt->changes++;
 	spt_frame_changed(spt, frame_gpa);
-	if (table)
+	if (table && table->narrow) {
+		spt_table_set(table, 2 * i, (uint32_t)value);
+		table = spt_frame(spt, frame_gpa)->table;
+		if (table)
+			spt_table_set(table, 2 * i + 1, value >> 32);
+	} else if (table) {
 		spt_table_set(table, i, value);
+	}
 	return spt_settle(spt, NULL);
 }

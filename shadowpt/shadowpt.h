@@ -77,8 +77,8 @@ struct spt_config {
 };
 
 /*
- * How linear addresses become physical ones (SDM 3A 4.1.1). In all but the first they have 32 bits, bits above are
- * ignored; and spaces can map nothing then.
+ * How linear addresses become physical ones (SDM 3A 4.1.1). In all but the first they have 32 bits and bits above are
+ * ignored; then a space's view is all of its 4 GiB.
  */
 enum spt_paging {
 	SPT_4_LEVEL,
@@ -107,12 +107,13 @@ void spt_destroy(struct spt *spt);
 int spt_set_view(struct spt *spt, enum spt_mode mode, const struct spt_view *view);
 
 /*
- * The space for (root of cr3, mode), made empty if there is none; NULL when memory is out. `owner` is the caller's
- * pointer, NULL in a new space. A space that has no owner lives until the next call of this.
+ * The space for (root and paging mode of cpu, mode), made empty if there is none; NULL when memory is out. `owner` is
+ * the caller's pointer, NULL in a new space. A space that has no owner lives until the next call of this.
  */
-struct spt_space *spt_space_get(struct spt *spt, uint64_t cr3, enum spt_mode mode);
+struct spt_space *spt_space_get(struct spt *spt, const struct spt_cpu *cpu, enum spt_mode mode);
 /* The same without making one: NULL if there is none. */
-struct spt_space *spt_space_find(struct spt *spt, uint64_t cr3, enum spt_mode mode);
+struct spt_space *spt_space_find(struct spt *spt, const struct spt_cpu *cpu, enum spt_mode mode);
+enum spt_paging spt_space_paging(const struct spt_space *space);
 void **spt_space_owner(struct spt_space *space);
 enum spt_mode spt_space_mode(const struct spt_space *space);
 uint64_t spt_space_root(const struct spt_space *space);
@@ -170,8 +171,7 @@ enum spt_result {
 	SPT_FILLED,	  /* the space now permits the access, or always did: run on */
 	SPT_GUEST_FAULT,  /* the guest's tables forbid it: deliver #PF with out->error */
 	SPT_NOT_RAM,	  /* translates to out->gpa, which is no RAM: device or nothing */
-	SPT_UNREACHABLE,  /* translates to RAM, but the space's view does not have this gva, or not in this paging
-			     mode */
+	SPT_UNREACHABLE,  /* translates to RAM, but the space's view does not have this gva */
 	SPT_HOST_REFUSED, /* an op failed with out->host_error, or memory is out (-SPT_ENOMEM); the space is as if
 			     emptied and must be emptied for real */
 };

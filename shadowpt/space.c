@@ -60,18 +60,22 @@ void spt_get_stats(const struct spt *spt, struct spt_stats *out)
 
 /* ------------------------------------------------------------------------------------------------------- the hash */
 
+/* Roots of PAE are finer than pages. */
 static struct spt_space **bucket(const struct spt *spt, uint64_t root, enum spt_mode mode)
 {
-	uint64_t hash = (((root >> X86_PAGE_SHIFT) << 1) | mode) * R3_U64(0x9e3779b97f4a7c15);
+	uint64_t hash = ((root >> 4) | mode) * R3_U64(0x9e3779b97f4a7c15);
 
 	return &spt->buckets[(hash >> 32) & (spt->bucket_count - 1)];
 }
 
-struct spt_space *spt_space_find(struct spt *spt, uint64_t root, enum spt_mode mode)
+struct spt_space *spt_space_find(struct spt *spt, const struct spt_cpu *cpu, enum spt_mode mode)
 {
-	struct spt_space *space = *bucket(spt, root, mode);
+	uint64_t root;
+	struct spt_space *space;
 
-	while (space && (space->root != root || space->mode != mode))
+	spt_root(cpu, &root);
+	space = *bucket(spt, root, mode);
+	while (space && (space->root != root || space->mode != mode || space->paging != cpu->paging))
 		space = space->hash_next;
 	return space;
 }
@@ -117,10 +121,9 @@ static void discard_unowned(struct spt *spt)
 		spt_space_discard(LIST_ITEM(at, struct spt_space, recent));
 }
 
-struct spt_space *spt_space_get(struct spt *spt, uint64_t cr3, enum spt_mode mode)
+struct spt_space *spt_space_get(struct spt *spt, const struct spt_cpu *cpu, enum spt_mode mode)
 {
-	uint64_t root = cr3 & X86_PTE_ADDR;
-	struct spt_space *space = spt_space_find(spt, root, mode);
+	struct spt_space *space = spt_space_find(spt, cpu, mode);
 
 	if (space)
 		return space;
@@ -129,7 +132,8 @@ struct spt_space *spt_space_get(struct spt *spt, uint64_t cr3, enum spt_mode mod
 	if (!space)
 		return NULL;
 	space->spt = spt;
-	space->root = root;
+	spt_root(cpu, &space->root);
+	space->paging = cpu->paging;
 	space->mode = mode;
 	space->window = SPT_WINDOW_MIN;
 	list_init(&space->unsync);
@@ -150,6 +154,11 @@ void **spt_space_owner(struct spt_space *space)
 enum spt_mode spt_space_mode(const struct spt_space *space)
 {
 	return space->mode;
+}
+
+enum spt_paging spt_space_paging(const struct spt_space *space)
+{
+	return space->paging;
 }
 
 uint64_t spt_space_root(const struct spt_space *space)
@@ -188,6 +197,20 @@ void spt_space_drop_all(struct spt_space *space)
 	if (space->top)
 		spt_node_drop(space->top, 0, X86_PT_ENTRIES);
 	space_forget(space);
+}
+
+void spt_space_follow(struct spt_space *space, const struct spt_cpu *cpu)
+{
+	struct node *top = space->top;
+
+	for (unsigned i = 0; space->paging == SPT_PAE && top && i < SPT_PDPTES; i++) {
+		const struct spte *slot = &top->spte[i];
+		uint64_t pdpte = cpu->pdpte[i];
+
+		if (slot->kind == SPTE_CHILD &&
+		    !((pdpte & X86_PTE_P) && slot->child->table->gpa == (pdpte & X86_PTE_ADDR)))
+			spt_node_drop(top, i, 1);
+	}
 }
 
 bool spt_is_full(const struct spt *spt)
@@ -272,7 +295,7 @@ static void space_settled(struct spt_space *space)
 static int space_unmap_all(struct spt_space *space)
 {
 	struct spt *spt = space->spt;
-	const struct spt_view *view = &spt->view[space->mode];
+	const struct spt_view *view = spt_space_view(space);
 	int failed = 0;
 
 	for (unsigned n = 0; n < view->count && !failed; n++)

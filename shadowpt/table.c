@@ -24,23 +24,62 @@ bool spt_entry_revoked(uint64_t old, uint64_t value)
 	return (old & X86_PTE_P) && ((old ^ value) & ENTRY_BITS & ~gained);
 }
 
-struct table *spt_table_get(struct spt *spt, uint64_t gpa)
+static unsigned entries_of(const struct table *table)
+{
+	return table->narrow ? TABLE_ENTRIES_MAX : X86_PT_ENTRIES;
+}
+
+uint64_t spt_table_live(const struct table *table, unsigned entry)
+{
+	if (!table->narrow)
+		return entry_load((const uint64_t *)table->live + entry);
+	return __atomic_load_n((const uint32_t *)table->live + entry, __ATOMIC_RELAXED);
+}
+
+uint64_t spt_table_snapshot(const struct table *table, unsigned entry)
+{
+	return table->narrow ? table->narrow_snapshot[entry] : table->snapshot[entry];
+}
+
+void spt_table_note(struct table *table, unsigned entry, uint64_t value)
+{
+	if (table->narrow)
+		table->narrow_snapshot[entry] = (uint32_t)value;
+	else
+		table->snapshot[entry] = value;
+}
+
+unsigned spt_slot_entry(const struct node *node, unsigned i)
+{
+	unsigned shift = level_shift(node->level);
+
+	if (!node->table->narrow)
+		return i;
+	return ((node->gva >> shift) + i) / (node->level == LEVEL_BIG ? 2 : 1) % TABLE_ENTRIES_MAX;
+}
+
+struct table *spt_table_get(struct spt *spt, uint64_t gpa, bool narrow)
 {
 	struct frame *frame = spt_frame(spt, gpa);
 	struct table *table = frame->table;
 
+	/* With other entries it was another table. */
+	while (table && table->narrow != narrow) {
+		spt_node_cut(LIST_ITEM(table->uses.next, struct node, use));
+		table = frame->table;
+	}
 	if (table)
 		return table;
 	table = malloc(sizeof(*table));
 	if (!table)
 		return NULL;
 	spt->stats.memory += sizeof(*table);
-	*table = (struct table){.gpa = gpa, .live = spt->ops.frame(spt->ctx, gpa)};
+	*table = (struct table){.gpa = gpa, .live = spt->ops.frame(spt->ctx, gpa), .narrow = narrow};
 	list_init(&table->uses);
 	frame->table = table;
 	spt_frame_lock(spt, gpa);
-	for (unsigned i = 0; i < X86_PT_ENTRIES; i++)
-		table->snapshot[i] = entry_load(&table->live[i]);
+	for (unsigned i = 0; i < entries_of(table); i++)
+		spt_table_note(table, i, spt_table_live(table, i));
 	return table;
 }
 
@@ -86,7 +125,7 @@ void spt_table_remove_use(struct table *table, struct node *node)
  * Drops the stale slots of every use. In a table that points to itself one use lies under another and goes with it, so
  * uses are taken off the list one at a time; the one in hand never goes, nor does the table.
  */
-static void table_drop(struct table *table, const bool stale[X86_PT_ENTRIES])
+static void table_drop(struct table *table, const bool stale[TABLE_ENTRIES_MAX])
 {
 	struct list done;
 
@@ -97,7 +136,7 @@ static void table_drop(struct table *table, const bool stale[X86_PT_ENTRIES])
 		list_remove(&node->use);
 		list_add(&done, &node->use);
 		for (unsigned i = 0, count; i < X86_PT_ENTRIES; i += count + 1) {
-			for (count = 0; i + count < X86_PT_ENTRIES && stale[i + count]; count++)
+			for (count = 0; i + count < X86_PT_ENTRIES && stale[spt_slot_entry(node, i + count)]; count++)
 				;
 			if (count)
 				spt_node_drop(node, i, count);
@@ -108,10 +147,10 @@ static void table_drop(struct table *table, const bool stale[X86_PT_ENTRIES])
 
 void spt_table_set(struct table *table, unsigned i, uint64_t value)
 {
-	uint64_t old = table->snapshot[i];
-	bool stale[X86_PT_ENTRIES] = {false};
+	uint64_t old = spt_table_snapshot(table, i);
+	bool stale[TABLE_ENTRIES_MAX] = {false};
 
-	table->snapshot[i] = value;
+	spt_table_note(table, i, value);
 	if (!spt_entry_revoked(old, value))
 		return;
 	stale[i] = true;
@@ -120,11 +159,11 @@ void spt_table_set(struct table *table, unsigned i, uint64_t value)
 
 bool spt_table_confirm(struct spt *spt, struct table *table, unsigned i, uint64_t entry)
 {
-	uint64_t old = table->snapshot[i], live;
+	uint64_t old = spt_table_snapshot(table, i), live;
 
 	if (old == entry)
 		return true;
-	live = entry_load(&table->live[i]);
+	live = spt_table_live(table, i);
 	spt_table_set(table, i, live);
 	return live == entry && !spt_entry_revoked(old, live);
 }
@@ -153,18 +192,18 @@ static void table_protect(struct spt *spt, struct table *table)
 /* Brings the snapshot up to date; true if the guest wrote. memcmp only tells whether to look: it may read twice. */
 static bool table_compare(struct spt *spt, struct table *table)
 {
-	bool stale[X86_PT_ENTRIES] = {false}, revoked = false, written = false;
+	bool stale[TABLE_ENTRIES_MAX] = {false}, revoked = false, written = false;
 
 	spt->stats.resyncs++;
 	if (!memcmp(table->snapshot, table->live, sizeof(table->snapshot)))
 		return false;
-	for (unsigned i = 0; i < X86_PT_ENTRIES; i++) {
-		uint64_t old = table->snapshot[i], live = entry_load(&table->live[i]);
+	for (unsigned i = 0; i < entries_of(table); i++) {
+		uint64_t old = spt_table_snapshot(table, i), live = spt_table_live(table, i);
 
 		stale[i] = spt_entry_revoked(old, live);
 		revoked |= stale[i];
 		written |= stale[i] || ((old ^ live) & ~(X86_PTE_A | X86_PTE_D));
-		table->snapshot[i] = live;
+		spt_table_note(table, i, live);
 	}
 	if (revoked)
 		table_drop(table, stale);

@@ -321,13 +321,18 @@ void spt_space_drop_page(struct spt_space *space, uint64_t gva)
 {
 	struct node *node = space->top;
 
+	if (space->paging != SPT_4_LEVEL)
+		gva = (uint32_t)gva;
 	if (gva != gva_canonical(gva))
 		return;
 	while (node) {
 		unsigned i = level_index(gva, node->level);
 
 		if (node->spte[i].kind != SPTE_CHILD || !node->spte[i].child->table) {
-			spt_node_drop(node, i, 1);
+			/* A page of 4 MiB is two. */
+			bool pair = node->level == LEVEL_BIG && node->table && node->table->narrow;
+
+			spt_node_drop(node, pair ? i & ~1u : i, pair ? 2 : 1);
 			return;
 		}
 		node = node->spte[i].child;

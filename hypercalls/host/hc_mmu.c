@@ -41,12 +41,14 @@ int64_t hc_call_set_user_root(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
 int64_t hc_call_drop_root(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
 {
 	struct vm *vm = vcpu->vm;
+	struct spt_cpu cpu = vcpu_paging(vcpu);
 	uint64_t root = arg[0] & X86_PTE_ADDR;
 
+	cpu.cr3 = root;
 	if (root == (vcpu->cr3 & X86_PTE_ADDR) || root == (vcpu->pv.user_root & X86_PTE_ADDR))
 		return -R3_EBUSY;
 	for (enum spt_mode mode = SPT_KERNEL; mode <= SPT_USER; mode++) {
-		struct spt_space *space = spt_space_find(vm->spt, root, mode);
+		struct spt_space *space = spt_space_find(vm->spt, &cpu, mode);
 
 		if (space)
 			vm->engine_ops->space_drop(vm, space);

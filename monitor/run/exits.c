@@ -152,8 +152,8 @@ static void exit_refill(struct vcpu *vcpu)
 	struct spt_cpu paging = vcpu_paging(vcpu);
 	struct spt_translation at;
 	struct spt_outcome outcome;
-	struct spt_space *space = spt_space_find(spt, root, SPT_USER);
 	paging.cr3 = root;
+	struct spt_space *space = spt_space_find(spt, &paging, SPT_USER);
 	if (!space || !vcpu->refill.wanted || !spt_translate(spt, &paging, vcpu->refill.gva, vcpu->refill.access, &at))
 		return;
 	vcpu->refill.wanted = false;
@@ -182,7 +182,7 @@ static void exit_page_fault(struct vcpu *vcpu, const struct vm_exit *exit)
 	uint32_t access = exit->error & (X86_PF_W | X86_PF_I);
 	if (vcpu->cpl == 3)
 		access |= X86_PF_U;
-	struct spt_space *space = spt_space_get(vm->spt, vcpu_root(vcpu), vcpu->cpl == 3 ? SPT_USER : SPT_KERNEL);
+	struct spt_space *space = spt_space_get(vm->spt, &paging, vcpu->cpl == 3 ? SPT_USER : SPT_KERNEL);
 	if (!space) {
 		vm_refused(vm, "no memory left for shadow page tables: end other programs first");
 		return;

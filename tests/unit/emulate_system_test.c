@@ -327,7 +327,7 @@ static bool find_page(void *arg, uint64_t gva, uint64_t gpa, uint64_t len, unsig
 static bool shadowed(struct machine_fixture *m)
 {
 	bool found = false;
-	spt_space_each(spt_space_get(m->vm.spt, m->vcpu->cr3, SPT_KERNEL), find_page, &found);
+	spt_space_each(spt_space_get(m->vm.spt, &(struct spt_cpu){.cr3 = m->vcpu->cr3}, SPT_KERNEL), find_page, &found);
 	return found;
 }
 
@@ -335,7 +335,7 @@ static void touch(struct machine_fixture *m)
 {
 	struct spt_outcome outcome;
 	struct spt_cpu paging = vcpu_paging(m->vcpu);
-	struct spt_space *space = spt_space_get(m->vm.spt, m->vcpu->cr3, SPT_KERNEL);
+	struct spt_space *space = spt_space_get(m->vm.spt, &(struct spt_cpu){.cr3 = m->vcpu->cr3}, SPT_KERNEL);
 	assert_int_equal(spt_fault(space, &paging, FIX_DATA, 0, &outcome), SPT_FILLED);
 	assert_true(shadowed(m));
 }

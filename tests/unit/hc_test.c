@@ -491,7 +491,7 @@ static uint64_t pages_mapped(struct spt_space *space)
 static struct spt_space *filled(struct hc_fixture *f)
 {
 	struct spt_cpu cpu = vcpu_paging(f->vcpu);
-	struct spt_space *space = spt_space_get(f->vm->spt, f->vcpu->cr3, SPT_KERNEL);
+	struct spt_space *space = spt_space_get(f->vm->spt, &(struct spt_cpu){.cr3 = f->vcpu->cr3}, SPT_KERNEL);
 	struct spt_outcome outcome;
 
 	assert_non_null(space);

@@ -183,7 +183,8 @@ static void test_writers(void **state)
 static void test_unowned(void **state)
 {
 	for (unsigned i = 0; i < 3 * SPACES_MAX; i++)
-		assert_non_null(spt_space_get(w->spt, (uint64_t)i << X86_PAGE_SHIFT, SPT_USER));
+		assert_non_null(
+			spt_space_get(w->spt, &(struct spt_cpu){.cr3 = (uint64_t)i << X86_PAGE_SHIFT}, SPT_USER));
 	assert_int_equal(stats().spaces, SPACES_MAX);
 }
 

@@ -722,7 +722,7 @@ static void test_no_memory(void **state)
 	fill(SPT_KERNEL, KERNEL + DATA, X86_PF_W);
 	assert_true(mapped_in(ROOT, SPT_KERNEL, KERNEL + DATA + PAGES(3), DATA + PAGES(3), SPT_EXEC));
 	fail_alloc = 1;
-	assert_null(spt_space_get(w->spt, PAGES(5), SPT_USER));
+	assert_null(spt_space_get(w->spt, &(struct spt_cpu){.cr3 = PAGES(5)}, SPT_USER));
 	for (fail_alloc = 1; fail_alloc <= 5; fail_alloc++) {
 		const unsigned n = fail_alloc;
 
@@ -740,17 +740,18 @@ static void test_many_spaces(void **state)
 
 	assert_true(sizeof(struct spt_space) < 1024);
 	for (unsigned i = 0; i < count; i++) {
-		struct spt_space *space = spt_space_get(w->spt, PAGES(i) | X86_CR3_PWT, i % 2);
+		struct spt_space *space =
+			spt_space_get(w->spt, &(struct spt_cpu){.cr3 = PAGES(i) | X86_CR3_PWT}, i % 2);
 
 		assert_int_equal(spt_space_root(space), PAGES(i));
 		assert_int_equal(spt_space_mode(space), i % 2);
 		assert_null(*spt_space_owner(space));
-		assert_ptr_equal(spt_space_get(w->spt, PAGES(i), i % 2), space);
+		assert_ptr_equal(spt_space_get(w->spt, &(struct spt_cpu){.cr3 = PAGES(i)}, i % 2), space);
 	}
 	assert_int_equal(stats().spaces, count);
 	assert_int_equal(spt_flush_all(w->spt), 0);
 	for (unsigned i = 0; i < count; i++)
-		spt_space_discard(spt_space_get(w->spt, PAGES(i), i % 2));
+		spt_space_discard(spt_space_get(w->spt, &(struct spt_cpu){.cr3 = PAGES(i)}, i % 2));
 	assert_int_equal(stats().spaces, 0);
 }
 

@@ -216,15 +216,13 @@ static void test_no_paging(void **state)
 	world_destroy(world);
 }
 
-/* What a software TLB holds goes out of date, and a table that a space shadows is written through another mode. */
+/* What a software TLB holds goes out of date. */
 static void test_changes(void **state)
 {
 	struct world *world = world_create(RAM, 0, R3_BIT(47));
 	struct spt_cpu cpu = {.cr3 = ROOT, .paging = SPT_32_BIT, .pse = true};
-	struct spt_space *space = world_space(world, ROOT, SPT_KERNEL);
 	struct entries entries = lead(&shapes[1], false, 0);
 	uint64_t changes = spt_changes(world->spt);
-	struct spt_outcome outcome;
 
 	put(world, &shapes[1], &entries);
 	assert_int_equal(spt_invlpg(world->spt, &cpu, shapes[1].gva), 0);
@@ -232,15 +230,6 @@ static void test_changes(void **state)
 	changes = spt_changes(world->spt);
 	assert_int_equal(spt_cr3_load(world->spt, &cpu), 0);
 	assert_int_not_equal(spt_changes(world->spt), changes);
-	/* Such a space can map nothing, and says so of what its guest may access. */
-	assert_int_equal(spt_fault(space, &cpu, shapes[1].gva, X86_PF_W, &outcome), SPT_UNREACHABLE);
-	entries.pte = 0;
-	put(world, &shapes[1], &entries);
-	assert_int_equal(spt_fault(space, &cpu, shapes[1].gva, X86_PF_W, &outcome), SPT_GUEST_FAULT);
-	assert_int_equal(outcome.error, X86_PF_W);
-	assert_int_equal(spt_prefill(space, &cpu, shapes[1].gva), 0);
-	assert_int_equal(world_ops(world), 0);
-	world_discard(space);
 	world_destroy(world);
 }
 

@@ -95,11 +95,13 @@ static bool op_fails(struct world *world, const struct spt_space *space)
 	return world->fail_space == space || (world->fail_in && !--world->fail_in);
 }
 
-static void check_range(struct world *world, uint64_t gva, uint64_t len)
+static void check_range(struct world *world, const struct spt_space *space, uint64_t gva, uint64_t len)
 {
+	bool wide = spt_space_paging(space) == SPT_4_LEVEL;
+
 	assert_int_equal((gva | len) & X86_PAGE_MASK, 0);
-	assert_true(len > 0 && gva >= world->config.view.range[0].start &&
-		    gva + len <= world->config.view.range[0].end);
+	assert_true(len > 0 && gva >= (wide ? world->config.view.range[0].start : 0) &&
+		    gva + len <= (wide ? world->config.view.range[0].end : R3_BIT(32)));
 }
 
 static int op_map(void *ctx, struct spt_space *space, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot)
@@ -108,7 +110,7 @@ static int op_map(void *ctx, struct spt_space *space, uint64_t gva, uint64_t gpa
 	struct host *host = world_host(space);
 	struct host_run run = {gva, gpa, len, prot};
 
-	check_range(world, gva, len);
+	check_range(world, space, gva, len);
 	assert_true(!(gpa & X86_PAGE_MASK) && gpa + len <= world->config.ram_size);
 	world->maps++;
 	world->last_map = run;
@@ -122,7 +124,7 @@ static int op_unmap(void *ctx, struct spt_space *space, uint64_t gva, uint64_t l
 {
 	struct world *world = ctx;
 
-	check_range(world, gva, len);
+	check_range(world, space, gva, len);
 	world->unmaps++;
 	if (op_fails(world, space))
 		return WORLD_OP_ERROR;
@@ -136,7 +138,7 @@ static int op_protect(void *ctx, struct spt_space *space, uint64_t gva, uint64_t
 	struct host *host = world_host(space);
 	uint64_t covered = 0;
 
-	check_range(world, gva, len);
+	check_range(world, space, gva, len);
 	world->protects++;
 	if (op_fails(world, space))
 		return WORLD_OP_ERROR;
@@ -210,7 +212,7 @@ unsigned world_ops(const struct world *world)
 
 struct spt_space *world_space(struct world *world, uint64_t cr3, enum spt_mode mode)
 {
-	struct spt_space *space = spt_space_get(world->spt, cr3, mode);
+	struct spt_space *space = spt_space_get(world->spt, &(struct spt_cpu){.cr3 = cr3}, mode);
 
 	assert_non_null(space);
 	if (!*spt_space_owner(space)) {

@@ -292,7 +292,9 @@ static bool visit_run(void *arg, uint64_t gva, uint64_t gpa, uint64_t len, unsig
 
 static void print_space(struct vcpu *vcpu, uint64_t root, enum spt_mode mode, FILE *out)
 {
-	struct spt_space *space = spt_space_find(vcpu->vm->spt, root, mode);
+	struct spt_cpu paging = vcpu_paging(vcpu);
+	paging.cr3 = root;
+	struct spt_space *space = spt_space_find(vcpu->vm->spt, &paging, mode);
 	struct shadow shadow = {.vcpu = vcpu, .out = out, .mode = mode, .root = root};
 
 	fprintf(out, "%s space of root 0x%" PRIx64 ":%s\n", mode == SPT_USER ? "user" : "kernel",

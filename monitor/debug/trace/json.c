@@ -177,10 +177,13 @@ static json_t *guest_tables(struct vm *vm)
 	return tables.list;
 }
 
-static void add_space(struct vm *vm, struct tables *tables, uint64_t root, enum spt_mode mode)
+static void add_space(struct vcpu *vcpu, struct tables *tables, uint64_t root, enum spt_mode mode)
 {
-	struct spt_space *space = spt_space_find(vm->spt, root, mode);
+	struct spt_cpu paging = vcpu_paging(vcpu);
+	struct spt_space *space;
 
+	paging.cr3 = root;
+	space = spt_space_find(vcpu->vm->spt, &paging, mode);
 	tables->root = root & X86_PTE_ADDR;
 	tables->space = mode == SPT_USER ? "user" : "kernel";
 	if (space)
@@ -192,8 +195,8 @@ static json_t *shadow_tables(struct vm *vm)
 	struct tables tables = {.list = json_array()};
 
 	for (unsigned i = 0; i < vm->vcpu_count && vm->spt; i++) {
-		add_space(vm, &tables, vm->vcpu[i]->cr3, SPT_KERNEL);
-		add_space(vm, &tables, vcpu_user_root(vm->vcpu[i]), SPT_USER);
+		add_space(vm->vcpu[i], &tables, vm->vcpu[i]->cr3, SPT_KERNEL);
+		add_space(vm->vcpu[i], &tables, vcpu_user_root(vm->vcpu[i]), SPT_USER);
 	}
 	return tables.list;
 }

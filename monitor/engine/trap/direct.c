@@ -46,7 +46,9 @@ static struct cell *direct_peer(struct trap *trap, const struct vcpu *vcpu)
 {
 	if (vcpu->debug.attached || vcpu->interrupt_waits || !trap->direct.known)
 		return NULL;
-	struct spt_space *space = spt_space_find(vcpu->vm->spt, vcpu_user_root(vcpu), SPT_USER);
+	struct spt_cpu paging = vcpu_paging(vcpu);
+	paging.cr3 = vcpu_user_root(vcpu);
+	struct spt_space *space = spt_space_find(vcpu->vm->spt, &paging, SPT_USER);
 	struct cell *user = space ? *spt_space_owner(space) : NULL;
 	return user && !user->dead && !user->fresh && user->in_signal ? user : NULL;
 }

@@ -42,7 +42,8 @@ static struct cell *trap_cell(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
 	struct trap *trap = &vm->engine->trap;
-	struct spt_space *space = spt_space_get(vm->spt, vcpu_root(vcpu), vcpu->cpl == 3 ? SPT_USER : SPT_KERNEL);
+	struct spt_cpu paging = vcpu_paging(vcpu);
+	struct spt_space *space = spt_space_get(vm->spt, &paging, vcpu->cpl == 3 ? SPT_USER : SPT_KERNEL);
 	if (!space) {
 		vm_refused(vm, "no memory left for shadow page tables: end other programs first");
 		return NULL;
