@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "hypercalls/x86.h"
-#include "monitor/device/i8042_keys.h"
 
 #define STATUS_OUTPUT_FULL 0x01
 #define STATUS_SYSTEM	   0x04
@@ -60,13 +59,18 @@ enum keyboard_command {
 	RESET = 0xff,
 };
 
-#define ACK	   0xfa
-#define RESEND_IT  0xfe
-#define TEST_DONE  0xaa
-#define KEY_BREAK  0x80 /* set 1: the key was released */
-#define KEY_SHIFT  0x2a
-#define KEY_CTRL   0x1d
-#define KEY_EVENTS 4 /* a key and one modifier, pressed and released */
+#define ACK	      0xfa
+#define RESEND_IT     0xfe
+#define TEST_DONE     0xaa
+#define KEY_BREAK     0x80 /* set 1: the key was released */
+#define SETS	      2	   /* of scan codes that it has */
+#define RELEASED      0xf0 /* set 2: the prefix of that */
+#define EXTENDED      0xe0 /* both: the prefix of keys that the first keyboards did not have */
+#define KEY_SHIFT     0x2a
+#define KEY_CTRL      0x1d
+#define KEY_ALT	      0x38
+#define LOOKS_TO_POLL 32 /* reads of the status in a row that a driver's waiting for the controller stays below */
+#define KEY_EVENTS    14 /* a key and all modifiers, pressed and released, as set 2 has them */
 
 static void update_irq(struct i8042 *kbd)
 {
@@ -79,6 +83,21 @@ static void put(struct i8042 *kbd, uint8_t byte)
 		return;
 	kbd->queue[kbd->queued++] = byte;
 	update_irq(kbd);
+}
+
+/* A byte from the keyboard. Translated, the prefix of a release becomes a bit of what follows. */
+static void send(struct i8042 *kbd, uint8_t byte)
+{
+	if (!(kbd->config & CONFIG_TRANSLATE)) {
+		put(kbd, byte);
+		return;
+	}
+	if (byte == RELEASED) {
+		kbd->releasing = KEY_BREAK;
+		return;
+	}
+	put(kbd, i8042_translate(byte) | kbd->releasing);
+	kbd->releasing = 0;
 }
 
 static uint8_t take(struct i8042 *kbd)
@@ -107,13 +126,15 @@ static void keyboard_datum(struct i8042 *kbd, uint8_t datum)
 	uint8_t command = kbd->keyboard_command;
 
 	kbd->keyboard_command = 0;
-	put(kbd, ACK);
-	if (command != SCAN_SET)
+	if (command == SCAN_SET && datum > SETS) {
+		send(kbd, RESEND_IT);
 		return;
-	if (!datum)
-		put(kbd, kbd->scan_set);
-	else if (datum <= 3)
+	}
+	send(kbd, ACK);
+	if (command == SCAN_SET && datum)
 		kbd->scan_set = datum;
+	else if (command == SCAN_SET)
+		send(kbd, kbd->scan_set);
 }
 
 static void keyboard_write(struct i8042 *kbd, uint8_t byte)
@@ -128,32 +149,32 @@ static void keyboard_write(struct i8042 *kbd, uint8_t byte)
 	case SCAN_SET:
 	case SET_RATE:
 		kbd->keyboard_command = byte;
-		put(kbd, ACK);
+		send(kbd, ACK);
 		return;
 	case ECHO:
-		put(kbd, ECHO);
+		send(kbd, ECHO);
 		return;
 	case IDENTIFY:
-		put(kbd, ACK);
-		put(kbd, 0xab); /* an MF2 keyboard, behind a controller that translates or not */
-		put(kbd, kbd->config & CONFIG_TRANSLATE ? 0x41 : 0x83);
+		send(kbd, ACK);
+		send(kbd, 0xab); /* an MF2 keyboard */
+		send(kbd, 0x83);
 		return;
 	case ENABLE:
 	case DISABLE:
 		kbd->scanning = byte == ENABLE;
-		put(kbd, ACK);
+		send(kbd, ACK);
 		return;
 	case SET_DEFAULTS:
 		keyboard_defaults(kbd);
-		put(kbd, ACK);
+		send(kbd, ACK);
 		return;
 	case RESET:
 		keyboard_defaults(kbd);
-		put(kbd, ACK);
-		put(kbd, TEST_DONE);
+		send(kbd, ACK);
+		send(kbd, TEST_DONE);
 		return;
 	default:
-		put(kbd, RESEND_IT);
+		send(kbd, RESEND_IT);
 		return;
 	}
 }
@@ -252,10 +273,14 @@ static void access_command(void *device, uint16_t offset, unsigned size, bool wr
 	struct i8042 *kbd = device;
 
 	if (write) {
+		kbd->looks = 0;
 		controller_command(kbd, (uint8_t)*value);
 		return;
 	}
 	i8042_update(kbd);
+	/* Who asks again and again whether there is a key, and has not talked to the keyboard, polls it. */
+	if (!kbd->queued && !kbd->talking && ++kbd->looks == LOOKS_TO_POLL)
+		kbd->talking = true;
 	*value = STATUS_UNLOCKED | (kbd->config & CONFIG_SYSTEM ? STATUS_SYSTEM : 0u) |
 		 (kbd->command ? STATUS_COMMAND : 0u) | (kbd->queued ? STATUS_OUTPUT_FULL : 0u);
 }
@@ -273,7 +298,6 @@ static void access_port_a(void *device, uint16_t offset, unsigned size, bool wri
 
 /* ------------------------------------------------------------------------------------------------------------- keys */
 
-/* Only where set 1 comes out: kernels that switch translation off take set 2, which nobody here has typed in. */
 bool i8042_wants_key(const struct i8042 *kbd)
 {
 	return kbd->talking && kbd->scanning && !(kbd->config & CONFIG_DISABLED) && !kbd->command &&
@@ -286,19 +310,33 @@ void i8042_update(struct i8042 *kbd)
 		kbd->pull(kbd->arg);
 }
 
-void i8042_type(struct i8042 *kbd, uint8_t character)
+static void press(struct i8042 *kbd, uint8_t code, bool extended, bool released)
 {
-	struct i8042_key key = i8042_key_of(character);
-	uint8_t modifier = key.shift ? KEY_SHIFT : key.ctrl ? KEY_CTRL : 0;
+	if (extended)
+		send(kbd, EXTENDED);
+	if (kbd->scan_set == 1) {
+		send(kbd, code | (released ? KEY_BREAK : 0));
+		return;
+	}
+	if (released)
+		send(kbd, RELEASED);
+	send(kbd, i8042_set_2(code));
+}
+
+void i8042_type(struct i8042 *kbd, struct i8042_key key)
+{
+	const uint8_t modifiers[] = {key.shift ? KEY_SHIFT : 0, key.ctrl ? KEY_CTRL : 0, key.alt ? KEY_ALT : 0};
 
 	if (!key.code)
 		return;
-	if (modifier)
-		put(kbd, modifier);
-	put(kbd, key.code);
-	put(kbd, key.code | KEY_BREAK);
-	if (modifier)
-		put(kbd, modifier | KEY_BREAK);
+	for (size_t i = 0; i < sizeof(modifiers); i++)
+		if (modifiers[i])
+			press(kbd, modifiers[i], false, false);
+	press(kbd, key.code, key.extended, false);
+	press(kbd, key.code, key.extended, true);
+	for (size_t i = sizeof(modifiers); i--;)
+		if (modifiers[i])
+			press(kbd, modifiers[i], false, true);
 }
 
 void i8042_init(struct i8042 *kbd, struct bus *bus, struct irq_line irq, void (*pull)(void *arg),

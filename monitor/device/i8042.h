@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "monitor/device/i8042_keys.h"
 #include "monitor/vm/bus.h"
 
 #define I8042_QUEUE 32
@@ -17,9 +18,11 @@ struct i8042 {
 	uint8_t command;	  /* of the controller, waits for its datum at port 0x60; 0: none */
 	uint8_t keyboard_command; /* likewise of the keyboard */
 	uint8_t output_port;
-	uint8_t scan_set;	    /* 1, 2 or 3 */
+	uint8_t scan_set;	    /* 1 or 2 */
+	uint8_t releasing;	    /* the controller has seen the prefix of a release: a bit for what follows */
 	bool scanning;		    /* the keyboard sends keys */
-	bool talking;		    /* somebody has talked to the keyboard or read it */
+	bool talking;		    /* somebody has talked to the keyboard, read it, or polls it */
+	unsigned looks;		    /* reads of the status in a row that found nothing, up to the first key */
 	uint8_t queue[I8042_QUEUE]; /* towards port 0x60, oldest first */
 	unsigned queued;
 	struct irq_line irq;
@@ -34,7 +37,7 @@ void i8042_init(struct i8042 *kbd, struct bus *bus, struct irq_line irq, void (*
 void i8042_update(struct i8042 *kbd);
 /* Somebody reads the keyboard, and a whole key finds room: it can be typed. */
 bool i8042_wants_key(const struct i8042 *kbd);
-/* Presses and releases the key of a character, with Shift or Ctrl around it; one that no key has is dropped. */
-void i8042_type(struct i8042 *kbd, uint8_t character);
+/* Presses and releases the key, with its modifiers around it; what is no key is dropped. */
+void i8042_type(struct i8042 *kbd, struct i8042_key key);
 
 #endif

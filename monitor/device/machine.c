@@ -23,8 +23,10 @@
 #include "monitor/device/pit.h"
 #include "monitor/device/ports.h"
 #include "monitor/device/rtc.h"
+#include "monitor/device/screen.h"
 #include "monitor/device/solo5.h"
 #include "monitor/device/testdev.h"
+#include "monitor/device/typing.h"
 #include "monitor/device/uart.h"
 #include "monitor/device/vga.h"
 #include "monitor/host/clock.h"
@@ -50,6 +52,8 @@ struct machine {
 	struct rtc rtc;
 	struct i8042 keyboard;
 	struct vga vga;
+	struct screen *screen;	/* on a terminal of the host; NULL: none */
+	struct console *typing; /* what is typed at the screen's keyboard; NULL: at the console */
 	struct acpi_pm pm;
 	struct pci pci;
 	struct lapic lapic; /* the first processor's */
@@ -116,17 +120,20 @@ static void power_off(void *vm)
 	vm_end(vm, 0);
 }
 
-/* What is typed on the console comes from the keyboard, as long as nobody listens to the serial line. */
+/* Without a screen what is typed on the console comes from the keyboard, as long as nobody listens to the serial line.
+ */
 static void pull_key(void *arg)
 {
 	struct vm *vm = arg;
-	uint8_t character;
+	struct machine *machine = vm->machine;
+	struct console *console = machine->typing ? machine->typing : vm->console;
+	struct i8042_key key;
 
-	if (uart_listens(&vm->machine->uart) || !i8042_wants_key(&vm->machine->keyboard))
+	if ((!machine->typing && uart_listens(&machine->uart)) || !i8042_wants_key(&machine->keyboard))
 		return;
-	console_listen(vm->console);
-	if (console_read(vm->console, &character, 1))
-		i8042_type(&vm->machine->keyboard, character);
+	console_listen(console);
+	if (typing_read(console, &key))
+		i8042_type(&machine->keyboard, key);
 }
 
 static void attach_pc(struct vm *vm, struct machine *machine)
@@ -166,24 +173,52 @@ static void attach_devices(struct vm *vm, struct machine *machine)
 		attach_pc(vm, machine);
 }
 
+static int no_memory(struct vm *vm)
+{
+	fprintf(stderr, "ring3: no memory for the devices; free some or raise 'ulimit -v'\n");
+	machine_exit(vm);
+	return -ENOMEM;
+}
+
+/* Keys are the keyboard's from the start, and the serial line has no input. */
+static int attach_screen(struct vm *vm, struct machine *machine)
+{
+	if (vm->kind != MACHINE_PC) {
+		fprintf(stderr, "ring3: --screen: the machine of %s has no screen: leave it out\n", vm->config->kernel);
+		return -EINVAL;
+	}
+	machine->typing = console_open(vm, vm->config->no_input ? -1 : STDIN_FILENO, -1);
+	if (!machine->typing)
+		return no_memory(vm);
+	console_listen(machine->typing);
+	machine->screen = screen_open(vm, &machine->vga, vm->config->screen_fd);
+	return machine->screen ? 0 : no_memory(vm);
+}
+
 int machine_init(struct vm *vm)
 {
-	vm->console =
-		console_open(vm, vm->config->no_input ? -1 : STDIN_FILENO, vm->config->no_output ? -1 : STDOUT_FILENO);
+	const struct vm_config *config = vm->config;
+	bool input = !config->no_input && !config->screen;
+
+	/* What shows the screen shows nothing else. */
+	vm->console = console_open(
+		vm, input ? STDIN_FILENO : -1,
+		config->no_output || (config->screen && config->screen_fd == STDOUT_FILENO) ? -1 : STDOUT_FILENO);
 	vm->machine = calloc(1, sizeof(*vm->machine));
-	if (!vm->console || !vm->machine) {
-		fprintf(stderr, "ring3: no memory for the devices; free some or raise 'ulimit -v'\n");
-		machine_exit(vm);
-		return -ENOMEM;
-	}
+	if (!vm->console || !vm->machine)
+		return no_memory(vm);
 	attach_devices(vm, vm->machine);
-	return 0;
+	return config->screen ? attach_screen(vm, vm->machine) : 0;
 }
 
 /* Bus and timers point into what is freed here: the machine does not run again. */
 void machine_exit(struct vm *vm)
 {
 	console_close(vm->console);
+	if (vm->machine) {
+		console_close(vm->machine->typing);
+		screen_close(vm->machine->screen);
+	}
 	free(vm->machine);
 	vm->console = NULL;
 	vm->machine = NULL;
@@ -261,6 +296,8 @@ bool machine_poll(struct vm *vm, uint64_t now)
 	if (console_deadline(vm->console) <= now)
 		console_flush(vm->console);
 	bool input = console_poll(vm->console);
+	if (vm->machine->typing)
+		console_poll(vm->machine->typing);
 	uart_update(&vm->machine->uart);
 	if (vm->kind == MACHINE_PC)
 		i8042_update(&vm->machine->keyboard);
@@ -277,6 +314,8 @@ uint64_t machine_deadline(struct vm *vm)
 void machine_flush(struct vm *vm)
 {
 	console_flush(vm->console);
+	if (vm->ended && vm->machine->screen)
+		screen_paint(vm->machine->screen);
 }
 
 bool machine_print_screen(const struct vm *vm, FILE *out)

@@ -6,6 +6,7 @@
 
 #include <signal.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -14,6 +15,8 @@
 
 static struct termios found;
 static atomic_int raw_fd = -1;
+static atomic_int painted_fd = -1;
+static atomic_uint painted_rows;
 
 /* From the background, SIGTTOU would stop us here unless it is blocked. */
 static int set_attributes(int fd, const struct termios *attributes)
@@ -53,9 +56,34 @@ bool terminal_raw(int fd)
 	return false;
 }
 
+void terminal_painted(int fd, unsigned rows)
+{
+	atomic_store(&painted_rows, rows < 99 ? rows : 99);
+	atomic_store(&painted_fd, fd);
+}
+
+/* Colours as they were, the cursor visible and below the picture. */
+static void leave_picture(void)
+{
+	int fd = atomic_exchange(&painted_fd, -1);
+	unsigned rows = atomic_load(&painted_rows);
+	char text[] = "\033[0m\033[?25h\033[00;1H\r\n";
+	char *digits = strstr(text, "00");
+
+	if (fd < 0)
+		return;
+	digits[0] = (char)('0' + rows / 10);
+	digits[1] = (char)('0' + rows % 10);
+	/* A terminal that takes nothing has nobody before it. */
+	if (write(fd, text, sizeof(text) - 1) < 0)
+		return;
+}
+
 void console_restore_terminal(void)
 {
 	int fd = atomic_exchange(&raw_fd, -1);
+
+	leave_picture();
 
 	if (fd < 0)
 		return;

@@ -11,5 +11,7 @@
 bool terminal_in_background(int fd);
 /* Every key goes to the guest; output processing stays. False if fd is no terminal: nothing was done. */
 bool terminal_raw(int fd);
+/* A picture of `rows` rows is painted on the terminal fd: in the end its cursor goes below it. -1: none is. */
+void terminal_painted(int fd, unsigned rows);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * A VGA in text mode: 80 columns, 25 lines. Its memory is guest RAM at VGA_TEXT, so that a kernel writes to it without
- * an exit; here are its registers, as plain storage, and a look at what they show.
+ * A VGA in text mode. Its memory is guest RAM at VGA_TEXT, so that a kernel writes to it without an exit; here are its
+ * registers, as plain storage, and a look at what they show.
  */
 #ifndef MONITOR_DEVICE_VGA_H
 #define MONITOR_DEVICE_VGA_H
@@ -12,10 +12,10 @@
 #include "monitor/vm/bus.h"
 #include "monitor/vm/guest_mem.h"
 
-#define VGA_TEXT    0xb8000u
-#define VGA_COLUMNS 80
-#define VGA_LINES   25
-#define VGA_DAC	    768
+#define VGA_TEXT	0xb8000u
+#define VGA_COLUMNS_MAX 132
+#define VGA_LINES_MAX	60
+#define VGA_DAC		768
 
 struct vga {
 	uint8_t crtc_index, crtc[32];
@@ -29,9 +29,17 @@ struct vga {
 	uint8_t retraces;	      /* reads of the status register, whose retrace bits come and go */
 };
 
+/* What the screen shows: characters in the low bytes, attributes in the high ones. A private copy. */
+struct vga_picture {
+	unsigned columns, lines;
+	bool blinks;			/* bit 7 of an attribute: else it is the background's brightness */
+	int cursor_line, cursor_column; /* -1: it is off or out of sight */
+	uint16_t cell[VGA_LINES_MAX][VGA_COLUMNS_MAX];
+};
+
 void vga_init(struct vga *vga, struct bus *bus);
-/* Where the cursor is: an index into the text memory's cells, or -1 if it is off or out of sight. */
-int vga_cursor(const struct vga *vga);
+/* False, and no cells: it shows graphics. */
+bool vga_look(const struct vga *vga, const struct guest_mem *mem, struct vga_picture *picture);
 /* Prints the screen as text, trailing blanks left out. False if nothing is on it. */
 bool vga_print(const struct vga *vga, const struct guest_mem *mem, FILE *out);
 

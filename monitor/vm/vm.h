@@ -68,6 +68,8 @@ struct vm_config {
 	const char *gdb;	  /* where the debugger connects, see gdb.h; NULL: none */
 	bool gdb_stop;		  /* stop before the first instruction */
 	bool no_input, no_output; /* the guest's console has no end on the host */
+	bool screen;		  /* the VGA is shown on a terminal, from whose keys the keyboard's are made */
+	int screen_fd;		  /* that terminal */
 };
 
 /* What a kernel takes for granted of its machine. */

@@ -10,6 +10,7 @@
 #include "monitor/device/ioapic.h"
 #include "monitor/device/lapic.h"
 #include "monitor/device/machine.h"
+#include "monitor/device/vga.h"
 #include "monitor/host/clock.h"
 #include "tests/unit/machine_fixture.h"
 
@@ -81,6 +82,18 @@ static void any_msr(struct vm *vm)
 	}
 }
 
+/* Whatever the registers say and the text memory holds is printed within bounds. */
+static void any_screen(struct vm *vm, FILE *nowhere)
+{
+	uint64_t text[32];
+
+	for (unsigned i = 0; i < 32; i++)
+		text[i] = draw();
+	gm_write(&vm->mem, VGA_TEXT + below(0x8000 - sizeof(text)), text, sizeof(text));
+	machine_print_screen(vm, nowhere);
+	rewind(nowhere);
+}
+
 static void any_interrupt(struct vm *vm)
 {
 	struct vcpu *vcpu = vm->vcpu[0];
@@ -113,6 +126,7 @@ int main(int argc, char **argv)
 	struct machine_fixture *m = fix_make();
 	struct vm *vm = &m->vm;
 	uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 0) : 1000000;
+	FILE *nowhere = fopen("/dev/null", "w");
 
 	state = (argc > 1 ? strtoull(argv[1], NULL, 0) : 1) * R3_U64(0x9e3779b97f4a7c15) + 1;
 	m->config.no_input = m->config.no_output = m->config.testdev = true;
@@ -121,14 +135,18 @@ int main(int argc, char **argv)
 	vm->bus = (struct bus){0};
 	vm->kind = MACHINE_PC;
 	clock_freeze();
-	if (machine_init(vm))
+	if (machine_init(vm) || !nowhere)
 		return 1;
 	for (uint64_t n = 0; n < count; n++) {
 		switch (below(8)) {
 		case 0 ... 2:
 			any_port(vm);
 			break;
-		case 3 ... 4:
+		case 3:
+			if (!below(64))
+				any_screen(vm, nowhere);
+			/* fall through */
+		case 4:
 			any_memory(vm);
 			break;
 		case 5:
@@ -143,6 +161,7 @@ int main(int argc, char **argv)
 		}
 		vm->ended = false; /* it may have switched itself off */
 	}
+	fclose(nowhere);
 	machine_exit(vm);
 	disk_close(m->config.disk_files[0]);
 	fix_free(m);

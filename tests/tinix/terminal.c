@@ -5,6 +5,7 @@
  *	without TEXT	fails if TEXT came since the last expect before this one
  *	send TEXT	types TEXT
  *	resize R C	gives the terminal R rows and C columns
+ *	signal N	sends the command that signal
  *	status N	waits for the command's end, which must be with exit status N
  *	returns keep	from here on carriage returns of the output count; before, they are left out
  * In TEXT, \r \n \t \e \\ and \xHH
@@ -170,6 +171,8 @@ static void play(char *line)
 		keep_returns = true;
 	else if (strcmp(line, "resize") == 0)
 		resize(text);
+	else if (strcmp(line, "signal") == 0)
+		kill(command, atoi(text));
 	else if (strcmp(line, "status") == 0)
 		end_with(atoi(text));
 	else

@@ -28,11 +28,16 @@ static void reset(void *arg)
 	resets++;
 }
 
+static void type(uint8_t character)
+{
+	i8042_type(&kbd, i8042_key_of(character));
+}
+
 static void pull(void *arg)
 {
 	pulls++;
 	if (typed && *typed && i8042_wants_key(&kbd))
-		i8042_type(&kbd, (uint8_t)*typed++);
+		type((uint8_t)*typed++);
 }
 
 static int setup(void **state)
@@ -109,7 +114,7 @@ static void test_keyboard(void **state)
 	out(DATA, 0xf0);
 	answers("\xfa", 1);
 	out(DATA, 0x00);
-	answers("\xfa\x02", 2);
+	answers("\xfa\x41", 2); /* 2, translated as all that comes from the keyboard */
 	out(DATA, 0xee);
 	answers("\xee", 1);
 	out(DATA, 0x01);
@@ -130,22 +135,78 @@ static void test_keys(void **state)
 {
 	out(DATA, 0xf4);
 	answers("\xfa", 1);
-	i8042_type(&kbd, 'a');
+	type('a');
 	answers("\x1e\x9e", 2);
-	i8042_type(&kbd, 'A');
+	type('A');
 	answers("\x2a\x1e\x9e\xaa", 4);
-	i8042_type(&kbd, 3); /* Ctrl-C */
+	type(3); /* Ctrl-C */
 	answers("\x1d\x2e\xae\x9d", 4);
-	i8042_type(&kbd, '\r');
+	type('\r');
 	answers("\x1c\x9c", 2);
-	i8042_type(&kbd, 0x1b);
+	type(0x1b);
 	answers("\x01\x81", 2);
-	i8042_type(&kbd, 0x7f);
+	type(0x7f);
 	answers("\x0e\x8e", 2);
-	i8042_type(&kbd, 0xc3); /* no key has it */
+	type(0xc3); /* no key has it */
 	assert_int_equal(in(STATUS)&1, 0);
-	i8042_type(&kbd, '~');
+	type('~');
 	answers("\x2a\x29\xa9\xaa", 4);
+}
+
+/* What terminals send for them; behind 0xe0 those that the first PC's keyboard had not. */
+static void test_sequences(void **state)
+{
+	i8042_type(&kbd, i8042_key_of_sequence("[A"));
+	answers("\xe0\x48\xe0\xc8", 4);
+	i8042_type(&kbd, i8042_key_of_sequence("[3~"));
+	answers("\xe0\x53\xe0\xd3", 4);
+	i8042_type(&kbd, i8042_key_of_sequence("[18~"));
+	answers("\x41\xc1", 2); /* F7, whose code of set 2 has bit 7 */
+	i8042_type(&kbd, i8042_key_of_sequence("OP"));
+	answers("\x3b\xbb", 2);
+	assert_int_equal(i8042_key_of_sequence("").code, 0);
+	assert_int_equal(i8042_key_of_sequence("[99~").code, 0);
+	i8042_type(&kbd, (struct i8042_key){.code = 0x10, .alt = true});
+	answers("\x38\x10\x90\xb8", 4);
+}
+
+/* Without translation set 2 comes as it is; or set 1, if the keyboard is asked for it. */
+static void test_sets(void **state)
+{
+	out(STATUS, 0x60);
+	out(DATA, 0x01);
+	out(DATA, 0xf2);
+	answers("\xfa\xab\x83", 3);
+	type('A');
+	answers("\x12\x1c\xf0\x1c\xf0\x12", 6);
+	i8042_type(&kbd, i8042_key_of_sequence("[D"));
+	answers("\xe0\x6b\xe0\xf0\x6b", 5);
+	out(DATA, 0xf0);
+	answers("\xfa", 1);
+	out(DATA, 0x03); /* a set that it has not */
+	answers("\xfe", 1);
+	out(DATA, 0xf0);
+	answers("\xfa", 1);
+	out(DATA, 0x01);
+	answers("\xfa", 1);
+	type('a');
+	answers("\x1e\x9e", 2);
+	out(DATA, 0xf0);
+	answers("\xfa", 1);
+	out(DATA, 0x00);
+	answers("\xfa\x01", 2);
+}
+
+/* Each key has a code of its own in set 2, from which the controller makes that of set 1 again. */
+static void test_translation(void **state)
+{
+	for (uint8_t code = 1; code <= 0x58; code++) {
+		assert_int_not_equal(i8042_set_2(code), 0);
+		assert_int_equal(i8042_translate(i8042_set_2(code)), code);
+	}
+	assert_int_equal(i8042_set_2(0), 0);
+	assert_int_equal(i8042_set_2(0xff), 0);
+	assert_int_equal(i8042_translate(0xfa), 0xfa);
 }
 
 static void test_pulled(void **state)
@@ -159,6 +220,20 @@ static void test_pulled(void **state)
 	assert_int_equal(in(DATA), 0xfa);
 	typed = "x";
 	assert_int_equal(in(STATUS)&1, 0);
+}
+
+/* Who reads the status again and again polls; a driver that waits for the controller between commands does not. */
+static void test_polled(void **state)
+{
+	typed = "k";
+	for (unsigned i = 0; i < 100; i++) {
+		if (i % 10 == 0)
+			out(STATUS, 0xae);
+		assert_int_equal(in(STATUS)&1, 0);
+	}
+	for (unsigned i = 0; i < 40 && !(in(STATUS)&1); i++)
+		;
+	answers("\x25\xa5", 2);
 }
 
 /* Each byte is an edge, as long as the command byte lets it through. */
@@ -204,7 +279,7 @@ static void test_flood(void **state)
 		out(seed >> 8 & 1 ? DATA : STATUS, (uint8_t)(seed >> 16));
 		if ((seed >> 9 & 7) == 0)
 			in(DATA);
-		i8042_type(&kbd, (uint8_t)(seed >> 24));
+		type((uint8_t)(seed >> 24));
 		assert_true(kbd.queued <= I8042_QUEUE);
 	}
 }
@@ -213,8 +288,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup(test_##name, setup)
 	const struct CMUnitTest tests[] = {
-		T(self_test), T(config), T(keyboard),	T(no_mouse), T(keys),
-		T(pulled),    T(reset),	 T(interrupts), T(flood),
+		T(self_test),  T(config), T(keyboard),	T(no_mouse), T(keys), T(pulled),      T(reset),
+		T(interrupts), T(flood),  T(sequences), T(polled),   T(sets), T(translation),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /*
- * The small parts of a PC: power management, the PCI host bridge, and the VGA's registers with what they show.
+ * The small parts of a PC: power management, the PCI host bridge, and what test kernels look for.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,28 +16,15 @@
 #include "monitor/device/fw_cfg.h"
 #include "monitor/device/pci.h"
 #include "monitor/device/testdev.h"
-#include "monitor/device/vga.h"
 
 static struct bus bus;
 static struct acpi_pm pm;
 static struct pci pci;
-static struct vga vga;
 static struct fw_cfg fw;
 static struct testdev testdev;
 static unsigned line_up;
 static uint64_t now;
 static unsigned ends;
-
-static uint8_t ram[0xc0000];
-
-/* The door to guest memory, for this test's RAM. */
-bool gm_read(const struct guest_mem *gm, uint64_t gpa, void *to, uint64_t len)
-{
-	if (gpa + len > sizeof(ram))
-		return false;
-	memcpy(to, ram + gpa, len);
-	return true;
-}
 
 static uint64_t fake_clock(void)
 {
@@ -58,10 +45,8 @@ static int setup(void **state)
 {
 	bus = (struct bus){0};
 	now = ends = 0;
-	memset(ram, 0, sizeof(ram));
 	acpi_pm_init(&pm, &bus, fake_clock, end, NULL);
 	pci_init(&pci, &bus, end, NULL);
-	vga_init(&vga, &bus);
 	fw_cfg_init(&fw, &bus, 0x12345000, 1);
 	testdev_init(&testdev, &bus, (struct irq_line){.set = set_line});
 	return 0;
@@ -145,90 +130,6 @@ static void test_pci_reset(void **state)
 	assert_int_equal(ends, 1);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- VGA */
-
-static void crtc(uint8_t index, uint8_t value)
-{
-	out(0x3d4, 1, index);
-	out(0x3d5, 1, value);
-}
-
-static void print_at(unsigned cell, const char *text)
-{
-	for (; *text; text++, cell++) {
-		ram[VGA_TEXT + 2 * cell] = (uint8_t)*text;
-		ram[VGA_TEXT + 2 * cell + 1] = 7;
-	}
-}
-
-static void shows(const char *expected)
-{
-	char *text = NULL;
-	size_t size;
-	FILE *stream = open_memstream(&text, &size);
-	bool any = vga_print(&vga, NULL, stream);
-
-	fclose(stream);
-	assert_string_equal(text, expected);
-	assert_int_equal(any, *expected != 0);
-	free(text);
-}
-
-static void test_screen(void **state)
-{
-	shows("");
-	print_at(0, "first");
-	print_at(80 * 2 + 3, "third\x01\xff ");
-	shows("  |first\n\n  |   third..\n");
-	/* Scrolled by a line, as drivers do it. */
-	crtc(12, 0);
-	crtc(13, 80);
-	shows("  |   third..\n");
-	print_at(80 * 25 + 79, "!");
-	crtc(12, 0xff);
-	crtc(13, 0xff);
-	vga_print(&vga, NULL, stderr);
-}
-
-static void test_cursor(void **state)
-{
-	assert_int_equal(vga_cursor(&vga), -1);
-	crtc(10, 14);
-	crtc(14, 1);
-	crtc(15, 4);
-	assert_int_equal(vga_cursor(&vga), 260);
-	crtc(13, 80);
-	assert_int_equal(vga_cursor(&vga), 180);
-	crtc(14, 0xff);
-	assert_int_equal(vga_cursor(&vga), -1);
-	out(0x3d4, 2, 0x3c0a); /* index and datum in one */
-	assert_int_equal(in(0x3d5, 1), 0x3c);
-}
-
-static void test_attribute(void **state)
-{
-	in(0x3da, 1);
-	out(0x3c0, 1, 0x10);
-	out(0x3c0, 1, 0x0c);
-	in(0x3da, 1);
-	out(0x3c0, 1, 0x10);
-	assert_int_equal(in(0x3c1, 1), 0x0c);
-	assert_int_not_equal(in(0x3da, 1) & 8, in(0x3da, 1) & 8);
-}
-
-static void test_every_register(void **state)
-{
-	for (uint16_t port = 0x3c0; port < 0x3e0; port++) {
-		for (unsigned value = 0; value < 1024; value++) {
-			out(port, 1, value & 0xff);
-			in(port, 1);
-			out(port, 2, value * 0x101);
-			in(port, 4);
-		}
-	}
-	vga_cursor(&vga);
-}
-
 /* ------------------------------------------------------------------------------------------------- for test kernels */
 
 static uint64_t item(uint16_t key, unsigned bytes)
@@ -275,8 +176,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup(test_##name, setup)
 	const struct CMUnitTest tests[] = {
-		T(power_off), T(pm_timer),  T(pm_events),      T(pci),	  T(pci_reset), T(screen),
-		T(cursor),    T(attribute), T(every_register), T(fw_cfg), T(testdev),
+		T(power_off), T(pm_timer), T(pm_events), T(pci), T(pci_reset), T(fw_cfg), T(testdev),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,6 +31,10 @@ const struct argp_option options_table[] = {
 	{"disk", OPT_DISK, "FILE[,readonly][,overlay=FILE]", 0,
 	 "a disk, raw; what is written goes to the overlay, if there is one; may be given twice", 1},
 	{"machine", OPT_MACHINE, "testdev", 0, "a PC with QEMU's test device, and its exit status (v << 1) | 1", 1},
+	{"screen", OPT_SCREEN, NULL, 0,
+	 "show a PC's text screen on the terminal, and take keys for its keyboard; the serial line goes to stdout "
+	 "if that is a file or pipe",
+	 1},
 	{"smp", OPT_SMP, "N", 0, "number of virtual processors (this build: 1)", 1},
 	{"code-cache", OPT_CODE_CACHE, "SIZE", 0,
 	 "room for translated code, as --memory (default: 56M); for --engine=translate", 1},
@@ -331,6 +335,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return parse_disk(arg, config);
 	case OPT_MACHINE:
 		return parse_machine(arg, config);
+	case OPT_SCREEN:
+		config->screen = true;
+		return 0;
 	case OPT_SMP:
 		return parse_smp(arg, config);
 	case OPT_CODE_CACHE:

@@ -31,6 +31,7 @@ enum options_key {
 	OPT_MACHINE,
 	OPT_MODULE,
 	OPT_NARRATE,
+	OPT_SCREEN,
 	OPT_SMP,
 	OPT_STATS,
 	OPT_TAP,

@@ -164,8 +164,8 @@ static bool parse(int argc, char **argv, struct vm_config *config, const char **
 		return false;
 	if (!(config->timeout > 0))
 		config->timeout = COMPARE_TIMEOUT;
-	if (config->gdb || config->stats_file || config->trace_events || config->trace_file) {
-		fprintf(stderr, "ring3: compare has no --gdb, --stats or --trace: 'ring3 run' does\n");
+	if (config->gdb || config->stats_file || config->trace_events || config->trace_file || config->screen) {
+		fprintf(stderr, "ring3: compare has no --gdb, --screen, --stats or --trace: 'ring3 run' does\n");
 		return false;
 	}
 	return check_path("json", *json) && check_path("svg", *svg) && (!*svg || compare_can_plot());

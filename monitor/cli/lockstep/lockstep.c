@@ -249,8 +249,8 @@ static bool parse(struct lockstep *ls, int argc, char **argv, struct vm_config *
 		return false;
 	if (options_parse(argc, argv, config) != OPTIONS_RUN)
 		return false;
-	if (config->gdb || config->stats_file) {
-		fprintf(stderr, "ring3: lockstep has neither --gdb nor --stats: 'ring3 run' does\n");
+	if (config->gdb || config->stats_file || config->screen) {
+		fprintf(stderr, "ring3: lockstep has none of --gdb, --screen, --stats: 'ring3 run' does\n");
 		return false;
 	}
 	config->no_output = !console;

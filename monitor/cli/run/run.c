@@ -3,8 +3,10 @@
  */
 #include "monitor/cli/run/run.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "monitor/cli/common/options.h"
 #include "monitor/cli/run/tap_run.h"
@@ -122,6 +124,18 @@ static bool open_disks(struct vm_config *config)
 	return true;
 }
 
+/* The terminal that shows the screen: standard output, or the one that belongs to this session. */
+static bool open_screen(struct vm_config *config)
+{
+	config->screen_fd = isatty(STDOUT_FILENO) && !config->no_output
+				    ? STDOUT_FILENO
+				    : open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (config->screen_fd < 0)
+		fprintf(stderr, "ring3: --screen: there is no terminal to show it on: start ring3 in one, or leave it "
+				"out: a crash report and gdb's 'monitor info screen' have it as text\n");
+	return config->screen_fd >= 0;
+}
+
 static void close_disks(const struct vm_config *config)
 {
 	for (unsigned i = 0; i < config->disk_count; i++)
@@ -145,7 +159,7 @@ int cli_run(int argc, char **argv)
 		break;
 	}
 	patience_stderr(vm_is_over, &vm);
-	if (!open_disks(&config) || !check_files(&config)) {
+	if (!open_disks(&config) || !check_files(&config) || (config.screen && !open_screen(&config))) {
 		close_disks(&config);
 		return VM_STATUS_HOST;
 	}

@@ -1,0 +1,219 @@
+/*
+ * The VGA's registers, and what they show.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "hypercalls/x86.h"
+#include "monitor/device/cp437.h"
+#include "monitor/device/vga.h"
+
+static struct bus bus;
+static struct vga vga;
+static struct vga_picture picture;
+static uint8_t ram[0xc0000];
+
+/* The door to guest memory, for this test's RAM. */
+bool gm_read(const struct guest_mem *gm, uint64_t gpa, void *to, uint64_t len)
+{
+	if (gpa + len > sizeof(ram))
+		return false;
+	memcpy(to, ram + gpa, len);
+	return true;
+}
+
+static int setup(void **state)
+{
+	bus = (struct bus){0};
+	memset(ram, 0, sizeof(ram));
+	vga_init(&vga, &bus);
+	return 0;
+}
+
+static void out(uint16_t port, unsigned size, uint32_t value)
+{
+	bus_io(&bus, port, size, true, &value);
+}
+
+static uint32_t in(uint16_t port, unsigned size)
+{
+	uint32_t value = 0;
+
+	bus_io(&bus, port, size, false, &value);
+	return size == 4 ? value : value & ((1u << 8 * size) - 1);
+}
+
+static void crtc(uint8_t index, uint8_t value)
+{
+	out(0x3d4, 1, index);
+	out(0x3d5, 1, value);
+}
+
+static void print_at(unsigned cell, const char *text)
+{
+	for (; *text; text++, cell++) {
+		ram[VGA_TEXT + 2 * cell] = (uint8_t)*text;
+		ram[VGA_TEXT + 2 * cell + 1] = 7;
+	}
+}
+
+static void shows(const char *expected)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *stream = open_memstream(&text, &size);
+	bool any = vga_print(&vga, NULL, stream);
+
+	fclose(stream);
+	assert_string_equal(text, expected);
+	assert_int_equal(any, *expected != 0);
+	free(text);
+}
+
+static void test_screen(void **state)
+{
+	shows("");
+	print_at(0, "first");
+	print_at(80 * 2 + 3, "third\x01\xc9\xff ");
+	shows("  |first\n\n  |   third\u263a\u2554\n");
+	/* Scrolled by a line, as drivers do it. */
+	crtc(12, 0);
+	crtc(13, 80);
+	shows("  |   third\u263a\u2554\n");
+	print_at(80 * 25 + 79, "!");
+	crtc(12, 0xff);
+	crtc(13, 0xff);
+	assert_true(vga_look(&vga, NULL, &picture));
+}
+
+static void cursor_is(int line, int column)
+{
+	vga_look(&vga, NULL, &picture);
+	assert_int_equal(picture.cursor_line, line);
+	assert_int_equal(picture.cursor_column, column);
+}
+
+static void test_cursor(void **state)
+{
+	cursor_is(-1, -1);
+	crtc(10, 14);
+	crtc(14, 1);
+	crtc(15, 4);
+	cursor_is(3, 20);
+	crtc(13, 80);
+	cursor_is(2, 20);
+	crtc(14, 0xff);
+	cursor_is(-1, -1);
+	out(0x3d4, 2, 0x3c0a); /* index and datum in one */
+	assert_int_equal(in(0x3d5, 1), 0x3c);
+}
+
+/* 80 by 50, as 8 lines a character make it, and 40 by 25; graphics are no text. */
+static void test_modes(void **state)
+{
+	assert_true(vga_look(&vga, NULL, &picture));
+	assert_int_equal(picture.columns, 80);
+	assert_int_equal(picture.lines, 25);
+	assert_true(picture.blinks);
+	crtc(9, 0x47);
+	vga_look(&vga, NULL, &picture);
+	assert_int_equal(picture.lines, 50);
+	crtc(1, 39); /* locked */
+	vga_look(&vga, NULL, &picture);
+	assert_int_equal(picture.columns, 80);
+	crtc(0x11, 0x0e);
+	crtc(1, 39);
+	crtc(0x13, 20);
+	print_at(40, "second");
+	vga_look(&vga, NULL, &picture);
+	assert_int_equal(picture.columns, 40);
+	assert_int_equal(picture.cell[1][0], 0x700 | 's');
+	out(0x3ce, 2, 0x0506);
+	assert_false(vga_look(&vga, NULL, &picture));
+	assert_int_equal(picture.lines, 0);
+	shows("");
+}
+
+static void test_lock(void **state)
+{
+	crtc(7, 0xff);
+	assert_int_equal(in(0x3d5, 1), 0x1f);
+	crtc(7, 0x00);
+	assert_int_equal(in(0x3d5, 1), 0x0f);
+	crtc(0x11, 0);
+	crtc(7, 0xff);
+	assert_int_equal(in(0x3d5, 1), 0xff);
+}
+
+static void test_attribute(void **state)
+{
+	in(0x3da, 1);
+	out(0x3c0, 1, 0x10);
+	out(0x3c0, 1, 0x04);
+	in(0x3da, 1);
+	out(0x3c0, 1, 0x10);
+	assert_int_equal(in(0x3c1, 1), 0x04);
+	assert_int_not_equal(in(0x3da, 1) & 8, in(0x3da, 1) & 8);
+	vga_look(&vga, NULL, &picture);
+	assert_false(picture.blinks);
+}
+
+static void test_every_register(void **state)
+{
+	for (uint16_t port = 0x3c0; port < 0x3e0; port++) {
+		for (unsigned value = 0; value < 1024; value++) {
+			out(port, 1, value & 0xff);
+			in(port, 1);
+			out(port, 2, value * 0x101);
+			in(port, 4);
+		}
+		vga_look(&vga, NULL, &picture);
+	}
+	for (unsigned index = 0; index < 32; index++)
+		for (unsigned value = 0; value < 256; value++) {
+			out(0x3ce, 2, 6); /* text */
+			crtc(0x11, 0);
+			crtc((uint8_t)index, (uint8_t)value);
+			assert_true(vga_look(&vga, NULL, &picture));
+			assert_true(picture.lines <= VGA_LINES_MAX && picture.columns <= VGA_COLUMNS_MAX);
+		}
+}
+
+/* Every byte is one character that moves a terminal's cursor by one, and nothing else. */
+static void test_characters(void **state)
+{
+	char text[CP437_UTF8_MAX];
+
+	for (unsigned c = 0; c < 256; c++) {
+		cp437_to_utf8((uint8_t)c, text);
+		if (strlen(text) == 1)
+			assert_true(text[0] >= ' ' && text[0] < 0x7f);
+		else
+			assert_true((uint8_t)text[0] >= 0xc2 && (uint8_t)text[0] < 0xf0);
+		/* Not C1's control characters either. */
+		assert_false((uint8_t)text[0] == 0xc2 && (uint8_t)text[1] < 0xa0);
+	}
+	cp437_to_utf8(0x80, text);
+	assert_string_equal(text, "\u00c7");
+	cp437_to_utf8(0xdb, text);
+	assert_string_equal(text, "\u2588");
+	cp437_to_utf8(0x1b, text);
+	assert_string_equal(text, "\u2190");
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup(test_##name, setup)
+	const struct CMUnitTest tests[] = {
+		T(screen), T(cursor), T(modes), T(lock), T(attribute), T(every_register), T(characters),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
