@@ -198,6 +198,7 @@
 #define X86_MSR_SYSENTER_EIP   0x176
 #define X86_MSR_MCG_CAP	       0x179
 #define X86_MSR_MCG_STATUS     0x17a
+#define X86_MSR_MISC_ENABLE    0x1a0
 #define X86_MSR_PAT	       0x277
 #define X86_MSR_EFER	       0xc0000080
 #define X86_MSR_STAR	       0xc0000081
@@ -232,6 +233,9 @@
 
 #define X86_MCG_STATUS R3_U64(7) /* its bits */
 /* HWCR: the TSC counts at a fixed rate; and all that software may set (APM 2, AMD's BKDGs) */
+#define X86_MISC_FAST_STRINGS R3_BIT(0)
+#define X86_MISC_NO_BTS	      R3_BIT(11)
+#define X86_MISC_NO_PEBS      R3_BIT(12)
 #define X86_HWCR_TSC_FIXED R3_BIT(24)
 #define X86_HWCR	   (X86_HWCR_TSC_FIXED | R3_BIT(18) | R3_BIT(8) | R3_BIT(6) | R3_BIT(3))
 #define X86_DE_CFG_LFENCE  R3_BIT(1) /* LFENCE waits for what stands before it */

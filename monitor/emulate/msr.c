@@ -21,10 +21,13 @@ enum msr_kind {
 	MSR_X2APIC,    /* the local APIC says */
 };
 
+/* Whose processors have it, where no bit of CPUID tells. */
+enum msr_maker { ANYBODYS, AMDS, INTELS };
+
 struct msr {
 	uint32_t first, last; /* a run of registers that are alike */
 	enum cpu_feature feature;
-	bool amd; /* AMD's processors alone have it */
+	enum msr_maker maker;
 	enum msr_kind kind;
 	uint64_t bits;
 	uint16_t offset; /* in struct vcpu; 0: none */
@@ -116,21 +119,27 @@ static const struct msr msrs[] = {
 	{ONE(X86_MSR_KERNEL_GS_BASE), CPU_lm, .kind = MSR_CANONICAL, AT(kernel_gs_base)},
 	{ONE(X86_MSR_TSC_AUX), CPU_rdtscp, .kind = MSR_TRUNCATED, .bits = LOW_HALF, AT(tsc_aux)},
 
-	/* AMD's, without a bit of CPUID. */
-	{X86_MSR_K7_EVNTSEL0, X86_MSR_K7_PERFCTR3, CPU_msr, true, MSR_IGNORANT, .bits = NOT_COUNTING},
-	{ONE(X86_MSR_SYSCFG), CPU_msr, true, MSR_IGNORANT, .bits = ALL_AS_BEFORE},
-	{ONE(X86_MSR_HWCR), CPU_msr, true, MSR_MASKED, .bits = X86_HWCR, AT(hwcr)},
-	{ONE(X86_MSR_NB_CFG), CPU_msr, true, MSR_IGNORANT, .bits = ALL_AS_BEFORE},
-	{ONE(X86_MSR_INT_PENDING), CPU_msr, true, MSR_IGNORANT, .bits = ALL_AS_BEFORE},
-	{ONE(X86_MSR_DE_CFG), CPU_msr, true, MSR_MASKED, .bits = X86_DE_CFG_LFENCE, AT(de_cfg)},
+	{ONE(X86_MSR_MISC_ENABLE), CPU_msr, INTELS, MSR_IGNORANT,
+	 .bits = X86_MISC_FAST_STRINGS | X86_MISC_NO_BTS | X86_MISC_NO_PEBS},
+	{X86_MSR_K7_EVNTSEL0, X86_MSR_K7_PERFCTR3, CPU_msr, AMDS, MSR_IGNORANT, .bits = NOT_COUNTING},
+	{ONE(X86_MSR_SYSCFG), CPU_msr, AMDS, MSR_IGNORANT, .bits = ALL_AS_BEFORE},
+	{ONE(X86_MSR_HWCR), CPU_msr, AMDS, MSR_MASKED, .bits = X86_HWCR, AT(hwcr)},
+	{ONE(X86_MSR_NB_CFG), CPU_msr, AMDS, MSR_IGNORANT, .bits = ALL_AS_BEFORE},
+	{ONE(X86_MSR_INT_PENDING), CPU_msr, AMDS, MSR_IGNORANT, .bits = ALL_AS_BEFORE},
+	{ONE(X86_MSR_DE_CFG), CPU_msr, AMDS, MSR_MASKED, .bits = X86_DE_CFG_LFENCE, AT(de_cfg)},
 };
+
+static bool made(const struct cpu *cpu, enum msr_maker maker)
+{
+	return maker == ANYBODYS || cpu->amd == (maker == AMDS);
+}
 
 static const struct msr *find(const struct vcpu *vcpu, uint32_t number)
 {
 	const struct cpu *cpu = &vcpu->vm->cpu;
 	for (unsigned n = 0; n < sizeof(msrs) / sizeof(msrs[0]); n++)
 		if (number >= msrs[n].first && number <= msrs[n].last)
-			return cpu->has[msrs[n].feature] && (cpu->amd || !msrs[n].amd) ? &msrs[n] : NULL;
+			return cpu->has[msrs[n].feature] && made(cpu, msrs[n].maker) ? &msrs[n] : NULL;
 	return NULL;
 }
 
