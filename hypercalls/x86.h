@@ -232,10 +232,15 @@
 #define X86_EFER_TCE   R3_BIT(15)
 
 #define X86_MCG_STATUS R3_U64(7) /* its bits */
+/* SDM 4 table 2-2; the bits that can be set, and those that only tell: no branch trace store, no precise sampling. */
+#define X86_MISC_LIMIT_CPUID R3_BIT(22)
+#define X86_MISC_NO_NX	     R3_BIT(34)
+#define X86_MISC_WRITABLE                                                                                              \
+	(R3_BIT(0) | R3_BIT(3) | R3_BIT(16) | R3_BIT(18) | X86_MISC_LIMIT_CPUID | R3_BIT(23) | X86_MISC_NO_NX)
+#define X86_MISC_CONSTANT (R3_BIT(7) | R3_BIT(11) | R3_BIT(12))
+#define X86_MISC_RESET	  (R3_BIT(0) | R3_BIT(11) | R3_BIT(12))
+
 /* HWCR: the TSC counts at a fixed rate; and all that software may set (APM 2, AMD's BKDGs) */
-#define X86_MISC_FAST_STRINGS R3_BIT(0)
-#define X86_MISC_NO_BTS	      R3_BIT(11)
-#define X86_MISC_NO_PEBS      R3_BIT(12)
 #define X86_HWCR_TSC_FIXED R3_BIT(24)
 #define X86_HWCR	   (X86_HWCR_TSC_FIXED | R3_BIT(18) | R3_BIT(8) | R3_BIT(6) | R3_BIT(3))
 #define X86_DE_CFG_LFENCE  R3_BIT(1) /* LFENCE waits for what stands before it */

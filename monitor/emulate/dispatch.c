@@ -208,6 +208,7 @@ enum emu_result emu_execute(struct vcpu *vcpu, const struct emu_insn *insn)
 
 	bool stepping = vcpu->rflags & X86_RFLAGS_TF;
 	bool shadow = vcpu->interrupt_shadow;
+	uint8_t hits = vcpu->data_hits;
 	uint64_t resume = vcpu->rflags & X86_RFLAGS_RF;
 	vcpu->interrupt_shadow = false;
 	/* An instruction that is through clears RF, whether or not the trap that led here has set it (SDM 3B 17.3.1.1).
@@ -221,6 +222,7 @@ enum emu_result emu_execute(struct vcpu *vcpu, const struct emu_insn *insn)
 		return complete(vcpu, insn, stepping);
 	case STEP_FAULT:
 		vcpu->interrupt_shadow = shadow;
+		vcpu->data_hits = hits;
 		vcpu->rflags |= resume;
 		return EMU_RAISED;
 	case STEP_TRAPPED:

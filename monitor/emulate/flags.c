@@ -17,6 +17,7 @@ enum emu_step emu_sti(struct vcpu *vcpu, const struct emu_insn *insn)
 		return emu_raise_gp(vcpu, 0);
 	/* So that STI; HLT and STI; RET lose no interrupt in between. */
 	vcpu->interrupt_shadow = !vcpu_if(vcpu);
+	vcpu->debug_shadow = false;
 	vcpu_set_if(vcpu, true);
 	return STEP_NEXT;
 }

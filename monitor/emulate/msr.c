@@ -21,7 +21,7 @@ enum msr_kind {
 	MSR_X2APIC,    /* the local APIC says */
 };
 
-/* Whose processors have it, where no bit of CPUID tells. */
+/* Whose processors have it, or have it so, where no bit of CPUID tells. */
 enum msr_maker { ANYBODYS, AMDS, INTELS };
 
 struct msr {
@@ -48,7 +48,8 @@ static bool write_efer(struct vcpu *vcpu, uint64_t value)
 {
 	uint64_t kept = vcpu->efer & X86_EFER_LMA;
 	bool paging = vcpu->cr0 & X86_CR0_PG, changes_mode = (value ^ vcpu->efer) & X86_EFER_LME;
-	if ((value & ~(vcpu->vm->cpu.efer | X86_EFER_LMA)) || (paging && changes_mode))
+	bool no_nx = (value & ~vcpu->efer & X86_EFER_NXE) && (vcpu->misc_enable & X86_MISC_NO_NX);
+	if ((value & ~(vcpu->vm->cpu.efer | X86_EFER_LMA)) || (paging && changes_mode) || no_nx)
 		return false;
 	uint64_t old = vcpu->efer;
 	vcpu->efer = (value & ~X86_EFER_LMA) | kept;
@@ -89,6 +90,14 @@ static bool write_tsc_deadline(struct vcpu *vcpu, uint64_t value)
 	return true;
 }
 
+static bool write_misc_enable(struct vcpu *vcpu, uint64_t value)
+{
+	if (value & ~(X86_MISC_WRITABLE | X86_MISC_CONSTANT))
+		return false;
+	vcpu->misc_enable = (value & X86_MISC_WRITABLE) | (vcpu->misc_enable & X86_MISC_CONSTANT);
+	return true;
+}
+
 #define AT(member)    .offset = offsetof(struct vcpu, member)
 #define ONE(number)   .first = (number), .last = (number)
 #define LOW_HALF      R3_U64(0xffffffff)
@@ -101,9 +110,13 @@ static const struct msr msrs[] = {
 	{ONE(X86_MSR_TSC), CPU_tsc, .kind = MSR_CHECKED, .write = write_tsc},
 	{ONE(X86_MSR_APIC_BASE), CPU_msr, .kind = MSR_CHECKED, AT(apic_base), .write = write_apic_base},
 	{ONE(X86_MSR_PATCH_LEVEL), CPU_msr, .kind = MSR_IGNORANT, .bits = NO_MICROCODE},
-	{ONE(X86_MSR_SYSENTER_CS), CPU_sep, .kind = MSR_TRUNCATED, .bits = LOW_HALF, AT(sysenter_cs)},
-	{ONE(X86_MSR_SYSENTER_ESP), CPU_sep, .kind = MSR_TRUNCATED, .bits = LOW_HALF, AT(sysenter_esp)},
-	{ONE(X86_MSR_SYSENTER_EIP), CPU_sep, .kind = MSR_TRUNCATED, .bits = LOW_HALF, AT(sysenter_eip)},
+	/* There in long mode too, whose instructions for them are not everywhere. */
+	{ONE(X86_MSR_SYSENTER_CS), CPU_msr, .kind = MSR_TRUNCATED, .bits = LOW_HALF, AT(sysenter_cs)},
+	{ONE(X86_MSR_SYSENTER_ESP), CPU_msr, AMDS, MSR_TRUNCATED, .bits = LOW_HALF, AT(sysenter_esp)},
+	{ONE(X86_MSR_SYSENTER_EIP), CPU_msr, AMDS, MSR_TRUNCATED, .bits = LOW_HALF, AT(sysenter_eip)},
+	{ONE(X86_MSR_SYSENTER_ESP), CPU_msr, INTELS, MSR_CANONICAL, AT(sysenter_esp)},
+	{ONE(X86_MSR_SYSENTER_EIP), CPU_msr, INTELS, MSR_CANONICAL, AT(sysenter_eip)},
+	{ONE(X86_MSR_MISC_ENABLE), CPU_msr, INTELS, MSR_CHECKED, AT(misc_enable), .write = write_misc_enable},
 	{ONE(X86_MSR_MCG_CAP), CPU_mca, .kind = MSR_CONSTANT, .bits = MCG_NO_BANKS},
 	{ONE(X86_MSR_MCG_STATUS), CPU_mca, .kind = MSR_MASKED, .bits = X86_MCG_STATUS, AT(mcg_status)},
 	{ONE(X86_MSR_PAT), CPU_pat, .kind = MSR_CHECKED, AT(pat), .write = write_pat},
@@ -119,8 +132,6 @@ static const struct msr msrs[] = {
 	{ONE(X86_MSR_KERNEL_GS_BASE), CPU_lm, .kind = MSR_CANONICAL, AT(kernel_gs_base)},
 	{ONE(X86_MSR_TSC_AUX), CPU_rdtscp, .kind = MSR_TRUNCATED, .bits = LOW_HALF, AT(tsc_aux)},
 
-	{ONE(X86_MSR_MISC_ENABLE), CPU_msr, INTELS, MSR_IGNORANT,
-	 .bits = X86_MISC_FAST_STRINGS | X86_MISC_NO_BTS | X86_MISC_NO_PEBS},
 	{X86_MSR_K7_EVNTSEL0, X86_MSR_K7_PERFCTR3, CPU_msr, AMDS, MSR_IGNORANT, .bits = NOT_COUNTING},
 	{ONE(X86_MSR_SYSCFG), CPU_msr, AMDS, MSR_IGNORANT, .bits = ALL_AS_BEFORE},
 	{ONE(X86_MSR_HWCR), CPU_msr, AMDS, MSR_MASKED, .bits = X86_HWCR, AT(hwcr)},
@@ -138,8 +149,8 @@ static const struct msr *find(const struct vcpu *vcpu, uint32_t number)
 {
 	const struct cpu *cpu = &vcpu->vm->cpu;
 	for (unsigned n = 0; n < sizeof(msrs) / sizeof(msrs[0]); n++)
-		if (number >= msrs[n].first && number <= msrs[n].last)
-			return cpu->has[msrs[n].feature] && made(cpu, msrs[n].maker) ? &msrs[n] : NULL;
+		if (number >= msrs[n].first && number <= msrs[n].last && made(cpu, msrs[n].maker))
+			return cpu->has[msrs[n].feature] ? &msrs[n] : NULL;
 	return NULL;
 }
 

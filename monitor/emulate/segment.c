@@ -48,7 +48,7 @@ enum emu_step emu_mov_sreg(struct vcpu *vcpu, const struct emu_insn *insn)
 		return emu_raise(vcpu, X86_VEC_UD);
 	if (!emu_read_operand(vcpu, insn, 1, &selector) || !load(vcpu, sreg, (uint16_t)selector))
 		return STEP_FAULT;
-	vcpu->interrupt_shadow = sreg == SREG_SS;
+	vcpu->interrupt_shadow = vcpu->debug_shadow = sreg == SREG_SS;
 	return STEP_NEXT;
 }
 
@@ -74,7 +74,7 @@ enum emu_step emu_pop_sreg(struct vcpu *vcpu, const struct emu_insn *insn)
 	if (!load(vcpu, sreg, (uint16_t)word))
 		return STEP_FAULT;
 	vcpu->gpr[RSP] = stack.sp;
-	vcpu->interrupt_shadow = sreg == SREG_SS;
+	vcpu->interrupt_shadow = vcpu->debug_shadow = sreg == SREG_SS;
 	return STEP_NEXT;
 }
 

@@ -22,6 +22,8 @@ enum invpcid { INVPCID_ADDRESS, INVPCID_CONTEXT, INVPCID_ALL_GLOBAL, INVPCID_ALL
 enum emu_step emu_invpcid(struct vcpu *vcpu, const struct emu_insn *insn)
 {
 	uint64_t type = emu_gpr(vcpu, insn->operands[0].reg.value), descriptor[2];
+	if (!vcpu->vm->cpu.has[CPU_invpcid])
+		return emu_raise(vcpu, X86_VEC_UD);
 	if (vcpu->cpl != 0)
 		return emu_raise_gp(vcpu, 0);
 	if (!emu_load(vcpu, insn, 1, descriptor, sizeof(descriptor)))

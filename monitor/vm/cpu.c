@@ -60,6 +60,8 @@ static bool given(const struct cpu *cpu, enum cpu_feature n, bool software, bool
 		return pc;
 	case CPU_BY_SOFTWARE:
 		return software || host_has(n);
+	case CPU_BY_DIRECT:
+		return !software && host_has(n);
 	case CPU_BY_HOST:
 		return host_has(n) && !(features[n].xcr0 & ~XCR0_ANY_HOST & ~host_xcr0());
 	default:

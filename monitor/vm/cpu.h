@@ -22,7 +22,7 @@ enum cpu_feature {
 	CPU_FEATURE_COUNT,
 };
 
-enum cpu_giver { CPU_BY_MACHINE, CPU_BY_HOST, CPU_BY_SOFTWARE, CPU_BY_AMD, CPU_BY_PC, CPU_BY_NOBODY };
+enum cpu_giver { CPU_BY_MACHINE, CPU_BY_HOST, CPU_BY_SOFTWARE, CPU_BY_DIRECT, CPU_BY_AMD, CPU_BY_PC, CPU_BY_NOBODY };
 
 enum cpuid_register { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX, CPUID_REGISTERS };
 
@@ -53,6 +53,7 @@ struct cpuid_query {
 	uint64_t cr4, xcr0;
 	unsigned id, count; /* of this processor, and how many there are */
 	bool apic_off;	    /* IA32_APIC_BASE says so: the feature is not shown then */
+	uint64_t misc_enable;
 };
 void cpu_cpuid(const struct cpu *cpu, const struct cpuid_query *query, uint32_t answer[CPUID_REGISTERS]);
 

@@ -35,6 +35,8 @@
 #define FEATURES_ID_AT	  24		 /* ... and which this is */
 #define CACHE_SHARERS	  0xffffc000u	 /* leaf 4, EAX: threads of a cache, cores of a package, both less 1 */
 #define EXTENSIONS_MAX	  1u		 /* the last subleaf of leaf 7 */
+#define FEATURES_NX	  0x100000u	 /* extended leaf 1, EDX */
+#define MAX_LIMITED	  2u		 /* the highest leaf of who asked for few: SDM 4 table 2-2 */
 
 /* What EDX of the extended features repeats from leaf 1 on AMD's processors: APM 3 E.4.2 */
 #define AMD_REPEATED 0x0183f3ffu
@@ -124,6 +126,8 @@ static void extended_features_leaf(const struct cpu *cpu, const struct cpuid_que
 	add_features(cpu, q->leaf, 0, r);
 	if (cpu->amd)
 		r[CPUID_EDX] |= cpu_feature_bits(cpu, 1, 0, CPUID_EDX) & AMD_REPEATED;
+	if (q->misc_enable & X86_MISC_NO_NX)
+		r[CPUID_EDX] &= ~FEATURES_NX;
 	if (q->apic_off)
 		r[CPUID_EDX] &= ~FEATURES_APIC;
 }
@@ -143,6 +147,8 @@ static void fill(const struct cpu *cpu, const struct cpuid_query *q, uint32_t r[
 	case BASE_EXTEND:
 		host(q->leaf, 0, r);
 		r[CPUID_EAX] = smaller(r[CPUID_EAX], q->leaf ? MAX_EXTENDED : MAX_BASIC);
+		if (!q->leaf && (q->misc_enable & X86_MISC_LIMIT_CPUID))
+			r[CPUID_EAX] = MAX_LIMITED;
 		break;
 	case 1:
 		features_leaf(cpu, q, r);

@@ -15,6 +15,7 @@
 #include "monitor/host/prefault.h"
 #include "monitor/host/refusal.h"
 #include "monitor/vm/vm.h"
+#include "monitor/vm/watch.h"
 #include "shadowpt/shadowpt.h"
 
 static int refuse(struct guest_mem *gm, uint64_t size, const char *call)
@@ -219,9 +220,19 @@ static uint64_t read_gva(struct vcpu *vcpu, uint64_t gva, uint8_t *to, uint64_t 
 	return done;
 }
 
+/* What the guest's data breakpoints see: accesses of its own code. */
+static void watch(struct vcpu *vcpu, uint64_t gva, uint64_t len, enum gm_privilege who, bool write)
+{
+	if (who == GM_CPL && (vcpu->dr[7] & X86_DR7_ALL_ENABLED))
+		vcpu->data_hits |= watch_matches(vcpu->dr, vcpu->dr[7], X86_DR7_ENABLED(0), gva, len, write);
+}
+
 bool gm_read_gva(struct vcpu *vcpu, uint64_t gva, void *to, uint64_t len, enum gm_privilege who, struct gm_fault *fault)
 {
-	return read_gva(vcpu, gva, to, len, access_of(vcpu, who, 0), fault) == len;
+	if (read_gva(vcpu, gva, to, len, access_of(vcpu, who, 0), fault) != len)
+		return false;
+	watch(vcpu, gva, len, who, false);
+	return true;
 }
 
 size_t gm_fetch(struct vcpu *vcpu, uint64_t gva, void *to, size_t len, struct gm_fault *fault)
@@ -245,6 +256,7 @@ bool gm_write_gva(struct vcpu *vcpu, uint64_t gva, const void *from, uint64_t le
 		else
 			gm_write_device(vcpu, place.gpa, bytes + done, part);
 	}
+	watch(vcpu, gva, len, who, true);
 	return true;
 }
 

@@ -35,6 +35,7 @@ struct vcpu *vcpu_create(struct vm *vm, unsigned id)
 	vcpu->xcr0 = vm->cpu.xcr0;
 	vcpu->efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE;
 	vcpu->pat = X86_PAT_RESET;
+	vcpu->misc_enable = X86_MISC_RESET;
 	vcpu->hwcr = X86_HWCR_TSC_FIXED;
 	vcpu->de_cfg = X86_DE_CFG_LFENCE;
 	vcpu->dr[6] = X86_DR6_FIXED;
@@ -89,6 +90,19 @@ void vcpu_raise(struct vcpu *vcpu, uint8_t vector)
 		vcpu->event.kind = EVENT_TRAP;
 		vcpu->dr[6] |= X86_DR6_BS;
 	}
+}
+
+void vcpu_debug_hits(struct vcpu *vcpu, unsigned hits)
+{
+	vcpu->dr[6] = (vcpu->dr[6] & ~X86_DR6_HITS) | hits;
+}
+
+void vcpu_raise_breakpoint(struct vcpu *vcpu, unsigned hits, bool before)
+{
+	vcpu_raise_error(vcpu, X86_VEC_DB, 0);
+	vcpu->event.kind = before ? EVENT_FAULT : EVENT_TRAP;
+	vcpu->event.breakpoint = before;
+	vcpu_debug_hits(vcpu, hits);
 }
 
 void vcpu_raise_page_fault(struct vcpu *vcpu, uint64_t gva, uint32_t error)

@@ -85,13 +85,15 @@ struct vcpu {
 	struct vcpu_segment sreg[SREG_COUNT], ldtr, tr;
 	struct vcpu_table gdtr, idtr;
 	uint64_t efer, star, lstar, cstar, sfmask, kernel_gs_base, apic_base, pat, tsc_aux;
-	uint64_t sysenter_cs, sysenter_esp, sysenter_eip, mcg_status, hwcr, de_cfg;
+	uint64_t sysenter_cs, sysenter_esp, sysenter_eip, mcg_status, misc_enable, hwcr, de_cfg;
 	uint64_t tsc_offset; /* guest TSC = host TSC + this, for RDMSR; RDTSC itself runs directly */
 	/* FS and GS base live in sreg[].base; the engine carries them in and out of the running cell. */
 
 	bool halted;	       /* HLT or block: wait for an interrupt */
 	bool wakes;	       /* and whoever halted it ends that himself, whether interrupts are on or not */
 	bool interrupt_shadow; /* the instruction after STI, MOV SS, POP SS: no interrupt before it */
+	bool debug_shadow;     /* and it is that of a load of SS: what breakpoints have to say waits too */
+	uint8_t data_hits;     /* DR6.B0 to B3 of data that instructions have touched, not told yet */
 
 	/* NMI: one was taken and IRET has not come; it has, and the run loop has not looked yet whether another waits.
 	 */
@@ -181,6 +183,10 @@ void vcpu_raise_fault(struct vcpu *vcpu, const struct gm_fault *fault);
 /* INT n, INT3 of `length` bytes was executed, RIP is after it. ICEBP likewise, with vcpu_raise_icebp. */
 void vcpu_raise_soft(struct vcpu *vcpu, uint8_t vector, uint8_t length);
 void vcpu_raise_icebp(struct vcpu *vcpu, uint8_t length);
+/* #DB for these of DR0 to DR3: as a fault before the instruction, or as a trap behind it. */
+void vcpu_raise_breakpoint(struct vcpu *vcpu, unsigned hits, bool before);
+/* DR6 for a #DB: which of DR0 to DR3 have led to it; what else is set stays (SDM 3B 17.2.3). */
+void vcpu_debug_hits(struct vcpu *vcpu, unsigned hits);
 /* An external interrupt (or a paravirtual event) is taken; the caller saw inject_window_open(). */
 void vcpu_raise_interrupt(struct vcpu *vcpu, uint8_t vector);
 

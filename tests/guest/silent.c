@@ -126,6 +126,40 @@ static void test_debug_registers(void)
 	pvg_trap_register(X86_VEC_DB, NULL, NULL);
 }
 
+static bool is_intel(void)
+{
+	uint32_t leaf = 0, ebx, ecx = 0, edx;
+	__asm__("cpuid" : "+a"(leaf), "=b"(ebx), "+c"(ecx), "=d"(edx));
+	return ebx == 0x756e6547;
+}
+
+/* What breakpoints have to say waits until the instruction behind a load of SS is through (SDM 3A 6.8.3). */
+static void test_load_of_ss(void)
+{
+	static volatile uint16_t ss;
+	uint64_t after;
+
+	__asm__ volatile("mov %%ss, %0" : "=m"(ss));
+	debugged.count = 0;
+	pvg_trap_register(X86_VEC_DB, on_debug, &debugged);
+	pvg_write_dr0((uint64_t)&ss);
+	pvg_write_dr6(2);
+	pvg_write_dr7(dr7_of(0, X86_DR7_RW_ACCESS, 1));
+	__asm__ volatile("lea 1f(%%rip), %0\n\tmov %1, %%ss\n\tnop\n1:\tnop" : "=&r"(after) : "m"(ss));
+	pvg_test(debugged.count == 1 && debugged.rip == after,
+		 "the word of a load of SS is seen, an instruction later");
+	pvg_test_equal(debugged.dr6 & 0xf, 1, "and DR6 has no other hit");
+	pvg_write_dr6(0);
+	__asm__ volatile("lea 1f(%%rip), %%rax\n\tmov %%rax, %%dr0\n\tmov %0, %%dr7\n\tmov %%ss, %%eax\n\t"
+			 "mov %%eax, %%ss\n1:\tnop"
+			 :
+			 : "r"(dr7_of(0, X86_DR7_RW_EXECUTE, 0))
+			 : "rax", "memory");
+	pvg_write_dr7(X86_DR7_FIXED);
+	pvg_test_equal(debugged.count, is_intel() ? 1 : 2, "a breakpoint there is Intel's not to see");
+	pvg_trap_register(X86_VEC_DB, NULL, NULL);
+}
+
 /* mov $imm, %eax; ret */
 static uint32_t run_code(const uint8_t *code)
 {
@@ -216,6 +250,7 @@ int main(const char *cmdline)
 	test_segments();
 	test_processor_number();
 	test_debug_registers();
+	test_load_of_ss();
 	test_resume_flag();
 	test_changing_code();
 	return pvg_test_finish();

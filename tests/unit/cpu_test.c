@@ -15,7 +15,7 @@
 
 static uint32_t ask(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf, enum cpuid_register reg)
 {
-	const struct cpuid_query query = {leaf, subleaf, X86_CR4_OSXSAVE, cpu->xcr0, 2, 3, false};
+	const struct cpuid_query query = {leaf, subleaf, X86_CR4_OSXSAVE, cpu->xcr0, 2, 3, false, 0};
 	uint32_t answer[CPUID_REGISTERS];
 	cpu_cpuid(cpu, &query, answer);
 	return answer[reg];
@@ -37,8 +37,11 @@ static void engines_differ(void **state)
 	assert_int_equal(direct.has[CPU_rdtscp], host_shows(0x80000001, CPUID_EDX, 27));
 	assert_int_equal(direct.has[CPU_avx2], host_shows(7, CPUID_EBX, 5));
 	assert_int_equal(!!(direct.cr4 & X86_CR4_UMIP), direct.has[CPU_umip]);
+	/* There is no PCID, which a kernel can be kept from seeing where it does not run directly. */
+	assert_int_equal(direct.has[CPU_invpcid], host_shows(7, CPUID_EBX, 10));
+	assert_false(software.has[CPU_invpcid]);
 	for (unsigned n = 0; n < CPU_FEATURE_COUNT; n++)
-		assert_true(software.has[n] || !direct.has[n]);
+		assert_true(n == CPU_invpcid || software.has[n] || !direct.has[n]);
 }
 
 static void absent_unless_given(void **state)
@@ -67,6 +70,23 @@ static void apic(void **state)
 	query.apic_off = true;
 	cpu_cpuid(&cpu, &query, answer);
 	assert_false(answer[CPUID_EDX] & 0x200);
+}
+
+/* IA32_MISC_ENABLE takes leaves and NX away. */
+static void misc_enable(void **state)
+{
+	struct cpu cpu;
+	struct cpuid_query query = {.count = 1, .misc_enable = X86_MISC_LIMIT_CPUID | X86_MISC_NO_NX};
+	uint32_t answer[CPUID_REGISTERS];
+	cpu_describe(&cpu, true, true);
+	cpu_cpuid(&cpu, &query, answer);
+	assert_int_equal(answer[CPUID_EAX], 2);
+	query.leaf = 0x80000001;
+	cpu_cpuid(&cpu, &query, answer);
+	assert_false(answer[CPUID_EDX] & R3_BIT(20));
+	query.misc_enable = 0;
+	cpu_cpuid(&cpu, &query, answer);
+	assert_true(answer[CPUID_EDX] & R3_BIT(20));
 }
 
 static void leaks(void **state)
@@ -137,9 +157,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(engines_differ), cmocka_unit_test(absent_unless_given),
-		cmocka_unit_test(leaks),	  cmocka_unit_test(host_leaves),
-		cmocka_unit_test(apic),		  cmocka_unit_test(leaves),
-		cmocka_unit_test(beyond),
+		cmocka_unit_test(misc_enable),	  cmocka_unit_test(leaks),
+		cmocka_unit_test(host_leaves),	  cmocka_unit_test(apic),
+		cmocka_unit_test(leaves),	  cmocka_unit_test(beyond),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -467,6 +467,57 @@ static void msr_round_trips(void **state)
 	FIX_FAULTS(m, "rdmsr", X86_VEC_GP, 0);
 }
 
+/* What the two vendors have otherwise. */
+static void msr_vendors(void **state)
+{
+	struct machine_fixture *m = *state;
+	const uint64_t wide = 0x123456789abc;
+	for (unsigned amd = 0; amd < 2; amd++) {
+		m->vm.cpu.amd = amd;
+		wrmsr(m, X86_MSR_SYSENTER_EIP, wide);
+		FIX_DONE(m, "wrmsr");
+		assert_true(rdmsr(m, X86_MSR_SYSENTER_EIP) == (amd ? (uint32_t)wide : wide));
+		wrmsr(m, X86_MSR_SYSENTER_ESP, FIX_NONCANONICAL);
+		if (amd)
+			FIX_DONE(m, "wrmsr");
+		else
+			FIX_FAULTS(m, "wrmsr", X86_VEC_GP, 0);
+		wrmsr(m, X86_MSR_SYSENTER_CS, wide);
+		FIX_DONE(m, "wrmsr");
+		assert_true(rdmsr(m, X86_MSR_SYSENTER_CS) == (uint32_t)wide);
+	}
+	FIX_DONE(m, "wrmsr");
+	m->vcpu->gpr[RCX] = X86_MSR_MISC_ENABLE;
+	FIX_FAULTS(m, "rdmsr", X86_VEC_GP, 0);
+	m->vm.cpu.amd = false;
+	assert_true(rdmsr(m, X86_MSR_MISC_ENABLE) == X86_MISC_RESET);
+	/* What only tells stays; what is reserved is refused. */
+	wrmsr(m, X86_MSR_MISC_ENABLE, X86_MISC_NO_NX | X86_MISC_LIMIT_CPUID);
+	FIX_DONE(m, "wrmsr");
+	assert_true(rdmsr(m, X86_MSR_MISC_ENABLE) ==
+		    (X86_MISC_NO_NX | X86_MISC_LIMIT_CPUID | (X86_MISC_RESET & X86_MISC_CONSTANT)));
+	wrmsr(m, X86_MSR_MISC_ENABLE, 2);
+	FIX_FAULTS(m, "wrmsr", X86_VEC_GP, 0);
+	/* Without NX, EFER does not take it. */
+	wrmsr(m, X86_MSR_EFER, m->vcpu->efer & ~X86_EFER_NXE);
+	FIX_DONE(m, "wrmsr");
+	wrmsr(m, X86_MSR_EFER, m->vcpu->efer | X86_EFER_NXE);
+	FIX_FAULTS(m, "wrmsr", X86_VEC_GP, 0);
+}
+
+static void invpcid(void **state)
+{
+	struct machine_fixture *m = *state;
+	m->vcpu->gpr[RAX] = 2;
+	m->vcpu->gpr[RBX] = FIX_DATA;
+	m->vm.cpu.has[CPU_invpcid] = false;
+	FIX_FAULTS(m, "invpcid rax, [rbx]", X86_VEC_UD, 0);
+	m->vm.cpu.has[CPU_invpcid] = true;
+	FIX_DONE(m, "invpcid rax, [rbx]");
+	m->vcpu->gpr[RAX] = 4;
+	FIX_FAULTS(m, "invpcid rax, [rbx]", X86_VEC_GP, 0);
+}
+
 static void tsc(void **state)
 {
 	struct machine_fixture *m = *state;
@@ -636,6 +687,8 @@ int main(void)
 		T(host_refuses),
 		T(invalidation),
 		T(msr_round_trips),
+		T(msr_vendors),
+		T(invpcid),
 		T(tsc),
 		T(swapgs),
 		T(undefined_before_a_hole),

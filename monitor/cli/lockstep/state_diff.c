@@ -70,6 +70,7 @@ static const struct field after_flags[] = {
 	FIELD("SYSENTER_ESP", sysenter_esp),
 	FIELD("SYSENTER_EIP", sysenter_eip),
 	FIELD("MCG_STATUS", mcg_status),
+	FIELD("MISC_ENABLE", misc_enable),
 	FIELD("HWCR", hwcr),
 	FIELD("DE_CFG", de_cfg),
 	FIELD("TSC offset", tsc_offset),

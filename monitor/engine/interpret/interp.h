@@ -188,9 +188,8 @@ struct engine_vcpu {
 	/* For a debugger; hits as bits, of the instruction being executed or, outside, since they were asked for. */
 	struct engine_watch watch;
 	unsigned watch_hits;
-	unsigned stops;	     /* of `watch`, as bits: instructions to stop before; blocks end there */
-	uint64_t told;	     /* address of the stop that was told last and not passed yet; INTERP_NOT_TOLD: none */
-	unsigned guest_hits; /* of the guest's own debug registers, by the instruction being executed */
+	unsigned stops; /* of `watch`, as bits: instructions to stop before; blocks end there */
+	uint64_t told;	/* address of the stop that was told last and not passed yet; INTERP_NOT_TOLD: none */
 
 	struct code *code;
 	struct native *native;
@@ -429,5 +428,16 @@ static inline bool condition(uint32_t flags, unsigned code)
 		return !condition(flags, code & ~1u);
 	}
 }
+
+/* breakpoint.c */
+/* The guest has an instruction breakpoint here (SDM 3B 17.2.4, 17.3.1.1): raised before the instruction. */
+bool breakpoint_here(struct engine_vcpu *c);
+/* Data breakpoints are told behind the instruction, after a load of SS behind the next one (SDM 3A 6.8.3). */
+bool breakpoint_due(const struct vcpu *vcpu);
+/*
+ * They join a #DB that the same instruction has come to. Another event goes before them: they are told at the first
+ * instruction of its handler.
+ */
+void breakpoint_tell(struct vcpu *vcpu, struct vm_exit *exit);
 
 #endif

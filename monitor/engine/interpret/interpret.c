@@ -208,42 +208,22 @@ static void run(struct engine_vcpu *c)
 			!atomic_load_explicit(attention, memory_order_relaxed)));
 }
 
-/* The guest has an instruction breakpoint here (SDM 3B 17.2.4, 17.3.1.1): raised before the instruction. */
-static bool breakpoint(struct engine_vcpu *c)
-{
-	struct vcpu *vcpu = c->vcpu;
-	uint64_t gva = code_address(c, c->rip);
-	unsigned hits = 0;
-	if (vcpu->rflags & X86_RFLAGS_RF)
-		return false;
-	for (unsigned i = 0; i < ENGINE_WATCHES; i++) {
-		bool execute = !(vcpu->dr[7] >> X86_DR7_FIELD_SHIFT(i) & 3);
-		if (execute && (vcpu->dr[7] & X86_DR7_ENABLED(i)) && vcpu->dr[i] == gva)
-			hits |= 1u << i;
-	}
-	if (!hits)
-		return false;
-	vcpu->dr[6] |= hits;
-	vcpu_raise_error(vcpu, X86_VEC_DB, 0);
-	vcpu->event.breakpoint = true;
-	c->leave = true;
-	*c->exit = (struct vm_exit){.reason = EXIT_EMULATED};
-	return true;
-}
-
 static void run_single(struct engine_vcpu *c)
 {
-	c->watch_hits = c->guest_hits = 0;
-	if (c->watching && breakpoint(c))
+	uint8_t untold = c->vcpu->data_hits;
+	c->watch_hits = 0;
+	if (c->watching && breakpoint_here(c))
 		return;
 	const struct block *block = code_single(c);
 	if (!block)
 		return;
 	c->vcpu->interrupt_shadow = false;
 	run_block(c, block);
-	/* The instruction has not happened. */
 	if (c->leave)
-		c->watch_hits = c->guest_hits = 0;
+		c->watch_hits = 0;
+	/* The instruction has not happened. */
+	if (c->leave && c->exit->reason != EXIT_EMULATED)
+		c->vcpu->data_hits = untold;
 }
 
 static void run_watched(struct engine_vcpu *c)
@@ -257,7 +237,7 @@ static void run_watched(struct engine_vcpu *c)
 			code_collect(c);
 		if (!c->leave)
 			c->vcpu->rflags &= ~X86_RFLAGS_RF;
-	} while (!c->watch_hits && !c->guest_hits && !c->leave && !c->yield &&
+	} while (!c->watch_hits && !breakpoint_due(c->vcpu) && !c->leave && !c->yield &&
 		 !atomic_load_explicit(attention, memory_order_relaxed));
 }
 
@@ -268,14 +248,9 @@ static void report_hits(struct engine_vcpu *c, struct vm_exit *exit, bool steppi
 	bool step = vcpu->debug.step;
 	vcpu->rflags &= ~X86_RFLAGS_RF;
 	vcpu->debug.step = false;
-	vcpu->dr[6] |= c->guest_hits;
 	if (stepping || (c->watch_hits && !step)) {
 		uint32_t status = (stepping ? X86_DR6_BS : 0) | c->watch_hits;
 		*exit = (struct vm_exit){.reason = EXIT_EXCEPTION, .vector = X86_VEC_DB, .error = status};
-	} else if (c->guest_hits) {
-		vcpu_raise_error(vcpu, X86_VEC_DB, 0);
-		vcpu->event.kind = EVENT_TRAP;
-		exit->reason = EXIT_EMULATED;
 	} else if (c->yield) {
 		exit->reason = EXIT_EMULATED;
 	}
@@ -294,6 +269,10 @@ static void interpret(struct engine_vcpu *c, struct vm_exit *exit)
 	memory_revalidate(c);
 	code_collect(c);
 	*exit = (struct vm_exit){.reason = EXIT_KICK};
+	if (unlikely(breakpoint_due(vcpu)) && !c->one) {
+		breakpoint_tell(vcpu, exit);
+		return;
+	}
 	if (one)
 		run_single(c);
 	else if (c->watching)
@@ -305,6 +284,8 @@ static void interpret(struct engine_vcpu *c, struct vm_exit *exit)
 	interp_store(c);
 	if (!c->leave)
 		report_hits(c, exit, stepping);
+	if (unlikely(vcpu->data_hits))
+		breakpoint_tell(vcpu, exit);
 }
 
 void interpret_enter(struct vcpu *vcpu, struct vm_exit *exit)

@@ -7,6 +7,7 @@
 #include "monitor/engine/interpret/interp.h"
 #include "monitor/vm/guest_mem.h"
 #include "monitor/vm/vm.h"
+#include "monitor/vm/watch.h"
 
 /* No RAM is there. */
 #define NOWHERE UINT64_MAX
@@ -86,34 +87,11 @@ static struct tlb_entry *claim(struct engine_vcpu *c, uint64_t gva, const uint8_
 	return e;
 }
 
-/* SDM 3B 17.2.4: the length field of DR7. */
-static unsigned watch_length(unsigned field)
-{
-	static const uint8_t lengths[] = {1, 2, 8, 4};
-	return lengths[field & 3];
-}
-
-/* Which of four debug registers see this access, as bits; `enabled`: the bits of a register's field in the low byte. */
-static unsigned watch_matches(const uint64_t *address, uint64_t control, unsigned enabled, uint64_t gva, unsigned len,
-			      bool write)
-{
-	unsigned hits = 0;
-	for (unsigned i = 0; i < ENGINE_WATCHES; i++) {
-		unsigned field = (unsigned)(control >> X86_DR7_FIELD_SHIFT(i)), kind = field & 3;
-		uint64_t size = watch_length(field >> 2), at = address[i] & ~(size - 1);
-		bool wanted = (control >> 2 * i & enabled) && kind != X86_DR7_RW_EXECUTE &&
-			      (write || kind == X86_DR7_RW_ACCESS);
-		if (wanted && gva < at + size && at < gva + len)
-			hits |= 1u << i;
-	}
-	return hits;
-}
-
 /* What the debugger's registers, and the guest's own, would have seen of this access. */
 static void watch_access(struct engine_vcpu *c, uint64_t gva, unsigned len, bool write)
 {
 	c->watch_hits |= watch_matches(c->watch.address, c->watch.control, X86_DR7_L(0), gva, len, write);
-	c->guest_hits |= watch_matches(c->vcpu->dr, c->vcpu->dr[7], X86_DR7_ENABLED(0), gva, len, write);
+	c->vcpu->data_hits |= (uint8_t)watch_matches(c->vcpu->dr, c->vcpu->dr[7], X86_DR7_ENABLED(0), gva, len, write);
 }
 
 static void fill_read(struct engine_vcpu *c, uint64_t gva, const uint8_t *host)

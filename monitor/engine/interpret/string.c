@@ -249,7 +249,7 @@ static bool still_there(struct engine_vcpu *c, const struct insn *i)
  */
 static bool pauses(struct engine_vcpu *c, const struct insn *i, unsigned turn)
 {
-	return c->single || c->watch_hits || c->guest_hits || turn == ITERATIONS ||
+	return c->single || c->watch_hits || c->vcpu->data_hits || turn == ITERATIONS ||
 	       (atomic_load(&c->vm->attention) && still_there(c, i));
 }
 

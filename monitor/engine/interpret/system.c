@@ -242,7 +242,8 @@ void op_cpuid(struct engine_vcpu *c, const struct insn *i)
 					  vcpu->xcr0,
 					  vcpu->id,
 					  c->vm->vcpu_count,
-					  !(vcpu->apic_base & X86_APIC_BASE_ENABLE)};
+					  !(vcpu->apic_base & X86_APIC_BASE_ENABLE),
+					  vcpu->misc_enable};
 	uint32_t answer[CPUID_REGISTERS];
 	cpu_cpuid(&c->vm->cpu, &query, answer);
 	c->gpr[RAX] = answer[CPUID_EAX];
