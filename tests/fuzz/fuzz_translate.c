@@ -12,8 +12,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size < 2 || size > 4096)
 		return 0;
-	struct bt_source source = {data[0] & 0x80 ? 0x7f0000215000 : 0x200000, data + 1, (unsigned)size - 1,
-				   data[0] & 31, false};
+	struct bt_source source = {.gva = data[0] & 0x80 ? 0x7f0000215000 : 0x200000,
+				   .bytes = data + 1,
+				   .len = (unsigned)size - 1,
+				   .flavour = data[0] & 31};
 	const char *rule = broken_rule(&source);
 	if (rule) {
 		fprintf(stderr, "%s\n", rule);

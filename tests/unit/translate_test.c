@@ -49,8 +49,10 @@ static void test_rules_hold_of_random_bytes(void **state)
 			random ^= random << 13, random ^= random >> 7, random ^= random << 17;
 			bytes[i] = (uint8_t)(random >> 32);
 		}
-		struct bt_source source = {n & 1 ? GVA_HIGH : GVA_LOW, bytes, 1 + (unsigned)(random % sizeof(bytes)),
-					   (unsigned)(random >> 8) & ALL_FLAVOURS, false};
+		struct bt_source source = {.gva = n & 1 ? GVA_HIGH : GVA_LOW,
+					   .bytes = bytes,
+					   .len = 1 + (unsigned)(random % sizeof(bytes)),
+					   .flavour = (unsigned)(random >> 8) & ALL_FLAVOURS};
 		const char *rule = broken_rule(&source);
 		if (rule)
 			fail_msg("block %u: %s", n, rule);
@@ -109,6 +111,14 @@ static bool rebuild(struct user_regs_struct *regs, const struct bt_locus *locus)
 	case BT_EXACT:
 		break;
 	case BT_SCRATCH:
+		*low[locus->reg] = s->scratch;
+		break;
+	case BT_PAIR:
+		*low[locus->reg] = s->scratch;
+		*low[locus->reg2] = s->scratch2;
+		break;
+	case BT_STACK:
+		regs->rsp = *low[locus->reg] + UPPER_BASE;
 		*low[locus->reg] = s->scratch;
 		break;
 	case BT_POPPED:
@@ -174,7 +184,7 @@ static struct snapshot run(uint64_t gva, const uint8_t *insn, unsigned len, bool
 	uint8_t bytes[16];
 	memcpy(bytes, insn, len);
 	bytes[len] = 0xf4;
-	struct bt_source source = {gva, bytes, len + 1, ALL_FLAVOURS, false};
+	struct bt_source source = {.gva = gva, .bytes = bytes, .len = len + 1, .flavour = ALL_FLAVOURS};
 	struct bt_place place;
 	struct bt_locus locus;
 	struct snapshot before, trail[STEPS_MAX];

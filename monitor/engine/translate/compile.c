@@ -7,7 +7,7 @@
 #include "monitor/vm/vcpu.h"
 
 /* Room that the sequence of one instruction and its padding can take, at most. */
-#define SEQUENCE_MAX 96
+#define SEQUENCE_MAX 144
 /* And all stubs. */
 #define STUBS_MAX (BT_EXITS * BT_STUB_MAX)
 
@@ -53,6 +53,21 @@ enum outcome {
 	LEAVES, /* nothing was emitted */
 };
 
+static bool compile_copy_as(struct compiler *c)
+{
+	return c->source->flavour & BT_UPPER ? upper_copy(c, c->user) : compile_copy(c);
+}
+
+/* Through RSP as a value: where that is not the guest's. */
+static bool is_odd_indirect(const struct compiler *c)
+{
+	uint8_t segment;
+	const ZydisDecodedOperand *op = &c->insn.operands[0];
+	return (c->source->flavour & BT_UPPER) &&
+	       (!upper_segment(&c->insn, &segment) ||
+		(op->type == ZYDIS_OPERAND_TYPE_REGISTER && op->reg.value == ZYDIS_REGISTER_RSP));
+}
+
 static enum outcome compile_insn(struct compiler *c)
 {
 	bool near =
@@ -61,7 +76,7 @@ static enum outcome compile_insn(struct compiler *c)
 	compiler_mark_exact(c, c->rip);
 	switch (bt_classify(&c->insn, c->source->flavour)) {
 	case BT_COPY:
-		return compile_copy(c) ? GOES_ON : LEAVES;
+		return compile_copy_as(c) ? GOES_ON : LEAVES;
 	case BT_BRANCH:
 		if (!near)
 			return LEAVES;
@@ -87,6 +102,8 @@ static enum outcome compile_insn(struct compiler *c)
 		return ENDS;
 	case BT_JUMP_INDIRECT:
 	case BT_CALL_INDIRECT:
+		if (is_odd_indirect(c))
+			return LEAVES;
 		compile_indirect(c, c->insn.info.mnemonic == ZYDIS_MNEMONIC_CALL);
 		return ENDS;
 	case BT_INSIDE:
@@ -165,13 +182,19 @@ static bool has_insn(const struct bt_source *source, unsigned at)
 	       ZYAN_SUCCESS(emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, source->bytes + at, source->len - at, &insn));
 }
 
+static bool is_user(const struct bt_source *source, unsigned at, unsigned number)
+{
+	unsigned offset = (source->gva + at) & X86_PAGE_MASK;
+	return source->user ? source->user[offset / 8] & 1u << offset % 8 : source->user_mask & 1u << number;
+}
+
 static bool compile(struct compiler *c)
 {
 	struct bt_code *code = c->code;
 	const struct bt_source *source = c->source;
 	unsigned at = 0;
 	enum outcome outcome = GOES_ON;
-	code->exit_count = code->insns = code->inside_count = 0;
+	code->exit_count = code->insns = code->inside_count = code->user_mask = 0;
 	if (source->hypercall)
 		return compile_hypercall(c);
 	while (outcome == GOES_ON && code->insns < BT_INSNS &&
@@ -188,6 +211,8 @@ static bool compile(struct compiler *c)
 		c->sti = false;
 		c->followed = c->insn.info.mnemonic == ZYDIS_MNEMONIC_STI && code->insns + 1 < BT_INSNS &&
 			      has_insn(source, at);
+		c->user = is_user(source, at - c->insn.info.length, code->insns);
+		code->user_mask |= (uint32_t)c->user << code->insns;
 		outcome = compile_insn(c);
 		code->insns++;
 	}

@@ -24,7 +24,14 @@
 #define BT_IF	 4u  /* the interrupt flag is bt_state's */
 #define BT_CLOCK 8u  /* RDTSC runs directly */
 #define BT_READ	 16u /* registers that are only read are bt_state's */
+#define BT_UPPER 64u /* memory lies as in FORM_UPPER, see upper.c */
 #define BT_BASES 32u /* FS and GS have the guest's bases: else what goes through them leaves */
+
+/* BT_UPPER: how far up memory lies in the cell, modulo 2^64. */
+#define UPPER_BASE 0x7fffffe00000ull
+/* User memory is reached in pieces that begin at multiples of 2^40: bits 40 to 55 of an address, two bytes of it. */
+#define USER_SLOT_SIZE (1ull << 40)
+#define USER_SLOT_BYTE 5
 
 /* Guest instructions in a block, and the bytes that suffice for any block. */
 #define BT_INSNS     32
@@ -49,10 +56,12 @@ struct bt_place {
  * each field once.
  */
 struct bt_state {
-	uint64_t rax, rcx; /* the guest's while an indirect jump uses them */
-	uint64_t scratch;  /* of the register that holds the address of an operand */
-	uint64_t target;   /* of the indirect jump under way */
-	uint64_t source;   /* host address in the sequence that made the jump */
+	uint64_t rax, rcx;	     /* the guest's while an indirect jump uses them */
+	uint64_t scratch, scratch2;  /* of the registers that hold the address of an operand, and more */
+	uint64_t address;	     /* one that is looked up */
+	uint64_t moved_di, moved_si; /* what has been added to these registers */
+	uint64_t target;	     /* of the indirect jump under way */
+	uint64_t source;	     /* host address in the sequence that made the jump */
 	/* Written by the monitor before each entry; translated code changes iflag. */
 	uint64_t iflag;	 /* RFLAGS.IF in its place, or 0 */
 	uint64_t pushed; /* to be added to what PUSHF pushes, beside iflag */
@@ -67,6 +76,9 @@ struct bt_source {
 	unsigned len;	      /* up to the end of the page, or all of an instruction that reaches into the next */
 	unsigned flavour;
 	bool hypercall; /* not the bytes count: it is the entry of the hypercall page */
+	/* BT_UPPER: whose operand is user memory. A bit for each byte of the page; NULL: user_mask says it. */
+	const uint8_t *user;
+	uint32_t user_mask; /* by number in the block */
 };
 
 enum bt_exit_kind {
@@ -91,6 +103,7 @@ struct bt_code {
 	unsigned stubs;	    /* offset of the first stub */
 	unsigned guest_len; /* bytes of guest code that the block stands for; 0: not even one instruction */
 	unsigned insns;
+	uint32_t user_mask;			      /* to compile the same again */
 	uint16_t start[BT_INSNS], guest_at[BT_INSNS]; /* of each: the offset of what was emitted, and of its bytes */
 	unsigned inside_count;
 	uint16_t inside[BT_INSNS]; /* emu_id of the sensitive ones among them that are done in the cache */
@@ -105,6 +118,8 @@ bool bt_compile(const struct bt_source *source, const struct bt_place *place, st
 enum bt_undo {
 	BT_EXACT,
 	BT_SCRATCH,  /* bt_state.scratch belongs in `reg` */
+	BT_PAIR,     /* and bt_state.scratch2 in `reg2` */
+	BT_STACK,    /* `reg` holds the guest's RSP; bt_state.scratch belongs there */
 	BT_COUNTER,  /* bt_state.rcx belongs in RCX */
 	BT_BOTH,     /* and bt_state.rax in RAX */
 	BT_POPPED,   /* as BT_COUNTER, and IF is as in RCX */
@@ -115,10 +130,11 @@ enum bt_undo {
 struct bt_locus {
 	uint64_t rip;
 	enum bt_undo undo;
-	uint8_t reg;
-	bool shadow;	 /* no interrupt before the next instruction */
-	int32_t rsp;	 /* to be added to RSP */
-	unsigned resume; /* with that done, the block may go on at this offset; BT_NOWHERE: it cannot */
+	uint8_t reg, reg2;
+	bool moved_di, moved_si; /* bt_state.moved_di is to be taken off RDI; likewise */
+	bool shadow;		 /* no interrupt before the next instruction */
+	int32_t rsp;		 /* to be added to RSP */
+	unsigned resume;	 /* with that done, the block may go on at this offset; BT_NOWHERE: it cannot */
 };
 #define BT_NOWHERE ~0u
 

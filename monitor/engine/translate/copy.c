@@ -16,11 +16,9 @@ uint64_t compiler_operand_address(const struct compiler *c)
 	return c->next + (uint64_t)c->insn.info.raw.disp.value;
 }
 
-/* One of the low eight registers that the instruction has nothing to do with; -1: none. */
-static int free_register(const struct emu_insn *insn)
+int compiler_free_register(const struct emu_insn *insn, unsigned used)
 {
 	static const uint8_t candidates[] = {RAX, RCX, RDX, RBX, RSI, RDI};
-	unsigned used = 0;
 	for (unsigned n = 0; n < insn->info.operand_count; n++) {
 		const ZydisDecodedOperand *op = &insn->operands[n];
 		if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
@@ -32,6 +30,8 @@ static int free_register(const struct emu_insn *insn)
 			   op->mem.base != ZYDIS_REGISTER_NONE) {
 			used |= 1u << ZydisRegisterGetId(op->mem.base);
 		}
+		if (op->type == ZYDIS_OPERAND_TYPE_MEMORY && op->mem.index != ZYDIS_REGISTER_NONE)
+			used |= 1u << ZydisRegisterGetId(op->mem.index);
 	}
 	for (unsigned n = 0; n < sizeof(candidates); n++)
 		if (!(used & 1u << candidates[n]))
@@ -60,16 +60,55 @@ static void clear_extensions(const struct emu_insn *insn, uint8_t *bytes)
 	}
 }
 
-/* [disp32] without base and index. */
-static bool copy_absolute(struct compiler *c)
+static bool is_segment_prefix(uint8_t byte)
+{
+	static const uint8_t segments[] = {PREFIX_ES, PREFIX_CS, PREFIX_SS, PREFIX_DS, PREFIX_FS, PREFIX_GS};
+	return memchr(segments, byte, sizeof(segments));
+}
+
+static void emit_head(struct emit *e, const struct emu_insn *insn, const uint8_t *bytes, unsigned len, uint8_t segment)
+{
+	unsigned prefixes = insn->info.raw.prefix_count;
+	if (!segment) {
+		emit_bytes(e, bytes, len);
+		return;
+	}
+	emit8(e, segment);
+	for (unsigned n = 0; n < prefixes; n++)
+		if (!is_segment_prefix(bytes[n]))
+			emit8(e, bytes[n]);
+	emit_bytes(e, bytes + prefixes, len - prefixes);
+}
+
+bool compiler_copy_head(struct compiler *c, unsigned len, uint8_t segment)
+{
+	emit_head(&c->e, &c->insn, c->insn.bytes, len, segment);
+	return true;
+}
+
+void compiler_copy_with_operand(struct compiler *c, unsigned base, unsigned index)
 {
 	uint8_t bytes[sizeof(c->insn.bytes)];
-	unsigned modrm = c->insn.info.raw.modrm.offset, disp = c->insn.info.raw.disp.offset;
-	if (c->insn.info.length == sizeof(bytes))
-		return false;
+	const ZydisDecodedInstruction *info = &c->insn.info;
+	unsigned modrm = info->raw.modrm.offset;
+	unsigned end = info->raw.imm[0].size ? info->raw.imm[0].offset : info->length;
 	memcpy(bytes, c->insn.bytes, sizeof(bytes));
 	clear_extensions(&c->insn, bytes);
 	emit_bytes(&c->e, bytes, modrm);
+	emit8(&c->e, (bytes[modrm] & MODRM_REG) | MODRM_RM_SIB);
+	emit8(&c->e, index << 3 | base);
+	emit_bytes(&c->e, bytes + end, info->length - end);
+}
+
+bool compiler_copy_absolute(struct compiler *c, uint8_t segment)
+{
+	uint8_t bytes[sizeof(c->insn.bytes)];
+	unsigned modrm = c->insn.info.raw.modrm.offset, disp = c->insn.info.raw.disp.offset;
+	if (c->insn.info.length + 2u > sizeof(bytes))
+		return false;
+	memcpy(bytes, c->insn.bytes, sizeof(bytes));
+	clear_extensions(&c->insn, bytes);
+	emit_head(&c->e, &c->insn, bytes, modrm, segment);
 	emit8(&c->e, (bytes[modrm] & MODRM_REG) | MODRM_RM_SIB);
 	emit8(&c->e, SIB_ABSOLUTE);
 	emit32(&c->e, (uint32_t)compiler_operand_address(c));
@@ -80,7 +119,7 @@ static bool copy_absolute(struct compiler *c)
 /* [register], which holds the address meanwhile. */
 static bool copy_through_register(struct compiler *c)
 {
-	int reg = free_register(&c->insn);
+	int reg = compiler_free_register(&c->insn, 0);
 	uint8_t bytes[sizeof(c->insn.bytes)];
 	unsigned modrm = c->insn.info.raw.modrm.offset, disp = c->insn.info.raw.disp.offset;
 	if (reg < 0)
@@ -98,7 +137,7 @@ static bool copy_through_register(struct compiler *c)
 	return true;
 }
 
-static bool copy_lea(struct compiler *c)
+bool compiler_copy_lea(struct compiler *c)
 {
 	unsigned width = c->insn.info.operand_width;
 	if (width == 16)
@@ -117,6 +156,6 @@ bool compile_copy(struct compiler *c)
 	if (c->insn.info.address_width != 64)
 		return false;
 	if (c->insn.info.mnemonic == ZYDIS_MNEMONIC_LEA)
-		return copy_lea(c);
-	return compiler_fits(compiler_operand_address(c)) ? copy_absolute(c) : copy_through_register(c);
+		return compiler_copy_lea(c);
+	return compiler_fits(compiler_operand_address(c)) ? compiler_copy_absolute(c, 0) : copy_through_register(c);
 }

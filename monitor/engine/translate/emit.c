@@ -58,6 +58,14 @@ void emit_load(struct emit *e, unsigned reg, size_t slot)
 	emit_memory(e, OPCODE_LOAD, reg, e->place->state + slot);
 }
 
+void emit_load_word(struct emit *e, unsigned reg, size_t slot)
+{
+	emit8(e, 0x66);
+	emit8(e, OPCODE_LOAD);
+	emit8(e, reg << 3 | MODRM_RIP);
+	emit_displacement(e, e->place->state + slot, 0);
+}
+
 void emit_store_imm(struct emit *e, uint64_t address, uint32_t value)
 {
 	emit8(e, 0xc7);

@@ -18,6 +18,10 @@
 #define MODRM_RM_SIB	  0x04
 #define MODRM_RIP	  0x05
 #define SIB_ABSOLUTE	  0x25 /* neither base nor index */
+#define PREFIX_ES	  0x26
+#define PREFIX_CS	  0x2e
+#define PREFIX_SS	  0x36
+#define PREFIX_DS	  0x3e
 #define PREFIX_FS	  0x64
 #define PREFIX_GS	  0x65
 #define OPCODE_STORE	  0x89
@@ -41,6 +45,8 @@ void emit_bytes(struct emit *e, const uint8_t *bytes, size_t len);
 /* MOV [slot], register; MOV register, [slot]: all 64 bits. */
 void emit_store(struct emit *e, unsigned reg, size_t slot);
 void emit_load(struct emit *e, unsigned reg, size_t slot);
+/* The low 16 bits of one of the low eight registers alone. */
+void emit_load_word(struct emit *e, unsigned reg, size_t slot);
 /* Stores the address of the instruction behind it, low half only. */
 void emit_store_address(struct emit *e, size_t slot);
 /* MOV DWORD [address], imm32; the address within 2 GiB. */

@@ -18,6 +18,9 @@
 /* An entry of the table for addresses that have no slot: with it added they are not canonical. */
 #define NOWHERE (1ull << 62)
 
+/* A kernel that comes so often without a base of GS that is its own has none. */
+#define WITHOUT_BASES_MAX 4096
+
 /* Behind each slot and before the first lies one that stays empty: an access that runs off one end faults. */
 #define BLOCK_SLOTS (2 * USER_SLOTS + 1)
 #define BLOCK_SIZE  (BLOCK_SLOTS * USER_SLOT_SIZE)
@@ -212,4 +215,15 @@ void form_leave(const struct translate *t, struct vcpu *vcpu, const struct form_
 	vcpu->gpr[RSP] -= UPPER_BASE;
 	vcpu->sreg[SREG_FS].base = saved->fs;
 	vcpu->sreg[SREG_GS].base = saved->gs;
+}
+
+bool form_choose(struct translate *t, const struct vcpu *vcpu)
+{
+	if (t->form == FORM_PLAIN && is_upper(vcpu->rip) && !vcpu->pv.shared_gpa)
+		form_set(t, FORM_UPPER);
+	if (form_fits(t, vcpu))
+		return true;
+	if (t->form == FORM_UPPER && is_upper(vcpu->rip) && !is_upper(vcpu->sreg[SREG_GS].base))
+		t->bases_virtual |= ++t->without_bases == WITHOUT_BASES_MAX;
+	return false;
 }

@@ -14,6 +14,7 @@ struct compiler {
 	uint64_t rip, next; /* of the instruction being compiled, and behind it */
 	unsigned start;	    /* of its sequence */
 	bool followed;	    /* it is STI, and another instruction of the block comes behind it */
+	bool user;	    /* its operand is user memory */
 	bool sti, shadow;   /* it is STI; it follows STI: no interrupt before it */
 	struct emu_insn insn;
 
@@ -41,6 +42,23 @@ static inline bool compiler_fits(uint64_t value)
 bool compile_copy(struct compiler *c);
 bool compiler_is_rip_relative(const struct emu_insn *insn);
 uint64_t compiler_operand_address(const struct compiler *c);
+/* One of the low eight registers that the instruction has nothing to do with, nor `used` names; -1: none. */
+int compiler_free_register(const struct emu_insn *insn, unsigned used);
+/* The first `len` bytes; with a segment's prefix if there is one. True. */
+bool compiler_copy_head(struct compiler *c, unsigned len, uint8_t segment);
+/* The instruction, its operand relative to RIP as [disp32] without base and index. */
+bool compiler_copy_absolute(struct compiler *c, uint8_t segment);
+/* The instruction with [base + index], two of the low eight registers, for its operand in memory. */
+void compiler_copy_with_operand(struct compiler *c, unsigned base, unsigned index);
+/* LEA of an address relative to RIP. */
+bool compiler_copy_lea(struct compiler *c);
+
+/* upper.c: as compile_copy, for BT_UPPER. user: the operand in memory is user memory. */
+bool upper_copy(struct compiler *c, bool user);
+/* The operand in memory, if there is one, is based on RSP. */
+bool upper_is_relocated(const struct emu_insn *insn);
+/* The prefix that it needs, 0: none. False: it cannot be had so. */
+bool upper_segment(const struct emu_insn *insn, uint8_t *segment);
 
 /* transfer.c */
 uint64_t compiler_branch_target(const struct compiler *c);

@@ -17,10 +17,22 @@ static void undo(struct translate *t, struct vcpu *vcpu, const struct bt_locus *
 	const volatile struct bt_state *state = t->state;
 	vcpu->rip = locus->rip;
 	vcpu->gpr[RSP] += (uint64_t)(int64_t)locus->rsp;
+	if (locus->moved_di)
+		vcpu->gpr[RDI] -= state->moved_di;
+	if (locus->moved_si)
+		vcpu->gpr[RSI] -= state->moved_si;
 	switch (locus->undo) {
 	case BT_EXACT:
 		break;
 	case BT_SCRATCH:
+		vcpu->gpr[locus->reg] = state->scratch;
+		break;
+	case BT_PAIR:
+		vcpu->gpr[locus->reg] = state->scratch;
+		vcpu->gpr[locus->reg2] = state->scratch2;
+		break;
+	case BT_STACK:
+		vcpu->gpr[RSP] = vcpu->gpr[locus->reg] + UPPER_BASE;
 		vcpu->gpr[locus->reg] = state->scratch;
 		break;
 	case BT_COUNTER:
@@ -45,7 +57,12 @@ static void undo(struct translate *t, struct vcpu *vcpu, const struct bt_locus *
 static bool locate(struct translate *t, const struct bt_block *block, uint32_t host, struct bt_locus *locus)
 {
 	struct bt_place place;
-	struct bt_source source = {block->gva, block->bytes, block->guest_len, block->flavour, block->hypercall};
+	struct bt_source source = {block->gva,
+				   block->bytes,
+				   block->guest_len,
+				   block->flavour,
+				   .hypercall = block->hypercall,
+				   .user_mask = block->user_mask};
 	cache_place(t, block->host, block->flavour, &place);
 	return bt_locate(&source, &place, host - block->host, locus);
 }

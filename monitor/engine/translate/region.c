@@ -47,7 +47,7 @@ static void want(struct region *r, uint64_t gva)
 static struct bt_block *make(struct region *r, uint64_t gva)
 {
 	unsigned offset = gva & X86_PAGE_MASK;
-	struct bt_source source = {gva, r->bytes + offset, X86_PAGE_SIZE - offset, r->flavour, false};
+	struct bt_source source = {gva, r->bytes + offset, X86_PAGE_SIZE - offset, r->flavour, .user = r->page->user};
 	struct bt_block *block = block_find(r->t, gva, r->flavour);
 	if (!block)
 		block = block_make(r->t, r->page, NULL, &source);
@@ -95,7 +95,7 @@ static bool is_hypercall_page(const struct translate *t, uint64_t gpa)
 static struct bt_block *make_hypercall(struct region *r, uint64_t gva)
 {
 	static const uint8_t nothing = 0;
-	struct bt_source source = {gva, &nothing, 1, r->flavour, true};
+	struct bt_source source = {gva, &nothing, 1, r->flavour, .hypercall = true};
 	return gva & X86_PAGE_MASK || !r->t->callout ? NULL : block_make(r->t, r->page, NULL, &source);
 }
 
@@ -123,7 +123,7 @@ static struct bt_block *make_over(struct region *r, uint64_t gva)
 	memcpy(bytes, r->bytes + offset, room);
 	if (ZYAN_FAILED(emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, bytes, room + X86_INSN_MAX, &insn)))
 		return NULL;
-	struct bt_source source = {gva, bytes, insn.info.length, r->flavour, false};
+	struct bt_source source = {gva, bytes, insn.info.length, r->flavour, .user = r->page->user};
 	return block_make(r->t, r->page, over, &source);
 }
 

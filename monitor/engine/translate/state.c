@@ -19,17 +19,19 @@ bool state_is_told(const struct vm *vm)
 static unsigned mode_of(const struct translate *t, const struct vcpu *vcpu)
 {
 	const struct vm *vm = vcpu->vm;
+	unsigned form = t->form == FORM_UPPER ? BT_UPPER : 0;
 	if (state_is_told(vm) || vcpu->debug.pause)
-		return 0;
+		return form;
 	/* A paravirtual guest's flag is in its own page. */
-	return BT_READ | (vcpu->pv.shared_gpa ? 0 : BT_IF) | (clock_frozen() || vcpu->tsc_offset ? 0 : BT_CLOCK) |
+	return form | BT_READ | (vcpu->pv.shared_gpa ? 0 : BT_IF) |
+	       (clock_frozen() || vcpu->tsc_offset ? 0 : BT_CLOCK) |
 	       (t->bases_virtual || direct_lends_bases(trap_of(t->vm), vcpu) ? 0 : BT_BASES);
 }
 
 void state_set_mode(struct translate *t, const struct vcpu *vcpu)
 {
 	/* A kernel that has such bases has them for good. */
-	t->bases_virtual |= !bases_are_real(&trap_of(t->vm)->cells, vcpu);
+	t->bases_virtual |= t->form == FORM_PLAIN && !bases_are_real(&trap_of(t->vm)->cells, vcpu);
 	unsigned mode = mode_of(t, vcpu);
 	if (mode == t->mode)
 		return;

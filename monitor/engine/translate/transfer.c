@@ -85,6 +85,13 @@ void compile_return(struct compiler *c)
 	jump_by_table(c, -bytes);
 }
 
+static uint8_t plain_segment(const ZydisDecodedOperand *op)
+{
+	if (op->type != ZYDIS_OPERAND_TYPE_MEMORY)
+		return 0;
+	return op->mem.segment == ZYDIS_REGISTER_FS ? PREFIX_FS : op->mem.segment == ZYDIS_REGISTER_GS ? PREFIX_GS : 0;
+}
+
 /* RCX = the target: the operand of the jump as that of a MOV. */
 static void load_target(struct compiler *c)
 {
@@ -96,10 +103,11 @@ static void load_target(struct compiler *c)
 	bool far = compiler_is_rip_relative(insn) && !compiler_fits(compiler_operand_address(c));
 	if (far)
 		emit_constant(&c->e, RCX, compiler_operand_address(c));
-	if (op->type == ZYDIS_OPERAND_TYPE_MEMORY && op->mem.segment == ZYDIS_REGISTER_FS)
-		emit8(&c->e, PREFIX_FS);
-	if (op->type == ZYDIS_OPERAND_TYPE_MEMORY && op->mem.segment == ZYDIS_REGISTER_GS)
-		emit8(&c->e, PREFIX_GS);
+	uint8_t segment = plain_segment(op);
+	if (c->source->flavour & BT_UPPER)
+		upper_segment(insn, &segment);
+	if (segment)
+		emit8(&c->e, segment);
 	if (far) {
 		emit8(&c->e, REX_W);
 		emit8(&c->e, OPCODE_LOAD);

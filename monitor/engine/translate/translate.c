@@ -19,6 +19,9 @@ struct translate *translate_of(struct vm *vm)
 	return trap_of(vm)->translate;
 }
 
+/* Instructions without a sensitive one that a kernel gets where its cell cannot run it. */
+#define PATIENCE 200
+
 /* --------------------------------------------------------------------------------------------------- kernel mode */
 
 /* What needs instructions one by one, or an eye on each access. */
@@ -101,6 +104,12 @@ static bool is_stray(const struct translate *t, struct vm_exit *exit)
 	return exit->vector == X86_VEC_GP || exit->vector == X86_VEC_SS;
 }
 
+static void execute_stray(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
+{
+	learn(t, vcpu);
+	interpret_one(vcpu, exit);
+}
+
 static bool is_store_to_code(struct translate *t, struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	uint64_t gpa;
@@ -127,7 +136,7 @@ static void enter_kernel(struct translate *t, struct vcpu *vcpu, struct vm_exit 
 		switch (run(t, vcpu, host, exit, &link)) {
 		case LEAVE_STOPPED:
 			if (vcpu->cpl == 0 && is_stray(t, exit))
-				interpret_one(vcpu, exit);
+				execute_stray(t, vcpu, exit);
 			else if (vcpu->cpl == 0 && is_store_to_code(t, vcpu, exit))
 				pages_store(t, vcpu, exit->gva, exit);
 			return;
@@ -166,6 +175,8 @@ static void translate_enter(struct vcpu *vcpu, struct vm_exit *exit)
 		interpret_enter(vcpu, exit);
 	else if (user)
 		enter_user(t, vcpu, exit);
+	else if (!form_choose(t, vcpu))
+		interpret_on(vcpu, exit, PATIENCE);
 	else if (!linger(t, vcpu, exit))
 		enter_kernel(t, vcpu, exit);
 }

@@ -26,11 +26,8 @@
 #define BT_HASH		 16384
 #define LINGER_SITES	 4096
 
-/* A kernel of the upper half: how far up its memory lies in cells, modulo 2^64. */
-#define UPPER_BASE 0x7fffffe00000ull
-/* What it reaches of user memory: in so many pieces of this size at a time. */
-#define USER_SLOTS     4
-#define USER_SLOT_SIZE (1ull << 40)
+/* So many pieces of user memory a kernel of the upper half reaches at a time. */
+#define USER_SLOTS 4
 
 struct bt_block;
 struct trap;
@@ -58,6 +55,7 @@ struct bt_block {
 	uint16_t len, stubs, guest_len;
 	uint8_t flavour, link_count;
 	bool hypercall;
+	uint32_t user_mask;
 	bool dead; /* dropped; its code stays until the cache is emptied, since the vCPU may have stopped in it */
 	struct bt_link link[];
 };
@@ -66,6 +64,7 @@ struct bt_page {
 	uint64_t gva, frame; /* page-aligned gva; frame number */
 	bool live;
 	struct bt_block *blocks, *reaching; /* its own; those of the page before that reach into it */
+	uint8_t *user;			    /* bt_source.user; NULL: none yet */
 	struct bt_page *next;		    /* of the frame */
 	struct bt_page *next_live;	    /* of the live ones, if it is */
 };
@@ -123,8 +122,9 @@ struct translate {
 		uint32_t slot[USER_SLOTS]; /* gva / USER_SLOT_SIZE */
 	} user;
 
-	unsigned mode;	    /* BT_IF and its like: of all code in the cache */
-	bool bases_virtual; /* cells have been without the kernel's bases of FS or GS: see BT_BASES */
+	unsigned mode;		/* BT_IF and its like: of all code in the cache */
+	unsigned without_bases; /* times that a kernel of the upper half had a base of GS that is none of its own */
+	bool bases_virtual;	/* cells have been without the kernel's bases of FS or GS: see BT_BASES */
 
 	/* What `live` holds for. */
 	struct spt_cpu paging;
@@ -194,6 +194,8 @@ typedef int form_op(void *arg, uint64_t gva, uint64_t host, uint64_t len);
 int form_each(const struct translate *t, uint64_t gva, uint64_t len, form_op *op, void *arg);
 /* The kernel wants user memory there: from now on it has an address. False: it is none, or there is no room. */
 bool form_take_user(struct translate *t, uint64_t gva);
+/* The same before the kernel is entered; one of the upper half is known by its RIP, and stays one. */
+bool form_choose(struct translate *t, const struct vcpu *vcpu);
 /* The kernel cell can run with the vCPU's registers. */
 bool form_fits(const struct translate *t, const struct vcpu *vcpu);
 /* The vCPU's registers as the cell is to have them, and the guest's again. */
@@ -202,6 +204,9 @@ struct form_saved {
 };
 void form_enter(const struct translate *t, struct vcpu *vcpu, struct form_saved *saved);
 void form_leave(const struct translate *t, struct vcpu *vcpu, const struct form_saved *saved);
+
+/* learn.c: the vCPU stopped at an instruction that reaches for what its cell does not show. */
+void learn(struct translate *t, struct vcpu *vcpu);
 
 /* blocks.c */
 struct bt_block *block_find(const struct translate *t, uint64_t gva, unsigned flavour);

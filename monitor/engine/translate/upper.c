@@ -1,0 +1,351 @@
+/*
+ * Copying for kernels of the upper half (BT_UPPER). In their cell memory lies UPPER_BASE further up, modulo 2^64: FS
+ * has that base, GS the guest's and that, and RSP holds the guest's value and that for good. So an operand takes a
+ * prefix, or nothing if it is based on RSP; what has RSP as a value takes it through another register; strings, which
+ * go through ES as well, have their pointers moved and moved back.
+ *
+ * An operand of the lower half faults, for with UPPER_BASE it is not canonical, or lies where nothing is. A place in
+ * the code that has such operands (user_mask) adds what a table says for the address instead.
+ */
+#include <string.h>
+
+#include "monitor/engine/translate/internal.h"
+#include "monitor/vm/vcpu.h"
+
+#define MODRM(mod, reg, rm) ((mod) << 6 | ((reg)&7) << 3 | ((rm)&7))
+#define SIB(index, base)    (((index)&7) << 3 | ((base)&7))
+#define MOD_DISP32	    2u
+#define MOD_REGISTER	    3u
+#define OPCODE_LEA	    0x8d
+
+#define MARK(...) compiler_mark(c, (struct bt_locus){__VA_ARGS__})
+
+/* ------------------------------------------------------------------------------------------------------ sequences */
+
+/* LEA reg, [base + index + disp]; of 32 or 64 bits. */
+static void emit_lea(struct emit *e, unsigned width, unsigned reg, unsigned base, unsigned index, uint32_t disp)
+{
+	emit8(e, (width == 64 ? REX_W : 0x40) | (reg & 8) >> 1 | (index & 8) >> 2 | (base & 8) >> 3);
+	emit8(e, OPCODE_LEA);
+	emit8(e, MODRM(MOD_DISP32, reg, MODRM_RM_SIB));
+	emit8(e, SIB(index, base));
+	emit32(e, disp);
+}
+
+/* reg = the guest's RSP. */
+static void emit_guest_stack(struct emit *e, unsigned reg)
+{
+	emit_constant64(e, reg, -UPPER_BASE);
+	emit_lea(e, 64, reg, RSP, reg, 0);
+}
+
+/* RSP = reg + disp, as a guest's value: RSP is lost in between. */
+static void emit_set_stack(struct emit *e, unsigned reg, uint32_t disp)
+{
+	emit_constant64(e, RSP, UPPER_BASE);
+	emit_lea(e, 64, RSP, RSP, reg, disp);
+}
+
+/* reg = what is to be added to the address in `address`. The table's low bits are free for the index's 16. */
+static void emit_displacement_of(struct emit *e, unsigned reg, unsigned address)
+{
+	emit_store(e, address, SLOT(address));
+	emit_constant64(e, reg, e->place->slots / sizeof(uint64_t));
+	emit_load_word(e, reg, SLOT(address) + USER_SLOT_BYTE);
+	emit8(e, REX_W);
+	emit8(e, OPCODE_LOAD);
+	emit8(e, MODRM(0, reg, MODRM_RM_SIB));
+	emit8(e, 3 << 6 | SIB(reg, 5)); /* [reg * 8 + disp32] */
+	emit32(e, 0);
+}
+
+/* ------------------------------------------------------------------------------------------------- plain operands */
+
+static const ZydisDecodedOperand *memory_of(const struct emu_insn *insn)
+{
+	for (unsigned n = 0; n < insn->info.operand_count_visible; n++)
+		if (insn->operands[n].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+		    insn->operands[n].mem.type != ZYDIS_MEMOP_TYPE_AGEN)
+			return &insn->operands[n];
+	return NULL;
+}
+
+bool upper_is_relocated(const struct emu_insn *insn)
+{
+	const ZydisDecodedOperand *op = memory_of(insn);
+	return op && op->mem.base == ZYDIS_REGISTER_RSP;
+}
+
+bool upper_segment(const struct emu_insn *insn, uint8_t *segment)
+{
+	const ZydisDecodedOperand *op = memory_of(insn);
+	bool gs = insn->info.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_GS;
+	*segment = 0;
+	if (!op)
+		return true;
+	if (insn->info.address_width != 64 || (insn->info.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_FS) ||
+	    (gs && upper_is_relocated(insn)))
+		return false;
+	if (!upper_is_relocated(insn))
+		*segment = gs ? PREFIX_GS : PREFIX_FS;
+	return insn->info.length < X86_INSN_MAX;
+}
+
+/* The instruction as it stands in c->insn.bytes. */
+static bool copy_operands(struct compiler *c)
+{
+	uint8_t segment;
+	if (!upper_segment(&c->insn, &segment))
+		return false;
+	if (compiler_is_rip_relative(&c->insn))
+		return compiler_fits(compiler_operand_address(c)) && compiler_copy_absolute(c, segment);
+	return compiler_copy_head(c, c->insn.info.length, segment);
+}
+
+/* ----------------------------------------------------------------------------------------------- RSP as a value */
+
+/* RSP is an operand by itself; *field: its field of the instruction. False: in a way that is not known here. */
+static bool stack_operand(const struct emu_insn *insn, const ZydisDecodedOperand **found)
+{
+	*found = NULL;
+	for (unsigned n = 0; n < insn->info.operand_count_visible; n++) {
+		const ZydisDecodedOperand *op = &insn->operands[n];
+		if (op->type != ZYDIS_OPERAND_TYPE_REGISTER ||
+		    ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, op->reg.value) != ZYDIS_REGISTER_RSP)
+			continue;
+		if (*found)
+			return false;
+		*found = op;
+	}
+	return true;
+}
+
+/* Puts the register in RSP's place, whose number is that of AH's and needs no extension bit. */
+static bool replace(struct emu_insn *insn, const ZydisDecodedOperand *op, unsigned reg)
+{
+	uint8_t *modrm = &insn->bytes[insn->info.raw.modrm.offset], *opcode;
+	if (insn->info.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+		return false;
+	switch (op->encoding) {
+	case ZYDIS_OPERAND_ENCODING_MODRM_REG:
+		*modrm = (uint8_t)((*modrm & ~MODRM_REG) | reg << 3);
+		return true;
+	case ZYDIS_OPERAND_ENCODING_MODRM_RM:
+		*modrm = (uint8_t)((*modrm & ~7u) | reg);
+		return true;
+	case ZYDIS_OPERAND_ENCODING_OPCODE:
+		/* The opcode's last byte comes behind prefixes and, in the second map, one more. */
+		opcode = &insn->bytes[insn->info.raw.prefix_count +
+				      (insn->info.opcode_map == ZYDIS_OPCODE_MAP_0F ? 1 : 0)];
+		if (*opcode != insn->info.opcode)
+			return false;
+		*opcode = (uint8_t)((*opcode & ~7u) | reg);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/*
+ * Another register stands in for RSP. What the instruction writes there goes to RSP when it is done: BT_STACK says so
+ * until that has happened.
+ */
+static bool copy_stack(struct compiler *c, const ZydisDecodedOperand *op)
+{
+	int found = compiler_free_register(&c->insn, 0);
+	uint8_t segment;
+	bool writes = op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+	bool odd = compiler_is_rip_relative(&c->insn) && !compiler_fits(compiler_operand_address(c));
+	if (found < 0 || odd || !upper_segment(&c->insn, &segment) || !replace(&c->insn, op, (unsigned)found))
+		return false;
+	uint8_t reg = (uint8_t)found;
+	emit_store(&c->e, reg, SLOT(scratch));
+	MARK(.rip = c->rip, .undo = BT_SCRATCH, .reg = reg);
+	emit_guest_stack(&c->e, reg);
+	copy_operands(c);
+	if (writes) {
+		MARK(.rip = c->next, .undo = BT_STACK, .reg = reg);
+		emit_set_stack(&c->e, reg, 0);
+	}
+	MARK(.rip = c->next, .undo = BT_SCRATCH, .reg = reg);
+	emit_load(&c->e, reg, SLOT(scratch));
+	return true;
+}
+
+/* RSP is lost for a moment: it is kept in the slot. */
+static void set_stack_from(struct compiler *c, unsigned reg, uint32_t disp)
+{
+	emit_store(&c->e, RSP, SLOT(scratch));
+	MARK(.rip = c->rip, .undo = BT_SCRATCH, .reg = RSP);
+	emit_set_stack(&c->e, reg, disp);
+}
+
+static bool copy_lea(struct compiler *c)
+{
+	const ZydisDecodedOperand *to = &c->insn.operands[0], *from = &c->insn.operands[1];
+	unsigned reg = ZydisRegisterGetId(to->reg.value), width = c->insn.info.operand_width;
+	bool to_stack = reg == RSP, from_stack = from->mem.base == ZYDIS_REGISTER_RSP;
+	bool relative = compiler_is_rip_relative(&c->insn);
+	if (c->insn.info.address_width != 64 || (to_stack && width != 64))
+		return false;
+	if (to_stack == from_stack)
+		return relative ? compiler_copy_lea(c) : compiler_copy_head(c, c->insn.info.length, 0);
+	if (relative || from->mem.index != ZYDIS_REGISTER_NONE || from->mem.base == ZYDIS_REGISTER_NONE || width == 16)
+		return false;
+	uint32_t disp = (uint32_t)from->mem.disp.value;
+	if (to_stack) {
+		set_stack_from(c, ZydisRegisterGetId(from->mem.base), disp);
+		return true;
+	}
+	emit_store(&c->e, reg, SLOT(scratch));
+	MARK(.rip = c->rip, .undo = BT_SCRATCH, .reg = (uint8_t)reg);
+	emit_constant64(&c->e, reg, -UPPER_BASE);
+	emit_lea(&c->e, width, reg, RSP, reg, disp);
+	return true;
+}
+
+/* RSP = RBP; POP RBP */
+static bool copy_leave(struct compiler *c)
+{
+	static const uint8_t pop_rbp = 0x5d;
+	if (c->insn.info.operand_width != 64)
+		return false;
+	set_stack_from(c, RBP, 0);
+	emit8(&c->e, pop_rbp);
+	return true;
+}
+
+/* ------------------------------------------------------------------------------------------------------- strings */
+
+static bool is_string(const struct emu_insn *insn)
+{
+	return insn->info.meta.category == ZYDIS_CATEGORY_STRINGOP;
+}
+
+static bool uses(const struct emu_insn *insn, ZydisRegister base)
+{
+	for (unsigned n = 0; n < insn->info.operand_count; n++)
+		if (insn->operands[n].type == ZYDIS_OPERAND_TYPE_MEMORY && insn->operands[n].mem.base == base)
+			return true;
+	return false;
+}
+
+static void move_there(struct compiler *c, unsigned pointer, size_t slot)
+{
+	emit_displacement_of(&c->e, RDX, pointer);
+	emit_store(&c->e, RDX, slot);
+	emit_lea(&c->e, 64, pointer, pointer, RDX, 0);
+}
+
+/* NOT changes no flags, NEG does. */
+static void move_back(struct compiler *c, unsigned pointer, size_t slot)
+{
+	static const uint8_t not_rdx[] = {0x48, 0xf7, 0xd2};
+	emit_load(&c->e, RDX, slot);
+	emit_bytes(&c->e, not_rdx, sizeof(not_rdx));
+	emit_lea(&c->e, 64, pointer, pointer, RDX, 1);
+}
+
+/* No string instruction has to do with RDX. */
+static bool copy_string(struct compiler *c)
+{
+	const struct emu_insn *insn = &c->insn;
+	bool di = uses(insn, ZYDIS_REGISTER_RDI), si = uses(insn, ZYDIS_REGISTER_RSI);
+	if (bt_uses_base(insn) || insn->info.address_width != 64 || (!di && !si))
+		return false;
+	emit_store(&c->e, RDX, SLOT(scratch));
+	MARK(.rip = c->rip, .undo = BT_SCRATCH, .reg = RDX);
+	if (di)
+		move_there(c, RDI, SLOT(moved_di));
+	MARK(.rip = c->rip, .undo = BT_SCRATCH, .reg = RDX, .moved_di = di);
+	if (si)
+		move_there(c, RSI, SLOT(moved_si));
+	MARK(.rip = c->rip, .undo = BT_SCRATCH, .reg = RDX, .moved_di = di, .moved_si = si);
+	compiler_copy_head(c, insn->info.length, 0);
+	MARK(.rip = c->next, .undo = BT_SCRATCH, .reg = RDX, .moved_di = di, .moved_si = si);
+	if (di)
+		move_back(c, RDI, SLOT(moved_di));
+	MARK(.rip = c->next, .undo = BT_SCRATCH, .reg = RDX, .moved_si = si);
+	if (si)
+		move_back(c, RSI, SLOT(moved_si));
+	MARK(.rip = c->next, .undo = BT_SCRATCH, .reg = RDX);
+	emit_load(&c->e, RDX, SLOT(scratch));
+	return true;
+}
+
+/* --------------------------------------------------------------------------------------------------- user memory */
+
+/* LEA reg, [the operand] */
+static void emit_operand_address(struct compiler *c, unsigned reg)
+{
+	const struct emu_insn *insn = &c->insn;
+	unsigned modrm = insn->info.raw.modrm.offset;
+	unsigned end = insn->info.raw.imm[0].size ? insn->info.raw.imm[0].offset : insn->info.length;
+	const ZydisDecodedOperand *op = memory_of(insn);
+	bool high_base = op->mem.base != ZYDIS_REGISTER_NONE && ZydisRegisterGetId(op->mem.base) >= 8;
+	bool high_index = op->mem.index != ZYDIS_REGISTER_NONE && ZydisRegisterGetId(op->mem.index) >= 8;
+	emit8(&c->e, REX_W | (high_index ? REX_X : 0) | (high_base ? REX_B : 0));
+	emit8(&c->e, OPCODE_LEA);
+	emit8(&c->e, (insn->bytes[modrm] & ~MODRM_REG) | reg << 3);
+	emit_bytes(&c->e, insn->bytes + modrm + 1, end - modrm - 1u);
+}
+
+/* The address in one register, and what is to be added to it in another. */
+static bool copy_user(struct compiler *c)
+{
+	const struct emu_insn *insn = &c->insn;
+	const ZydisDecodedOperand *op = memory_of(insn);
+	int address = compiler_free_register(insn, 0);
+	int more = address < 0 ? -1 : compiler_free_register(insn, 1u << address);
+	bool plain = insn->info.raw.modrm.offset && op->mem.type == ZYDIS_MEMOP_TYPE_MEM &&
+		     insn->info.address_width == 64 && !bt_uses_base(insn) && !compiler_is_rip_relative(insn) &&
+		     (insn->info.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
+		      insn->info.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX);
+	if (more < 0 || !plain)
+		return false;
+	const uint8_t reg = (uint8_t)address, other = (uint8_t)more;
+	emit_store(&c->e, reg, SLOT(scratch));
+	MARK(.rip = c->rip, .undo = BT_SCRATCH, .reg = reg);
+	emit_store(&c->e, other, SLOT(scratch2));
+	MARK(.rip = c->rip, .undo = BT_PAIR, .reg = reg, .reg2 = other);
+	emit_operand_address(c, reg);
+	emit_displacement_of(&c->e, other, reg);
+	compiler_copy_with_operand(c, reg, other);
+	MARK(.rip = c->next, .undo = BT_PAIR, .reg = reg, .reg2 = other);
+	emit_load(&c->e, other, SLOT(scratch2));
+	MARK(.rip = c->next, .undo = BT_SCRATCH, .reg = reg);
+	emit_load(&c->e, reg, SLOT(scratch));
+	return true;
+}
+
+/* --------------------------------------------------------------------------------------------------------- all of it
+ */
+
+/* Memory that is not in the instruction's text: of the stack alone. */
+static bool has_hidden_memory(const struct emu_insn *insn)
+{
+	for (unsigned n = insn->info.operand_count_visible; n < insn->info.operand_count; n++)
+		if (insn->operands[n].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+		    insn->operands[n].mem.base != ZYDIS_REGISTER_RSP)
+			return true;
+	return false;
+}
+
+bool upper_copy(struct compiler *c, bool user)
+{
+	const struct emu_insn *insn = &c->insn;
+	const ZydisDecodedOperand *stack;
+	if (is_string(insn))
+		return copy_string(c);
+	if (insn->info.mnemonic == ZYDIS_MNEMONIC_LEA)
+		return copy_lea(c);
+	if (insn->info.mnemonic == ZYDIS_MNEMONIC_LEAVE)
+		return copy_leave(c);
+	if (insn->info.mnemonic == ZYDIS_MNEMONIC_ENTER || has_hidden_memory(insn) || !stack_operand(insn, &stack))
+		return false;
+	if (stack)
+		return copy_stack(c, stack);
+	if (user && memory_of(insn) && !upper_is_relocated(insn))
+		return copy_user(c);
+	return copy_operands(c);
+}
