@@ -29,7 +29,8 @@ struct trap {
 	 * the code cache the guest's code at gva is; 0: nowhere yet. */
 	struct translate *translate;
 	uint64_t (*translated)(struct vcpu *vcpu, uint64_t gva);
-	/* Kernel cells show guest memory elsewhere than the guest has it: the vCPU's registers are no guest addresses. */
+	/* Kernel cells show guest memory elsewhere than the guest has it: the vCPU's registers are no guest addresses.
+	 */
 	bool elsewhere;
 	/* An image that comes out of a cell shows where the guest's code is, not its translation. */
 	void (*show_fpu)(struct trap *trap, void *image);
