@@ -19,6 +19,7 @@
 #define TABLE_WORDS  (8ul << 20)
 #define FILE_SIZE    (1ul << 20)
 #define CHUNK	     (64ul << 10)
+#define CROWD	     1000
 #define COMPUTE_STEP 1000
 
 static void *map_fresh(size_t length)
@@ -104,6 +105,34 @@ static uint64_t fork_exec_wait(uint64_t count)
 		reap(child);
 	}
 	return now_ns() - start;
+}
+
+/* Processes that do nothing, made at the first call; they end with this one. */
+static void make_crowd(void)
+{
+	static int gate[2];
+
+	if (gate[1])
+		return;
+	if (pipe(gate))
+		fail("pipe");
+	for (unsigned i = 0; i < CROWD; i++) {
+		pid_t child = fork();
+
+		if (child < 0)
+			fail("fork");
+		if (!child) {
+			close(gate[1]);
+			_exit(read(gate[0], &(char){0}, 1) ? 1 : 0);
+		}
+	}
+}
+
+/* The same, with many other processes alive. */
+static uint64_t fork_in_crowd(uint64_t count)
+{
+	make_crowd();
+	return fork_exit_wait(count);
 }
 
 /* -------------------------------------------------------------------------------------------------------- switches */
@@ -330,5 +359,6 @@ const struct measure measures[] = {
 	{"compute", compute, COMPUTE_STEP, 0},
 	{"memory", random_reads, COMPUTE_STEP, 0},
 	{"file", file_read, 1, 0},
+	{"crowd", fork_in_crowd, 1, 0}, /* last: the crowd stays */
 };
 const unsigned measure_count = sizeof(measures) / sizeof(measures[0]);

@@ -19,6 +19,7 @@ ROWS = {
     "compute": "one turn of a compute loop",
     "memory": "random read in 64 MiB",
     "file": "read 64 KiB of a file in memory",
+    "crowd": "fork, exit, wait, with 1,000 other processes alive",
     "prompt": "start to shell prompt",
 }
 LOOPS = {"i": ("integer loop", 15 * 8000000), "m": ("memory loop", 10 * 8000000),

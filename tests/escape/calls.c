@@ -217,9 +217,13 @@ void attack_order(void)
 		pvg_test_equal(raw_syscall(HOST_FUTEX, GATE_ORDER + ORDER_SEQUENCE, op, 1, 0, 0, GATE_COOKIE), ANSWER,
 			       "futex operation %u on the order page is a guest's call", op);
 	for (uint64_t fd = 0; fd < 64; fd++)
-		written += raw_syscall(HOST_WRITE, fd, (uint64_t)text, sizeof(text) - 1, 0, 0, GATE_COOKIE) != ANSWER ||
-			   raw_syscall(HOST_WRITE, fd, (uint64_t)text, 1, 0, 0, GATE_COOKIE) != ANSWER;
+		for (uint64_t length = 1; length < sizeof(text); length += sizeof(text) - 2)
+			written += raw_syscall(HOST_WRITE, fd, (uint64_t)text, length, 0, 0, GATE_COOKIE) != ANSWER ||
+				   raw_syscall(HOST_PWRITE, fd, (uint64_t)text, length, 0, 0, GATE_COOKIE) != ANSWER;
 	pvg_test_equal(written, 0, "write to every descriptor is a guest's call");
+	for (unsigned op = 0; op < 14; op++)
+		pvg_test_equal(raw_syscall(HOST_FUTEX, GATE_ANSWERS, op, 1, 0, 0, GATE_COOKIE), ANSWER,
+			       "futex operation %u on an answer is a guest's call", op);
 	for (unsigned op = 2; op < 14; op++) {
 		uint64_t result = raw_syscall(HOST_FUTEX, GATE_XCHG + XCHG_STATE, op, 0, 0, GATE_ORDER, GATE_COOKIE);
 

@@ -54,14 +54,21 @@ static void close_range_of(unsigned first, unsigned last)
 		syscall(SYS_close_range, first, last, 0);
 }
 
-void confine_close_all_but(int a, int b)
+void confine_close_all_but(const int *keep, unsigned count)
 {
-	int low = a < b ? a : b, high = a < b ? b : a;
-	if (low > 0)
-		close_range_of(0, (unsigned)low - 1);
-	if (high > low + 1)
-		close_range_of((unsigned)(low + 1), (unsigned)high - 1);
-	close_range_of((unsigned)(high + 1), ~0u);
+	unsigned first = 0;
+	for (;;) {
+		unsigned next = ~0u;
+		for (unsigned i = 0; i < count; i++)
+			if (keep[i] >= 0 && (unsigned)keep[i] >= first && (unsigned)keep[i] < next)
+				next = (unsigned)keep[i];
+		if (next == ~0u)
+			break;
+		if (next > first)
+			close_range_of(first, next - 1);
+		first = next + 1;
+	}
+	close_range_of(first, ~0u);
 }
 
 /* The processor may read all that the enabled components take (CPUID 0Dh), whatever the header says is in use. */

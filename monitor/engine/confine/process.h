@@ -25,8 +25,8 @@ void confine_map(uint64_t address, size_t size, int prot, int fd, off_t offset);
 void confine_handle(int signal, uint64_t handler, uint64_t flags, uint64_t mask);
 /* Blocks exactly the signals of the mask. */
 void confine_block(uint64_t mask);
-/* Closes all descriptors but these two; -1: none. */
-void confine_close_all_but(int a, int b);
+/* Closes all descriptors but these, of which negative ones are none. */
+void confine_close_all_but(const int *keep, unsigned count);
 /* Registers are the monitor's still; guest code could read them. */
 void confine_reset_fpu(void);
 

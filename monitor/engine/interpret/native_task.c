@@ -56,7 +56,7 @@ static void child_main(const void *arg)
 	confine_map(TASK_DATA, TASK_DATA_SIZE, PROT_READ, task->fd, TASK_DATA - TASK_TEXT);
 	confine_map(TASK_CODE, TASK_CODE_SIZE, PROT_READ | PROT_EXEC, task->fd, TASK_CODE - TASK_TEXT);
 	confine_map(TASK_XCHG, TASK_XCHG_SIZE, PROT_READ | PROT_WRITE, task->fd, TASK_XCHG - TASK_TEXT);
-	confine_close_all_but(-1, -1);
+	confine_close_all_but(NULL, 0);
 	confine_reset_fpu();
 	((void (*)(void))task_address(native_stub_boot))();
 }

@@ -11,12 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "monitor/engine/confine/process.h"
+#include "monitor/engine/trap/arena.h"
+#include "monitor/engine/trap/birth.h"
 #include "monitor/engine/trap/filter.h"
 #include "monitor/engine/trap/handover.h"
 #include "monitor/engine/trap/placement.h"
@@ -27,81 +28,6 @@
 
 /* How long the host's refusal of a process is taken for its last word. */
 #define REFUSAL_LASTS_NS CLOCK_NS_PER_SEC
-
-/* The arena begins with what all cells share, at the offsets it has in the gate. */
-#define ARENA_SHARED (GATE_ORDER - GATE_TEXT)
-#define ARENA_DATA   (GATE_DATA - GATE_TEXT)
-#define ARENA_TURN   (GATE_TURN - GATE_TEXT)
-
-static const int cell_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, GATE_KICK_SIGNAL};
-
-/* Then all cells' orders, then all that GATE_PEERS shows. */
-#define ARENA_PEERS (ARENA_SHARED + GATE_CELLS_MAX * GATE_ORDER_SIZE)
-#define ARENA_SIZE  (ARENA_PEERS + GATE_CELLS_MAX * GATE_OWN_SIZE)
-
-static off_t arena_order(unsigned slot)
-{
-	return ARENA_SHARED + (off_t)slot * GATE_ORDER_SIZE;
-}
-
-static off_t arena_own(unsigned slot)
-{
-	return ARENA_PEERS + (off_t)slot * GATE_OWN_SIZE;
-}
-
-/* ------------------------------------------------------------------------------------------------ in the child */
-
-static void child_map_cache(int fd)
-{
-	const uint64_t tables = GATE_CACHE_TABLES - GATE_CACHE, code = GATE_CACHE_CODE - GATE_CACHE;
-	confine_map(GATE_CACHE_STATE, GATE_PAGE, PROT_READ | PROT_WRITE, fd, 0);
-	confine_map(GATE_CACHE_TABLES, code - tables, PROT_READ, fd, (off_t)tables);
-	confine_map(GATE_CACHE_CODE, GATE_CACHE_SIZE - code, PROT_READ | PROT_EXEC, fd, (off_t)code);
-}
-
-static void child_signals(void)
-{
-	for (unsigned i = 0; i < sizeof(cell_signals) / sizeof(cell_signals[0]); i++)
-		confine_handle(cell_signals[i], gate_address(gate_handler), 0, ~0ull);
-	/* All but the synchronous ones stay blocked: the mapper has no stack to take a signal on. */
-	uint64_t mask = ~0ull;
-	for (unsigned i = 0; i < sizeof(cell_signals) / sizeof(cell_signals[0]) - 1; i++)
-		mask &= ~(1ull << (cell_signals[i] - 1));
-	confine_block(mask);
-}
-
-struct child {
-	const struct cell *cell;
-	int reply;
-};
-
-/* Runs in the forked child until the gate takes over. It keeps two descriptors: guest RAM, and its end of the pipe. */
-static void child_main(const void *arg)
-{
-	const struct child *child = arg;
-	const struct cell *cell = child->cell;
-	const struct cells *cells = cell->owner;
-	const int arena = cells->arena_fd;
-	child_signals();
-	if (clock_frozen() && prctl(PR_SET_TSC, PR_TSC_SIGSEGV))
-		_exit(errno);
-
-	confine_map(GATE_TEXT, GATE_TEXT_SIZE, PROT_READ | PROT_EXEC, arena, 0);
-	confine_map(GATE_DATA, GATE_DATA_SIZE, PROT_READ, arena, ARENA_DATA);
-	confine_map(GATE_TURN, GATE_TURN_SIZE, PROT_READ | (cell->kernel ? PROT_WRITE : 0), arena, ARENA_TURN);
-	confine_map(GATE_ORDER, GATE_ORDER_SIZE, PROT_READ, arena, arena_order(cell->slot));
-	confine_map(GATE_XCHG, GATE_OWN_SIZE, PROT_READ | PROT_WRITE, arena, arena_own(cell->slot));
-	if (cell->kernel)
-		confine_map(GATE_PEERS, GATE_CELLS_MAX * GATE_OWN_SIZE, PROT_READ | PROT_WRITE, arena, ARENA_PEERS);
-	if (cell->kernel && cells->cache_fd >= 0)
-		child_map_cache(cells->cache_fd);
-	confine_close_all_but(cells->ram_fd, child->reply);
-	confine_reset_fpu();
-	((void (*)(void))gate_address(gate_boot))();
-	__builtin_unreachable();
-}
-
-/* ------------------------------------------------------------------------------------------------ in the monitor */
 
 static void *arena_map(const struct cells *cells, size_t size, off_t offset)
 {
@@ -136,6 +62,9 @@ static int cell_map_pages(struct cell *cell)
 	cell->stack = own + (GATE_STACK - GATE_XCHG);
 	for (unsigned i = 0; i < 256; i++)
 		cell->order->errnos[i] = i;
+	cell->order->answers_fd = (uint32_t)cells->answers_fd;
+	cell->order->answer = cell->slot * sizeof(uint32_t);
+	cell->answer = &cells->answers[cell->slot];
 	cell->turn = &cells->turns[cell->slot];
 	cell->xchg->turn = cell->slot * sizeof(uint32_t);
 	cell->xchg->bases = cells->bases;
@@ -146,23 +75,6 @@ static int cell_map_pages(struct cell *cell)
 	cell->xchg->xcr0 = cells->xcr0;
 	cell->xchg->altstack = (stack_t){.ss_sp = (void *)GATE_STACK, .ss_size = GATE_STACK_SIZE};
 	return 0;
-}
-
-static int cell_fork(struct cell *cell)
-{
-	int pipe_fds[2];
-	if (pipe2(pipe_fds, O_CLOEXEC))
-		return -errno;
-	cell->order->reply_fd = pipe_fds[1];
-	const struct child child = {cell, pipe_fds[1]};
-	cell->pid = confine_fork(child_main, &child);
-	int error = cell->pid < 0 ? cell->pid : 0;
-	close(pipe_fds[1]);
-	if (error)
-		close(pipe_fds[0]);
-	else
-		cell->reply_fd = pipe_fds[0];
-	return error;
 }
 
 /* Takes the first exit, which comes before any guest code: what it shows is the kernel's word. */
@@ -230,12 +142,11 @@ static struct cell *cell_create(struct cells *cells, bool kernel)
 	cell->owner = cells;
 	cell->kernel = kernel;
 	cell->empty = true;
-	cell->reply_fd = -1;
 	while (cells->used[cell->slot])
 		cell->slot++;
 	int error = cell_map_pages(cell);
 	if (!error)
-		error = cell_fork(cell);
+		error = birth(cell);
 	if (!error) {
 		cells->used[cell->slot] = true;
 		cells->made++;
@@ -285,7 +196,6 @@ void cell_destroy(struct cell *cell)
 	cells->count--;
 	cells->used[cell->slot] = false;
 	cell_end(cell);
-	close(cell->reply_fd);
 	cell_unmap_pages(cell);
 	if (cells->holder == cell)
 		cells->holder = NULL;
@@ -364,10 +274,39 @@ static uint64_t host_xcr0(void)
 	return (uint64_t)high << 32 | low;
 }
 
+static int no_memory(void)
+{
+	int error = -errno;
+	fprintf(stderr, "ring3: no shared memory for the gate: %s; %s\n", strerror(-error), refusal_remedy(error));
+	return error;
+}
+
+/* What the mappers of all cells write, and nobody can make larger. */
+static int make_answers(struct cells *cells)
+{
+	cells->answers_fd = memfd_create("ring3 answers", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (cells->answers_fd < 0 || ftruncate(cells->answers_fd, GATE_ANSWERS_SIZE) ||
+	    fcntl(cells->answers_fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL))
+		return no_memory();
+	void *answers = mmap(NULL, GATE_ANSWERS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, cells->answers_fd, 0);
+	if (answers == MAP_FAILED)
+		return no_memory();
+	madvise(answers, GATE_ANSWERS_SIZE, MADV_DONTFORK);
+	cells->answers = answers;
+	return 0;
+}
+
 int cells_init(struct cells *cells, const struct placement *placement, int ram_fd, bool traced)
 {
 	*cells = (struct cells){
-		.arena_fd = -1, .cache_fd = -1, .placement = placement, .ram_fd = ram_fd, .traced = traced};
+		.arena_fd = -1,
+		.answers_fd = -1,
+		.cache_fd = -1,
+		.placement = placement,
+		.ram_fd = ram_fd,
+		.traced = traced,
+	};
+	/* No cell costs one, but who bounds these means to bound the guest. */
 	struct rlimit files;
 	if (!getrlimit(RLIMIT_NOFILE, &files)) {
 		files.rlim_cur = files.rlim_max;
@@ -383,12 +322,11 @@ int cells_init(struct cells *cells, const struct placement *placement, int ram_f
 	cells->xcr0 = host_xcr0();
 	cells->bases = bases_mode();
 	cells->arena_fd = memfd_create("ring3 gate", MFD_CLOEXEC);
-	if (cells->arena_fd < 0 || ftruncate(cells->arena_fd, ARENA_SIZE)) {
-		int error = -errno;
-		fprintf(stderr, "ring3: no shared memory for the gate: %s; %s\n", strerror(-error),
-			refusal_remedy(error));
+	if (cells->arena_fd < 0 || ftruncate(cells->arena_fd, ARENA_SIZE))
+		return no_memory();
+	int error = make_answers(cells);
+	if (error)
 		return error;
-	}
 	uint8_t *shared = mmap(NULL, ARENA_SHARED, PROT_READ | PROT_WRITE, MAP_SHARED, cells->arena_fd, 0);
 	if (shared == MAP_FAILED)
 		return -errno;
@@ -396,7 +334,7 @@ int cells_init(struct cells *cells, const struct placement *placement, int ram_f
 	memcpy(shared, gate_text, gate_text_end - gate_text);
 	cells->shared = shared;
 	cells->turns = (void *)(shared + ARENA_TURN);
-	filter_fill((void *)(shared + ARENA_DATA), ram_fd, cells->bases);
+	filter_fill((void *)(shared + ARENA_DATA), ram_fd, cells->answers_fd, cells->bases);
 	return 0;
 }
 
@@ -404,9 +342,14 @@ void cells_exit(struct cells *cells)
 {
 	while (cells->all)
 		cell_destroy(cells->all);
+	birth_exit(cells);
 	if (cells->shared)
 		munmap(cells->shared, ARENA_SHARED);
+	if (cells->answers)
+		munmap(cells->answers, GATE_ANSWERS_SIZE);
+	if (cells->answers_fd > 0)
+		close(cells->answers_fd);
 	if (cells->arena_fd > 0)
 		close(cells->arena_fd);
-	*cells = (struct cells){.arena_fd = -1, .cache_fd = -1};
+	*cells = (struct cells){.arena_fd = -1, .answers_fd = -1, .cache_fd = -1};
 }

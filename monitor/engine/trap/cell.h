@@ -15,6 +15,7 @@
 #include <ucontext.h>
 
 #include "monitor/engine/trap/gate.h"
+#include "monitor/engine/trap/nursery.h"
 #include "shadowpt/shadowpt.h"
 
 struct cells;
@@ -50,14 +51,13 @@ struct cell {
 	uint64_t shared_gpa; /* what GATE_SHARED shows; 0: nothing yet */
 
 	pid_t pid, runner;
-	int reply_fd;
 	int error; /* if it is dead: why, see confine_is_dead */
 	bool dead;
 
 	/* The gate's pages as the monitor sees them. */
 	struct gate_order *order;
 	struct gate_xchg *xchg;
-	_Atomic uint32_t *turn;
+	_Atomic uint32_t *turn, *answer;
 	void *fpu;
 	uint8_t *stack;
 
@@ -88,10 +88,11 @@ struct cells {
 	struct cell *holder; /* the cell whose runner holds the vCPU's FPU state; NULL: none */
 	struct cell *last;   /* the cell entered last */
 	struct cell *user;   /* the user cell that ran last, as far as the monitor knows */
-	int arena_fd, ram_fd;
+	int arena_fd, ram_fd, answers_fd;
 	int cache_fd;		     /* what kernel cells show at GATE_CACHE; -1: nothing */
 	uint8_t *shared;	     /* the arena's shared part */
 	_Atomic uint32_t *turns;     /* GATE_TURN, writable */
+	_Atomic uint32_t *answers;   /* GATE_ANSWERS, likewise */
 	bool used[GATE_CELLS_MAX];   /* slots of the arena */
 	unsigned made, count, limit; /* cells ever made, alive, allowed */
 	uint64_t refused_ns;	     /* clock_ns() when the host last refused a process; 0: never */
@@ -99,6 +100,7 @@ struct cells {
 	uint32_t bases;			   /* GATE_BASES_* */
 	const struct placement *placement; /* how to place new cells */
 	bool traced;
+	struct nursery nursery;
 };
 
 /* Prepares the arena and filters. 0 or negative errno with a message printed. */

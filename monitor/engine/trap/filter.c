@@ -8,22 +8,22 @@
 /* By filter_make.c. */
 #include "cell_filters.inc"
 
-/* Has the program compare descriptors with guest RAM's. */
-static void name_ram(struct sock_filter *code, unsigned len, int ram_fd)
+/* Has the program compare descriptors with fd where it was made with a stand-in. */
+static void name_descriptor(struct sock_filter *code, unsigned len, uint32_t stand_in, int fd)
 {
 	unsigned named = 0;
 
 	for (unsigned i = 0; i < len; i++) {
-		if (code[i].code != (BPF_JMP | BPF_JEQ | BPF_K) || code[i].k != FILTER_RAM_FD)
+		if (code[i].code != (BPF_JMP | BPF_JEQ | BPF_K) || code[i].k != stand_in)
 			continue;
-		code[i].k = (uint32_t)ram_fd;
+		code[i].k = (uint32_t)fd;
 		named++;
 	}
 	if (!named)
 		abort();
 }
 
-void filter_fill(struct gate_data *data, int ram_fd, uint32_t bases)
+void filter_fill(struct gate_data *data, int ram_fd, int answers_fd, uint32_t bases)
 {
 	struct confine_programs programs = {
 		.code = data->code,
@@ -37,5 +37,6 @@ void filter_fill(struct gate_data *data, int ram_fd, uint32_t bases)
 		data->runner = CONFINE_FILTER_ADD(&programs, runner_by_calls);
 	struct sock_filter *to = programs.code + programs.used;
 	data->mapper = CONFINE_FILTER_ADD(&programs, mapper);
-	name_ram(to, data->mapper.len, ram_fd);
+	name_descriptor(to, data->mapper.len, FILTER_RAM_FD, ram_fd);
+	name_descriptor(to, data->mapper.len, FILTER_ANSWERS_FD, answers_fd);
 }

@@ -8,8 +8,10 @@
 
 /* Stands in the mapper's program, as filter_make.c makes it, for the descriptor of guest RAM. */
 #define FILTER_RAM_FD 0x52414d
+/* And for the one of the answers. */
+#define FILTER_ANSWERS_FD 0x414e53
 
 /* Fills data with both programs; bases: GATE_BASES_*. */
-void filter_fill(struct gate_data *data, int ram_fd, uint32_t bases);
+void filter_fill(struct gate_data *data, int ram_fd, int answers_fd, uint32_t bases);
 
 #endif

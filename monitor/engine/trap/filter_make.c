@@ -60,7 +60,9 @@ static void make_mapper(void)
 	allow(filter, SCMP_SYS(munmap), 0, NULL);
 	allow(filter, SCMP_SYS(mprotect), 0, NULL);
 	ALLOW(filter, futex, SCMP_A0(SCMP_CMP_EQ, GATE_ORDER + offsetof(struct gate_order, sequence), 0));
-	ALLOW(filter, write, SCMP_A2(SCMP_CMP_EQ, 1, 0));
+	ALLOW(filter, futex, SCMP_A0(SCMP_CMP_MASKED_EQ, ~(uint64_t)(GATE_ANSWERS_SIZE - 1), GATE_ANSWERS),
+	      SCMP_A1(SCMP_CMP_EQ, FUTEX_WAKE, 0));
+	ALLOW(filter, pwrite64, SCMP_A0(SCMP_CMP_EQ, FILTER_ANSWERS_FD, 0), SCMP_A2(SCMP_CMP_EQ, 1, 0));
 	print_end(filter, "mapper");
 }
 

@@ -678,8 +678,8 @@ gate_boot:
 
 /*
  * The mapper: carries out the system calls that the order page lists. The guest sees that page read-only and cannot
- * reach registers, so it cannot steer this; the answer leaves through a pipe that a runner's filter does not let it
- * write. R12 last sequence, R13 present sequence, R14 operations left, R15 operation, RBP first error.
+ * reach registers, so it cannot steer this; the answer goes through a descriptor to a page that the cell sees read-only,
+ * and a runner's filter does not let it write there. R12 last sequence, R13 present sequence, R14 operations left, R15 operation, RBP first error.
  */
 gate_mapper:
 	movabs	$(GATE_DATA + DATA_MAPPER), %rdx
@@ -724,11 +724,19 @@ gate_mapper:
 	neg	%rax
 	movzbl	%al, %ebp
 .Lanswer:
-	movl	ORDER_REPLY_FD(%rbx), %edi
+	movl	ORDER_ANSWERS_FD(%rbx), %edi
 	lea	ORDER_ERRNOS(%rbx,%rbp), %rsi
 	movl	$1, %edx
-	movl	$__NR_write, %eax
+	movl	ORDER_ANSWER(%rbx), %r10d
+	movl	$__NR_pwrite64, %eax
 	syscall
+	cmpl	$0, ORDER_WAITED(%rbx)
+	je	.Lawait
+	movl	ORDER_ANSWER(%rbx), %eax
+	movabs	$GATE_ANSWERS, %rdi
+	add	%rax, %rdi
+	movl	$1, %edx
+	FUTEX	HOST_FUTEX_WAKE
 	jmp	.Lawait
 
 	.set	gate_rip_pointer, gate_text + (GATE_XCHG - GATE_TEXT) + XCHG_RIP

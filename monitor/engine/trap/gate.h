@@ -26,18 +26,20 @@
 #define GATE_TEXT_SIZE (1 * GATE_PAGE)
 #define GATE_DATA      (GATE_TEXT + GATE_TEXT_SIZE)
 #define GATE_DATA_SIZE (1 * GATE_PAGE)
-/* Aligned to its size, so that the filter can compare addresses under a mask. */
-#define GATE_TURN	(GATE_TEXT + GATE_TURN_SIZE)
-#define GATE_TURN_SIZE	(4 * GATE_PAGE)
-#define GATE_ORDER	(GATE_TURN + GATE_TURN_SIZE)
-#define GATE_ORDER_SIZE (2 * GATE_PAGE)
-#define GATE_XCHG	(GATE_ORDER + GATE_ORDER_SIZE)
-#define GATE_XCHG_SIZE	(1 * GATE_PAGE)
-#define GATE_FPU	(GATE_XCHG + GATE_XCHG_SIZE)
-#define GATE_FPU_SIZE	(4 * GATE_PAGE)
-#define GATE_STACK	(GATE_FPU + GATE_FPU_SIZE)
-#define GATE_STACK_SIZE (8 * GATE_PAGE)
-#define GATE_END	(GATE_STACK + GATE_STACK_SIZE)
+/* Aligned to their size, so that the filters can compare addresses under a mask. */
+#define GATE_ANSWERS	  (GATE_DATA + GATE_DATA_SIZE)
+#define GATE_ANSWERS_SIZE (2 * GATE_PAGE)
+#define GATE_TURN	  (GATE_TEXT + GATE_TURN_SIZE)
+#define GATE_TURN_SIZE	  (4 * GATE_PAGE)
+#define GATE_ORDER	  (GATE_TURN + GATE_TURN_SIZE)
+#define GATE_ORDER_SIZE	  (2 * GATE_PAGE)
+#define GATE_XCHG	  (GATE_ORDER + GATE_ORDER_SIZE)
+#define GATE_XCHG_SIZE	  (1 * GATE_PAGE)
+#define GATE_FPU	  (GATE_XCHG + GATE_XCHG_SIZE)
+#define GATE_FPU_SIZE	  (4 * GATE_PAGE)
+#define GATE_STACK	  (GATE_FPU + GATE_FPU_SIZE)
+#define GATE_STACK_SIZE	  (8 * GATE_PAGE)
+#define GATE_END	  (GATE_STACK + GATE_STACK_SIZE)
 
 /* What a cell has of its own besides orders. */
 #define GATE_OWN_SIZE (GATE_END - GATE_XCHG)
@@ -175,10 +177,15 @@ struct gate_op {
 
 #define GATE_ORDER_OPS 120
 
+/* A word of GATE_ANSWERS while the order has not been carried out. */
+#define GATE_ANSWER_NONE 0xff
+
 struct gate_order {
 	_Atomic uint32_t sequence; /* changes when an order is complete; the mapper waits on it */
 	uint32_t count;
-	uint32_t reply_fd; /* pipe: one byte per order, 0 or an errno */
+	uint32_t answers_fd; /* where the mapper writes one byte per order, 0 or an errno; GATE_ANSWERS shows it */
+	uint32_t answer;     /* at this offset */
+	uint32_t waited;     /* the monitor sleeps on the answer: wake it */
 	uint32_t reserved;
 	uint8_t errnos[256]; /* errnos[i] == i: what the mapper writes must lie where the guest cannot write */
 	struct gate_op ops[GATE_ORDER_OPS];
@@ -190,6 +197,8 @@ struct gate_data {
 };
 
 _Static_assert(GATE_CELLS_MAX * sizeof(uint32_t) <= GATE_TURN_SIZE, "each cell has a turn");
+_Static_assert(GATE_CELLS_MAX * sizeof(uint32_t) <= GATE_ANSWERS_SIZE, "and an answer");
+_Static_assert(GATE_ANSWERS % GATE_ANSWERS_SIZE == 0 && GATE_ANSWERS + GATE_ANSWERS_SIZE <= GATE_TURN, "aligned");
 _Static_assert(GATE_CELLS_MAX *GATE_OWN_SIZE <= GATE_PEERS_SIZE, "the window shows every cell");
 _Static_assert(GATE_CACHE_END == LAYOUT_GATE_END, "what the monitor keeps free is what the gate takes");
 _Static_assert(GATE_SHARED + GATE_PAGE <= GATE_PEERS, "gate and window do not meet");

@@ -1,6 +1,7 @@
 /* Compiled to assembly only; the build turns each marker into a #define for gate.S: offsets and the host's numbers. */
 #define _GNU_SOURCE
 #include <asm/prctl.h>
+#include <errno.h>
 #include <linux/audit.h>
 #include <linux/futex.h>
 #include <linux/prctl.h>
@@ -13,6 +14,7 @@
 #include "monitor/engine/trap/cell.h"
 #include "monitor/engine/trap/gate.h"
 #include "monitor/engine/trap/judge.h"
+#include "monitor/engine/trap/nursery.h"
 
 /* si_code of SIGSYS: SYS_SECCOMP and SYS_USER_DISPATCH of Linux asm-generic/siginfo.h, which the C library hides. */
 #define HOST_SI_SECCOMP	 1
@@ -77,9 +79,19 @@ void gate_offsets(void)
 	OFFSET(XCHG_SCRATCH_TOP, gate_xchg, scratch_top);
 	OFFSET(ORDER_SEQUENCE, gate_order, sequence);
 	OFFSET(ORDER_COUNT, gate_order, count);
-	OFFSET(ORDER_REPLY_FD, gate_order, reply_fd);
+	OFFSET(ORDER_ANSWERS_FD, gate_order, answers_fd);
+	OFFSET(ORDER_ANSWER, gate_order, answer);
+	OFFSET(ORDER_WAITED, gate_order, waited);
 	OFFSET(ORDER_ERRNOS, gate_order, errnos);
 	OFFSET(ORDER_OPS, gate_order, ops);
+	OFFSET(NURSERY_ASKED, nursery_order, asked);
+	OFFSET(NURSERY_DONE, nursery_order, done);
+	OFFSET(NURSERY_PID, nursery_order, pid);
+	OFFSET(NURSERY_ERROR, nursery_order, error);
+	OFFSET(NURSERY_PARENT, nursery_order, parent);
+	OFFSET(NURSERY_COUNT, nursery_order, count);
+	OFFSET(NURSERY_BOOT, nursery_order, boot);
+	OFFSET(NURSERY_OPS_AT, nursery_order, ops);
 	OFFSET(OP_ARGS, gate_op, args);
 	CONSTANT(OP_SIZE, sizeof(struct gate_op));
 	OFFSET(DATA_RUNNER, gate_data, runner);
@@ -137,6 +149,10 @@ void gate_offsets(void)
 	CONSTANT(HOST_SET_GS, ARCH_SET_GS);
 	CONSTANT(HOST_KICK, GATE_KICK_SIGNAL);
 	CONSTANT(HOST_TRAP, SIGTRAP);
+	CONSTANT(HOST_PR_DEATH, PR_SET_PDEATHSIG);
+	CONSTANT(HOST_KILL, SIGKILL);
+	CONSTANT(HOST_ESRCH, ESRCH);
+	CONSTANT(HOST_CHILD, CLONE_PARENT | CLONE_PARENT_SETTID | SIGCHLD);
 	CONSTANT(HOST_THREAD, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
 				      CLONE_PARENT_SETTID);
 }

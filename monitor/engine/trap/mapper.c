@@ -5,26 +5,28 @@
 #include <linux/futex.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "monitor/engine/trap/cell.h"
 
+/* A cell that died answers nobody. */
+#define LOOK_NS 20000000
+
 /*
- * The answer comes through a pipe whose other end only the mapper can write (the runner's filter has no write), so it
- * cannot be forged; the pipe ends when the cell does.
+ * The answer comes through a descriptor that only the mapper can write (the runner's filter has no such call), to a
+ * page that the cell sees read-only: so it cannot be forged.
  */
 static int mapper_answer(struct cell *cell)
 {
-	uint8_t answer;
-	for (;;) {
-		ssize_t n = read(cell->reply_fd, &answer, 1);
-		if (n == 1)
-			return -(int)answer;
-		if (n == 0)
+	const struct timespec limit = {.tv_nsec = LOOK_NS};
+	uint32_t answer;
+	while ((answer = atomic_load(cell->answer)) == GATE_ANSWER_NONE) {
+		long slept = syscall(SYS_futex, cell->answer, FUTEX_WAIT, GATE_ANSWER_NONE, &limit, NULL, 0);
+		if (slept && errno != EAGAIN && cell_is_dead(cell))
 			return -ESRCH;
-		if (errno != EINTR)
-			return -errno;
 	}
+	return -(int)answer;
 }
 
 int cell_flush(struct cell *cell)
@@ -36,6 +38,8 @@ int cell_flush(struct cell *cell)
 	struct gate_order *order = cell->order;
 	order->count = cell->queued;
 	cell->queued = 0;
+	order->waited = 1;
+	atomic_store(cell->answer, GATE_ANSWER_NONE);
 	atomic_fetch_add(&order->sequence, 1);
 	syscall(SYS_futex, &order->sequence, FUTEX_WAKE, 1, NULL, NULL, 0);
 	return mapper_answer(cell);

@@ -1,0 +1,168 @@
+/*
+ * Cells that are made of the nursery: children of this process like the others, which obey their mapper's orders; and
+ * others when the nursery is killed.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "monitor/engine/confine/process.h"
+#include "monitor/engine/trap/cell.h"
+#include "monitor/engine/trap/placement.h"
+
+#define RAM_SIZE 0x100000
+#define CELLS	 12
+
+static void *no_frame(void *ctx, uint64_t gpa)
+{
+	return NULL;
+}
+
+static const struct spt_ops ops = {.frame = no_frame};
+static const struct spt_config config = {.ram_size = RAM_SIZE, .physical_bits = 40};
+
+static struct cells cells;
+static struct placement placement;
+static struct spt *spt;
+static int ram;
+
+static int up(void **state)
+{
+	ram = memfd_create("ram", MFD_CLOEXEC);
+	spt = spt_create(&config, &ops, NULL);
+	if (ram < 0 || ftruncate(ram, RAM_SIZE) || !spt || cells_init(&cells, &placement, ram, false))
+		return -1;
+	return placement_init(&placement, &cells, 1);
+}
+
+static int down(void **state)
+{
+	cells_exit(&cells);
+	placement_exit(&placement);
+	spt_destroy(spt);
+	close(ram);
+	/* Nobody is left, not even as a zombie. */
+	return waitpid(-1, NULL, __WALL | WNOHANG) == -1 && errno == ECHILD ? 0 : -1;
+}
+
+static struct cell *make(unsigned n)
+{
+	const struct spt_cpu cpu = {.cr3 = (uint64_t)n << X86_PAGE_SHIFT};
+	struct spt_space *space = spt_space_get(spt, &cpu, n % 2 ? SPT_USER : SPT_KERNEL);
+
+	assert_non_null(space);
+	struct cell *cell = cell_take(&cells, space);
+	*spt_space_owner(space) = cell;
+	return cell;
+}
+
+/* The host's word: this process is its parent, and its two tasks are there. */
+static void look_at(const struct cell *cell)
+{
+	char path[64], state;
+	int parent = 0, group = 0, tasks = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", cell->pid);
+	FILE *file = fopen(path, "re");
+	assert_non_null(file);
+	assert_int_equal(fscanf(file,
+				"%*d (%*[^)]) %c %d %d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d",
+				&state, &parent, &group, &tasks),
+			 4);
+	fclose(file);
+	assert_int_equal(parent, getpid());
+	assert_int_equal(group, cell->pid);
+	assert_int_equal(tasks, 2);
+}
+
+static unsigned descriptors_of(const struct cell *cell)
+{
+	unsigned count = 0;
+	char path[64];
+
+	for (int fd = 0; fd < 256; fd++) {
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", cell->pid, fd);
+		count += !access(path, F_OK);
+	}
+	return count;
+}
+
+/* Its mapper maps what is RAM, says so, and tells a refusal. */
+static void order(struct cell *cell)
+{
+	const uint64_t at = 0x10000000, flags = MAP_SHARED | MAP_FIXED;
+	const struct gate_op map = {SYS_mmap, {at, X86_PAGE_SIZE, PROT_READ, flags, (uint64_t)ram, 0}};
+	const struct gate_op odd = {SYS_munmap, {at + 1, X86_PAGE_SIZE}};
+
+	assert_int_equal(cell_queue(cell, &map), 0);
+	assert_int_equal(cell_flush(cell), 0);
+	assert_int_equal(cell_queue(cell, &odd), 0);
+	assert_int_equal(cell_flush(cell), -EINVAL);
+	assert_int_equal(cell_empty(cell), 0);
+}
+
+static void cells_of_the_nursery_are_as_others(void **state)
+{
+	for (unsigned n = 1; n <= CELLS; n++) {
+		struct cell *cell = make(n);
+
+		assert_non_null(cell);
+		look_at(cell);
+		assert_int_equal(descriptors_of(cell), 2);
+		order(cell);
+	}
+	assert_true(cells.nursery.pid > 0);
+	assert_int_equal(cells.count, CELLS);
+}
+
+static void a_nursery_that_is_killed_is_done_without(void **state)
+{
+	pid_t first;
+
+	for (unsigned n = 1; n <= CELLS; n++)
+		assert_non_null(make(n));
+	first = cells.nursery.pid;
+	assert_int_equal(kill(first, SIGKILL), 0);
+	for (unsigned n = CELLS + 1; n <= 2 * CELLS; n++) {
+		struct cell *cell = make(n);
+
+		assert_non_null(cell);
+		look_at(cell);
+		order(cell);
+	}
+	assert_true(cells.nursery.pid > 0 && cells.nursery.pid != first);
+}
+
+/* Each order waits for an answer; of a dead cell it ends. */
+static void a_cell_that_is_killed_answers_no_order(void **state)
+{
+	const struct gate_op op = {SYS_munmap, {0x10000000, X86_PAGE_SIZE}};
+	struct cell *cell = make(1);
+
+	assert_int_equal(kill(cell->pid, SIGKILL), 0);
+	assert_int_equal(cell_queue(cell, &op), 0);
+	assert_int_equal(cell_flush(cell), -ESRCH);
+	assert_true(cell->dead);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(cells_of_the_nursery_are_as_others, up, down),
+		cmocka_unit_test_setup_teardown(a_nursery_that_is_killed_is_done_without, up, down),
+		cmocka_unit_test_setup_teardown(a_cell_that_is_killed_answers_no_order, up, down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
