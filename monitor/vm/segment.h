@@ -44,6 +44,27 @@ static inline uint32_t seg_error(uint16_t selector)
 	return selector & ~(uint32_t)X86_SEL_RPL;
 }
 
+/* A segment of all 4 GiB. */
+static inline bool seg_is_all(const struct vcpu_segment *s)
+{
+	return s->present && !s->base && s->limit == UINT32_MAX;
+}
+
+/* Data that can be written; expand-down there would be nothing of all. */
+static inline bool seg_is_writable_data(const struct vcpu_segment *s)
+{
+	const uint64_t type = X86_DESC_CODE | X86_DESC_EXPAND_DOWN | X86_DESC_RW;
+	return s->present && (s->descriptor & type) == X86_DESC_RW;
+}
+
+/* Outside 64-bit code: CS, DS, ES and SS check nothing and change no address, and the stack pointer has 32 bits. */
+static inline bool seg_are_flat(const struct vcpu *vcpu)
+{
+	const struct vcpu_segment *s = vcpu->sreg, *ds = &s[SREG_DS], *es = &s[SREG_ES], *ss = &s[SREG_SS];
+	return vcpu_stack_bits(vcpu) == 32 && seg_is_all(&s[SREG_CS]) && seg_is_all(ds) && seg_is_all(es) &&
+	       seg_is_all(ss) && seg_is_writable_data(ds) && seg_is_writable_data(es) && seg_is_writable_data(ss);
+}
+
 /* The segment register that a descriptor of the GDT or LDT makes. */
 struct vcpu_segment seg_make(uint16_t selector, uint64_t descriptor);
 

@@ -137,6 +137,8 @@ static bool rebuild(struct user_regs_struct *regs, const struct bt_locus *locus)
 		regs->rax = s->rax;
 		regs->rip = s->target;
 		break;
+	default:
+		fail_msg("not of 64-bit code");
 	}
 	return enabled;
 }

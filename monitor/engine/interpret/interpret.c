@@ -12,30 +12,18 @@
 #include "monitor/engine/interpret/interp.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/cpuid.h"
+#include "monitor/vm/segment.h"
 #include "monitor/vm/vm.h"
 
 #define ARITHMETIC (X86_RFLAGS_CF | X86_RFLAGS_PF | X86_RFLAGS_AF | X86_RFLAGS_ZF | X86_RFLAGS_SF | X86_RFLAGS_OF)
 
 /* ----------------------------------------------------------------------------------------------------- the state */
 
-/* All of 4 GiB from 0. */
-static bool is_all(const struct vcpu_segment *s)
-{
-	return s->present && !s->base && s->limit == UINT32_MAX;
-}
-
-/* The same of data that can be written; expand-down there would be nothing of it. */
-static bool is_all_writable(const struct vcpu_segment *s)
-{
-	const uint64_t type = X86_DESC_CODE | X86_DESC_EXPAND_DOWN | X86_DESC_RW;
-	return is_all(s) && (s->descriptor & type) == X86_DESC_RW;
-}
-
 /* What CS and SS make of code and stack. */
 static void load_mode(struct engine_vcpu *c)
 {
 	const struct vcpu *vcpu = c->vcpu;
-	const struct vcpu_segment *cs = &vcpu->sreg[SREG_CS], *data = vcpu->sreg;
+	const struct vcpu_segment *cs = &vcpu->sreg[SREG_CS];
 	c->wide = vcpu_code_bits(vcpu) == 64;
 	c->flat = true;
 	c->offsets = c->stack = UINT64_MAX;
@@ -50,8 +38,7 @@ static void load_mode(struct engine_vcpu *c)
 	bool narrow = vcpu_stack_bits(vcpu) == 16;
 	c->stack = narrow ? UINT16_MAX : UINT32_MAX;
 	c->kept = narrow ? ~c->stack : 0;
-	c->flat = !narrow && is_all(cs) && is_all_writable(&data[SREG_DS]) && is_all_writable(&data[SREG_ES]) &&
-		  is_all_writable(&data[SREG_SS]);
+	c->flat = seg_are_flat(vcpu);
 	if (!c->flat)
 		c->key &= ~KEY_FLAT;
 }

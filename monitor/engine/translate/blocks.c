@@ -76,7 +76,7 @@ struct bt_block *block_make(struct translate *t, struct bt_page *page, struct bt
 	block->len = (uint16_t)code.len;
 	block->stubs = (uint16_t)code.stubs;
 	block->guest_len = (uint16_t)code.guest_len;
-	block->flavour = (uint8_t)source->flavour;
+	block->flavour = (uint16_t)source->flavour;
 	block->hypercall = source->hypercall;
 	block->user_mask = code.user_mask;
 	block->host = cache_add(t, block, BT_BODY, code.len);

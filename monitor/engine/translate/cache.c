@@ -93,6 +93,7 @@ void cache_place(const struct translate *t, uint32_t host, unsigned flavour, str
 		.state = GATE_CACHE_STATE,
 		.table = GATE_CACHE_TABLES + flavour % BT_FLAVOURS * BT_TABLE_ENTRIES * sizeof(uint64_t),
 		.slots = CACHE_SLOTS,
+		.narrow = flavour & BT_NARROW,
 		.hypercall = gate_address(gate_hypercall),
 		.callout = t->callout,
 		.iret = gate_address(gate_iret),

@@ -46,12 +46,15 @@ void compiler_link(struct compiler *c, uint64_t target)
 	compiler_patch(c, compiler_exit(c, BT_LINK, target));
 }
 
-/* What came of an instruction. */
-enum outcome {
-	GOES_ON,
-	ENDS,	/* the block, with control elsewhere */
-	LEAVES, /* nothing was emitted */
-};
+void compiler_done_inside(struct compiler *c)
+{
+	c->code->inside[c->code->inside_count++] = (uint16_t)emu_id(&c->insn);
+}
+
+static bool is_narrow(const struct bt_source *source)
+{
+	return source->flavour & BT_NARROW;
+}
 
 static bool compile_copy_as(struct compiler *c)
 {
@@ -74,6 +77,8 @@ static enum outcome compile_insn(struct compiler *c)
 		c->insn.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && vcpu_canonical(compiler_branch_target(c));
 	c->start = c->e.len;
 	compiler_mark_exact(c, c->rip);
+	if (is_narrow(c->source))
+		return compile_narrow(c);
 	switch (bt_classify(&c->insn, c->source->flavour)) {
 	case BT_COPY:
 		return compile_copy_as(c) ? GOES_ON : LEAVES;
@@ -109,7 +114,7 @@ static enum outcome compile_insn(struct compiler *c)
 	case BT_INSIDE:
 		if (!compile_inside(c))
 			return LEAVES;
-		c->code->inside[c->code->inside_count++] = (uint16_t)emu_id(&c->insn);
+		compiler_done_inside(c);
 		return GOES_ON;
 	case BT_LEAVE:
 		break;
@@ -174,12 +179,16 @@ static enum bt_door door_of(const struct emu_insn *insn)
 	return insn->info.mnemonic == ZYDIS_MNEMONIC_SYSRET && insn->info.operand_width == 64 ? BT_SYSRET : BT_CALLOUT;
 }
 
+static bool decode_at(const struct bt_source *source, unsigned at, struct emu_insn *insn)
+{
+	return ZYAN_SUCCESS(emu_decode_bytes(bt_mode(source->flavour), source->bytes + at, source->len - at, insn));
+}
+
 /* A whole instruction lies at the offset. */
 static bool has_insn(const struct bt_source *source, unsigned at)
 {
 	struct emu_insn insn;
-	return at < source->len &&
-	       ZYAN_SUCCESS(emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, source->bytes + at, source->len - at, &insn));
+	return at < source->len && decode_at(source, at, &insn);
 }
 
 static bool is_user(const struct bt_source *source, unsigned at, unsigned number)
@@ -199,8 +208,7 @@ static bool compile(struct compiler *c)
 		return compile_hypercall(c);
 	while (outcome == GOES_ON && code->insns < BT_INSNS &&
 	       c->e.len + 2 * SEQUENCE_MAX + STUBS_MAX <= BT_BLOCK_MAX && at < source->len) {
-		size_t room = source->len - at;
-		if (ZYAN_FAILED(emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, source->bytes + at, room, &c->insn)))
+		if (!decode_at(source, at, &c->insn))
 			break;
 		code->start[code->insns] = (uint16_t)c->e.len;
 		code->guest_at[code->insns] = (uint16_t)at;
@@ -225,6 +233,11 @@ static bool compile(struct compiler *c)
 		compiler_exit(c, BT_INSN, c->rip)->door = door_of(&c->insn);
 	emit_stubs(c, outcome == LEAVES);
 	return true;
+}
+
+ZydisMachineMode bt_mode(unsigned flavour)
+{
+	return flavour & BT_NARROW ? ZYDIS_MACHINE_MODE_LEGACY_32 : ZYDIS_MACHINE_MODE_LONG_64;
 }
 
 bool bt_compile(const struct bt_source *source, const struct bt_place *place, struct bt_code *code)
@@ -270,6 +283,8 @@ unsigned bt_compile_thunk(const struct bt_place *place, uint64_t gva, uint64_t b
 	static const uint8_t add[] = {0x48, 0x8d, 0x0c, 0x01}; /* LEA RCX, [RCX + RAX] */
 	static const uint8_t if_equal[] = {0xe3, 5};	       /* JRCXZ over the jump */
 	struct emit e = {.bytes = bytes, .place = place};
+	if (place->narrow)
+		return narrow_thunk(&e, gva, body, miss);
 	emit_constant(&e, RAX, -gva);
 	emit_bytes(&e, add, sizeof(add));
 	emit_bytes(&e, if_equal, sizeof(if_equal));

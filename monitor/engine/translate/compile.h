@@ -19,13 +19,23 @@
 /* What emitted code depends on beside the bytes; part of a block's key. A mode or a form of memory is one more bit. */
 #define BT_FPU	    1u /* x87, MMX and SSE instructions may run: else they leave */
 #define BT_AVX	    2u /* likewise VEX, EVEX and XSAVE */
-#define BT_FLAVOURS 4
+#define BT_USER	    4u /* code of user mode; of BT_NARROW alone */
+#define BT_FLAVOURS 8
 /* These change so rarely that the cache is emptied for it. */
-#define BT_IF	 4u  /* the interrupt flag is bt_state's */
-#define BT_CLOCK 8u  /* RDTSC runs directly */
-#define BT_READ	 16u /* registers that are only read are bt_state's */
-#define BT_UPPER 64u /* memory lies as in FORM_UPPER, see upper.c */
-#define BT_BASES 32u /* FS and GS have the guest's bases: else what goes through them leaves */
+#define BT_IF	 8u  /* the interrupt flag is bt_state's */
+#define BT_CLOCK 16u /* RDTSC runs directly */
+#define BT_READ	 32u /* registers that are only read are bt_state's */
+#define BT_BASES 64u /* FS and GS have the guest's bases: else what goes through them leaves */
+/*
+ * Code of 32 bits in flat segments, for a window of 4 GiB: narrow.h. Of FS and GS one is the guest's, with BT_BASES:
+ * FS, with BT_USER GS.
+ */
+#define BT_NARROW 128u
+#define BT_UPPER  256u /* memory lies as in FORM_UPPER, see upper.c */
+
+/* Where the window lies: all 4 GiB around it are empty, but for what the guest has there. */
+#define BT_WINDOW_BASE 0x100000000000u
+#define BT_WINDOW_SIZE 0x100000000u
 
 /* BT_UPPER: how far up memory lies in the cell, modulo 2^64. */
 #define UPPER_BASE 0x7fffffe00000ull
@@ -48,6 +58,7 @@ struct bt_place {
 	uint64_t hypercall; /* the gate's entry for hypercalls */
 	uint64_t callout;   /* the gate's entry for exits; 0: UD2 makes the exit */
 	uint64_t iret, sysret; /* likewise for IRETQ and SYSRET, which the gate may take to user mode by itself */
+	bool narrow;	       /* of BT_NARROW */
 	uint64_t callout_id;   /* where the stub says which it is: the low 32 bits of its own address */
 };
 
@@ -68,6 +79,10 @@ struct bt_state {
 	uint64_t hold;	 /* not 0: setting IF, and POPF, are the monitor's */
 	uint64_t cr0, cr2, cr3, cr4, cr8, ldtr, tr;
 	uint64_t selector[6]; /* in the order of the encoding */
+	/* BT_NARROW: what a load is compared with that changes nothing; where the descriptor lies in the cell. */
+	uint64_t match[6], described[6], described_at[6];
+	uint64_t nothing;
+	uint64_t stack[4]; /* for host instructions that use one */
 };
 
 struct bt_source {
@@ -123,6 +138,13 @@ enum bt_undo {
 	BT_COUNTER,  /* bt_state.rcx belongs in RCX */
 	BT_BOTH,     /* and bt_state.rax in RAX */
 	BT_POPPED,   /* as BT_COUNTER, and IF is as in RCX */
+	BT_WINDOW,   /* BT_NARROW, of all whose upper halves are cleared: that suffices */
+	BT_KEPT,     /* BT_NARROW: RCX is in R10 */
+	BT_MOVED,    /* BT_NARROW: `reg` is in R8 */
+	BT_ALL,	     /* BT_NARROW: all registers but RSP are in R8 and following */
+	BT_STACK,    /* BT_NARROW: RSP is in R9 */
+	BT_FLAGS,    /* as BT_STACK, and IF is as in R8 */
+	BT_JUMPED,   /* BT_NARROW, an indirect jump: RCX is in R10, RIP in R8 */
 	BT_UNDERWAY, /* an indirect jump: bt_state.rax and rcx belong there, bt_state.target in RIP; where
 			bt_state.source lies, the jump itself can be undone */
 };
@@ -137,6 +159,8 @@ struct bt_locus {
 	unsigned resume;	 /* with that done, the block may go on at this offset; BT_NOWHERE: it cannot */
 };
 #define BT_NOWHERE ~0u
+/* Of code of BT_NARROW, in the order of the encoding; what is not to change stays. */
+void bt_undo_narrow(const struct bt_locus *locus, uint64_t gpr[16], uint64_t *rip, bool *enabled);
 
 /* Where the guest is when the host instruction at this offset of the block, before the stubs, is next. */
 bool bt_locate(const struct bt_source *source, const struct bt_place *place, unsigned offset, struct bt_locus *locus);
@@ -155,6 +179,9 @@ unsigned bt_compile_entry(const struct bt_place *place, uint16_t cs, uint16_t ss
 /* A stub by itself, as it ends blocks. */
 #define BT_STUB_MAX 16
 unsigned bt_compile_stub(const struct bt_place *place, uint8_t *bytes);
+
+/* How the guest's code is decoded. */
+ZydisMachineMode bt_mode(unsigned flavour);
 
 /* What becomes of an instruction; select.c. */
 enum bt_class {

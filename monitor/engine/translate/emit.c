@@ -48,14 +48,19 @@ static void emit_memory(struct emit *e, unsigned opcode, unsigned reg, uint64_t 
 	emit_displacement(e, address, 0);
 }
 
+void emit_state(struct emit *e, unsigned opcode, unsigned reg, size_t slot)
+{
+	emit_memory(e, opcode, reg, e->place->state + slot);
+}
+
 void emit_store(struct emit *e, unsigned reg, size_t slot)
 {
-	emit_memory(e, OPCODE_STORE, reg, e->place->state + slot);
+	emit_state(e, OPCODE_STORE, reg, slot);
 }
 
 void emit_load(struct emit *e, unsigned reg, size_t slot)
 {
-	emit_memory(e, OPCODE_LOAD, reg, e->place->state + slot);
+	emit_state(e, OPCODE_LOAD, reg, slot);
 }
 
 void emit_load_word(struct emit *e, unsigned reg, size_t slot)
@@ -126,11 +131,16 @@ void emit_pad_for_patch(struct emit *e, unsigned before)
 		emit_bytes(e, nops[CACHE_LINE - 1 - at], CACHE_LINE - at);
 }
 
-unsigned emit_skip(struct emit *e)
+unsigned emit_hop(struct emit *e, unsigned opcode)
 {
-	emit8(e, 0xeb);
+	emit8(e, opcode);
 	emit8(e, 0);
 	return e->len;
+}
+
+unsigned emit_skip(struct emit *e)
+{
+	return emit_hop(e, 0xeb);
 }
 
 void emit_skip_end(struct emit *e, unsigned skip)

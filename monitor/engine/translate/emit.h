@@ -27,6 +27,10 @@
 #define OPCODE_STORE	  0x89
 #define OPCODE_LOAD	  0x8b
 #define OPCODE_PUSH_IMM32 0x68
+#define OPCODE_LEA	  0x8d
+#define OPCODE_JNZ	  0x75
+#define OPCODE_JZ	  0x74
+#define OPCODE_JRCXZ	  0xe3
 
 /* Bytes for place->host + len. The caller sees to it that there is room. */
 struct emit {
@@ -47,6 +51,8 @@ void emit_store(struct emit *e, unsigned reg, size_t slot);
 void emit_load(struct emit *e, unsigned reg, size_t slot);
 /* The low 16 bits of one of the low eight registers alone. */
 void emit_load_word(struct emit *e, unsigned reg, size_t slot);
+/* opcode with register and the slot: likewise. */
+void emit_state(struct emit *e, unsigned opcode, unsigned reg, size_t slot);
 /* Stores the address of the instruction behind it, low half only. */
 void emit_store_address(struct emit *e, size_t slot);
 /* MOV DWORD [address], imm32; the address within 2 GiB. */
@@ -63,6 +69,8 @@ void emit_jump(struct emit *e, uint64_t target);
 void emit_patch(struct emit *e, unsigned at, unsigned to);
 /* NOPs, so that a displacement `before` bytes further on lies within one line of the cache: patched by one store. */
 void emit_pad_for_patch(struct emit *e, unsigned before);
+/* A short jump forward, and where it goes to is set by emit_skip_end. */
+unsigned emit_hop(struct emit *e, unsigned opcode);
 /* JMP rel8 over what comes before emit_skip_end. */
 unsigned emit_skip(struct emit *e);
 void emit_skip_end(struct emit *e, unsigned skip);

@@ -9,6 +9,7 @@
 #include "monitor/engine/trap/gate.h"
 #include "monitor/engine/trap/trap.h"
 #include "monitor/host/refusal.h"
+#include "monitor/vm/segment.h"
 #include "monitor/vm/vm.h"
 
 /* What lies above the pages that hosts keep free at the bottom, and below the last page, an error's address in C. */
@@ -58,6 +59,10 @@ bool form_guest(const struct translate *t, uint64_t host, uint64_t *gva)
 	*gva = host;
 	if (t->form == FORM_PLAIN)
 		return true;
+	if (t->form == FORM_NARROW) {
+		*gva = host - BT_WINDOW_BASE;
+		return *gva < BT_WINDOW_SIZE;
+	}
 	uint64_t at = host - t->user.block;
 	*gva = host - UPPER_BASE;
 	if (!t->user.block || at >= BLOCK_SIZE)
@@ -146,7 +151,9 @@ void form_set(struct translate *t, enum bt_form form)
 	unmap_all(t);
 	t->form = form;
 	trap_of(t->vm)->elsewhere = form != FORM_PLAIN;
-	show(t);
+	trap_of(t->vm)->narrow = form == FORM_NARROW;
+	if (form != FORM_NARROW)
+		show(t);
 }
 
 /* ------------------------------------------------------------------------------------------------- user memory */
@@ -189,19 +196,51 @@ bool form_take_user(struct translate *t, uint64_t gva)
 
 /* ------------------------------------------------------------------------------------------------- registers */
 
+bool form_is_narrow(const struct vcpu *vcpu)
+{
+	return !vcpu_is_long(vcpu) && vcpu_code_bits(vcpu) == 32 && !vcpu_is_8086(vcpu) && seg_are_flat(vcpu);
+}
+
 bool form_fits(const struct translate *t, const struct vcpu *vcpu)
 {
+	if (t->form == FORM_NARROW)
+		return form_is_narrow(vcpu);
 	if (t->form == FORM_PLAIN)
 		return vcpu_canonical(vcpu->gpr[RSP]);
 	return is_upper(vcpu->rip) && vcpu_canonical(vcpu->gpr[RSP] + UPPER_BASE) &&
 	       (is_upper(vcpu->sreg[SREG_GS].base) || t->bases_virtual);
 }
 
+/* Accesses through a segment that has less than all addresses lead nowhere. */
+static uint64_t narrow_base(const struct vcpu_segment *segment)
+{
+	bool usable = segment->limit == UINT32_MAX && seg_is_writable_data(segment);
+	return BT_WINDOW_BASE + (usable ? (uint32_t)segment->base : 2 * BT_WINDOW_SIZE);
+}
+
+static void enter_narrow(struct vcpu *vcpu, struct form_saved *saved)
+{
+	memcpy(saved->high, vcpu->gpr + R8, sizeof(saved->high));
+	for (unsigned reg = RAX; reg <= RDI; reg++)
+		vcpu->gpr[reg] = (uint32_t)vcpu->gpr[reg];
+	vcpu->sreg[SREG_FS].base = narrow_base(&vcpu->sreg[vcpu->cpl == 3 ? SREG_GS : SREG_FS]);
+	vcpu->sreg[SREG_GS].base = BT_WINDOW_BASE;
+}
+
+static void leave_narrow(struct vcpu *vcpu, const struct form_saved *saved)
+{
+	for (unsigned reg = RAX; reg <= RDI; reg++)
+		vcpu->gpr[reg] = (uint32_t)vcpu->gpr[reg];
+	memcpy(vcpu->gpr + R8, saved->high, sizeof(saved->high));
+}
+
 void form_enter(const struct translate *t, struct vcpu *vcpu, struct form_saved *saved)
 {
 	saved->fs = vcpu->sreg[SREG_FS].base;
 	saved->gs = vcpu->sreg[SREG_GS].base;
-	if (t->form == FORM_PLAIN)
+	if (t->form == FORM_NARROW)
+		enter_narrow(vcpu, saved);
+	if (t->form != FORM_UPPER)
 		return;
 	vcpu->gpr[RSP] += UPPER_BASE;
 	vcpu->sreg[SREG_FS].base = UPPER_BASE;
@@ -212,13 +251,21 @@ void form_leave(const struct translate *t, struct vcpu *vcpu, const struct form_
 {
 	if (t->form == FORM_PLAIN)
 		return;
-	vcpu->gpr[RSP] -= UPPER_BASE;
+	if (t->form == FORM_NARROW)
+		leave_narrow(vcpu, saved);
+	else
+		vcpu->gpr[RSP] -= UPPER_BASE;
 	vcpu->sreg[SREG_FS].base = saved->fs;
 	vcpu->sreg[SREG_GS].base = saved->gs;
 }
 
 bool form_choose(struct translate *t, const struct vcpu *vcpu)
 {
+	bool narrow = form_is_narrow(vcpu);
+	if (narrow != (t->form == FORM_NARROW))
+		form_set(t, narrow ? FORM_NARROW : FORM_PLAIN);
+	if (narrow)
+		return true;
 	if (t->form == FORM_PLAIN && is_upper(vcpu->rip) && !vcpu->pv.shared_gpa)
 		form_set(t, FORM_UPPER);
 	if (form_fits(t, vcpu))

@@ -14,26 +14,10 @@
 
 #define OPCODE_PUSHF 0x9c
 #define OPCODE_POPF  0x9d
-#define OPCODE_JNZ   0x75
-#define OPCODE_JZ    0x74
-#define OPCODE_JRCXZ 0xe3
-
-/* What POPF may load without the monitor: the processor takes all but IF from the image itself. */
-#define POPF_FREE                                                                                                      \
-	(X86_RFLAGS_CF | X86_RFLAGS_FIXED | X86_RFLAGS_PF | X86_RFLAGS_AF | X86_RFLAGS_ZF | X86_RFLAGS_SF |            \
-	 X86_RFLAGS_IF | X86_RFLAGS_DF | X86_RFLAGS_OF | X86_RFLAGS_ID)
 
 static void set_if(struct compiler *c, uint32_t flag)
 {
 	emit_store_imm(&c->e, c->e.place->state + SLOT(iflag), flag);
-}
-
-/* A short jump forward; returns where its displacement is to be set by `land`. */
-static unsigned hop(struct compiler *c, unsigned opcode)
-{
-	emit8(&c->e, opcode);
-	emit8(&c->e, 0);
-	return c->e.len;
 }
 
 static void land(struct compiler *c, unsigned from)
@@ -65,7 +49,7 @@ static bool inside_sti(struct compiler *c)
 	emit_store(&c->e, RCX, SLOT(rcx));
 	MARK(HERE, .undo = BT_COUNTER);
 	emit_load(&c->e, RCX, SLOT(hold));
-	unsigned go = hop(c, OPCODE_JRCXZ);
+	unsigned go = emit_hop(&c->e, OPCODE_JRCXZ);
 	give_up(c);
 	land(c, go);
 	MARK(HERE, .undo = BT_COUNTER);
@@ -108,10 +92,10 @@ static bool inside_popf(struct compiler *c)
 	MARK(HERE, .undo = BT_COUNTER);
 	emit_bytes(&c->e, STACK_LOAD, sizeof(STACK_LOAD));
 	emit_bytes(&c->e, test_ecx, sizeof(test_ecx));
-	emit32(&c->e, ~(uint32_t)POPF_FREE);
-	unsigned odd = hop(c, OPCODE_JNZ);
+	emit32(&c->e, ~(uint32_t)BT_POPF_FREE);
+	unsigned odd = emit_hop(&c->e, OPCODE_JNZ);
 	emit_compare_zero(&c->e, SLOT(hold));
-	unsigned go = hop(c, OPCODE_JZ);
+	unsigned go = emit_hop(&c->e, OPCODE_JZ);
 	land(c, odd);
 	give_up(c);
 	land(c, go);

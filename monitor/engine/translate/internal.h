@@ -6,6 +6,7 @@
 
 #include "monitor/engine/translate/compile.h"
 #include "monitor/engine/translate/emit.h"
+#include "monitor/vm/vcpu.h"
 
 struct compiler {
 	struct emit e;
@@ -23,6 +24,18 @@ struct compiler {
 	struct bt_locus *locus;
 };
 
+/* What POPF may load without the monitor: the processor takes all but IF from the image itself. */
+#define BT_POPF_FREE                                                                                                   \
+	(X86_RFLAGS_CF | X86_RFLAGS_FIXED | X86_RFLAGS_PF | X86_RFLAGS_AF | X86_RFLAGS_ZF | X86_RFLAGS_SF |            \
+	 X86_RFLAGS_IF | X86_RFLAGS_DF | X86_RFLAGS_OF | X86_RFLAGS_ID)
+
+/* What came of an instruction. */
+enum outcome {
+	GOES_ON,
+	ENDS,	/* the block, with control elsewhere */
+	LEAVES, /* nothing was emitted */
+};
+
 /* compile.c: from here on in the code, the state is as `locus` says, or exactly that of the guest at rip. */
 void compiler_mark(struct compiler *c, struct bt_locus locus);
 void compiler_mark_exact(struct compiler *c, uint64_t rip);
@@ -32,11 +45,18 @@ void compiler_patch(struct compiler *c, struct bt_exit *exit);
 /* A jump to where the guest's `target` is. */
 void compiler_link(struct compiler *c, uint64_t target);
 
+/* The instruction is sensitive and done in the cache. */
+void compiler_done_inside(struct compiler *c);
+
 /* An address that a sign-extended 32-bit displacement or immediate holds. */
 static inline bool compiler_fits(uint64_t value)
 {
 	return (uint64_t)(int32_t)value == value;
 }
+
+/* narrow.c: an instruction of BT_NARROW; narrow_flow.c: as bt_compile_thunk. */
+enum outcome compile_narrow(struct compiler *c);
+unsigned narrow_thunk(struct emit *e, uint64_t gva, uint64_t body, uint64_t miss);
 
 /* copy.c: false: nothing was emitted, the instruction has to leave. */
 bool compile_copy(struct compiler *c);

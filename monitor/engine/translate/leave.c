@@ -16,6 +16,12 @@ static void undo(struct translate *t, struct vcpu *vcpu, const struct bt_locus *
 {
 	const volatile struct bt_state *state = t->state;
 	vcpu->rip = locus->rip;
+	if (t->form == FORM_NARROW) {
+		bool enabled = vcpu_if(vcpu);
+		bt_undo_narrow(locus, vcpu->gpr, &vcpu->rip, &enabled);
+		vcpu_set_if(vcpu, enabled);
+		return;
+	}
 	vcpu->gpr[RSP] += (uint64_t)(int64_t)locus->rsp;
 	if (locus->moved_di)
 		vcpu->gpr[RDI] -= state->moved_di;
@@ -51,6 +57,8 @@ static void undo(struct translate *t, struct vcpu *vcpu, const struct bt_locus *
 		vcpu->gpr[RCX] = state->rcx;
 		vcpu->rip = state->target;
 		break;
+	default:
+		break;
 	}
 }
 
@@ -85,7 +93,7 @@ static void undo_jump(struct translate *t, struct vcpu *vcpu)
 /* In the sequence between an indirect jump and its target. */
 static enum leave leave_underway(struct translate *t, struct vcpu *vcpu)
 {
-	undo(t, vcpu, &(struct bt_locus){.undo = BT_UNDERWAY});
+	undo(t, vcpu, &(struct bt_locus){.undo = t->form == FORM_NARROW ? BT_JUMPED : BT_UNDERWAY});
 	if (vcpu_canonical(vcpu->rip))
 		return LEAVE_MISS;
 	undo_jump(t, vcpu);
@@ -130,7 +138,7 @@ enum leave leave_cache(struct translate *t, struct vcpu *vcpu, struct bt_link **
 		return leave_stub(vcpu, block, (uint32_t)host, link);
 	if (!locate(t, block, (uint32_t)host, &locus))
 		return LEAVE_FORGED;
-	if (locus.undo == BT_UNDERWAY)
+	if (locus.undo == BT_UNDERWAY || locus.undo == BT_JUMPED)
 		return leave_underway(t, vcpu);
 	undo(t, vcpu, &locus);
 	*follows_sti = locus.shadow;

@@ -44,6 +44,7 @@ bool linger(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 	t->lingers = false;
 	if (exit->reason == EXIT_EMULATED)
 		linger_begin(t, vcpu, exit);
-	bool goes_on = exit->reason == EXIT_KICK && vcpu->cpl == 0 && vcpu_code_bits(vcpu) == 64;
+	bool goes_on =
+		exit->reason == EXIT_KICK && (form_is_narrow(vcpu) || (vcpu->cpl == 0 && vcpu_code_bits(vcpu) == 64));
 	return !goes_on || vcpu->event_pending;
 }

@@ -11,10 +11,10 @@
 #define TEXT_MAX 96
 
 /* The instruction at the start of the bytes, and its text; its length, 0: none is there. */
-static unsigned describe(const uint8_t *bytes, size_t len, uint64_t rip, char text[TEXT_MAX])
+static unsigned describe(ZydisMachineMode mode, const uint8_t *bytes, size_t len, uint64_t rip, char text[TEXT_MAX])
 {
 	struct emu_insn insn;
-	if (ZYAN_FAILED(emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, bytes, len, &insn)))
+	if (ZYAN_FAILED(emu_decode_bytes(mode, bytes, len, &insn)))
 		return 0;
 	emu_format(&insn, rip, text, TEXT_MAX);
 	return insn.info.length;
@@ -28,7 +28,8 @@ static void list_range(const struct bt_place *place, const struct bt_code *code,
 	if (from == to)
 		fprintf(out, "%-58s leaves, see below\n", beside);
 	while (from < to) {
-		unsigned len = describe(code->bytes + from, to - from, place->host + from, text);
+		unsigned len =
+			describe(ZYDIS_MACHINE_MODE_LONG_64, code->bytes + from, to - from, place->host + from, text);
 		if (!len)
 			return;
 		fprintf(out, "%-58s %s\n", beside, text);
@@ -43,7 +44,8 @@ static void list_insns(const struct bt_source *source, const struct bt_place *pl
 	char text[TEXT_MAX], beside[TEXT_MAX + 24];
 	for (unsigned n = 0; n < code->insns; n++) {
 		unsigned at = code->guest_at[n], end = n + 1 < code->insns ? code->start[n + 1] : code->stubs;
-		if (source->hypercall || !describe(source->bytes + at, source->len - at, source->gva + at, text))
+		if (source->hypercall ||
+		    !describe(bt_mode(source->flavour), source->bytes + at, source->len - at, source->gva + at, text))
 			snprintf(text, sizeof(text), "the hypercall page");
 		snprintf(beside, sizeof(beside), "0x%" PRIx64 "  %s", source->gva + at, text);
 		list_range(place, code, code->start[n], end, beside, out);

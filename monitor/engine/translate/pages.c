@@ -44,7 +44,7 @@ static void hide(struct translate *t, struct bt_page **link, bool all)
 	hide_blocks(t, page, all);
 }
 
-struct bt_page *page_get(struct translate *t, uint64_t gva, uint64_t frame)
+struct bt_page *page_get(struct translate *t, uint64_t gva, uint64_t frame, bool user)
 {
 	struct bt_frame **slot = &t->frames[frame];
 	if (!*slot) {
@@ -57,13 +57,14 @@ struct bt_page *page_get(struct translate *t, uint64_t gva, uint64_t frame)
 	if (error)
 		vm_kill(t->vm, "the host refuses to protect guest code: %s", strerror(-error));
 	struct bt_page *page = (*slot)->pages;
-	while (page && page->gva != gva)
+	while (page && (page->gva != gva || page->users != user))
 		page = page->next;
 	if (!page) {
 		page = cache_alloc(t, sizeof(*page));
 		if (!page)
 			return NULL;
 		page->gva = gva;
+		page->users = user;
 		page->frame = frame;
 		page->next = (*slot)->pages;
 		(*slot)->pages = page;
@@ -88,13 +89,17 @@ static bool still_there(struct translate *t, const struct bt_page *page)
 	struct spt_step steps[X86_PT_LEVELS];
 	unsigned count = spt_probe(t->vm->spt, &t->paging, page->gva, steps);
 	uint64_t all = ~0ull, any = 0;
-	for (unsigned n = 0; n < count; n++) {
+	if (t->paging.paging == SPT_NO_PAGING)
+		return page->gva == page->frame << X86_PAGE_SHIFT;
+	/* PAE's registers have neither rights nor an accessed bit. */
+	for (unsigned n = t->paging.paging == SPT_PAE; n < count; n++) {
 		all &= steps[n].entry;
 		any |= steps[n].entry;
 	}
 	if (!count || !steps[count - 1].page_len || !(all & X86_PTE_A))
 		return false;
-	if ((t->paging.nxe && (any & X86_PTE_NX)) || (t->paging.smep && (all & X86_PTE_U)))
+	bool users = all & X86_PTE_U;
+	if ((t->paging.nxe && (any & X86_PTE_NX)) || (page->users ? !users : t->paging.smep && users))
 		return false;
 	const struct spt_step *leaf = &steps[count - 1];
 	return leaf->page + (page->gva & (leaf->page_len - 1)) == page->frame << X86_PAGE_SHIFT;
@@ -103,7 +108,7 @@ static bool still_there(struct translate *t, const struct bt_page *page)
 static bool same_paging(const struct spt_cpu *a, const struct spt_cpu *b)
 {
 	return a->cr3 == b->cr3 && a->paging == b->paging && a->wp == b->wp && a->nxe == b->nxe && a->smep == b->smep &&
-	       a->pge == b->pge;
+	       a->pge == b->pge && a->pse == b->pse && !memcmp(a->pdpte, b->pdpte, sizeof(a->pdpte));
 }
 
 void pages_sync(struct translate *t, struct vcpu *vcpu)

@@ -26,12 +26,15 @@ struct region {
 unsigned flavour_of(const struct translate *t, const struct vcpu *vcpu)
 {
 	const uint64_t sse = X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT;
+	unsigned always = t->mode;
+	if (t->form == FORM_NARROW)
+		always |= BT_BASES | (vcpu->cpl == 3 ? BT_USER : 0);
 	if (trap_of(t->vm)->direct.lends)
-		return t->mode;
+		return always;
 	if ((vcpu->cr0 & (X86_CR0_TS | X86_CR0_EM)) || (vcpu->cr4 & sse) != sse)
-		return t->mode;
+		return always;
 	bool avx = (vcpu->cr4 & X86_CR4_OSXSAVE) && vcpu->xcr0 == vcpu->vm->cpu.xcr0;
-	return t->mode | BT_FPU | (avx ? BT_AVX : 0);
+	return always | BT_FPU | (avx ? BT_AVX : 0);
 }
 
 static void want(struct region *r, uint64_t gva)
@@ -100,9 +103,10 @@ static struct bt_block *make_hypercall(struct region *r, uint64_t gva)
 }
 
 /* Code that may be compiled lies at gva. */
-static bool find_frame(const struct translate *t, uint64_t gva, struct spt_translation *at)
+static bool find_frame(const struct translate *t, uint64_t gva, unsigned flavour, struct spt_translation *at)
 {
-	return spt_translate(t->vm->spt, &t->paging, gva, X86_PF_I, at) && at->gpa < t->vm->mem.size &&
+	uint32_t access = X86_PF_I | (flavour & BT_USER ? X86_PF_U : 0);
+	return spt_translate(t->vm->spt, &t->paging, gva, access, at) && at->gpa < t->vm->mem.size &&
 	       t->hits[at->gpa >> X86_PAGE_SHIFT] < HITS_MAX;
 }
 
@@ -113,15 +117,16 @@ static struct bt_block *make_over(struct region *r, uint64_t gva)
 	unsigned offset = gva & X86_PAGE_MASK, room = X86_PAGE_SIZE - offset;
 	uint64_t next = r->page->gva + X86_PAGE_SIZE;
 	struct spt_translation at;
-	if (room >= X86_INSN_MAX || !vcpu_canonical(next) || !find_frame(r->t, next, &at) ||
+	bool wraps = r->flavour & BT_NARROW && next >> 32;
+	if (room >= X86_INSN_MAX || !vcpu_canonical(next) || wraps || !find_frame(r->t, next, r->flavour, &at) ||
 	    is_hypercall_page(r->t, at.gpa))
 		return NULL;
-	struct bt_page *over = page_get(r->t, next, at.gpa >> X86_PAGE_SHIFT);
+	struct bt_page *over = page_get(r->t, next, at.gpa >> X86_PAGE_SHIFT, r->page->users);
 	if (!over || !gm_read(&r->t->vm->mem, at.gpa, bytes + room, X86_INSN_MAX))
 		return NULL;
 	struct emu_insn insn;
 	memcpy(bytes, r->bytes + offset, room);
-	if (ZYAN_FAILED(emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, bytes, room + X86_INSN_MAX, &insn)))
+	if (ZYAN_FAILED(emu_decode_bytes(bt_mode(r->flavour), bytes, room + X86_INSN_MAX, &insn)))
 		return NULL;
 	struct bt_source source = {gva, bytes, insn.info.length, r->flavour, .user = r->page->user};
 	return block_make(r->t, r->page, over, &source);
@@ -136,7 +141,8 @@ struct bt_block *region_find(struct translate *t, struct vcpu *vcpu, struct vm_e
 	struct bt_block *block = block_find(t, gva, flavour);
 	if (block || !vcpu_canonical(gva))
 		return block;
-	if (!spt_translate(t->vm->spt, &t->paging, gva, X86_PF_I, &at)) {
+	bool user = flavour & BT_USER;
+	if (!spt_translate(t->vm->spt, &t->paging, gva, X86_PF_I | (user ? X86_PF_U : 0), &at)) {
 		*exit = (struct vm_exit){EXIT_EXCEPTION, X86_VEC_PF, at.error, gva};
 		return NULL;
 	}
@@ -148,7 +154,7 @@ struct bt_block *region_find(struct translate *t, struct vcpu *vcpu, struct vm_e
 	r.t = t;
 	r.flavour = flavour;
 	r.count = 0;
-	r.page = page_get(t, gva & ~X86_PAGE_MASK, frame);
+	r.page = page_get(t, gva & ~X86_PAGE_MASK, frame, user);
 	if (!r.page)
 		return NULL;
 	/* The page may have been compiled under another root. */

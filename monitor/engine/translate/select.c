@@ -67,8 +67,10 @@ static bool is_flags_image(const struct emu_insn *insn)
 {
 	switch (insn->info.mnemonic) {
 	case ZYDIS_MNEMONIC_PUSHF:
+	case ZYDIS_MNEMONIC_PUSHFD:
 	case ZYDIS_MNEMONIC_PUSHFQ:
 	case ZYDIS_MNEMONIC_POPF:
+	case ZYDIS_MNEMONIC_POPFD:
 	case ZYDIS_MNEMONIC_POPFQ:
 		return true;
 	default:
@@ -158,12 +160,13 @@ static bool is_jcc(const struct emu_insn *insn)
 		       : insn->info.opcode_map == ZYDIS_OPCODE_MAP_0F && row == 0x80;
 }
 
-/* Of 64-bit addresses, and targets of 64 bits: what code for this mode has. */
-static enum bt_class classify_branch(const struct emu_insn *insn)
+/* With addresses and targets of the mode's own size. */
+static enum bt_class classify_branch(const struct emu_insn *insn, unsigned flavour)
 {
+	unsigned bits = flavour & BT_NARROW ? 32 : 64;
 	bool direct = insn->operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
 	bool narrow = insn->info.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE;
-	bool odd = is_memory(insn, 0) && insn->info.address_width != 64;
+	bool odd = is_memory(insn, 0) && insn->info.address_width != bits;
 	if (narrow || odd)
 		return BT_LEAVE;
 	switch (insn->info.mnemonic) {
@@ -198,7 +201,7 @@ enum bt_class bt_classify(const struct emu_insn *insn, unsigned flavour)
 	if (emu_is_sensitive(insn) || is_flags_image(insn))
 		return BT_INSIDE;
 	if (insn->info.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || insn->info.mnemonic == ZYDIS_MNEMONIC_RET)
-		return classify_branch(insn);
+		return classify_branch(insn, flavour);
 	unsigned fpu = fpu_flavour(insn);
 	if (fpu)
 		return is_fpu_plain(insn) && (flavour & fpu) == fpu ? BT_COPY : BT_LEAVE;

@@ -3,9 +3,13 @@
  */
 #include "monitor/engine/translate/translate.h"
 #include "monitor/engine/trap/bases.h"
+#include "monitor/engine/trap/gate.h"
 #include "monitor/engine/trap/trap.h"
 #include "monitor/host/clock.h"
+#include "monitor/vm/segment.h"
 #include "monitor/vm/vm.h"
+
+#define NO_SELECTOR (UINT16_MAX + 1)
 
 /* What PUSHF shows of the virtual RFLAGS beside IF; POPF can change it. */
 #define PUSHED (X86_RFLAGS_IOPL | X86_RFLAGS_NT | X86_RFLAGS_AC)
@@ -19,7 +23,7 @@ bool state_is_told(const struct vm *vm)
 static unsigned mode_of(const struct translate *t, const struct vcpu *vcpu)
 {
 	const struct vm *vm = vcpu->vm;
-	unsigned form = t->form == FORM_UPPER ? BT_UPPER : 0;
+	unsigned form = t->form == FORM_UPPER ? BT_UPPER : t->form == FORM_NARROW ? BT_NARROW : 0;
 	if (state_is_told(vm) || vcpu->debug.pause)
 		return form;
 	/* A paravirtual guest's flag is in its own page. */
@@ -39,6 +43,29 @@ void state_set_mode(struct translate *t, const struct vcpu *vcpu)
 	cache_empty(t);
 }
 
+/* A load that changes nothing, and where the cell sees the descriptor that says so. */
+static void fill_match(struct bt_state *state, const struct vcpu *vcpu, unsigned n)
+{
+	const struct vcpu_segment *sreg = &vcpu->sreg[n];
+	uint16_t selector = sreg->selector;
+	uint32_t at = selector & X86_SEL_INDEX;
+	bool local = selector & X86_SEL_TI;
+	uint32_t limit = local ? vcpu->ldtr.limit : vcpu->gdtr.limit;
+	uint32_t base = (uint32_t)(local ? vcpu->ldtr.base : vcpu->gdtr.base);
+	state->match[n] = NO_SELECTOR;
+	state->described_at[n] = GATE_CACHE_STATE + offsetof(struct bt_state, nothing);
+	state->described[n] = 0;
+	state->nothing = 0;
+	if (seg_is_null(selector) && !sreg->present) {
+		state->match[n] = selector;
+	} else if (sreg->present && !seg_is_null(selector) && (!local || vcpu->ldtr.present) &&
+		   at + X86_DESC_SIZE - 1 <= limit) {
+		state->match[n] = selector;
+		state->described_at[n] = BT_WINDOW_BASE + (uint32_t)(base + at);
+		state->described[n] = sreg->descriptor;
+	}
+}
+
 void state_fill(struct translate *t, struct vcpu *vcpu)
 {
 	struct bt_state *state = t->state;
@@ -55,6 +82,8 @@ void state_fill(struct translate *t, struct vcpu *vcpu)
 	state->tr = vcpu->tr.selector;
 	for (unsigned n = 0; n < SREG_COUNT; n++)
 		state->selector[n] = vcpu->sreg[n].selector;
+	for (unsigned n = 0; n < SREG_COUNT && t->form == FORM_NARROW; n++)
+		fill_match(state, vcpu, n);
 }
 
 void state_take(struct translate *t, struct vcpu *vcpu)

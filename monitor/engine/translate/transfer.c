@@ -6,7 +6,8 @@
 
 uint64_t compiler_branch_target(const struct compiler *c)
 {
-	return c->next + c->insn.operands[0].imm.value.u;
+	uint64_t target = c->next + c->insn.operands[0].imm.value.u;
+	return c->source->flavour & BT_NARROW ? (uint32_t)target : target;
 }
 
 void compile_branch(struct compiler *c)
@@ -21,7 +22,10 @@ void compile_branch(struct compiler *c)
 /* These have a displacement of one byte only: over a jump on, to a jump there. */
 void compile_count(struct compiler *c)
 {
-	emit_bytes(&c->e, c->insn.bytes, c->insn.info.length - 1u);
+	if (c->source->flavour & BT_NARROW)
+		emit_bytes(&c->e, (const uint8_t[]){0x67, c->insn.info.opcode}, 2);
+	else
+		emit_bytes(&c->e, c->insn.bytes, c->insn.info.length - 1u);
 	emit8(&c->e, 2);
 	compiler_mark_exact(c, c->next);
 	unsigned over = emit_skip(&c->e);

@@ -27,8 +27,17 @@ struct translate *translate_of(struct vm *vm)
 /* What needs instructions one by one, or an eye on each access. */
 static bool must_interpret(const struct vcpu *vcpu)
 {
-	return vcpu_code_bits(vcpu) != 64 || (vcpu->rflags & X86_RFLAGS_TF) || vcpu->window_wanted ||
-	       vcpu->debug.step || (vcpu->dr[7] & X86_DR7_ALL_ENABLED) || interpret_watching(vcpu);
+	return !(vcpu_code_bits(vcpu) == 64 || form_is_narrow(vcpu)) || (vcpu->rflags & X86_RFLAGS_TF) ||
+	       vcpu->window_wanted || vcpu->debug.step || (vcpu->dr[7] & X86_DR7_ALL_ENABLED) ||
+	       interpret_watching(vcpu);
+}
+
+/* The same, and what user mode of 32 bits is refused. */
+static bool must_interpret_narrow(const struct vcpu *vcpu)
+{
+	bool aligned = (vcpu->rflags & X86_RFLAGS_AC) && (vcpu->cr0 & X86_CR0_AM);
+	bool refused = vcpu->cpl == 3 && (aligned || (vcpu->cr4 & X86_CR4_TSD));
+	return refused || trap_of(vcpu->vm)->transport->traced || must_interpret(vcpu);
 }
 
 /* Where to go on: in the middle of the block that was stopped, or at a block's start. 0: the interpreter is to do it.
@@ -68,13 +77,14 @@ static enum leave run(struct translate *t, struct vcpu *vcpu, uint64_t host, str
 	uint64_t aligned = vcpu->rflags & X86_RFLAGS_AC, rip = vcpu->rip;
 	struct form_saved saved;
 	bool shadow = vcpu->interrupt_shadow;
+	unsigned cpl = vcpu->cpl;
 	state_fill(t, vcpu);
 	trap_of(t->vm)->direct.bare_entry = entry_address(t, vcpu);
 	vcpu->rip = host;
 	vcpu->rflags &= ~(uint64_t)X86_RFLAGS_AC;
 	form_enter(t, vcpu, &saved);
 	engine_trap.enter(vcpu, exit);
-	if (vcpu->cpl != 0)
+	if (vcpu->cpl != cpl)
 		return LEAVE_STOPPED; /* user mode was entered directly, and its exit is its own */
 	vcpu->rflags |= aligned;
 	state_take(t, vcpu);
@@ -106,7 +116,8 @@ static bool is_stray(const struct translate *t, struct vm_exit *exit)
 
 static void execute_stray(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 {
-	learn(t, vcpu);
+	if (t->form == FORM_UPPER)
+		learn(t, vcpu);
 	interpret_one(vcpu, exit);
 }
 
@@ -117,9 +128,10 @@ static bool is_store_to_code(struct translate *t, struct vcpu *vcpu, const struc
 	       gm_probe(vcpu, exit->gva, &gpa) && pages_hold(t, gpa);
 }
 
-static void enter_kernel(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
+static void enter_translated(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 {
 	struct bt_link *link = NULL;
+	unsigned cpl = vcpu->cpl;
 	for (;;) {
 		*exit = (struct vm_exit){.reason = EXIT_KICK};
 		if (atomic_load(&vcpu->vm->attention))
@@ -135,9 +147,9 @@ static void enter_kernel(struct translate *t, struct vcpu *vcpu, struct vm_exit 
 		}
 		switch (run(t, vcpu, host, exit, &link)) {
 		case LEAVE_STOPPED:
-			if (vcpu->cpl == 0 && is_stray(t, exit))
+			if (vcpu->cpl == cpl && is_stray(t, exit))
 				execute_stray(t, vcpu, exit);
-			else if (vcpu->cpl == 0 && is_store_to_code(t, vcpu, exit))
+			else if (vcpu->cpl == cpl && is_store_to_code(t, vcpu, exit))
 				pages_store(t, vcpu, exit->gva, exit);
 			return;
 		case LEAVE_INSN:
@@ -168,17 +180,17 @@ static void translate_enter(struct vcpu *vcpu, struct vm_exit *exit)
 {
 	struct translate *t = translate_of(vcpu->vm);
 	struct direct *direct = &trap_of(vcpu->vm)->direct;
-	bool user = vcpu->cpl == 3;
+	bool user = vcpu->cpl == 3, narrow = form_is_narrow(vcpu);
 	/* In a guest that never enters user mode there is nobody to lend to. */
 	direct->lends = (direct->lends || user) && entry_lends(t, vcpu);
-	if (user ? hybrid_interprets_user(vcpu) : must_interpret(vcpu))
+	if (narrow ? must_interpret_narrow(vcpu) : user ? hybrid_interprets_user(vcpu) : must_interpret(vcpu))
 		interpret_enter(vcpu, exit);
-	else if (user)
+	else if (user && !narrow)
 		enter_user(t, vcpu, exit);
 	else if (!form_choose(t, vcpu))
 		interpret_on(vcpu, exit, PATIENCE);
 	else if (!linger(t, vcpu, exit))
-		enter_kernel(t, vcpu, exit);
+		enter_translated(t, vcpu, exit);
 }
 
 /* ---------------------------------------------------------------------------------------------- the contract */
@@ -232,10 +244,16 @@ static void *translate_frame(void *ctx, uint64_t gpa)
 	return engine_trap.spt_ops->frame(ctx, gpa);
 }
 
+/* Of a guest with 32-bit addresses, which lie in a window. */
+static bool is_narrow(const struct spt_space *space)
+{
+	return spt_space_paging(space) != SPT_4_LEVEL;
+}
+
 /* Kernel cells execute the code cache alone. */
 static unsigned permitted(const struct spt_space *space, unsigned prot)
 {
-	return spt_space_mode(space) == SPT_KERNEL ? prot & ~SPT_EXEC : prot;
+	return spt_space_mode(space) == SPT_KERNEL || is_narrow(space) ? prot & ~SPT_EXEC : prot;
 }
 
 /* What is wanted of a range of a space, where the cell has it. */
@@ -269,6 +287,8 @@ static int each_piece(struct wanted *w, uint64_t len, form_op *op)
 {
 	if (!*spt_space_owner(w->space))
 		return 0;
+	if (is_narrow(w->space))
+		return op(w, w->gva, BT_WINDOW_BASE + w->gva, len);
 	if (spt_space_mode(w->space) != SPT_KERNEL)
 		return op(w, w->gva, w->gva, len);
 	return form_each(translate_of(w->ctx), w->gva, len, op, w);

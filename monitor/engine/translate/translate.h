@@ -53,7 +53,8 @@ struct bt_block {
 	uint32_t host;	      /* offset in the cache */
 	uint32_t thunk;	      /* offset of the check for indirect jumps; 0: none yet */
 	uint16_t len, stubs, guest_len;
-	uint8_t flavour, link_count;
+	uint16_t flavour;
+	uint8_t link_count;
 	bool hypercall;
 	uint32_t user_mask;
 	bool dead; /* dropped; its code stays until the cache is emptied, since the vCPU may have stopped in it */
@@ -62,6 +63,7 @@ struct bt_block {
 
 struct bt_page {
 	uint64_t gva, frame; /* page-aligned gva; frame number */
+	bool users;	     /* fetched by user mode */
 	bool live;
 	struct bt_block *blocks, *reaching; /* its own; those of the page before that reach into it */
 	uint8_t *user;			    /* bt_source.user; NULL: none yet */
@@ -90,8 +92,9 @@ struct bt_piece {
 struct bt_chunk;
 
 enum bt_form {
-	FORM_PLAIN, /* all where the guest has it */
-	FORM_UPPER, /* the upper half folded into the lower one */
+	FORM_PLAIN,  /* all where the guest has it */
+	FORM_UPPER,  /* the upper half folded into the lower one */
+	FORM_NARROW, /* 32 bits of addresses in a window; user mode is translated too */
 };
 
 struct translate {
@@ -196,11 +199,14 @@ int form_each(const struct translate *t, uint64_t gva, uint64_t len, form_op *op
 bool form_take_user(struct translate *t, uint64_t gva);
 /* The same before the kernel is entered; one of the upper half is known by its RIP, and stays one. */
 bool form_choose(struct translate *t, const struct vcpu *vcpu);
+/* The vCPU's code is of 32 bits, and of those segments that BT_NARROW is for. */
+bool form_is_narrow(const struct vcpu *vcpu);
 /* The kernel cell can run with the vCPU's registers. */
 bool form_fits(const struct translate *t, const struct vcpu *vcpu);
 /* The vCPU's registers as the cell is to have them, and the guest's again. */
 struct form_saved {
 	uint64_t fs, gs;
+	uint64_t high[GPR_COUNT - R8];
 };
 void form_enter(const struct translate *t, struct vcpu *vcpu, struct form_saved *saved);
 void form_leave(const struct translate *t, struct vcpu *vcpu, const struct form_saved *saved);
@@ -225,7 +231,7 @@ void block_hide(struct translate *t, struct bt_block *block, bool all);
 
 /* pages.c */
 /* The page of gva and frame, made if need be, live from now on; the frame is watched. NULL: memory is out. */
-struct bt_page *page_get(struct translate *t, uint64_t gva, uint64_t frame);
+struct bt_page *page_get(struct translate *t, uint64_t gva, uint64_t frame, bool user);
 /* Hides the pages that the address space in force has no more. */
 void pages_sync(struct translate *t, struct vcpu *vcpu);
 /* shadowpt: a watched frame is about to be written. */

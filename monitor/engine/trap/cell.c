@@ -246,7 +246,8 @@ static struct cell *cell_pooled(struct cells *cells, bool kernel)
 
 struct cell *cell_take(struct cells *cells, struct spt_space *space)
 {
-	bool kernel = spt_space_mode(space) == SPT_KERNEL;
+	/* Code of 32 bits never runs directly. */
+	bool kernel = spt_space_mode(space) == SPT_KERNEL || spt_space_paging(space) != SPT_4_LEVEL;
 	struct cell *cell = cell_pooled(cells, kernel), *made = NULL;
 	if (!cell && may_create(cells))
 		made = cell_create(cells, kernel);

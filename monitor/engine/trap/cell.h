@@ -44,7 +44,7 @@ struct cell {
 	unsigned slot;		 /* of the arena */
 	unsigned epoch;		 /* of the placement that its tasks follow */
 
-	bool kernel; /* sees all cells through GATE_PEERS; such a cell never runs user mode */
+	bool kernel; /* sees all cells through GATE_PEERS; such a cell never runs the code of user mode itself */
 	bool armed;  /* may enter `peer` directly, see direct.h */
 	struct cell *peer;
 	uint32_t cycles;     /* of xchg->cycles, when looked at last */

@@ -44,7 +44,7 @@ static bool is_paravirtual(const struct vcpu *vcpu)
 /* The user cell to enter from here: of the user root in force, with its state in the signal frame. */
 static struct cell *direct_peer(struct trap *trap, const struct vcpu *vcpu)
 {
-	if (vcpu->debug.attached || vcpu->interrupt_waits || !trap->direct.known)
+	if (vcpu->debug.attached || vcpu->interrupt_waits || !trap->direct.known || trap->narrow)
 		return NULL;
 	struct spt_cpu paging = vcpu_paging(vcpu);
 	paging.cr3 = vcpu_user_root(vcpu);

@@ -183,7 +183,7 @@ static void trap_take_exit(struct vcpu *vcpu, struct cell *cell, struct vm_exit 
 	*exit = (struct vm_exit){.reason = EXIT_DEAD};
 	if (!cell->dead)
 		cell = trap->transport->fetch(trap, cell, vcpu, exit);
-	if (vcpu->cpl == 3)
+	if (vcpu->cpl == 3 && !cell->kernel)
 		judge_user_exit(vcpu, exit);
 	if (exit->reason == EXIT_DEAD && vcpu->cpl == 3)
 		trap_user_broken(vcpu, cell, exit);
@@ -246,7 +246,7 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	struct stats_vcpu *stats = &vm->stats.vcpu[vcpu->id];
 	*exit = (struct vm_exit){.reason = EXIT_KICK};
 
-	if (vcpu_code_bits(vcpu) != 64) {
+	if (vcpu_code_bits(vcpu) != 64 && !trap->narrow) {
 		refuse_mode(vcpu);
 		return;
 	}

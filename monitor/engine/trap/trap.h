@@ -32,6 +32,8 @@ struct trap {
 	/* Kernel cells show guest memory elsewhere than the guest has it: the vCPU's registers are no guest addresses.
 	 */
 	bool elsewhere;
+	/* Code is of 32 bits, and cells of both modes execute its translation alone. */
+	bool narrow;
 	/* An image that comes out of a cell shows where the guest's code is, not its translation. */
 	void (*show_fpu)(struct trap *trap, void *image);
 

@@ -1,0 +1,206 @@
+/*
+ * Sensitive instructions of 32-bit code done where they stand: as in inside.c, but for what needs the stack, and
+ * segment registers, which are virtual. A load of what is loaded already changes nothing.
+ */
+#include <stddef.h>
+
+#include "monitor/engine/translate/narrow.h"
+#include "monitor/vm/vcpu.h"
+
+#define HERE	  .rip = c->rip
+#define NEXT_RIP  .rip = c->next
+#define MARK(...) compiler_mark(c, (struct bt_locus){__VA_ARGS__})
+#define EMIT(...) emit_bytes(&c->e, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+
+#define MOVZX_WORD 0x0fb7
+
+/* The host's stack pointer points to a few words of the state meanwhile; the guest's is in R9. */
+static void borrow_stack(struct compiler *c)
+{
+	EMIT(0x49, 0x89, 0xe1); /* MOV R9, RSP */
+	MARK(HERE, .undo = BT_STACK);
+	emit_state(&c->e, OPCODE_LEA, RSP,
+		   offsetof(struct bt_state, stack) + sizeof(((struct bt_state *)0)->stack)); /* LEA */
+}
+
+static bool push_flags(struct compiler *c)
+{
+	borrow_stack(c);
+	EMIT(0x9c, 0x41, 0x58); /* PUSHFQ; POP R8 */
+	EMIT(0x4c, 0x89, 0xcc); /* MOV RSP, R9 */
+	compiler_mark_exact(c, c->rip);
+	emit_load(&c->e, R10, SLOT(iflag));
+	EMIT(0x4f, 0x8d, 0x04, 0x10); /* LEA R8, [R8 + R10] */
+	emit_load(&c->e, R10, SLOT(pushed));
+	EMIT(0x4f, 0x8d, 0x04, 0x10);
+	narrow_stack(c, OPCODE_STORE, R8, -WORD);
+	narrow_move_stack(c, -WORD);
+	return true;
+}
+
+static void give_up(struct compiler *c)
+{
+	compiler_mark_exact(c, c->rip);
+	emit_pad_for_patch(&c->e, 1);
+	emit_jump(&c->e, 0);
+	compiler_patch(c, compiler_exit(c, BT_INSN, c->rip));
+}
+
+static void restore_counter(struct compiler *c)
+{
+	EMIT(0x44, OPCODE_STORE, 0xd1); /* MOV ECX, R10D */
+}
+
+static void keep_counter(struct compiler *c)
+{
+	EMIT(0x41, OPCODE_STORE, 0xca); /* MOV R10D, ECX */
+	MARK(HERE, .undo = BT_KEPT);
+}
+
+/* As inside_sti. */
+static bool set_interrupts(struct compiler *c)
+{
+	if (!c->followed)
+		return false;
+	keep_counter(c);
+	emit_load(&c->e, RCX, SLOT(hold));
+	unsigned go = emit_hop(&c->e, OPCODE_JRCXZ);
+	restore_counter(c);
+	give_up(c);
+	emit_skip_end(&c->e, go);
+	MARK(HERE, .undo = BT_KEPT);
+	restore_counter(c);
+	compiler_mark_exact(c, c->rip);
+	emit_store_imm(&c->e, c->e.place->state + SLOT(iflag), X86_RFLAGS_IF);
+	c->sti = true;
+	return true;
+}
+
+/* As inside_popf. */
+static bool pop_flags(struct compiler *c)
+{
+	narrow_stack(c, OPCODE_LOAD, R8, 0);
+	EMIT(0x41, 0xf7, 0xc0); /* TEST R8D, imm32 */
+	emit32(&c->e, ~(uint32_t)BT_POPF_FREE);
+	unsigned odd = emit_hop(&c->e, OPCODE_JNZ);
+	emit_compare_zero(&c->e, SLOT(hold));
+	unsigned go = emit_hop(&c->e, OPCODE_JZ);
+	emit_skip_end(&c->e, odd);
+	give_up(c);
+	emit_skip_end(&c->e, go);
+	compiler_mark_exact(c, c->rip);
+	EMIT(0x45, 0x89, 0xc2); /* MOV R10D, R8D */
+	EMIT(0x41, 0x81, 0xe0); /* AND R8D, imm32 */
+	emit32(&c->e, X86_RFLAGS_IF);
+	borrow_stack(c);
+	EMIT(0x41, 0x52, 0x9d); /* PUSH R10; POPFQ */
+	MARK(NEXT_RIP, .undo = BT_FLAGS, .rsp = WORD);
+	emit_store(&c->e, R8, SLOT(iflag));
+	EMIT(0x41, 0x8d, 0x61, WORD); /* LEA ESP, [R9 + 4] */
+	return true;
+}
+
+/* ------------------------------------------------------------------------------------------------ segment registers */
+
+static bool push_segment(struct compiler *c, unsigned sreg)
+{
+	emit_load(&c->e, R8, SLOT(selector) + sreg * sizeof(uint64_t));
+	narrow_stack(c, OPCODE_STORE, R8, -WORD);
+	narrow_move_stack(c, -WORD);
+	return true;
+}
+
+/*
+ * R8D has the selector. It is the one that is loaded, and its descriptor in the table is what was loaded. NOT and LEA
+ * subtract, since flags are the guest's.
+ */
+static void compare_segment(struct compiler *c, unsigned sreg)
+{
+	const size_t at = sreg * sizeof(uint64_t);
+	keep_counter(c);
+	emit_load(&c->e, RCX, SLOT(match) + at);
+	EMIT(0xf7, 0xd1);		    /* NOT ECX */
+	EMIT(0x41, 0x8d, 0x4c, 0x08, 0x01); /* LEA ECX, [R8 + RCX + 1] */
+	unsigned same = emit_hop(&c->e, OPCODE_JRCXZ), other = emit_skip(&c->e);
+	emit_skip_end(&c->e, same);
+	emit_load(&c->e, R9, SLOT(described_at) + at);
+	EMIT(0x4d, OPCODE_LOAD, 0x09); /* MOV R9, [R9] */
+	EMIT(0x49, 0xf7, 0xd1);	       /* NOT R9 */
+	emit_load(&c->e, RCX, SLOT(described) + at);
+	EMIT(0x49, 0x8d, 0x4c, 0x09, 0x01); /* LEA RCX, [R9 + RCX + 1] */
+	unsigned equal = emit_hop(&c->e, OPCODE_JRCXZ);
+	emit_skip_end(&c->e, other);
+	restore_counter(c);
+	give_up(c);
+	emit_skip_end(&c->e, equal);
+	MARK(HERE, .undo = BT_KEPT);
+	restore_counter(c);
+	compiler_mark_exact(c, c->rip);
+}
+
+/* Those without an interrupt shadow; descriptors are the kernel's to see. */
+static bool is_comparable(const struct compiler *c, unsigned sreg)
+{
+	return sreg != SREG_SS && sreg != SREG_CS && !(c->source->flavour & BT_USER);
+}
+
+static bool pop_segment(struct compiler *c, unsigned sreg)
+{
+	if (!is_comparable(c, sreg))
+		return false;
+	narrow_stack(c, MOVZX_WORD, R8, 0);
+	compare_segment(c, sreg);
+	narrow_move_stack(c, WORD);
+	return true;
+}
+
+static bool load_segment(struct compiler *c, unsigned sreg)
+{
+	const ZydisDecodedOperand *from = &c->insn.operands[1];
+	if (!is_comparable(c, sreg))
+		return false;
+	if (from->type == ZYDIS_OPERAND_TYPE_REGISTER) {
+		EMIT(0x44, 0x0f, 0xb7); /* MOVZX R8D, r16 */
+		emit8(&c->e, 0xc0 | ZydisRegisterGetId(from->reg.value));
+	} else {
+		unsigned prefix = narrow_prefix(c, from);
+		if (!prefix)
+			return false;
+		narrow_operand(c, prefix, MOVZX_WORD, R8);
+	}
+	compare_segment(c, sreg);
+	return true;
+}
+
+/* The segment register that the operand is; SREG_COUNT: it is none. */
+static unsigned segment_of(const ZydisDecodedOperand *op)
+{
+	bool is = op->type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		  ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_SEGMENT;
+	return is ? (unsigned)ZydisRegisterGetId(op->reg.value) : SREG_COUNT;
+}
+
+bool narrow_system(struct compiler *c)
+{
+	const unsigned flavour = c->source->flavour;
+	bool flags = flavour & BT_IF, reads = flavour & BT_READ, user = flavour & BT_USER;
+	unsigned to = segment_of(&c->insn.operands[0]), from = segment_of(&c->insn.operands[1]);
+	switch (c->insn.info.mnemonic) {
+	case ZYDIS_MNEMONIC_PUSHFD:
+		return flags && push_flags(c);
+	case ZYDIS_MNEMONIC_POPFD:
+		return flags && !user && pop_flags(c);
+	case ZYDIS_MNEMONIC_STI:
+		return flags && !user && set_interrupts(c);
+	case ZYDIS_MNEMONIC_PUSH:
+		return reads && to != SREG_COUNT && c->insn.info.operand_width == 32 && push_segment(c, to);
+	case ZYDIS_MNEMONIC_POP:
+		return reads && to != SREG_COUNT && c->insn.info.operand_width == 32 && pop_segment(c, to);
+	case ZYDIS_MNEMONIC_MOV:
+		if (to != SREG_COUNT)
+			return reads && load_segment(c, to);
+		return (!user || from != SREG_COUNT) && compile_inside(c);
+	default:
+		return !user && compile_inside(c);
+	}
+}
