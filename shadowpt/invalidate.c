@@ -47,7 +47,7 @@ int spt_set_view(struct spt *spt, enum spt_mode mode, const struct spt_view *vie
 {
 	int error = spt_flush_all(spt);
 
-	spt->view[mode] = *view;
+	spt->view[mode] = view ? *view : spt->config.view;
 	return error;
 }
 

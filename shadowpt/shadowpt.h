@@ -103,7 +103,8 @@ struct spt_cpu {
 
 struct spt *spt_create(const struct spt_config *config, const struct spt_ops *ops, void *ctx);
 void spt_destroy(struct spt *spt);
-/* What spaces of that mode can map from now on. All spaces are emptied, under the old view. 0 or an op's error. */
+/* What spaces of that mode can map from now on, NULL: as at first. All spaces are emptied, under the old view. 0 or an
+ * op's error. */
 int spt_set_view(struct spt *spt, enum spt_mode mode, const struct spt_view *view);
 
 /*

@@ -152,8 +152,10 @@ void form_set(struct translate *t, enum bt_form form)
 	t->form = form;
 	trap_of(t->vm)->elsewhere = form != FORM_PLAIN;
 	trap_of(t->vm)->narrow = form == FORM_NARROW;
-	if (form != FORM_NARROW)
+	if (form == FORM_UPPER)
 		show(t);
+	else
+		spt_set_view(t->vm->spt, SPT_KERNEL, NULL);
 }
 
 /* ------------------------------------------------------------------------------------------------- user memory */
