@@ -54,7 +54,7 @@ static void test_rules_hold_of_random_bytes(void **state)
 		for (unsigned i = 0; i < sizeof(bytes); i++)
 			bytes[i] = (uint8_t)(any() >> 32);
 		struct bt_source source = {n & 1 ? GVA : 0xffffffc0, bytes, 1 + (unsigned)(any() % sizeof(bytes)),
-					   BT_NARROW | ((unsigned)(any() >> 8) & ALL_FLAVOURS), false};
+					   BT_NARROW | ((unsigned)(any() >> 8) & ALL_FLAVOURS), .hypercall = false};
 		const char *rule = broken_rule(&source);
 		if (rule)
 			fail_msg("block %u: %s", n, rule);
@@ -190,7 +190,7 @@ static struct snapshot run(const uint8_t *insn, unsigned len, bool enabled, uint
 	static uint8_t bytes[32];
 	memcpy(bytes, insn, len);
 	bytes[len] = 0xf4;
-	struct bt_source source = {GVA, bytes, len + 1, KERNEL, false};
+	struct bt_source source = {GVA, bytes, len + 1, KERNEL, .hypercall = false};
 	struct bt_place place;
 	struct snapshot trail[STEPS_MAX];
 	unsigned offsets[STEPS_MAX], steps = 0;

@@ -142,8 +142,8 @@ enum bt_undo {
 	BT_KEPT,     /* BT_NARROW: RCX is in R10 */
 	BT_MOVED,    /* BT_NARROW: `reg` is in R8 */
 	BT_ALL,	     /* BT_NARROW: all registers but RSP are in R8 and following */
-	BT_STACK,    /* BT_NARROW: RSP is in R9 */
-	BT_FLAGS,    /* as BT_STACK, and IF is as in R8 */
+	BT_BORROWED, /* BT_NARROW: RSP is in R9 */
+	BT_FLAGS,    /* as BT_BORROWED, and IF is as in R8 */
 	BT_JUMPED,   /* BT_NARROW, an indirect jump: RCX is in R10, RIP in R8 */
 	BT_UNDERWAY, /* an indirect jump: bt_state.rax and rcx belong there, bt_state.target in RIP; where
 			bt_state.source lies, the jump itself can be undone */

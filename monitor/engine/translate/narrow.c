@@ -278,7 +278,7 @@ void bt_undo_narrow(const struct bt_locus *locus, uint64_t gpr[16], uint64_t *ri
 		*enabled = gpr[R8] & X86_RFLAGS_IF;
 		gpr[RSP] = gpr[R9];
 		break;
-	case BT_STACK:
+	case BT_BORROWED:
 		gpr[RSP] = gpr[R9];
 		break;
 	case BT_JUMPED:

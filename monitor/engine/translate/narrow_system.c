@@ -18,7 +18,7 @@
 static void borrow_stack(struct compiler *c)
 {
 	EMIT(0x49, 0x89, 0xe1); /* MOV R9, RSP */
-	MARK(HERE, .undo = BT_STACK);
+	MARK(HERE, .undo = BT_BORROWED);
 	emit_state(&c->e, OPCODE_LEA, RSP,
 		   offsetof(struct bt_state, stack) + sizeof(((struct bt_state *)0)->stack)); /* LEA */
 }
