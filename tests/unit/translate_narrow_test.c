@@ -118,6 +118,7 @@ static int end_child(void **state)
 struct snapshot {
 	uint64_t gpr[GPR_COUNT], rip, flags;
 	bool enabled;
+	unsigned resume;
 };
 
 static void take(const struct user_regs_struct *r, struct snapshot *s)
@@ -126,7 +127,8 @@ static void take(const struct user_regs_struct *r, struct snapshot *s)
 				r->r11, r->r12, r->r13, r->r14, r->r15},
 			       r->rip,
 			       r->eflags,
-			       state_page()->iflag};
+			       state_page()->iflag,
+			       BT_NOWHERE};
 }
 
 static void assert_same(const struct snapshot *a, const struct snapshot *b, uint64_t flags, unsigned offset)
@@ -145,6 +147,8 @@ static void assert_same(const struct snapshot *a, const struct snapshot *b, uint
 }
 
 static struct snapshot entry;
+/* The instruction does the same when it is done once more. */
+static bool repeats;
 
 static void enter(bool enabled)
 {
@@ -181,7 +185,43 @@ static bool rebuild(const struct bt_source *source, const struct bt_place *place
 	else
 		assert_true(bt_locate(source, place, (unsigned)offset, &locus));
 	bt_undo_narrow(&locus, now->gpr, &now->rip, &now->enabled);
+	now->resume = ended || locus.undo == BT_JUMPED ? BT_NOWHERE : locus.resume;
 	return ended;
+}
+
+static void step(void)
+{
+	int status;
+	assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, 0, 0), 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSTOPPED(status));
+}
+
+/* The block goes on from there to the same end, whatever the registers hold that are not the guest's. */
+static void go_on(const struct bt_source *source, const struct bt_place *place, const struct snapshot *from,
+		  const struct snapshot *after)
+{
+	struct user_regs_struct regs;
+	struct snapshot now;
+	assert_int_equal(ptrace(PTRACE_GETREGS, child, 0, &regs), 0);
+	const uint64_t *gpr = from->gpr;
+	regs.rax = gpr[RAX], regs.rcx = gpr[RCX], regs.rdx = gpr[RDX], regs.rbx = gpr[RBX];
+	regs.rsp = gpr[RSP], regs.rbp = gpr[RBP], regs.rsi = gpr[RSI], regs.rdi = gpr[RDI];
+	regs.r8 = any(), regs.r9 = any(), regs.r10 = any(), regs.r11 = any();
+	regs.r12 = any(), regs.r13 = any(), regs.r14 = any(), regs.r15 = any();
+	regs.eflags = from->flags, regs.rip = TEST_CODE + from->resume, regs.orig_rax = ~0ull;
+	state_page()->iflag = from->enabled ? X86_RFLAGS_IF : 0;
+	assert_int_equal(ptrace(PTRACE_SETREGS, child, 0, &regs), 0);
+	for (unsigned steps = 0; steps < STEPS_MAX; steps++) {
+		step();
+		assert_int_equal(ptrace(PTRACE_GETREGS, child, 0, &regs), 0);
+		take(&regs, &now);
+		if (rebuild(source, place, &now)) {
+			assert_same(&now, after, ~0ull, from->resume);
+			return;
+		}
+	}
+	fail_msg("it never ends");
 }
 
 /* Runs the block of one instruction and an HLT behind it, and returns how it ended. */
@@ -225,6 +265,9 @@ static struct snapshot run(const uint8_t *insn, unsigned len, bool enabled, uint
 		assert_same(&trail[n], undone || trail[n].rip == GVA ? &entry : &trail[steps],
 			    trail[n].rip == GVA ? kept_flags : ~0ull, offsets[n]);
 	}
+	for (unsigned n = 0; n < steps && repeats && trail[steps].rip != GVA; n++)
+		if (trail[n].resume != BT_NOWHERE)
+			go_on(&source, &place, &trail[n], &trail[steps]);
 	return trail[steps];
 }
 
@@ -257,6 +300,7 @@ static void test_copies(void **state)
 
 static void test_stack(void **state)
 {
+	repeats = true;
 	const uint32_t esp = STACK - 0x100;
 	struct snapshot end = RUN(0x52); /* PUSH EDX */
 	assert_int_equal(end.gpr[RSP], esp - 4);
@@ -290,10 +334,12 @@ static void test_stack(void **state)
 	end = RUN(0xc9); /* LEAVE */
 	assert_int_equal(end.gpr[RBP], 0x77);
 	assert_int_equal(end.gpr[RSP], STACK - 0x7c);
+	repeats = false;
 }
 
 static void test_transfers(void **state)
 {
+	repeats = true;
 	const uint32_t esp = STACK - 0x100;
 	struct snapshot end = RUN(0xe8, 0x10, 0, 0, 0x90); /* CALL, around the end of addresses */
 	assert_int_equal(end.rip, (uint32_t)(GVA + 5 + 0x90000010u));
@@ -314,6 +360,7 @@ static void test_transfers(void **state)
 	assert_int_equal(end.rip, GVA + 0x12);
 	assert_int_equal(end.gpr[RCX], 2);
 	assert_int_equal(RUN(0xe3, 0x10).rip, GVA + 2); /* JECXZ */
+	repeats = false;
 }
 
 static void test_strings(void **state)
@@ -335,6 +382,7 @@ static void test_strings(void **state)
 
 static void test_flags(void **state)
 {
+	repeats = true;
 	const uint32_t esp = STACK - 0x100;
 	state_page()->hold = 0;
 	for (unsigned on = 0; on < 2; on++) {
@@ -353,10 +401,12 @@ static void test_flags(void **state)
 	state_page()->hold = 1;
 	assert_int_equal(run((const uint8_t[]){0x9d}, 1, false, ~(uint64_t)ARITHMETIC).rip, GVA);
 	state_page()->hold = 0;
+	repeats = false;
 }
 
 static void test_segments(void **state)
 {
+	repeats = true;
 	const uint32_t esp = STACK - 0x100;
 	const uint64_t descriptor = 0x00cf93000000ffff;
 	state_page()->selector[SREG_ES] = 0x10;
@@ -381,6 +431,7 @@ static void test_segments(void **state)
 	state_page()->described_at[SREG_ES] = BT_WINDOW_BASE + 0x5000;
 	assert_int_equal(RUN(0x8e, 0xc2).rip, GVA); /* faults */
 	assert_int_equal(RUN(0x17).rip, GVA);	    /* POP SS */
+	repeats = false;
 }
 
 static bool has_parts(const struct emu_insn *insn)

@@ -11,6 +11,11 @@
 /* And all stubs. */
 #define STUBS_MAX (BT_EXITS * BT_STUB_MAX)
 
+static bool is_narrow(const struct bt_source *source)
+{
+	return source->flavour & BT_NARROW;
+}
+
 void compiler_mark(struct compiler *c, struct bt_locus locus)
 {
 	if (!c->locus || c->e.len > c->offset)
@@ -18,6 +23,8 @@ void compiler_mark(struct compiler *c, struct bt_locus locus)
 	*c->locus = locus;
 	c->locus->shadow = c->shadow && locus.rip == c->rip;
 	bool exact = locus.undo == BT_EXACT && !locus.rsp;
+	/* What scratch registers hold between host instructions of 32-bit code does not outlast an exit. */
+	exact &= !(is_narrow(c->source) && locus.rip == c->rip);
 	c->locus->resume = exact ? c->offset : locus.rip == c->rip ? c->start : BT_NOWHERE;
 }
 
@@ -49,11 +56,6 @@ void compiler_link(struct compiler *c, uint64_t target)
 void compiler_done_inside(struct compiler *c)
 {
 	c->code->inside[c->code->inside_count++] = (uint16_t)emu_id(&c->insn);
-}
-
-static bool is_narrow(const struct bt_source *source)
-{
-	return source->flavour & BT_NARROW;
 }
 
 static bool compile_copy_as(struct compiler *c)
