@@ -57,7 +57,7 @@ static void put_bios_data(const struct vm *vm)
 
 int image_boot(struct vm *vm)
 {
-	if (vm->kind == MACHINE_PC)
+	if (vm->kind == MACHINE_PC && !vm->config->bios)
 		put_bios_data(vm);
 	return vm->image->protocol->boot(vm);
 }

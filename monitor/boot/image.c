@@ -233,7 +233,7 @@ int image_open(struct vm *vm)
 	vm->image = image;
 	err = open_file_and_head(image);
 	if (!err)
-		image->protocol = boot_protocol_of(image);
+		image->protocol = vm->config->bios ? &boot_bios : boot_protocol_of(image);
 	return err;
 }
 

@@ -18,6 +18,7 @@
 
 struct boot_protocol;
 struct solo5_image;
+struct bios_image;
 
 /*
  * What is read whole of a file, whose headers may name as much as they like: far above what any kernel has. Bytes, all
@@ -79,6 +80,7 @@ struct image {
 	unsigned module_count;
 
 	struct solo5_image *solo5; /* solo5.c's */
+	struct bios_image *bios;   /* bios.c's */
 
 	void *dwarf; /* of libdw; NULL: none, or not looked for yet */
 	bool dwarf_tried;

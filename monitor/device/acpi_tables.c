@@ -14,17 +14,16 @@
 #include "monitor/device/ioapic.h"
 #include "monitor/device/pci.h"
 #include "monitor/vm/guest_mem.h"
-#include "monitor/vm/layout.h"
 #include "monitor/vm/vm.h"
 
-/* Where each table lies. */
-#define XSDT (PC_RSDP + 0x40)
-#define FADT (PC_RSDP + 0x100)
-#define FACS (PC_RSDP + 0x240)
-#define DSDT (PC_RSDP + 0x280)
-#define MADT (PC_RSDP + 0x300)
-#define HPET (PC_RSDP + 0x380)
-#define RSDT (PC_RSDP + 0x400)
+/* Where each table lies, from the root pointer on. */
+#define XSDT 0x40u
+#define FADT 0x100u
+#define FACS 0x240u
+#define DSDT 0x280u
+#define MADT 0x300u
+#define HPET 0x380u
+#define RSDT 0x400u
 
 struct rsdp {
 	char signature[8];
@@ -165,7 +164,7 @@ struct hpet_table {
 #define HPET_SHORTEST 128
 
 /* Completes the header of a table and puts it. */
-static void put_table(struct vm *vm, uint64_t gpa, struct header *header, const char *signature, uint8_t revision,
+static void put_table(struct vm *vm, uint32_t gpa, struct header *header, const char *signature, uint8_t revision,
 		      size_t length)
 {
 	memcpy(header->signature, signature, sizeof(header->signature));
@@ -186,11 +185,11 @@ static struct address port(uint16_t first, uint8_t bytes)
 		.space = SPACE_IO, .bits = (uint8_t)(8 * bytes), .access = bytes == 4 ? 3 : bytes, .address = first};
 }
 
-static void put_fadt(struct vm *vm)
+static void put_fadt(struct vm *vm, uint32_t root)
 {
 	struct fadt fadt = {
-		.facs = FACS,
-		.dsdt = DSDT,
+		.facs = root + FACS,
+		.dsdt = root + DSDT,
 		.sci = ACPI_PM_SCI,
 		.pm1a_event = ACPI_PM_BASE,
 		.pm1a_control = ACPI_PM_BASE + ACPI_PM_CONTROL,
@@ -206,17 +205,17 @@ static void put_fadt(struct vm *vm)
 		.reset = port(PCI_RESET_PORT, 1),
 		.reset_value = PCI_RESET_VALUE,
 		.minor = 4,
-		.x_facs = FACS,
-		.x_dsdt = DSDT,
+		.x_facs = root + FACS,
+		.x_dsdt = root + DSDT,
 		.x_pm1a_event = port(ACPI_PM_BASE, 4),
 		.x_pm1a_control = port(ACPI_PM_BASE + ACPI_PM_CONTROL, 2),
 		.x_pm_timer = port(ACPI_PM_BASE + ACPI_PM_TIMER, 4),
 	};
 
-	put_table(vm, FADT, &fadt.header, "FACP", 6, sizeof(fadt));
+	put_table(vm, root + FADT, &fadt.header, "FACP", 6, sizeof(fadt));
 }
 
-static void put_madt(struct vm *vm)
+static void put_madt(struct vm *vm, uint32_t root)
 {
 	struct madt madt = {
 		.lapic = X86_APIC_BASE_RESET,
@@ -229,10 +228,10 @@ static void put_madt(struct vm *vm)
 		.nmi = {MADT_NMI, sizeof(madt.nmi), PROCESSORS_ALL, INT_AS_BUS, 1},
 	};
 
-	put_table(vm, MADT, &madt.header, "APIC", 4, sizeof(madt));
+	put_table(vm, root + MADT, &madt.header, "APIC", 4, sizeof(madt));
 }
 
-static void put_hpet(struct vm *vm)
+static void put_hpet(struct vm *vm, uint32_t root)
 {
 	struct hpet_table hpet = {
 		.id = HPET_CAPABILITIES,
@@ -240,43 +239,43 @@ static void put_hpet(struct vm *vm)
 		.shortest = HPET_SHORTEST,
 	};
 
-	put_table(vm, HPET, &hpet.header, "HPET", 1, sizeof(hpet));
+	put_table(vm, root + HPET, &hpet.header, "HPET", 1, sizeof(hpet));
 }
 
-static void put_roots(struct vm *vm)
+static void put_roots(struct vm *vm, uint32_t root)
 {
 	struct xsdt xsdt;
 	struct rsdt rsdt;
 
 	for (unsigned n = 0; n < TABLES; n++)
-		xsdt.entry[n] = rsdt.entry[n] = tables[n];
-	put_table(vm, XSDT, &xsdt.header, "XSDT", 1, sizeof(xsdt));
-	put_table(vm, RSDT, &rsdt.header, "RSDT", 1, sizeof(rsdt));
+		xsdt.entry[n] = rsdt.entry[n] = root + tables[n];
+	put_table(vm, root + XSDT, &xsdt.header, "XSDT", 1, sizeof(xsdt));
+	put_table(vm, root + RSDT, &rsdt.header, "RSDT", 1, sizeof(rsdt));
 }
 
-static void put_rsdp(struct vm *vm)
+static void put_rsdp(struct vm *vm, uint32_t root)
 {
-	struct rsdp rsdp = {.revision = 2, .rsdt = RSDT, .length = sizeof(rsdp), .xsdt = XSDT};
+	struct rsdp rsdp = {.revision = 2, .rsdt = root + RSDT, .length = sizeof(rsdp), .xsdt = root + XSDT};
 
 	memcpy(rsdp.signature, "RSD PTR ", sizeof(rsdp.signature));
 	memcpy(rsdp.oem, "RING3 ", sizeof(rsdp.oem));
 	rsdp.checksum = firmware_checksum(&rsdp, RSDP_V1_SIZE);
 	rsdp.extended_checksum = firmware_checksum(&rsdp, sizeof(rsdp));
-	firmware_put(vm, PC_RSDP, &rsdp, sizeof(rsdp));
+	firmware_put(vm, root, &rsdp, sizeof(rsdp));
 }
 
-void acpi_put_tables(struct vm *vm)
+void acpi_put_tables(struct vm *vm, uint32_t root)
 {
 	struct facs facs = {.length = sizeof(facs), .version = 2};
 	struct dsdt dsdt = {0};
 
 	memcpy(facs.signature, "FACS", sizeof(facs.signature));
 	memcpy(dsdt.code, dsdt_code, sizeof(dsdt_code));
-	firmware_put(vm, FACS, &facs, sizeof(facs));
-	put_table(vm, DSDT, &dsdt.header, "DSDT", 2, sizeof(dsdt));
-	put_fadt(vm);
-	put_madt(vm);
-	put_hpet(vm);
-	put_roots(vm);
-	put_rsdp(vm);
+	firmware_put(vm, root + FACS, &facs, sizeof(facs));
+	put_table(vm, root + DSDT, &dsdt.header, "DSDT", 2, sizeof(dsdt));
+	put_fadt(vm, root);
+	put_madt(vm, root);
+	put_hpet(vm, root);
+	put_roots(vm, root);
+	put_rsdp(vm, root);
 }

@@ -1,9 +1,11 @@
 /*
- * What a PC's firmware leaves in memory for its operating system: ACPI tables in the last 128 KiB below 1 MiB, where
- * the root pointer (PC_RSDP) is searched for.
+ * What a PC's firmware leaves in memory for its operating system: ACPI tables, in the last 128 KiB below 1 MiB, where
+ * the root pointer (PC_RSDP) is searched for, or elsewhere with a copy of the pointer there.
  */
 #ifndef MONITOR_DEVICE_ACPI_TABLES_H
 #define MONITOR_DEVICE_ACPI_TABLES_H
+
+#include <stdint.h>
 
 struct vm;
 
@@ -11,7 +13,10 @@ struct vm;
 #define ACPI_IRQ_PIT 0
 #define ACPI_PIN_PIT 2
 
-/* Writes the tables of vm's devices to RAM. MACHINE_PC only. */
-void acpi_put_tables(struct vm *vm);
+#define ACPI_RSDP_BYTES	  36
+#define ACPI_TABLES_BYTES 0x1000
+
+/* Writes the tables of vm's devices to RAM, the root pointer first. MACHINE_PC only. */
+void acpi_put_tables(struct vm *vm, uint32_t root);
 
 #endif

@@ -8,20 +8,25 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "monitor/boot/bios.h"
 #include "monitor/device/acpi_pm.h"
 #include "monitor/device/acpi_tables.h"
 #include "monitor/device/ata.h"
+#include "monitor/device/bios_files.h"
 #include "monitor/device/console.h"
+#include "monitor/device/firmware_log.h"
 #include "monitor/device/fw_cfg.h"
 #include "monitor/device/hpet.h"
 #include "monitor/device/i8042.h"
 #include "monitor/device/ioapic.h"
 #include "monitor/device/lapic.h"
 #include "monitor/device/mp_table.h"
+#include "monitor/device/nvram.h"
 #include "monitor/device/pci.h"
 #include "monitor/device/pic.h"
 #include "monitor/device/pit.h"
 #include "monitor/device/ports.h"
+#include "monitor/device/rom.h"
 #include "monitor/device/rtc.h"
 #include "monitor/device/screen.h"
 #include "monitor/device/solo5.h"
@@ -31,6 +36,7 @@
 #include "monitor/device/vga.h"
 #include "monitor/host/clock.h"
 #include "monitor/trace/trace.h"
+#include "monitor/vm/layout.h"
 #include "monitor/vm/vm.h"
 
 /* Lines of the interrupt controllers, as on every PC. */
@@ -62,6 +68,11 @@ struct machine {
 	bool has_apics;
 	struct fw_cfg fw_cfg;
 	struct testdev testdev; /* if asked for */
+
+	/* Of one that starts with firmware. */
+	struct rom rom;
+	struct bios_files bios_files;
+	struct firmware_log firmware_log;
 };
 
 /* --------------------------------------------------------------------------------------------------------- lines */
@@ -136,9 +147,27 @@ static void pull_key(void *arg)
 		i8042_type(&machine->keyboard, key);
 }
 
+/* What firmware finds, to do its work with; and what it would have left, where there is none. */
+static void attach_firmware(struct vm *vm, struct machine *machine)
+{
+	struct bios_file rom = bios_rom(vm);
+
+	if (rom.data)
+		rom_init(&machine->rom, &vm->bus, PC_HOLE_END, rom.data, rom.size);
+	bios_files_add(&machine->bios_files, vm, &machine->fw_cfg);
+	firmware_log_init(&machine->firmware_log, &vm->bus);
+}
+
+static void put_tables(struct vm *vm)
+{
+	acpi_put_tables(vm, PC_RSDP);
+	mp_put_table(vm);
+}
+
 static void attach_pc(struct vm *vm, struct machine *machine)
 {
 	rtc_init(&machine->rtc, &vm->bus, &vm->timers, irq(machine, IRQ_RTC), clock_guest_ns, clock_wall_ns());
+	nvram_fill(&machine->rtc, vm);
 	i8042_init(&machine->keyboard, &vm->bus, irq(machine, IRQ_KEYBOARD), pull_key, power_off, vm);
 	vga_init(&machine->vga, &vm->bus);
 	acpi_pm_init(&machine->pm, &vm->bus, clock_guest_ns, power_off, vm);
@@ -150,8 +179,12 @@ static void attach_pc(struct vm *vm, struct machine *machine)
 	fw_cfg_init(&machine->fw_cfg, &vm->bus, vm->mem.ram, vm->vcpu_count);
 	if (vm->config->testdev)
 		testdev_init(&machine->testdev, &vm->bus, (struct irq_line){.set = set_line, .controller = machine});
-	acpi_put_tables(vm);
-	mp_put_table(vm);
+	if (vm->config->bios || vm->config->disk_files[0])
+		pci_add_piix3(&machine->pci);
+	if (vm->config->bios)
+		attach_firmware(vm, machine);
+	else
+		put_tables(vm);
 }
 
 static void attach_devices(struct vm *vm, struct machine *machine)
@@ -321,4 +354,9 @@ void machine_flush(struct vm *vm)
 bool machine_print_screen(const struct vm *vm, FILE *out)
 {
 	return vm->kind == MACHINE_PC && vm->machine && vga_print(&vm->machine->vga, &vm->mem, out);
+}
+
+bool machine_print_firmware(const struct vm *vm, unsigned lines, FILE *out)
+{
+	return vm->config->bios && vm->machine && firmware_log_print(&vm->machine->firmware_log, lines, out);
 }

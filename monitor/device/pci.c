@@ -1,8 +1,11 @@
 /*
- * Ports 0xcf8 to 0xcff (PCI Local Bus 3.0, 3.2.2.3.2): bus 0 with a host bridge at 0.0 and nothing else. Functions that
- * are not there read as all ones.
+ * Ports 0xcf8 to 0xcff (PCI Local Bus 3.0, 3.2.2.3.2): bus 0 with an Intel 440FX as its host bridge, and a PIIX3 (their
+ * data sheets). Functions that are not there read as all ones. Configuration registers are storage: the bridge's
+ * shadowing of ROM has no effect, RAM lies below 1 MiB whatever they say.
  */
 #include "monitor/device/pci.h"
+
+#include <stdlib.h>
 
 #include "hypercalls/x86.h"
 
@@ -14,21 +17,55 @@
 #define RESET		    1
 #define RESET_CPU	    4
 
-/* Intel's 440FX, which every operating system knows: identity and class are all that there is to it. */
-#define BRIDGE_ID    0x12378086u
-#define BRIDGE_CLASS 0x06000002u
+/* Type 0 headers: PCI Local Bus 3.0, 6.1 */
+enum {
+	VENDOR = 0x00,
+	COMMAND = 0x04,
+	REVISION = 0x08, /* and the class above it */
+	HEADER_TYPE = 0x0e,
+	SUBSYSTEM = 0x2c,
+	INTERRUPT_LINE = 0x3c,
+};
+#define COMMAND_SPACES 0x07 /* ports, memory, bus master */
+#define MULTIFUNCTION  0x80
 
-static uint32_t read_register(uint32_t address)
+#define BRIDGE	       0x12378086u
+#define BRIDGE_CLASS   0x06000002u
+#define BRIDGE_MACHINE 0x11001af4u /* a virtual one, by which firmware knows that there is fw_cfg */
+#define BRIDGE_PAM     0x59	   /* attributes of the memory from 0xc0000 to 1 MiB */
+#define BRIDGE_SMRAM   0x72
+
+#define PIIX3_AT	0x08 /* device 1 */
+#define PIIX3_ISA	0x70008086u
+#define PIIX3_ISA_CLASS 0x06010000u
+#define PIIX3_ROUTES	0x60 /* of the four interrupts of PCI */
+#define PIIX3_IDE	0x70108086u
+#define PIIX3_IDE_CLASS 0x01010000u /* both channels where they always were, no bus master */
+#define PIIX3_TIMING	0x40
+
+static struct pci_function *find(struct pci *pci)
 {
-	if (!(address & ADDRESS_ENABLE) || ADDRESS_FUNCTION(address))
-		return UINT32_MAX;
-	switch (ADDRESS_REGISTER(address)) {
-	case 0x00:
-		return BRIDGE_ID;
-	case 0x08:
-		return BRIDGE_CLASS;
-	default:
-		return 0;
+	for (unsigned i = 0; i < pci->functions; i++)
+		if (pci->address & ADDRESS_ENABLE && ADDRESS_FUNCTION(pci->address) == pci->function[i].at)
+			return &pci->function[i];
+	return NULL;
+}
+
+/* Within one register of four bytes. */
+static void access_config(struct pci *pci, unsigned byte, unsigned size, bool write, uint32_t *value)
+{
+	struct pci_function *function = find(pci);
+	unsigned first = ADDRESS_REGISTER(pci->address) + byte;
+
+	if (!write)
+		*value = function ? 0 : UINT32_MAX;
+	for (unsigned i = 0; function && i < size; i++) {
+		uint8_t *config = &function->config[first + i], mask = function->writable[first + i];
+
+		if (write)
+			*config = (uint8_t)((*config & ~mask) | (*value >> 8 * i & mask));
+		else
+			*value |= (uint32_t)*config << 8 * i;
 	}
 }
 
@@ -37,8 +74,7 @@ static void access_pci(void *device, uint16_t offset, unsigned size, bool write,
 	struct pci *pci = device;
 
 	if (offset >= DATA) {
-		if (!write)
-			*value = read_register(pci->address) >> 8 * (offset - DATA);
+		access_config(pci, offset - DATA, size, write, value);
 	} else if (size == 4 && write) {
 		pci->address = *value & ADDRESS_WRITABLE;
 	} else if (size == 4) {
@@ -52,8 +88,52 @@ static void access_pci(void *device, uint16_t offset, unsigned size, bool write,
 	}
 }
 
+/* ------------------------------------------------------------------------------------------------------- functions */
+
+static void set(struct pci_function *function, unsigned first, uint32_t value)
+{
+	for (unsigned i = 0; i < sizeof(value); i++)
+		function->config[first + i] = (uint8_t)(value >> 8 * i);
+}
+
+static void permit(struct pci_function *function, unsigned first, unsigned bytes, uint8_t mask)
+{
+	for (unsigned i = 0; i < bytes; i++)
+		function->writable[first + i] = mask;
+}
+
+static struct pci_function *add(struct pci *pci, uint16_t at, uint32_t identity, uint32_t class)
+{
+	struct pci_function *function = &pci->function[pci->functions];
+
+	if (pci->functions++ == PCI_FUNCTIONS_MAX)
+		abort();
+	*function = (struct pci_function){.at = at};
+	set(function, VENDOR, identity);
+	set(function, REVISION, class);
+	permit(function, COMMAND, 1, COMMAND_SPACES);
+	permit(function, INTERRUPT_LINE, 1, UINT8_MAX);
+	return function;
+}
+
+void pci_add_piix3(struct pci *pci)
+{
+	struct pci_function *isa = add(pci, PIIX3_AT, PIIX3_ISA, PIIX3_ISA_CLASS), *ide;
+
+	isa->config[HEADER_TYPE] = MULTIFUNCTION;
+	permit(isa, PIIX3_ROUTES, 4, UINT8_MAX);
+	ide = add(pci, PIIX3_AT + 1, PIIX3_IDE, PIIX3_IDE_CLASS);
+	permit(ide, PIIX3_TIMING, 4, UINT8_MAX);
+}
+
 void pci_init(struct pci *pci, struct bus *bus, void (*reset)(void *arg), void *arg)
 {
+	struct pci_function *bridge;
+
 	*pci = (struct pci){.reset_line = reset, .arg = arg};
+	bridge = add(pci, 0, BRIDGE, BRIDGE_CLASS);
+	set(bridge, SUBSYSTEM, BRIDGE_MACHINE);
+	permit(bridge, BRIDGE_PAM, 7, 0x33);
+	permit(bridge, BRIDGE_SMRAM, 1, 0x7f);
 	bus_register(bus, X86_PORT_PCI, 8, 4, access_pci, pci, "pci");
 }

@@ -61,7 +61,8 @@ struct bus_region *bus_map(struct bus *bus, uint64_t base, uint32_t length, unsi
 	if (bus->regions == BUS_REGIONS_MAX || length == 0)
 		abort();
 	struct bus_region *region = &bus->region[bus->regions++];
-	*region = (struct bus_region){base, length, width, access, device, name};
+	*region = (struct bus_region){
+		.base = base, .length = length, .width = width, .access = access, .device = device, .name = name};
 	return region;
 }
 
@@ -95,6 +96,23 @@ void bus_read(struct bus *bus, uint64_t gpa, void *to, uint64_t len)
 		if (region)
 			region->access(region->device, (uint32_t)(gpa - region->base), size, false, &value);
 		memcpy(at, &value, size);
+	}
+}
+
+bool bus_has_code(const struct bus *bus, uint64_t gpa)
+{
+	const struct bus_region *region = region_of(bus, gpa);
+
+	return region && region->code;
+}
+
+void bus_fetch(struct bus *bus, uint64_t gpa, void *to, uint64_t len)
+{
+	for (uint8_t *at = to; len; at++, gpa++, len--) {
+		if (bus_has_code(bus, gpa))
+			bus_read(bus, gpa, at, 1);
+		else
+			*at = UINT8_MAX;
 	}
 }
 

@@ -40,6 +40,7 @@ struct bus_region {
 	bus_memory_access access;
 	void *device;
 	const char *name;
+	bool code; /* instructions are fetched from it; from elsewhere come all ones */
 };
 
 struct bus {
@@ -67,6 +68,9 @@ struct bus_region *bus_map(struct bus *bus, uint64_t base, uint32_t length, unsi
  */
 void bus_read(struct bus *bus, uint64_t gpa, void *to, uint64_t len);
 void bus_write(struct bus *bus, uint64_t gpa, const void *from, uint64_t len);
+/* As bus_read, for instructions. Whether there are any at gpa. */
+bool bus_has_code(const struct bus *bus, uint64_t gpa);
+void bus_fetch(struct bus *bus, uint64_t gpa, void *to, uint64_t len);
 
 /* A line into the interrupt controller: level is kept by the controller. */
 struct irq_line {

@@ -211,8 +211,8 @@ static uint64_t read_gva(struct vcpu *vcpu, uint64_t gva, uint8_t *to, uint64_t 
 			break;
 		if (place.host)
 			memcpy(to + done, place.host, part);
-		else if (access.bits & X86_PF_I) /* no code is in a device */
-			memset(to + done, 0xff, part);
+		else if (access.bits & X86_PF_I)
+			bus_fetch(&vcpu->vm->bus, place.gpa, to + done, part);
 		else
 			gm_read_device(vcpu, place.gpa, to + done, part);
 		done += part;
@@ -295,7 +295,11 @@ size_t gm_peek(struct vcpu *vcpu, uint64_t gva, void *to, size_t len)
 	while (done < len) {
 		uint64_t part = within_page(gva + done, len - done);
 		uint64_t gpa;
-		if (!gm_probe(vcpu, gva + done, &gpa) || !gm_read(&vcpu->vm->mem, gpa, (uint8_t *)to + done, part))
+		if (!gm_probe(vcpu, gva + done, &gpa))
+			break;
+		if (bus_has_code(&vcpu->vm->bus, gpa))
+			bus_fetch(&vcpu->vm->bus, gpa, (uint8_t *)to + done, part);
+		else if (!gm_read(&vcpu->vm->mem, gpa, (uint8_t *)to + done, part))
 			break;
 		done += part;
 	}

@@ -91,6 +91,7 @@ static void any_screen(struct vm *vm, FILE *nowhere)
 		text[i] = draw();
 	gm_write(&vm->mem, VGA_TEXT + below(0x8000 - sizeof(text)), text, sizeof(text));
 	machine_print_screen(vm, nowhere);
+	machine_print_firmware(vm, (unsigned)below(100), nowhere);
 	rewind(nowhere);
 }
 
@@ -129,7 +130,7 @@ int main(int argc, char **argv)
 	FILE *nowhere = fopen("/dev/null", "w");
 
 	state = (argc > 1 ? strtoull(argv[1], NULL, 0) : 1) * R3_U64(0x9e3779b97f4a7c15) + 1;
-	m->config.no_input = m->config.no_output = m->config.testdev = true;
+	m->config.no_input = m->config.no_output = m->config.testdev = m->config.bios = true;
 	m->config.disk_files[0] = scratch_disk();
 	vm->vcpu_count = 1;
 	vm->bus = (struct bus){0};

@@ -58,7 +58,7 @@ apt apt-get -o Acquire::http::Timeout=60 -qq download "${real:-$name}" >/dev/nul
 	exit 77
 }
 for deb in ./*.deb; do
-	dpkg-deb --fsys-tarfile "$deb" | tar -x ./boot || exit 77
+	dpkg-deb --fsys-tarfile "$deb" | tar -x "./${file%%/*}" || exit 77
 	rm -f "$deb"
 done
 mv "$unpacked.new" "$unpacked" 2>/dev/null || rm -rf "$unpacked.new"

@@ -4,6 +4,7 @@
  *	expect TEXT	waits until the output goes on with anything and then TEXT
  *	without TEXT	fails if TEXT came since the last expect before this one
  *	send TEXT	types TEXT
+ *	shown TEXT	gives the terminal other sizes, for which it is painted anew, until TEXT comes in one piece
  *	resize R C	gives the terminal R rows and C columns
  *	signal N	sends the command that signal
  *	status N	waits for the command's end, which must be with exit status N
@@ -100,6 +101,19 @@ static void resize(const char *text)
 		fail("cannot resize to", text);
 }
 
+static void shown(const char *text)
+{
+	double deadline = seconds() + PATIENCE_S;
+	struct winsize size = {.ws_row = 30, .ws_col = 90};
+
+	while (!memmem(output + seen, used - seen, text, strlen(text))) {
+		size.ws_col = size.ws_col == 200 ? 90 : size.ws_col + 1;
+		if (ioctl(terminal, TIOCSWINSZ, &size) || !take(deadline))
+			fail("the command ended before it showed", text);
+	}
+	expect(text);
+}
+
 static void end_with(int wanted)
 {
 	double deadline = seconds() + PATIENCE_S;
@@ -169,6 +183,8 @@ static void play(char *line)
 		type(text, len);
 	else if (strcmp(line, "returns") == 0)
 		keep_returns = true;
+	else if (strcmp(line, "shown") == 0)
+		shown(text);
 	else if (strcmp(line, "resize") == 0)
 		resize(text);
 	else if (strcmp(line, "signal") == 0)

@@ -121,6 +121,42 @@ static void test_pci(void **state)
 	assert_int_equal(in(X86_PORT_PCI + 4, 4), UINT32_MAX);
 }
 
+/* What is identity stays, what is storage is kept: the bridge's attributes of memory, command and interrupt line. */
+static void test_pci_writes(void **state)
+{
+	assert_int_equal(config(0x2c), 0x11001af4);
+	out(X86_PORT_PCI + 4, 4, UINT32_MAX);
+	assert_int_equal(config(0x2c), 0x11001af4);
+	config(4);
+	out(X86_PORT_PCI + 4, 4, UINT32_MAX);
+	assert_int_equal(config(4), 7);
+	config(0x58);
+	out(X86_PORT_PCI + 5, 1, 0xff);
+	assert_int_equal(config(0x58), 0x3300);
+	out(X86_PORT_PCI + 6, 2, 0x1221);
+	assert_int_equal(config(0x58), 0x12213300);
+	config(0x10);
+	out(X86_PORT_PCI + 4, 4, UINT32_MAX);
+	assert_int_equal(config(0x10), 0);
+}
+
+static void test_pci_piix3(void **state)
+{
+	pci_add_piix3(&pci);
+	assert_int_equal(config(0x0800), 0x70008086);
+	assert_int_equal(config(0x0808) >> 16, 0x0601);
+	assert_int_equal(config(0x080c) >> 16 & 0xff, 0x80);
+	assert_int_equal(config(0x0900), 0x70108086);
+	assert_int_equal(config(0x0908), 0x01010000);
+	for (uint32_t bar = 0x10; bar < 0x28; bar += 4)
+		assert_int_equal(config(0x0900 | bar), 0);
+	config(0x0860);
+	out(X86_PORT_PCI + 4, 4, 0x0b0b0a0a);
+	assert_int_equal(config(0x0860), 0x0b0b0a0a);
+	assert_int_equal(config(0x0a00), UINT32_MAX);
+	assert_int_equal(config(0x10800), UINT32_MAX);
+}
+
 static void test_pci_reset(void **state)
 {
 	out(PCI_RESET_PORT, 1, 2);
@@ -176,7 +212,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup(test_##name, setup)
 	const struct CMUnitTest tests[] = {
-		T(power_off), T(pm_timer), T(pm_events), T(pci), T(pci_reset), T(fw_cfg), T(testdev),
+		T(power_off),  T(pm_timer),  T(pm_events), T(pci),     T(pci_reset),
+		T(pci_writes), T(pci_piix3), T(fw_cfg),	   T(testdev),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

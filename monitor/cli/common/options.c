@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +24,10 @@ const struct argp_option options_table[] = {
 	{"memory", OPT_MEMORY, "SIZE", 0, "RAM, with suffix K, M, G; a bare number is MiB (default 64M)", 1},
 	{"append", OPT_APPEND, "STRING", 0, "command line for the guest", 1},
 	{"module", OPT_MODULE, "FILE", 0, "load FILE as a module (initrd); may be repeated", 1},
+	{"bios", OPT_BIOS, "FILE[,vga=FILE]", 0,
+	 "start a PC with this firmware, in place of a kernel, and this display's BIOS (default: vgabios-isavga.bin "
+	 "beside it)",
+	 1},
 	{"block", OPT_BLOCK, "NAME=FILE", 0,
 	 "FILE is the block device NAME of a Solo5 unikernel; may be repeated; --block:NAME=FILE too", 1},
 	{"block-sector-size", OPT_BLOCK_SECTOR, "NAME=BYTES", 0, "size of its blocks, after --block (default 512)", 1},
@@ -68,20 +71,6 @@ static const char doc[] =
 	"here (-nographic, -serial stdio, "
 	"-no-reboot, -display none, -cpu MODEL, -enable-kvm) and are left out.";
 
-/* Prints one line and says that parsing is to end. */
-static error_t refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static error_t refuse(const char *format, ...)
-{
-	va_list args;
-
-	fputs("ring3: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	return EINVAL;
-}
-
 int options_size(const char *text, uint64_t *bytes)
 {
 	static const char suffixes[] = "kmgt";
@@ -124,17 +113,17 @@ static error_t parse_memory(const char *text, struct vm_config *config)
 	int err = options_size(text, &bytes);
 
 	if (err == -EINVAL)
-		return refuse("--memory: '%s' is no size: give a number with K, M or G, such as 64M", text);
+		return options_refuse("--memory: '%s' is no size: give a number with K, M or G, such as 64M", text);
 	if (!err && bytes < OPTIONS_MEMORY_MIN)
-		return refuse("--memory %s is too little: give at least 2M", text);
+		return options_refuse("--memory %s is too little: give at least 2M", text);
 	if (err || bytes > OPTIONS_MEMORY_MAX)
-		return refuse("--memory %s is too much: give at most 1T", text);
+		return options_refuse("--memory %s is too much: give at most 1T", text);
 	if (bytes > host_memory())
-		return refuse("--memory %s is too much: this host has %juM of RAM and swap", text,
-			      (uintmax_t)(host_memory() >> 20));
+		return options_refuse("--memory %s is too much: this host has %juM of RAM and swap", text,
+				      (uintmax_t)(host_memory() >> 20));
 	if (bytes % OPTIONS_MEMORY_STEP)
-		return refuse("--memory %s: RAM comes in steps of 2M: give %juM", text,
-			      (uintmax_t)(bytes / OPTIONS_MEMORY_STEP * 2 + 2));
+		return options_refuse("--memory %s: RAM comes in steps of 2M: give %juM", text,
+				      (uintmax_t)(bytes / OPTIONS_MEMORY_STEP * 2 + 2));
 	config->memory = bytes;
 	config->memory_given = true;
 	return 0;
@@ -162,13 +151,14 @@ static error_t parse_transport(const char *name, struct vm_config *config)
 			return 0;
 		}
 	}
-	return refuse("--transport: there is no transport '%s': choose from signal ptrace", name);
+	return options_refuse("--transport: there is no transport '%s': choose from signal ptrace", name);
 }
 
 static error_t parse_module(const char *path, struct vm_config *config)
 {
 	if (config->module_count == VM_MODULES_MAX)
-		return refuse("--module %s: there can be no more than %u modules: join some", path, VM_MODULES_MAX);
+		return options_refuse("--module %s: there can be no more than %u modules: join some", path,
+				      VM_MODULES_MAX);
 	config->modules[config->module_count++] = path;
 	return 0;
 }
@@ -187,11 +177,11 @@ static error_t parse_block(const char *text, struct vm_config *config)
 	size_t len = equals ? (size_t)(equals - text) : 0;
 
 	if (!len || !equals[1])
-		return refuse("--block %s: give the device's name and its file: NAME=FILE", text);
+		return options_refuse("--block %s: give the device's name and its file: NAME=FILE", text);
 	if (find_block(config, text, len))
-		return refuse("--block %s: that device has a file already", text);
+		return options_refuse("--block %s: that device has a file already", text);
 	if (config->block_count == VM_BLOCKS_MAX)
-		return refuse("--block %s: there can be no more than %u", text, VM_BLOCKS_MAX);
+		return options_refuse("--block %s: there can be no more than %u", text, VM_BLOCKS_MAX);
 	config->block[config->block_count++] =
 		(struct vm_block){.name = text, .name_len = (unsigned)len, .file = equals + 1};
 	return 0;
@@ -205,46 +195,17 @@ static error_t parse_block_sector(const char *text, struct vm_config *config)
 	long bytes = equals ? strtol(equals + 1, &end, 10) : 0;
 
 	if (!block)
-		return refuse("--block-sector-size %s: name a device first, with --block NAME=FILE", text);
+		return options_refuse("--block-sector-size %s: name a device first, with --block NAME=FILE", text);
 	if (*end || bytes < 512 || bytes > 32768 || (bytes & (bytes - 1)))
-		return refuse("--block-sector-size %s: give a power of two from 512 to 32768", text);
+		return options_refuse("--block-sector-size %s: give a power of two from 512 to 32768", text);
 	block->sector = (uint16_t)bytes;
-	return 0;
-}
-
-static error_t parse_disk(const char *text, struct vm_config *config)
-{
-	static char words[VM_DISKS_MAX][OPTIONS_DISK_MAX];
-	struct disk_spec *disk;
-	char *next;
-
-	if (config->disk_count == VM_DISKS_MAX)
-		return refuse("--disk %s: there can be no more than %u disks", text, VM_DISKS_MAX);
-	if (strlen(text) >= OPTIONS_DISK_MAX)
-		return refuse("--disk: this is too long for a name");
-	disk = &config->disks[config->disk_count];
-	next = strcpy(words[config->disk_count], text);
-	*disk = (struct disk_spec){.path = strsep(&next, ",")};
-	for (char *word; (word = strsep(&next, ","));) {
-		if (!strcmp(word, "readonly"))
-			disk->readonly = true;
-		else if (!strncmp(word, "overlay=", strlen("overlay=")) && word[strlen("overlay=")])
-			disk->overlay = word + strlen("overlay=");
-		else
-			return refuse("--disk: '%s' is none of readonly, overlay=FILE", word);
-	}
-	if (!*disk->path)
-		return refuse("--disk: name a file");
-	if (disk->readonly && disk->overlay)
-		return refuse("--disk %s: an overlay is written to: leave out readonly, or the overlay", disk->path);
-	config->disk_count++;
 	return 0;
 }
 
 static error_t parse_machine(const char *name, struct vm_config *config)
 {
 	if (strcmp(name, "testdev"))
-		return refuse("--machine: '%s' is not testdev; the kernel decides which machine it gets", name);
+		return options_refuse("--machine: '%s' is not testdev; the kernel decides which machine it gets", name);
 	config->testdev = true;
 	return 0;
 }
@@ -255,9 +216,9 @@ static error_t parse_smp(const char *text, struct vm_config *config)
 	long n = strtol(text, &end, 10);
 
 	if (end == text || *end || n < 1)
-		return refuse("--smp: '%s' is no number of processors: give 1", text);
+		return options_refuse("--smp: '%s' is no number of processors: give 1", text);
 	if (n > 1)
-		return refuse("--smp %s: this build gives a guest one processor: give 1", text);
+		return options_refuse("--smp %s: this build gives a guest one processor: give 1", text);
 	config->vcpus = (unsigned)n;
 	return 0;
 }
@@ -265,7 +226,7 @@ static error_t parse_smp(const char *text, struct vm_config *config)
 static error_t parse_code_cache(const char *text, struct vm_config *config)
 {
 	if (options_size(text, &config->code_cache) || !config->code_cache)
-		return refuse("--code-cache: '%s' is no size: give a number with K or M, such as 64K", text);
+		return options_refuse("--code-cache: '%s' is no size: give a number with K or M, such as 64K", text);
 	return 0;
 }
 
@@ -276,7 +237,7 @@ static error_t parse_cpus(const char *text, struct vm_config *config)
 	else if (!strcmp(text, "1") || !strcmp(text, "2"))
 		config->cpus = (unsigned)(*text - '0');
 	else
-		return refuse("--cpus: '%s' is none of 1, 2, auto", text);
+		return options_refuse("--cpus: '%s' is none of 1, 2, auto", text);
 	return 0;
 }
 
@@ -286,9 +247,9 @@ static error_t parse_timeout(const char *text, struct vm_config *config)
 	double seconds = strtod(text, &end);
 
 	if (end == text || *end || !isfinite(seconds) || seconds <= 0)
-		return refuse("--timeout: '%s' is no time: give seconds above 0, such as 10 or 0.5", text);
+		return options_refuse("--timeout: '%s' is no time: give seconds above 0, such as 10 or 0.5", text);
 	if (seconds > OPTIONS_TIMEOUT_MAX)
-		return refuse("--timeout %s is too long: give at most %.0f seconds", text, OPTIONS_TIMEOUT_MAX);
+		return options_refuse("--timeout %s is too long: give at most %.0f seconds", text, OPTIONS_TIMEOUT_MAX);
 	config->timeout = seconds;
 	return 0;
 }
@@ -296,7 +257,8 @@ static error_t parse_timeout(const char *text, struct vm_config *config)
 static error_t parse_gdb(const char *address, struct vm_config *config)
 {
 	if (!gdb_address_valid(address))
-		return refuse("--gdb: '%s' is no address: give private, unix:PATH, :PORT, HOST:PORT or stdio", address);
+		return options_refuse("--gdb: '%s' is no address: give private, unix:PATH, :PORT, HOST:PORT or stdio",
+				      address);
 	config->gdb = address;
 	return 0;
 }
@@ -304,9 +266,10 @@ static error_t parse_gdb(const char *address, struct vm_config *config)
 static error_t parse_kernel(const char *path, struct vm_config *config)
 {
 	if (config->kernel)
-		return refuse("'%s' is one argument too many, the kernel is %s: the guest's own go into --append "
-			      "\"...\"",
-			      path, config->kernel);
+		return options_refuse(
+			"'%s' is one argument too many, the kernel is %s: the guest's own go into --append "
+			"\"...\"",
+			path, config->kernel);
 	config->kernel = path;
 	return 0;
 }
@@ -327,12 +290,14 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_MODULE:
 		return parse_module(arg, config);
+	case OPT_BIOS:
+		return options_bios(arg, config);
 	case OPT_BLOCK:
 		return parse_block(arg, config);
 	case OPT_BLOCK_SECTOR:
 		return parse_block_sector(arg, config);
 	case OPT_DISK:
-		return parse_disk(arg, config);
+		return options_disk(arg, config);
 	case OPT_MACHINE:
 		return parse_machine(arg, config);
 	case OPT_SCREEN:
@@ -421,14 +386,16 @@ static char **copy_arguments(int argc, char **argv)
 }
 
 /* What options say together. */
-static error_t check(const struct vm_config *config)
+static error_t check(struct vm_config *config)
 {
+	if (config->bios && options_take_bios(config))
+		return EINVAL;
 	if (!config->kernel)
-		return refuse("no kernel: name the guest's file; 'ring3 new DIR' makes a guest of your own");
+		return options_refuse("no kernel: name the guest's file; 'ring3 new DIR' makes a guest of your own");
 	if (config->narrate && config->gdb)
-		return refuse("--narrate goes from exit to exit by itself: leave out --gdb, or --narrate");
+		return options_refuse("--narrate goes from exit to exit by itself: leave out --gdb, or --narrate");
 	if (config->gdb_stop && !config->gdb)
-		return refuse("-S without a debugger would stop for ever: add -s or --gdb ADDR");
+		return options_refuse("-S without a debugger would stop for ever: add -s or --gdb ADDR");
 	return 0;
 }
 
@@ -445,7 +412,7 @@ enum options_result options_parse(int argc, char **argv, struct vm_config *confi
 				     .argc = argc,
 				     .argv = argv};
 	if (!copy)
-		return refuse("out of memory: end other programs first"), OPTIONS_BAD;
+		return options_refuse("out of memory: end other programs first"), OPTIONS_BAD;
 	status = options_rewrite(&argc, copy) ? VM_STATUS_HOST : verb_read(&options_argp, argc, copy, config);
 	free(copy);
 	if (status == VERB_GOES_ON)

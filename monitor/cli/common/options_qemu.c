@@ -19,6 +19,7 @@ static const struct spelling {
 	const char *note; /* for any other value */
 } spellings[] = {
 	{"-append", "--append", false, NULL, NULL},
+	{"-bios", "--bios", false, NULL, NULL},
 	{"-initrd", "--module", false, NULL, NULL},
 	{"-kernel", "--kernel", false, NULL, NULL},
 	{"-smp", "--smp", false, NULL, NULL},

@@ -18,7 +18,8 @@ enum options_key {
 	OPT_GDB_DEFAULT = 's',
 	OPT_GDB_STOP = 'S',
 	OPT_MEMORY = 'm',
-	OPT_BLOCK = 256,
+	OPT_BIOS = 256,
+	OPT_BLOCK,
 	OPT_BLOCK_SECTOR,
 	OPT_CODE_CACHE,
 	OPT_CORE,
@@ -40,6 +41,16 @@ enum options_key {
 	OPT_TRACE_FILE,
 	OPT_TRANSPORT,
 };
+
+struct vm_config;
+
+/* Prints one line and says that parsing is to end. */
+error_t options_refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The values of --disk and --bios. 0 or as options_refuse. */
+error_t options_disk(const char *text, struct vm_config *config);
+error_t options_bios(const char *text, struct vm_config *config);
+/* Firmware stands in a kernel's place, once all options are read. As above. */
+error_t options_take_bios(struct vm_config *config);
 
 /* Ends with an entry of zeroes. */
 extern const struct argp_option options_table[];

@@ -273,6 +273,8 @@ static void keep_names(const struct vm_config *config)
 	names_keep_to_read(config->kernel);
 	for (unsigned i = 0; i < config->module_count; i++)
 		names_keep_to_read(config->modules[i]);
+	if (config->vga_rom)
+		names_keep_to_read(config->vga_rom);
 	if (config->trace_file)
 		names_keep_to_write(config->trace_file);
 }

@@ -94,6 +94,8 @@ static bool check_files(const struct vm_config *config)
 	output_protect(config->kernel);
 	for (unsigned i = 0; i < config->module_count; i++)
 		output_protect(config->modules[i]);
+	if (config->vga_rom)
+		output_protect(config->vga_rom);
 	for (unsigned i = 0; i < config->disk_count; i++)
 		output_protect(config->disks[i].path);
 	/* A debugger may have the machine made anew: it reads them again. */
@@ -101,6 +103,8 @@ static bool check_files(const struct vm_config *config)
 		names_keep_to_read(config->kernel);
 		for (unsigned i = 0; i < config->module_count; i++)
 			names_keep_to_read(config->modules[i]);
+		if (config->vga_rom)
+			names_keep_to_read(config->vga_rom);
 	}
 	if (config->stats_file && stats_check_path(config->stats_file))
 		return false;

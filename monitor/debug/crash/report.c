@@ -182,18 +182,32 @@ static pid_t tracee_of(struct vcpu *vcpu)
 	return ops->tracee ? ops->tracee(vcpu) : 0;
 }
 
-static void report_screen(struct vm *vm, FILE *out)
+/* Of the end of what firmware has said. */
+#define FIRMWARE_LINES 12
+
+static bool print_screen(struct vm *vm, FILE *out)
+{
+	return machine_print_screen(vm, out);
+}
+
+static bool print_firmware(struct vm *vm, FILE *out)
+{
+	return machine_print_firmware(vm, FIRMWARE_LINES, out);
+}
+
+/* With a title, if there is anything to print. */
+static void report_titled(struct vm *vm, const char *title, bool (*print)(struct vm *vm, FILE *out), FILE *out)
 {
 	char *text = NULL;
 	size_t size;
-	FILE *screen = open_memstream(&text, &size);
+	FILE *piece = open_memstream(&text, &size);
 
-	if (!screen)
+	if (!piece)
 		return;
-	bool any = machine_print_screen(vm, screen);
-	fclose(screen);
+	bool any = print(vm, piece);
+	fclose(piece);
 	if (any)
-		fprintf(out, "Screen:\n%s", text);
+		fprintf(out, "%s:\n%s", title, text);
 	free(text);
 }
 
@@ -215,7 +229,8 @@ static void report_whole(struct vcpu *vcpu, FILE *out)
 	report_stack(vcpu, out);
 	report_walks(vcpu, out);
 	report_exits(vcpu, out);
-	report_screen(vcpu->vm, out);
+	report_titled(vcpu->vm, "Screen", print_screen, out);
+	report_titled(vcpu->vm, "Firmware", print_firmware, out);
 }
 
 void report_write(struct vm *vm, enum report_size size, uint64_t patience_ns, FILE *out)

@@ -2,6 +2,7 @@
  * What a user types behind `monitor`: the machine as only the monitor can see it.
  */
 #include <inttypes.h>
+#include <limits.h>
 #include <string.h>
 
 #include "hypercalls/host/hc.h"
@@ -122,6 +123,12 @@ static void info_screen(struct gdb *gdb, const char *args, FILE *out)
 		fputs("nothing is on the screen, or the machine has none\n", out);
 }
 
+static void info_firmware(struct gdb *gdb, const char *args, FILE *out)
+{
+	if (!machine_print_firmware(gdb->vm, UINT_MAX, out))
+		fputs("no firmware has said anything: it is there with --bios FILE\n", out);
+}
+
 static void info_code(struct gdb *gdb, const char *args, FILE *out)
 {
 	struct vcpu *vcpu = gdb_vcpu(gdb);
@@ -206,6 +213,7 @@ static const struct topic {
 	{"info shadow", info_shadow, "what is really mapped beneath, and where it differs from the guest's tables"},
 	{"info irq", info_irq, "interrupt flag, controllers, event channels, exceptions under way"},
 	{"info screen", info_screen, "what the guest shows on its VGA"},
+	{"info firmware", info_firmware, "what PC firmware has said on its debug port"},
 	{"info exits", info_exits, "exits by reason, and the last ones"},
 	{"info code", info_code, "what engine translate executes for the code at RIP, or at an address (hexadecimal)"},
 	{"info backtrace", info_backtrace, "the call chain as the monitor unwinds it"},

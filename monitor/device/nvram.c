@@ -1,0 +1,78 @@
+/*
+ * Bytes of the NVRAM: IBM PC/AT Technical Reference, and what came after (Ralf Brown's Interrupt List, CMOS.LST); from
+ * 0x34 on as Bochs, QEMU and their BIOSes have them.
+ */
+#include "monitor/device/nvram.h"
+
+#include "hypercalls/x86.h"
+#include "monitor/device/rtc.h"
+#include "monitor/vm/layout.h"
+#include "monitor/vm/vm.h"
+
+enum {
+	EQUIPMENT = 0x14,
+	BASE_MEMORY = 0x15,	/* KiB */
+	EXTENDED_MEMORY = 0x17, /* KiB from 1 MiB up; the same at 0x30, as the BIOS found it */
+	CHECKSUM = 0x2e,	/* of 0x10 to 0x2d, high byte first */
+	EXTENDED_FOUND = 0x30,
+	HIGH_MEMORY = 0x34,	/* 64 KiB from 16 MiB up */
+	TRANSLATION = 0x39,	/* of disks: two bits each */
+	BOOT_ORDER = 0x3d,	/* four bits each, the first in the low ones */
+	MEMORY_ABOVE_4G = 0x5b, /* 64 KiB, three bytes */
+	PROCESSORS = 0x5f,	/* less 1 */
+};
+
+#define EQUIPMENT_FPU	 0x02
+#define BOOT_DISK	 2
+#define TRANSLATE_LBA	 1
+#define CHS_SECTORS	 (1024u * 16 * 63) /* that the BIOS addresses by what a drive says of itself */
+#define KIB_BELOW	 (UINT64_C(16) << 20)
+#define CHECKSUM_FIRST	 0x10
+#define BASE_KIB	 640
+#define EXTENDED_KIB_MAX 0xfc00u
+#define MIB_SHIFT	 20
+#define CHUNK_SHIFT	 16
+
+static void put(struct rtc *rtc, unsigned index, uint64_t value, unsigned bytes)
+{
+	for (unsigned i = 0; i < bytes; i++)
+		rtc->bytes[index + i] = (uint8_t)(value >> 8 * i);
+}
+
+static void put_memory(struct rtc *rtc, const struct guest_mem *mem)
+{
+	uint64_t end = mem->hole_end ? mem->hole_start : mem->size;
+	uint64_t extended = end > (1u << MIB_SHIFT) ? (end - (1u << MIB_SHIFT)) >> 10 : 0;
+
+	if (extended > EXTENDED_KIB_MAX)
+		extended = EXTENDED_KIB_MAX;
+	put(rtc, BASE_MEMORY, BASE_KIB, 2);
+	put(rtc, EXTENDED_MEMORY, extended, 2);
+	put(rtc, EXTENDED_FOUND, extended, 2);
+	put(rtc, HIGH_MEMORY, end > KIB_BELOW ? (end - KIB_BELOW) >> CHUNK_SHIFT : 0, 2);
+	put(rtc, MEMORY_ABOVE_4G, mem->hole_end ? (mem->size - mem->hole_end) >> CHUNK_SHIFT : 0, 3);
+}
+
+static uint8_t translations(const struct vm_config *config)
+{
+	uint8_t all = 0;
+
+	for (unsigned i = 0; i < VM_DISKS_MAX; i++)
+		if (config->disk_files[i] && disk_sectors(config->disk_files[i]) > CHS_SECTORS)
+			all |= (uint8_t)(TRANSLATE_LBA << 2 * i);
+	return all;
+}
+
+void nvram_fill(struct rtc *rtc, const struct vm *vm)
+{
+	unsigned sum = 0;
+
+	put_memory(rtc, &vm->mem);
+	put(rtc, EQUIPMENT, EQUIPMENT_FPU, 1);
+	put(rtc, TRANSLATION, translations(vm->config), 1);
+	put(rtc, BOOT_ORDER, BOOT_DISK, 1);
+	put(rtc, PROCESSORS, vm->vcpu_count - 1, 1);
+	for (unsigned i = CHECKSUM_FIRST; i < CHECKSUM; i++)
+		sum += rtc->bytes[i];
+	put(rtc, CHECKSUM, sum >> 8 | (sum & 0xff) << 8, 2);
+}
