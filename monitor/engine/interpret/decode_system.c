@@ -13,6 +13,13 @@ static bool host_has(unsigned feature)
 	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & feature);
 }
 
+/* Leaf 7, EDX. */
+static bool host_has_serialize(void)
+{
+	unsigned a, b, c, d;
+	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & bit_SERIALIZE);
+}
+
 /* Of extensions that no processor which runs this has, or that a guest cannot turn on. */
 static bool is_of_no_processor(const struct emu_insn *emu)
 {
@@ -65,6 +72,8 @@ insn_function *decode_system(const struct emu_insn *emu)
 		DECODE_PLAIN(RDSSPD, op_nop)
 		DECODE_PLAIN(RDSSPQ, op_nop)
 		DECODE_PLAIN(CLFLUSH, op_touch)
+	case ZYDIS_MNEMONIC_SERIALIZE:
+		return host_has_serialize() ? op_nop : op_undefined;
 	case ZYDIS_MNEMONIC_ARPL:
 		return OPERAND(emu, 0, MEMORY) ? op_arpl_mem : op_arpl_reg;
 		DECODE_PLAIN(UD0, op_undefined)
