@@ -2,9 +2,10 @@
  * What this host keeps from programs that a processor would give them, tried in children:  host
  * Prints a list for CMake, empty on most: int_n=FROM-TO (vectors whose INT n does not fault where it stands),
  * debug_registers (a watchpoint set through ptrace does not hit), bases (what WRFSBASE writes is not kept), avx (there
- * is none).
+ * is none), cpuid_faulting (CPUID cannot be made to fault).
  */
 #define _GNU_SOURCE
+#include <asm/prctl.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,6 +13,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <ucontext.h>
@@ -99,5 +101,7 @@ int main(void)
 		printf("bases;");
 	if (!__builtin_cpu_supports("avx"))
 		printf("avx;");
+	if (syscall(SYS_arch_prctl, ARCH_SET_CPUID, 0) || syscall(SYS_arch_prctl, ARCH_SET_CPUID, 1))
+		printf("cpuid_faulting;");
 	return 0;
 }

@@ -323,6 +323,11 @@ const char *image_path(const struct vm *vm)
 	return vm->image ? vm->image->path : vm->config->kernel;
 }
 
+unsigned image_entry_bits(const struct vm *vm)
+{
+	return vm->image->protocol->bits;
+}
+
 unsigned image_bits(const struct vm *vm)
 {
 	const struct image *image = vm->image;

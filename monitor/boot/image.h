@@ -61,6 +61,8 @@ const char *image_path(const struct vm *vm);
 uint64_t image_entry(const struct vm *vm);
 /* Of the code in it, as the class of its ELF file says: 32 or 64; 0: it is none. */
 unsigned image_bits(const struct vm *vm);
+/* Of the mode that its kernel starts in: 16, 32 or 64. */
+unsigned image_entry_bits(const struct vm *vm);
 
 /* Address in guest memory of .eh_frame_hdr and its size, for unwinding; false if the image has none. */
 bool image_eh_frame_hdr(const struct vm *vm, uint64_t *gva, uint64_t *size);

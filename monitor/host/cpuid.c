@@ -1,7 +1,10 @@
 #include "monitor/host/cpuid.h"
 
+#include <asm/prctl.h>
 #include <cpuid.h>
 #include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define LEAF_STATE 0xd
 #define NOT_ASKED  UINT32_MAX
@@ -46,13 +49,73 @@ static struct host_leaf first(void)
 	return r;
 }
 
-static uint32_t last_extended(void)
+/* The same of the extended leaves. */
+static struct host_leaf first_extended(void)
 {
-	static uint32_t last;
+	static struct host_leaf r;
 
-	if (!last)
-		last = ask(HOST_CPUID_EXTENDED, 0).eax;
-	return last;
+	if (!r.eax)
+		r = ask(HOST_CPUID_EXTENDED, 0);
+	return r;
+}
+
+/* Leaves that were asked for before CPUID was kept: all that machines tell of. */
+#define KEPT_MAX 96
+static struct {
+	uint32_t leaf, subleaf;
+	struct host_leaf is;
+} kept[KEPT_MAX];
+static unsigned kept_count;
+static bool keeps;
+
+static const struct {
+	uint32_t leaf, subleaves;
+} told[] = {{2, 1},	     {4, 8},	      {LEAF_STATE, 20}, {0x15, 1},	 {0x16, 1},	  {0x80000001, 1},
+	    {0x80000002, 1}, {0x80000003, 1}, {0x80000004, 1},	{0x80000005, 1}, {0x80000006, 1}, {0x80000007, 1},
+	    {0x80000008, 1}, {0x80000019, 1}, {0x8000001a, 1},	{0x80000021, 1}};
+
+static struct host_leaf find_kept(uint32_t leaf, uint32_t subleaf)
+{
+	for (unsigned n = 0; n < kept_count; n++)
+		if (kept[n].leaf == leaf && kept[n].subleaf == subleaf)
+			return kept[n].is;
+	return (struct host_leaf){0};
+}
+
+static int set_cpuid(unsigned long on)
+{
+	return (int)syscall(SYS_arch_prctl, ARCH_SET_CPUID, on);
+}
+
+bool host_cpuid_can_keep(void)
+{
+	return !set_cpuid(0) && !set_cpuid(1);
+}
+
+int host_cpuid_keep(void)
+{
+	first();
+	first_extended();
+	host_xsave_size();
+	kept_count = 0;
+	for (size_t n = 0; n < sizeof(told) / sizeof(told[0]); n++) {
+		for (uint32_t sub = 0; sub < told[n].subleaves; sub++) {
+			kept[kept_count].leaf = told[n].leaf;
+			kept[kept_count].subleaf = sub;
+			kept[kept_count++].is = host_cpuid(told[n].leaf, sub);
+		}
+	}
+	if (set_cpuid(0))
+		return -1;
+	keeps = true;
+	return 0;
+}
+
+void host_cpuid_give(void)
+{
+	if (keeps)
+		set_cpuid(1);
+	keeps = false;
 }
 
 struct host_leaf host_cpuid(uint32_t leaf, uint32_t subleaf)
@@ -64,9 +127,11 @@ struct host_leaf host_cpuid(uint32_t leaf, uint32_t subleaf)
 
 		return (struct host_leaf){r[0], r[1], r[2], r[3]};
 	}
-	if (leaf > (leaf & HOST_CPUID_EXTENDED ? last_extended() : first().eax))
+	if (leaf > (leaf & HOST_CPUID_EXTENDED ? first_extended().eax : first().eax))
 		return (struct host_leaf){0};
-	return leaf ? ask(leaf, subleaf) : first();
+	if (!leaf || leaf == HOST_CPUID_EXTENDED)
+		return leaf ? first_extended() : first();
+	return keeps ? find_kept(leaf, subleaf) : ask(leaf, subleaf);
 }
 
 uint32_t host_xsave_size(void)

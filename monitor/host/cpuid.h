@@ -5,6 +5,7 @@
 #ifndef MONITOR_HOST_CPUID_H
 #define MONITOR_HOST_CPUID_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/platform/x86.h>
 
@@ -17,6 +18,15 @@ struct host_leaf {
 /* All zeroes where the processor has no such leaf. Fields that differ from one processor of the host to another (APIC
  * IDs) may be those of any. */
 struct host_leaf host_cpuid(uint32_t leaf, uint32_t subleaf);
+
+/*
+ * From now on CPUID faults in this process, and in those it makes: host_cpuid answers from what is known. -1: this host
+ * cannot do that, and nothing has changed. host_cpuid_give undoes it.
+ */
+int host_cpuid_keep(void);
+void host_cpuid_give(void);
+/* Tries it, for a moment. */
+bool host_cpuid_can_keep(void);
 
 /* Bytes of an XSAVE image with all that the host's kernel has switched on; 0 without XSAVE. SDM 1 13.2 */
 uint32_t host_xsave_size(void);

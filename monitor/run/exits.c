@@ -98,6 +98,18 @@ static void exit_cluster(struct vcpu *vcpu)
 	}
 }
 
+/* The host was asked to have it fault: host_cpuid_keep. */
+static void exit_cpuid(struct vcpu *vcpu, const struct emu_insn *insn)
+{
+	note_instruction(vcpu, STAT_privileged, insn->info.mnemonic, insn);
+	vcpu_cpuid(vcpu);
+	vcpu->rip += insn->info.length;
+	vcpu->interrupt_shadow = false;
+	vcpu->rflags &= ~X86_RFLAGS_RF;
+	if (vcpu->rflags & X86_RFLAGS_TF)
+		vcpu_raise(vcpu, X86_VEC_DB);
+}
+
 /* #GP or #UD where the processor refused an instruction: perhaps only because the guest kernel runs in ring 3. */
 static void exit_refused(struct vcpu *vcpu, const struct vm_exit *exit)
 {
@@ -107,6 +119,10 @@ static void exit_refused(struct vcpu *vcpu, const struct vm_exit *exit)
 		bool next_page = vcpu->event.vector == X86_VEC_PF && (vcpu->event.cr2 ^ vcpu->rip) >> X86_PAGE_SHIFT;
 		if (exit->vector == X86_VEC_UD && next_page)
 			exit_deliver(vcpu, exit);
+		return;
+	}
+	if (insn.info.mnemonic == ZYDIS_MNEMONIC_CPUID) {
+		exit_cpuid(vcpu, &insn);
 		return;
 	}
 	if (!emu_is_sensitive(&insn)) {

@@ -68,6 +68,26 @@ static void ram_down(struct vm *vm)
 	gm_free(&vm->mem);
 }
 
+/* What --cpu asks for is there, and the kernel can start on it. */
+static int check_model(const struct vm *vm)
+{
+	enum cpu_feature lacks = cpu_wanting(&vm->cpu, &vm->config->cpu);
+	if (lacks < CPU_FEATURE_COUNT) {
+		fprintf(stderr,
+			"ring3: --cpu: neither this host nor engine %s gives %s: add ,-%s or name another model\n",
+			vm->engine_ops->name, cpu_feature_name(lacks), cpu_feature_name(lacks));
+		return -ENOTSUP;
+	}
+	if (!vm->cpu.has[CPU_lm] && image_entry_bits(vm) == 64) {
+		fputs("ring3: --cpu: the kernel starts in 64-bit mode, which this model does not have: take x86-64 or "
+		      "a "
+		      "later one\n",
+		      stderr);
+		return -ENOTSUP;
+	}
+	return 0;
+}
+
 static int vcpus_up(struct vm *vm)
 {
 	for (; vm->vcpu_count < vm->config->vcpus; vm->vcpu_count++) {
@@ -75,7 +95,7 @@ static int vcpus_up(struct vm *vm)
 		if (!vm->vcpu[vm->vcpu_count])
 			return out_of_memory();
 	}
-	return 0;
+	return check_model(vm);
 }
 
 static void vcpus_down(struct vm *vm)

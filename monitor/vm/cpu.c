@@ -7,6 +7,7 @@
 
 #include "hypercalls/x86.h"
 #include "monitor/host/cpuid.h"
+#include "monitor/vm/cpu_model.h"
 
 /* No bit of CPUID stands for it, and RDPMC is refused whatever it says. */
 #define CR4_WITHOUT_FEATURE X86_CR4_PCE
@@ -31,6 +32,16 @@ const char *cpu_feature_name(enum cpu_feature feature)
 	return features[feature].name;
 }
 
+bool cpu_feature_is_hosts(enum cpu_feature feature)
+{
+	return features[feature].giver == CPU_BY_HOST;
+}
+
+bool cpu_feature_is_given(enum cpu_feature feature)
+{
+	return features[feature].giver != CPU_BY_NOBODY;
+}
+
 /* The components that the host's kernel has switched on; 0 where there is no XSAVE. */
 static uint64_t host_xcr0(void)
 {
@@ -49,7 +60,7 @@ static bool host_has(enum cpu_feature n)
 	return r[features[n].reg] >> features[n].bit & 1;
 }
 
-static bool given(const struct cpu *cpu, enum cpu_feature n, bool software, bool pc)
+static bool given(const struct cpu *cpu, enum cpu_feature n, enum cpu_software software, bool pc)
 {
 	switch (features[n].giver) {
 	case CPU_BY_MACHINE:
@@ -59,9 +70,13 @@ static bool given(const struct cpu *cpu, enum cpu_feature n, bool software, bool
 	case CPU_BY_PC:
 		return pc;
 	case CPU_BY_SOFTWARE:
-		return software || host_has(n);
+		return software >= CPU_SOME || host_has(n);
+	case CPU_BY_KERNEL:
+		return software >= CPU_ALL_KERNELS;
+	case CPU_BY_ALL:
+		return software >= CPU_ALL_CODE;
 	case CPU_BY_DIRECT:
-		return !software && host_has(n);
+		return software == CPU_DIRECT && host_has(n);
 	case CPU_BY_HOST:
 		return host_has(n) && !(features[n].xcr0 & ~XCR0_ANY_HOST & ~host_xcr0());
 	default:
@@ -77,12 +92,12 @@ bool cpu_host_is_amd(void)
 	return known > 0;
 }
 
-void cpu_describe(struct cpu *cpu, bool software, bool pc)
+void cpu_describe(struct cpu *cpu, const struct cpu_model *model, enum cpu_software software, bool pc)
 {
-	*cpu = (struct cpu){.cr4 = CR4_WITHOUT_FEATURE};
+	*cpu = (struct cpu){.cr4 = CR4_WITHOUT_FEATURE, .chosen = model && model->chosen};
 	cpu->amd = cpu_host_is_amd();
 	for (unsigned n = 0; n < CPU_FEATURE_COUNT; n++) {
-		cpu->has[n] = given(cpu, n, software, pc);
+		cpu->has[n] = (!model || model->wish[n] != CPU_WITHOUT) && given(cpu, n, software, pc);
 		if (cpu->has[n]) {
 			cpu->cr4 |= features[n].cr4;
 			cpu->efer |= features[n].efer;
@@ -90,6 +105,14 @@ void cpu_describe(struct cpu *cpu, bool software, bool pc)
 		}
 	}
 	cpu->xcr0 &= host_xcr0();
+}
+
+enum cpu_feature cpu_wanting(const struct cpu *cpu, const struct cpu_model *model)
+{
+	unsigned n = 0;
+	while (n < CPU_FEATURE_COUNT && (cpu->has[n] || model->wish[n] != CPU_WANTED))
+		n++;
+	return n;
 }
 
 enum cpu_feature cpu_leak(const struct cpu *cpu, unsigned n)

@@ -22,7 +22,25 @@ enum cpu_feature {
 	CPU_FEATURE_COUNT,
 };
 
-enum cpu_giver { CPU_BY_MACHINE, CPU_BY_HOST, CPU_BY_SOFTWARE, CPU_BY_DIRECT, CPU_BY_AMD, CPU_BY_PC, CPU_BY_NOBODY };
+enum cpu_giver {
+	CPU_BY_MACHINE,
+	CPU_BY_HOST,
+	CPU_BY_SOFTWARE,
+	CPU_BY_KERNEL,
+	CPU_BY_ALL,
+	CPU_BY_DIRECT,
+	CPU_BY_AMD,
+	CPU_BY_PC,
+	CPU_BY_NOBODY
+};
+
+/* How much of a guest's code an engine runs in software: each more than those before. */
+enum cpu_software {
+	CPU_DIRECT,	 /* nothing */
+	CPU_SOME,	 /* whatever only software can run */
+	CPU_ALL_KERNELS, /* all of the kernel's */
+	CPU_ALL_CODE,
+};
 
 enum cpuid_register { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX, CPUID_REGISTERS };
 
@@ -31,15 +49,23 @@ struct cpu {
 	bool has[CPU_FEATURE_COUNT];
 	uint64_t cr4, efer, xcr0; /* the bits that may be set; xcr0 is 0 without XSAVE */
 	bool legacy_modes;	  /* it can leave 64-bit mode: a PC's */
+	bool chosen;		  /* it lacks what the host's processor executes: interpreted code is checked */
 };
 
 /* The vendor, which is the host's in every model. */
 bool cpu_host_is_amd(void);
 
-/* `software`: the engine can interpret all of the guest's code; `pc`: the machine has a PC's devices. */
-void cpu_describe(struct cpu *cpu, bool software, bool pc);
+struct cpu_model;
+
+/* `model` NULL: as host and engine give it; `pc`: the machine has a PC's devices. */
+void cpu_describe(struct cpu *cpu, const struct cpu_model *model, enum cpu_software software, bool pc);
+/* The first feature that the model wants and that is not there; CPU_FEATURE_COUNT: none. */
+enum cpu_feature cpu_wanting(const struct cpu *cpu, const struct cpu_model *model);
 
 const char *cpu_feature_name(enum cpu_feature feature);
+/* Whether the host's processor decides; whether there can be a machine that has it. */
+bool cpu_feature_is_hosts(enum cpu_feature feature);
+bool cpu_feature_is_given(enum cpu_feature feature);
 
 /* The n-th feature that the host's CPUID shows and the machine lacks; CPU_FEATURE_COUNT: no more. */
 enum cpu_feature cpu_leak(const struct cpu *cpu, unsigned n);

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "monitor/vm/cpu.h"
+
 struct vm;
 struct vcpu;
 struct spt_space;
@@ -48,7 +50,7 @@ struct engine_ops {
 	const char *summary;  /* one line for --help */
 	bool kernel_anywhere; /* the guest's kernel may lie at any address, in the upper half too */
 	bool any_mode;	      /* runs 16- and 32-bit code too, in all paging modes; the others, 64-bit code alone */
-	bool interprets;      /* kernel and user mode can run in software: it gives what only software can */
+	enum cpu_software software;
 
 	/* Prepares vm->engine for a machine whose RAM and vCPUs exist. 0 or negative errno with a message printed. */
 	int (*init)(struct vm *vm);

@@ -26,14 +26,15 @@ struct vcpu *vcpu_create(struct vm *vm, unsigned id)
 	vcpu->vm = vm;
 	vcpu->id = id;
 	if (id == 0) {
-		cpu_describe(&vm->cpu, !vm->engine_ops || vm->engine_ops->interprets, vm->kind == MACHINE_PC);
+		cpu_describe(&vm->cpu, vm->config ? &vm->config->cpu : NULL,
+			     vm->engine_ops ? vm->engine_ops->software : CPU_ALL_CODE, vm->kind == MACHINE_PC);
 		vm->cpu.legacy_modes = vm->kind == MACHINE_PC;
 	}
 	vcpu->rflags = X86_RFLAGS_FIXED;
 	vcpu->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_PG;
 	vcpu->cr4 = CR4_BOOT & vm->cpu.cr4;
 	vcpu->xcr0 = vm->cpu.xcr0;
-	vcpu->efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE;
+	vcpu->efer = (X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE) & vm->cpu.efer;
 	vcpu->pat = X86_PAT_RESET;
 	vcpu->misc_enable = X86_MISC_RESET;
 	vcpu->hwcr = X86_HWCR_TSC_FIXED;
@@ -244,4 +245,22 @@ void vcpu_fpu_sanitize(void *image, unsigned size, uint64_t components)
 		memset(at + X86_FPU_FOP, 0, X86_FPU_MXCSR - X86_FPU_FOP);
 	memset(at + X86_FPU_SOFTWARE, 0, X86_FPU_EXTENDED - X86_FPU_SOFTWARE);
 	memcpy(at + X86_FPU_HEADER, &present, sizeof(present));
+}
+
+void vcpu_cpuid(struct vcpu *vcpu)
+{
+	const struct cpuid_query query = {(uint32_t)vcpu->gpr[RAX],
+					  (uint32_t)vcpu->gpr[RCX],
+					  vcpu->cr4,
+					  vcpu->xcr0,
+					  vcpu->id,
+					  vcpu->vm->vcpu_count,
+					  !(vcpu->apic_base & X86_APIC_BASE_ENABLE),
+					  vcpu->misc_enable};
+	uint32_t answer[CPUID_REGISTERS];
+	cpu_cpuid(&vcpu->vm->cpu, &query, answer);
+	vcpu->gpr[RAX] = answer[CPUID_EAX];
+	vcpu->gpr[RBX] = answer[CPUID_EBX];
+	vcpu->gpr[RCX] = answer[CPUID_ECX];
+	vcpu->gpr[RDX] = answer[CPUID_EDX];
 }

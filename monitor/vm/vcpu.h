@@ -292,6 +292,9 @@ static inline enum spt_paging vcpu_paging_mode(const struct vcpu *vcpu)
 	return vcpu_is_long(vcpu) ? SPT_4_LEVEL : SPT_PAE;
 }
 
+/* CPUID with the leaf in RAX and RCX, as the instruction does it. */
+void vcpu_cpuid(struct vcpu *vcpu);
+
 /* Loads the page-table root, as MOV CR3 does; false if a reserved bit is set, nothing is changed then. */
 bool vcpu_load_cr3(struct vcpu *vcpu, uint64_t value);
 /*

@@ -12,6 +12,7 @@
 #include "monitor/host/timer.h"
 #include "monitor/vm/bus.h"
 #include "monitor/vm/cpu.h"
+#include "monitor/vm/cpu_model.h"
 #include "monitor/vm/engine.h"
 #include "monitor/vm/guest_mem.h"
 #include "monitor/vm/observer.h"
@@ -52,6 +53,7 @@ struct vm_config {
 	struct disk_spec disks[VM_DISKS_MAX];
 	unsigned disk_count;
 	struct disk_file *disk_files[VM_DISKS_MAX]; /* opened by who runs it, for all its lives; NULL: none */
+	struct cpu_model cpu;			    /* as --cpu says */
 	bool testdev;				    /* pc-testdev, and QEMU's exit status */
 	uint64_t memory;			    /* bytes */
 	bool memory_given, engine_given;	    /* by the user: else what the image's boot protocol wants */

@@ -147,7 +147,7 @@ static void test_msr_values(void)
 	const bool amd = cpuid(0, 0).r[1] == 0x68747541;
 	struct pvg_caught caught;
 	struct msr_write w = {X86_MSR_MCG_CAP, 0};
-	if (!direct) {
+	if (!direct && cpuid(0x80000001, 0).r[3] >> 27 & 1) {
 		uint32_t low, high, aux;
 		pvg_wrmsr(X86_MSR_TSC_AUX, 0x1234);
 		__asm__ volatile("rdtscp" : "=a"(low), "=d"(high), "=c"(aux));

@@ -11,7 +11,7 @@
 
 #include "hypercalls/x86.h"
 #include "monitor/host/cpuid.h"
-#include "monitor/vm/cpu.h"
+#include "monitor/vm/cpu_model.h"
 
 static uint32_t ask(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf, enum cpuid_register reg)
 {
@@ -30,10 +30,11 @@ static bool host_shows(uint32_t leaf, enum cpuid_register reg, unsigned bit)
 static void engines_differ(void **state)
 {
 	struct cpu direct, software;
-	cpu_describe(&direct, false, false);
-	cpu_describe(&software, true, false);
+	cpu_describe(&direct, NULL, CPU_DIRECT, false);
+	cpu_describe(&software, NULL, CPU_ALL_CODE, false);
 	assert_true(software.has[CPU_umip] && software.has[CPU_fsgsbase] && software.has[CPU_rdtscp]);
-	assert_int_equal(direct.has[CPU_umip], host_shows(7, CPUID_ECX, 2));
+	/* Linux answers for the processor what user mode must not ask. */
+	assert_false(direct.has[CPU_umip]);
 	assert_int_equal(direct.has[CPU_rdtscp], host_shows(0x80000001, CPUID_EDX, 27));
 	assert_int_equal(direct.has[CPU_avx2], host_shows(7, CPUID_EBX, 5));
 	assert_int_equal(!!(direct.cr4 & X86_CR4_UMIP), direct.has[CPU_umip]);
@@ -49,7 +50,7 @@ static void absent_unless_given(void **state)
 	static const enum cpu_feature absent[] = {CPU_pcid, CPU_smap, CPU_pku, CPU_la57, CPU_apic,  CPU_x2apic,
 						  CPU_vmx,  CPU_svm,  CPU_vme, CPU_mtrr, CPU_xsaves};
 	struct cpu cpu;
-	cpu_describe(&cpu, true, false);
+	cpu_describe(&cpu, NULL, CPU_ALL_CODE, false);
 	for (unsigned n = 0; n < sizeof(absent) / sizeof(absent[0]); n++)
 		assert_false(cpu.has[absent[n]]);
 	assert_false(cpu.cr4 & (X86_CR4_PCIDE | X86_CR4_SMAP | X86_CR4_PKE | X86_CR4_LA57 | X86_CR4_VME));
@@ -63,7 +64,7 @@ static void apic(void **state)
 	struct cpu cpu;
 	struct cpuid_query query = {.leaf = 1, .count = 1};
 	uint32_t answer[CPUID_REGISTERS];
-	cpu_describe(&cpu, true, true);
+	cpu_describe(&cpu, NULL, CPU_ALL_CODE, true);
 	assert_true(cpu.has[CPU_apic] && cpu.has[CPU_x2apic] && cpu.has[CPU_tsc_deadline]);
 	cpu_cpuid(&cpu, &query, answer);
 	assert_true(answer[CPUID_EDX] & 0x200);
@@ -78,7 +79,7 @@ static void misc_enable(void **state)
 	struct cpu cpu;
 	struct cpuid_query query = {.count = 1, .misc_enable = X86_MISC_LIMIT_CPUID | X86_MISC_NO_NX};
 	uint32_t answer[CPUID_REGISTERS];
-	cpu_describe(&cpu, true, true);
+	cpu_describe(&cpu, NULL, CPU_ALL_CODE, true);
 	cpu_cpuid(&cpu, &query, answer);
 	assert_int_equal(answer[CPUID_EAX], 2);
 	query.leaf = 0x80000001;
@@ -93,7 +94,7 @@ static void leaks(void **state)
 {
 	struct cpu cpu;
 	unsigned n = 0;
-	cpu_describe(&cpu, false, false);
+	cpu_describe(&cpu, NULL, CPU_DIRECT, false);
 	for (; cpu_leak(&cpu, n) < CPU_FEATURE_COUNT; n++) {
 		assert_false(cpu.has[cpu_leak(&cpu, n)]);
 		assert_true(n == 0 || cpu_leak(&cpu, n) > cpu_leak(&cpu, n - 1));
@@ -105,7 +106,7 @@ static void leaks(void **state)
 static void leaves(void **state)
 {
 	struct cpu cpu;
-	cpu_describe(&cpu, true, false);
+	cpu_describe(&cpu, NULL, CPU_ALL_CODE, false);
 	assert_int_equal(ask(&cpu, 1, 0, CPUID_EBX) >> 16, 2 << 8 | 3);
 	assert_true(ask(&cpu, 1, 0, CPUID_ECX) & bit_OSXSAVE);
 	assert_true(ask(&cpu, 1, 0, CPUID_ECX) & X86_CPUID_1_C_HYPERVISOR);
@@ -125,7 +126,7 @@ static void leaves(void **state)
 static void beyond(void **state)
 {
 	struct cpu cpu;
-	cpu_describe(&cpu, true, false);
+	cpu_describe(&cpu, NULL, CPU_ALL_CODE, false);
 	const uint32_t last = ask(&cpu, 0, 0, CPUID_EAX);
 	for (unsigned reg = 0; reg < CPUID_REGISTERS; reg++) {
 		cpu.amd = true;
@@ -153,13 +154,80 @@ static void host_leaves(void **state)
 	}
 }
 
+static struct cpu_model model_of(const char *text)
+{
+	struct cpu_model model;
+	char wrong[256];
+	assert_true(cpu_model_parse(text, &model, wrong, sizeof(wrong)));
+	return model;
+}
+
+static void models(void **state)
+{
+	struct cpu_model model = model_of("host");
+	struct cpu cpu, host;
+	assert_false(model.chosen);
+	cpu_describe(&host, NULL, CPU_ALL_CODE, true);
+	cpu_describe(&cpu, &model, CPU_ALL_CODE, true);
+	assert_memory_equal(&cpu, &host, sizeof(cpu));
+	assert_int_equal(cpu_wanting(&cpu, &model), CPU_FEATURE_COUNT);
+
+	model = model_of("x86-64");
+	cpu_describe(&cpu, &model, CPU_ALL_CODE, true);
+	assert_true(model.chosen && cpu.chosen && cpu.has[CPU_sse2] && cpu.has[CPU_lm] && cpu.has[CPU_apic]);
+	assert_true(cpu.has[CPU_hypervisor]);
+	assert_false(cpu.has[CPU_sse3] || cpu.has[CPU_xsave] || cpu.has[CPU_fsgsbase] || cpu.has[CPU_smep]);
+	assert_false(cpu.cr4 & (X86_CR4_FSGSBASE | X86_CR4_SMEP | X86_CR4_OSXSAVE));
+	assert_int_equal(ask(&cpu, 7, 0, CPUID_EBX), 0);
+
+	model = model_of("i686");
+	cpu_describe(&cpu, &model, CPU_ALL_CODE, true);
+	assert_false(cpu.has[CPU_lm] || cpu.has[CPU_sse] || (cpu.efer & X86_EFER_LME));
+}
+
+static void models_changed(void **state)
+{
+	struct cpu_model model = model_of("x86-64-v2,-popcnt,+smep");
+	struct cpu cpu;
+	char wrong[256];
+	cpu_describe(&cpu, &model, CPU_ALL_CODE, true);
+	assert_false(cpu.has[CPU_popcnt]);
+	assert_int_equal(cpu.has[CPU_sse4_2], host_shows(1, CPUID_ECX, 20));
+	assert_true(cpu.has[CPU_smep]);
+	model = model_of("host,+pcid");
+	cpu_describe(&cpu, &model, CPU_ALL_CODE, true);
+	assert_int_equal(cpu_wanting(&cpu, &model), CPU_pcid);
+	for (const char *const *bad = (const char *const[]){"", "hos", "hosts", "x86-64-v", "host,", "host,avx",
+							    "host,+", "host,+avx ", "x86-64,-", NULL};
+	     *bad; bad++)
+		assert_false(cpu_model_parse(*bad, &model, wrong, sizeof(wrong)));
+	cpu_model_parse("pentium", &model, wrong, sizeof(wrong));
+	assert_non_null(strstr(wrong, "host i686 x86-64 x86-64-v2 x86-64-v3"));
+}
+
+/* What is kept is answered as before, and given back. */
+static void kept(void **state)
+{
+	const struct host_leaf place = host_cpuid(0xd, 2), name = host_cpuid(0x80000002, 0);
+	if (!host_cpuid_can_keep())
+		return;
+	assert_int_equal(host_cpuid_keep(), 0);
+	const struct host_leaf place_kept = host_cpuid(0xd, 2), name_kept = host_cpuid(0x80000002, 0);
+	host_cpuid_give();
+	assert_memory_equal(&place_kept, &place, sizeof(place));
+	assert_memory_equal(&name_kept, &name, sizeof(name));
+	host_leaves(state);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(engines_differ), cmocka_unit_test(absent_unless_given),
-		cmocka_unit_test(misc_enable),	  cmocka_unit_test(leaks),
-		cmocka_unit_test(host_leaves),	  cmocka_unit_test(apic),
-		cmocka_unit_test(leaves),	  cmocka_unit_test(beyond),
+		cmocka_unit_test(models),	  cmocka_unit_test(models_changed),
+		cmocka_unit_test(kept),		  cmocka_unit_test(misc_enable),
+		cmocka_unit_test(leaks),	  cmocka_unit_test(host_leaves),
+		cmocka_unit_test(apic),		  cmocka_unit_test(leaves),
+		cmocka_unit_test(beyond),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

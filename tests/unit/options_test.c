@@ -241,6 +241,18 @@ static void test_bad_values(void **state)
 	assert_refused("--timeout 1e300 is too long", "--timeout", "1e300", "k.elf");
 }
 
+static void test_cpu(void **state)
+{
+	assert_run("k.elf");
+	assert_false(config.cpu.chosen);
+	assert_run("--cpu", "x86-64-v2,-popcnt", "k.elf");
+	assert_int_equal(config.cpu.wish[CPU_popcnt], CPU_WITHOUT);
+	assert_int_equal(config.cpu.wish[CPU_sse4_2], CPU_WANTED);
+	assert_refused("--cpu: there is no model 'z80': choose from host i686", "--cpu", "z80", "k.elf");
+	assert_refused("--cpu: '+warp' is no +FEATURE", "--cpu=host,+warp", "k.elf");
+	assert_int_equal(parse("--cpu", "help"), OPTIONS_DONE);
+}
+
 static void test_unknown_options(void **state)
 {
 	assert_refused("unrecognized option '--frobnicate'", "--frobnicate", "k.elf");
@@ -311,21 +323,14 @@ static void test_help(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_long_options),
-		cmocka_unit_test(test_short_options),
-		cmocka_unit_test(test_qemu_spellings),
-		cmocka_unit_test(test_pasted_words),
-		cmocka_unit_test(test_values_are_left_alone),
-		cmocka_unit_test(test_disks),
-		cmocka_unit_test(test_sizes),
-		cmocka_unit_test(test_memory_bounds),
-		cmocka_unit_test(test_bad_values),
-		cmocka_unit_test(test_unknown_options),
-		cmocka_unit_test(test_kernel),
-		cmocka_unit_test(test_too_many_modules),
-		cmocka_unit_test(test_gdb),
-		cmocka_unit_test(test_traces),
+		cmocka_unit_test(test_defaults),      cmocka_unit_test(test_long_options),
+		cmocka_unit_test(test_short_options), cmocka_unit_test(test_qemu_spellings),
+		cmocka_unit_test(test_pasted_words),  cmocka_unit_test(test_values_are_left_alone),
+		cmocka_unit_test(test_disks),	      cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_memory_bounds), cmocka_unit_test(test_bad_values),
+		cmocka_unit_test(test_cpu),	      cmocka_unit_test(test_unknown_options),
+		cmocka_unit_test(test_kernel),	      cmocka_unit_test(test_too_many_modules),
+		cmocka_unit_test(test_gdb),	      cmocka_unit_test(test_traces),
 		cmocka_unit_test(test_help),
 	};
 

@@ -49,7 +49,8 @@ const char *classify_note(const struct classify_table *table, unsigned n)
 		notes[count++] = "This processor has no UMIP: SGDT and its kin show the host kernel's own tables.";
 	notes[count++] =
 		syscall(SYS_arch_prctl, ARCH_GET_CPUID, 0) >= 0 && !syscall(SYS_arch_prctl, ARCH_SET_CPUID, 1)
-			? "CPUID can be made to fault here (ARCH_SET_CPUID)."
+			? "CPUID can be made to fault here (ARCH_SET_CPUID), and is by run --cpu MODEL; without that a "
+			  "guest kernel that runs directly sees the host's."
 			: "CPUID cannot be made to fault here: a guest kernel that runs directly sees the host's.";
 	notes[count++] = leaf_ecx(7) & X86_CPUID_7_C_OSPKE
 				 ? "Protection keys are on: RDPKRU and WRPKRU pass in ring 3, so keys guard nothing "

@@ -38,6 +38,8 @@ const struct argp_option options_table[] = {
 	 "show a PC's text screen on the terminal, and take keys for its keyboard; the serial line goes to stdout "
 	 "if that is a file or pipe",
 	 1},
+	{"cpu", OPT_CPU, "MODEL[,+FEATURE][,-FEATURE]", 0,
+	 "the processor that CPUID shows, see docs/kernels.md; 'help' lists them (default: host)", 1},
 	{"smp", OPT_SMP, "N", 0, "number of virtual processors (this build: 1)", 1},
 	{"code-cache", OPT_CODE_CACHE, "SIZE", 0,
 	 "room for translated code, as --memory (default: 56M); for --engine=translate", 1},
@@ -210,6 +212,17 @@ static error_t parse_machine(const char *name, struct vm_config *config)
 	return 0;
 }
 
+static error_t parse_cpu(const char *text, struct vm_config *config)
+{
+	char wrong[256];
+
+	if (!strcmp(text, "help")) {
+		cpu_model_list(stdout);
+		return ECANCELED;
+	}
+	return cpu_model_parse(text, &config->cpu, wrong, sizeof(wrong)) ? 0 : refuse("--cpu: %s", wrong);
+}
+
 static error_t parse_smp(const char *text, struct vm_config *config)
 {
 	char *end;
@@ -303,6 +316,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_SCREEN:
 		config->screen = true;
 		return 0;
+	case OPT_CPU:
+		return parse_cpu(arg, config);
 	case OPT_SMP:
 		return parse_smp(arg, config);
 	case OPT_CODE_CACHE:

@@ -23,6 +23,7 @@ enum options_key {
 	OPT_BLOCK_SECTOR,
 	OPT_CODE_CACHE,
 	OPT_CORE,
+	OPT_CPU,
 	OPT_CPUS,
 	OPT_DISK,
 	OPT_ENGINE,

@@ -22,6 +22,7 @@
 #include "monitor/cli/doctor/internal.h"
 #include "monitor/engine/trap/gate.h"
 #include "monitor/engine/trap/reserve.h"
+#include "monitor/host/cpuid.h"
 #include "monitor/host/debug_registers.h"
 #include "monitor/host/refusal.h"
 #include "monitor/vm/cpu.h"
@@ -290,11 +291,11 @@ static void check_debug_registers(struct doctor_result *result)
 static void check_cpuid(struct doctor_result *result)
 {
 	struct cpu cpu;
-	char names[sizeof(result->found) - 64] = "";
+	char names[sizeof(result->found) - 192] = "";
 	unsigned count = 0, told = 0;
 	size_t len = 0;
 
-	cpu_describe(&cpu, false, false);
+	cpu_describe(&cpu, NULL, CPU_DIRECT, false);
 	for (; cpu_leak(&cpu, count) < CPU_FEATURE_COUNT; count++) {
 		const char *name = cpu_feature_name(cpu_leak(&cpu, count));
 		if (len + strlen(name) + 2 > sizeof(names))
@@ -302,11 +303,15 @@ static void check_cpuid(struct doctor_result *result)
 		len += (size_t)sprintf(names + len, " %s", name);
 		told++;
 	}
+	const char *kept = host_cpuid_can_keep()
+				   ? "; run --cpu MODEL has CPUID fault, and keeps them from it"
+				   : "; CPUID cannot be made to fault here, so no --cpu keeps them from it";
 	if (!count)
 		doctor_found(result, DOCTOR_INFO, NULL, "the host's features are the machine's");
 	else
-		doctor_found(result, DOCTOR_INFO, NULL, "code that runs directly sees features that are not there:%s%s",
-			     names, told < count ? " ..." : "");
+		doctor_found(result, DOCTOR_INFO, NULL,
+			     "code that runs directly sees features that are not there:%s%s%s", names,
+			     told < count ? " ..." : "", kept);
 }
 
 const struct doctor_check doctor_live[] = {

@@ -2,8 +2,8 @@
  * Comparing two virtual processors.
  */
 #include "monitor/cli/lockstep/state_diff.h"
+#include "monitor/host/cpuid.h"
 
-#include <cpuid.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -192,11 +192,10 @@ const char *state_diff_fpu(const uint8_t *a, const uint8_t *b, unsigned size)
 	if (!same(a, b, COMPONENT_SSE, XSAVE_XMM, XSAVE_XMM_SIZE))
 		return component_names[COMPONENT_SSE];
 	for (unsigned n = COMPONENT_SSE + 1; n < COMPONENT_COUNT; n++) {
-		unsigned length, offset, c, d;
-		if (!(COMPONENTS_KNOWN >> n & 1) || (!holds(a, n) && !holds(b, n)) ||
-		    !__get_cpuid_count(XSAVE_LEAF, n, &length, &offset, &c, &d) || offset + length > size)
+		const struct host_leaf place = host_cpuid(XSAVE_LEAF, n);
+		if (!(COMPONENTS_KNOWN >> n & 1) || (!holds(a, n) && !holds(b, n)) || place.ebx + place.eax > size)
 			continue;
-		if (!same(a, b, n, offset, length))
+		if (!same(a, b, n, place.ebx, place.eax))
 			return component_names[n];
 	}
 	return NULL;

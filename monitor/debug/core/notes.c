@@ -2,7 +2,6 @@
  * The notes of a core file: what gdb reads of a Linux process (registers and FPU state), and what QEMU writes besides
  * (system registers), so that tools which know its dumps find them.
  */
-#include <cpuid.h>
 #include <elf.h>
 #include <errno.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 #include "monitor/boot/image.h"
 #include "monitor/debug/core/core.h"
 #include "monitor/debug/core/internal.h"
+#include "monitor/host/cpuid.h"
 #include "monitor/vm/vm.h"
 
 #define NOTE_ALIGN 4
@@ -137,11 +137,10 @@ static size_t rearrange(uint8_t to[XSAVE_GDB_MAX], const uint8_t *from, unsigned
 	memcpy(to, from, len);
 	for (size_t i = 0; i < sizeof(components) / sizeof(components[0]); i++) {
 		const struct component *part = &components[i];
-		unsigned bytes, offset, c, d;
-		if (!(xcr0 & R3_BIT(part->number)) || !__get_cpuid_count(0xd, part->number, &bytes, &offset, &c, &d) ||
-		    bytes != part->size || offset > size - bytes)
+		const struct host_leaf place = host_cpuid(0xd, part->number);
+		if (!(xcr0 & R3_BIT(part->number)) || place.eax != part->size || place.ebx > size - place.eax)
 			continue;
-		memcpy(to + part->offset, from + offset, bytes);
+		memcpy(to + part->offset, from + place.ebx, place.eax);
 		present |= R3_BIT(part->number);
 		len = part->offset + part->size;
 	}

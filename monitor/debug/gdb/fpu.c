@@ -2,8 +2,8 @@
  * The guest's FPU state, taken from the engine and given back.
  */
 #include "monitor/debug/gdb/fpu.h"
+#include "monitor/host/cpuid.h"
 
-#include <cpuid.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -29,11 +29,10 @@ static uint64_t *states(struct fpu *fpu)
 static uint8_t *ymm_place(struct fpu *fpu)
 {
 	const unsigned wanted = sizeof(fpu->no_ymm);
-	unsigned size, offset, c, d;
+	const struct host_leaf place = host_cpuid(CPUID_XSAVE, NUMBER_AVX);
 
-	if (__get_cpuid_count(CPUID_XSAVE, NUMBER_AVX, &size, &offset, &c, &d) && size == wanted && offset >= FX_SIZE &&
-	    fpu->size >= wanted && offset <= fpu->size - wanted)
-		return fpu->image + offset;
+	if (place.eax == wanted && place.ebx >= FX_SIZE && fpu->size >= wanted && place.ebx <= fpu->size - wanted)
+		return fpu->image + place.ebx;
 	return fpu->no_ymm;
 }
 

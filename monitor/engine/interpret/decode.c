@@ -341,6 +341,10 @@ static insn_function *pick_native(struct engine_vcpu *c, struct insn *i, bool si
 
 bool decode_insn(struct engine_vcpu *c, struct insn *i, const struct emu_insn *emu, bool single)
 {
+	if (decode_is_absent(c, emu)) {
+		i->run = op_undefined;
+		return true;
+	}
 	/* The interpreter reads the counter itself: no exit. */
 	bool counter = emu->info.mnemonic == ZYDIS_MNEMONIC_RDTSC || emu->info.mnemonic == ZYDIS_MNEMONIC_RDTSCP;
 	bool sensitive = !counter && emu_is_sensitive(emu);

@@ -5,12 +5,12 @@
 #include <cpuid.h>
 
 #include "monitor/engine/interpret/decode.h"
+#include "monitor/host/cpuid.h"
 
 /* A feature of CPUID leaf 7, EBX. */
 static bool host_has(unsigned feature)
 {
-	unsigned a, b, c, d;
-	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & feature);
+	return host_cpuid(7, 0).ebx & feature;
 }
 
 /* Leaf 7, EDX. */

@@ -2,7 +2,6 @@
  * String instructions: MOVS, STOS, LODS, SCAS, CMPS, with their repetitions. Each iteration is complete in itself, so a
  * fault or an interrupt finds the registers as the manual has them and the instruction starts again where it stopped.
  */
-#include <cpuid.h>
 #include <string.h>
 
 #include "monitor/engine/interpret/ops.h"
@@ -318,13 +317,12 @@ static void store_line(struct engine_vcpu *c, const struct insn *i, uint64_t gva
 /* SDM 2B MOVDIR64B; CPUID leaf 7. */
 void op_movdir64b(struct engine_vcpu *c, const struct insn *i)
 {
-	unsigned a, b, features, d;
 	uint8_t line[LINE];
 	uint64_t offset = i->ea & EA_32	  ? REG(32, i->dst)
 			  : i->ea & EA_16 ? REG(16, i->dst)
 					  : REG(64, i->dst) & c->offsets;
 	uint64_t gva = address(c, SREG_ES, offset, LINE, true);
-	if (!__get_cpuid_count(7, 0, &a, &b, &features, &d) || !(features & bit_MOVDIR64B)) {
+	if (!c->vm->cpu.has[CPU_movdir64b]) {
 		interp_raise(c, i, X86_VEC_UD, 0);
 		return;
 	}
@@ -341,8 +339,7 @@ void op_movdir64b(struct engine_vcpu *c, const struct insn *i)
 void op_clzero(struct engine_vcpu *c, const struct insn *i)
 {
 	static const uint8_t zeros[LINE];
-	unsigned a, features, x, d;
-	if (!__get_cpuid(0x80000008, &a, &features, &x, &d) || !(features & 1)) {
+	if (!c->vm->cpu.has[CPU_clzero]) {
 		interp_raise(c, i, X86_VEC_UD, 0);
 		return;
 	}

@@ -2,6 +2,8 @@
  * Flags as a whole, identification, clocks, segment bases, ways into the kernel; and what goes to the emulation that
  * all engines share.
  */
+#include <string.h>
+
 #include "monitor/engine/interpret/ops.h"
 #include "monitor/host/clock.h"
 #include "monitor/vm/vm.h"
@@ -235,21 +237,10 @@ void op_protected(struct engine_vcpu *c, const struct insn *i)
 
 void op_cpuid(struct engine_vcpu *c, const struct insn *i)
 {
-	const struct vcpu *vcpu = c->vcpu;
-	const struct cpuid_query query = {(uint32_t)c->gpr[RAX],
-					  (uint32_t)c->gpr[RCX],
-					  vcpu->cr4,
-					  vcpu->xcr0,
-					  vcpu->id,
-					  c->vm->vcpu_count,
-					  !(vcpu->apic_base & X86_APIC_BASE_ENABLE),
-					  vcpu->misc_enable};
-	uint32_t answer[CPUID_REGISTERS];
-	cpu_cpuid(&c->vm->cpu, &query, answer);
-	c->gpr[RAX] = answer[CPUID_EAX];
-	c->gpr[RBX] = answer[CPUID_EBX];
-	c->gpr[RCX] = answer[CPUID_ECX];
-	c->gpr[RDX] = answer[CPUID_EDX];
+	struct vcpu *vcpu = c->vcpu;
+	memcpy(vcpu->gpr, c->gpr, sizeof(vcpu->gpr));
+	vcpu_cpuid(vcpu);
+	memcpy(c->gpr, vcpu->gpr, sizeof(vcpu->gpr));
 	NEXT;
 }
 

@@ -362,6 +362,11 @@ static int trap_init(struct vm *vm)
 		fprintf(stderr, "ring3: this processor's register state is larger than the gate holds\n");
 		return -ENOTSUP;
 	}
+	/* Inherited by cells; the monitor too, else each hand-over would switch it. */
+	if (vm->config->cpu.chosen && host_cpuid_keep())
+		fputs("ring3: --cpu: CPUID cannot be made to fault on this host: code that runs directly sees the "
+		      "host's\n",
+		      stderr);
 	/* A cell is born with the registers of the monitor, which are no affair of the guest's. */
 	vcpu_fpu_reset(trap->fpu, trap->fpu_size);
 	trap->fpu_kept = true;
@@ -386,6 +391,7 @@ static void trap_exit(struct vm *vm)
 		return;
 	cells_exit(&engine->trap.cells);
 	placement_exit(&engine->trap.placement);
+	host_cpuid_give();
 	/* A signal that comes now kicks the vCPU: it must find no engine, or a whole one. */
 	vm->engine = NULL;
 	atomic_signal_fence(memory_order_seq_cst);
