@@ -220,7 +220,7 @@ static error_t parse_cpu(const char *text, struct vm_config *config)
 		cpu_model_list(stdout);
 		return ECANCELED;
 	}
-	return cpu_model_parse(text, &config->cpu, wrong, sizeof(wrong)) ? 0 : refuse("--cpu: %s", wrong);
+	return cpu_model_parse(text, &config->cpu, wrong, sizeof(wrong)) ? 0 : options_refuse("--cpu: %s", wrong);
 }
 
 static error_t parse_smp(const char *text, struct vm_config *config)
