@@ -122,11 +122,14 @@ void spt_table_remove_use(struct table *table, struct node *node)
 }
 
 /*
- * Drops the stale slots of every use. In a table that points to itself one use lies under another and goes with it, so
- * uses are taken off the list one at a time; the one in hand never goes, nor does the table.
+ * Drops the stale slots of every use, whose entries lie in [from, to). In a table that points to itself one use lies
+ * under another and goes with it, so uses are taken off the list one at a time; the one in hand never goes, nor does
+ * the table.
  */
-static void table_drop(struct table *table, const bool stale[TABLE_ENTRIES_MAX])
+static void table_drop(struct table *table, unsigned from, unsigned to, const bool stale[TABLE_ENTRIES_MAX])
 {
+	/* Of a narrow table a node has a part, or two slots an entry. */
+	unsigned first = table->narrow ? 0 : from, end = table->narrow ? X86_PT_ENTRIES : to;
 	struct list done;
 
 	list_init(&done);
@@ -135,8 +138,8 @@ static void table_drop(struct table *table, const bool stale[TABLE_ENTRIES_MAX])
 
 		list_remove(&node->use);
 		list_add(&done, &node->use);
-		for (unsigned i = 0, count; i < X86_PT_ENTRIES; i += count + 1) {
-			for (count = 0; i + count < X86_PT_ENTRIES && stale[spt_slot_entry(node, i + count)]; count++)
+		for (unsigned i = first, count; i < end; i += count + 1) {
+			for (count = 0; i + count < end && stale[spt_slot_entry(node, i + count)]; count++)
 				;
 			if (count)
 				spt_node_drop(node, i, count);
@@ -154,7 +157,7 @@ void spt_table_set(struct table *table, unsigned i, uint64_t value)
 	if (!spt_entry_revoked(old, value))
 		return;
 	stale[i] = true;
-	table_drop(table, stale);
+	table_drop(table, i, i + 1, stale);
 }
 
 bool spt_table_confirm(struct spt *spt, struct table *table, unsigned i, uint64_t entry)
@@ -206,7 +209,7 @@ static bool table_compare(struct spt *spt, struct table *table)
 		spt_table_note(table, i, live);
 	}
 	if (revoked)
-		table_drop(table, stale);
+		table_drop(table, 0, entries_of(table), stale);
 	return written;
 }
 
