@@ -133,3 +133,14 @@ void block_hide(struct translate *t, struct bt_block *block, bool all)
 		link_set(t, link, !all && link->from->page == block->page ? block : NULL);
 	}
 }
+
+void block_kill(struct translate *t, struct bt_block *block)
+{
+	struct bt_block **at = &t->hash[hash(block->gva)];
+	block_hide(t, block, true);
+	block->dead = true;
+	while (*at && *at != block)
+		at = &(*at)->hash_next;
+	if (*at)
+		*at = block->hash_next;
+}

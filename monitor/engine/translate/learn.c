@@ -36,8 +36,7 @@ static void mark(struct translate *t, struct vcpu *vcpu, struct bt_block *block)
 	if (!page->user || page->user[offset / 8] & 1u << offset % 8)
 		return;
 	page->user[offset / 8] |= (uint8_t)(1u << offset % 8);
-	block_hide(t, block, true);
-	block->dead = true;
+	block_kill(t, block);
 	t->resume.block = NULL;
 }
 

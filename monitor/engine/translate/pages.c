@@ -24,6 +24,9 @@ static void enliven(struct translate *t, struct bt_page *page)
 		return;
 	page->live = true;
 	page->next_live = t->live;
+	page->before = &t->live;
+	if (t->live)
+		t->live->before = &page->next_live;
 	t->live = page;
 }
 
@@ -35,11 +38,11 @@ static void hide_blocks(struct translate *t, struct bt_page *page, bool all)
 		block_hide(t, block, true);
 }
 
-/* Takes the page that *link leads to out of the list; *link leads to the next. */
-static void hide(struct translate *t, struct bt_page **link, bool all)
+static void hide(struct translate *t, struct bt_page *page, bool all)
 {
-	struct bt_page *page = *link;
-	*link = page->next_live;
+	*page->before = page->next_live;
+	if (page->next_live)
+		page->next_live->before = page->before;
 	page->live = false;
 	hide_blocks(t, page, all);
 }
@@ -80,17 +83,21 @@ void page_cover(struct translate *t, const struct bt_page *page, unsigned offset
 		covered[n / 8] |= (uint8_t)(1u << n % 8);
 }
 
-/*
- * The processor would fetch from the page's frame at its gva, and no walk of its own would change a thing: accessed
- * bits are set.
- */
-static bool still_there(struct translate *t, const struct bt_page *page)
+/* A page of the guest's tables from which code can be fetched. */
+struct reach {
+	uint64_t gva, gpa, len; /* 0: none */
+	bool users;
+};
+
+/* The one of the page; no walk of the processor's own would change a thing: accessed bits are set. */
+static bool find_reach(struct translate *t, const struct bt_page *page, struct reach *reach)
 {
 	struct spt_step steps[X86_PT_LEVELS];
 	unsigned count = spt_probe(t->vm->spt, &t->paging, page->gva, steps);
 	uint64_t all = ~0ull, any = 0;
+	*reach = (struct reach){page->gva, page->gva, X86_PAGE_SIZE, page->users};
 	if (t->paging.paging == SPT_NO_PAGING)
-		return page->gva == page->frame << X86_PAGE_SHIFT;
+		return true;
 	/* PAE's registers have neither rights nor an accessed bit. */
 	for (unsigned n = t->paging.paging == SPT_PAE; n < count; n++) {
 		all &= steps[n].entry;
@@ -102,7 +109,19 @@ static bool still_there(struct translate *t, const struct bt_page *page)
 	if ((t->paging.nxe && (any & X86_PTE_NX)) || (page->users ? !users : t->paging.smep && users))
 		return false;
 	const struct spt_step *leaf = &steps[count - 1];
-	return leaf->page + (page->gva & (leaf->page_len - 1)) == page->frame << X86_PAGE_SHIFT;
+	*reach = (struct reach){page->gva & ~(leaf->page_len - 1), leaf->page, leaf->page_len, page->users};
+	return true;
+}
+
+/* The processor would fetch from the page's frame at its gva. *reach is where the page before it was. */
+static bool still_there(struct translate *t, const struct bt_page *page, struct reach *reach)
+{
+	bool same = page->gva - reach->gva < reach->len && page->users == reach->users;
+	if (!same && !find_reach(t, page, reach)) {
+		reach->len = 0;
+		return false;
+	}
+	return reach->gpa + (page->gva - reach->gva) == page->frame << X86_PAGE_SHIFT;
 }
 
 static bool same_paging(const struct spt_cpu *a, const struct spt_cpu *b)
@@ -120,11 +139,11 @@ void pages_sync(struct translate *t, struct vcpu *vcpu)
 	t->paging = paging;
 	t->changes = changes;
 	t->synced = true;
-	for (struct bt_page **link = &t->live; *link;) {
-		if (still_there(t, *link))
-			link = &(*link)->next_live;
-		else
-			hide(t, link, false);
+	struct reach reach = {0};
+	for (struct bt_page *page = t->live, *next; page; page = next) {
+		next = page->next_live;
+		if (!still_there(t, page, &reach))
+			hide(t, page, false);
 	}
 }
 
@@ -132,17 +151,12 @@ void pages_sync(struct translate *t, struct vcpu *vcpu)
 
 static void drop_page(struct translate *t, struct bt_page *page)
 {
-	struct bt_page **link = &t->live;
-	while (*link && *link != page)
-		link = &(*link)->next_live;
-	if (*link)
-		hide(t, link, true);
-	else
-		hide_blocks(t, page, true);
+	if (page->live)
+		hide(t, page, true);
 	for (struct bt_block *block = page->blocks; block; block = block->next)
-		block->dead = true;
+		block_kill(t, block);
 	for (struct bt_block *block = page->reaching; block; block = block->next_over)
-		block->dead = true;
+		block_kill(t, block);
 	page->blocks = page->reaching = NULL;
 }
 

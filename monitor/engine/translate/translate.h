@@ -23,7 +23,7 @@
 #include "monitor/vm/vcpu.h"
 
 #define BT_TABLE_ENTRIES 65536
-#define BT_HASH		 16384
+#define BT_HASH		 65536
 #define LINGER_SITES	 4096
 
 /* So many pieces of user memory a kernel of the upper half reaches at a time. */
@@ -68,7 +68,8 @@ struct bt_page {
 	struct bt_block *blocks, *reaching; /* its own; those of the page before that reach into it */
 	uint8_t *user;			    /* bt_source.user; NULL: none yet */
 	struct bt_page *next;		    /* of the frame */
-	struct bt_page *next_live;	    /* of the live ones, if it is */
+	struct bt_page *next_live;	    /* of the live ones, if it is; `before` leads to it there */
+	struct bt_page **before;
 };
 
 struct bt_frame {
@@ -228,6 +229,8 @@ void link_set(struct translate *t, struct bt_link *link, struct bt_block *to);
 bool block_publish(struct translate *t, struct bt_block *block);
 /* Jumps from elsewhere find it no more; `all`: nor those of its own page. */
 void block_hide(struct translate *t, struct bt_block *block, bool all);
+/* Nobody finds it any more, nor goes there. */
+void block_kill(struct translate *t, struct bt_block *block);
 
 /* pages.c */
 /* The page of gva and frame, made if need be, live from now on; the frame is watched. NULL: memory is out. */
