@@ -92,6 +92,7 @@ struct stats {
 	unsigned post_count;		      /* total written */
 	uint32_t sensitive[STATS_SENSITIVE][STAT_WAY_COUNT]; /* by emu_id */
 	uint64_t hypercalls[STATS_HYPERCALLS];		     /* by number, those in multicalls included */
+	uint64_t contended; /* times that the guest went to one CPU because another program wanted the other */
 	struct stats_code code;
 };
 

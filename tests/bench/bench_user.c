@@ -9,7 +9,7 @@
  * system). DIRECTORY (/tmp) is for files in memory. With --init it is process 1 of a Linux kernel: it mounts what it
  * needs and powers off at its end. For each measure it prints one line, times in nanoseconds an operation:
  *
- *   bench: NAME median MEDIAN p10 TENTH p90 NINETIETH samples N count OPERATIONS_IN_A_SAMPLE
+ *   bench: NAME median MEDIAN p10 TENTH p90 NINETIETH samples N count OPERATIONS_IN_A_SAMPLE all OPERATIONS_EVER
  *
  * framed by "bench: start" and "bench: end NANOSECONDS_BETWEEN", by which a reader can tell whether this system's clock
  * goes as its own.
@@ -51,6 +51,14 @@ _Noreturn void fail(const char *what)
 
 /* --------------------------------------------------------------------------------------------------- one measure */
 
+static uint64_t operations;
+
+static uint64_t run(const struct measure *measure, uint64_t count)
+{
+	operations += count;
+	return measure->run(count);
+}
+
 static uint64_t whole_steps(const struct measure *measure, double count)
 {
 	if (measure->most && count > (double)measure->most)
@@ -64,7 +72,7 @@ static uint64_t calibrate(const struct measure *measure, uint64_t sample_ns)
 	uint64_t count = measure->step;
 
 	for (;;) {
-		uint64_t took = measure->run(count), again = took < sample_ns / 4 ? took : measure->run(count);
+		uint64_t took = run(measure, count), again = took < sample_ns / 4 ? took : run(measure, count);
 		uint64_t next = whole_steps(measure, (double)count * 2);
 
 		if (again < took)
@@ -87,15 +95,16 @@ static int compare(const void *left, const void *right)
 static void take(const struct measure *measure, uint64_t budget_ns)
 {
 	double samples[SAMPLES_MOST];
+	operations = 0;
 	uint64_t sample_ns = budget_ns / SAMPLES > SAMPLE_NS ? budget_ns / SAMPLES : SAMPLE_NS;
 	uint64_t count = calibrate(measure, sample_ns), start = now_ns();
 	unsigned n = 0;
 
 	while (n < SAMPLES_MOST && (n < 3 || now_ns() - start < budget_ns))
-		samples[n++] = (double)measure->run(count) / (double)count;
+		samples[n++] = (double)run(measure, count) / (double)count;
 	qsort(samples, n, sizeof(samples[0]), compare);
-	printf("bench: %s median %.3f p10 %.3f p90 %.3f samples %u count %lu\n", measure->name, samples[n / 2],
-	       samples[n / 10], samples[n - 1 - n / 10], n, count);
+	printf("bench: %s median %.3f p10 %.3f p90 %.3f samples %u count %lu all %lu\n", measure->name, samples[n / 2],
+	       samples[n / 10], samples[n - 1 - n / 10], n, count, operations);
 	fflush(stdout);
 }
 

@@ -120,8 +120,13 @@ def reaches(document):
     yield from at_most("syscall", "tinix1", 6.5e3, "null system call, one CPU")
     yield from at_most("syscall", "tinix2", 3.5e3, "null system call, two CPUs")
     calls = table.get("syscall", {})
-    yield from ahead(calls.get("tinix"), calls.get("uml"), 7, "null system call, against User Mode Linux")
-    yield from ahead(calls.get("tinix"), calls.get("gvisor"), 7, "null system call, against gVisor")
+
+    def best(key):
+        """Of a peer left free, and of one kept on one CPU."""
+        return min((calls[k] for k in (key, key + "1") if k in calls), key=lambda found: found["median_ns"], default=None)
+
+    for key, title in (("uml", "User Mode Linux"), ("gvisor", "gVisor")):
+        yield from ahead(best("tinix"), best(key), 7, f"null system call, against {title}, each in its best placement")
     yield from at_most("touch", "tinix", 10e3, "touch a fresh page")
     yield from at_most("fork", "tinix", 1.4e6, "fork, exit, wait")
     yield from at_most("pipe", "tinix", 40e3, "pipe, there and back")

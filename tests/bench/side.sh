@@ -14,8 +14,8 @@ if [ $got -ne 0 ]; then
 	exit 1
 fi
 number='[0-9]+\.[0-9]{3}'
-for measure in syscall touch fork exec pipe switch_2 switch_16 signal mmap compute memory file; do
-	grep -qE "^bench: $measure median $number p10 $number p90 $number samples [1-9][0-9]* count [1-9][0-9]*\$" "$work/out" || {
+for measure in syscall touch fork exec pipe switch_2 switch_16 signal mmap compute memory file crowd; do
+	grep -qE "^bench: $measure median $number p10 $number p90 $number samples [1-9][0-9]* count [1-9][0-9]* all [1-9][0-9]*\$" "$work/out" || {
 		echo "FAIL: no line for $measure"
 		exit 1
 	}

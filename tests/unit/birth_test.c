@@ -145,6 +145,25 @@ static void a_nursery_that_is_killed_is_done_without(void **state)
 	assert_true(cells.nursery.pid > 0 && cells.nursery.pid != first);
 }
 
+/* A page that goes to another frame is one call of the host, and a page beside it is not forgotten. */
+static void what_is_mapped_over_is_not_unmapped(void **state)
+{
+	const uint64_t at = 0x10000000, flags = MAP_SHARED | MAP_FIXED;
+	const struct gate_op map = {SYS_mmap, {at, X86_PAGE_SIZE, PROT_READ, flags, (uint64_t)ram, 0}};
+	const struct gate_op unmap = {SYS_munmap, {at, X86_PAGE_SIZE}}, wider = {SYS_munmap, {at, 2 * X86_PAGE_SIZE}};
+	struct cell *cell = make(1);
+
+	assert_int_equal(cell_queue(cell, &unmap), 0);
+	assert_int_equal(cell_queue(cell, &map), 0);
+	assert_int_equal(cell->queued, 1);
+	assert_int_equal(cell->order->ops[0].nr, SYS_mmap);
+	assert_int_equal(cell_flush(cell), 0);
+	assert_int_equal(cell_queue(cell, &wider), 0);
+	assert_int_equal(cell_queue(cell, &map), 0);
+	assert_int_equal(cell->queued, 2);
+	assert_int_equal(cell_flush(cell), 0);
+}
+
 /* Each order waits for an answer; of a dead cell it ends. */
 static void a_cell_that_is_killed_answers_no_order(void **state)
 {
@@ -162,6 +181,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(cells_of_the_nursery_are_as_others, up, down),
 		cmocka_unit_test_setup_teardown(a_nursery_that_is_killed_is_done_without, up, down),
+		cmocka_unit_test_setup_teardown(what_is_mapped_over_is_not_unmapped, up, down),
 		cmocka_unit_test_setup_teardown(a_cell_that_is_killed_answers_no_order, up, down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,6 +43,8 @@ struct bench_row {
 	enum bench_native native;
 	uint64_t count; /* operations a round; 0: not measured inside the guest */
 	struct bench_reach reach;
+	const char *guest; /* bench= if it is not the name; NULL: it is */
+	bool neighbour;	   /* another program keeps one of the host's CPUs busy meanwhile */
 };
 extern const struct bench_row bench_rows[];
 extern const unsigned bench_row_count;

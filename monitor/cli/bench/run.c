@@ -3,10 +3,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +21,8 @@
 /* Enough for every round to touch memory of its own. */
 #define MEMORY	  "1G"
 #define TIMEOUT_S "60"
+/* No neighbour outlives that. */
+#define NEIGHBOUR_S 70
 /* Starts of `hello` a sample asked for: it is the noisiest figure and the quickest to take. */
 #define STARTS 3
 
@@ -76,6 +81,35 @@ static unsigned take_samples(FILE *console, const char *name, struct bench_sampl
 	return taken;
 }
 
+/* A program that only computes, on the last CPU that this one may use. It ends with this one, or by itself. */
+static pid_t start_neighbour(void)
+{
+	cpu_set_t allowed, last;
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	alarm(NEIGHBOUR_S);
+	sched_getaffinity(0, sizeof(allowed), &allowed);
+	CPU_ZERO(&last);
+	for (int cpu = CPU_SETSIZE - 1; cpu >= 0 && !CPU_COUNT(&last); cpu--)
+		if (CPU_ISSET(cpu, &allowed))
+			CPU_SET(cpu, &last);
+	sched_setaffinity(0, sizeof(last), &last);
+	for (volatile unsigned turns = 0;; turns++)
+		;
+}
+
+static void end_neighbour(pid_t pid)
+{
+	if (pid <= 0)
+		return;
+	kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
 static int measure_inside(struct bench *bench, const struct bench_row *row, enum bench_way way,
 			  struct bench_samples *samples)
 {
@@ -86,19 +120,23 @@ static int measure_inside(struct bench *bench, const struct bench_row *row, enum
 	FILE *console;
 	pid_t pid;
 
-	snprintf(cmdline, sizeof(cmdline), "pv=on bench=%s count=%ju rounds=%u", row->name, (uintmax_t)count,
-		 bench->rounds);
+	const char *name = row->guest ? row->guest : row->name;
+	pid_t neighbour = row->neighbour ? start_neighbour() : 0;
+
+	snprintf(cmdline, sizeof(cmdline), "pv=on bench=%s count=%ju rounds=%u", name, (uintmax_t)count, bench->rounds);
 	fd = start_guest(bench, cmdline, way, &pid);
 	if (fd < 0) {
 		fprintf(stderr, "ring3: bench: cannot start a guest: %s; %s\n", strerror(-fd), refusal_remedy(fd));
+		end_neighbour(neighbour);
 		return fd;
 	}
 	console = fdopen(fd, "r");
-	taken = console ? take_samples(console, row->name, samples) : 0;
+	taken = console ? take_samples(console, name, samples) : 0;
 	if (console)
 		fclose(console);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
+	end_neighbour(neighbour);
 	if (!status && taken == bench->rounds)
 		return 0;
 	fprintf(stderr, "ring3: bench: row %s (%s) failed: %u of %u rounds; leave it out with --rows\n", row->name,

@@ -89,10 +89,18 @@ static void describe_peer(struct gate_xchg *xchg, struct trap *trap, const struc
 	xchg->peer_turn = GATE_TURN + peer->slot * sizeof(uint32_t);
 	const struct cell *user = trap->cells.user;
 	xchg->previous = user && user != peer && !user->dead ? peer_address(user) : 0;
-	xchg->peer_spins = trap->placement.peer.spins;
-	xchg->peer_yields = trap->placement.peer.yields;
 	xchg->user_cs = trap->direct.cs.selector;
 	xchg->user_ss = trap->direct.ss.selector;
+}
+
+void direct_place(struct trap *trap, struct cell *cell)
+{
+	cell_place(cell);
+	if (!cell->armed || !cell->peer)
+		return;
+	cell_place(cell->peer);
+	cell->xchg->peer_spins = trap->placement.peer.spins;
+	cell->xchg->peer_yields = trap->placement.peer.yields;
 }
 
 static bool arm_paravirtual(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
@@ -176,7 +184,7 @@ void direct_arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 	cell->armed = armed;
 	cell->peer = peer;
 	if (cell->armed) {
-		cell_place(peer);
+		direct_place(trap, cell);
 		trap_hold_fpu(trap, peer, vcpu);
 		describe_peer(cell->xchg, trap, peer);
 		bases_give(peer, vcpu);

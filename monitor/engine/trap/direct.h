@@ -34,6 +34,8 @@ struct direct {
 void direct_note_user(struct trap *trap, struct cell *cell, const struct vcpu *vcpu);
 /* The vCPU is about to run kernel mode in `cell`: arms it if user mode may be entered directly, else disarms it. */
 void direct_arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu);
+/* Has the cell, and the one that it enters directly, run where the placement says now, while they run. */
+void direct_place(struct trap *trap, struct cell *cell);
 /* FPU state, and bases, stay where user mode has them while the kernel runs. */
 bool direct_lends_fpu(const struct trap *trap, const struct vcpu *vcpu);
 bool direct_lends_bases(const struct trap *trap, const struct vcpu *vcpu);

@@ -54,6 +54,16 @@ static bool joins_last(const struct cell *cell, const struct gate_op *op)
 	return last->nr == SYS_munmap && last->args[0] + last->args[1] == op->args[0];
 }
 
+/* What is mapped over need not be unmapped first: a mapping of a fixed place replaces what was there. */
+static bool replaces_last(const struct cell *cell, const struct gate_op *op)
+{
+	if (!cell->queued || op->nr != SYS_mmap)
+		return false;
+	const struct gate_op *last = &cell->order->ops[cell->queued - 1];
+	return last->nr == SYS_munmap && last->args[0] >= op->args[0] &&
+	       last->args[0] + last->args[1] <= op->args[0] + op->args[1];
+}
+
 int cell_queue(struct cell *cell, const struct gate_op *op)
 {
 	cell->empty = false;
@@ -61,6 +71,8 @@ int cell_queue(struct cell *cell, const struct gate_op *op)
 		cell->order->ops[cell->queued - 1].args[1] += op->args[1];
 		return 0;
 	}
+	if (replaces_last(cell, op))
+		cell->queued--;
 	if (cell->queued == GATE_ORDER_OPS) {
 		int error = cell_flush(cell);
 		if (error)

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "monitor/engine/trap/cell.h"
 #include "monitor/engine/trap/handover.h"
@@ -28,13 +29,17 @@
 /* A mode is kept at least this long: changing moves tasks, and a busy host makes exits look rarer than they are. */
 #define HOLD_NS 50000000
 
+static bool is_spread(const struct placement *placement)
+{
+	return placement->mode == PLACEMENT_APART || placement->mode == PLACEMENT_SPLIT;
+}
+
 void placement_pin(const struct placement *placement, pid_t task, bool monitor_side)
 {
-	bool two = placement->mode == PLACEMENT_APART || placement->mode == PLACEMENT_SPLIT;
 	cpu_set_t set = placement->allowed;
 	if (placement->mode != PLACEMENT_LOOSE) {
 		CPU_ZERO(&set);
-		CPU_SET(two && monitor_side ? placement->far : placement->near, &set);
+		CPU_SET(is_spread(placement) && monitor_side ? placement->far : placement->near, &set);
 	}
 	sched_setaffinity(task, sizeof(set), &set);
 }
@@ -74,6 +79,7 @@ int placement_init(struct placement *placement, struct cells *cells, unsigned cp
 		fprintf(stderr, "ring3: --cpus=2, but only one host CPU is allowed here; use --cpus=1 or taskset\n");
 		return -EINVAL;
 	}
+	placement->two = cpus != 1 && placement->far >= 0;
 	placement->adaptive = cpus == 0 && placement->far >= 0;
 	placement->window_tsc = clock_tsc();
 	placement_set(placement, cells, cpus == 2 ? PLACEMENT_APART : PLACEMENT_TOGETHER);
@@ -88,11 +94,62 @@ void placement_direct(struct placement *placement, struct cells *cells)
 	placement_set(placement, cells, placement->mode);
 }
 
+static struct waiter runner_of(const struct cell *cell)
+{
+	return (struct waiter){.process = cell->pid, .task = cell->runner};
+}
+
+/* Who runs on either side now. False: nobody that could be looked at. */
+static bool find_waiters(const struct placement *placement, const struct cells *cells, struct waiter *near,
+			 struct waiter *far)
+{
+	bool split = placement->mode == PLACEMENT_SPLIT;
+	const struct cell *last = cells->last, *user = split ? cells->user : last;
+	if (!last || !user || last->dead || user->dead || (split && !last->kernel))
+		return false;
+	*near = runner_of(user);
+	*far = split ? runner_of(last) : (struct waiter){.process = getpid(), .task = getpid()};
+	return true;
+}
+
+/*
+ * Together on the CPU that no other program keeps busy, for a while; then on two again. Both changes are as cheap as
+ * any of mode, and nothing is judged by the rate of exits meanwhile.
+ */
+static bool placement_contended(struct placement *placement, struct cells *cells)
+{
+	struct waiter near, far;
+	if (!placement->two)
+		return false;
+	if (contention_lasts(&placement->contention))
+		return true;
+	if (!is_spread(placement)) {
+		if (!placement->adaptive)
+			placement_set(placement, cells, PLACEMENT_APART);
+		return false;
+	}
+	if (!find_waiters(placement, cells, &near, &far))
+		return false;
+	enum contended contended = contention_look(&placement->contention, near, far);
+	if (contended == CONTENDED_NOT)
+		return false;
+	contention_begin(&placement->contention);
+	if (contended == CONTENDED_NEAR) {
+		int busy = placement->near;
+		placement->near = placement->far;
+		placement->far = busy;
+	}
+	placement_set(placement, cells, PLACEMENT_TOGETHER);
+	return true;
+}
+
 /* The mode for exits that come every `each` ns. */
 static void placement_judge(struct placement *placement, struct cells *cells, uint64_t each)
 {
-	bool two = placement->mode == PLACEMENT_APART || placement->mode == PLACEMENT_SPLIT;
+	bool two = is_spread(placement);
 	enum placement_mode mode = placement->mode;
+	if (placement_contended(placement, cells) || !placement->adaptive)
+		return;
 	if (each > LOOSE_NS)
 		mode = PLACEMENT_LOOSE;
 	else if (each > TOGETHER_NS || (each > APART_NS && !two))
@@ -111,7 +168,7 @@ static void placement_judge(struct placement *placement, struct cells *cells, ui
 void placement_note(struct placement *placement, struct cells *cells, uint64_t tsc, unsigned direct)
 {
 	placement->exits += 1 + direct;
-	if (!placement->adaptive || placement->exits < WINDOW_EXITS)
+	if (!placement->two || placement->exits < WINDOW_EXITS)
 		return;
 	uint64_t each = clock_tsc_to_ns(tsc - placement->window_tsc) / placement->exits;
 	placement->exits = 0;
@@ -119,9 +176,14 @@ void placement_note(struct placement *placement, struct cells *cells, uint64_t t
 	placement_judge(placement, cells, each);
 }
 
+bool placement_watches(const struct placement *placement)
+{
+	return placement->two && placement->mode != PLACEMENT_LOOSE;
+}
+
 void placement_quiet(struct placement *placement, struct cells *cells, unsigned direct)
 {
-	if (placement->adaptive)
+	if (placement->two)
 		placement_judge(placement, cells, HANDOVER_QUIET_NS / (direct + 1));
 }
 

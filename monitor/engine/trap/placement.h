@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "monitor/engine/trap/contention.h"
+
 struct cells;
 
 enum placement_mode {
@@ -27,6 +29,7 @@ struct patience {
 
 struct placement {
 	bool adaptive; /* the mode follows the rate of exits */
+	bool two;      /* there are two CPUs to use, if no other program wants one of them */
 	bool direct;   /* the guest enters user mode directly: never APART, but SPLIT */
 	enum placement_mode mode;
 	cpu_set_t allowed;
@@ -39,6 +42,7 @@ struct placement {
 	uint64_t since_tsc;	    /* when the mode began */
 	unsigned exits;		    /* in the present window */
 	uint64_t window_tsc;	    /* when it began */
+	struct contention contention;
 };
 
 /* cpus: 1 together, 2 apart, 0 adaptive. 0 or -EINVAL with a message if two are asked for and one is there. */
@@ -47,6 +51,8 @@ int placement_init(struct placement *placement, struct cells *cells, unsigned cp
 void placement_direct(struct placement *placement, struct cells *cells);
 /* Notes an exit at tsc, with the direct entries since the last; may change the mode. */
 void placement_note(struct placement *placement, struct cells *cells, uint64_t tsc, unsigned direct);
+/* Whether placement_quiet has to be called. */
+bool placement_watches(const struct placement *placement);
 /* Notes that no exit came for HANDOVER_QUIET_NS, but so many direct entries; may change the mode. */
 void placement_quiet(struct placement *placement, struct cells *cells, unsigned direct);
 /* Has a task run where the mode wants it. */

@@ -66,7 +66,7 @@ static enum transport_wait signal_wait(struct trap *trap, struct cell *cell, boo
 	unsigned quiet_ns = kicked ? HANDOVER_KICK_NS : HANDOVER_QUIET_NS;
 	struct patience patience = placement->monitor[cell->kernel];
 	for (;;) {
-		bool watch = kicked || (placement->adaptive && placement->mode != PLACEMENT_LOOSE) || cell->armed;
+		bool watch = kicked || placement_watches(placement) || cell->armed;
 		switch (handover_wait(cell, patience, watch ? quiet_ns : 0)) {
 		case HANDOVER_EXITED:
 			return TRANSPORT_EXITED;
@@ -76,6 +76,7 @@ static enum transport_wait signal_wait(struct trap *trap, struct cell *cell, boo
 			if (kicked)
 				return TRANSPORT_NUDGED;
 			placement_quiet(placement, &trap->cells, direct_cycles(trap, cell));
+			direct_place(trap, cell);
 			patience = (struct patience){0, 0};
 		}
 	}

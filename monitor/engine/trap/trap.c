@@ -304,6 +304,7 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 		vcpu->interrupt_shadow = false;
 	step_end(step, vcpu, exit);
 	placement_note(&trap->placement, &trap->cells, out, direct);
+	vm->stats.contended = trap->placement.contention.begun;
 }
 
 static void trap_kick(struct vcpu *vcpu)

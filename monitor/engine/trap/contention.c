@@ -1,0 +1,80 @@
+#include "monitor/engine/trap/contention.h"
+
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "monitor/host/clock.h"
+
+/* Several slices of the host's scheduler. Tasks that take turns are looked at again in a later moment, but not for
+ * ever. */
+#define WINDOW_NS      15000000
+#define WINDOW_MOST_NS 120000000
+/* A neighbour that is always ready gets half; what the sides wait for each other is far less than this share. */
+#define SHARE 4
+/* To try two CPUs again costs a window at less speed: twice as long each time, up to this. */
+#define PATIENCE_NS	 250000000
+#define PATIENCE_MOST_NS 2000000000
+/* Two CPUs have held for so long: the next neighbour is a new one. */
+#define FORGET_NS 1000000000
+
+static bool read_delay(struct waiter *waiter)
+{
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/schedstat", waiter->process, waiter->task);
+	FILE *file = fopen(path, "re");
+	if (!file)
+		return false;
+	int fields = fscanf(file, "%*u %lu", &waiter->delay_ns);
+	fclose(file);
+	return fields == 1;
+}
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec used;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+	return (uint64_t)used.tv_sec * CLOCK_NS_PER_SEC + (uint64_t)used.tv_nsec;
+}
+
+static void begin(struct contention *contention, struct waiter near, struct waiter far, uint64_t now)
+{
+	contention->near = near;
+	contention->far = far;
+	contention->monitor_ns = cpu_ns();
+	contention->since_ns = read_delay(&contention->near) && read_delay(&contention->far) ? now : 0;
+}
+
+enum contended contention_look(struct contention *contention, struct waiter near, struct waiter far)
+{
+	uint64_t now = clock_ns(), window = now - contention->since_ns;
+	if (!contention->since_ns || window > WINDOW_MOST_NS) {
+		begin(contention, near, far, now);
+		return CONTENDED_NOT;
+	}
+	if (window < WINDOW_NS || near.task != contention->near.task || far.task != contention->far.task)
+		return CONTENDED_NOT;
+	uint64_t monitor = far.task == getpid() ? 0 : cpu_ns() - contention->monitor_ns;
+	contention->since_ns = 0;
+	if (!read_delay(&near) || !read_delay(&far))
+		return CONTENDED_NOT;
+	uint64_t near_ns = near.delay_ns - contention->near.delay_ns, far_ns = far.delay_ns - contention->far.delay_ns;
+	if (near_ns > window / SHARE)
+		return CONTENDED_NEAR;
+	return far_ns > window / SHARE + monitor ? CONTENDED_FAR : CONTENDED_NOT;
+}
+
+void contention_begin(struct contention *contention)
+{
+	uint64_t now = clock_ns();
+	bool again = contention->until_ns && now - contention->until_ns < FORGET_NS;
+	uint64_t patience = again ? 2 * contention->patience_ns : PATIENCE_NS;
+	contention->patience_ns = patience < PATIENCE_MOST_NS ? patience : PATIENCE_MOST_NS;
+	contention->until_ns = now + contention->patience_ns;
+	contention->begun++;
+}
+
+bool contention_lasts(const struct contention *contention)
+{
+	return contention->until_ns && clock_ns() < contention->until_ns;
+}

@@ -1,0 +1,36 @@
+/*
+ * Whether another program keeps one of the two CPUs busy that a guest is spread over. Then each side spins for one that
+ * does not run, and both are better off together on the other CPU. The host says how long a task that could have run
+ * waited for its CPU (proc(5), /proc/PID/task/TID/schedstat); where it does not say so nothing is ever contended.
+ */
+#ifndef MONITOR_ENGINE_TRAP_CONTENTION_H
+#define MONITOR_ENGINE_TRAP_CONTENTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct waiter {
+	pid_t process, task;
+	uint64_t delay_ns;
+};
+
+struct contention {
+	struct waiter near, far; /* who is looked at: the user side's runner; whoever runs on the other side */
+	uint64_t since_ns;	 /* for how long; 0: nobody is */
+	uint64_t monitor_ns;	 /* CPU time of the monitor then: the far side waits for it, too, if it runs there */
+	uint64_t until_ns;	 /* stay together until then; 0: there is no need */
+	uint64_t patience_ns;	 /* for how long that was */
+	uint64_t begun;		 /* how often it was so, for statistics */
+};
+
+enum contended { CONTENDED_NOT, CONTENDED_NEAR, CONTENDED_FAR };
+
+/* The two tasks of the moment, with the guest on two CPUs; the far one shares its CPU with the monitor, or is it. */
+enum contended contention_look(struct contention *contention, struct waiter near, struct waiter far);
+/* One CPU is contended: when to try two again comes later each time. */
+void contention_begin(struct contention *contention);
+/* True as long as the guest should stay on one CPU. */
+bool contention_lasts(const struct contention *contention);
+
+#endif

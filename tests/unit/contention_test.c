@@ -1,0 +1,128 @@
+/*
+ * Whether a CPU is contended, told of real tasks: of two that compute on one CPU, each waits for it half of the time;
+ * one that sleeps waits for none.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "monitor/engine/trap/contention.h"
+#include "monitor/host/clock.h"
+
+/* Nobody computes for longer, whatever becomes of the test. */
+#define LIFE_S 20
+/* A window, however long the host takes for it. */
+#define LOOKS	   200
+#define LOOK_NS	   5000000
+#define PATIENT_NS 8000000000
+
+static struct waiter child(bool computes)
+{
+	cpu_set_t first;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid)
+		return (struct waiter){.process = pid, .task = pid};
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	alarm(LIFE_S);
+	sched_getaffinity(0, sizeof(first), &first);
+	for (int cpu = CPU_SETSIZE - 1; cpu >= 0 && CPU_COUNT(&first) > 1; cpu--)
+		CPU_CLR(cpu, &first);
+	sched_setaffinity(0, sizeof(first), &first);
+	for (volatile unsigned turns = 0;; turns++)
+		if (!computes)
+			pause();
+}
+
+static void end(struct waiter waiter)
+{
+	kill(waiter.process, SIGKILL);
+	assert_int_equal(waitpid(waiter.process, NULL, 0), waiter.process);
+}
+
+/* The first verdict but CONTENDED_NOT within some windows; else that. */
+static enum contended look(struct waiter near, struct waiter far)
+{
+	const struct timespec pause = {.tv_nsec = LOOK_NS};
+	struct contention contention = {0};
+	enum contended contended = CONTENDED_NOT;
+
+	for (unsigned looks = 0; looks < LOOKS && contended == CONTENDED_NOT; looks++) {
+		contended = contention_look(&contention, near, far);
+		nanosleep(&pause, NULL);
+	}
+	return contended;
+}
+
+static void who_waits_is_found(void **state)
+{
+	struct waiter one = child(true), other = child(true), sleeper = child(false);
+
+	assert_int_equal(look(one, sleeper), CONTENDED_NEAR);
+	assert_int_equal(look(sleeper, other), CONTENDED_FAR);
+	end(one);
+	end(other);
+	end(sleeper);
+}
+
+static void who_sleeps_waits_for_nobody(void **state)
+{
+	struct waiter one = child(false), other = child(false);
+
+	assert_int_equal(look(one, other), CONTENDED_NOT);
+	end(one);
+	end(other);
+}
+
+/* Of what the host does not tell, nothing is made. */
+static void who_is_gone_waits_for_nobody(void **state)
+{
+	struct waiter one = child(true), other = child(true);
+
+	end(one);
+	end(other);
+	assert_int_equal(look(one, other), CONTENDED_NOT);
+}
+
+static void it_lasts_longer_each_time(void **state)
+{
+	const struct timespec pause = {.tv_nsec = LOOK_NS};
+	struct contention contention = {0};
+	uint64_t start, before = 0;
+
+	assert_false(contention_lasts(&contention));
+	for (unsigned times = 1; times <= 3; times++) {
+		start = clock_ns();
+		contention_begin(&contention);
+		assert_true(contention_lasts(&contention));
+		while (contention_lasts(&contention))
+			nanosleep(&pause, NULL);
+		assert_true(clock_ns() - start >= contention.patience_ns);
+		assert_true(contention.patience_ns > before && contention.patience_ns < PATIENT_NS);
+		assert_int_equal(contention.begun, times);
+		before = contention.patience_ns;
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_waits_is_found),
+		cmocka_unit_test(who_sleeps_waits_for_nobody),
+		cmocka_unit_test(who_is_gone_waits_for_nobody),
+		cmocka_unit_test(it_lasts_longer_each_time),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
