@@ -126,6 +126,16 @@ case $name in
 	writes=$(sed -n 's/.*"table_writes": \([0-9]*\).*/\1/p' "$work/stats" | head -n 1)
 	[ "${writes:-0}" -ge 1 ] && [ "$writes" -lt 64 ] || miss "its stores made ${writes:-no} exits: not one for all"
 	;;
+13-*)
+	all pv=off
+	shows "interpret hybrid" "^the flag is the processor's"
+	shows trap "^the flag is the kernel's own copy"
+	shows "$every" '^interrupts are off when the kernel is ready'
+	shows "$every" '^and on afterwards'
+	for engine in $every; do
+		grep -q WARNING "$work/$engine" && miss "under $engine an assertion fails"
+	done
+	;;
 *)
 	echo "mark.sh: no exercise is called $name" >&2
 	exit 2
