@@ -96,6 +96,7 @@ struct spt_cpu {
 	bool wp;		    /* CR0.WP */
 	bool nxe;		    /* EFER.NXE with CR4.PAE */
 	bool smep;		    /* CR4.SMEP */
+	bool smap;		    /* CR4.SMAP, and AC does not lift it for these accesses */
 	bool pge;		    /* CR4.PGE: G bits count */
 	bool pse;		    /* CR4.PSE: 4 MiB pages; of SPT_32_BIT alone */
 	uint64_t pdpte[SPT_PDPTES]; /* of SPT_PAE alone; loaded and checked by the caller */

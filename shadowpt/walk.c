@@ -175,6 +175,8 @@ static bool walk_read(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, 
 			break;
 	}
 	prot = spt_rights_prot(walk->rights, cpu, access);
+	if (cpu->smap && walk->rights.user && !(access & (X86_PF_U | X86_PF_I)))
+		return fail(walk, cpu, access, X86_PF_P);
 	if (!spt_rights_readable(walk->rights, access) || ((access & X86_PF_W) && !(prot & SPT_WRITE)) ||
 	    ((access & X86_PF_I) && !(prot & SPT_EXEC)))
 		return fail(walk, cpu, access, X86_PF_P);

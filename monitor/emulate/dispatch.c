@@ -17,6 +17,8 @@ struct handler {
 	X(CLI, emu_cli, TRAPS) \
 	X(STI, emu_sti, TRAPS) \
 	X(HLT, emu_hlt, TRAPS) \
+	X(CLAC, emu_clac, TRAPS) \
+	X(STAC, emu_stac, TRAPS) \
 	X(CLTS, emu_clts, TRAPS) \
 	X(LMSW, emu_lmsw, TRAPS) \
 	X(XSETBV, emu_xsetbv, TRAPS) \

@@ -19,7 +19,7 @@ enum emu_step {
 typedef enum emu_step emu_function(struct vcpu *vcpu, const struct emu_insn *insn);
 
 /* flags.c */
-emu_function emu_cli, emu_sti, emu_hlt;
+emu_function emu_cli, emu_sti, emu_hlt, emu_clac, emu_stac;
 /* control.c */
 emu_function emu_mov_cr, emu_clts, emu_lmsw, emu_xsetbv;
 /* debug.c */

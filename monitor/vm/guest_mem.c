@@ -158,14 +158,16 @@ static uint64_t within_page(uint64_t gva, uint64_t len)
 struct access {
 	uint64_t root;
 	uint32_t bits; /* X86_PF_* */
+	bool implicit; /* CR4.SMAP holds whatever AC says (SDM 3A 4.6.1) */
 	bool narrow;   /* linear addresses have 32 bits: behind the last one comes 0 */
 };
 
 static struct access access_of(const struct vcpu *vcpu, enum gm_privilege who, uint32_t bits)
 {
 	if (who == GM_SYSTEM)
-		return (struct access){vcpu->cr3, bits, !vcpu_is_long(vcpu)};
-	return (struct access){vcpu_root(vcpu), bits | (vcpu->cpl == 3 ? X86_PF_U : 0), vcpu_code_bits(vcpu) != 64};
+		return (struct access){vcpu->cr3, bits, true, !vcpu_is_long(vcpu)};
+	return (struct access){vcpu_root(vcpu), bits | (vcpu->cpl == 3 ? X86_PF_U : 0), false,
+			       vcpu_code_bits(vcpu) != 64};
 }
 
 /* The linear address of byte `at` of an access that begins at gva. */
@@ -187,6 +189,8 @@ static bool translate(struct vcpu *vcpu, uint64_t gva, uint64_t len, struct acce
 	struct spt_translation at;
 	struct spt_cpu paging = vcpu_paging(vcpu);
 	paging.cr3 = access.root;
+	if (access.implicit)
+		paging.smap = vcpu->cr4 & X86_CR4_SMAP;
 	if (!vcpu_canonical(gva)) {
 		*fault = (struct gm_fault){.vector = X86_VEC_GP, .gva = gva};
 		return false;

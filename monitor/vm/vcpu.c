@@ -191,6 +191,7 @@ struct spt_cpu vcpu_paging(const struct vcpu *vcpu)
 		.wp = vcpu->cr0 & X86_CR0_WP,
 		.nxe = (vcpu->efer & X86_EFER_NXE) && (vcpu->cr4 & X86_CR4_PAE),
 		.smep = vcpu->cr4 & X86_CR4_SMEP,
+		.smap = (vcpu->cr4 & X86_CR4_SMAP) && vcpu->cpl != 3 && !(vcpu->rflags & X86_RFLAGS_AC),
 		.pge = vcpu->cr4 & X86_CR4_PGE,
 		.pse = vcpu->cr4 & X86_CR4_PSE,
 	};

@@ -299,7 +299,7 @@ void vcpu_cpuid(struct vcpu *vcpu);
 bool vcpu_load_cr3(struct vcpu *vcpu, uint64_t value);
 /*
  * Loads the registers of PAE paging from the table at cr3, as MOV CR3 does, and MOV CR0 and MOV CR4 that change CD, NW,
- * PG, PAE, PGE, PSE or SMEP (SDM 3A 4.4.1). False: a present one has reserved bits set, nothing is changed, the
+ * PG, PAE, PGE, PSE, SMEP or SMAP (SDM 3A 4.4.1). False: a present one has reserved bits set, nothing is changed, the
  * instruction is #GP(0). In other paging modes it is true and does nothing: what is to change must have changed.
  */
 bool vcpu_load_pdptes(struct vcpu *vcpu, uint64_t cr3);

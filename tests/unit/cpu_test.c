@@ -185,6 +185,20 @@ static void models(void **state)
 	assert_false(cpu.has[CPU_lm] || cpu.has[CPU_sse] || (cpu.efer & X86_EFER_LME));
 }
 
+/* What only an interpreted kernel has, and only if it is asked for. */
+static void smap(void **state)
+{
+	const struct cpu_model model = model_of("host,+smap");
+	struct cpu cpu;
+	cpu_describe(&cpu, &model, CPU_SOME, true);
+	assert_int_equal(cpu_wanting(&cpu, &model), CPU_smap);
+	cpu_describe(&cpu, &model, CPU_ALL_KERNELS, true);
+	assert_int_equal(cpu_wanting(&cpu, &model), CPU_FEATURE_COUNT);
+	assert_true(cpu.cr4 & X86_CR4_SMAP);
+	cpu_describe(&cpu, NULL, CPU_ALL_CODE, true);
+	assert_false(cpu.has[CPU_smap]);
+}
+
 static void models_changed(void **state)
 {
 	struct cpu_model model = model_of("x86-64-v2,-popcnt,+smep");
@@ -223,11 +237,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(engines_differ), cmocka_unit_test(absent_unless_given),
-		cmocka_unit_test(models),	  cmocka_unit_test(models_changed),
-		cmocka_unit_test(kept),		  cmocka_unit_test(misc_enable),
-		cmocka_unit_test(leaks),	  cmocka_unit_test(host_leaves),
-		cmocka_unit_test(apic),		  cmocka_unit_test(leaves),
-		cmocka_unit_test(beyond),
+		cmocka_unit_test(models),	  cmocka_unit_test(smap),
+		cmocka_unit_test(models_changed), cmocka_unit_test(kept),
+		cmocka_unit_test(misc_enable),	  cmocka_unit_test(leaks),
+		cmocka_unit_test(host_leaves),	  cmocka_unit_test(apic),
+		cmocka_unit_test(leaves),	  cmocka_unit_test(beyond),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -505,6 +505,22 @@ static void msr_vendors(void **state)
 	FIX_FAULTS(m, "wrmsr", X86_VEC_GP, 0);
 }
 
+static void clac_stac(void **state)
+{
+	struct machine_fixture *m = *state;
+	m->vm.cpu.has[CPU_smap] = true;
+	FIX_DONE(m, "stac");
+	assert_true(m->vcpu->rflags & X86_RFLAGS_AC);
+	FIX_DONE(m, "clac");
+	assert_false(m->vcpu->rflags & X86_RFLAGS_AC);
+	m->vm.cpu.has[CPU_smap] = false;
+	FIX_FAULTS(m, "stac", X86_VEC_UD, 0);
+	m->vm.cpu.has[CPU_smap] = true;
+	fix_user(m);
+	FIX_FAULTS(m, "clac", X86_VEC_UD, 0);
+	m->vm.cpu.has[CPU_smap] = false;
+}
+
 static void invpcid(void **state)
 {
 	struct machine_fixture *m = *state;
@@ -688,6 +704,7 @@ int main(void)
 		T(invalidation),
 		T(msr_round_trips),
 		T(msr_vendors),
+		T(clac_stac),
 		T(invpcid),
 		T(tsc),
 		T(swapgs),

@@ -104,6 +104,30 @@ static void privilege(void **state)
 	assert_true(gm_write_gva(m->vcpu, FIX_DATA, &value, 8, GM_SYSTEM, &fault));
 }
 
+/* SMAP: the kernel's data accesses to user pages need AC, and the processor's own are never allowed. */
+static void user_pages(void **state)
+{
+	struct machine_fixture *m = *state;
+	struct gm_fault fault;
+	uint64_t value = 0;
+	uint8_t code;
+
+	m->vcpu->cr4 |= X86_CR4_SMAP;
+	assert_false(gm_read_gva(m->vcpu, FIX_USER_DATA, &value, 8, GM_CPL, &fault));
+	assert_int_equal(fault.error, X86_PF_P);
+	assert_false(gm_write_gva(m->vcpu, FIX_USER_DATA, &value, 8, GM_CPL, &fault));
+	assert_int_equal(fault.error, X86_PF_P | X86_PF_W);
+	assert_true(gm_read_gva(m->vcpu, FIX_DATA, &value, 8, GM_CPL, &fault));
+	assert_true(gm_fetch(m->vcpu, FIX_USER_CODE, &code, 1, &fault) == 1);
+	m->vcpu->rflags |= X86_RFLAGS_AC;
+	assert_true(gm_write_gva(m->vcpu, FIX_USER_DATA, &value, 8, GM_CPL, &fault));
+	assert_false(gm_read_gva(m->vcpu, FIX_USER_DATA, &value, 8, GM_SYSTEM, &fault));
+	assert_int_equal(fault.error, X86_PF_P);
+	fix_user(m);
+	m->vcpu->rflags &= ~X86_RFLAGS_AC;
+	assert_true(gm_read_gva(m->vcpu, FIX_USER_DATA, &value, 8, GM_CPL, &fault));
+}
+
 static void fetch(void **state)
 {
 	struct machine_fixture *m = *state;
@@ -192,8 +216,8 @@ static void large_pages(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(ranges), T(absurd_sizes),  T(ram_is_sealed),	T(page_by_page), T(privilege),
-		T(fetch),  T(odd_addresses), T(end_of_32_bits), T(large_pages),
+		T(ranges),     T(absurd_sizes), T(ram_is_sealed), T(page_by_page),   T(privilege),
+		T(user_pages), T(fetch),	T(odd_addresses), T(end_of_32_bits), T(large_pages),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

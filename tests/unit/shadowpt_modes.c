@@ -87,6 +87,7 @@ static void compare_all_accesses(struct world *world, const struct shape *shape,
 				      .paging = shape->paging,
 				      .wp = mode & 1,
 				      .smep = mode & 2,
+				      .smap = mode & 8,
 				      .nxe = shape->paging == SPT_PAE && (mode & 4),
 				      .pse = mode & 8,
 				      .pdpte = {0, 0, 0, ROOT | X86_PTE_P}};

@@ -53,7 +53,7 @@ static void compare(struct world *world, const struct spt_cpu *cpu, uint64_t gva
 	    got.prot == want.prot && got.user == want.user && *entry_at(world, 1) == marked[1] &&
 	    *entry_at(world, 2) == marked[2] && *entry_at(world, 3) == marked[3] && *entry_at(world, 4) == marked[4])
 		return;
-	print_error("access %#x wp %d nxe %d smep %d\n", access, cpu->wp, cpu->nxe, cpu->smep);
+	print_error("access %#x wp %d nxe %d smep %d smap %d\n", access, cpu->wp, cpu->nxe, cpu->smep, cpu->smap);
 	for (unsigned level = LEVELS; level >= 1; level--)
 		print_error("level %u: %#lx, left %#lx, wanted %#lx\n", level, entries[level], *entry_at(world, level),
 			    marked[level]);
@@ -67,8 +67,9 @@ static void compare_all_accesses(struct world *world, const uint64_t entries[LEV
 {
 	static const uint32_t kinds[] = {0, X86_PF_W, X86_PF_I};
 
-	for (unsigned mode = 0; mode < 8; mode++) {
-		struct spt_cpu cpu = {.cr3 = ROOT | X86_CR3_PCD, .wp = mode & 1, .nxe = mode & 2, .smep = mode & 4};
+	for (unsigned mode = 0; mode < 10; mode++) {
+		struct spt_cpu cpu = {
+			.cr3 = ROOT | X86_CR3_PCD, .wp = mode & 1, .nxe = mode & 2, .smep = mode & 4, .smap = mode & 8};
 
 		for (unsigned kind = 0; kind < 3; kind++) {
 			compare(world, &cpu, GVA, kinds[kind], entries);

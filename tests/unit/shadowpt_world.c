@@ -386,6 +386,8 @@ struct reference reference_walk(struct world *world, const struct spt_cpu *cpu, 
 		return refused(cpu, access, (uint32_t)error);
 	if (by_user && !way.user)
 		return refused(cpu, access, X86_PF_P);
+	if (cpu->smap && way.user && !by_user && !(access & X86_PF_I))
+		return refused(cpu, access, X86_PF_P);
 	way.write |= !by_user && !cpu->wp;
 	way.execute &= by_user || !cpu->smep || !way.user;
 	if (((access & X86_PF_W) && !way.write) || ((access & X86_PF_I) && !way.execute))
