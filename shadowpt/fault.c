@@ -265,13 +265,13 @@ enum spt_result spt_fault(struct spt_space *space, const struct spt_cpu *cpu, ui
 
 /* ------------------------------------------------------------------------------------------------- ahead of it */
 
-static bool is_mapped(const struct spt_space *space, uint64_t gva)
+bool spt_maps(const struct spt_space *space, uint64_t gva, unsigned prot)
 {
 	for (const struct node *node = space->top; node;) {
 		const struct spte *spte = &node->spte[level_index(gva, node->level)];
 
 		if (spte->kind != SPTE_CHILD)
-			return spte->kind == SPTE_LEAF;
+			return spte->kind == SPTE_LEAF && (spte->prot & prot) == prot;
 		node = spte->child;
 	}
 	return false;
@@ -285,7 +285,7 @@ int spt_prefill(struct spt_space *space, const struct spt_cpu *cpu, uint64_t gva
 	struct node *node;
 
 	fill.access = space->mode == SPT_USER ? X86_PF_U : 0;
-	if (cpu->paging == SPT_NO_PAGING || !spt_reaches(space, gva) || is_mapped(space, gva) || spt_is_full(spt) ||
+	if (cpu->paging == SPT_NO_PAGING || !spt_reaches(space, gva) || spt_maps(space, gva, 0) || spt_is_full(spt) ||
 	    !spt_walk_marked(spt, cpu, gva, fill.access, &fill.walk) || !spt_in_ram(spt, fill.walk.gpa))
 		return 0;
 	spt_space_follow(space, cpu);

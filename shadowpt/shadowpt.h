@@ -197,6 +197,9 @@ enum spt_result spt_fault(struct spt_space *space, const struct spt_cpu *cpu, ui
  */
 int spt_prefill(struct spt_space *space, const struct spt_cpu *cpu, uint64_t gva);
 
+/* The space maps something at gva that has these rights. */
+bool spt_maps(const struct spt_space *space, uint64_t gva, unsigned prot);
+
 /* INVLPG: drops the page of gva from the current root's spaces, global or not. */
 int spt_invlpg(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva);
 /*

@@ -174,7 +174,7 @@ struct engine_vcpu {
 	uint64_t executed; /* instructions */
 	/* interpret_on: of `executed`, where it ends; by so much each sensitive instruction moves it. */
 	uint64_t limit, patience;
-	unsigned met;	   /* sensitive instructions since then */
+	unsigned met;	   /* what would have been exits, since then */
 	uint64_t exit_tsc; /* when the engine was left last */
 
 	/* A read-modify-write that cannot be done in place, for memory_commit. */
@@ -200,6 +200,14 @@ struct engine_vcpu {
 	struct jump jump[JUMP_ENTRIES];
 	uint8_t fpu[ENGINE_FPU_MAX] __attribute__((aligned(64)));
 };
+
+/* Where code runs directly, this would have been an exit: see interpret_on. */
+static inline void interp_met(struct engine_vcpu *c)
+{
+	c->met++;
+	if (c->limit != UINT64_MAX)
+		c->limit = c->executed + c->patience;
+}
 
 /* interpret.c: brings registers and flags from and to the vCPU. */
 void interp_load(struct engine_vcpu *c);

@@ -65,6 +65,14 @@ static bool acceptable(struct engine_vcpu *c, uint64_t gva, unsigned len, unsign
 	return true;
 }
 
+/* Translated code would have faulted there: on a device, or where its cell has no such page yet. */
+static void note_unmapped(struct engine_vcpu *c, uint64_t gva, unsigned prot)
+{
+	struct spt_space *space = spt_space_find(c->vm->spt, &c->paging, c->user ? SPT_USER : SPT_KERNEL);
+	if (!space || !spt_maps(space, (uint32_t)gva, prot))
+		interp_met(c);
+}
+
 /* Walks for an access within a page; *host is NULL where there is no RAM. */
 static bool walk(struct engine_vcpu *c, uint64_t gva, unsigned len, uint32_t access, struct spt_translation *at,
 		 uint8_t **host)
@@ -74,6 +82,8 @@ static bool walk(struct engine_vcpu *c, uint64_t gva, unsigned len, uint32_t acc
 		return raise(c, X86_VEC_PF, at->error, gva);
 	}
 	*host = gm_ptr(&c->vm->mem, at->gpa, len);
+	if (c->limit != UINT64_MAX && !c->wide)
+		note_unmapped(c, gva, access & X86_PF_W ? SPT_WRITE : 0);
 	return true;
 }
 

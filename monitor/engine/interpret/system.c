@@ -162,6 +162,22 @@ static bool goes_on(const struct engine_vcpu *c, const struct emu_insn *emu, uns
 	return !(vcpu->interrupt_waits && vcpu_if(vcpu)) && !emu_reaches_devices(emu);
 }
 
+/* What translated code of 32 bits does itself, with flags and with what registers hold. */
+static bool is_simple(const struct emu_insn *emu)
+{
+	switch (emu->info.mnemonic) {
+	case ZYDIS_MNEMONIC_CLI:
+	case ZYDIS_MNEMONIC_STI:
+	case ZYDIS_MNEMONIC_PUSH:
+		return true;
+	case ZYDIS_MNEMONIC_MOV:
+		return emu->operands[0].type != ZYDIS_OPERAND_TYPE_REGISTER ||
+		       ZydisRegisterGetClass(emu->operands[0].reg.value) == ZYDIS_REGCLASS_GPR32;
+	default:
+		return false;
+	}
+}
+
 void op_sensitive(struct engine_vcpu *c, const struct insn *i)
 {
 	struct vcpu *vcpu = c->vcpu;
@@ -174,9 +190,8 @@ void op_sensitive(struct engine_vcpu *c, const struct insn *i)
 	enum emu_result result = emu_execute(vcpu, &i->detail->emu);
 	stats_sensitive(&vcpu->vm->stats, emu_id(&i->detail->emu), STAT_WAY_interpreted, result != EMU_DONE);
 	interp_load(c);
-	c->met++;
-	if (c->limit != UINT64_MAX)
-		c->limit = c->executed + c->patience;
+	if (c->wide || !is_simple(&i->detail->emu))
+		interp_met(c);
 	if (result == EMU_DONE && goes_on(c, &i->detail->emu, cpl)) {
 		memory_revalidate(c);
 		return;

@@ -44,6 +44,11 @@ bool linger(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 	t->lingers = false;
 	if (exit->reason == EXIT_EMULATED)
 		linger_begin(t, vcpu, exit);
+	/* A store to a device is looked after by the run loop, and more of them come. */
+	if (saved && exit->reason == EXIT_KICK && t->form == FORM_NARROW) {
+		linger_begin(t, vcpu, exit);
+		return true;
+	}
 	bool goes_on =
 		exit->reason == EXIT_KICK && (form_is_narrow(vcpu) || (vcpu->cpl == 0 && vcpu_code_bits(vcpu) == 64));
 	return !goes_on || vcpu->event_pending;

@@ -151,6 +151,9 @@ static void enter_translated(struct translate *t, struct vcpu *vcpu, struct vm_e
 				execute_stray(t, vcpu, exit);
 			else if (vcpu->cpl == cpl && is_store_to_code(t, vcpu, exit))
 				pages_store(t, vcpu, exit->gva, exit);
+			/* Where one page is missing others are, and what was no page is a device. */
+			if (t->form == FORM_NARROW && exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_PF)
+				linger_begin(t, vcpu, exit);
 			return;
 		case LEAVE_INSN:
 			leave_execute(t, vcpu, exit);
