@@ -14,6 +14,7 @@
 _start:
 	movabs	$pvg_direct_base, %rax
 	shr	$39, %rax		/* slot of the PML4 */
+	and	$511, %eax
 	mov	%cr3, %rcx
 	mov	(%rcx), %rdx
 	mov	%rdx, (%rcx, %rax, 8)	/* RAM appears there as well */

@@ -189,13 +189,25 @@ uint64_t *pvg_entry_find(struct pvg_space *space, uint64_t gva, unsigned level)
 	return &table[index_of(gva, level)];
 }
 
+/* All of it is the space's own but for the kernel's slot. */
+static bool is_own_upper(uint64_t gva, uint64_t len)
+{
+	unsigned first = index_of(gva, PML4), last = index_of(gva + len - 1, PML4);
+
+	return gva >= PVG_SPACE_UPPER && (first > kernel_slot() || last < kernel_slot());
+}
+
 /* True if [gva, gva + count pages) lies in the space's own part. */
 static bool is_own(uint64_t gva, size_t count, uint64_t page_size)
 {
 	uint64_t start = kernel_slot() ? 0 : PVG_SPACE_BASE;
 	uint64_t end = kernel_slot() ? PVG_SPACE_HIGH_END : PVG_SPACE_END;
 
-	return !(gva & (page_size - 1)) && gva >= start && gva < end && count <= (end - gva) / page_size;
+	if (gva & (page_size - 1))
+		return false;
+	if (gva >> 63)
+		return count && count <= (0 - gva) / page_size && is_own_upper(gva, count * page_size);
+	return gva >= start && gva < end && count <= (end - gva) / page_size;
 }
 
 static int map_pages(struct pvg_space *space, uint64_t gva, uint64_t gpa, size_t count, uint64_t prot, unsigned level)

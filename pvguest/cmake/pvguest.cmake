@@ -15,17 +15,21 @@ set(PVGUEST_LINK_OPTIONS
   -nostdlib -static -no-pie -Wl,--no-relax -Wl,--eh-frame-hdr -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -Wl,--build-id=none
   CACHE INTERNAL "linker options of every guest")
 
-# pvguest_add_executable(NAME [HIGH] SOURCES...): a guest image, NAME.elf. The sources define int main(const char *cmdline).
-# HIGH leaves the low addresses to user programs (pvguest-high.lds).
+# pvguest_add_executable(NAME [HIGH|UPPER] SOURCES...): a guest image, NAME.elf. The sources define int main(const char *cmdline).
+# HIGH leaves the low addresses to user programs (pvguest-high.lds); UPPER does so in the upper half.
 function(pvguest_add_executable name)
-  cmake_parse_arguments(G "HIGH" "" "" ${ARGN})
+  cmake_parse_arguments(G "HIGH;UPPER" "" "" ${ARGN})
   set(script ${PVGUEST_LINKER_SCRIPT})
-  if(G_HIGH)
+  set(linked "")
+  if(G_HIGH OR G_UPPER)
     set(script ${PVGUEST_HIGH_LINKER_SCRIPT})
   endif()
   add_executable(${name} ${G_UNPARSED_ARGUMENTS})
   target_compile_options(${name} PRIVATE ${PVGUEST_COMPILE_OPTIONS})
-  target_link_options(${name} PRIVATE ${PVGUEST_LINK_OPTIONS} -Wl,-T,${script})
+  if(G_UPPER)
+    set(linked -Wl,--defsym=pvg_linked_base=0xffff900000000000) # before the script that asks for it
+  endif()
+  target_link_options(${name} PRIVATE ${PVGUEST_LINK_OPTIONS} ${linked} -Wl,-T,${script})
   target_link_libraries(${name} PRIVATE pvguest::guest)
   set_target_properties(${name} PROPERTIES SUFFIX .elf POSITION_INDEPENDENT_CODE OFF LINK_DEPENDS ${script})
 endfunction()

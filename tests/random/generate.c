@@ -34,9 +34,15 @@ static bool is_user(enum generate_where where)
 	return where == GENERATE_USER || where == GENERATE_NO_FPU;
 }
 
+/* Nothing but the interpreter's kernel will do. */
+static bool is_exact(enum generate_where where)
+{
+	return where == GENERATE_KERNEL || where == GENERATE_UPPER;
+}
+
 uint64_t generate_base(enum generate_where where)
 {
-	return is_user(where) ? SEQ_USER_BASE : SEQ_KERNEL_BASE;
+	return is_user(where) ? SEQ_USER_BASE : where == GENERATE_UPPER ? SEQ_UPPER_BASE : SEQ_KERNEL_BASE;
 }
 
 static unsigned below(struct generator *g, unsigned limit)
@@ -273,7 +279,7 @@ static bool put_refused(struct generator *g)
 
 static bool may_stand(const struct generator *g, const struct pattern *t)
 {
-	static const char letters[] = {'p', 'u', 'u', 'k', 't'};
+	static const char letters[] = {'p', 'u', 'u', 'k', 't', 'k'};
 	return strchr(t->where, letters[g->where]);
 }
 
@@ -334,10 +340,12 @@ void generate(struct sequence *s, uint64_t series, uint64_t n, enum generate_whe
 	s->flags = where == GENERATE_PROCESS || is_user(where) ? SEQ_USER : 0;
 	if (where == GENERATE_NO_FPU)
 		s->flags |= SEQ_NO_FPU;
+	if (where == GENERATE_UPPER)
+		s->flags |= SEQ_UPPER;
 	s->offset = (uint16_t)(one_in(&g, 16) ? 0x1000 - below(&g, 64) : below(&g, 0x1000 - SEQ_CODE_MAX));
-	if (one_in(&g, 8) && (is_user(where) || where == GENERATE_KERNEL))
+	if (one_in(&g, 8) && (is_user(where) || is_exact(where)))
 		s->flags |= SEQ_STEP;
-	else if (one_in(&g, 8) && where == GENERATE_KERNEL)
+	else if (one_in(&g, 8) && is_exact(where))
 		s->flags |= SEQ_IRQ;
 	if (one_in(&g, 6))
 		s->flags |= SEQ_AGAIN;

@@ -15,6 +15,7 @@ enum generate_where {
 	GENERATE_NO_FPU,      /* the same with the FPU switched off */
 	GENERATE_KERNEL,      /* kernel mode of a guest whose kernel is interpreted */
 	GENERATE_KERNEL_TRAP, /* kernel mode of any guest: nothing sensitive that does not trap */
+	GENERATE_UPPER,	      /* as GENERATE_KERNEL, in the upper half, with operands in user memory */
 };
 
 /* Where a sequence's areas begin. */

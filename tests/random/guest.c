@@ -22,7 +22,7 @@
 #define FPU_EXTENDED   576
 #define FPU_MAX	       16384
 
-static struct machine_areas kernel, user;
+static struct machine_areas kernel, user, upper;
 static uint8_t pool[POOL_SIZE] __attribute__((aligned(16)));
 static uint8_t fpu[FPU_MAX] __attribute__((aligned(PVG_FPU_ALIGNMENT)));
 static uint64_t components;
@@ -100,6 +100,8 @@ static void prepare(const struct sequence *s, const struct machine_areas *areas,
 				    .cs = in_user ? PVG_SEL_USER_CODE : PVG_SEL_KERNEL_CODE,
 				    .ss = in_user ? PVG_SEL_USER_DATA : PVG_SEL_KERNEL_DATA};
 	seq_registers(&random, areas->base, r->gpr, &r->rflags);
+	if (s->flags & SEQ_UPPER)
+		seq_registers_upper(&random, r->gpr);
 	if (in_user)
 		r->rflags |= X86_RFLAGS_IF;
 	memcpy(areas->data, pool + (seq_random(&random) & (SEQ_AREA_SIZE - 8)), SEQ_AREA_SIZE);
@@ -157,7 +159,7 @@ static void write_in_place(const struct sequence *s, const struct machine_areas 
 
 static uint64_t run(const struct sequence *s, uint64_t digest, bool show)
 {
-	struct machine_areas *areas = s->flags & SEQ_USER ? &user : &kernel;
+	struct machine_areas *areas = s->flags & SEQ_USER ? &user : s->flags & SEQ_UPPER ? &upper : &kernel;
 	memcpy(areas->code + s->offset, s->code, s->size);
 	digest = run_once(s, areas, digest, show);
 	if (s->flags & SEQ_AGAIN) {
@@ -202,10 +204,14 @@ int main(const char *cmdline)
 	components = pvg_fpu_components() & FPU_COMPONENTS;
 	machine_map(&kernel, SEQ_KERNEL_BASE, 0);
 	machine_map(&user, SEQ_USER_BASE, X86_PTE_U);
+	machine_map(&upper, SEQ_UPPER_BASE, 0);
+	if (file->count && all[0].flags & SEQ_UPPER)
+		machine_init_upper(&upper);
 	for (unsigned long n = first; n < first + count && n < file->count; n++) {
 		if (n % FRAMES_TURN == 0) {
 			machine_renew(&kernel);
 			machine_renew(&user);
+			machine_renew(&upper);
 		}
 		digest = run(&all[n], digest, n >= shown);
 		if ((n + 1) % batch == 0 || n + 1 == file->count || n + 1 == first + count) {

@@ -11,7 +11,8 @@
 #define NO_RAM_GPA 0xfeb00000
 #define USER_DPL   (R3_U64(3) << X86_DESC_DPL_SHIFT)
 #define DR7_NONE   0x400
-#define LOW_DRS	   4
+#define AREA_PAGES (SEQ_AREA_SIZE / X86_PAGE_SIZE)
+#define MSR_GS	   5 /* in msrs */
 
 static const uint32_t msrs[] = {X86_MSR_STAR,	 X86_MSR_LSTAR,	  X86_MSR_CSTAR,	 X86_MSR_SFMASK,
 				X86_MSR_FS_BASE, X86_MSR_GS_BASE, X86_MSR_KERNEL_GS_BASE};
@@ -157,13 +158,11 @@ static void map(uint64_t gva, uint64_t gpa, uint64_t prot, size_t count)
 		pvg_panic("cannot map %lx", gva);
 }
 
-static uint8_t *area(uint64_t gva, uint64_t prot)
+static uint8_t *frames(void)
 {
-	size_t count = SEQ_AREA_SIZE / X86_PAGE_SIZE;
-	uint8_t *pages = pvg_pages_alloc(count, 1);
+	uint8_t *pages = pvg_pages_alloc(AREA_PAGES, 1);
 	if (!pages)
-		pvg_panic("no memory for %lx", gva);
-	map(gva, pvg_ptr_to_gpa(pages), prot, count);
+		pvg_panic("no memory for sequences");
 	return pages;
 }
 
@@ -176,9 +175,30 @@ static void page(uint64_t gva, uint64_t prot)
 	map(gva, pvg_ptr_to_gpa(bytes), prot, 1);
 }
 
+/* What surrounds the data and the stack. */
+static void surround(const struct machine_areas *areas, uint64_t base, uint64_t prot)
+{
+	map(base + SEQ_DATA, pvg_ptr_to_gpa(areas->data), prot | X86_PTE_W | X86_PTE_NX, AREA_PAGES);
+	map(base + SEQ_STACK, pvg_ptr_to_gpa(areas->stack), prot | X86_PTE_W | X86_PTE_NX, AREA_PAGES);
+	page(base + SEQ_READ_ONLY, prot);
+	page(base + SEQ_SUPERVISOR, X86_PTE_W);
+	page(base + SEQ_NX, prot | X86_PTE_W | X86_PTE_NX);
+	map(base + SEQ_NO_RAM, NO_RAM_GPA, prot | X86_PTE_W, 1);
+	map(base + SEQ_DATA_ALIAS, pvg_ptr_to_gpa(areas->data), prot | X86_PTE_W | X86_PTE_NX, 1);
+}
+
+void machine_init_upper(const struct machine_areas *areas)
+{
+	pvg_wrmsr(X86_MSR_GS_BASE, SEQ_UPPER_GS);
+	start.msr[MSR_GS] = SEQ_UPPER_GS;
+	for (unsigned n = 0; n < SEQ_LOW_COUNT; n++)
+		surround(areas, SEQ_LOW_BASE + n * SEQ_LOW_STEP, X86_PTE_U);
+}
+
 void machine_renew(struct machine_areas *areas)
 {
-	areas->code = area(areas->base + SEQ_CODE, areas->prot | X86_PTE_W);
+	areas->code = frames();
+	map(areas->base + SEQ_CODE, pvg_ptr_to_gpa(areas->code), areas->prot | X86_PTE_W, AREA_PAGES);
 	map(areas->base + SEQ_CODE_ALIAS, pvg_ptr_to_gpa(areas->code), areas->prot | X86_PTE_W, 1);
 }
 
@@ -187,11 +207,7 @@ void machine_map(struct machine_areas *areas, uint64_t base, uint64_t prot)
 	areas->base = base;
 	areas->prot = prot;
 	machine_renew(areas);
-	areas->data = area(base + SEQ_DATA, prot | X86_PTE_W | X86_PTE_NX);
-	areas->stack = area(base + SEQ_STACK, prot | X86_PTE_W | X86_PTE_NX);
-	page(base + SEQ_READ_ONLY, prot);
-	page(base + SEQ_SUPERVISOR, X86_PTE_W);
-	page(base + SEQ_NX, prot | X86_PTE_W | X86_PTE_NX);
-	map(base + SEQ_NO_RAM, NO_RAM_GPA, prot | X86_PTE_W, 1);
-	map(base + SEQ_DATA_ALIAS, pvg_ptr_to_gpa(areas->data), prot | X86_PTE_W | X86_PTE_NX, 1);
+	areas->data = frames();
+	areas->stack = frames();
+	surround(areas, base, prot);
 }

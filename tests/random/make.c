@@ -1,7 +1,7 @@
 /*
  * Makes files of sequences for the guest, and shows what is in them:
- *	random_make WHERE SEED COUNT FILE	WHERE: user, nofpu, kernel (the kernel is interpreted), trap (kernel,
- *any engine) random_make --show FILE N
+ *	random_make WHERE SEED COUNT FILE	WHERE as in compare.sh
+ *	random_make --show FILE N
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,8 @@ static const struct {
 } places[] = {{"user", GENERATE_USER},
 	      {"nofpu", GENERATE_NO_FPU},
 	      {"kernel", GENERATE_KERNEL},
-	      {"trap", GENERATE_KERNEL_TRAP}};
+	      {"trap", GENERATE_KERNEL_TRAP},
+	      {"upper", GENERATE_UPPER}};
 
 static int fail(const char *what)
 {
@@ -45,7 +46,11 @@ static int show(const char *path, long n)
 	    fread(&s, sizeof(s), 1, from) != 1)
 		return fail(path);
 	fclose(from);
-	generate_print(&s, s.flags & SEQ_USER ? SEQ_USER_BASE : SEQ_KERNEL_BASE, stdout);
+	generate_print(&s,
+		       s.flags & SEQ_USER    ? SEQ_USER_BASE
+		       : s.flags & SEQ_UPPER ? SEQ_UPPER_BASE
+					     : SEQ_KERNEL_BASE,
+		       stdout);
 	return 0;
 }
 
@@ -58,6 +63,6 @@ int main(int argc, char **argv)
 			return make(places[n].where, strtoull(argv[2], NULL, 0), (uint32_t)strtoul(argv[3], NULL, 0),
 				    argv[4]);
 	fprintf(stderr,
-		"usage: random_make user|nofpu|kernel|trap SEED COUNT FILE\n       random_make --show FILE N\n");
+		"usage: random_make user|nofpu|kernel|trap|upper SEED COUNT FILE\n       random_make --show FILE N\n");
 	return 2;
 }

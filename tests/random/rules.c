@@ -115,15 +115,16 @@ static bool is_anchor(ZydisRegister reg)
 	       whole == ZYDIS_REGISTER_R15;
 }
 
-static bool memory_allowed(const ZydisDecodedOperandMem *mem)
+/* Segments have bases where the guest has seen to it that these leave the areas in reach. */
+static bool memory_allowed(const ZydisDecodedOperandMem *mem, bool segments)
 {
 	if (mem->type == ZYDIS_MEMOP_TYPE_AGEN)
 		return true;
 	if (mem->type != ZYDIS_MEMOP_TYPE_MEM)
 		return false;
 	bool based = mem->base == ZYDIS_REGISTER_RIP || mem->base == ZYDIS_REGISTER_NONE || is_anchor(mem->base);
-	return based && mem->base != ZYDIS_REGISTER_R14 && mem->segment != ZYDIS_REGISTER_FS &&
-	       mem->segment != ZYDIS_REGISTER_GS &&
+	return based && mem->base != ZYDIS_REGISTER_R14 &&
+	       (segments || (mem->segment != ZYDIS_REGISTER_FS && mem->segment != ZYDIS_REGISTER_GS)) &&
 	       (mem->index == ZYDIS_REGISTER_NONE || mem->index == ZYDIS_REGISTER_R14);
 }
 
@@ -147,7 +148,7 @@ bool rules_allow(const struct emu_insn *insn, enum generate_where where)
 		bool written = op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
 		if (op->type == ZYDIS_OPERAND_TYPE_REGISTER && written && is_anchor(op->reg.value))
 			return false;
-		if (op->type == ZYDIS_OPERAND_TYPE_MEMORY && !memory_allowed(&op->mem))
+		if (op->type == ZYDIS_OPERAND_TYPE_MEMORY && !memory_allowed(&op->mem, where == GENERATE_UPPER))
 			return false;
 	}
 	return true;

@@ -11,6 +11,11 @@
 /* What lies where, from the base of kernel or user sequences. */
 #define SEQ_KERNEL_BASE 0x100000
 #define SEQ_USER_BASE	0x300000
+#define SEQ_UPPER_BASE	0xffffffff80100000
+#define SEQ_LOW_BASE	0x500000 /* the data and stack of the upper half once more, as user memory */
+#define SEQ_LOW_STEP	(1ull << 40)
+#define SEQ_LOW_COUNT	6
+#define SEQ_UPPER_GS	0xfffffffffffffff0
 #define SEQ_CODE	0x0    /* two pages */
 #define SEQ_DATA	0x8000 /* two pages */
 #define SEQ_STACK	0xf000 /* two pages; RSP begins between them */
@@ -36,6 +41,7 @@
 #define SEQ_STEP   8u  /* each instruction by itself, with TF set */
 #define SEQ_IRQ	   16u /* an interrupt waits until the sequence lets it in */
 #define SEQ_AGAIN  32u /* over and over: as it has changed itself, written anew, in other frames */
+#define SEQ_UPPER  64u /* in the upper half */
 
 struct sequence {
 	uint64_t seed; /* of the state that it starts with */
@@ -93,6 +99,19 @@ static inline void seq_registers(struct seq_random *r, uint64_t base, uint64_t g
 	gpr[14] = bits & 7;
 	gpr[15] = base + SEQ_DATA + 0x800 + (bits >> 8 & 63) + (bits >> 16 & 7 ? 0 : 0x7c0);
 	*rflags = 2 | (bits >> 32 & 0x8d5);
+}
+
+/* Of a kernel in the upper half: pointers into user memory, GS's base, now and then a stack of its program's. */
+static inline void seq_registers_upper(struct seq_random *r, uint64_t gpr[16])
+{
+	const uint64_t bits = seq_random(r);
+	uint64_t low = SEQ_LOW_BASE + (bits >> 8) % SEQ_LOW_COUNT * SEQ_LOW_STEP - SEQ_UPPER_BASE;
+	if (bits & 1)
+		gpr[15] += low;
+	if ((bits & 6) == 6)
+		gpr[12] += low;
+	if ((bits & 0xf8) == 0xf8)
+		gpr[4] += low;
 }
 
 /* Of an XSAVE image, where the x87's state lies. */

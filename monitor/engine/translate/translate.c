@@ -326,6 +326,7 @@ static const struct spt_ops translate_spt_ops = {translate_frame, translate_map,
 const struct engine_ops engine_translate = {
 	.name = "translate",
 	.summary = "the kernel is translated, user mode runs directly",
+	.kernel_anywhere = true,
 	.any_mode = true,
 	.software = CPU_SOME,
 	.init = translate_init,

@@ -1,7 +1,8 @@
 /*
  * Address spaces and page tables. Every space shares the kernel's slot of the PML4, where RAM is mapped: slot 0 with
  * pvguest.lds, and then [PVG_SPACE_BASE, PVG_SPACE_END) is the space's own; slot 254 with pvguest-high.lds, and then
- * [0, PVG_SPACE_HIGH_END) is. The slots above PVG_SPACE_END belong to the monitor.
+ * [0, PVG_SPACE_HIGH_END) is; one of the upper half with UPPER, likewise. So is what else there is from PVG_SPACE_UPPER
+ * on, but not for what runs directly. The slots from PVG_SPACE_END on belong to the monitor.
  *
  * Entries may be looked at directly at any time (accessed and dirty bits), and changed only by these functions.
  */
@@ -21,6 +22,7 @@ PVG_BEGIN
 #define PVG_SPACE_BASE	   R3_BIT(39)
 #define PVG_SPACE_END	   (R3_U64(255) << 39)
 #define PVG_SPACE_HIGH_END (R3_U64(254) << 39)
+#define PVG_SPACE_UPPER	   0xffff800000000000
 
 struct pvg_space {
 	uint64_t root; /* gpa of the PML4 */
