@@ -16,8 +16,9 @@
 #define UPPER_START (0 - UPPER_BASE + R3_BIT(X86_LARGE_SHIFT))
 #define UPPER_END   (0 - (uint64_t)X86_PAGE_SIZE)
 
-/* An entry of the table for addresses that have no slot: with it added they are not canonical. */
-#define NOWHERE (1ull << 62)
+/* An entry of the table for addresses that have no slot: with it added they are not canonical, whatever bits 56 to 63.
+ */
+#define NOWHERE (1ull << 47)
 
 /* A kernel that comes so often without a base of GS that is its own has none. */
 #define WITHOUT_BASES_MAX 4096
@@ -28,7 +29,7 @@
 
 static bool is_upper(uint64_t gva)
 {
-	return gva >> 63;
+	return gva >= 0 - (uint64_t)GVA_LOWER_END;
 }
 
 static uint64_t slot_address(const struct translate *t, unsigned n)
@@ -83,7 +84,7 @@ static uint64_t piece_len(uint64_t gva, uint64_t len)
 
 int form_each(const struct translate *t, uint64_t gva, uint64_t len, form_op *op, void *arg)
 {
-	const uint64_t lower_end = GVA_LOWER_END, upper = 0 - lower_end;
+	const uint64_t lower_end = GVA_LOWER_END;
 	int error = 0;
 	if (t->form == FORM_PLAIN)
 		return op(arg, gva, gva, len);
@@ -91,9 +92,9 @@ int form_each(const struct translate *t, uint64_t gva, uint64_t len, form_op *op
 		uint64_t host, piece = piece_len(gva, len);
 		if (form_host(t, gva, &host))
 			error = op(arg, gva, host, piece);
-		/* Nothing lies between the halves. */
+		/* Nothing lies between the halves, nor where it would come before the host's first address. */
 		if (gva + piece == lower_end)
-			piece = len < upper - gva ? len : upper - gva;
+			piece = len < UPPER_START - gva ? len : UPPER_START - gva;
 		gva += piece;
 		len -= piece;
 	}

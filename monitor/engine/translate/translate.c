@@ -22,6 +22,9 @@ struct translate *translate_of(struct vm *vm)
 /* Instructions without a sensitive one that a kernel gets where its cell cannot run it. */
 #define PATIENCE 200
 
+/* Bytes of an operand in memory that is not counted by a register. */
+#define OPERAND_MAX 4096
+
 /* --------------------------------------------------------------------------------------------------- kernel mode */
 
 /* What needs instructions one by one, or an eye on each access. */
@@ -101,6 +104,12 @@ static enum leave run(struct translate *t, struct vcpu *vcpu, uint64_t host, str
 	return leave;
 }
 
+/* An operand at the end of the lower half may reach out of it, which is no page fault whatever is mapped there. */
+static bool may_cross(uint64_t gva)
+{
+	return gva >= GVA_LOWER_END - OPERAND_MAX && gva < GVA_LOWER_END;
+}
+
 /*
  * A page fault where the cell shows nothing of the guest's, or an address that is not canonical there: the guest's
  * instruction tells what it wants, and the interpreter knows what comes of that.
@@ -110,7 +119,7 @@ static bool is_stray(const struct translate *t, struct vm_exit *exit)
 	if (t->form == FORM_PLAIN || exit->reason != EXIT_EXCEPTION)
 		return false;
 	if (exit->vector == X86_VEC_PF)
-		return !form_guest(t, exit->gva, &exit->gva);
+		return !form_guest(t, exit->gva, &exit->gva) || may_cross(exit->gva);
 	return exit->vector == X86_VEC_GP || exit->vector == X86_VEC_SS;
 }
 

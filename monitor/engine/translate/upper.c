@@ -156,6 +156,8 @@ static bool copy_stack(struct compiler *c, const ZydisDecodedOperand *op)
 	uint8_t segment;
 	bool writes = op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
 	bool odd = compiler_is_rip_relative(&c->insn) && !compiler_fits(compiler_operand_address(c));
+	/* POP SP: the upper bits are of RSP as it is incremented. */
+	odd |= c->insn.info.mnemonic == ZYDIS_MNEMONIC_POP && op->size == 16;
 	if (found < 0 || odd || !upper_segment(&c->insn, &segment) || !replace(&c->insn, op, (unsigned)found))
 		return false;
 	uint8_t reg = (uint8_t)found;
@@ -290,6 +292,14 @@ static void emit_operand_address(struct compiler *c, unsigned reg)
 	emit_bytes(&c->e, insn->bytes + modrm + 1, end - modrm - 1u);
 }
 
+/* The bit's number in a register leads away from the operand's address, to another piece perhaps. */
+static bool is_bit_string(const struct emu_insn *insn)
+{
+	return insn->info.meta.category == ZYDIS_CATEGORY_BITBYTE &&
+	       insn->operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+	       insn->operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER;
+}
+
 /* The address in one register, and what is to be added to it in another. */
 static bool copy_user(struct compiler *c)
 {
@@ -301,7 +311,7 @@ static bool copy_user(struct compiler *c)
 		     insn->info.address_width == 64 && !bt_uses_base(insn) && !compiler_is_rip_relative(insn) &&
 		     (insn->info.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
 		      insn->info.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX);
-	if (more < 0 || !plain)
+	if (more < 0 || !plain || is_bit_string(insn))
 		return false;
 	const uint8_t reg = (uint8_t)address, other = (uint8_t)more;
 	emit_store(&c->e, reg, SLOT(scratch));
