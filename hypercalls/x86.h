@@ -199,7 +199,13 @@
 #define X86_MSR_MCG_CAP	       0x179
 #define X86_MSR_MCG_STATUS     0x17a
 #define X86_MSR_MISC_ENABLE    0x1a0
+#define X86_MSR_MTRR_CAP       0xfe
+#define X86_MSR_MTRR_FIRST     0x200 /* pairs of base and mask */
+#define X86_MSR_MTRR_64K       0x250
+#define X86_MSR_MTRR_16K       0x258 /* two */
+#define X86_MSR_MTRR_4K	       0x268 /* eight */
 #define X86_MSR_PAT	       0x277
+#define X86_MSR_MTRR_DEFAULT   0x2ff
 #define X86_MSR_EFER	       0xc0000080
 #define X86_MSR_STAR	       0xc0000081
 #define X86_MSR_LSTAR	       0xc0000082

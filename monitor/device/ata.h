@@ -9,8 +9,11 @@
 
 #define ATA_PORT	 0x1f0
 #define ATA_PORT_CONTROL 0x3f6
-#define ATA_DISKS	 2
-#define ATA_BLOCK_MAX	 16 /* sectors of one block of READ and WRITE MULTIPLE */
+/* Those of the second channel. */
+#define ATA_PORT_2	   0x170
+#define ATA_PORT_2_CONTROL 0x376
+#define ATA_DISKS	   2
+#define ATA_BLOCK_MAX	   16 /* sectors of one block of READ and WRITE MULTIPLE */
 
 enum ata_transfer { ATA_IDLE, ATA_IN, ATA_OUT };
 
@@ -37,6 +40,8 @@ struct ata {
 	struct irq_line irq;
 };
 
+/* A channel without drives, at its command and control registers. */
+void ata_attach_empty(struct bus *bus, uint16_t command, uint16_t control);
 void ata_init(struct ata *ata, struct bus *bus, struct disk_file *const files[ATA_DISKS], struct irq_line irq);
 
 #endif

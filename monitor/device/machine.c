@@ -158,6 +158,15 @@ static void attach_firmware(struct vm *vm, struct machine *machine)
 	firmware_log_init(&machine->firmware_log, &vm->bus);
 }
 
+/* Its IDE controller has two channels, whether there are disks or not. */
+static void attach_piix3(struct vm *vm, struct machine *machine)
+{
+	pci_add_piix3(&machine->pci);
+	if (!vm->config->disk_files[0])
+		ata_attach_empty(&vm->bus, ATA_PORT, ATA_PORT_CONTROL);
+	ata_attach_empty(&vm->bus, ATA_PORT_2, ATA_PORT_2_CONTROL);
+}
+
 static void put_tables(struct vm *vm)
 {
 	acpi_put_tables(vm, PC_RSDP);
@@ -180,7 +189,7 @@ static void attach_pc(struct vm *vm, struct machine *machine)
 	if (vm->config->testdev)
 		testdev_init(&machine->testdev, &vm->bus, (struct irq_line){.set = set_line, .controller = machine});
 	if (vm->config->bios || vm->config->disk_files[0])
-		pci_add_piix3(&machine->pci);
+		attach_piix3(vm, machine);
 	if (vm->config->bios)
 		attach_firmware(vm, machine);
 	else

@@ -32,6 +32,9 @@ emu_function emu_invlpg, emu_invpcid, emu_invd;
 emu_function emu_in, emu_out, emu_ins, emu_outs;
 /* msr.c */
 emu_function emu_rdmsr, emu_wrmsr, emu_rdtsc;
+/* mtrr.c: false for what is no such register, and for values that it does not take. */
+bool emu_read_mtrr(struct vcpu *vcpu, uint32_t number, uint64_t *value);
+bool emu_write_mtrr(struct vcpu *vcpu, uint32_t number, uint64_t value);
 /* syscall.c */
 emu_function emu_swapgs, emu_sysret, emu_sysenter, emu_sysexit, emu_undefined;
 /* return.c */

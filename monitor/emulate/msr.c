@@ -19,6 +19,7 @@ enum msr_kind {
 	MSR_IGNORANT,  /* reads as `bits`; writes are lost */
 	MSR_CHECKED,   /* `write` says */
 	MSR_X2APIC,    /* the local APIC says */
+	MSR_MTRR,      /* mtrr.c says */
 };
 
 /* Whose processors have it, or have it so, where no bit of CPUID tells. */
@@ -121,6 +122,9 @@ static const struct msr msrs[] = {
 	{ONE(X86_MSR_MCG_STATUS), CPU_mca, .kind = MSR_MASKED, .bits = X86_MCG_STATUS, AT(mcg_status)},
 	{ONE(X86_MSR_PAT), CPU_pat, .kind = MSR_CHECKED, AT(pat), .write = write_pat},
 	{ONE(X86_MSR_TSC_DEADLINE), CPU_tsc_deadline, .kind = MSR_CHECKED, .write = write_tsc_deadline},
+	{ONE(X86_MSR_MTRR_CAP), CPU_mtrr, .kind = MSR_MTRR},
+	{X86_MSR_MTRR_FIRST, X86_MSR_PAT - 1, CPU_mtrr, .kind = MSR_MTRR},
+	{ONE(X86_MSR_MTRR_DEFAULT), CPU_mtrr, .kind = MSR_MTRR},
 	{X86_MSR_X2APIC_FIRST, X86_MSR_X2APIC_LAST, CPU_x2apic, .kind = MSR_X2APIC},
 	{ONE(X86_MSR_EFER), CPU_lm, .kind = MSR_CHECKED, AT(efer), .write = write_efer},
 	{ONE(X86_MSR_STAR), CPU_syscall, .kind = MSR_MASKED, .bits = ~R3_U64(0), AT(star)},
@@ -170,6 +174,8 @@ static bool read_msr(struct vcpu *vcpu, uint32_t number, uint64_t *value)
 		*value = clock_guest_tsc() + vcpu->tsc_offset;
 	else if (number == X86_MSR_TSC_DEADLINE)
 		*value = machine_lapic(vcpu->vm)->deadline;
+	else if (msr->kind == MSR_MTRR)
+		return emu_read_mtrr(vcpu, number, value);
 	else if (msr->kind == MSR_X2APIC)
 		return lapic_read_msr(machine_lapic(vcpu->vm), number - X86_MSR_X2APIC_FIRST, value);
 	else
@@ -200,6 +206,8 @@ static bool write_msr(struct vcpu *vcpu, uint32_t number, uint64_t value)
 		return true;
 	case MSR_CHECKED:
 		return msr->write(vcpu, value);
+	case MSR_MTRR:
+		return emu_write_mtrr(vcpu, number, value);
 	case MSR_X2APIC:
 		return lapic_write_msr(machine_lapic(vcpu->vm), number - X86_MSR_X2APIC_FIRST, value);
 	default:

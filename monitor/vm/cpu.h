@@ -31,6 +31,7 @@ enum cpu_giver {
 	CPU_BY_DIRECT,
 	CPU_BY_AMD,
 	CPU_BY_PC,
+	CPU_BY_FIRMWARE,
 	CPU_BY_NOBODY
 };
 

@@ -38,6 +38,8 @@ struct vcpu_table {
 
 #define VCPU_NO_LINE 0xff
 
+#define VCPU_MTRR_RANGES 8
+
 /* An exception or interrupt on its way to the guest. */
 struct vcpu_event {
 	uint8_t vector;
@@ -86,6 +88,9 @@ struct vcpu {
 	struct vcpu_table gdtr, idtr;
 	uint64_t efer, star, lstar, cstar, sfmask, kernel_gs_base, apic_base, pat, tsc_aux;
 	uint64_t sysenter_cs, sysenter_esp, sysenter_eip, mcg_status, misc_enable, hwcr, de_cfg;
+	struct {
+		uint64_t all_else, range[2 * VCPU_MTRR_RANGES], fixed[11];
+	} mtrr;
 	uint64_t tsc_offset; /* guest TSC = host TSC + this, for RDMSR; RDTSC itself runs directly */
 	/* FS and GS base live in sreg[].base; the engine carries them in and out of the running cell. */
 

@@ -3,8 +3,8 @@
 
     console.py [--limit S] [--status N] [expect TEXT | send TEXT | end]... -- COMMAND...
 
-Waits for each TEXT in turn in what COMMAND prints, and sends each TEXT to it, with a newline. `end` asks it to end by
-SIGTERM. At last COMMAND must exit with the status. TEXT is a regular expression for expect."""
+Waits for each TEXT in turn in what COMMAND prints, control sequences of terminals left out, and sends each TEXT to it,
+with a newline. `end` asks it to end by SIGTERM. At last COMMAND must exit with the status. TEXT is a regular expression for expect."""
 
 import os
 import re
@@ -15,11 +15,16 @@ import sys
 import time
 
 
+SEQUENCE = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
+BEGUN = re.compile(rb"\x1b(\[[0-9;?]*)?$")
+
+
 class Console:
     def __init__(self, command, limit):
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         self.deadline = time.monotonic() + limit
         self.text = b""
+        self.rest = b""  # the beginning of a control sequence
         self.seen = 0
 
     def fail(self, why):
@@ -35,7 +40,10 @@ class Console:
         if left <= 0 or not select.select([self.process.stdout], [], [], left)[0]:
             self.fail("time is out")
         data = os.read(self.process.stdout.fileno(), 65536)
-        self.text += data
+        plain = SEQUENCE.sub(b"", self.rest + data)
+        begun = BEGUN.search(plain)
+        self.rest = begun.group() if begun else b""
+        self.text += plain[: len(plain) - len(self.rest)]
         return bool(data)
 
     def expect(self, text):

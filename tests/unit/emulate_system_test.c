@@ -467,6 +467,46 @@ static void msr_round_trips(void **state)
 	FIX_FAULTS(m, "rdmsr", X86_VEC_GP, 0);
 }
 
+/* Where firmware starts the machine: kept, with the checks of the manual; else there are none. */
+static void mtrrs(void **state)
+{
+	static const struct {
+		uint32_t msr;
+		uint64_t good, bad;
+	} cases[] = {
+		{X86_MSR_MTRR_FIRST, 0x80000006, 0x80000002},	   /* a type that is none */
+		{X86_MSR_MTRR_FIRST, 0x80000000, 0x80000106},	   /* reserved */
+		{X86_MSR_MTRR_FIRST + 15, 0xc0000800, 0xc0000400}, /* a mask is valid or not, and nothing else */
+		{X86_MSR_MTRR_FIRST + 15, 0xc0000000, R3_BIT(CPU_PHYSICAL_BITS)},
+		{X86_MSR_MTRR_64K, 0x0605040100060606, 0x0600000003000000},
+		{X86_MSR_MTRR_16K + 1, 0x0606060606060606, 0x0706060606060606},
+		{X86_MSR_MTRR_4K + 7, 0x0101010101010101, 0x0101010101010102},
+		{X86_MSR_MTRR_DEFAULT, 0xc06, 0x1006},
+		{X86_MSR_MTRR_DEFAULT, 0xc00, 0xc07},
+	};
+	static const uint32_t none[] = {X86_MSR_MTRR_FIRST + 16, X86_MSR_MTRR_64K + 1, X86_MSR_MTRR_16K + 2,
+					X86_MSR_MTRR_4K + 8};
+	struct machine_fixture *m = *state;
+	wrmsr(m, X86_MSR_MTRR_CAP, 0);
+	FIX_FAULTS(m, "rdmsr", X86_VEC_GP, 0);
+	m->vm.cpu.has[CPU_mtrr] = true;
+	assert_true(rdmsr(m, X86_MSR_MTRR_CAP) == 0x508);
+	wrmsr(m, X86_MSR_MTRR_CAP, 0);
+	FIX_FAULTS(m, "wrmsr", X86_VEC_GP, 0);
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		wrmsr(m, cases[i].msr, cases[i].good);
+		FIX_DONE(m, "wrmsr");
+		wrmsr(m, cases[i].msr, cases[i].bad);
+		FIX_FAULTS(m, "wrmsr", X86_VEC_GP, 0);
+		assert_true(rdmsr(m, cases[i].msr) == cases[i].good);
+	}
+	for (unsigned i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+		wrmsr(m, none[i], 0);
+		FIX_FAULTS(m, "wrmsr", X86_VEC_GP, 0);
+	}
+	assert_true(rdmsr(m, X86_MSR_PAT) == X86_PAT_RESET);
+}
+
 /* What the two vendors have otherwise. */
 static void msr_vendors(void **state)
 {
@@ -703,6 +743,7 @@ int main(void)
 		T(host_refuses),
 		T(invalidation),
 		T(msr_round_trips),
+		T(mtrrs),
 		T(msr_vendors),
 		T(clac_stac),
 		T(invpcid),

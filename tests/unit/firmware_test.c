@@ -17,6 +17,7 @@
 
 #include "monitor/boot/bios.h"
 #include "monitor/boot/image.h"
+#include "monitor/device/ata.h"
 #include "monitor/device/bios_files.h"
 #include "monitor/device/firmware_log.h"
 #include "monitor/device/fw_cfg.h"
@@ -321,6 +322,19 @@ static void test_screen(void **state)
 	assert_int_equal(find_file("etc/sercon-port", &size), 0);
 }
 
+/* Nothing is plugged in: not busy, no drive, and what is written does not come back. */
+static void test_empty_channel(void **state)
+{
+	ata_attach_empty(&vm.bus, ATA_PORT_2, ATA_PORT_2_CONTROL);
+	for (uint16_t port = ATA_PORT_2; port < ATA_PORT_2 + 8; port++) {
+		uint32_t value = 0x55;
+
+		bus_io(&vm.bus, port, 1, true, &value);
+		bus_io(&vm.bus, port, 1, false, &value);
+		assert_int_equal(value, 0);
+	}
+}
+
 /* ------------------------------------------------------------------------------------------------------------- NVRAM
  */
 
@@ -420,8 +434,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(reset),      T(refused), T(vga),     T(vga_refused), T(rom),	 T(fetch),
-		T(memory_map), T(loader),  T(display), T(screen),      T(nvram), T(log),
+		T(reset),  T(refused), T(vga),	  T(vga_refused), T(rom),	    T(fetch), T(memory_map),
+		T(loader), T(display), T(screen), T(nvram),	  T(empty_channel), T(log),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
