@@ -10,7 +10,10 @@
 
 #define OPTION_MAX     24
 #define STEPS_MAX      4096
+#define VECTOR_MAX     64
+#define ARITHMETIC     0x8d5
 #define TRAP	       0xcc
+#define LEARNING       4  /* an engine may find out one by one which operands are user memory */
 #define FRAMES_TURN    40 /* a frame whose code is written too often is translated no more */
 #define POOL_SIZE      (2 * SEQ_AREA_SIZE)
 #define FPU_COMPONENTS 0xe7 /* not the protection keys */
@@ -22,7 +25,7 @@
 #define FPU_EXTENDED   576
 #define FPU_MAX	       16384
 
-static struct machine_areas kernel, user, upper;
+static struct machine_areas kernel, user, upper, low;
 static uint8_t pool[POOL_SIZE] __attribute__((aligned(16)));
 static uint8_t fpu[FPU_MAX] __attribute__((aligned(PVG_FPU_ALIGNMENT)));
 static uint64_t components;
@@ -106,6 +109,10 @@ static void prepare(const struct sequence *s, const struct machine_areas *areas,
 		r->rflags |= X86_RFLAGS_IF;
 	memcpy(areas->data, pool + (seq_random(&random) & (SEQ_AREA_SIZE - 8)), SEQ_AREA_SIZE);
 	memcpy(areas->stack, pool + (seq_random(&random) & (SEQ_AREA_SIZE - 8)), SEQ_AREA_SIZE);
+	if (low.data) {
+		memcpy(low.data, areas->stack, SEQ_AREA_SIZE);
+		memcpy(low.stack, areas->data, SEQ_AREA_SIZE);
+	}
 	pvg_fpu_reset(fpu);
 	memcpy(fpu + FPU_XMM, pool + (seq_random(&random) & (SEQ_AREA_SIZE - 8)), FPU_XMM_END - FPU_XMM);
 	if (pvg_fpu_size() > FPU_EXTENDED)
@@ -117,6 +124,33 @@ static void prepare(const struct sequence *s, const struct machine_areas *areas,
 	run_stepped = 0;
 	if (s->flags & SEQ_STEP)
 		r->rflags |= X86_RFLAGS_TF;
+}
+
+/* Of masked stores and XRSTOR processors tell another byte of the operand. */
+static uint64_t fault_address(void)
+{
+	return pvg_read_cr2() & ~(uint64_t)(VECTOR_MAX - 1);
+}
+
+/* REP CMPS or SCAS that faults: some processors show the flags of the last comparison, others those before it. */
+static bool has_compared(const struct run_registers *r)
+{
+	const uint8_t *at = (const uint8_t *)r->rip;
+	if (r->vector != X86_VEC_PF || pvg_read_cr2() == r->rip)
+		return false;
+	while (*at == 0x66 || *at == 0x67 || *at == 0xf2 || *at == 0xf3 || (*at & 0xf0) == 0x40)
+		at++;
+	return (*at & 0xfe) == 0xa6 || (*at & 0xfe) == 0xae;
+}
+
+/* A gather that faults: what it has gathered by then is the processor's choice (SDM 2C VGATHER). */
+static bool has_gathered(const struct run_registers *r)
+{
+	const uint8_t *at = (const uint8_t *)r->rip;
+	if (r->vector != X86_VEC_PF || pvg_read_cr2() == r->rip)
+		return false;
+	return (at[0] == 0xc4 && (at[1] & 0x1f) == 2 && (at[3] & 0xfc) == 0x90) ||
+	       (at[0] == 0x62 && (at[1] & 7) == 2 && (at[4] & 0xdc) == 0x90);
 }
 
 static uint64_t run_once(const struct sequence *s, const struct machine_areas *areas, uint64_t digest, bool show)
@@ -136,18 +170,26 @@ static uint64_t run_once(const struct sequence *s, const struct machine_areas *a
 	if (s->flags & SEQ_NO_FPU)
 		__asm__ volatile("clts");
 	if (registers.vector == X86_VEC_PF)
-		system.cr2 = pvg_read_cr2();
+		system.cr2 = fault_address();
+	if (has_compared(&registers))
+		registers.rflags &= ~(uint64_t)ARITHMETIC;
 	if (s->flags & SEQ_SYSTEM) {
 		machine_read(&system);
 		machine_restore();
 	}
 	fpu_store();
+	if (has_gathered(&registers))
+		memset(fpu + FPU_XMM, 0, pvg_fpu_size() - FPU_XMM);
 	if (show)
 		print_state(&registers, areas, &system);
 	digest = mix(digest, &registers, sizeof(registers));
 	digest = mix(digest, &system, sizeof(system));
 	digest = mix(digest, areas->data, SEQ_AREA_SIZE);
 	digest = mix(digest, areas->stack, SEQ_AREA_SIZE);
+	if (low.data) {
+		digest = mix(digest, low.data, SEQ_AREA_SIZE);
+		digest = mix(digest, low.stack, SEQ_AREA_SIZE);
+	}
 	return mix(digest, fpu, pvg_fpu_size());
 }
 
@@ -162,6 +204,8 @@ static uint64_t run(const struct sequence *s, uint64_t digest, bool show)
 	struct machine_areas *areas = s->flags & SEQ_USER ? &user : s->flags & SEQ_UPPER ? &upper : &kernel;
 	memcpy(areas->code + s->offset, s->code, s->size);
 	digest = run_once(s, areas, digest, show);
+	for (unsigned n = 0; s->flags & SEQ_UPPER && n < LEARNING; n++)
+		digest = run_once(s, areas, digest, show);
 	if (s->flags & SEQ_AGAIN) {
 		uint8_t *before = areas->code;
 		digest = run_once(s, areas, digest, show);
@@ -206,7 +250,7 @@ int main(const char *cmdline)
 	machine_map(&user, SEQ_USER_BASE, X86_PTE_U);
 	machine_map(&upper, SEQ_UPPER_BASE, 0);
 	if (file->count && all[0].flags & SEQ_UPPER)
-		machine_init_upper(&upper);
+		machine_init_upper(&low);
 	for (unsigned long n = first; n < first + count && n < file->count; n++) {
 		if (n % FRAMES_TURN == 0) {
 			machine_renew(&kernel);

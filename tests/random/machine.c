@@ -187,12 +187,14 @@ static void surround(const struct machine_areas *areas, uint64_t base, uint64_t 
 	map(base + SEQ_DATA_ALIAS, pvg_ptr_to_gpa(areas->data), prot | X86_PTE_W | X86_PTE_NX, 1);
 }
 
-void machine_init_upper(const struct machine_areas *areas)
+void machine_init_upper(struct machine_areas *low)
 {
+	low->data = frames();
+	low->stack = frames();
 	pvg_wrmsr(X86_MSR_GS_BASE, SEQ_UPPER_GS);
 	start.msr[MSR_GS] = SEQ_UPPER_GS;
 	for (unsigned n = 0; n < SEQ_LOW_COUNT; n++)
-		surround(areas, SEQ_LOW_BASE + n * SEQ_LOW_STEP, X86_PTE_U);
+		surround(low, SEQ_LOW_BASE + n * SEQ_LOW_STEP, X86_PTE_U);
 }
 
 void machine_renew(struct machine_areas *areas)

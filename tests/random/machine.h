@@ -20,8 +20,8 @@ struct machine_system {
 };
 
 void machine_init(void);
-/* Sequences run in the upper half: GS has a base there, and user memory shows what the areas hold. */
-void machine_init_upper(const struct machine_areas *areas);
+/* Sequences run in the upper half: GS has a base there, and there is user memory of data and stack. */
+void machine_init_upper(struct machine_areas *low);
 /* Makes and maps the areas from `base`; prot: X86_PTE_U or 0. */
 void machine_map(struct machine_areas *areas, uint64_t base, uint64_t prot);
 /* Other frames for the code, which hold nothing yet. */

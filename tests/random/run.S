@@ -1,5 +1,6 @@
 /*
- * Into a sequence and out of it: all registers are loaded by IRETQ, and the exception that ends it stores them.
+ * Into a sequence and out of it: all registers are loaded, by IRETQ for user mode and single steps and by a jump else,
+ * lest an exit decide how the engine goes on; the exception that ends it stores them.
  */
 #include "hypercalls/x86.h"
 #include "tests/random/run.h"
@@ -21,26 +22,13 @@ run_stepped:
 	.quad	0
 user_rsp:
 	.quad	0
+entry:
+	.quad	0
 	.skip	4096
 syscall_stack:
 
-	.text
-	.globl	run_sequence
-	.type	run_sequence, @function
-run_sequence:
-	push	%rbx
-	push	%rbp
-	push	%r12
-	push	%r13
-	push	%r14
-	push	%r15
-	mov	%rdi, registers(%rip)
-	mov	%rsp, home(%rip)
-	pushq	RUN_SS(%rdi)
-	pushq	4 * 8(%rdi)
-	pushq	RUN_RFLAGS(%rdi)
-	pushq	RUN_CS(%rdi)
-	pushq	RUN_RIP(%rdi)
+	/* All but RSP and RDI, which points to them; flags stay. */
+	.macro	load
 	mov	0 * 8(%rdi), %rax
 	mov	1 * 8(%rdi), %rcx
 	mov	2 * 8(%rdi), %rdx
@@ -55,8 +43,41 @@ run_sequence:
 	mov	13 * 8(%rdi), %r13
 	mov	14 * 8(%rdi), %r14
 	mov	15 * 8(%rdi), %r15
+	.endm
+
+	.text
+	.globl	run_sequence
+	.type	run_sequence, @function
+run_sequence:
+	push	%rbx
+	push	%rbp
+	push	%r12
+	push	%r13
+	push	%r14
+	push	%r15
+	mov	%rdi, registers(%rip)
+	mov	%rsp, home(%rip)
+	testb	$3, RUN_CS(%rdi)
+	jnz	1f
+	testl	$X86_RFLAGS_TF, RUN_RFLAGS(%rdi)
+	jz	2f
+1:
+	pushq	RUN_SS(%rdi)
+	pushq	4 * 8(%rdi)
+	pushq	RUN_RFLAGS(%rdi)
+	pushq	RUN_CS(%rdi)
+	pushq	RUN_RIP(%rdi)
+	load
 	mov	7 * 8(%rdi), %rdi
 	iretq
+2:	mov	RUN_RIP(%rdi), %rax
+	mov	%rax, entry(%rip)
+	pushq	RUN_RFLAGS(%rdi)
+	popfq
+	load
+	mov	4 * 8(%rdi), %rsp
+	mov	7 * 8(%rdi), %rdi
+	jmp	*entry(%rip)
 	.size	run_sequence, . - run_sequence
 
 	.balign	RUN_STUB

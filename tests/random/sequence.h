@@ -12,7 +12,7 @@
 #define SEQ_KERNEL_BASE 0x100000
 #define SEQ_USER_BASE	0x300000
 #define SEQ_UPPER_BASE	0xffffffff80100000
-#define SEQ_LOW_BASE	0x500000 /* the data and stack of the upper half once more, as user memory */
+#define SEQ_LOW_BASE	0x500000 /* data and stack in user memory, several times */
 #define SEQ_LOW_STEP	(1ull << 40)
 #define SEQ_LOW_COUNT	6
 #define SEQ_UPPER_GS	0xfffffffffffffff0

@@ -8,22 +8,17 @@
 #include <stddef.h>
 
 #include <cmocka.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/ptrace.h>
-#include <sys/user.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "hypercalls/x86.h"
 #include "tests/random/generate.h"
 #include "tests/unit/translate_rules.h"
+#include "tests/unit/translate_steps.h"
 
 #define BLOCKS_RANDOM 20000
-#define STEPS_MAX     64
 /* Behind those that are templates alone. */
 #define SEQUENCES_FROM 5000
 #define SEQUENCES      6000
@@ -32,7 +27,6 @@
 #define GVA_HIGH (TEST_BASE + 0x500000000)
 #define GVA_LOW	 0x200000
 #define STACK	 (TEST_BASE + 0x8000)
-#define AREA_END (TEST_BASE + 0x100000)
 
 /* Of the guest's memory, where it lies. */
 typedef uint64_t word __attribute__((aligned(1)));
@@ -61,178 +55,39 @@ static void test_rules_hold_of_random_bytes(void **state)
 
 /* ------------------------------------------------------------------------------------------------- step by step */
 
-static pid_t child;
-static struct bt_code code;
+static struct user_regs_struct at_start;
 
 static int start_child(void **state)
 {
-	void *area = mmap((void *)TEST_BASE, AREA_END - TEST_BASE, PROT_READ | PROT_WRITE | PROT_EXEC,
-			  MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	void *far = mmap((void *)GVA_HIGH, 0x9000, PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	if (area != (void *)TEST_BASE || far != (void *)GVA_HIGH)
-		return -1;
-	/* Every lookup of the table misses. */
-	for (unsigned n = 0; n < 65536; n++)
-		((uint64_t *)TEST_TABLE)[n % ((AREA_END - TEST_TABLE) / 8)] = TEST_GATE;
-	child = fork();
-	if (!child) {
-		ptrace(PTRACE_TRACEME, 0, 0, 0);
-		raise(SIGSTOP);
-		_exit(0);
-	}
-	return waitpid(child, NULL, 0) == child ? 0 : -1;
+	return far == (void *)GVA_HIGH ? steps_start(&at_start) : -1;
 }
 
 static int end_child(void **state)
 {
-	if (child > 0) {
-		kill(child, SIGKILL);
-		waitpid(child, NULL, 0);
-	}
-	return 0;
+	return steps_end();
 }
 
 static volatile struct bt_state *state_page(void)
 {
-	return (volatile struct bt_state *)TEST_STATE;
-}
-
-/* As engine/translate/leave.c does it. */
-static bool rebuild(struct user_regs_struct *regs, const struct bt_locus *locus)
-{
-	volatile struct bt_state *s = state_page();
-	unsigned long long *const low[] = {&regs->rax, &regs->rcx, &regs->rdx, &regs->rbx,
-					   &regs->rsp, &regs->rbp, &regs->rsi, &regs->rdi};
-	bool enabled = s->iflag;
-	regs->rip = locus->rip;
-	regs->rsp += (uint64_t)(int64_t)locus->rsp;
-	switch (locus->undo) {
-	case BT_EXACT:
-		break;
-	case BT_SCRATCH:
-		*low[locus->reg] = s->scratch;
-		break;
-	case BT_PAIR:
-		*low[locus->reg] = s->scratch;
-		*low[locus->reg2] = s->scratch2;
-		break;
-	case BT_STACK:
-		regs->rsp = *low[locus->reg] + UPPER_BASE;
-		*low[locus->reg] = s->scratch;
-		break;
-	case BT_POPPED:
-		enabled = regs->rcx & X86_RFLAGS_IF;
-		regs->rcx = s->rcx;
-		break;
-	case BT_COUNTER:
-		regs->rcx = s->rcx;
-		break;
-	case BT_BOTH:
-		regs->rcx = s->rcx;
-		regs->rax = s->rax;
-		break;
-	case BT_UNDERWAY:
-		regs->rcx = s->rcx;
-		regs->rax = s->rax;
-		regs->rip = s->target;
-		break;
-	default:
-		fail_msg("not of 64-bit code");
-	}
-	return enabled;
-}
-
-struct snapshot {
-	struct user_regs_struct regs;
-	bool enabled;
-};
-
-static void assert_same(const struct snapshot *a, const struct snapshot *b, uint64_t flags, unsigned offset)
-{
-	struct user_regs_struct x = a->regs, y = b->regs;
-	/* TF is the tracer's. */
-	flags &= ~(uint64_t)X86_RFLAGS_TF;
-	x.eflags &= flags, y.eflags &= flags;
-	x.orig_rax = y.orig_rax;
-	if (memcmp(&x, &y, sizeof(x)) || a->enabled != b->enabled)
-		fail_msg("at offset %#x: rip %llx %llx, rax %llx %llx, rcx %llx %llx, rsp %llx %llx, flags %llx %llx, "
-			 "IF %d %d",
-			 offset, x.rip, y.rip, x.rax, y.rax, x.rcx, y.rcx, x.rsp, y.rsp, x.eflags, y.eflags, a->enabled,
-			 b->enabled);
-}
-
-static void enter(struct snapshot *before, uint64_t gva, bool enabled)
-{
-	struct user_regs_struct *regs = &before->regs;
-	ptrace(PTRACE_GETREGS, child, 0, regs);
-	regs->rax = GVA_HIGH + 0x100, regs->rcx = 3, regs->rdx = 0x1234, regs->rbx = GVA_HIGH + 0x200;
-	regs->rsp = STACK, regs->rbp = 0x55, regs->rsi = GVA_HIGH + 0x300, regs->rdi = GVA_HIGH + 0x400;
-	regs->r8 = 8, regs->r9 = 9, regs->r10 = 10, regs->r11 = GVA_HIGH + 0x500, regs->r12 = 12, regs->r13 = 13;
-	regs->r14 = 14, regs->r15 = 15;
-	regs->eflags = 0x202 | X86_RFLAGS_CF | X86_RFLAGS_SF;
-	regs->orig_rax = ~0ull;
-	regs->rip = TEST_CODE;
-	state_page()->iflag = enabled ? X86_RFLAGS_IF : 0;
-	state_page()->pushed = -(uint64_t)X86_RFLAGS_IF;
-	ptrace(PTRACE_SETREGS, child, 0, regs);
-	regs->rip = gva;
-	before->enabled = enabled;
+	return steps_state();
 }
 
 /* Runs the block of one instruction and an HLT behind it, and returns how it ended. */
 static struct snapshot run(uint64_t gva, const uint8_t *insn, unsigned len, bool enabled, uint64_t kept_flags)
 {
 	uint8_t bytes[16];
+	struct user_regs_struct regs = at_start;
 	memcpy(bytes, insn, len);
 	bytes[len] = 0xf4;
 	struct bt_source source = {.gva = gva, .bytes = bytes, .len = len + 1, .flavour = ALL_FLAVOURS};
-	struct bt_place place;
-	struct bt_locus locus;
-	struct snapshot before, trail[STEPS_MAX];
-	unsigned offsets[STEPS_MAX], steps = 0;
-	test_place(&place);
-	assert_true(bt_compile(&source, &place, &code));
-	source.len = code.guest_len;
-	memcpy((void *)TEST_CODE, code.bytes, code.len);
-	enter(&before, gva, enabled);
-	for (;;) {
-		struct snapshot *now = &trail[steps];
-		int status;
-		assert_int_equal(ptrace(PTRACE_GETREGS, child, 0, &now->regs), 0);
-		uint64_t offset = now->regs.rip - TEST_CODE;
-		offsets[steps] = (unsigned)offset;
-		if (offset < code.stubs) {
-			assert_true(bt_locate(&source, &place, (unsigned)offset, &locus));
-			now->enabled = rebuild(&now->regs, &locus);
-		} else if (offset < code.len) {
-			for (unsigned n = 0; n < code.exit_count; n++)
-				if (code.exits[n].stub == offset)
-					now->regs.rip = code.exits[n].target;
-			now->enabled = state_page()->iflag;
-			break;
-		} else {
-			assert_int_equal(now->regs.rip, TEST_GATE);
-			now->enabled = rebuild(&now->regs, &(struct bt_locus){.undo = BT_UNDERWAY});
-			break;
-		}
-		assert_true(++steps < STEPS_MAX);
-		assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, 0, 0), 0);
-		assert_int_equal(waitpid(child, &status, 0), child);
-		assert_true(WIFSTOPPED(status));
-		/* A fault: where it happens nothing of the guest's instruction may have. */
-		if (WSTOPSIG(status) != SIGTRAP) {
-			assert_int_equal(now->regs.rip, gva);
-			trail[steps] = *now;
-			break;
-		}
-	}
-	struct snapshot *after = &trail[steps];
-	for (unsigned n = 0; n < steps; n++) {
-		bool undone = trail[n].regs.rip == gva;
-		assert_same(&trail[n], undone ? &before : after, undone ? kept_flags : ~0ull, offsets[n]);
-	}
-	return *after;
+	regs.rax = GVA_HIGH + 0x100, regs.rcx = 3, regs.rdx = 0x1234, regs.rbx = GVA_HIGH + 0x200;
+	regs.rsp = STACK, regs.rbp = 0x55, regs.rsi = GVA_HIGH + 0x300, regs.rdi = GVA_HIGH + 0x400;
+	regs.r8 = 8, regs.r9 = 9, regs.r10 = 10, regs.r11 = GVA_HIGH + 0x500, regs.r12 = 12, regs.r13 = 13;
+	regs.r14 = 14, regs.r15 = 15;
+	regs.eflags = 0x202 | X86_RFLAGS_CF | X86_RFLAGS_SF;
+	return steps_run(&source, &regs, enabled, kept_flags, 0);
 }
 
 static const uint64_t places[] = {GVA_HIGH, GVA_LOW};

@@ -1,0 +1,215 @@
+/*
+ * A block of one instruction, executed host instruction by host instruction in a child.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "hypercalls/x86.h"
+#include "tests/unit/translate_rules.h"
+#include "tests/unit/translate_steps.h"
+
+#define STEPS_MAX 128
+#define AREA_END  (TEST_BASE + 0x100000)
+
+static pid_t child;
+static struct bt_code code;
+
+int steps_start(struct user_regs_struct *regs)
+{
+	void *area = mmap((void *)TEST_BASE, AREA_END - TEST_BASE, PROT_READ | PROT_WRITE | PROT_EXEC,
+			  MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	if (area != (void *)TEST_BASE)
+		return -1;
+	/* Every lookup of the table misses. */
+	for (unsigned n = 0; n < 65536; n++)
+		((uint64_t *)TEST_TABLE)[n % ((AREA_END - TEST_TABLE) / 8)] = TEST_GATE;
+	child = fork();
+	if (!child) {
+		ptrace(PTRACE_TRACEME, 0, 0, 0);
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	if (waitpid(child, NULL, 0) != child)
+		return -1;
+	return (int)ptrace(PTRACE_GETREGS, child, 0, regs);
+}
+
+int steps_end(void)
+{
+	if (child > 0) {
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+	}
+	return 0;
+}
+
+volatile struct bt_state *steps_state(void)
+{
+	return (volatile struct bt_state *)TEST_STATE;
+}
+
+/* As engine/translate/leave.c does it. */
+static bool rebuild(struct user_regs_struct *regs, const struct bt_locus *locus)
+{
+	volatile struct bt_state *s = steps_state();
+	unsigned long long *const low[] = {&regs->rax, &regs->rcx, &regs->rdx, &regs->rbx,
+					   &regs->rsp, &regs->rbp, &regs->rsi, &regs->rdi};
+	bool enabled = s->iflag;
+	regs->rip = locus->rip;
+	regs->rsp += (uint64_t)(int64_t)locus->rsp;
+	regs->rdi -= locus->moved_di ? s->moved_di : 0;
+	regs->rsi -= locus->moved_si ? s->moved_si : 0;
+	switch (locus->undo) {
+	case BT_EXACT:
+		break;
+	case BT_SCRATCH:
+		*low[locus->reg] = s->scratch;
+		break;
+	case BT_PAIR:
+		*low[locus->reg] = s->scratch;
+		*low[locus->reg2] = s->scratch2;
+		break;
+	case BT_STACK:
+		regs->rsp = *low[locus->reg] + UPPER_BASE;
+		*low[locus->reg] = s->scratch;
+		break;
+	case BT_POPPED:
+		enabled = regs->rcx & X86_RFLAGS_IF;
+		regs->rcx = s->rcx;
+		break;
+	case BT_COUNTER:
+		regs->rcx = s->rcx;
+		break;
+	case BT_BOTH:
+		regs->rcx = s->rcx;
+		regs->rax = s->rax;
+		break;
+	case BT_UNDERWAY:
+		regs->rcx = s->rcx;
+		regs->rax = s->rax;
+		regs->rip = s->target;
+		break;
+	default:
+		fail_msg("not of 64-bit code");
+	}
+	return enabled;
+}
+
+static void assert_same(const struct snapshot *a, const struct snapshot *b, uint64_t flags, unsigned offset)
+{
+	struct user_regs_struct x = a->regs, y = b->regs;
+	/* TF is the tracer's. */
+	flags &= ~(uint64_t)X86_RFLAGS_TF;
+	x.eflags &= flags, y.eflags &= flags;
+	x.orig_rax = y.orig_rax;
+	if (memcmp(&x, &y, sizeof(x)) || a->enabled != b->enabled)
+		fail_msg("at offset %#x: rip %llx %llx, rax %llx %llx, rcx %llx %llx, rsp %llx %llx, flags %llx %llx, "
+			 "IF %d %d",
+			 offset, x.rip, y.rip, x.rax, y.rax, x.rcx, y.rcx, x.rsp, y.rsp, x.eflags, y.eflags, a->enabled,
+			 b->enabled);
+}
+
+/* As engine/translate/form.c does it. */
+static void to_host(struct user_regs_struct *regs, unsigned flavour)
+{
+	regs->rip = TEST_CODE;
+	if (!(flavour & BT_UPPER))
+		return;
+	regs->rsp += UPPER_BASE;
+	regs->fs_base = UPPER_BASE;
+	regs->gs_base += UPPER_BASE;
+}
+
+static void to_guest(struct user_regs_struct *regs, const struct user_regs_struct *from, unsigned flavour)
+{
+	if (!(flavour & BT_UPPER))
+		return;
+	regs->rsp -= UPPER_BASE;
+	regs->fs_base = from->fs_base;
+	regs->gs_base = from->gs_base;
+}
+
+/* What a repeated string instruction has done of itself is taken back, with the flags of the last comparison. */
+static void unwind(struct snapshot *now, const struct snapshot *before, int part)
+{
+	uint64_t done = before->regs.rcx - now->regs.rcx;
+	if (!part || now->regs.rip != before->regs.rip)
+		return;
+	now->regs.rcx += done;
+	now->regs.rsi -= before->regs.rsi == now->regs.rsi ? 0 : done * (uint64_t)(int64_t)part;
+	now->regs.rdi -= before->regs.rdi == now->regs.rdi ? 0 : done * (uint64_t)(int64_t)part;
+	now->regs.eflags = before->regs.eflags;
+}
+
+struct snapshot steps_run(const struct bt_source *given, const struct user_regs_struct *from, bool enabled,
+			  uint64_t kept_flags, int part)
+{
+	struct bt_source source = *given;
+	struct bt_place place;
+	struct bt_locus locus;
+	struct user_regs_struct regs = *from;
+	struct snapshot before = {*from, enabled}, trail[STEPS_MAX];
+	unsigned offsets[STEPS_MAX], steps = 0;
+	before.regs.rip = source.gva;
+	before.regs.orig_rax = ~0ull;
+	test_place(&place);
+	place.slots = TEST_SLOTS;
+	assert_true(bt_compile(&source, &place, &code));
+	source.len = code.guest_len;
+	memcpy((void *)TEST_CODE, code.bytes, code.len);
+	steps_state()->iflag = enabled ? X86_RFLAGS_IF : 0;
+	steps_state()->pushed = -(uint64_t)X86_RFLAGS_IF;
+	to_host(&regs, source.flavour);
+	regs.orig_rax = ~0ull;
+	assert_int_equal(ptrace(PTRACE_SETREGS, child, 0, &regs), 0);
+	for (;;) {
+		struct snapshot *now = &trail[steps];
+		int status;
+		assert_int_equal(ptrace(PTRACE_GETREGS, child, 0, &now->regs), 0);
+		uint64_t offset = now->regs.rip - TEST_CODE;
+		offsets[steps] = (unsigned)offset;
+		if (offset < code.stubs) {
+			assert_true(bt_locate(&source, &place, (unsigned)offset, &locus));
+			now->enabled = rebuild(&now->regs, &locus);
+			to_guest(&now->regs, from, source.flavour);
+		} else if (offset < code.len) {
+			for (unsigned n = 0; n < code.exit_count; n++)
+				if (code.exits[n].stub == offset)
+					now->regs.rip = code.exits[n].target;
+			now->enabled = steps_state()->iflag;
+			to_guest(&now->regs, from, source.flavour);
+			break;
+		} else {
+			assert_int_equal(now->regs.rip, TEST_GATE);
+			now->enabled = rebuild(&now->regs, &(struct bt_locus){.undo = BT_UNDERWAY});
+			to_guest(&now->regs, from, source.flavour);
+			break;
+		}
+		assert_true(++steps < STEPS_MAX);
+		assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, 0, 0), 0);
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_true(WIFSTOPPED(status));
+		/* A fault: where it happens nothing of the guest's instruction may have, but for parts of it. */
+		if (WSTOPSIG(status) != SIGTRAP) {
+			assert_int_equal(now->regs.rip, source.gva);
+			trail[steps] = *now;
+			break;
+		}
+	}
+	struct snapshot after = trail[steps];
+	for (unsigned n = 0; n < steps; n++) {
+		bool undone = trail[n].regs.rip == source.gva;
+		unwind(&trail[n], &before, part);
+		assert_same(&trail[n], undone ? &before : &after, undone ? kept_flags : ~0ull, offsets[n]);
+	}
+	return after;
+}

@@ -1,0 +1,279 @@
+/*
+ * The compiler of engine `translate` for kernels of the upper half: rules that hold of random bytes, and sequences
+ * executed step by step where memory lies UPPER_BASE further up and user memory in a slot of its own.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "hypercalls/x86.h"
+#include "tests/unit/translate_rules.h"
+#include "tests/unit/translate_steps.h"
+
+#define BLOCKS_RANDOM 20000
+
+#define FLAVOUR (BT_FPU | BT_AVX | BT_IF | BT_CLOCK | BT_READ | BT_BASES | BT_UPPER)
+
+/* Kernel memory: code, data, a stack, two pages of holes behind it. The guest's addresses. */
+#define KERNEL	   0xffffffff81000000
+#define DATA	   (KERNEL + 0x2000)
+#define STACK	   (KERNEL + 0x4800)
+#define KERNEL_END (KERNEL + 0x5000)
+#define GS_BASE	   (KERNEL + 0x1000)
+/* User memory: the guest's address, and where it is shown. */
+#define USER	  0x550000003000
+#define USER_HOST 0x220000003000
+#define USER_SIZE 0x1000
+#define NOWHERE	  (1ull << 47)
+
+#define ALL_USER ~0u
+
+typedef uint64_t word __attribute__((aligned(1)));
+
+static struct user_regs_struct at_start;
+
+static uint64_t host(uint64_t gva)
+{
+	return gva >> 47 ? gva + UPPER_BASE : gva - USER + USER_HOST;
+}
+
+static word *at(uint64_t gva)
+{
+	return (word *)host(gva);
+}
+
+static bool map(uint64_t address, uint64_t size)
+{
+	void *to = (void *)address;
+	return mmap(to, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == to;
+}
+
+static int start(void **state)
+{
+	uint64_t *table = (uint64_t *)TEST_SLOTS;
+	if (!map(host(KERNEL), KERNEL_END - KERNEL) || !map(USER_HOST, USER_SIZE) ||
+	    !map(TEST_SLOTS, 65536 * sizeof(*table)))
+		return -1;
+	for (unsigned n = 0; n < 65536; n++)
+		table[n] = n < 128 ? NOWHERE : n >= 65536 - 128 ? UPPER_BASE : 0;
+	table[USER / USER_SLOT_SIZE] = USER_HOST - USER;
+	return steps_start(&at_start);
+}
+
+static int end(void **state)
+{
+	return steps_end();
+}
+
+static struct user_regs_struct registers(void)
+{
+	struct user_regs_struct r = at_start;
+	r.rax = 0x1111, r.rcx = 3, r.rdx = 0x2222, r.rbx = DATA + 0x100, r.rsp = STACK, r.rbp = STACK + 0x100;
+	r.rsi = DATA + 0x200, r.rdi = DATA + 0x300, r.r8 = 8, r.r9 = USER + 0x40, r.r10 = 16, r.r11 = 11;
+	r.r12 = DATA + 0x400, r.r13 = USER + 0x80, r.r14 = 2, r.r15 = DATA + 0x500;
+	r.eflags = 0x202 | X86_RFLAGS_CF | X86_RFLAGS_SF;
+	r.fs_base = 0, r.gs_base = GS_BASE;
+	return r;
+}
+
+static struct snapshot run(struct user_regs_struct regs, uint32_t user, int part, const uint8_t *insn, unsigned len)
+{
+	uint8_t bytes[16];
+	memcpy(bytes, insn, len);
+	bytes[len] = 0xf4;
+	struct bt_source source = {
+		.gva = KERNEL, .bytes = bytes, .len = len + 1, .flavour = FLAVOUR, .user_mask = user};
+	return steps_run(&source, &regs, true, ~0ull, part);
+}
+
+#define RUN_FROM(regs, user, part, ...)                                                                                \
+	run(regs, user, part, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+#define RUN(user, ...) RUN_FROM(registers(), user, 0, __VA_ARGS__)
+
+/* It went past the instruction of `len` bytes. */
+static void assert_done(const struct snapshot *end, unsigned len)
+{
+	assert_int_equal(end->regs.rip, KERNEL + len);
+}
+
+static void test_rules_hold_of_random_bytes(void **state)
+{
+	uint64_t random = 88172645463325252u;
+	uint8_t bytes[200];
+	for (unsigned n = 0; n < BLOCKS_RANDOM; n++) {
+		for (unsigned i = 0; i < sizeof(bytes); i++) {
+			random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+			bytes[i] = (uint8_t)(random >> 32);
+		}
+		struct bt_source source = {.gva = KERNEL,
+					   .bytes = bytes,
+					   .len = 1 + (unsigned)(random % sizeof(bytes)),
+					   .flavour = BT_UPPER | ((unsigned)(random >> 8) & FLAVOUR),
+					   .user_mask = (uint32_t)(random >> 20)};
+		const char *rule = broken_rule(&source);
+		if (rule)
+			fail_msg("block %u: %s", n, rule);
+	}
+}
+
+static void test_operands(void **state)
+{
+	*at(DATA + 0x108) = 0x1122334455667788;
+	assert_int_equal(RUN(0, 0x48, 0x8b, 0x43, 0x08).regs.rax, 0x1122334455667788); /* MOV RAX, [RBX + 8] */
+	*at(KERNEL + 0x2007) = 0x99;
+	assert_int_equal(RUN(0, 0x48, 0x8b, 0x05, 0x00, 0x20, 0, 0).regs.rax, 0x99); /* MOV RAX, [RIP + 0x2000] */
+	*at(STACK + 8) = 0x77;
+	assert_int_equal(RUN(0, 0x48, 0x8b, 0x44, 0x24, 0x08).regs.rax, 0x77); /* MOV RAX, [RSP + 8] */
+	*at(GS_BASE + 0x10) = 0x66;
+	/* MOV RAX, GS:[0x10]; MOV RAX, GS:[R10] */
+	assert_int_equal(RUN(0, 0x65, 0x48, 0x8b, 0x04, 0x25, 0x10, 0, 0, 0).regs.rax, 0x66);
+	assert_int_equal(RUN(0, 0x65, 0x49, 0x8b, 0x02).regs.rax, 0x66);
+	assert_int_equal(RUN(0, 0x48, 0x8d, 0x05, 0x00, 0x10, 0, 0).regs.rax, KERNEL + 0x1007); /* LEA RAX, [RIP] */
+	/* FS has no base of its own in the cell. */
+	assert_int_equal(RUN(0, 0x64, 0x48, 0x8b, 0x03).regs.rip, KERNEL);
+}
+
+static void test_stack_is_read(void **state)
+{
+	assert_int_equal(RUN(0, 0x48, 0x89, 0xe0).regs.rax, STACK);			      /* MOV RAX, RSP */
+	assert_int_equal(RUN(0, 0x89, 0xe0).regs.rax, (uint32_t)STACK);			      /* MOV EAX, ESP */
+	assert_int_equal(RUN(0, 0x66, 0x89, 0xe0).regs.rax, 0x1111 >> 16 | (STACK & 0xffff)); /* MOV AX, SP */
+	assert_int_equal(RUN(0, 0x40, 0x88, 0xe0).regs.rax, 0x1100 | (STACK & 0xff));	      /* MOV AL, SPL */
+	assert_int_equal(RUN(0, 0x48, 0x8d, 0x44, 0x24, 0x10).regs.rax, STACK + 16);	      /* LEA RAX, [RSP + 16] */
+	assert_int_equal(RUN(0, 0x8d, 0x44, 0x24, 0x10).regs.rax, (uint32_t)STACK + 16);      /* LEA EAX, [RSP + 16] */
+	RUN(0, 0x48, 0x89, 0x23);							      /* MOV [RBX], RSP */
+	assert_int_equal(*at(DATA + 0x100), STACK);
+	RUN(0, 0x54); /* PUSH RSP */
+	assert_int_equal(*at(STACK - 8), STACK);
+	/* CMP RSP, RBP: below, negative */
+	assert_int_equal(RUN(0, 0x48, 0x39, 0xec).regs.eflags & (X86_RFLAGS_CF | X86_RFLAGS_ZF), X86_RFLAGS_CF);
+	assert_int_equal(RUN(0, 0x48, 0x03, 0xc4).regs.rax, STACK + 0x1111); /* ADD RAX, RSP */
+}
+
+static void test_stack_is_written(void **state)
+{
+	struct snapshot end = RUN(0, 0x48, 0x83, 0xec, 0x20); /* SUB RSP, 0x20 */
+	assert_int_equal(end.regs.rsp, STACK - 0x20);
+	assert_int_equal(end.regs.eflags & (X86_RFLAGS_CF | X86_RFLAGS_SF), X86_RFLAGS_SF);
+	assert_int_equal(RUN(0, 0x48, 0x83, 0xe4, 0xf0).regs.rsp, STACK & ~15ull); /* AND RSP, -16 */
+	assert_int_equal(RUN(0, 0x48, 0x89, 0xdc).regs.rsp, DATA + 0x100);	   /* MOV RSP, RBX */
+	*at(DATA + 0x100) = USER;
+	assert_int_equal(RUN(0, 0x48, 0x8b, 0x23).regs.rsp, USER);		    /* MOV RSP, [RBX] */
+	assert_int_equal(RUN(0, 0x89, 0xdc).regs.rsp, (uint32_t)(DATA + 0x100));    /* MOV ESP, EBX */
+	assert_int_equal(RUN(0, 0x48, 0x8d, 0x63, 0x18).regs.rsp, DATA + 0x118);    /* LEA RSP, [RBX + 24] */
+	assert_int_equal(RUN(0, 0x48, 0x8d, 0x64, 0x24, 0xf8).regs.rsp, STACK - 8); /* LEA RSP, [RSP - 8] */
+	*at(STACK) = 0xffff0000deadbeef;
+	assert_int_equal(RUN(0, 0x5c).regs.rsp, 0xffff0000deadbeef); /* POP RSP */
+	*at(STACK + 0x100) = 0x5555;
+	end = RUN(0, 0xc9); /* LEAVE */
+	assert_int_equal(end.regs.rsp, STACK + 0x108);
+	assert_int_equal(end.regs.rbp, 0x5555);
+	end = RUN(0, 0x48, 0x94); /* XCHG RAX, RSP */
+	assert_int_equal(end.regs.rsp, 0x1111);
+	assert_int_equal(end.regs.rax, STACK);
+	/* POP SP is left to the monitor. */
+	assert_int_equal(RUN(0, 0x66, 0x5c).regs.rip, KERNEL);
+}
+
+/* From kernel to user memory and back, both directions, none, and onto a hole. */
+static void test_strings(void **state)
+{
+	struct user_regs_struct regs = registers();
+	for (unsigned n = 0; n < 8; n++)
+		*at(DATA + 0x200 + 8 * n) = 0x100 + n;
+	regs.rdi = USER + 0x100, regs.rcx = 5;
+	struct snapshot end = RUN_FROM(regs, 0, 8, 0xf3, 0x48, 0xa5); /* REP MOVSQ */
+	assert_done(&end, 3);
+	assert_int_equal(end.regs.rdi, USER + 0x128);
+	assert_int_equal(end.regs.rsi, DATA + 0x228);
+	assert_int_equal(*at(USER + 0x120), 0x104);
+	regs.eflags |= X86_RFLAGS_DF;
+	end = RUN_FROM(regs, 0, -4, 0xf3, 0xa5); /* REP MOVSD, down */
+	assert_int_equal(end.regs.rdi, USER + 0x100 - 20);
+	regs.rcx = 0;
+	end = RUN_FROM(regs, 0, 1, 0xf3, 0xaa); /* REP STOSB of nothing */
+	assert_done(&end, 2);
+	assert_int_equal(end.regs.rdi, regs.rdi);
+	regs = registers();
+	regs.rdi = KERNEL_END - 16, regs.rcx = 9;
+	end = RUN_FROM(regs, 0, 8, 0xf3, 0x48, 0xab); /* REP STOSQ onto the hole */
+	assert_int_equal(end.regs.rip, KERNEL);
+	assert_int_equal(*at(KERNEL_END - 8), 0x1111);
+	*at(DATA + 0x300) = 0x1111;
+	end = RUN(0, 0x48, 0xaf); /* SCASQ */
+	assert_true(end.regs.eflags & X86_RFLAGS_ZF);
+	assert_int_equal(end.regs.rdi, DATA + 0x308);
+	assert_int_equal(RUN(0, 0xac).regs.rsi, DATA + 0x201); /* LODSB */
+}
+
+static void test_user_operands(void **state)
+{
+	*at(USER + 0x48) = 0xabcd;
+	assert_int_equal(RUN(ALL_USER, 0x49, 0x8b, 0x41, 0x08).regs.rax, 0xabcd); /* MOV RAX, [R9 + 8] */
+	RUN(ALL_USER, 0x4b, 0xc7, 0x44, 0xb5, 0x00, 0x78, 0x56, 0x34, 0x12);	  /* MOV QWORD [R13 + R14 * 4], imm */
+	assert_int_equal(*at(USER + 0x88), 0x12345678);
+	*at(USER + 0x40) = 7;
+	struct snapshot end = RUN(ALL_USER, 0xf0, 0x49, 0x0f, 0xc1, 0x01); /* LOCK XADD [R9], RAX */
+	assert_int_equal(end.regs.rax, 7);
+	assert_int_equal(*at(USER + 0x40), 0x1118);
+	/* ANDN RAX, RCX, [R9]: VEX */
+	assert_int_equal(RUN(ALL_USER, 0xc4, 0xc2, 0xf0, 0xf2, 0x01).regs.rax, ~3ull & 0x1118);
+	RUN(ALL_USER, 0x41, 0xff, 0x31); /* PUSH [R9] */
+	assert_int_equal(*at(STACK - 8), 0x1118);
+	/* Kernel memory at the same place in the code. */
+	*at(DATA + 0x400) = 0x4321;
+	assert_int_equal(RUN(ALL_USER, 0x49, 0x8b, 0x04, 0x24).regs.rax, 0x4321); /* MOV RAX, [R12] */
+	/* A bit far away may lie in another piece: BTS [R9], RAX. */
+	assert_int_equal(RUN(ALL_USER, 0x49, 0x0f, 0xab, 0x01).regs.rip, KERNEL);
+}
+
+/* Addresses that lead nowhere fault at the instruction, whatever their bits. */
+static void test_hostile_addresses(void **state)
+{
+	static const uint64_t addresses[] = {
+		0,
+		0x1000,
+		0x540000003000,
+		USER + USER_SLOT_SIZE,
+		0x7ffffffffff8,
+		0x800000000000,
+		0xffff7ffffffffff8,
+		0x4000000000001000,
+		0xc000000000001000,
+		0xff00550000003000,
+		0xfe00550000003000,
+		0x0100000000001000,
+		USER | 1ull << 63,
+		KERNEL ^ 1ull << 62,
+		KERNEL ^ 1ull << 56,
+		KERNEL ^ 1ull << 47,
+		0xffff800000000000,
+		0xffff8000001ffff8,
+		0xfffffffffffffff8,
+	};
+	for (unsigned n = 0; n < sizeof(addresses) / sizeof(addresses[0]); n++) {
+		struct user_regs_struct regs = registers();
+		regs.r9 = regs.rsi = addresses[n];
+		assert_int_equal(RUN_FROM(regs, ALL_USER, 0, 0x49, 0x8b, 0x01).regs.rip, KERNEL);
+		assert_int_equal(RUN_FROM(regs, 0, 0, 0x49, 0x8b, 0x01).regs.rip, KERNEL);
+		assert_int_equal(RUN_FROM(regs, 0, 8, 0xf3, 0x48, 0xad).regs.rip, KERNEL); /* REP LODSQ */
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rules_hold_of_random_bytes),
+		cmocka_unit_test(test_operands),
+		cmocka_unit_test(test_stack_is_read),
+		cmocka_unit_test(test_stack_is_written),
+		cmocka_unit_test(test_strings),
+		cmocka_unit_test(test_user_operands),
+		cmocka_unit_test(test_hostile_addresses),
+	};
+	return cmocka_run_group_tests(tests, start, end);
+}
