@@ -3,8 +3,8 @@
 set -u
 ring3=$1 guest=$2
 mapfile -t cpus < <(taskset -cp $$ | sed 's/.*: //' | tr , '\n' | while IFS=- read -r a b; do seq "$a" "${b:-$a}"; done)
-if [ ${#cpus[@]} -lt 2 ]; then
-	echo "this needs two CPUs"
+if [ ${#cpus[@]} -lt 2 ] || [ ! -r /proc/self/schedstat ]; then
+	echo "this needs two CPUs, and a host that tells how long a task waited for one"
 	exit 77
 fi
 work=$(mktemp -d) || exit 1

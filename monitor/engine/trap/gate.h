@@ -183,9 +183,9 @@ struct gate_op {
 struct gate_order {
 	_Atomic uint32_t sequence; /* changes when an order is complete; the mapper waits on it */
 	uint32_t count;
-	uint32_t answers_fd; /* where the mapper writes one byte per order, 0 or an errno; GATE_ANSWERS shows it */
-	uint32_t answer;     /* at this offset */
-	uint32_t waited;     /* the monitor sleeps on the answer: wake it */
+	uint32_t answers_fd;	 /* where the mapper writes one byte per order, 0 or an errno; GATE_ANSWERS shows it */
+	uint32_t answer;	 /* at this offset */
+	_Atomic uint32_t waited; /* the monitor sleeps on the answer: wake it */
 	uint32_t reserved;
 	uint8_t errnos[256]; /* errnos[i] == i: what the mapper writes must lie where the guest cannot write */
 	struct gate_op ops[GATE_ORDER_OPS];
