@@ -1042,6 +1042,25 @@ interpret_insns:
 	I kmovb %k1, (%r15)
 	I korq %k1,%k2,%k3
 	I ktestd %k1, %k2
+	I vprord $7, %ymm1, %ymm2
+	I vprord $0, %ymm3, %ymm3
+	I vprord $0x2c, 4(%r15), %ymm9
+	I vprold $25, (%r15), %xmm3
+	I vprord $16, %ymm1, %ymm2{%k1}
+	I vprord $16, (%r15){1to8}, %ymm1
+	I vprord $16, %zmm1, %zmm2
+	I vprold $3, %xmm17, %xmm2
+	I vpermi2d %ymm1, %ymm2, %ymm3
+	I vpermi2d %ymm3, %ymm3, %ymm3
+	I vpermi2d 5(%r15), %ymm2, %ymm15
+	I vpermi2d (%r15), %xmm2, %xmm4
+	I vpermi2d %ymm1, %ymm17, %ymm3
+	I vpermi2d %ymm1, %ymm2, %ymm3{%k2}{z}
+	I vextracti128 $0, %ymm2, %xmm2
+	I vextracti128 $1, %ymm2, %xmm7
+	I vextractf128 $1, %ymm9, 3(%r15)
+	I ldmxcsr (%r12)
+	I ldmxcsr 5(%r15)
 	.section .data.rel.ro.insns.table, "aw", @progbits
 interpret_insns_end:
 	.section .note.GNU-stack, "", @progbits

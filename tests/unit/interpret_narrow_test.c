@@ -180,7 +180,9 @@ static unsigned report(const char *text, const struct state *start, const struct
 		if (want->gpr[n] != got->gpr[n])
 			bad += (unsigned)printf("%s: register %u from %#lx: %#lx, not %#lx\n", text, n, start->gpr[n],
 						got->gpr[n], want->gpr[n]);
-	if (want->rflags != got->rflags)
+	/* Of a rotation by more than one OF is undefined, and some processors tell an immediate from CL. */
+	uint64_t known = !strncmp(text, "ro", 2) && strchr(text, '$') ? ~(uint64_t)X86_RFLAGS_OF : UINT64_MAX;
+	if ((want->rflags ^ got->rflags) & known)
 		bad += (unsigned)printf("%s: flags %#lx, not %#lx\n", text, got->rflags, want->rflags);
 	if (want->vector != got->vector)
 		bad += (unsigned)printf("%s: raises %u, not %u\n", text, got->vector, want->vector);
@@ -188,9 +190,10 @@ static unsigned report(const char *text, const struct state *start, const struct
 		if (want->data[n] != got->data[n])
 			bad += (unsigned)printf("%s: memory at %#x: %#x, not %#x\n", text, DATA + n, got->data[n],
 						want->data[n]);
+	/* Processors differ in what they take for the x87's initial state. */
 	for (unsigned n = 0; n < ENGINE_FPU_MAX && !bad; n++)
-		if (want->fpu[n] != got->fpu[n] && n - FPU_POINTERS >= FPU_POINTERS_LEN &&
-		    n - FPU_MXCSR_MASK >= FPU_MXCSR_MASK_LEN)
+		if (((want->fpu[n] ^ got->fpu[n]) & (n == X86_FPU_HEADER ? ~1 : ~0)) &&
+		    n - FPU_POINTERS >= FPU_POINTERS_LEN && n - FPU_MXCSR_MASK >= FPU_MXCSR_MASK_LEN)
 			bad += (unsigned)printf("%s: FPU image at %u: %#x, not %#x\n", text, n, got->fpu[n],
 						want->fpu[n]);
 	return bad;

@@ -15,6 +15,7 @@
 
 #include "monitor/engine/interpret/interp.h"
 #include "monitor/engine/interpret/interpret.h"
+#include "monitor/engine/interpret/native.h"
 #include "tests/unit/machine_fixture.h"
 #include "tests/unit/native_run.h"
 
@@ -31,8 +32,10 @@ extern const struct insn_entry interpret_insns[], interpret_insns_end[];
 /* The x87 instruction and data pointers tell where the instruction lay, and only XSAVE writes the mask of MXCSR. */
 #define FPU_POINTERS	   6 /* with the opcode of the last instruction */
 #define FPU_POINTERS_LEN   18
+#define FPU_MXCSR	   24
 #define FPU_MXCSR_MASK	   28
 #define FPU_MXCSR_MASK_LEN 4
+#define FPU_X87		   32
 #define FPU_XMM		   160
 #define FPU_HEADER	   512
 #define FPU_EXTENDED	   576
@@ -146,6 +149,24 @@ static void run_interpreted(struct machine_fixture *m, struct state *s, bool sin
 	s->rflags = vcpu->rflags & (ARITHMETIC | X86_RFLAGS_FIXED);
 }
 
+/* Components that are said to be in their initial state, in full: processors differ in what they take for it. */
+static void expand(struct state *s)
+{
+	static const uint16_t fcw = X86_FCW_RESET;
+	uint64_t present, all = 0xe7;
+	memcpy(&present, s->fpu + FPU_HEADER, sizeof(present));
+	for (unsigned n = 2; n < 8; n++)
+		if (!(present >> n & 1) && (all >> n & 1))
+			memset(s->fpu + vector_component(n).offset, 0, vector_component(n).size);
+	if (!(present & 1)) {
+		memset(s->fpu, 0, FPU_MXCSR);
+		memcpy(s->fpu, &fcw, sizeof(fcw));
+		memset(s->fpu + FPU_X87, 0, FPU_XMM - FPU_X87);
+	}
+	present |= all;
+	memcpy(s->fpu + FPU_HEADER, &present, sizeof(present));
+}
+
 static unsigned report(const struct insn_entry *e, const struct state *start, const struct state *want,
 		       const struct state *got)
 {
@@ -154,7 +175,9 @@ static unsigned report(const struct insn_entry *e, const struct state *start, co
 		if (want->gpr[n] != got->gpr[n])
 			bad += (unsigned)printf("%s: register %u from %#lx: %#lx, not %#lx\n", e->text, n,
 						start->gpr[n], got->gpr[n], want->gpr[n]);
-	if (want->rflags != got->rflags)
+	/* Of a rotation by more than one OF is undefined, and some processors tell an immediate from CL. */
+	uint64_t known = !strncmp(e->text, "ro", 2) && strchr(e->text, '$') ? ~(uint64_t)X86_RFLAGS_OF : UINT64_MAX;
+	if ((want->rflags ^ got->rflags) & known)
 		bad += (unsigned)printf("%s: flags %#lx, not %#lx\n", e->text, got->rflags, want->rflags);
 	if (want->vector != got->vector)
 		bad += (unsigned)printf("%s: raises %u, not %u\n", e->text, got->vector, want->vector);
@@ -183,6 +206,8 @@ static bool same_as_processor(struct machine_fixture *m, const struct insn_entry
 	run_interpreted(m, &got, round % 8 == 0);
 	if (pointers)
 		memcpy(got.data, want.data, DATA_SIZE);
+	expand(&want);
+	expand(&got);
 	return !report(e, &start, &want, &got);
 }
 

@@ -305,8 +305,7 @@ static struct code_page *page_get(struct engine_vcpu *c, uint64_t gpa)
 	c->code->stats->bytes += sizeof(*page);
 	*slot = page;
 	watch(c, gpa & ~X86_PAGE_MASK);
-	/* Stores to it go the slow way from now on. */
-	memory_flush(c);
+	memory_protect(c, gpa);
 	return page;
 }
 
@@ -355,9 +354,6 @@ const struct block *code_find_after(struct engine_vcpu *c, const struct block *f
 	/* Where RIP is no linear address, the same one may be elsewhere. */
 	if (!from || from->single || unlikely(!c->flat))
 		return code_find(c);
-	for (unsigned n = 0; n < 2; n++)
-		if (from->after[n].gva == c->rip && from->after[n].generation == c->generation)
-			return from->after[n].block;
 	uint64_t generation = c->generation;
 	const struct block *to = code_find(c);
 	/* Finding it may have decoded a page for the first time, or dropped all there was. */

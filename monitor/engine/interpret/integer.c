@@ -5,8 +5,8 @@
  */
 #include <string.h>
 
+#include "monitor/engine/interpret/decode.h"
 #include "monitor/engine/interpret/native.h"
-#include "monitor/engine/interpret/ops.h"
 #include "monitor/host/cpuid.h"
 
 /* The values of one instruction: a its first operand, b its second; flags in AX form. */
@@ -377,6 +377,26 @@ static void run_wide(struct engine_vcpu *c, const struct insn *i)
 	NEXT;
 }
 
+/* The multiplications that arithmetic on large numbers consists of, each a function of its own. */
+#define MULTIPLY(name, n)                                                                                              \
+	static void run_##name##n(struct engine_vcpu *c, const struct insn *i)                                         \
+	{                                                                                                              \
+		struct integer v = {.rax = c->gpr[RAX], .rdx = c->gpr[RDX], .flags = c->flags};                        \
+		uint##n##_t b;                                                                                         \
+		if (!i->detail->size)                                                                                  \
+			b = REG(n, i->dst);                                                                            \
+		else if (!load##n(c, address_of(c, i), i->ea, &b))                                                     \
+			FAULT;                                                                                         \
+		v.b = b;                                                                                               \
+		name##n(&v);                                                                                           \
+		SET##n(0, v.rax);                                                                                      \
+		SET##n(sizeof(uint64_t) * RDX, v.rdx);                                                                 \
+		c->flags = v.flags;                                                                                    \
+		NEXT;                                                                                                  \
+	}
+MULTIPLY(mul, 32)
+MULTIPLY(mul, 64)
+
 /* Of 16 bytes there is no quick way to the end of an entry, but the tag says so. */
 static void *modify_pair(struct engine_vcpu *c, uint64_t gva, unsigned size, unsigned ea)
 {
@@ -450,17 +470,12 @@ static insn_function *function_of(enum shape shape)
 	}
 }
 
-static enum width width_of(unsigned bits)
-{
-	return bits == 8 ? WIDTH_8 : bits == 16 ? WIDTH_16 : bits == 32 ? WIDTH_32 : WIDTH_64;
-}
-
 insn_function *integer_pick(struct insn *i)
 {
 	struct insn_detail *d = i->detail;
 	const struct emu_insn *emu = &d->emu;
 	unsigned last = emu->info.operand_count_visible ? emu->info.operand_count_visible - 1u : 0;
-	d->width = (uint8_t)width_of(emu->operands[0].size);
+	d->width = (uint8_t)decode_width(emu->operands[0].size);
 	d->immediate = emu->operands[last].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
 	if (emu->info.mnemonic == ZYDIS_MNEMONIC_BSWAP)
 		return d->width >= WIDTH_32 ? run_bswap : NULL;
@@ -477,5 +492,7 @@ insn_function *integer_pick(struct insn *i)
 		d->first = (uint8_t)ZydisRegisterGetId(emu->operands[last].reg.value);
 	if (d->immediate)
 		i->imm = (int64_t)(emu->operands[last].imm.value.u & 0xff);
+	if (emu->info.mnemonic == ZYDIS_MNEMONIC_MUL && d->width >= WIDTH_32)
+		return d->width == WIDTH_64 ? run_mul64 : run_mul32;
 	return function_of(d->integer->shape);
 }

@@ -131,10 +131,18 @@ struct engine_vcpu {
 	uint64_t gpr[GPR_COUNT + 1]; /* the register file; the last is GPR_ZERO */
 	/* The six arithmetic flags as LAHF and SETO leave them in AX: OF in bit 0, SF ZF AF PF CF in the upper byte. */
 	uint32_t flags;
-	uint32_t tag;  /* generation modulo the page size */
-	bool leave;    /* `exit` is set: back to the run loop */
-	bool broken;   /* decoded code was dropped: finish the instruction, look the next one up again */
-	bool yield;    /* the instruction is complete; then back to the run loop, which may have something to deliver */
+	uint32_t tag; /* generation modulo the page size */
+	/* What ends the run of blocks, each by itself or, `stop`, any. */
+	union {
+		struct {
+			bool leave;  /* `exit` is set: back to the run loop */
+			bool broken; /* decoded code was dropped: finish the instruction, look the next one up again */
+			bool yield;  /* the instruction is complete; then back to the run loop, which may have something
+					to deliver */
+			bool never;
+		};
+		uint32_t stop;
+	};
 	bool one;      /* for interpret_one: never more than one instruction */
 	bool single;   /* one iteration of string instructions at a time */
 	bool watching; /* `watch` or the guest's debug registers name addresses: nothing goes the fast way, instructions
@@ -162,7 +170,9 @@ struct engine_vcpu {
 	struct vm_exit *exit;
 	struct spt_cpu paging;
 	uint32_t user; /* X86_PF_U at CPL 3 */
-	uint64_t generation;
+	/* Of the translations in use; those of both modes, kernel and user, of which one may be to come (0); the
+	 * newest. */
+	uint64_t generation, of_mode[2], newest;
 	/* What the present generation of translations was made for. */
 	struct {
 		struct spt_cpu paging;
@@ -261,8 +271,10 @@ bool decode_insn(struct engine_vcpu *c, struct insn *i, const struct emu_insn *e
 
 /* memory.c: the slow way of every access. False: the exit is set. */
 void memory_flush(struct engine_vcpu *c);
-/* Flushes if the registers in use, or the guest, have put translations out of date. */
+/* Flushes if the registers in use, or the guest, have put translations out of date; of the other mode are others. */
 void memory_revalidate(struct engine_vcpu *c);
+/* Stores to the page go the slow way from now on. */
+void memory_protect(struct engine_vcpu *c, uint64_t gpa);
 bool memory_read(struct engine_vcpu *c, uint64_t gva, void *to, unsigned len, unsigned ea);
 bool memory_write(struct engine_vcpu *c, uint64_t gva, const void *from, unsigned len, unsigned ea);
 /* Host memory to change in place, or a copy that memory_commit writes back; NULL: the exit is set. */

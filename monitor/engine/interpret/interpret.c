@@ -126,13 +126,22 @@ static unsigned not_executed(const struct engine_vcpu *c, const struct block *bl
 	return left;
 }
 
-static void run_block(struct engine_vcpu *c, const struct block *block)
+static inline void run_block(struct engine_vcpu *c, const struct block *block)
 {
 	c->base = c->rip;
 	c->executed += block->count;
 	block->insn[0].run(c, block->insn);
-	if (unlikely(c->leave || c->broken))
+	if (unlikely(c->stop) && (c->leave || c->broken))
 		c->executed -= not_executed(c, block);
+}
+
+/* The block at c->rip, where control came from the end of `from`, NULL: from elsewhere. */
+static const struct block *next_block(struct engine_vcpu *c, const struct block *from)
+{
+	for (unsigned n = 0; likely(from != NULL) && n < sizeof(from->after) / sizeof(from->after[0]); n++)
+		if (from->after[n].gva == c->rip && from->after[n].generation == c->generation)
+			return from->after[n].block;
+	return code_find_after(c, from);
 }
 
 /* Of a debugger's conditions: those on execution, as bits. */
@@ -182,17 +191,17 @@ static void run(struct engine_vcpu *c)
 	do {
 		if (unlikely(c->stops) && stop_here(c))
 			return;
-		block = code_find_after(c, block);
+		block = next_block(c, block);
 		if (unlikely(!block))
 			return;
 		c->vcpu->interrupt_shadow = false;
 		run_block(c, block);
-		if (unlikely(c->broken)) {
-			code_collect(c);
+		if (unlikely(c->stop)) {
+			if (c->broken)
+				code_collect(c);
 			block = NULL;
 		}
-	} while (likely(!c->leave && !c->yield && c->executed < c->limit &&
-			!atomic_load_explicit(attention, memory_order_relaxed)));
+	} while (likely(!c->stop && c->executed < c->limit && !atomic_load_explicit(attention, memory_order_relaxed)));
 }
 
 static void run_single(struct engine_vcpu *c)

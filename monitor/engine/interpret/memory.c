@@ -12,29 +12,63 @@
 /* No RAM is there. */
 #define NOWHERE UINT64_MAX
 
+static unsigned mode_of(uint32_t user)
+{
+	return user ? 1 : 0;
+}
+
+/* The present mode's translations begin anew. */
+static void renew(struct engine_vcpu *c)
+{
+	/* Tags of 4096 generations ago would be believed again. */
+	if (!(++c->newest & X86_PAGE_MASK)) {
+		memset(c->tlb, 0, sizeof(c->tlb));
+		c->newest++;
+	}
+	c->generation = c->of_mode[mode_of(c->user)] = c->newest;
+	c->tag = c->generation & X86_PAGE_MASK;
+}
+
 void memory_flush(struct engine_vcpu *c)
 {
-	c->tag = ++c->generation & X86_PAGE_MASK;
-	if (c->tag)
-		return;
-	/* Tags of 4096 generations ago would be believed again. */
-	memset(c->tlb, 0, sizeof(c->tlb));
-	c->tag = ++c->generation & X86_PAGE_MASK;
+	c->of_mode[0] = c->of_mode[1] = 0;
+	renew(c);
+}
+
+/* To the mode that c->user says. */
+static void change_mode(struct engine_vcpu *c)
+{
+	c->valid.user = c->user;
+	c->generation = c->of_mode[mode_of(c->user)];
+	c->tag = c->generation & X86_PAGE_MASK;
+	if (!c->generation)
+		renew(c);
 }
 
 void memory_revalidate(struct engine_vcpu *c)
 {
 	uint64_t changes = spt_changes(c->vm->spt);
 	bool slow = c->watching || c->aligned;
-	if (changes == c->valid.changes && c->user == c->valid.user && c->key == c->valid.key &&
-	    slow == c->valid.slow && !memcmp(&c->paging, &c->valid.paging, sizeof(c->paging)))
+	if (changes == c->valid.changes && c->key == c->valid.key && slow == c->valid.slow &&
+	    !memcmp(&c->paging, &c->valid.paging, sizeof(c->paging))) {
+		if (c->user != c->valid.user)
+			change_mode(c);
 		return;
+	}
 	c->valid.changes = changes;
 	c->valid.user = c->user;
 	c->valid.key = c->key;
 	c->valid.slow = slow;
 	memcpy(&c->valid.paging, &c->paging, sizeof(c->paging));
 	memory_flush(c);
+}
+
+void memory_protect(struct engine_vcpu *c, uint64_t gpa)
+{
+	uintptr_t host = (uintptr_t)gm_ptr(&c->vm->mem, gpa & ~X86_PAGE_MASK, X86_PAGE_SIZE);
+	for (unsigned n = 0; n < TLB_ENTRIES; n++)
+		if (c->tlb[n].addend + (c->tlb[n].write & ~X86_PAGE_MASK) == host)
+			c->tlb[n].write = 0;
 }
 
 static bool raise(struct engine_vcpu *c, uint8_t vector, uint32_t error, uint64_t gva)

@@ -13,7 +13,7 @@
 
 /* ------------------------------------------------------------------------------------------------------ registers */
 
-static uint8_t *high(struct engine_vcpu *c, unsigned n)
+uint8_t *vector_high(struct engine_vcpu *c, unsigned n)
 {
 	return c->fpu + vector_component(AVX_BIT).offset + n * HALF;
 }
@@ -30,18 +30,18 @@ static void ready(struct engine_vcpu *c, bool vex)
 	if (!(present & X86_XCR0_SSE))
 		memset(vector_xmm(c, 0), 0, 16 * HALF);
 	if (wanted & ~present & X86_XCR0_AVX)
-		memset(high(c, 0), 0, 16 * HALF);
+		memset(vector_high(c, 0), 0, 16 * HALF);
 	present |= wanted;
 	memcpy(c->fpu + X86_FPU_HEADER, &present, sizeof(present));
 }
 
 /* A register written by VEX: what lies above is zero. */
-static void clear_above(struct engine_vcpu *c, unsigned n, bool whole)
+void vector_clear_above(struct engine_vcpu *c, unsigned n, bool whole)
 {
 	uint64_t present;
 	memcpy(&present, c->fpu + X86_FPU_HEADER, sizeof(present));
 	if (!whole)
-		memset(high(c, n), 0, HALF);
+		memset(vector_high(c, n), 0, HALF);
 	if (unlikely(present >> ZMM_BIT & 1))
 		memset(c->fpu + vector_component(ZMM_BIT).offset + n * WHOLE, 0, WHOLE);
 }
@@ -85,22 +85,13 @@ bool vector_ready(struct engine_vcpu *c)
 }
 
 /* Everything that could go another way is the task's: traps, refusals, unmasked exceptions, misaligned operands. */
-static __attribute__((noinline)) bool is_plain(struct engine_vcpu *c, const struct insn *i)
+bool vector_is_plain(struct engine_vcpu *c, const struct insn *i)
 {
 	const struct insn_detail *d = i->detail;
 	if (d->width || !VECTOR_READY(c, false))
 		ready(c, d->width);
 	return (d->width ? c->avx : c->sse) && !c->aligned && !(d->align && address_of(c, i) & (d->align - 1u));
 }
-
-#define PLAIN_OR_TASK(rounds)                                                                                          \
-	do {                                                                                                           \
-		bool at_hand = c->xmm_ready && !i->detail->width && !i->detail->align;                                 \
-		if (unlikely(!at_hand && !is_plain(c, i)) || ((rounds) && !c->rounding && !vector_round(c))) {         \
-			native_run_insn(c, i);                                                                         \
-			return;                                                                                        \
-		}                                                                                                      \
-	} while (0)
 
 /* Sizes that operands have, so that each is a move. */
 static inline void copy(void *to, const void *from, unsigned size)
@@ -130,7 +121,7 @@ static bool load_memory(struct engine_vcpu *c, const struct insn *i, uint8_t *to
 	return true;
 }
 
-static bool store_memory(struct engine_vcpu *c, const struct insn *i, const uint8_t *from, unsigned size)
+bool vector_store_memory(struct engine_vcpu *c, const struct insn *i, const uint8_t *from, unsigned size)
 {
 	uint64_t gva = address_of(c, i), len = size;
 	void *host = memory_span(c, gva, &len, true);
@@ -141,7 +132,7 @@ static bool store_memory(struct engine_vcpu *c, const struct insn *i, const uint
 }
 
 /* The last source: a register, or memory of the operand's size, zero above. */
-static bool load_source(struct engine_vcpu *c, const struct insn *i, uint8_t *s)
+bool vector_load_source(struct engine_vcpu *c, const struct insn *i, uint8_t *s)
 {
 	const struct insn_detail *d = i->detail;
 	if (d->size) {
@@ -150,26 +141,26 @@ static bool load_source(struct engine_vcpu *c, const struct insn *i, uint8_t *s)
 	}
 	memcpy(s, vector_xmm(c, i->src), HALF);
 	if (d->width == WHOLE)
-		memcpy(s + HALF, high(c, i->src), HALF);
+		memcpy(s + HALF, vector_high(c, i->src), HALF);
 	return true;
 }
 
-static void store_result(struct engine_vcpu *c, const struct insn *i, const uint8_t *r)
+void vector_store_result(struct engine_vcpu *c, const struct insn *i, const uint8_t *r)
 {
 	const struct insn_detail *d = i->detail;
 	memcpy(vector_xmm(c, i->dst), r, HALF);
 	if (!d->width)
 		return;
 	if (d->width == WHOLE)
-		memcpy(high(c, i->dst), r + HALF, HALF);
-	clear_above(c, i->dst, d->width == WHOLE);
+		memcpy(vector_high(c, i->dst), r + HALF, HALF);
+	vector_clear_above(c, i->dst, d->width == WHOLE);
 }
 
-static void load_first(struct engine_vcpu *c, const struct insn_detail *d, uint8_t *r)
+void vector_load_first(struct engine_vcpu *c, const struct insn_detail *d, uint8_t *r)
 {
 	memcpy(r, vector_xmm(c, d->first), HALF);
 	if (d->width == WHOLE)
-		memcpy(r + HALF, high(c, d->first), HALF);
+		memcpy(r + HALF, vector_high(c, d->first), HALF);
 }
 
 void vector_run_operation(struct engine_vcpu *c, const struct insn *i)
@@ -178,13 +169,13 @@ void vector_run_operation(struct engine_vcpu *c, const struct insn *i)
 	bool rounds = d->vector->kind == VECTOR_ROUNDS || d->vector->kind == VECTOR_SCALAR;
 	uint8_t s[WHOLE], r[WHOLE];
 	PLAIN_OR_TASK(rounds);
-	if (!load_source(c, i, s))
+	if (!vector_load_source(c, i, s))
 		FAULT;
-	load_first(c, d, r);
+	vector_load_first(c, d, r);
 	d->vector->run(r, s);
 	if (d->width == WHOLE)
 		d->vector->run(r + HALF, s + HALF);
-	store_result(c, i, r);
+	vector_store_result(c, i, r);
 	if (unlikely(c->fpu_of))
 		native_fpu_set(c);
 	NEXT;
@@ -196,11 +187,11 @@ void vector_run_shift(struct engine_vcpu *c, const struct insn *i)
 	const struct insn_detail *d = i->detail;
 	uint8_t s[HALF] = {(uint8_t)i->imm}, r[WHOLE];
 	PLAIN_OR_TASK(false);
-	load_first(c, d, r);
+	vector_load_first(c, d, r);
 	d->vector->run(r, s);
 	if (d->width == WHOLE)
 		d->vector->run(r + HALF, s);
-	store_result(c, i, r);
+	vector_store_result(c, i, r);
 	if (unlikely(c->fpu_of))
 		native_fpu_set(c);
 	NEXT;
@@ -210,9 +201,9 @@ void vector_run_load(struct engine_vcpu *c, const struct insn *i)
 {
 	uint8_t s[WHOLE];
 	PLAIN_OR_TASK(false);
-	if (!load_source(c, i, s))
+	if (!vector_load_source(c, i, s))
 		FAULT;
-	store_result(c, i, s);
+	vector_store_result(c, i, s);
 	if (unlikely(c->fpu_of))
 		native_fpu_set(c);
 	NEXT;
@@ -263,8 +254,8 @@ void vector_run_store(struct engine_vcpu *c, const struct insn *i)
 	PLAIN_OR_TASK(false);
 	memcpy(s, vector_xmm(c, i->src), HALF);
 	if (d->width == WHOLE)
-		memcpy(s + HALF, high(c, i->src), HALF);
-	if (!store_memory(c, i, s, d->size))
+		memcpy(s + HALF, vector_high(c, i->src), HALF);
+	if (!vector_store_memory(c, i, s, d->size))
 		FAULT;
 	NEXT_STORED;
 }
@@ -275,9 +266,9 @@ void vector_run_merge(struct engine_vcpu *c, const struct insn *i)
 	const struct insn_detail *d = i->detail;
 	uint8_t r[WHOLE];
 	PLAIN_OR_TASK(false);
-	load_first(c, d, r);
+	vector_load_first(c, d, r);
 	copy(r, vector_xmm(c, i->src), d->element);
-	store_result(c, i, r);
+	vector_store_result(c, i, r);
 	if (unlikely(c->fpu_of))
 		native_fpu_set(c);
 	NEXT;
@@ -290,7 +281,7 @@ void vector_run_to_vector(struct engine_vcpu *c, const struct insn *i)
 	uint8_t r[WHOLE] = {0};
 	PLAIN_OR_TASK(false);
 	copy(r, d->immediate ? (const uint8_t *)c->gpr + i->src : vector_xmm(c, i->src), d->element);
-	store_result(c, i, r);
+	vector_store_result(c, i, r);
 	if (unlikely(c->fpu_of))
 		native_fpu_set(c);
 	NEXT;
@@ -314,7 +305,7 @@ void vector_run_compare(struct engine_vcpu *c, const struct insn *i)
 	uint32_t ax = 0;
 	__m128 r, s;
 	PLAIN_OR_TASK(true);
-	if (!load_source(c, i, bytes))
+	if (!vector_load_source(c, i, bytes))
 		FAULT;
 	memcpy(&s, bytes, HALF);
 	memcpy(&r, vector_xmm(c, i->dst), HALF);
@@ -348,7 +339,7 @@ void vector_run_from_gpr(struct engine_vcpu *c, const struct insn *i)
 		copy(value, (const char *)c->gpr + i->src, d->element);
 	else if (!load_memory(c, i, (uint8_t *)value, d->size))
 		FAULT;
-	load_first(c, d, r);
+	vector_load_first(c, d, r);
 	memcpy(&x, r, HALF);
 	bool is_double = d->vector->legacy == ZYDIS_MNEMONIC_CVTSI2SD;
 	if (d->element == sizeof(uint64_t) && is_double)
@@ -360,7 +351,7 @@ void vector_run_from_gpr(struct engine_vcpu *c, const struct insn *i)
 	else
 		__asm__ volatile("cvtsi2ssl %k1, %0" : "+x"(x) : "r"(value[0]));
 	memcpy(r, &x, HALF);
-	store_result(c, i, r);
+	vector_store_result(c, i, r);
 	if (unlikely(c->fpu_of))
 		native_fpu_set(c);
 	NEXT;
@@ -382,7 +373,7 @@ void vector_run_to_gpr(struct engine_vcpu *c, const struct insn *i)
 	uint64_t value;
 	__m128 s;
 	PLAIN_OR_TASK(true);
-	if (!load_source(c, i, bytes))
+	if (!vector_load_source(c, i, bytes))
 		FAULT;
 	memcpy(&s, bytes, HALF);
 	switch (d->vector->legacy) {
@@ -424,14 +415,14 @@ void vector_run_shuffle(struct engine_vcpu *c, const struct insn *i)
 	const struct insn_detail *d = i->detail;
 	uint8_t s[WHOLE], r[WHOLE];
 	PLAIN_OR_TASK(false);
-	if (!load_source(c, i, s))
+	if (!vector_load_source(c, i, s))
 		FAULT;
-	load_first(c, d, r);
+	vector_load_first(c, d, r);
 	shuffle(d, (unsigned)i->imm, r, s);
 	if (d->width == WHOLE)
 		shuffle(d, d->vector->legacy == ZYDIS_MNEMONIC_SHUFPD ? (unsigned)i->imm >> 2 : (unsigned)i->imm,
 			r + HALF, s + HALF);
-	store_result(c, i, r);
+	vector_store_result(c, i, r);
 	if (unlikely(c->fpu_of))
 		native_fpu_set(c);
 	NEXT;

@@ -27,6 +27,7 @@ enum vector_kind {
 	VECTOR_FROM_GPR,     /* CVTSI2SS, CVTSI2SD */
 	VECTOR_TO_GPR,	     /* CVTTSD2SI and its like */
 	VECTOR_SHUFFLE,	     /* PSHUFD, SHUFPS, SHUFPD */
+	VECTOR_EXTRACT,	     /* VEXTRACTI128, VEXTRACTF128 */
 };
 
 struct vector_entry {
@@ -38,7 +39,8 @@ struct vector_entry {
 
 insn_function vector_run_operation, vector_run_shift, vector_run_load, vector_run_store, vector_run_merge,
 	vector_run_to_vector, vector_run_from_vector, vector_run_compare, vector_run_from_gpr, vector_run_to_gpr,
-	vector_run_shuffle, vector_move, vector_load64, vector_store64;
+	vector_run_shuffle, vector_run_extract, vector_run_rotate, vector_run_permute, vector_run_zeroupper,
+	vector_run_ldmxcsr, vector_move, vector_load64, vector_store64;
 
 /* XMM register n in the image. */
 static inline uint8_t *vector_xmm(struct engine_vcpu *c, unsigned n)
@@ -52,6 +54,28 @@ bool vector_round(struct engine_vcpu *c);
 
 #define VECTOR_READY(c, rounds)                                                                                        \
 	((likely((c)->xmm_ready) || vector_ready(c)) && (!(rounds) || likely((c)->rounding) || vector_round(c)))
+
+/* The upper half of YMM register n in the image. */
+uint8_t *vector_high(struct engine_vcpu *c, unsigned n);
+/* A register written by VEX: what lies above its first 32 bytes, or 16, is zero. */
+void vector_clear_above(struct engine_vcpu *c, unsigned n, bool whole);
+/* The last source, a register or memory; the first; the result. By i->detail->width. False: the exit is set. */
+bool vector_load_source(struct engine_vcpu *c, const struct insn *i, uint8_t *s);
+void vector_load_first(struct engine_vcpu *c, const struct insn_detail *d, uint8_t *r);
+void vector_store_result(struct engine_vcpu *c, const struct insn *i, const uint8_t *r);
+bool vector_store_memory(struct engine_vcpu *c, const struct insn *i, const uint8_t *from, unsigned size);
+
+/* Nothing stops the instruction, and its registers are good as they stand in the image. */
+bool vector_is_plain(struct engine_vcpu *c, const struct insn *i);
+
+#define PLAIN_OR_TASK(rounds)                                                                                          \
+	do {                                                                                                           \
+		bool at_hand = c->xmm_ready && !i->detail->width && !i->detail->align;                                 \
+		if (unlikely(!at_hand && !vector_is_plain(c, i)) || ((rounds) && !c->rounding && !vector_round(c))) {  \
+			native_run_insn(c, i);                                                                         \
+			return;                                                                                        \
+		}                                                                                                      \
+	} while (0)
 
 /*
  * An operation in legacy encoding, whose operand in memory is at most 8 bytes: `run` on the registers where they are.

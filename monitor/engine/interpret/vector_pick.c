@@ -72,6 +72,7 @@ SCALARS(OPERATE_ROUNDS)
 #define E_SHIFT(NAME, name)  {NAMES(NAME), VECTOR_SHIFT, do_##name, NULL},
 #define E_MOVE(NAME)	     {NAMES(NAME), VECTOR_MOVE, NULL, NULL},
 #define E_OTHER(NAME, kind)  {NAMES(NAME), kind, NULL, NULL},
+#define E_VEX(NAME, kind)    {ZYDIS_MNEMONIC_INVALID, ZYDIS_MNEMONIC_##NAME, kind, NULL, NULL},
 /* clang-format off */
 static const struct vector_entry entries[] = {
 	WITHOUT_FLAGS(E_PLAIN) WITH_FLAGS(E_ROUNDS) SCALARS(E_SCALAR) SHIFTS(E_SHIFT) MOVES(E_MOVE)
@@ -84,6 +85,7 @@ static const struct vector_entry entries[] = {
 	E_OTHER(CVTSD2SI, VECTOR_TO_GPR)	E_OTHER(CVTTSD2SI, VECTOR_TO_GPR)
 	E_OTHER(PSHUFD, VECTOR_SHUFFLE)		E_OTHER(SHUFPS, VECTOR_SHUFFLE)
 	E_OTHER(SHUFPD, VECTOR_SHUFFLE)
+	E_VEX(VEXTRACTI128, VECTOR_EXTRACT)	E_VEX(VEXTRACTF128, VECTOR_EXTRACT)
 };
 /* clang-format on */
 
@@ -181,6 +183,8 @@ static insn_function *pick(struct insn *i, const ZydisDecodedOperand *to, const 
 		return is_gpr(to) ? vector_run_to_gpr : NULL;
 	case VECTOR_SHUFFLE:
 		return vector_run_shuffle;
+	case VECTOR_EXTRACT:
+		return vector_run_extract;
 	}
 	return NULL;
 }
@@ -201,10 +205,62 @@ static bool is_whole(const struct emu_insn *emu)
 	return class_of(&emu->operands[0]) == ZYDIS_REGCLASS_YMM || class_of(&emu->operands[1]) == ZYDIS_REGCLASS_YMM;
 }
 
+/* A vector of at most 256 bits in a register that AVX has, or as a whole in memory. */
+static bool is_short(const struct emu_insn *emu, unsigned n)
+{
+	const ZydisDecodedOperand *op = &emu->operands[n];
+	return op->type == ZYDIS_OPERAND_TYPE_MEMORY || (is_vector(op) && number(op) < 16);
+}
+
+/* What hashes in kernels take of AVX-512: rotations and permutations of doublewords, without a mask. */
+static insn_function *pick_evex(struct insn *i)
+{
+	struct insn_detail *d = i->detail;
+	const struct emu_insn *emu = &d->emu;
+	bool plain = emu->info.operand_count_visible == 4 && emu->info.avx.mask.reg == ZYDIS_REGISTER_K0 &&
+		     emu->info.avx.broadcast.mode == ZYDIS_BROADCAST_MODE_INVALID;
+	if (!plain || !is_short(emu, 0) || !is_short(emu, 2) || !CPU_FEATURE_ACTIVE(AVX512VL))
+		return NULL;
+	const ZydisDecodedOperand *last = &emu->operands[3];
+	d->width = class_of(&emu->operands[0]) == ZYDIS_REGCLASS_YMM ? WHOLE : HALF;
+	i->dst = d->first = number(&emu->operands[0]);
+	switch (emu->info.mnemonic) {
+	case ZYDIS_MNEMONIC_VPROLD:
+	case ZYDIS_MNEMONIC_VPRORD:
+		i->imm = (int64_t)(last->imm.value.u & 31);
+		i->src = place(&emu->operands[2]);
+		return vector_run_rotate;
+	case ZYDIS_MNEMONIC_VPERMI2D:
+		d->first = number(&emu->operands[2]);
+		i->src = place(last);
+		return is_short(emu, 3) ? vector_run_permute : NULL;
+	default:
+		return NULL;
+	}
+}
+
+/* What belongs to no kind. */
+static insn_function *pick_alone(struct insn *i)
+{
+	struct insn_detail *d = i->detail;
+	switch (d->emu.info.mnemonic) {
+	case ZYDIS_MNEMONIC_VZEROUPPER:
+		d->width = WHOLE;
+		return vector_run_zeroupper;
+	case ZYDIS_MNEMONIC_LDMXCSR:
+		return vector_run_ldmxcsr;
+	default:
+		return d->emu.info.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX ? pick_evex(i) : NULL;
+	}
+}
+
 insn_function *vector_pick(struct insn *i)
 {
 	struct insn_detail *d = i->detail;
 	const struct emu_insn *emu = &d->emu;
+	insn_function *alone = pick_alone(i);
+	if (alone)
+		return alone;
 	bool vex = emu->info.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
 	unsigned sources = emu->info.operand_count_visible;
 	if ((!vex && emu->info.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY) || !operands_known(emu))
@@ -220,7 +276,7 @@ insn_function *vector_pick(struct insn *i)
 	bool immediate = emu->operands[sources - 1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
 	if (immediate) {
 		i->imm = (int64_t)(emu->operands[sources - 1].imm.value.u & 0xff);
-		sources -= d->vector->kind == VECTOR_SHUFFLE;
+		sources -= d->vector->kind >= VECTOR_SHUFFLE;
 	}
 	const ZydisDecodedOperand *to = &emu->operands[0], *from = &emu->operands[sources - 1];
 	bool three = vex && sources == 3;
