@@ -188,6 +188,8 @@ static void attach_pc(struct vm *vm, struct machine *machine)
 	fw_cfg_init(&machine->fw_cfg, &vm->bus, vm->mem.ram, vm->vcpu_count);
 	if (vm->config->testdev)
 		testdev_init(&machine->testdev, &vm->bus, (struct irq_line){.set = set_line, .controller = machine});
+	if (vm->config->testdev && !vm->config->bios)
+		testdev_leave_firmware(vm);
 	if (vm->config->bios || vm->config->disk_files[0])
 		attach_piix3(vm, machine);
 	if (vm->config->bios)

@@ -7,6 +7,8 @@
 
 #include "monitor/vm/bus.h"
 
+struct vm;
+
 #define TESTDEV_PORT	   0xe0
 #define TESTDEV_FLUSH	   0xe4
 #define TESTDEV_LINES	   0x2000
@@ -21,5 +23,10 @@ struct testdev {
 };
 
 void testdev_init(struct testdev *dev, struct bus *bus, struct irq_line irq);
+/*
+ * What QEMU's firmware leaves behind, and tests in real mode take for granted: the 8259s at vectors 8 and 70h, the
+ * timer's tick of 55 ms let through, and a vector table that answers it and returns from all else.
+ */
+void testdev_leave_firmware(struct vm *vm);
 
 #endif
