@@ -161,22 +161,44 @@ void form_set(struct translate *t, enum bt_form form)
 
 /* ------------------------------------------------------------------------------------------------- user memory */
 
-/* Where the kernel has nothing at present: found by its tables' top level, of which a slot and its ends take three. */
-static uint64_t find_block(const struct translate *t)
+/* The kernel has something of its own there, by its tables' top level. */
+static bool is_taken(const struct translate *t, uint64_t host, uint64_t len)
 {
 	const uint64_t entry = USER_SLOT_SIZE / 2;
-	unsigned free = 0;
-	for (uint64_t host = USER_SLOT_SIZE; host + entry <= LAYOUT_TASK_END; host += entry) {
-		struct spt_step steps[X86_PT_LEVELS], more[X86_PT_LEVELS];
-		bool gate = host < GATE_HOLE_END && host + entry > GATE_HOLE_START;
-		unsigned used = spt_probe(t->vm->spt, &t->paging, host - UPPER_BASE, steps);
-		unsigned next = spt_probe(t->vm->spt, &t->paging, host + entry - 1 - UPPER_BASE, more);
-		bool taken = gate || !used || !next || (steps[0].entry & X86_PTE_P) || (more[0].entry & X86_PTE_P);
-		free = taken || (!free && host % USER_SLOT_SIZE) ? 0 : free + 1;
-		if (free == 2 * BLOCK_SLOTS)
-			return host + entry - BLOCK_SIZE;
+	uint64_t first = (host - UPPER_BASE) & ~(entry - 1), last = host + len - 1 - UPPER_BASE;
+	for (uint64_t n = 0; n <= (last - first) / entry; n++) {
+		struct spt_step steps[X86_PT_LEVELS];
+		unsigned count = spt_probe(t->vm->spt, &t->paging, first + n * entry, steps);
+		if (!count || (steps[0].entry & X86_PTE_P))
+			return true;
 	}
+	return false;
+}
+
+static bool meets_gate(uint64_t host)
+{
+	return host < GATE_HOLE_END && host + BLOCK_SIZE > GATE_HOLE_START;
+}
+
+static uint64_t find_block(const struct translate *t)
+{
+	for (uint64_t host = USER_SLOT_SIZE; host + BLOCK_SIZE <= LAYOUT_TASK_END; host += USER_SLOT_SIZE)
+		if (!meets_gate(host) && !is_taken(t, host, BLOCK_SIZE))
+			return host;
 	return 0;
+}
+
+void form_check(struct translate *t)
+{
+	if (t->form != FORM_UPPER)
+		return;
+	t->obstructed |= is_taken(t, GATE_HOLE_START, GATE_HOLE_END - GATE_HOLE_START);
+	if (!t->user.block || !is_taken(t, t->user.block, BLOCK_SIZE))
+		return;
+	unmap_all(t);
+	t->user.block = 0;
+	t->user.count = 0;
+	show(t);
 }
 
 bool form_take_user(struct translate *t, uint64_t gva)
@@ -210,7 +232,7 @@ bool form_fits(const struct translate *t, const struct vcpu *vcpu)
 		return form_is_narrow(vcpu);
 	if (t->form == FORM_PLAIN)
 		return vcpu_canonical(vcpu->gpr[RSP]);
-	return is_upper(vcpu->rip) && vcpu_canonical(vcpu->gpr[RSP] + UPPER_BASE) &&
+	return !t->obstructed && is_upper(vcpu->rip) && vcpu_canonical(vcpu->gpr[RSP] + UPPER_BASE) &&
 	       (is_upper(vcpu->sreg[SREG_GS].base) || t->bases_virtual);
 }
 

@@ -139,6 +139,7 @@ void pages_sync(struct translate *t, struct vcpu *vcpu)
 	t->paging = paging;
 	t->changes = changes;
 	t->synced = true;
+	form_check(t);
 	struct reach reach = {0};
 	for (struct bt_page *page = t->live, *next; page; page = next) {
 		next = page->next_live;

@@ -127,6 +127,7 @@ struct translate {
 	} user;
 
 	unsigned mode;		/* BT_IF and its like: of all code in the cache */
+	bool obstructed;	/* such a kernel has memory of its own where its cell has the gate: it is interpreted */
 	unsigned without_bases; /* times that a kernel of the upper half had a base of GS that is none of its own */
 	bool bases_virtual;	/* cells have been without the kernel's bases of FS or GS: see BT_BASES */
 
@@ -196,6 +197,8 @@ bool form_guest(const struct translate *t, uint64_t host, uint64_t *gva);
 /* Calls op for each piece of [gva, gva+len) that has addresses in a row. The first error ends it. */
 typedef int form_op(void *arg, uint64_t gva, uint64_t host, uint64_t len);
 int form_each(const struct translate *t, uint64_t gva, uint64_t len, form_op *op, void *arg);
+/* The guest's tables have changed: what its kernel has must not lie where its cell has something else. */
+void form_check(struct translate *t);
 /* The kernel wants user memory there: from now on it has an address. False: it is none, or there is no room. */
 bool form_take_user(struct translate *t, uint64_t gva);
 /* The same before the kernel is entered; one of the upper half is known by its RIP, and stays one. */
