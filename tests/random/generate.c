@@ -277,9 +277,17 @@ static bool put_refused(struct generator *g)
 	return put(g, bytes, len);
 }
 
+bool generate_host_is_amd(void)
+{
+	__builtin_cpu_init();
+	return __builtin_cpu_is("amd");
+}
+
 static bool may_stand(const struct generator *g, const struct pattern *t)
 {
 	static const char letters[] = {'p', 'u', 'u', 'k', 't', 'k'};
+	if (strchr(t->where, 'A') && !generate_host_is_amd())
+		return false;
 	return strchr(t->where, letters[g->where]);
 }
 

@@ -28,5 +28,7 @@ void generate_print(const struct sequence *s, uint64_t base, FILE *to);
 /* rules.c: whether a single instruction of random bytes may be part of a sequence. */
 struct emu_insn;
 bool rules_allow(const struct emu_insn *insn, enum generate_where where);
+/* Where manuals leave things open, the interpreter does as these processors do. */
+bool generate_host_is_amd(void);
 
 #endif

@@ -169,14 +169,14 @@ static uint64_t run_once(const struct sequence *s, const struct machine_areas *a
 		machine_withdraw(registers.vector);
 	if (s->flags & SEQ_NO_FPU)
 		__asm__ volatile("clts");
-	if (registers.vector == X86_VEC_PF)
-		system.cr2 = fault_address();
 	if (has_compared(&registers))
 		registers.rflags &= ~(uint64_t)ARITHMETIC;
 	if (s->flags & SEQ_SYSTEM) {
 		machine_read(&system);
 		machine_restore();
 	}
+	if (s->flags & SEQ_SYSTEM || registers.vector == X86_VEC_PF)
+		system.cr2 = fault_address();
 	fpu_store();
 	if (has_gathered(&registers))
 		memset(fpu + FPU_XMM, 0, pvg_fpu_size() - FPU_XMM);

@@ -122,6 +122,18 @@ static void normalize(struct outcome *o)
 	memset(o->fpu + FPU_MXCSR + 4, 0, 4);
 	memset(o->fpu + FPU_XMM + 256, 0, FPU_EXTENDED - FPU_XMM - 256);
 	o->rflags &= KEPT;
+	/* Which byte of an operand is told depends on how the processor takes it apart. */
+	o->address &= ~(uint64_t)UINT8_MAX;
+}
+
+/* REP CMPS or SCAS that faults: some processors show the flags of the last comparison, others those before it. */
+static bool faults_comparing(const struct sequence *s, const struct outcome *o)
+{
+	uint64_t at = o->rip - BASE - SEQ_CODE - s->offset;
+	struct emu_insn insn;
+	return o->vector == X86_VEC_PF && at < s->size &&
+	       ZYAN_SUCCESS(emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, s->code + at, s->size - at, &insn)) &&
+	       insn.info.meta.category == ZYDIS_CATEGORY_STRINGOP;
 }
 
 static unsigned differ(const char *what, const uint8_t *want, const uint8_t *got, unsigned size)
@@ -166,6 +178,8 @@ static bool same(uint64_t index)
 	interpreted(&s, &got, index % 4 == 0);
 	normalize(&want);
 	normalize(&got);
+	if (faults_comparing(&s, &want))
+		got.rflags = want.rflags;
 	if (!report(&want, &got) && !test.machine->vm.ended)
 		return true;
 	printf("sequence %lu of seed %lu%s\n", index, test.seed, test.machine->vm.ended ? ":" : " differs:");

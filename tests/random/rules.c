@@ -79,6 +79,7 @@ static bool is_unsteady(const struct emu_insn *insn)
 	case ZYDIS_MNEMONIC_CLZERO:
 	case ZYDIS_MNEMONIC_MOVDIR64B: /* some hosts hide it and execute it */
 	case ZYDIS_MNEMONIC_INVPCID:
+	case ZYDIS_MNEMONIC_PTWRITE:
 	case ZYDIS_MNEMONIC_MONITORX:
 	case ZYDIS_MNEMONIC_MWAITX:
 	/* These write the pointers and selectors of the x87, which differ. */
@@ -104,6 +105,29 @@ static bool is_unsteady(const struct emu_insn *insn)
 		return true;
 	default:
 		return is_host_matter(insn);
+	}
+}
+
+/* By a constant other than one, of which the manuals leave OF open. */
+static bool is_rotate_of_many(const struct emu_insn *insn)
+{
+	bool moves =
+		insn->info.meta.category == ZYDIS_CATEGORY_ROTATE || insn->info.meta.category == ZYDIS_CATEGORY_SHIFT;
+	return moves && insn->operands[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+}
+
+/* What the manuals leave open, and the interpreter does as AMD's processors do. */
+static bool is_makers_choice(const struct emu_insn *insn)
+{
+	if (generate_host_is_amd())
+		return false;
+	switch (insn->info.meta.category) {
+	case ZYDIS_CATEGORY_AVX2GATHER:
+	case ZYDIS_CATEGORY_GATHER:
+	case ZYDIS_CATEGORY_SCATTER:
+		return true;
+	default:
+		return is_rotate_of_many(insn);
 	}
 }
 
@@ -140,8 +164,8 @@ bool rules_allow(const struct emu_insn *insn, enum generate_where where)
 	/* In user mode what always traps is good to try: it must be refused. */
 	bool refused = (where == GENERATE_USER || where == GENERATE_NO_FPU) && emu_is_sensitive(insn) &&
 		       emu_always_traps(insn);
-	if (insn->info.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || is_unsteady(insn) || is_bit_string(insn) ||
-	    is_hosts_interrupt(insn) || (is_sensitive(insn) && !refused))
+	if (insn->info.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || is_unsteady(insn) || is_makers_choice(insn) ||
+	    is_bit_string(insn) || is_hosts_interrupt(insn) || (is_sensitive(insn) && !refused))
 		return false;
 	for (unsigned n = 0; n < insn->info.operand_count; n++) {
 		const ZydisDecodedOperand *op = &insn->operands[n];
