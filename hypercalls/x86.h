@@ -193,6 +193,7 @@
 #define X86_MSR_X2APIC_FIRST   0x800 /* a register each, by its offset in xAPIC mode / 16 */
 #define X86_MSR_X2APIC_LAST    0x8ff
 #define X86_MSR_PATCH_LEVEL    0x8b
+#define X86_MSR_CAPABILITIES   0x10a
 #define X86_MSR_SYSENTER_CS    0x174
 #define X86_MSR_SYSENTER_ESP   0x175
 #define X86_MSR_SYSENTER_EIP   0x176
@@ -247,9 +248,15 @@
 #define X86_MISC_RESET	  (R3_BIT(0) | R3_BIT(11) | R3_BIT(12))
 
 /* HWCR: the TSC counts at a fixed rate; and all that software may set (APM 2, AMD's BKDGs) */
-#define X86_HWCR_TSC_FIXED R3_BIT(24)
-#define X86_HWCR	   (X86_HWCR_TSC_FIXED | R3_BIT(18) | R3_BIT(8) | R3_BIT(6) | R3_BIT(3))
-#define X86_DE_CFG_LFENCE  R3_BIT(1) /* LFENCE waits for what stands before it */
+/* What a processor is free of: SDM 4 table 2-2, IA32_ARCH_CAPABILITIES */
+#define X86_CAPABILITIES_RDCL_NO       R3_BIT(0) /* Meltdown */
+#define X86_CAPABILITIES_L1TF_NO       R3_BIT(3)
+#define X86_CAPABILITIES_MDS_NO	       R3_BIT(5)
+#define X86_CAPABILITIES_TAA_NO	       R3_BIT(8)
+#define X86_CAPABILITIES_STALE_DATA_NO (R3_BIT(13) | R3_BIT(14) | R3_BIT(15) | R3_BIT(27))
+#define X86_HWCR_TSC_FIXED	       R3_BIT(24)
+#define X86_HWCR		       (X86_HWCR_TSC_FIXED | R3_BIT(18) | R3_BIT(8) | R3_BIT(6) | R3_BIT(3))
+#define X86_DE_CFG_LFENCE	       R3_BIT(1) /* LFENCE waits for what stands before it */
 
 #define X86_APIC_BASE_BSP    R3_BIT(8)
 #define X86_APIC_BASE_X2APIC R3_BIT(10)

@@ -99,11 +99,18 @@ static bool write_misc_enable(struct vcpu *vcpu, uint64_t value)
 	return true;
 }
 
-#define AT(member)    .offset = offsetof(struct vcpu, member)
-#define ONE(number)   .first = (number), .last = (number)
-#define LOW_HALF      R3_U64(0xffffffff)
-#define MCG_NO_BANKS  0
-#define NO_MICROCODE  0
+#define AT(member)   .offset = offsetof(struct vcpu, member)
+#define ONE(number)  .first = (number), .last = (number)
+#define LOW_HALF     R3_U64(0xffffffff)
+#define MCG_NO_BANKS 0
+#define NO_MICROCODE 0
+/*
+ * A guest's programs and its kernel are processes of the host's, or the interpreter's words: neither has the other's
+ * memory in its address space, and between two processes the host does what its processor needs.
+ */
+#define KEPT_APART                                                                                                     \
+	(X86_CAPABILITIES_RDCL_NO | X86_CAPABILITIES_L1TF_NO | X86_CAPABILITIES_MDS_NO | X86_CAPABILITIES_TAA_NO |     \
+	 X86_CAPABILITIES_STALE_DATA_NO)
 #define NOT_COUNTING  0
 #define ALL_AS_BEFORE 0
 
@@ -112,6 +119,7 @@ static const struct msr msrs[] = {
 	{ONE(X86_MSR_APIC_BASE), CPU_msr, .kind = MSR_CHECKED, AT(apic_base), .write = write_apic_base},
 	{ONE(X86_MSR_PATCH_LEVEL), CPU_msr, .kind = MSR_IGNORANT, .bits = NO_MICROCODE},
 	/* There in long mode too, whose instructions for them are not everywhere. */
+	{ONE(X86_MSR_CAPABILITIES), CPU_arch_capabilities, .kind = MSR_CONSTANT, .bits = KEPT_APART},
 	{ONE(X86_MSR_SYSENTER_CS), CPU_msr, .kind = MSR_TRUNCATED, .bits = LOW_HALF, AT(sysenter_cs)},
 	{ONE(X86_MSR_SYSENTER_ESP), CPU_msr, AMDS, MSR_TRUNCATED, .bits = LOW_HALF, AT(sysenter_esp)},
 	{ONE(X86_MSR_SYSENTER_EIP), CPU_msr, AMDS, MSR_TRUNCATED, .bits = LOW_HALF, AT(sysenter_eip)},

@@ -67,6 +67,8 @@ static bool given(const struct cpu *cpu, enum cpu_feature n, enum cpu_software s
 		return true;
 	case CPU_BY_AMD:
 		return cpu->amd;
+	case CPU_BY_INTEL:
+		return !cpu->amd;
 	case CPU_BY_PC:
 		return pc;
 	case CPU_BY_SOFTWARE:
