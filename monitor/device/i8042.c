@@ -245,9 +245,10 @@ static void controller_datum(struct i8042 *kbd, uint8_t datum)
 		write_output_port(kbd, datum);
 		return;
 	case ECHO_KEYBOARD:
+	case ECHO_MOUSE: /* of one port: status does not say that it came from a mouse, and drivers need not wait */
 		put(kbd, datum);
 		return;
-	default: /* there is no mouse to hear it, nor to have said it */
+	default: /* there is no mouse to hear it */
 		return;
 	}
 }

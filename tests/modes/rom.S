@@ -28,7 +28,8 @@ start:
 	mov	%eax, %cr0
 	mov	$0xfffffff0, %esi
 	mov	(%esi), %ebx
-	addr32 cmp	%ds:0xffff0, %ebx
+	mov	$0xffff0, %edi
+	cmp	(%edi), %ebx
 	jne	bad
 	movl	$0x12345678, (%esi)
 	cmp	(%esi), %ebx

@@ -129,6 +129,11 @@ static void test_no_mouse(void **state)
 	out(STATUS, 0xd4);
 	out(DATA, 0xf2);
 	assert_int_equal(in(STATUS)&1, 0);
+	/* What a mouse would have said comes as a key's: bit 5 of the status tells. */
+	out(STATUS, 0xd3);
+	out(DATA, 0x5a);
+	assert_int_equal(in(STATUS)&0x21, 1);
+	answers("\x5a", 1);
 }
 
 static void test_keys(void **state)

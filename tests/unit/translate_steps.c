@@ -74,6 +74,9 @@ static bool rebuild(struct user_regs_struct *regs, const struct bt_locus *locus)
 	case BT_SCRATCH:
 		*low[locus->reg] = s->scratch;
 		break;
+	case BT_AUX:
+		regs->rcx = s->tsc_aux;
+		break;
 	case BT_PAIR:
 		*low[locus->reg] = s->scratch;
 		*low[locus->reg2] = s->scratch2;

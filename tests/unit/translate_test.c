@@ -165,6 +165,15 @@ static void test_branches(void **state)
 	assert_int_equal(RUN(GVA_HIGH, true, 0xe3, 0x10).regs.rip, GVA_HIGH + 2); /* JRCXZ */
 }
 
+/* The number of the guest's CPU, not of the host's. */
+static void test_processor_id(void **state)
+{
+	state_page()->tsc_aux = 0x77;
+	struct snapshot end = RUN(GVA_HIGH, true, 0x0f, 0x01, 0xf9); /* RDTSCP */
+	assert_int_equal(end.regs.rcx, 0x77);
+	assert_int_equal(end.regs.rip, GVA_HIGH + 3);
+}
+
 static void test_interrupt_flag(void **state)
 {
 	state_page()->hold = 0;
@@ -242,6 +251,7 @@ int main(void)
 		cmocka_unit_test(test_calls),
 		cmocka_unit_test(test_returns),
 		cmocka_unit_test(test_branches),
+		cmocka_unit_test(test_processor_id),
 		cmocka_unit_test(test_interrupt_flag),
 		cmocka_unit_test(test_interrupt_flag_given_up),
 		cmocka_unit_test(test_reads),

@@ -145,7 +145,9 @@ static void test_stack_is_read(void **state)
 	assert_int_equal(RUN(0, 0x40, 0x88, 0xe0).regs.rax, 0x1100 | (STACK & 0xff));	      /* MOV AL, SPL */
 	assert_int_equal(RUN(0, 0x48, 0x8d, 0x44, 0x24, 0x10).regs.rax, STACK + 16);	      /* LEA RAX, [RSP + 16] */
 	assert_int_equal(RUN(0, 0x8d, 0x44, 0x24, 0x10).regs.rax, (uint32_t)STACK + 16);      /* LEA EAX, [RSP + 16] */
-	RUN(0, 0x48, 0x89, 0x23);							      /* MOV [RBX], RSP */
+	/* LEA RAX, [RSP + RAX * 2 + 8] */
+	assert_int_equal(RUN(0, 0x48, 0x8d, 0x44, 0x44, 0x08).regs.rax, STACK + 0x2222 + 8);
+	RUN(0, 0x48, 0x89, 0x23); /* MOV [RBX], RSP */
 	assert_int_equal(*at(DATA + 0x100), STACK);
 	RUN(0, 0x54); /* PUSH RSP */
 	assert_int_equal(*at(STACK - 8), STACK);

@@ -77,7 +77,7 @@ struct bt_state {
 	uint64_t iflag;	 /* RFLAGS.IF in its place, or 0 */
 	uint64_t pushed; /* to be added to what PUSHF pushes, beside iflag */
 	uint64_t hold;	 /* not 0: setting IF, and POPF, are the monitor's */
-	uint64_t cr0, cr2, cr3, cr4, cr8, ldtr, tr;
+	uint64_t cr0, cr2, cr3, cr4, cr8, ldtr, tr, tsc_aux;
 	uint64_t selector[6]; /* in the order of the encoding */
 	/* BT_NARROW: what a load is compared with that changes nothing; where the descriptor lies in the cell. */
 	uint64_t match[6], described[6], described_at[6];
@@ -135,6 +135,7 @@ enum bt_undo {
 	BT_SCRATCH,  /* bt_state.scratch belongs in `reg` */
 	BT_PAIR,     /* and bt_state.scratch2 in `reg2` */
 	BT_STACK,    /* `reg` holds the guest's RSP; bt_state.scratch belongs there */
+	BT_AUX,	     /* bt_state.tsc_aux belongs in RCX */
 	BT_COUNTER,  /* bt_state.rcx belongs in RCX */
 	BT_BOTH,     /* and bt_state.rax in RAX */
 	BT_POPPED,   /* as BT_COUNTER, and IF is as in RCX */

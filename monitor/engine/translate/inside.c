@@ -145,10 +145,22 @@ static bool inside_read(struct compiler *c, size_t slot)
 	return true;
 }
 
+/* The host's number of its CPU is none of the guest's. */
+static bool inside_rdtscp(struct compiler *c)
+{
+	static const uint8_t fenced_rdtsc[] = {0x0f, 0xae, 0xe8, 0x0f, 0x31}; /* LFENCE; RDTSC */
+	emit_bytes(&c->e, fenced_rdtsc, sizeof(fenced_rdtsc));
+	MARK(NEXT_RIP, .undo = BT_AUX);
+	emit_load(&c->e, RCX, SLOT(tsc_aux));
+	return true;
+}
+
 bool compile_inside(struct compiler *c)
 {
 	bool flags = c->source->flavour & BT_IF, reads = c->source->flavour & BT_READ;
 	switch (c->insn.info.mnemonic) {
+	case ZYDIS_MNEMONIC_RDTSCP:
+		return c->source->flavour & BT_CLOCK && inside_rdtscp(c);
 	case ZYDIS_MNEMONIC_CLI:
 		return flags && inside_cli(c);
 	case ZYDIS_MNEMONIC_STI:

@@ -41,6 +41,9 @@ static void undo(struct translate *t, struct vcpu *vcpu, const struct bt_locus *
 		vcpu->gpr[RSP] = vcpu->gpr[locus->reg] + UPPER_BASE;
 		vcpu->gpr[locus->reg] = state->scratch;
 		break;
+	case BT_AUX:
+		vcpu->gpr[RCX] = (uint32_t)state->tsc_aux;
+		break;
 	case BT_COUNTER:
 		vcpu->gpr[RCX] = state->rcx;
 		break;

@@ -78,6 +78,7 @@ void state_fill(struct translate *t, struct vcpu *vcpu)
 	state->cr3 = vcpu->cr3;
 	state->cr4 = vcpu->cr4;
 	state->cr8 = vcpu->cr8;
+	state->tsc_aux = (uint32_t)vcpu->tsc_aux;
 	state->ldtr = vcpu->ldtr.selector;
 	state->tr = vcpu->tr.selector;
 	for (unsigned n = 0; n < SREG_COUNT; n++)

@@ -182,6 +182,23 @@ static void set_stack_from(struct compiler *c, unsigned reg, uint32_t disp)
 	emit_set_stack(&c->e, reg, disp);
 }
 
+/* Another register is the base, as which RSP is in the SIB byte, without an extension bit. */
+static bool lea_from_stack(struct compiler *c)
+{
+	int found = compiler_free_register(&c->insn, 0);
+	if (found < 0)
+		return false;
+	uint8_t reg = (uint8_t)found, *sib = &c->insn.bytes[c->insn.info.raw.modrm.offset + 1];
+	*sib = (uint8_t)((*sib & ~7u) | reg);
+	emit_store(&c->e, reg, SLOT(scratch));
+	MARK(.rip = c->rip, .undo = BT_SCRATCH, .reg = reg);
+	emit_guest_stack(&c->e, reg);
+	compiler_copy_head(c, c->insn.info.length, 0);
+	MARK(.rip = c->next, .undo = BT_SCRATCH, .reg = reg);
+	emit_load(&c->e, reg, SLOT(scratch));
+	return true;
+}
+
 static bool copy_lea(struct compiler *c)
 {
 	const ZydisDecodedOperand *to = &c->insn.operands[0], *from = &c->insn.operands[1];
@@ -192,17 +209,11 @@ static bool copy_lea(struct compiler *c)
 		return false;
 	if (to_stack == from_stack)
 		return relative ? compiler_copy_lea(c) : compiler_copy_head(c, c->insn.info.length, 0);
-	if (relative || from->mem.index != ZYDIS_REGISTER_NONE || from->mem.base == ZYDIS_REGISTER_NONE || width == 16)
+	if (from_stack)
+		return lea_from_stack(c);
+	if (relative || from->mem.index != ZYDIS_REGISTER_NONE || from->mem.base == ZYDIS_REGISTER_NONE)
 		return false;
-	uint32_t disp = (uint32_t)from->mem.disp.value;
-	if (to_stack) {
-		set_stack_from(c, ZydisRegisterGetId(from->mem.base), disp);
-		return true;
-	}
-	emit_store(&c->e, reg, SLOT(scratch));
-	MARK(.rip = c->rip, .undo = BT_SCRATCH, .reg = (uint8_t)reg);
-	emit_constant64(&c->e, reg, -UPPER_BASE);
-	emit_lea(&c->e, width, reg, RSP, reg, disp);
+	set_stack_from(c, ZydisRegisterGetId(from->mem.base), (uint32_t)from->mem.disp.value);
 	return true;
 }
 
