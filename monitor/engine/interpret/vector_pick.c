@@ -219,7 +219,7 @@ static insn_function *pick_evex(struct insn *i)
 	const struct emu_insn *emu = &d->emu;
 	bool plain = emu->info.operand_count_visible == 4 && emu->info.avx.mask.reg == ZYDIS_REGISTER_K0 &&
 		     emu->info.avx.broadcast.mode == ZYDIS_BROADCAST_MODE_INVALID;
-	if (!plain || !is_short(emu, 0) || !is_short(emu, 2) || !CPU_FEATURE_ACTIVE(AVX512VL))
+	if (!plain || !is_short(emu, 0) || !is_short(emu, 2) || !__builtin_cpu_supports("avx512vl"))
 		return NULL;
 	const ZydisDecodedOperand *last = &emu->operands[3];
 	d->width = class_of(&emu->operands[0]) == ZYDIS_REGCLASS_YMM ? WHOLE : HALF;

@@ -16,22 +16,22 @@ uint64_t compiler_operand_address(const struct compiler *c)
 	return c->next + (uint64_t)c->insn.info.raw.disp.value;
 }
 
+/* The bit of a general register, or of the one that it is part of; 0: it is none. */
+static unsigned register_bit(ZydisRegister reg)
+{
+	ZydisRegister whole = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg);
+	return ZydisRegisterGetClass(whole) == ZYDIS_REGCLASS_GPR64 ? 1u << ZydisRegisterGetId(whole) : 0;
+}
+
 int compiler_free_register(const struct emu_insn *insn, unsigned used)
 {
 	static const uint8_t candidates[] = {RAX, RCX, RDX, RBX, RSI, RDI};
 	for (unsigned n = 0; n < insn->info.operand_count; n++) {
 		const ZydisDecodedOperand *op = &insn->operands[n];
-		if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
-			ZydisRegister whole =
-				ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, op->reg.value);
-			if (ZydisRegisterGetClass(whole) == ZYDIS_REGCLASS_GPR64)
-				used |= 1u << ZydisRegisterGetId(whole);
-		} else if (op->type == ZYDIS_OPERAND_TYPE_MEMORY && op->mem.base != ZYDIS_REGISTER_RIP &&
-			   op->mem.base != ZYDIS_REGISTER_NONE) {
-			used |= 1u << ZydisRegisterGetId(op->mem.base);
-		}
-		if (op->type == ZYDIS_OPERAND_TYPE_MEMORY && op->mem.index != ZYDIS_REGISTER_NONE)
-			used |= 1u << ZydisRegisterGetId(op->mem.index);
+		if (op->type == ZYDIS_OPERAND_TYPE_REGISTER)
+			used |= register_bit(op->reg.value);
+		if (op->type == ZYDIS_OPERAND_TYPE_MEMORY)
+			used |= register_bit(op->mem.base) | register_bit(op->mem.index);
 	}
 	for (unsigned n = 0; n < sizeof(candidates); n++)
 		if (!(used & 1u << candidates[n]))
