@@ -14,6 +14,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 LIMIT = 300  # seconds
 QEMU = "qemu-system-x86_64"
+ENGINES = ("translate", "hybrid", "interpret")
 
 # What it is, package, file, command line, memory, initramfs, what its console says when it is there.
 KERNELS = [
@@ -21,6 +22,8 @@ KERNELS = [
      "initramfs.cpio", b"shell ready"),
     ("Linux, amd64, without ACPI, APIC, PCI", "linux-image-cloud-amd64", "boot/vmlinuz-*-cloud-amd64",
      "console=ttyS0 acpi=off noapic nolapic pci=off", "256M", "initramfs.cpio", b"shell ready"),
+    ("Linux, i386, to its user mode", "linux-image-686:i386", "boot/vmlinuz-*-686", "console=ttyS0", "256M",
+     "initramfs32.cpio", b"init: machine i686"),
     ("memtest86+, to its first test", "memtest86+", "boot/memtest86+x64.bin", "console=ttyS0", "16M", None, b"Testing:"),
 ]
 
@@ -56,7 +59,7 @@ def commands(build, kernel, words, memory, initramfs):
     if initramfs:
         options += ["-initrd", os.path.join(build, "tests/kernels", initramfs)]
     ways = {engine: [os.path.join(build, "ring3"), "run", "--engine", engine, *options, "-kernel", kernel]
-            for engine in ("interpret", "hybrid")}
+            for engine in ENGINES}
     if shutil.which(QEMU):
         ways["QEMU TCG"] = [QEMU, "-accel", "tcg", "-display", "none", "-serial", "stdio", "-monitor", "none",
                             "-no-reboot", *options, "-kernel", kernel]
@@ -75,7 +78,8 @@ def cell(times, peer):
 def main():
     build = sys.argv[1]
     passes = int(sys.argv[2]) if len(sys.argv) > 2 else 3
-    print("| kernel | interpret | hybrid | QEMU TCG |\n|---|---|---|---|")
+    columns = [*ENGINES, "QEMU TCG"]
+    print("| " + " | ".join(["kernel", *columns]) + " |\n" + "|---" * (len(columns) + 1) + "|")
     for what, package, name, words, memory, initramfs, mark in KERNELS:
         kernel = find(build, package, name)
         if not kernel:
@@ -87,7 +91,7 @@ def main():
             for way, command in ways.items():
                 times[way].append(run(command, mark))
         peer = times.get("QEMU TCG")
-        print("| " + " | ".join([what] + [cell(times.get(way, []), peer) for way in ("interpret", "hybrid", "QEMU TCG")])
+        print("| " + " | ".join([what] + [cell(times.get(way, []), peer) for way in columns])
               + " |", flush=True)
 
 
