@@ -31,6 +31,7 @@ static struct {
 	timer_t timer;
 	bool has_timer;
 	uint64_t armed;
+	atomic_bool fired; /* the handler writes: what `armed` says is over */
 	volatile sig_atomic_t quit, asked[EVENTS_ASKED];
 	_Atomic unsigned children, quits;
 } events = {.wake_fd = -1};
@@ -76,6 +77,8 @@ static void events_handler(int signal)
 {
 	if (signal == SIGCHLD)
 		atomic_fetch_add(&events.children, 1);
+	if (signal == SIGALRM)
+		atomic_store(&events.fired, true);
 	volatile sig_atomic_t *asked = asked_of(signal);
 	if (asked)
 		*asked = 1;
@@ -163,7 +166,8 @@ int events_arm(uint64_t deadline)
 {
 	if (deadline != TIMER_NEVER)
 		deadline = clock_host_of(deadline);
-	if (deadline == events.armed)
+	/* The timer's clock may be ahead of the machine's: then the deadline is armed once more. */
+	if (!atomic_exchange(&events.fired, false) && deadline == events.armed)
 		return 0;
 	if (!events.has_timer) {
 		struct sigevent notify = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM};

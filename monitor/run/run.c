@@ -117,6 +117,7 @@ void vm_run(struct vm *vm)
 		if (vm->ended)
 			break;
 		if (vcpu->call.unfinished) {
+			vm_arm(vm, machine_deadline(vm));
 			exit_hypercall(vcpu);
 			continue;
 		}
