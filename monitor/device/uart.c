@@ -107,7 +107,7 @@ static void update_irq(struct uart *uart)
 
 bool uart_listens(const struct uart *uart)
 {
-	return (uart->ier & IER_RECEIVED) || uart->idle_polls >= POLLS_THAT_LISTEN;
+	return (uart->ier & IER_RECEIVED) || uart->heard || uart->idle_polls >= POLLS_THAT_LISTEN;
 }
 
 static uint8_t read_iir(struct uart *uart)
@@ -154,7 +154,7 @@ static uint8_t receive(struct uart *uart)
 		memmove(uart->loop, uart->loop + 1, --uart->loop_count);
 	} else if (!looped(uart)) {
 		console_listen(uart->console);
-		console_read(uart->console, &byte, 1);
+		uart->heard |= console_read(uart->console, &byte, 1);
 	}
 	return byte;
 }

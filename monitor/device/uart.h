@@ -25,6 +25,7 @@ struct uart {
 	uint8_t loop[UART_FIFO]; /* received in loopback mode */
 	unsigned loop_count;
 	unsigned idle_polls; /* reads of LSR since anything was sent */
+	bool heard;	     /* the guest has taken what was typed: what follows is for it too */
 };
 
 void uart_init(struct uart *uart, struct bus *bus, struct console *console, struct irq_line irq);

@@ -202,6 +202,17 @@ static void a_driver_that_polls_is_listening(void **state)
 	assert_true(listening);
 }
 
+/* What has taken a byte gets those behind it, whatever it sends in between. */
+static void a_driver_that_has_read_is_listening(void **state)
+{
+	in(DATA);
+	assert_false(uart_listens(&uart));
+	type("i");
+	assert_int_equal(in(DATA), 'i');
+	out(DATA, 'i');
+	assert_true(uart_listens(&uart));
+}
+
 static void enabling_receive_interrupts_listens(void **state)
 {
 	out(IER, THRI);
@@ -472,6 +483,7 @@ int main(void)
 		T(output_reaches_the_console),
 		T(input_comes_in_order),
 		T(a_driver_that_polls_is_listening),
+		T(a_driver_that_has_read_is_listening),
 		T(enabling_receive_interrupts_listens),
 		T(linux_8250_finds_a_16550a),
 		T(linux_startup_finds_no_bugs),
