@@ -5,6 +5,17 @@
 
 #include <string.h>
 
+uint64_t test_random_bytes(uint8_t *bytes, unsigned len)
+{
+	static uint64_t random = 88172645463325252u;
+	for (unsigned i = 0; i <= len; i++) {
+		random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+		if (i < len)
+			bytes[i] = (uint8_t)(random >> 32);
+	}
+	return random;
+}
+
 void test_place(struct bt_place *place)
 {
 	*place = (struct bt_place){

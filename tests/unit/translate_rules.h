@@ -14,6 +14,8 @@
 #define TEST_TABLE (TEST_BASE + 0x80000)
 
 void test_place(struct bt_place *place);
+/* Fills the buffer, with the same in each run, and returns a number that comes behind it. */
+uint64_t test_random_bytes(uint8_t *bytes, unsigned len);
 /* The rule that is broken, or NULL. */
 const char *broken_rule(const struct bt_source *source);
 

@@ -36,13 +36,9 @@ typedef uint64_t word __attribute__((aligned(1)));
 
 static void test_rules_hold_of_random_bytes(void **state)
 {
-	uint64_t random = 88172645463325252u;
 	uint8_t bytes[200];
 	for (unsigned n = 0; n < BLOCKS_RANDOM; n++) {
-		for (unsigned i = 0; i < sizeof(bytes); i++) {
-			random ^= random << 13, random ^= random >> 7, random ^= random << 17;
-			bytes[i] = (uint8_t)(random >> 32);
-		}
+		uint64_t random = test_random_bytes(bytes, sizeof(bytes));
 		struct bt_source source = {.gva = n & 1 ? GVA_HIGH : GVA_LOW,
 					   .bytes = bytes,
 					   .len = 1 + (unsigned)(random % sizeof(bytes)),

@@ -14,22 +14,13 @@
 #define GVA	      0x80100000u
 #define ALL_FLAVOURS  (BT_FPU | BT_AVX | BT_USER | BT_IF | BT_CLOCK | BT_READ | BT_BASES)
 
-static uint64_t random_state = 88172645463325252u;
-
-static uint64_t any(void)
-{
-	random_state ^= random_state << 13, random_state ^= random_state >> 7, random_state ^= random_state << 17;
-	return random_state;
-}
-
 static void test_rules_hold_of_random_bytes(void **state)
 {
 	uint8_t bytes[200];
 	for (unsigned n = 0; n < BLOCKS_RANDOM; n++) {
-		for (unsigned i = 0; i < sizeof(bytes); i++)
-			bytes[i] = (uint8_t)(any() >> 32);
-		struct bt_source source = {n & 1 ? GVA : 0xffffffc0, bytes, 1 + (unsigned)(any() % sizeof(bytes)),
-					   BT_NARROW | ((unsigned)(any() >> 8) & ALL_FLAVOURS), .hypercall = false};
+		uint64_t random = test_random_bytes(bytes, sizeof(bytes));
+		struct bt_source source = {n & 1 ? GVA : 0xffffffc0, bytes, 1 + (unsigned)(random % sizeof(bytes)),
+					   BT_NARROW | ((unsigned)(random >> 8) & ALL_FLAVOURS), .hypercall = false};
 		const char *rule = broken_rule(&source);
 		if (rule)
 			fail_msg("block %u: %s", n, rule);
@@ -100,10 +91,9 @@ static void test_nothing_reaches_out_of_the_window(void **state)
 	unsigned blocks = 0;
 	for (unsigned n = 0; n < BLOCKS_RANDOM; n++) {
 		struct bt_place place;
-		for (unsigned i = 0; i < sizeof(bytes); i++)
-			bytes[i] = (uint8_t)(any() >> 32);
+		uint64_t random = test_random_bytes(bytes, sizeof(bytes));
 		struct bt_source source = {GVA, bytes, sizeof(bytes),
-					   BT_NARROW | ((unsigned)(any() >> 8) & ALL_FLAVOURS), .hypercall = false};
+					   BT_NARROW | ((unsigned)(random >> 8) & ALL_FLAVOURS), .hypercall = false};
 		test_place(&place);
 		if (!bt_compile(&source, &place, &block))
 			continue;

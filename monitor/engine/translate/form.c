@@ -39,10 +39,10 @@ static uint64_t slot_address(const struct translate *t, unsigned n)
 
 /* ------------------------------------------------------------------------------------------------------- addresses */
 
-bool form_host(const struct translate *t, uint64_t gva, uint64_t *host)
+static bool host_of(const struct translate *t, uint64_t gva, uint64_t *host)
 {
 	*host = gva;
-	if (t->form == FORM_PLAIN)
+	if (t->form != FORM_UPPER)
 		return true;
 	*host = gva + UPPER_BASE;
 	if (is_upper(gva))
@@ -86,11 +86,11 @@ int form_each(const struct translate *t, uint64_t gva, uint64_t len, form_op *op
 {
 	const uint64_t lower_end = GVA_LOWER_END;
 	int error = 0;
-	if (t->form == FORM_PLAIN)
+	if (t->form != FORM_UPPER)
 		return op(arg, gva, gva, len);
 	while (len && !error) {
 		uint64_t host, piece = piece_len(gva, len);
-		if (form_host(t, gva, &host))
+		if (host_of(t, gva, &host))
 			error = op(arg, gva, host, piece);
 		/* Nothing lies between the halves, nor where it would come before the host's first address. */
 		if (gva + piece == lower_end)
@@ -147,7 +147,7 @@ static void unmap_all(struct translate *t)
 		vm_refused(t->vm, "guest memory cannot be unmapped: %s; %s", strerror(-error), refusal_remedy(error));
 }
 
-void form_set(struct translate *t, enum bt_form form)
+static void set_form(struct translate *t, enum bt_form form)
 {
 	unmap_all(t);
 	t->form = form;
@@ -206,7 +206,7 @@ bool form_take_user(struct translate *t, uint64_t gva)
 	uint64_t host;
 	if (t->form != FORM_UPPER || gva >= GVA_LOWER_END)
 		return false;
-	if (form_host(t, gva, &host))
+	if (host_of(t, gva, &host))
 		return true;
 	if (!t->user.block)
 		t->user.block = find_block(t);
@@ -288,11 +288,11 @@ bool form_choose(struct translate *t, const struct vcpu *vcpu)
 {
 	bool narrow = form_is_narrow(vcpu);
 	if (narrow != (t->form == FORM_NARROW))
-		form_set(t, narrow ? FORM_NARROW : FORM_PLAIN);
+		set_form(t, narrow ? FORM_NARROW : FORM_PLAIN);
 	if (narrow)
 		return true;
 	if (t->form == FORM_PLAIN && is_upper(vcpu->rip) && !vcpu->pv.shared_gpa)
-		form_set(t, FORM_UPPER);
+		set_form(t, FORM_UPPER);
 	if (form_fits(t, vcpu))
 		return true;
 	if (t->form == FORM_UPPER && is_upper(vcpu->rip) && !is_upper(vcpu->sreg[SREG_GS].base))

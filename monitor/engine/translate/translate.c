@@ -95,6 +95,9 @@ static enum leave run(struct translate *t, struct vcpu *vcpu, uint64_t host, str
 	enum leave leave = LEAVE_STOPPED;
 	if (exit->reason != EXIT_DEAD && exit->reason != EXIT_HYPERCALL)
 		leave = leave_cache(t, vcpu, link, &follows_sti);
+	/* The place last known. */
+	if (leave == LEAVE_FORGED)
+		vcpu->rip = rip;
 	form_leave(t, vcpu, &saved);
 	if (exit->reason == EXIT_DEAD || exit->reason == EXIT_HYPERCALL)
 		return leave;
@@ -170,6 +173,10 @@ static void enter_translated(struct translate *t, struct vcpu *vcpu, struct vm_e
 				linger_begin(t, vcpu, exit);
 			return;
 		case LEAVE_FORGED:
+			if (cpl == 3) {
+				*exit = (struct vm_exit){.reason = EXIT_EXCEPTION, .vector = X86_VEC_GP};
+				return;
+			}
 			vm_kill(vcpu->vm, "translated code of the guest went astray: forged signal frame");
 			exit->reason = EXIT_DEAD;
 			return;

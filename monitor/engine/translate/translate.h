@@ -189,19 +189,21 @@ uint64_t *cache_table(const struct translate *t, unsigned flavour, uint64_t gva)
 uint64_t cache_miss(const struct translate *t);
 
 /* form.c: where kernel cells show guest memory. */
-/* From now on; the caller empties the cache. */
-void form_set(struct translate *t, enum bt_form form);
-/* The address in a cell; false: it has none. And back; false: no memory of the guest's is to lie there. */
-bool form_host(const struct translate *t, uint64_t gva, uint64_t *host);
+/* The guest's address; false: no memory of the guest's is to lie there in a cell. */
 bool form_guest(const struct translate *t, uint64_t host, uint64_t *gva);
-/* Calls op for each piece of [gva, gva+len) that has addresses in a row. The first error ends it. */
+/* Calls op for each piece of [gva, gva+len), of four-level tables, that has addresses in a row. The first error ends
+ * it.
+ */
 typedef int form_op(void *arg, uint64_t gva, uint64_t host, uint64_t len);
 int form_each(const struct translate *t, uint64_t gva, uint64_t len, form_op *op, void *arg);
 /* The guest's tables have changed: what its kernel has must not lie where its cell has something else. */
 void form_check(struct translate *t);
 /* The kernel wants user memory there: from now on it has an address. False: it is none, or there is no room. */
 bool form_take_user(struct translate *t, uint64_t gva);
-/* The same before the kernel is entered; one of the upper half is known by its RIP, and stays one. */
+/*
+ * Before the vCPU's code is entered: finds the form for it. One of the upper half is known by its RIP, and stays one as
+ * long as code has 64 bits. False: no cell can run it as it is.
+ */
 bool form_choose(struct translate *t, const struct vcpu *vcpu);
 /* The vCPU's code is of 32 bits, and of those segments that BT_NARROW is for. */
 bool form_is_narrow(const struct vcpu *vcpu);

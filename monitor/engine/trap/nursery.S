@@ -5,6 +5,7 @@
 
 #include "gate_offsets.h"
 #include "monitor/engine/trap/gate.h"
+#include "monitor/engine/trap/gate_op.S"
 #include "monitor/engine/trap/nursery.h"
 
 	.section .rodata.nursery, "a", @progbits
@@ -79,17 +80,7 @@ nursery_text:
 	lea	NURSERY_OPS_AT(%rbx), %r15
 1:	test	%r14d, %r14d
 	jz	2f
-	mov	(%r15), %rax
-	mov	OP_ARGS + 8 * 0(%r15), %rdi
-	mov	OP_ARGS + 8 * 1(%r15), %rsi
-	mov	OP_ARGS + 8 * 2(%r15), %rdx
-	mov	OP_ARGS + 8 * 3(%r15), %r10
-	mov	OP_ARGS + 8 * 4(%r15), %r8
-	mov	OP_ARGS + 8 * 5(%r15), %r9
-	syscall
-	add	$OP_SIZE, %r15
-	dec	%r14d
-	cmp	$-4095, %rax
+	CALL_OP
 	jb	1b
 .Lfailed:
 	mov	%eax, %edi
