@@ -4,7 +4,8 @@
 # unpacked into DIRECTORY once. PACKAGE:i386 is another architecture's, whose lists are kept in DIRECTORY too. A FILE that
 # ends in .gz is unpacked, as boot loaders do. Status 77 if it cannot be had.
 set -u
-directory=$1 package=$2 file=$3
+mkdir -p "$1" && directory=$(cd "$1" && pwd) || exit 77
+package=$2 file=$3
 
 # found ROOT: prints the file below it, unpacked beside it in DIRECTORY.
 found() {
@@ -41,7 +42,6 @@ esac
 unpacked=$directory/$(echo "$package" | tr : -)
 found "$unpacked" && exit 0
 command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || exit 77
-mkdir -p "$directory"
 exec 9>"$directory/lock" && flock 9
 found "$unpacked" && exit 0
 lists=$directory/apt-i386

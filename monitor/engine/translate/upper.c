@@ -318,7 +318,9 @@ static bool copy_user(struct compiler *c)
 	const ZydisDecodedOperand *op = memory_of(insn);
 	int address = compiler_free_register(insn, 0);
 	int more = address < 0 ? -1 : compiler_free_register(insn, 1u << address);
-	bool plain = insn->info.raw.modrm.offset && op->mem.type == ZYDIS_MEMOP_TYPE_MEM &&
+	/* A byte for SIB may come to it. */
+	bool plain = insn->info.length < X86_INSN_MAX && insn->info.raw.modrm.offset &&
+		     op->mem.type == ZYDIS_MEMOP_TYPE_MEM &&
 		     insn->info.address_width == 64 && !bt_uses_base(insn) && !compiler_is_rip_relative(insn) &&
 		     (insn->info.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
 		      insn->info.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX);
