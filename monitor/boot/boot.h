@@ -14,6 +14,8 @@
 
 #define MEMORY_PLAIN (UINT64_C(64) << 20)
 #define MEMORY_PC    (UINT64_C(256) << 20)
+/* The fastest of those that run whatever a PC's processor does. */
+#define ENGINE_PC "translate"
 
 struct boot_protocol {
 	const char *name;     /* for people */
