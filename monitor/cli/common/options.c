@@ -21,7 +21,8 @@ static const char *const transports[] = {"signal", "ptrace", NULL};
 const struct argp_option options_table[] = {
 	{"engine", OPT_ENGINE, "NAME", 0, "how guest code is run, see below", 1},
 	{"transport", OPT_TRANSPORT, "signal|ptrace", 0, "how traps reach the monitor (default signal)", 1},
-	{"memory", OPT_MEMORY, "SIZE", 0, "RAM, with suffix K, M, G; a bare number is MiB (default 64M)", 1},
+	{"memory", OPT_MEMORY, "SIZE", 0, "RAM, with suffix K, M, G; a bare number is MiB (default 64M, for a PC 256M)",
+	 1},
 	{"append", OPT_APPEND, "STRING", 0, "command line for the guest", 1},
 	{"module", OPT_MODULE, "FILE", 0, "load FILE as a module (initrd); may be repeated", 1},
 	{"bios", OPT_BIOS, "FILE[,vga=FILE]", 0,
@@ -65,8 +66,11 @@ const struct argp_option options_table[] = {
 
 static const char args_doc[] = "KERNEL";
 static const char doc[] =
-	"Boots KERNEL, an ELF64 image linked with pvguest, as a guest. Its console is on stdin and "
-	"stdout; everything that ring3 says is on stderr."
+	"Boots KERNEL as a guest: an image linked with pvguest, a kernel made for a PC (Linux, what starts by "
+	"Multiboot, "
+	"PVH or from a boot sector), or a unikernel of Solo5. Its console is on stdin and stdout; everything that "
+	"ring3 "
+	"says is on stderr."
 	"\vOn a terminal, Ctrl-A X ends the guest, whatever it does, and Ctrl-A H lists the keys. "
 	"QEMU's spellings work too: -kernel FILE, -append STRING, -initrd FILE, -m SIZE, -smp N, -gdb "
 	"ADDR, -hda FILE, -hdb FILE, -drive file=FILE,format=raw, -d int for --trace fault,irq; others have no meaning "
@@ -374,7 +378,8 @@ static char *list_engines(const char *text)
 
 	if (!out)
 		return (char *)text;
-	fputs("Engines:\n", out);
+	fputs("Engines (default: trap for what is linked with pvguest or made for Solo5, translate for others):\n",
+	      out);
 	for (const struct engine_ops *const *engine = engines; *engine; engine++)
 		fprintf(out, "  %-10s %s\n", (*engine)->name, (*engine)->summary);
 	fprintf(out, "\n%s", text);

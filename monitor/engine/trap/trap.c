@@ -401,7 +401,7 @@ static void trap_exit(struct vm *vm)
 
 const struct engine_ops engine_trap = {
 	.name = "trap",
-	.summary = "guest code runs directly, what traps is emulated (default)",
+	.summary = "guest code runs directly, what traps is emulated",
 	.init = trap_init,
 	.exit = trap_exit,
 	.fill_hypercall_page = trap_fill_hypercall_page,
