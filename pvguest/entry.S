@@ -1,5 +1,5 @@
 /*
- * Where the monitor enters the guest: long mode, RAM identity-mapped, interrupts off, RDI = gpa of hvm_start_info.
+ * Where the monitor enters the guest: long mode, RAM identity-mapped, interrupts off, RDI = gpa of hvm_start_info, RSI 0.
  * From there to where the image is linked; and the ELF note that says so.
  */
 #include "hypercalls/abi.h"

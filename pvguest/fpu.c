@@ -4,6 +4,7 @@
 #include "pvguest/internal.h"
 
 /* SDM 1 10.5.1, 13.4: the legacy region, then the header. */
+#define OSXSAVE		R3_BIT(27) /* SDM 2A, CPUID: leaf 1, ECX */
 #define FCW_RESET	0x37f
 #define MXCSR		24 /* offset, followed by the mask of its writable bits */
 #define MXCSR_MASK	28
@@ -28,8 +29,13 @@ static void store(void *image)
 static void measure(void)
 {
 	static uint8_t probe[X86_PAGE_SIZE * 4] __attribute__((aligned(PVG_FPU_ALIGNMENT)));
-	uint32_t eax = 0xd, ebx, ecx = 0, edx, high;
+	uint32_t eax = 1, ebx, ecx, edx, high;
 
+	__asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx));
+	if (!(ecx & OSXSAVE))
+		pvg_panic("this processor has no XSAVE, by which register state is kept (QEMU has it with -cpu max)");
+	eax = 0xd;
+	ecx = 0;
 	__asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
 	__asm__ volatile("xgetbv" : "=a"(eax), "=d"(high) : "c"(0));
 	size = ebx;

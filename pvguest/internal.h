@@ -10,7 +10,8 @@
 
 #include <pvguest/pvguest.h>
 
-_Noreturn void pvg_start_c(const struct hvm_start_info *info);
+/* By entry.S: what RDI and RSI were. */
+_Noreturn void pvg_start_c(const struct hvm_start_info *info, uint64_t bare);
 
 /* traps.c */
 void pvg_traps_init(void);

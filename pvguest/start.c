@@ -2,6 +2,7 @@
  * From the entry point to main() and back: boot information, command line, the choice between hypercalls and privileged
  * instructions, and the order in which everything is set up.
  */
+#include "pvguest/bare.h"
 #include "pvguest/internal.h"
 
 #define OPTION_MAX 8
@@ -85,11 +86,12 @@ _Noreturn void pvg_exit(unsigned status)
 	__builtin_unreachable();
 }
 
-_Noreturn void pvg_start_c(const struct hvm_start_info *info)
+_Noreturn void pvg_start_c(const struct hvm_start_info *info, uint64_t bare)
 {
 	int status;
 
-	parse_start_info(pvg_gpa_to_ptr((uint64_t)info));
+	info = bare ? pvg_bare_info(bare, (uint64_t)info) : pvg_gpa_to_ptr((uint64_t)info);
+	parse_start_info(info);
 	choose_ops();
 	pvg_ops->init();
 	pvg_traps_init();
