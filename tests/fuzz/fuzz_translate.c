@@ -8,18 +8,29 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+#define OPTIONS (BT_FPU | BT_AVX | BT_IF | BT_CLOCK | BT_READ | BT_BASES)
+
+/* Where the code lies, and the form: the two lowest bits of the first byte. */
+static const struct {
+	uint64_t gva;
+	unsigned form, may; /* what else the flavour may have */
+} forms[] = {
+	{0x200000, 0, OPTIONS},
+	{0x7f0000215000, 0, OPTIONS},
+	{0xffffffff81000000, BT_UPPER, OPTIONS},
+	{0x80100000, BT_NARROW, OPTIONS | BT_USER},
+};
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	if (size < 3 || size > 4096)
+	if (size < 4 || size > 4096)
 		return 0;
-	bool upper = data[0] & 0x40;
-	struct bt_source source = {.gva = upper		   ? 0xffffffff81000000
-					  : data[0] & 0x80 ? 0x7f0000215000
-							   : 0x200000,
-				   .bytes = data + 2,
-				   .len = (unsigned)size - 2,
-				   .user_mask = data[1] * 0x01010101u,
-				   .flavour = (data[0] & 31) | (upper ? BT_UPPER : 0)};
+	const unsigned form = data[0] & 3;
+	struct bt_source source = {.gva = forms[form].gva,
+				   .bytes = data + 3,
+				   .len = (unsigned)size - 3,
+				   .user_mask = data[2] * 0x01010101u,
+				   .flavour = forms[form].form | (data[1] & forms[form].may)};
 	const char *rule = broken_rule(&source);
 	if (rule) {
 		fprintf(stderr, "%s\n", rule);

@@ -72,6 +72,129 @@ static const char *walk(const struct bt_source *source, const struct bt_place *p
 	return NULL;
 }
 
+/* ------------------------------------------------------------------------------------------------------ the window */
+
+/* Where the host's operand lies is in the window, or in the state and tables, whatever the guest's registers hold. */
+static bool is_confined(const struct emu_insn *insn, const ZydisDecodedOperand *op, unsigned flavour)
+{
+	const bool prefixed = op->mem.segment == ZYDIS_REGISTER_GS || op->mem.segment == ZYDIS_REGISTER_FS;
+	if (op->mem.type == ZYDIS_MEMOP_TYPE_AGEN || op->mem.base == ZYDIS_REGISTER_RIP)
+		return true;
+	if (prefixed)
+		return insn->info.address_width == 32;
+	switch (insn->info.mnemonic) {
+	case ZYDIS_MNEMONIC_NOP:
+	case ZYDIS_MNEMONIC_PUSHFQ:
+	case ZYDIS_MNEMONIC_POPFQ:
+		return true;
+	case ZYDIS_MNEMONIC_PUSH:
+		return insn->operands[0].reg.value == ZYDIS_REGISTER_R10;
+	case ZYDIS_MNEMONIC_POP:
+		return insn->operands[0].reg.value == ZYDIS_REGISTER_R8;
+	case ZYDIS_MNEMONIC_JMP:
+		return op->mem.base == ZYDIS_REGISTER_NONE && op->mem.index == ZYDIS_REGISTER_R9;
+	case ZYDIS_MNEMONIC_MOV:
+		return op->mem.base == ZYDIS_REGISTER_R9 && !(flavour & BT_USER);
+	default:
+		return insn->info.meta.category == ZYDIS_CATEGORY_STRINGOP;
+	}
+}
+
+/* Pointers of strings are moved into the window in the same sequence. */
+static bool moves_pointer(const struct emu_insn *insn)
+{
+	return insn->info.mnemonic == ZYDIS_MNEMONIC_LEA && insn->info.operand_width == 64 &&
+	       insn->operands[1].mem.index == ZYDIS_REGISTER_R8;
+}
+
+static const char *reaches_out(const struct bt_source *source, const struct bt_code *code)
+{
+	struct emu_insn insn;
+	unsigned moved = 0;
+	for (unsigned at = 0; at < code->stubs; at += insn.info.length) {
+		emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, code->bytes + at, code->stubs - at, &insn);
+		moved += moves_pointer(&insn);
+		for (unsigned n = 0; n < insn.info.operand_count; n++) {
+			const ZydisDecodedOperand *op = &insn.operands[n];
+			if (op->type != ZYDIS_OPERAND_TYPE_MEMORY)
+				continue;
+			if (!is_confined(&insn, op, source->flavour))
+				return "a host instruction reaches out of the window";
+			if (insn.info.meta.category == ZYDIS_CATEGORY_STRINGOP && !moved--)
+				return "the pointer of a string lies outside the window";
+		}
+	}
+	return NULL;
+}
+
+/* ------------------------------------------------------------------------------------------------------- the copies */
+
+/* What the stack pointer has to do with, and LEA, may become something else. */
+static bool is_copied(const struct emu_insn *insn, unsigned flavour)
+{
+	switch (insn->info.mnemonic) {
+	case ZYDIS_MNEMONIC_LEA:
+	case ZYDIS_MNEMONIC_LEAVE:
+	case ZYDIS_MNEMONIC_PUSH:
+	case ZYDIS_MNEMONIC_POP:
+	case ZYDIS_MNEMONIC_PUSHAD:
+	case ZYDIS_MNEMONIC_POPAD:
+		return false;
+	default:
+		return bt_classify(insn, flavour) == BT_COPY;
+	}
+}
+
+/* The same operation, on operands as wide, and where they are not in memory on the same ones or on what stands in. */
+static bool is_copy(const struct emu_insn *insn, const struct emu_insn *host)
+{
+	const ZydisInstructionAttributes same =
+		ZYDIS_ATTRIB_HAS_LOCK | ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE;
+	if (host->info.mnemonic != insn->info.mnemonic ||
+	    host->info.operand_count_visible != insn->info.operand_count_visible ||
+	    (host->info.attributes ^ insn->info.attributes) & same)
+		return false;
+	for (unsigned n = 0; n < insn->info.operand_count_visible; n++) {
+		const ZydisDecodedOperand *a = &insn->operands[n], *b = &host->operands[n];
+		if (a->type != b->type || a->size != b->size ||
+		    (a->type == ZYDIS_OPERAND_TYPE_IMMEDIATE && a->imm.value.u != b->imm.value.u) ||
+		    (a->type == ZYDIS_OPERAND_TYPE_REGISTER && a->reg.value != b->reg.value &&
+		     ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, a->reg.value) != ZYDIS_REGISTER_RSP))
+			return false;
+	}
+	return true;
+}
+
+/* What is copied is there, and once, whatever prefixes it had. */
+static const char *lost_copies(const struct bt_source *source, const struct bt_code *code)
+{
+	struct emu_insn insn, host;
+	for (unsigned n = 0; n < code->insns; n++) {
+		const unsigned end = n + 1 < code->insns ? code->start[n + 1] : code->stubs;
+		unsigned found = 0;
+		emu_decode_bytes(bt_mode(source->flavour), source->bytes + code->guest_at[n],
+				 source->len - code->guest_at[n], &insn);
+		if (code->start[n] == end || !is_copied(&insn, source->flavour))
+			continue;
+		for (unsigned at = code->start[n]; at < end; at += host.info.length) {
+			emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, code->bytes + at, code->stubs - at, &host);
+			found += is_copy(&insn, &host);
+		}
+		if (!found)
+			return "an instruction is copied as another one, or not at all";
+	}
+	return NULL;
+}
+
+static const char *broken_rule_of(const struct bt_source *kept, const struct bt_place *place,
+				  const struct bt_code *code)
+{
+	const char *rule = walk(kept, place, code);
+	if (!rule && !kept->hypercall)
+		rule = lost_copies(kept, code);
+	return rule || !(kept->flavour & BT_NARROW) ? rule : reaches_out(kept, code);
+}
+
 const char *broken_rule(const struct bt_source *source)
 {
 	static struct bt_code code, again;
@@ -90,5 +213,5 @@ const char *broken_rule(const struct bt_source *source)
 	for (unsigned n = 0; n < code.exit_count; n++)
 		if (code.exits[n].stub < code.stubs || code.exits[n].stub >= code.len)
 			return "an exit has no stub";
-	return walk(&kept, &place, &code);
+	return broken_rule_of(&kept, &place, &code);
 }

@@ -262,6 +262,79 @@ static void test_hostile_addresses(void **state)
 	}
 }
 
+/* ---------------------------------------------------------------------------------------------------- odd prefixes */
+
+#define PREFIX_CS 0x2e
+
+/* The instruction behind as many prefixes as make it `len` bytes; one relative to RIP has DATA for its operand. */
+static struct snapshot run_padded(const uint8_t *insn, unsigned size, unsigned len, uint32_t user)
+{
+	uint8_t bytes[X86_INSN_MAX];
+	memset(bytes, PREFIX_CS, sizeof(bytes));
+	memcpy(bytes + len - size, insn, size);
+	if (size == 7 && (insn[2] & 0xc7) == 5) {
+		int32_t disp = (int32_t)(DATA - KERNEL - len);
+		memcpy(bytes + len - 4, &disp, sizeof(disp));
+	}
+	return run(registers(), user, 0, bytes, len);
+}
+
+/* Up to the most that an instruction may have it does the same, or is left to the monitor. */
+static void test_redundant_prefixes(void **state)
+{
+	static const struct {
+		uint8_t bytes[8];
+		unsigned size;
+		uint32_t user;
+	} all[] = {
+		{{0x48, 0x8b, 0x43, 0x08}, 4, 0},	      /* MOV RAX, [RBX + 8] */
+		{{0x48, 0x8b, 0x44, 0x24, 0x08}, 5, 0},	      /* MOV RAX, [RSP + 8] */
+		{{0x48, 0x8b, 0x05, 0, 0, 0, 0}, 7, 0},	      /* MOV RAX, [RIP] */
+		{{0x48, 0x03, 0x25, 0, 0, 0, 0}, 7, 0},	      /* ADD RSP, [RIP] */
+		{{0x48, 0x89, 0x25, 0, 0, 0, 0}, 7, 0},	      /* MOV [RIP], RSP */
+		{{0x49, 0x8b, 0x41, 0x08}, 4, ALL_USER},      /* MOV RAX, [R9 + 8] */
+		{{0x49, 0x8b, 0x01}, 3, ALL_USER},	      /* MOV RAX, [R9] */
+		{{0x48, 0x8d, 0x44, 0x24, 0x10}, 5, 0},	      /* LEA RAX, [RSP + 16] */
+		{{0x48, 0x83, 0xec, 0x20}, 4, 0},	      /* SUB RSP, 32 */
+		{{0x48, 0xa5}, 2, 0},			      /* MOVSQ */
+		{{0xff, 0x63, 0x08}, 3, 0},		      /* JMP [RBX + 8] */
+		{{0x66, 0x0f, 0x38, 0xf0, 0x43, 0x08}, 6, 0}, /* MOVBE AX, [RBX + 8] */
+	};
+	for (unsigned n = 0; n < sizeof(all) / sizeof(all[0]); n++) {
+		*at(DATA) = 0x18, *at(DATA + 0x108) = 0x1234;
+		struct snapshot plain = run_padded(all[n].bytes, all[n].size, all[n].size, all[n].user);
+		assert_int_not_equal(plain.regs.rip, KERNEL);
+		for (unsigned len = all[n].size + 1; len <= X86_INSN_MAX; len++) {
+			*at(DATA) = 0x18;
+			struct snapshot end = run_padded(all[n].bytes, all[n].size, len, all[n].user);
+			if (end.regs.rip == KERNEL)
+				continue;
+			bool goes_on = plain.regs.rip == KERNEL + all[n].size;
+			assert_int_equal(end.regs.rip, goes_on ? KERNEL + len : plain.regs.rip);
+			assert_int_equal(end.regs.rax, plain.regs.rax);
+			assert_int_equal(end.regs.rsp, plain.regs.rsp);
+			assert_int_equal(end.regs.rdi, plain.regs.rdi);
+		}
+	}
+}
+
+/* REX counts where the opcode follows at once; a segment's prefix that gives way must not make it count. */
+static void test_lost_rex(void **state)
+{
+	*at(DATA + 0x100) = 0x1122334455667788;
+	assert_int_equal(RUN(0, 0x48, 0x2e, 0x8b, 0x03).regs.rax, 0x55667788); /* MOV EAX, CS:[RBX] */
+	assert_int_equal(RUN(0, 0x4f, 0x26, 0x66, 0x8b, 0x03).regs.rax & 0xffff, 0x7788);
+}
+
+/* What is loaded of virtual registers has no place in an RSP that holds more than the guest's. */
+static void test_registers_are_read(void **state)
+{
+	steps_state()->cr0 = 0x80050033;
+	assert_int_equal(RUN(0, 0x0f, 0x20, 0xc0).regs.rax, 0x80050033); /* MOV RAX, CR0 */
+	assert_int_equal(RUN(0, 0x0f, 0x20, 0xc4).regs.rip, KERNEL);	 /* MOV RSP, CR0 */
+	assert_int_equal(RUN(0, 0x48, 0x8c, 0xdc).regs.rip, KERNEL);	 /* MOV RSP, DS */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -272,6 +345,9 @@ int main(void)
 		cmocka_unit_test(test_strings),
 		cmocka_unit_test(test_user_operands),
 		cmocka_unit_test(test_hostile_addresses),
+		cmocka_unit_test(test_redundant_prefixes),
+		cmocka_unit_test(test_lost_rex),
+		cmocka_unit_test(test_registers_are_read),
 	};
 	return cmocka_run_group_tests(tests, start, end);
 }

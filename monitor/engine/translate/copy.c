@@ -66,6 +66,12 @@ static bool is_segment_prefix(uint8_t byte)
 	return memchr(segments, byte, sizeof(segments));
 }
 
+/* A REX with another prefix behind it counts for nothing, and must not come to stand before the opcode. */
+static bool is_lost_rex(const uint8_t *bytes, unsigned at, unsigned prefixes)
+{
+	return (bytes[at] & 0xf0) == REX && at + 1 < prefixes;
+}
+
 static void emit_head(struct emit *e, const struct emu_insn *insn, const uint8_t *bytes, unsigned len, uint8_t segment)
 {
 	unsigned prefixes = insn->info.raw.prefix_count;
@@ -75,7 +81,7 @@ static void emit_head(struct emit *e, const struct emu_insn *insn, const uint8_t
 	}
 	emit8(e, segment);
 	for (unsigned n = 0; n < prefixes; n++)
-		if (!is_segment_prefix(bytes[n]))
+		if (!is_segment_prefix(bytes[n]) && !is_lost_rex(bytes, n, prefixes))
 			emit8(e, bytes[n]);
 	emit_bytes(e, bytes + prefixes, len - prefixes);
 }
@@ -100,11 +106,16 @@ void compiler_copy_with_operand(struct compiler *c, unsigned base, unsigned inde
 	emit_bytes(&c->e, bytes + end, info->length - end);
 }
 
+bool compiler_has_absolute(const struct compiler *c)
+{
+	return compiler_fits(compiler_operand_address(c)) && c->insn.info.length + 2 <= X86_INSN_MAX;
+}
+
 bool compiler_copy_absolute(struct compiler *c, uint8_t segment)
 {
 	uint8_t bytes[sizeof(c->insn.bytes)];
 	unsigned modrm = c->insn.info.raw.modrm.offset, disp = c->insn.info.raw.disp.offset;
-	if (c->insn.info.length + 2u > sizeof(bytes))
+	if (!compiler_has_absolute(c))
 		return false;
 	memcpy(bytes, c->insn.bytes, sizeof(bytes));
 	clear_extensions(&c->insn, bytes);
@@ -157,5 +168,5 @@ bool compile_copy(struct compiler *c)
 		return false;
 	if (c->insn.info.mnemonic == ZYDIS_MNEMONIC_LEA)
 		return compiler_copy_lea(c);
-	return compiler_fits(compiler_operand_address(c)) ? compiler_copy_absolute(c, 0) : copy_through_register(c);
+	return compiler_copy_absolute(c, 0) || copy_through_register(c);
 }

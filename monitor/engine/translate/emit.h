@@ -10,6 +10,7 @@
 
 #include "monitor/engine/translate/compile.h"
 
+#define REX		  0x40
 #define REX_W		  0x48
 #define REX_X		  0x02
 #define REX_B		  0x01

@@ -133,13 +133,14 @@ static size_t slot_of(ZydisRegister reg)
 	}
 }
 
-/* MOV to a general register, all of which it sets. */
+/* MOV to a general register, all of which it sets; not to RSP where that holds more than the guest's. */
 static bool inside_read(struct compiler *c, size_t slot)
 {
 	const ZydisDecodedOperand *to = &c->insn.operands[0];
 	if (!slot || to->type != ZYDIS_OPERAND_TYPE_REGISTER || to->size < 32 ||
 	    (ZydisRegisterGetClass(to->reg.value) != ZYDIS_REGCLASS_GPR64 &&
-	     ZydisRegisterGetClass(to->reg.value) != ZYDIS_REGCLASS_GPR32))
+	     ZydisRegisterGetClass(to->reg.value) != ZYDIS_REGCLASS_GPR32) ||
+	    (ZydisRegisterGetId(to->reg.value) == RSP && (c->source->flavour & BT_UPPER)))
 		return false;
 	emit_load(&c->e, ZydisRegisterGetId(to->reg.value), slot);
 	return true;

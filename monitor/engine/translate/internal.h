@@ -66,7 +66,8 @@ uint64_t compiler_operand_address(const struct compiler *c);
 int compiler_free_register(const struct emu_insn *insn, unsigned used);
 /* The first `len` bytes; with a segment's prefix if there is one. True. */
 bool compiler_copy_head(struct compiler *c, unsigned len, uint8_t segment);
-/* The instruction, its operand relative to RIP as [disp32] without base and index. */
+/* The instruction, its operand relative to RIP as [disp32] without base and index. False, as has: there is no such. */
+bool compiler_has_absolute(const struct compiler *c);
 bool compiler_copy_absolute(struct compiler *c, uint8_t segment);
 /* The instruction with [base + index], two of the low eight registers, for its operand in memory. */
 void compiler_copy_with_operand(struct compiler *c, unsigned base, unsigned index);

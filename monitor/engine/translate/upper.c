@@ -25,7 +25,7 @@
 /* LEA reg, [base + index + disp]; of 32 or 64 bits. */
 static void emit_lea(struct emit *e, unsigned width, unsigned reg, unsigned base, unsigned index, uint32_t disp)
 {
-	emit8(e, (width == 64 ? REX_W : 0x40) | (reg & 8) >> 1 | (index & 8) >> 2 | (base & 8) >> 3);
+	emit8(e, (width == 64 ? REX_W : REX) | (reg & 8) >> 1 | (index & 8) >> 2 | (base & 8) >> 3);
 	emit8(e, OPCODE_LEA);
 	emit8(e, MODRM(MOD_DISP32, reg, MODRM_RM_SIB));
 	emit8(e, SIB(index, base));
@@ -97,9 +97,8 @@ static bool copy_operands(struct compiler *c)
 	uint8_t segment;
 	if (!upper_segment(&c->insn, &segment))
 		return false;
-	if (compiler_is_rip_relative(&c->insn))
-		return compiler_fits(compiler_operand_address(c)) && compiler_copy_absolute(c, segment);
-	return compiler_copy_head(c, c->insn.info.length, segment);
+	return compiler_is_rip_relative(&c->insn) ? compiler_copy_absolute(c, segment)
+						  : compiler_copy_head(c, c->insn.info.length, segment);
 }
 
 /* ----------------------------------------------------------------------------------------------- RSP as a value */
@@ -155,7 +154,7 @@ static bool copy_stack(struct compiler *c, const ZydisDecodedOperand *op)
 	int found = compiler_free_register(&c->insn, 0);
 	uint8_t segment;
 	bool writes = op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
-	bool odd = compiler_is_rip_relative(&c->insn) && !compiler_fits(compiler_operand_address(c));
+	bool odd = compiler_is_rip_relative(&c->insn) && !compiler_has_absolute(c);
 	/* POP SP: the upper bits are of RSP as it is incremented. */
 	odd |= c->insn.info.mnemonic == ZYDIS_MNEMONIC_POP && op->size == 16;
 	if (found < 0 || odd || !upper_segment(&c->insn, &segment) || !replace(&c->insn, op, (unsigned)found))
@@ -320,8 +319,8 @@ static bool copy_user(struct compiler *c)
 	int more = address < 0 ? -1 : compiler_free_register(insn, 1u << address);
 	/* A byte for SIB may come to it. */
 	bool plain = insn->info.length < X86_INSN_MAX && insn->info.raw.modrm.offset &&
-		     op->mem.type == ZYDIS_MEMOP_TYPE_MEM &&
-		     insn->info.address_width == 64 && !bt_uses_base(insn) && !compiler_is_rip_relative(insn) &&
+		     op->mem.type == ZYDIS_MEMOP_TYPE_MEM && insn->info.address_width == 64 && !bt_uses_base(insn) &&
+		     !compiler_is_rip_relative(insn) &&
 		     (insn->info.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
 		      insn->info.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX);
 	if (more < 0 || !plain || is_bit_string(insn))
