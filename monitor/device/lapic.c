@@ -57,6 +57,11 @@ bool lapic_pending(const struct lapic *apic)
 	return request && lapic_is_on(apic) && request >> 4 > lapic_processor_priority(apic) >> 4;
 }
 
+bool lapic_held(const struct lapic *apic)
+{
+	return set_highest(apic->requests) && lapic_is_on(apic) && !lapic_pending(apic);
+}
+
 uint8_t lapic_ack(struct lapic *apic)
 {
 	uint8_t vector = set_highest(apic->requests);

@@ -59,6 +59,8 @@ bool lapic_receive(struct lapic *apic, const struct apic_message *message);
 
 /* An interrupt that the priorities let through waits; lapic_ack takes it. */
 bool lapic_pending(const struct lapic *apic);
+/* One waits, and the priority of task or processor does not let it in. */
+bool lapic_held(const struct lapic *apic);
 /* INTA: the vector; without one that waits the spurious one. */
 uint8_t lapic_ack(struct lapic *apic);
 /* LINT0 lets the 8259's interrupts through. */

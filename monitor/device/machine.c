@@ -291,6 +291,13 @@ bool machine_irq_pending(struct vcpu *vcpu)
 	return vcpu->id == 0 && (pic_waits(machine) || lapic_waits(machine));
 }
 
+bool machine_irq_held(struct vcpu *vcpu)
+{
+	const struct machine *machine = vcpu->vm->machine;
+
+	return vcpu->id == 0 && machine->has_apics && lapic_held(&machine->lapic);
+}
+
 uint8_t machine_irq_ack(struct vcpu *vcpu)
 {
 	struct machine *machine = vcpu->vm->machine;

@@ -17,6 +17,8 @@ void machine_exit(struct vm *vm);
 
 /* An interrupt waits at the interrupt controller for this vCPU. */
 bool machine_irq_pending(struct vcpu *vcpu);
+/* One waits for a lower priority: of CR8, or of what is in service. */
+bool machine_irq_held(struct vcpu *vcpu);
 /* Takes it, as the processor's INTA cycle does: the vector. Precondition: machine_irq_pending. */
 uint8_t machine_irq_ack(struct vcpu *vcpu);
 /* The controller's line that raises the vector; the vector itself if it is none of its. */

@@ -76,6 +76,7 @@ struct stats_vcpu {
 struct stats_code {
 	uint64_t bytes, bytes_max; /* now, and the most it may be */
 	uint64_t evictions;	   /* pages of code forgotten because it was too much */
+	uint64_t adapted;	   /* places that are translated otherwise since they kept faulting */
 };
 
 struct stats_mark {

@@ -8,7 +8,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define OPTIONS (BT_FPU | BT_AVX | BT_IF | BT_CLOCK | BT_READ | BT_BASES)
+#define OPTIONS (BT_FPU | BT_AVX | BT_IF | BT_CLOCK | BT_READ | BT_BASES | BT_SWAPS)
 
 /* Where the code lies, and the form: the two lowest bits of the first byte. */
 static const struct {
@@ -29,8 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct bt_source source = {.gva = forms[form].gva,
 				   .bytes = data + 3,
 				   .len = (unsigned)size - 3,
-				   .user_mask = data[2] * 0x01010101u,
-				   .flavour = forms[form].form | (data[1] & forms[form].may)};
+				   .site_mask = {data[2] * 0x01010101u, data[2] * 0x10101010u},
+				   .flavour = forms[form].form | (data[1] * 9u & forms[form].may)};
 	const char *rule = broken_rule(&source);
 	if (rule) {
 		fprintf(stderr, "%s\n", rule);

@@ -57,6 +57,22 @@ volatile struct bt_state *steps_state(void)
 	return (volatile struct bt_state *)TEST_STATE;
 }
 
+/* What POPF loads of the processor's flags. */
+#define FREE (BT_POPF_FREE & ~X86_RFLAGS_IF)
+
+static void take_both(struct user_regs_struct *regs)
+{
+	regs->rax = steps_state()->rax;
+	regs->rcx = steps_state()->rcx;
+}
+
+static void take_status(struct user_regs_struct *regs)
+{
+	const uint64_t in_ah = 0xd5;
+	regs->eflags &= ~(in_ah | X86_RFLAGS_OF);
+	regs->eflags |= (regs->rax >> 8 & in_ah) | (regs->rax & 1 ? X86_RFLAGS_OF : 0);
+}
+
 /* As engine/translate/leave.c does it. */
 static bool rebuild(struct user_regs_struct *regs, const struct bt_locus *locus)
 {
@@ -93,12 +109,31 @@ static bool rebuild(struct user_regs_struct *regs, const struct bt_locus *locus)
 		regs->rcx = s->rcx;
 		break;
 	case BT_BOTH:
-		regs->rcx = s->rcx;
-		regs->rax = s->rax;
+		take_both(regs);
+		break;
+	case BT_SWAPPED:
+		s->kernel_gs = regs->rax;
+		take_both(regs);
+		break;
+	case BT_DELIVERS:
+	case BT_DELIVERED:
+	case BT_STATUS:
+		take_status(regs);
+		take_both(regs);
+		if (locus->undo == BT_DELIVERS)
+			regs->rsp = s->scratch;
+		if (locus->undo == BT_DELIVERED)
+			regs->rip = s->target;
+		break;
+	case BT_RETURNS:
+		take_both(regs);
+		regs->eflags = (regs->eflags & ~(uint64_t)FREE) | (s->stack[0] & FREE);
+		regs->rsp = s->scratch;
+		regs->rip = s->target;
+		enabled = s->stack[0] & X86_RFLAGS_IF;
 		break;
 	case BT_UNDERWAY:
-		regs->rcx = s->rcx;
-		regs->rax = s->rax;
+		take_both(regs);
 		regs->rip = s->target;
 		break;
 	default:
@@ -138,7 +173,7 @@ static void to_guest(struct user_regs_struct *regs, const struct user_regs_struc
 		return;
 	regs->rsp -= UPPER_BASE;
 	regs->fs_base = from->fs_base;
-	regs->gs_base = from->gs_base;
+	regs->gs_base -= UPPER_BASE;
 }
 
 /* What a repeated string instruction has done of itself is taken back, with the flags of the last comparison. */
@@ -171,6 +206,7 @@ struct snapshot steps_run(const struct bt_source *given, const struct user_regs_
 	memcpy((void *)TEST_CODE, code.bytes, code.len);
 	steps_state()->iflag = enabled ? X86_RFLAGS_IF : 0;
 	steps_state()->pushed = -(uint64_t)X86_RFLAGS_IF;
+	steps_state()->upper = source.flavour & BT_UPPER ? UPPER_BASE : 0;
 	to_host(&regs, source.flavour);
 	regs.orig_rax = ~0ull;
 	assert_int_equal(ptrace(PTRACE_SETREGS, child, 0, &regs), 0);

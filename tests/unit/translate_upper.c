@@ -86,7 +86,7 @@ static struct snapshot run(struct user_regs_struct regs, uint32_t user, int part
 	memcpy(bytes, insn, len);
 	bytes[len] = 0xf4;
 	struct bt_source source = {
-		.gva = KERNEL, .bytes = bytes, .len = len + 1, .flavour = FLAVOUR, .user_mask = user};
+		.gva = KERNEL, .bytes = bytes, .len = len + 1, .flavour = FLAVOUR, .site_mask = {user}};
 	return steps_run(&source, &regs, true, ~0ull, part);
 }
 
@@ -109,7 +109,7 @@ static void test_rules_hold_of_random_bytes(void **state)
 					   .bytes = bytes,
 					   .len = 1 + (unsigned)(random % sizeof(bytes)),
 					   .flavour = BT_UPPER | ((unsigned)(random >> 8) & FLAVOUR),
-					   .user_mask = (uint32_t)(random >> 20)};
+					   .site_mask = {(uint32_t)(random >> 20), (uint32_t)(random >> 24)}};
 		const char *rule = broken_rule(&source);
 		if (rule)
 			fail_msg("block %u: %s", n, rule);

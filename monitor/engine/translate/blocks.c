@@ -78,7 +78,7 @@ struct bt_block *block_make(struct translate *t, struct bt_page *page, struct bt
 	block->guest_len = (uint16_t)code.guest_len;
 	block->flavour = (uint16_t)source->flavour;
 	block->hypercall = source->hypercall;
-	block->user_mask = code.user_mask;
+	memcpy(block->site_mask, code.site_mask, sizeof(block->site_mask));
 	block->host = cache_add(t, block, BT_BODY, code.len);
 	take_links(block, &code);
 	for (unsigned n = 0; n < code.inside_count; n++)

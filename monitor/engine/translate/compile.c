@@ -7,7 +7,7 @@
 #include "monitor/vm/vcpu.h"
 
 /* Room that the sequence of one instruction and its padding can take, at most. */
-#define SEQUENCE_MAX 144
+#define SEQUENCE_MAX 384
 /* And all stubs. */
 #define STUBS_MAX (BT_EXITS * BT_STUB_MAX)
 
@@ -75,15 +75,16 @@ static bool is_odd_indirect(const struct compiler *c)
 
 static enum outcome compile_insn(struct compiler *c)
 {
-	bool near =
-		c->insn.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && vcpu_canonical(compiler_branch_target(c));
+	bool near = c->insn.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
+		    vcpu_canonical(compiler_branch_target(c)),
+	     ends;
 	c->start = c->e.len;
 	compiler_mark_exact(c, c->rip);
 	if (is_narrow(c->source))
 		return compile_narrow(c);
 	switch (bt_classify(&c->insn, c->source->flavour)) {
 	case BT_COPY:
-		return compile_copy_as(c) ? GOES_ON : LEAVES;
+		return (c->divides && compile_division(c)) || compile_copy_as(c) ? GOES_ON : LEAVES;
 	case BT_BRANCH:
 		if (!near)
 			return LEAVES;
@@ -114,10 +115,11 @@ static enum outcome compile_insn(struct compiler *c)
 		compile_indirect(c, c->insn.info.mnemonic == ZYDIS_MNEMONIC_CALL);
 		return ENDS;
 	case BT_INSIDE:
-		if (!compile_inside(c))
+		ends = c->insn.info.mnemonic == ZYDIS_MNEMONIC_IRETQ;
+		if (ends ? !compile_iret(c) : !compile_virtual(c))
 			return LEAVES;
 		compiler_done_inside(c);
-		return GOES_ON;
+		return ends ? ENDS : GOES_ON;
 	case BT_LEAVE:
 		break;
 	}
@@ -193,10 +195,14 @@ static bool has_insn(const struct bt_source *source, unsigned at)
 	return at < source->len && decode_at(source, at, &insn);
 }
 
-static bool is_user(const struct bt_source *source, unsigned at, unsigned number)
+/* Likewise for the copy that is compiled again. */
+static bool is_site(struct compiler *c, enum bt_site site, unsigned at, unsigned number)
 {
+	const struct bt_source *source = c->source;
 	unsigned offset = (source->gva + at) & X86_PAGE_MASK;
-	return source->user ? source->user[offset / 8] & 1u << offset % 8 : source->user_mask & 1u << number;
+	bool is = source->sites ? source->sites[offset] & 1u << site : source->site_mask[site] & 1u << number;
+	c->code->site_mask[site] |= (uint32_t)is << number;
+	return is;
 }
 
 static bool compile(struct compiler *c)
@@ -205,7 +211,8 @@ static bool compile(struct compiler *c)
 	const struct bt_source *source = c->source;
 	unsigned at = 0;
 	enum outcome outcome = GOES_ON;
-	code->exit_count = code->insns = code->inside_count = code->user_mask = 0;
+	code->exit_count = code->insns = code->inside_count = 0;
+	memset(code->site_mask, 0, sizeof(code->site_mask));
 	if (source->hypercall)
 		return compile_hypercall(c);
 	while (outcome == GOES_ON && code->insns < BT_INSNS &&
@@ -216,13 +223,13 @@ static bool compile(struct compiler *c)
 		code->guest_at[code->insns] = (uint16_t)at;
 		c->rip = source->gva + at;
 		c->next = c->rip + c->insn.info.length;
+		c->user = is_site(c, BT_SITE_USER, at, code->insns);
+		c->divides = is_site(c, BT_SITE_DIVIDES, at, code->insns);
 		at += c->insn.info.length;
 		c->shadow = c->sti;
 		c->sti = false;
 		c->followed = c->insn.info.mnemonic == ZYDIS_MNEMONIC_STI && code->insns + 1 < BT_INSNS &&
 			      has_insn(source, at);
-		c->user = is_user(source, at - c->insn.info.length, code->insns);
-		code->user_mask |= (uint32_t)c->user << code->insns;
 		outcome = compile_insn(c);
 		code->insns++;
 	}

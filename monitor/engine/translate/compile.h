@@ -32,6 +32,7 @@
  */
 #define BT_NARROW 128u
 #define BT_UPPER  256u /* memory lies as in FORM_UPPER, see upper.c */
+#define BT_SWAPS  512u /* GS has the base of what the guest loaded last, and instructions change it */
 
 /* Where the window lies: all 4 GiB around it are empty, but for what the guest has there. */
 #define BT_WINDOW_BASE 0x100000000000u
@@ -83,6 +84,24 @@ struct bt_state {
 	uint64_t match[6], described[6], described_at[6];
 	uint64_t nothing;
 	uint64_t stack[4]; /* for host instructions that use one */
+	uint64_t upper;	   /* UPPER_BASE where guest memory lies so, else 0 */
+	uint64_t held;	   /* not 0: CR8 keeps an interrupt waiting, and writing it is the monitor's */
+	/* SWAPGS: the base that it loads, as the cell is to have it. */
+	uint64_t kernel_gs;
+	/*
+	 * Where the cell has the gate of #DE, what it must say, and where it leads; what remains of iflag. `delivered`
+	 * is how often.
+	 */
+	struct {
+		uint64_t at, low, high, handler, keeps, delivered;
+	} gate;
+};
+
+/* What is known of an instruction. */
+enum bt_site {
+	BT_SITE_USER,	 /* BT_UPPER: its operand is user memory */
+	BT_SITE_DIVIDES, /* a division that comes to #DE */
+	BT_SITES
 };
 
 struct bt_source {
@@ -91,9 +110,10 @@ struct bt_source {
 	unsigned len;	      /* up to the end of the page, or all of an instruction that reaches into the next */
 	unsigned flavour;
 	bool hypercall; /* not the bytes count: it is the entry of the hypercall page */
-	/* BT_UPPER: whose operand is user memory. A bit for each byte of the page; NULL: user_mask says it. */
-	const uint8_t *user;
-	uint32_t user_mask; /* by number in the block */
+	/* What faults taught of places in the code: bits by enum bt_site for each byte of the page; NULL: site_mask
+	 * says it. */
+	const uint8_t *sites;
+	uint32_t site_mask[BT_SITES]; /* by number in the block */
 };
 
 enum bt_exit_kind {
@@ -118,7 +138,7 @@ struct bt_code {
 	unsigned stubs;	    /* offset of the first stub */
 	unsigned guest_len; /* bytes of guest code that the block stands for; 0: not even one instruction */
 	unsigned insns;
-	uint32_t user_mask;			      /* to compile the same again */
+	uint32_t site_mask[BT_SITES];		      /* to compile the same again */
 	uint16_t start[BT_INSNS], guest_at[BT_INSNS]; /* of each: the offset of what was emitted, and of its bytes */
 	unsigned inside_count;
 	uint16_t inside[BT_INSNS]; /* emu_id of the sensitive ones among them that are done in the cache */
@@ -132,22 +152,27 @@ bool bt_compile(const struct bt_source *source, const struct bt_place *place, st
 /* What to do to a vCPU that stopped inside a block, so that it is at an instruction's boundary. */
 enum bt_undo {
 	BT_EXACT,
-	BT_SCRATCH,  /* bt_state.scratch belongs in `reg` */
-	BT_PAIR,     /* and bt_state.scratch2 in `reg2` */
-	BT_STACK,    /* `reg` holds the guest's RSP; bt_state.scratch belongs there */
-	BT_AUX,	     /* bt_state.tsc_aux belongs in RCX */
-	BT_COUNTER,  /* bt_state.rcx belongs in RCX */
-	BT_BOTH,     /* and bt_state.rax in RAX */
-	BT_POPPED,   /* as BT_COUNTER, and IF is as in RCX */
-	BT_WINDOW,   /* BT_NARROW, of all whose upper halves are cleared: that suffices */
-	BT_KEPT,     /* BT_NARROW: RCX is in R10 */
-	BT_MOVED,    /* BT_NARROW: `reg` is in R8 */
-	BT_ALL,	     /* BT_NARROW: all registers but RSP are in R8 and following */
-	BT_BORROWED, /* BT_NARROW: RSP is in R9 */
-	BT_FLAGS,    /* as BT_BORROWED, and IF is as in R8 */
-	BT_JUMPED,   /* BT_NARROW, an indirect jump: RCX is in R10, RIP in R8 */
-	BT_UNDERWAY, /* an indirect jump: bt_state.rax and rcx belong there, bt_state.target in RIP; where
-			bt_state.source lies, the jump itself can be undone */
+	BT_SCRATCH,   /* bt_state.scratch belongs in `reg` */
+	BT_PAIR,      /* and bt_state.scratch2 in `reg2` */
+	BT_STACK,     /* `reg` holds the guest's RSP; bt_state.scratch belongs there */
+	BT_AUX,	      /* bt_state.tsc_aux belongs in RCX */
+	BT_COUNTER,   /* bt_state.rcx belongs in RCX */
+	BT_BOTH,      /* and bt_state.rax in RAX */
+	BT_POPPED,    /* as BT_COUNTER, and IF is as in RCX */
+	BT_STATUS,    /* as BT_BOTH, and the arithmetic flags are in AX as LAHF and SETO AL left them */
+	BT_DELIVERS,  /* as BT_STATUS, and RSP is bt_state.scratch */
+	BT_DELIVERED, /* as BT_STATUS, and RIP is bt_state.target */
+	BT_RETURNS,   /* as BT_BOTH, RIP is bt_state.target, RSP bt_state.scratch, the flags are in bt_state.stack[0] */
+	BT_SWAPPED,   /* as BT_BOTH, and bt_state.kernel_gs is to be RAX */
+	BT_WINDOW,    /* BT_NARROW, of all whose upper halves are cleared: that suffices */
+	BT_KEPT,      /* BT_NARROW: RCX is in R10 */
+	BT_MOVED,     /* BT_NARROW: `reg` is in R8 */
+	BT_ALL,	      /* BT_NARROW: all registers but RSP are in R8 and following */
+	BT_BORROWED,  /* BT_NARROW: RSP is in R9 */
+	BT_FLAGS,     /* as BT_BORROWED, and IF is as in R8 */
+	BT_JUMPED,    /* BT_NARROW, an indirect jump: RCX is in R10, RIP in R8 */
+	BT_UNDERWAY,  /* an indirect jump: bt_state.rax and rcx belong there, bt_state.target in RIP; where
+			 bt_state.source lies, the jump itself can be undone */
 };
 
 struct bt_locus {
@@ -162,6 +187,11 @@ struct bt_locus {
 #define BT_NOWHERE ~0u
 /* Of code of BT_NARROW, in the order of the encoding; what is not to change stays. */
 void bt_undo_narrow(const struct bt_locus *locus, uint64_t gpr[16], uint64_t *rip, bool *enabled);
+
+/* What POPF may load without the monitor: the processor takes all but IF from the image itself. */
+#define BT_POPF_FREE                                                                                                   \
+	(X86_RFLAGS_CF | X86_RFLAGS_FIXED | X86_RFLAGS_PF | X86_RFLAGS_AF | X86_RFLAGS_ZF | X86_RFLAGS_SF |            \
+	 X86_RFLAGS_IF | X86_RFLAGS_DF | X86_RFLAGS_OF | X86_RFLAGS_ID)
 
 /* Where the guest is when the host instruction at this offset of the block, before the stubs, is next. */
 bool bt_locate(const struct bt_source *source, const struct bt_place *place, unsigned offset, struct bt_locus *locus);

@@ -39,7 +39,7 @@ static uint64_t slot_address(const struct translate *t, unsigned n)
 
 /* ------------------------------------------------------------------------------------------------------- addresses */
 
-static bool host_of(const struct translate *t, uint64_t gva, uint64_t *host)
+bool form_host(const struct translate *t, uint64_t gva, uint64_t *host)
 {
 	*host = gva;
 	if (t->form != FORM_UPPER)
@@ -90,7 +90,7 @@ int form_each(const struct translate *t, uint64_t gva, uint64_t len, form_op *op
 		return op(arg, gva, gva, len);
 	while (len && !error) {
 		uint64_t host, piece = piece_len(gva, len);
-		if (host_of(t, gva, &host))
+		if (form_host(t, gva, &host))
 			error = op(arg, gva, host, piece);
 		/* Nothing lies between the halves, nor where it would come before the host's first address. */
 		if (gva + piece == lower_end)
@@ -206,7 +206,7 @@ bool form_take_user(struct translate *t, uint64_t gva)
 	uint64_t host;
 	if (t->form != FORM_UPPER || gva >= GVA_LOWER_END)
 		return false;
-	if (host_of(t, gva, &host))
+	if (form_host(t, gva, &host))
 		return true;
 	if (!t->user.block)
 		t->user.block = find_block(t);
@@ -226,6 +226,12 @@ bool form_is_narrow(const struct vcpu *vcpu)
 	return !vcpu_is_long(vcpu) && vcpu_code_bits(vcpu) == 32 && !vcpu_is_8086(vcpu) && seg_are_flat(vcpu);
 }
 
+/* SYSCALL has just come in, or SWAPGS before a return: of most programs the base is 0. */
+static bool has_users_base(const struct translate *t, const struct vcpu *vcpu)
+{
+	return t->mode & BT_SWAPS && vcpu_canonical(vcpu->sreg[SREG_GS].base + UPPER_BASE);
+}
+
 bool form_fits(const struct translate *t, const struct vcpu *vcpu)
 {
 	if (t->form == FORM_NARROW)
@@ -233,7 +239,7 @@ bool form_fits(const struct translate *t, const struct vcpu *vcpu)
 	if (t->form == FORM_PLAIN)
 		return vcpu_canonical(vcpu->gpr[RSP]);
 	return !t->obstructed && is_upper(vcpu->rip) && vcpu_canonical(vcpu->gpr[RSP] + UPPER_BASE) &&
-	       (is_upper(vcpu->sreg[SREG_GS].base) || t->bases_virtual);
+	       (is_upper(vcpu->sreg[SREG_GS].base) || t->bases_virtual || has_users_base(t, vcpu));
 }
 
 /* Accesses through a segment that has less than all addresses lead nowhere. */
@@ -269,7 +275,7 @@ void form_enter(const struct translate *t, struct vcpu *vcpu, struct form_saved 
 		return;
 	vcpu->gpr[RSP] += UPPER_BASE;
 	vcpu->sreg[SREG_FS].base = UPPER_BASE;
-	vcpu->sreg[SREG_GS].base = is_upper(saved->gs) ? saved->gs + UPPER_BASE : UPPER_BASE;
+	vcpu->sreg[SREG_GS].base = vcpu_canonical(saved->gs + UPPER_BASE) ? saved->gs + UPPER_BASE : UPPER_BASE;
 }
 
 void form_leave(const struct translate *t, struct vcpu *vcpu, const struct form_saved *saved)
@@ -280,8 +286,10 @@ void form_leave(const struct translate *t, struct vcpu *vcpu, const struct form_
 		leave_narrow(vcpu, saved);
 	else
 		vcpu->gpr[RSP] -= UPPER_BASE;
+	/* What SWAPGS has loaded: what the cell can have is what it has. */
+	uint64_t gs = t->mode & BT_SWAPS ? vcpu->sreg[SREG_GS].base - UPPER_BASE : saved->gs;
 	vcpu->sreg[SREG_FS].base = saved->fs;
-	vcpu->sreg[SREG_GS].base = saved->gs;
+	vcpu->sreg[SREG_GS].base = vcpu_canonical(gs) ? gs : saved->gs;
 }
 
 bool form_choose(struct translate *t, const struct vcpu *vcpu)

@@ -16,6 +16,7 @@ struct compiler {
 	unsigned start;	    /* of its sequence */
 	bool followed;	    /* it is STI, and another instruction of the block comes behind it */
 	bool user;	    /* its operand is user memory */
+	bool divides;	    /* it is a division that comes to #DE */
 	bool sti, shadow;   /* it is STI; it follows STI: no interrupt before it */
 	struct emu_insn insn;
 
@@ -23,11 +24,6 @@ struct compiler {
 	unsigned offset;
 	struct bt_locus *locus;
 };
-
-/* What POPF may load without the monitor: the processor takes all but IF from the image itself. */
-#define BT_POPF_FREE                                                                                                   \
-	(X86_RFLAGS_CF | X86_RFLAGS_FIXED | X86_RFLAGS_PF | X86_RFLAGS_AF | X86_RFLAGS_ZF | X86_RFLAGS_SF |            \
-	 X86_RFLAGS_IF | X86_RFLAGS_DF | X86_RFLAGS_OF | X86_RFLAGS_ID)
 
 /* What came of an instruction. */
 enum outcome {
@@ -89,7 +85,41 @@ void compile_call(struct compiler *c);
 void compile_return(struct compiler *c);
 void compile_indirect(struct compiler *c, bool call);
 
+/* RCX holds the target, bt_state what an indirect jump keeps there: goes on at the target. */
+void compiler_look_up(struct compiler *c);
+
 /* inside.c: sensitive instructions done in the cache, on the state there. False: nothing was emitted. */
 bool compile_inside(struct compiler *c);
+
+/*
+ * virtual.c: sequences that need the arithmetic flags, which wait in AX meanwhile; RCX is free in them. What is not
+ * the plain case jumps, by virtual_unless, to where the monitor executes the instruction after all.
+ */
+#define VIRTUAL_CHECKS 12
+struct virtual
+{
+	unsigned check[VIRTUAL_CHECKS], count;
+};
+/* load: emits what sets RCX, with RAX still the guest's; NULL: nothing. */
+void virtual_begin(struct compiler *c, struct virtual *v, void (*load)(struct compiler *));
+/* Where the condition of the short jump holds it is not the plain case. */
+void virtual_unless(struct compiler *c, struct virtual *v, unsigned jump);
+/* The plain case goes on here. */
+void virtual_plain(struct compiler *c, struct virtual *v);
+/* The flags again; AX stays. */
+void virtual_flags(struct compiler *c);
+/* The instruction is done, or not begun: all registers again. */
+void virtual_end(struct compiler *c, uint64_t rip);
+/* MOV RCX, [slot]; MOV RCX, [RCX + disp]; opcode RCX, [slot] */
+void virtual_compare(struct compiler *c, struct virtual *v, size_t slot);
+void virtual_follow(struct compiler *c, unsigned disp);
+/* As compile_inside, for 64-bit code. */
+bool compile_virtual(struct compiler *c);
+
+/* deliver.c */
+/* IRETQ to where the kernel was: false: nothing was emitted. */
+bool compile_iret(struct compiler *c);
+/* DIV or IDIV that comes to #DE, with the exception delivered in the cache; likewise. */
+bool compile_division(struct compiler *c);
 
 #endif

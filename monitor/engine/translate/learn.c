@@ -1,10 +1,14 @@
 /*
- * What faults teach: an instruction of a kernel of the upper half met user memory. From then on the memory has an
- * address in the cell, and the instruction's translation looks for it there.
+ * What faults teach. An instruction of a kernel of the upper half met user memory: from then on the memory has an
+ * address in the cell, and the instruction's translation looks for it there. A division comes to #DE again and again:
+ * its translation looks before it divides, and delivers the exception itself. All is forgotten with the code.
  */
 #include "monitor/engine/translate/translate.h"
 #include "monitor/vm/layout.h"
 #include "monitor/vm/vm.h"
+
+/* A division that comes to #DE so often, with none elsewhere in between, does so for a living. */
+#define DIVISIONS_MAX 3
 
 static ZyanU64 *value_of(ZydisRegisterContext *context, unsigned reg)
 {
@@ -25,24 +29,25 @@ static bool user_address(const struct vcpu *vcpu, const struct emu_insn *insn, u
 }
 
 /* The code for it is made anew when it is wanted next. */
-static void mark(struct translate *t, struct vcpu *vcpu, struct bt_block *block)
+static void mark(struct translate *t, struct vcpu *vcpu, enum bt_site site)
 {
 	unsigned offset = vcpu->rip & X86_PAGE_MASK;
+	struct bt_block *block = t->resume.block;
+	if (!block || block->dead || (vcpu->rip & ~X86_PAGE_MASK) != block->page->gva)
+		return;
 	struct bt_page *page = block->page;
-	if ((vcpu->rip & ~X86_PAGE_MASK) != page->gva)
+	if (!page->sites)
+		page->sites = cache_alloc(t, X86_PAGE_SIZE);
+	if (!page->sites || page->sites[offset] & 1u << site)
 		return;
-	if (!page->user)
-		page->user = cache_alloc(t, X86_PAGE_SIZE / 8);
-	if (!page->user || page->user[offset / 8] & 1u << offset % 8)
-		return;
-	page->user[offset / 8] |= (uint8_t)(1u << offset % 8);
+	page->sites[offset] |= (uint8_t)(1u << site);
+	t->vm->stats.code.adapted++;
 	block_kill(t, block);
 	t->resume.block = NULL;
 }
 
 void learn(struct translate *t, struct vcpu *vcpu)
 {
-	struct bt_block *block = t->resume.block;
 	struct emu_insn insn;
 	uint64_t gva;
 	bool user = false;
@@ -50,6 +55,18 @@ void learn(struct translate *t, struct vcpu *vcpu)
 		return;
 	for (unsigned n = 0; n < insn.info.operand_count; n++)
 		user |= user_address(vcpu, &insn, n, &gva) && form_take_user(t, gva);
-	if (user && block && !block->dead)
-		mark(t, vcpu, block);
+	if (user)
+		mark(t, vcpu, BT_SITE_USER);
+}
+
+void learn_division(struct translate *t, struct vcpu *vcpu)
+{
+	struct emu_insn insn;
+	bool again = t->divided.rip == vcpu->rip;
+	t->divided.count = again ? t->divided.count + 1 : 0;
+	t->divided.rip = vcpu->rip;
+	if (t->divided.count < DIVISIONS_MAX || !emu_peek(vcpu, &insn))
+		return;
+	t->divided.known = true;
+	mark(t, vcpu, BT_SITE_DIVIDES);
 }

@@ -12,6 +12,28 @@
 /* What follows a sensitive instruction is often sensitive too, and saves an exit each. */
 #define CLUSTER_MAX 64
 
+/* LAHF and SETO AL. */
+static void take_status(struct vcpu *vcpu)
+{
+	const uint64_t in_ah = X86_RFLAGS_SF | X86_RFLAGS_ZF | X86_RFLAGS_AF | X86_RFLAGS_PF | X86_RFLAGS_CF;
+	uint64_t status = vcpu->gpr[RAX];
+	vcpu->rflags &= ~(in_ah | X86_RFLAGS_OF);
+	vcpu->rflags |= (status >> 8 & in_ah) | (status & 1 ? X86_RFLAGS_OF : 0);
+}
+
+static void take_image(struct vcpu *vcpu, uint64_t image)
+{
+	const uint64_t loads = BT_POPF_FREE & ~X86_RFLAGS_IF;
+	vcpu->rflags = (vcpu->rflags & ~loads) | (image & loads) | X86_RFLAGS_FIXED;
+	vcpu_set_if(vcpu, image & X86_RFLAGS_IF);
+}
+
+static void take_both(struct vcpu *vcpu, const volatile struct bt_state *state)
+{
+	vcpu->gpr[RAX] = state->rax;
+	vcpu->gpr[RCX] = state->rcx;
+}
+
 static void undo(struct translate *t, struct vcpu *vcpu, const struct bt_locus *locus)
 {
 	const volatile struct bt_state *state = t->state;
@@ -48,16 +70,34 @@ static void undo(struct translate *t, struct vcpu *vcpu, const struct bt_locus *
 		vcpu->gpr[RCX] = state->rcx;
 		break;
 	case BT_BOTH:
-		vcpu->gpr[RAX] = state->rax;
-		vcpu->gpr[RCX] = state->rcx;
+		take_both(vcpu, state);
+		break;
+	case BT_SWAPPED:
+		state_take_kernel_gs(t, vcpu, vcpu->gpr[RAX]);
+		take_both(vcpu, state);
+		break;
+	case BT_DELIVERS:
+	case BT_DELIVERED:
+	case BT_STATUS:
+		take_status(vcpu);
+		take_both(vcpu, state);
+		if (locus->undo == BT_DELIVERS)
+			vcpu->gpr[RSP] = state->scratch;
+		if (locus->undo == BT_DELIVERED)
+			vcpu->rip = state->target;
+		break;
+	case BT_RETURNS:
+		take_both(vcpu, state);
+		take_image(vcpu, state->stack[0]);
+		vcpu->gpr[RSP] = state->scratch;
+		vcpu->rip = state->target;
 		break;
 	case BT_POPPED:
 		vcpu_set_if(vcpu, vcpu->gpr[RCX] & X86_RFLAGS_IF);
 		vcpu->gpr[RCX] = state->rcx;
 		break;
 	case BT_UNDERWAY:
-		vcpu->gpr[RAX] = state->rax;
-		vcpu->gpr[RCX] = state->rcx;
+		take_both(vcpu, state);
 		vcpu->rip = state->target;
 		break;
 	default:
@@ -68,12 +108,9 @@ static void undo(struct translate *t, struct vcpu *vcpu, const struct bt_locus *
 static bool locate(struct translate *t, const struct bt_block *block, uint32_t host, struct bt_locus *locus)
 {
 	struct bt_place place;
-	struct bt_source source = {block->gva,
-				   block->bytes,
-				   block->guest_len,
-				   block->flavour,
-				   .hypercall = block->hypercall,
-				   .user_mask = block->user_mask};
+	struct bt_source source = {block->gva, block->bytes, block->guest_len, block->flavour,
+				   .hypercall = block->hypercall};
+	memcpy(source.site_mask, block->site_mask, sizeof(source.site_mask));
 	cache_place(t, block->host, block->flavour, &place);
 	return bt_locate(&source, &place, host - block->host, locus);
 }
@@ -128,6 +165,7 @@ enum leave leave_cache(struct translate *t, struct vcpu *vcpu, struct bt_link **
 	const struct bt_piece *piece = host < t->used ? cache_piece(t, (uint32_t)host) : NULL;
 	struct bt_locus locus;
 	t->resume.block = NULL;
+	t->delivering = false;
 	if (!piece)
 		return LEAVE_FORGED;
 	struct bt_block *block = piece->block;
@@ -144,6 +182,7 @@ enum leave leave_cache(struct translate *t, struct vcpu *vcpu, struct bt_link **
 	if (locus.undo == BT_UNDERWAY || locus.undo == BT_JUMPED)
 		return leave_underway(t, vcpu);
 	undo(t, vcpu, &locus);
+	t->delivering = locus.undo == BT_DELIVERS;
 	*follows_sti = locus.shadow;
 	if (locus.resume != BT_NOWHERE) {
 		t->resume.block = block;

@@ -3,6 +3,7 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "monitor/engine/translate/translate.h"
 #include "monitor/vm/guest_mem.h"
@@ -81,6 +82,7 @@ void list_code(struct vcpu *vcpu, uint64_t gva, FILE *out)
 		source.bytes = block->bytes;
 		source.len = block->guest_len;
 		source.hypercall = block->hypercall;
+		memcpy(source.site_mask, block->site_mask, sizeof(source.site_mask));
 	} else {
 		source.len = (unsigned)gm_peek(vcpu, gva, bytes, X86_PAGE_SIZE - (gva & X86_PAGE_MASK));
 	}

@@ -50,7 +50,7 @@ static void want(struct region *r, uint64_t gva)
 static struct bt_block *make(struct region *r, uint64_t gva)
 {
 	unsigned offset = gva & X86_PAGE_MASK;
-	struct bt_source source = {gva, r->bytes + offset, X86_PAGE_SIZE - offset, r->flavour, .user = r->page->user};
+	struct bt_source source = {gva, r->bytes + offset, X86_PAGE_SIZE - offset, r->flavour, .sites = r->page->sites};
 	struct bt_block *block = block_find(r->t, gva, r->flavour);
 	if (!block)
 		block = block_make(r->t, r->page, NULL, &source);
@@ -128,7 +128,7 @@ static struct bt_block *make_over(struct region *r, uint64_t gva)
 	memcpy(bytes, r->bytes + offset, room);
 	if (ZYAN_FAILED(emu_decode_bytes(bt_mode(r->flavour), bytes, room + X86_INSN_MAX, &insn)))
 		return NULL;
-	struct bt_source source = {gva, bytes, insn.info.length, r->flavour, .user = r->page->user};
+	struct bt_source source = {gva, bytes, insn.info.length, r->flavour, .sites = r->page->sites};
 	return block_make(r->t, r->page, over, &source);
 }
 

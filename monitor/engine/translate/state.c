@@ -1,11 +1,15 @@
 /*
  * The virtual state that translated code reads and changes without an exit.
  */
+#include <stddef.h>
+
+#include "monitor/device/machine.h"
 #include "monitor/engine/translate/translate.h"
 #include "monitor/engine/trap/bases.h"
 #include "monitor/engine/trap/gate.h"
 #include "monitor/engine/trap/trap.h"
 #include "monitor/host/clock.h"
+#include "monitor/vm/guest_mem.h"
 #include "monitor/vm/segment.h"
 #include "monitor/vm/vm.h"
 
@@ -27,9 +31,11 @@ static unsigned mode_of(const struct translate *t, const struct vcpu *vcpu)
 	if (state_is_told(vm) || vcpu->debug.pause)
 		return form;
 	/* A paravirtual guest's flag is in its own page. */
+	bool bases = !t->bases_virtual && !direct_lends_bases(trap_of(t->vm), vcpu);
+	const struct cells *cells = &trap_of(t->vm)->cells;
 	return form | BT_READ | (vcpu->pv.shared_gpa ? 0 : BT_IF) |
-	       (clock_frozen() || vcpu->tsc_offset ? 0 : BT_CLOCK) |
-	       (t->bases_virtual || direct_lends_bases(trap_of(t->vm), vcpu) ? 0 : BT_BASES);
+	       (clock_frozen() || vcpu->tsc_offset ? 0 : BT_CLOCK) | (bases ? BT_BASES : 0) |
+	       (bases && !cells->traced && cells->bases == GATE_BASES_INSNS ? BT_SWAPS : 0);
 }
 
 void state_set_mode(struct translate *t, const struct vcpu *vcpu)
@@ -43,15 +49,25 @@ void state_set_mode(struct translate *t, const struct vcpu *vcpu)
 	cache_empty(t);
 }
 
+/* Where the cell has memory of the kernel's; 0: nowhere. */
+static uint64_t address_of(const struct translate *t, uint64_t gva)
+{
+	uint64_t host;
+	if (t->form == FORM_NARROW)
+		return BT_WINDOW_BASE + (uint32_t)gva;
+	return vcpu_canonical(gva) && (t->form != FORM_UPPER || gva >= GVA_LOWER_END) && form_host(t, gva, &host) ? host
+														  : 0;
+}
+
 /* A load that changes nothing, and where the cell sees the descriptor that says so. */
-static void fill_match(struct bt_state *state, const struct vcpu *vcpu, unsigned n)
+static void fill_match(const struct translate *t, struct bt_state *state, const struct vcpu *vcpu, unsigned n)
 {
 	const struct vcpu_segment *sreg = &vcpu->sreg[n];
 	uint16_t selector = sreg->selector;
 	uint32_t at = selector & X86_SEL_INDEX;
 	bool local = selector & X86_SEL_TI;
-	uint32_t limit = local ? vcpu->ldtr.limit : vcpu->gdtr.limit;
-	uint32_t base = (uint32_t)(local ? vcpu->ldtr.base : vcpu->gdtr.base);
+	const uint32_t limit = local ? vcpu->ldtr.limit : vcpu->gdtr.limit;
+	const uint64_t base = local ? vcpu->ldtr.base : vcpu->gdtr.base, host = address_of(t, base + at);
 	state->match[n] = NO_SELECTOR;
 	state->described_at[n] = GATE_CACHE_STATE + offsetof(struct bt_state, nothing);
 	state->described[n] = 0;
@@ -59,11 +75,38 @@ static void fill_match(struct bt_state *state, const struct vcpu *vcpu, unsigned
 	if (seg_is_null(selector) && !sreg->present) {
 		state->match[n] = selector;
 	} else if (sreg->present && !seg_is_null(selector) && (!local || vcpu->ldtr.present) &&
-		   at + X86_DESC_SIZE - 1 <= limit) {
+		   at + X86_DESC_SIZE - 1 <= limit && host) {
 		state->match[n] = selector;
-		state->described_at[n] = BT_WINDOW_BASE + (uint32_t)(base + at);
+		state->described_at[n] = host;
 		state->described[n] = sreg->descriptor;
 	}
+}
+
+/* A gate to a handler of the kernel's, on the stack that it has, by the code segment that it has. */
+static bool is_plain_gate(const struct vcpu *vcpu, const uint64_t raw[2])
+{
+	const uint64_t ist = R3_U64(7) << 32, handler = raw[0] >> 48 << 16 | raw[1] << 32;
+	unsigned type = seg_type(raw[0]);
+	return (type == X86_GATE_INTERRUPT || type == X86_GATE_TRAP) && raw[0] & X86_DESC_P && !(raw[0] & ist) &&
+	       (raw[0] >> 16 & 0xffff) == vcpu->sreg[SREG_CS].selector && vcpu_canonical(handler);
+}
+
+/* Who wants to see exceptions, or frames, has the monitor deliver them. */
+static void fill_gate(struct translate *t, struct bt_state *state, struct vcpu *vcpu)
+{
+	const uint64_t gva = vcpu->idtr.base + X86_VEC_DE * X86_GATE_SIZE;
+	uint64_t raw[2], host = address_of(t, gva);
+	state->gate.at = GATE_CACHE_STATE + offsetof(struct bt_state, nothing);
+	state->gate.low = 1;
+	if (!t->divided.known || vcpu->vm->trace_kinds || vcpu->debug.attached || vcpu->pv.has_traps || !host ||
+	    vcpu->idtr.limit < X86_GATE_SIZE - 1 || state->match[SREG_CS] == NO_SELECTOR ||
+	    gm_peek(vcpu, gva, raw, sizeof(raw)) != sizeof(raw) || !is_plain_gate(vcpu, raw))
+		return;
+	state->gate.at = host;
+	state->gate.low = raw[0];
+	state->gate.high = raw[1];
+	state->gate.handler = (raw[0] & 0xffff) | raw[0] >> 48 << 16 | raw[1] << 32;
+	state->gate.keeps = seg_type(raw[0]) == X86_GATE_TRAP ? X86_RFLAGS_IF : 0;
 }
 
 void state_fill(struct translate *t, struct vcpu *vcpu)
@@ -72,7 +115,12 @@ void state_fill(struct translate *t, struct vcpu *vcpu)
 	uint64_t pushed = vcpu->rflags & PUSHED;
 	state->iflag = vcpu_if(vcpu) ? X86_RFLAGS_IF : 0;
 	state->pushed = pushed - X86_RFLAGS_IF;
-	state->hold = vcpu->interrupt_waits || pushed;
+	/* IRET ends what keeps NMIs waiting. */
+	state->hold = vcpu->interrupt_waits || pushed || vcpu->nmi != NMI_OPEN;
+	state->held = machine_irq_held(vcpu);
+	state->upper = t->form == FORM_UPPER ? UPPER_BASE : 0;
+	state->kernel_gs = vcpu->kernel_gs_base + state->upper;
+	state->gate.delivered = 0;
 	state->cr0 = vcpu->cr0;
 	state->cr2 = vcpu->cr2;
 	state->cr3 = vcpu->cr3;
@@ -83,11 +131,31 @@ void state_fill(struct translate *t, struct vcpu *vcpu)
 	state->tr = vcpu->tr.selector;
 	for (unsigned n = 0; n < SREG_COUNT; n++)
 		state->selector[n] = vcpu->sreg[n].selector;
-	for (unsigned n = 0; n < SREG_COUNT && t->form == FORM_NARROW; n++)
-		fill_match(state, vcpu, n);
+	for (unsigned n = 0; n < SREG_COUNT; n++)
+		fill_match(t, state, vcpu, n);
+	fill_gate(t, state, vcpu);
+}
+
+void state_take_kernel_gs(struct translate *t, struct vcpu *vcpu, uint64_t base)
+{
+	base -= t->form == FORM_UPPER ? UPPER_BASE : 0;
+	if (vcpu_canonical(base))
+		vcpu->kernel_gs_base = base;
 }
 
 void state_take(struct translate *t, struct vcpu *vcpu)
+{
+	const volatile struct bt_state *state = t->state;
+	if (!(t->mode & BT_READ))
+		return;
+	vcpu->cr2 = state->cr2;
+	vcpu->cr8 = state->cr8 & 15;
+	vcpu->vm->stats.vcpu[vcpu->id].injected += (uint32_t)state->gate.delivered;
+	if (t->mode & BT_SWAPS)
+		state_take_kernel_gs(t, vcpu, state->kernel_gs);
+}
+
+void state_take_if(struct translate *t, struct vcpu *vcpu)
 {
 	const volatile struct bt_state *state = t->state;
 	if (t->mode & BT_IF)

@@ -62,18 +62,23 @@ void compile_call(struct compiler *c)
  * RCX holds the target and the instruction is done; RAX is the guest's still. Leaves RFLAGS alone. A multiple of the
  * table's base by an eighth has its low 16 bits free for the target's.
  */
-static void jump_by_table(struct compiler *c, int32_t undo_rsp)
+void compiler_look_up(struct compiler *c)
 {
 	static const uint8_t low_half[] = {0x66, 0x89, 0xc8};	      /* MOV AX, CX */
 	static const uint8_t jump[] = {0xff, 0x24, 0xc5, 0, 0, 0, 0}; /* JMP [RAX * 8] */
-	compiler_mark(c, (struct bt_locus){.rip = c->rip, .undo = BT_COUNTER, .rsp = undo_rsp});
-	emit_store(&c->e, RCX, SLOT(target));
-	emit_store_address(&c->e, SLOT(source));
-	emit_store(&c->e, RAX, SLOT(rax));
 	compiler_mark(c, (struct bt_locus){.rip = c->rip, .undo = BT_UNDERWAY});
 	emit_constant64(&c->e, RAX, c->e.place->table / 8);
 	emit_bytes(&c->e, low_half, sizeof(low_half));
 	emit_bytes(&c->e, jump, sizeof(jump));
+}
+
+static void jump_by_table(struct compiler *c, int32_t undo_rsp)
+{
+	compiler_mark(c, (struct bt_locus){.rip = c->rip, .undo = BT_COUNTER, .rsp = undo_rsp});
+	emit_store(&c->e, RCX, SLOT(target));
+	emit_store_address(&c->e, SLOT(source));
+	emit_store(&c->e, RAX, SLOT(rax));
+	compiler_look_up(c);
 }
 
 void compile_return(struct compiler *c)

@@ -87,10 +87,11 @@ static enum leave run(struct translate *t, struct vcpu *vcpu, uint64_t host, str
 	vcpu->rflags &= ~(uint64_t)X86_RFLAGS_AC;
 	form_enter(t, vcpu, &saved);
 	engine_trap.enter(vcpu, exit);
+	state_take(t, vcpu);
 	if (vcpu->cpl != cpl)
 		return LEAVE_STOPPED; /* user mode was entered directly, and its exit is its own */
 	vcpu->rflags |= aligned;
-	state_take(t, vcpu);
+	state_take_if(t, vcpu);
 	bool follows_sti = false;
 	enum leave leave = LEAVE_STOPPED;
 	if (exit->reason != EXIT_DEAD && exit->reason != EXIT_HYPERCALL)
@@ -119,7 +120,12 @@ static bool may_cross(uint64_t gva)
  */
 static bool is_stray(const struct translate *t, struct vm_exit *exit)
 {
-	if (t->form == FORM_PLAIN || exit->reason != EXIT_EXCEPTION)
+	if (exit->reason != EXIT_EXCEPTION)
+		return false;
+	/* A stack that is none: which exception comes of that the manual has a table for. */
+	if (t->delivering && exit->vector != X86_VEC_PF)
+		return true;
+	if (t->form == FORM_PLAIN)
 		return false;
 	if (exit->vector == X86_VEC_PF)
 		return !form_guest(t, exit->gva, &exit->gva) || may_cross(exit->gva);
@@ -138,6 +144,15 @@ static bool is_store_to_code(struct translate *t, struct vcpu *vcpu, const struc
 	uint64_t gpa;
 	return exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_PF && (exit->error & X86_PF_W) &&
 	       gm_probe(vcpu, exit->gva, &gpa) && pages_hold(t, gpa);
+}
+
+/* Who patches code makes more than one store. */
+static void store_to_code(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
+{
+	const struct vm_exit store = *exit;
+	pages_store(t, vcpu, exit->gva, exit);
+	if (exit->reason == EXIT_KICK)
+		linger_begin(t, vcpu, &store);
 }
 
 static void enter_translated(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
@@ -161,8 +176,10 @@ static void enter_translated(struct translate *t, struct vcpu *vcpu, struct vm_e
 		case LEAVE_STOPPED:
 			if (vcpu->cpl == cpl && is_stray(t, exit))
 				execute_stray(t, vcpu, exit);
+			else if (vcpu->cpl == 0 && exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_DE)
+				learn_division(t, vcpu);
 			else if (vcpu->cpl == cpl && is_store_to_code(t, vcpu, exit))
-				pages_store(t, vcpu, exit->gva, exit);
+				store_to_code(t, vcpu, exit);
 			/* Where one page is missing others are, and what was no page is a device. */
 			if (t->form == FORM_NARROW && exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_PF)
 				linger_begin(t, vcpu, exit);

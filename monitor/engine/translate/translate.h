@@ -56,7 +56,7 @@ struct bt_block {
 	uint16_t flavour;
 	uint8_t link_count;
 	bool hypercall;
-	uint32_t user_mask;
+	uint32_t site_mask[BT_SITES];
 	bool dead; /* dropped; its code stays until the cache is emptied, since the vCPU may have stopped in it */
 	struct bt_link link[];
 };
@@ -66,7 +66,7 @@ struct bt_page {
 	bool users;	     /* fetched by user mode */
 	bool live;
 	struct bt_block *blocks, *reaching; /* its own; those of the page before that reach into it */
-	uint8_t *user;			    /* bt_source.user; NULL: none yet */
+	uint8_t *sites;			    /* bt_source.sites; NULL: none yet */
 	struct bt_page *next;		    /* of the frame */
 	struct bt_page *next_live;	    /* of the live ones, if it is; `before` leads to it there */
 	struct bt_page **before;
@@ -138,6 +138,8 @@ struct translate {
 
 	uint64_t emptied; /* times */
 
+	/* The vCPU stopped where an exception was being delivered in the cache, or returned from. */
+	bool delivering;
 	/* Where the vCPU stopped last, if the block can go on there: NULL block: nowhere. */
 	struct {
 		struct bt_block *block;
@@ -157,6 +159,13 @@ struct translate {
 	uint64_t salt;
 	uint8_t vain[LINGER_SITES];
 	unsigned lent_left; /* instructions that left because what they need was lent to user mode */
+
+	/* The division that came to #DE last, and how often in a row. known: the cache delivers some itself. */
+	struct {
+		uint64_t rip;
+		unsigned count;
+		bool known;
+	} divided;
 
 	/* The interpreter executes a store on the guest's behalf: coverage decides, not the page. */
 	bool storing;
@@ -189,6 +198,8 @@ uint64_t *cache_table(const struct translate *t, unsigned flavour, uint64_t gva)
 uint64_t cache_miss(const struct translate *t);
 
 /* form.c: where kernel cells show guest memory. */
+/* Where that is; false: nowhere. */
+bool form_host(const struct translate *t, uint64_t gva, uint64_t *host);
 /* The guest's address; false: no memory of the guest's is to lie there in a cell. */
 bool form_guest(const struct translate *t, uint64_t host, uint64_t *gva);
 /* Calls op for each piece of [gva, gva+len), of four-level tables, that has addresses in a row. The first error ends
@@ -217,8 +228,9 @@ struct form_saved {
 void form_enter(const struct translate *t, struct vcpu *vcpu, struct form_saved *saved);
 void form_leave(const struct translate *t, struct vcpu *vcpu, const struct form_saved *saved);
 
-/* learn.c: the vCPU stopped at an instruction that reaches for what its cell does not show. */
+/* learn.c: the vCPU stopped at an instruction that reaches for what its cell does not show; that came to #DE. */
 void learn(struct translate *t, struct vcpu *vcpu);
+void learn_division(struct translate *t, struct vcpu *vcpu);
 
 /* blocks.c */
 struct bt_block *block_find(const struct translate *t, uint64_t gva, unsigned flavour);
@@ -262,8 +274,11 @@ bool state_is_told(const struct vm *vm);
 /* Empties the cache if what its code stands on has changed. */
 void state_set_mode(struct translate *t, const struct vcpu *vcpu);
 void state_fill(struct translate *t, struct vcpu *vcpu);
-/* Takes back what translated code changes. */
+/* Takes back what translated code changes: registers; the interrupt flag, which is IF of kernel mode. */
 void state_take(struct translate *t, struct vcpu *vcpu);
+void state_take_if(struct translate *t, struct vcpu *vcpu);
+/* From a cell's base of GS. */
+void state_take_kernel_gs(struct translate *t, struct vcpu *vcpu, uint64_t base);
 
 /* leave.c: the kernel cell came out with RIP in the cache. */
 /* Makes the vCPU's state the guest's. Returns the link that was missing, or NULL; *insn: the guest's instruction there

@@ -1,0 +1,238 @@
+/*
+ * Exceptions delivered to the kernel that came to them, and its return from there, in the cache: nobody but the guest
+ * has to do with them. What hardware reads in memory is compared with what the monitor saw there: the gate, the
+ * descriptors. If anything is otherwise the monitor does it.
+ */
+#include "monitor/engine/translate/internal.h"
+
+#define MARK(...) compiler_mark(c, (struct bt_locus){__VA_ARGS__})
+#define EMIT(...) emit_bytes(&c->e, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+
+#define OPCODE_ADD_FROM	    0x03
+#define OPCODE_AND_TO	    0x21
+#define OPCODE_SUB_FROM	    0x2b
+#define OPCODE_GROUP_FF	    0xff
+#define OPCODE_COMPARE_BYTE 0x38
+#define OPCODE_LOAD_BYTE    0x8a
+#define REX_R		    0x04
+#define FF_INC		    0
+#define FF_PUSH		    6
+#define JB_NEAR		    0x82
+#define JNZ_NEAR	    0x85
+
+#define STACK_TOP (SLOT(stack) + sizeof(((struct bt_state *)0)->stack))
+
+/* MOV RCX, [RSP + at] */
+static void load_stack(struct compiler *c, unsigned at)
+{
+	EMIT(REX_W, OPCODE_LOAD, 0x4c, 0x24, (uint8_t)at);
+}
+
+/* The descriptor of what the segment register holds is what it was loaded from. */
+static void check_descriptor(struct compiler *c, struct virtual *v, unsigned sreg)
+{
+	const size_t at = sreg * sizeof(uint64_t);
+	emit_load(&c->e, RCX, SLOT(described_at) + at);
+	virtual_follow(c, 0);
+	virtual_compare(c, v, SLOT(described) + at);
+}
+
+/* -------------------------------------------------------------------------------------------------------- returns */
+
+/* The frame: RIP, CS, RFLAGS, RSP, SS. */
+enum { FRAME_RIP, FRAME_CS = 8, FRAME_FLAGS = 16, FRAME_RSP = 24, FRAME_SS = 32 };
+
+/*
+ * RF means something to breakpoints alone, with which no code is translated.
+ */
+static void check_frame(struct compiler *c, struct virtual *v)
+{
+	load_stack(c, FRAME_CS);
+	virtual_compare(c, v, SLOT(match[SREG_CS]));
+	load_stack(c, FRAME_SS);
+	virtual_compare(c, v, SLOT(match[SREG_SS]));
+	check_descriptor(c, v, SREG_CS);
+	check_descriptor(c, v, SREG_SS);
+	load_stack(c, FRAME_FLAGS);
+	EMIT(0xf7, 0xc1); /* TEST ECX, imm32 */
+	emit32(&c->e, ~(uint32_t)(BT_POPF_FREE | X86_RFLAGS_RF));
+	virtual_unless(c, v, OPCODE_JNZ);
+	emit_compare_zero(&c->e, SLOT(hold));
+	virtual_unless(c, v, OPCODE_JNZ);
+	load_stack(c, FRAME_RIP);
+	EMIT(REX_W, 0xc1, 0xe1, 16);   /* SHL RCX, 16 */
+	EMIT(REX_W, 0xc1, 0xf9, 16);   /* SAR RCX, 16 */
+	EMIT(REX_W, 0x3b, 0x0c, 0x24); /* CMP RCX, [RSP] */
+	virtual_unless(c, v, OPCODE_JNZ);
+}
+
+bool compile_iret(struct compiler *c)
+{
+	struct virtual v;
+	const unsigned needed = BT_IF | BT_READ;
+	if ((c->source->flavour & needed) != needed || c->insn.info.operand_width != 64)
+		return false;
+	virtual_begin(c, &v, NULL);
+	check_frame(c, &v);
+	virtual_plain(c, &v);
+	load_stack(c, FRAME_RSP);
+	emit_state(&c->e, OPCODE_ADD_FROM, RCX, SLOT(upper));
+	emit_store(&c->e, RCX, SLOT(scratch));
+	load_stack(c, FRAME_RIP);
+	emit_store(&c->e, RCX, SLOT(target));
+	load_stack(c, FRAME_FLAGS);
+	emit_store(&c->e, RCX, SLOT(stack[0]));
+	/* All is decided: whoever stops here completes it. */
+	MARK(.rip = c->next, .undo = BT_RETURNS);
+	EMIT(0x81, 0xe1); /* AND ECX, imm32 */
+	emit32(&c->e, X86_RFLAGS_IF);
+	emit_store(&c->e, RCX, SLOT(iflag));
+	emit_state(&c->e, OPCODE_LEA, RSP, SLOT(stack[0]));
+	EMIT(0x9d); /* POPFQ */
+	emit_load(&c->e, RSP, SLOT(scratch));
+	emit_load(&c->e, RCX, SLOT(target));
+	compiler_look_up(c);
+	return true;
+}
+
+/* ------------------------------------------------------------------------------------------------------ exceptions */
+
+static void push(struct compiler *c, size_t slot)
+{
+	emit_state(&c->e, OPCODE_GROUP_FF, FF_PUSH, slot);
+}
+
+static void check_gate(struct compiler *c, struct virtual *v)
+{
+	emit_load(&c->e, RCX, SLOT(gate.at));
+	virtual_follow(c, 0);
+	virtual_compare(c, v, SLOT(gate.low));
+	emit_load(&c->e, RCX, SLOT(gate.at));
+	virtual_follow(c, 8);
+	virtual_compare(c, v, SLOT(gate.high));
+	check_descriptor(c, v, SREG_CS);
+}
+
+/* RCX = RFLAGS as the frame has it: a fault's, with RF. The guest's own are in force; they are lost. */
+static void read_flags(struct compiler *c)
+{
+	emit_state(&c->e, OPCODE_LEA, RSP, STACK_TOP);
+	EMIT(0x9c); /* PUSHFQ */
+	emit_load(&c->e, RSP, SLOT(scratch));
+	emit_load(&c->e, RCX, STACK_TOP - sizeof(uint64_t));
+	emit_state(&c->e, OPCODE_ADD_FROM, RCX, SLOT(iflag));
+	emit_state(&c->e, OPCODE_ADD_FROM, RCX, SLOT(pushed));
+	EMIT(REX_W, 0x81, 0xc9); /* OR RCX, imm32 */
+	emit32(&c->e, X86_RFLAGS_RF);
+}
+
+/* Of a fault of this instruction. The stack is written before anything is changed, and that may fault itself. */
+static void deliver(struct compiler *c)
+{
+	virtual_flags(c);
+	emit_store(&c->e, RSP, SLOT(scratch));
+	MARK(.rip = c->rip, .undo = BT_DELIVERS);
+	read_flags(c);
+	emit_store(&c->e, RCX, SLOT(target));
+	emit_load(&c->e, RCX, SLOT(scratch));
+	emit_state(&c->e, OPCODE_SUB_FROM, RCX, SLOT(upper));
+	EMIT(REX_W, 0x83, 0xe4, 0xf0); /* AND RSP, -16 */
+	push(c, SLOT(selector[SREG_SS]));
+	EMIT(0x51); /* PUSH RCX */
+	push(c, SLOT(target));
+	push(c, SLOT(selector[SREG_CS]));
+	emit_constant(&c->e, RCX, c->rip);
+	EMIT(0x51);
+	emit_load(&c->e, RCX, SLOT(gate.handler));
+	emit_store(&c->e, RCX, SLOT(target));
+	emit_load(&c->e, RCX, SLOT(gate.keeps));
+	emit_state(&c->e, OPCODE_AND_TO, RCX, SLOT(iflag));
+	MARK(.rip = c->next, .undo = BT_DELIVERED);
+	emit_state(&c->e, OPCODE_GROUP_FF, FF_INC, SLOT(gate.delivered));
+	virtual_flags(c);
+	emit_load(&c->e, RCX, SLOT(target));
+	compiler_look_up(c);
+}
+
+static bool is_idiv(const struct compiler *c)
+{
+	return c->insn.info.mnemonic == ZYDIS_MNEMONIC_IDIV;
+}
+
+/* It is copied without a register of its own. */
+static bool is_plain_copy(const struct compiler *c)
+{
+	const ZydisDecodedOperand *op = &c->insn.operands[0];
+	uint8_t segment;
+	if (op->type == ZYDIS_OPERAND_TYPE_REGISTER)
+		return ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, op->reg.value) !=
+		       ZYDIS_REGISTER_RSP;
+	if (compiler_is_rip_relative(&c->insn) &&
+	    (c->insn.info.address_width != 64 || c->insn.info.length + 2 > X86_INSN_MAX ||
+	     !compiler_fits(compiler_operand_address(c))))
+		return false;
+	return !c->user && (!(c->source->flavour & BT_UPPER) || upper_segment(&c->insn, &segment));
+}
+
+/* An instruction of the same length and operands. */
+static void copy(struct compiler *c, const struct emu_insn *insn)
+{
+	struct emu_insn own = c->insn;
+	c->insn = *insn;
+	if (c->source->flavour & BT_UPPER)
+		upper_copy(c, false);
+	else
+		compile_copy(c);
+	c->insn = own;
+}
+
+/* The divisor, by the encoding of DIV as that of a MOV. */
+static void load_divisor(struct compiler *c)
+{
+	struct emu_insn insn = c->insn;
+	unsigned opcode = insn.info.raw.modrm.offset - 1u;
+	uint8_t *modrm = &insn.bytes[opcode + 1];
+	if (insn.info.attributes & ZYDIS_ATTRIB_HAS_REX)
+		insn.bytes[insn.info.raw.rex.offset] &= (uint8_t)~REX_R;
+	insn.bytes[opcode] = insn.bytes[opcode] & 1 ? OPCODE_LOAD : OPCODE_LOAD_BYTE;
+	*modrm = (uint8_t)((*modrm & ~MODRM_REG) | RCX << 3);
+	copy(c, &insn);
+}
+
+/* JB or JNZ, to where the division is done: of unsigned numbers, if the upper half is less than the divisor. */
+static unsigned check_divisor(struct compiler *c)
+{
+	unsigned width = c->insn.operands[0].size;
+	uint8_t operands = is_idiv(c) ? 0xc9 : 0xca;
+	if (width == 16)
+		EMIT(0x66);
+	if (width == 64)
+		EMIT(REX_W);
+	if (width > 8)
+		EMIT(is_idiv(c) ? 0x85 : 0x39, operands); /* TEST CX, CX; CMP DX, CX */
+	else if (is_idiv(c))
+		EMIT(0x84, operands);
+	else
+		emit_state(&c->e, OPCODE_COMPARE_BYTE, RCX, SLOT(rax) + 1); /* AH */
+	EMIT(0x0f, is_idiv(c) ? JNZ_NEAR : JB_NEAR);
+	emit32(&c->e, 0);
+	return c->e.len - 4;
+}
+
+bool compile_division(struct compiler *c)
+{
+	const unsigned needed = BT_IF | BT_READ;
+	struct virtual v;
+	bool is = is_idiv(c) || c->insn.info.mnemonic == ZYDIS_MNEMONIC_DIV;
+	if (!is || (c->source->flavour & needed) != needed || !is_plain_copy(c))
+		return false;
+	virtual_begin(c, &v, load_divisor);
+	unsigned fine = check_divisor(c);
+	check_gate(c, &v);
+	virtual_plain(c, &v);
+	deliver(c);
+	emit_patch(&c->e, fine, c->e.len);
+	virtual_end(c, c->rip);
+	copy(c, &c->insn);
+	return true;
+}

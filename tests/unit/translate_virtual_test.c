@@ -1,0 +1,368 @@
+/*
+ * Sensitive instructions of 64-bit code that are done in the cache, on the state there: each sequence executed host
+ * instruction by host instruction, where memory lies as the guest has it and where it lies UPPER_BASE further up.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "hypercalls/x86.h"
+#include "monitor/vm/vcpu.h"
+#include "tests/unit/translate_rules.h"
+#include "tests/unit/translate_steps.h"
+
+#define FLAVOUR	   (BT_FPU | BT_AVX | BT_IF | BT_CLOCK | BT_READ | BT_BASES | BT_SWAPS)
+#define ARITHMETIC 0x8d5u
+#define FLAGS	   (0x202 | X86_RFLAGS_CF | X86_RFLAGS_SF | X86_RFLAGS_OF)
+
+#define CS	   0x10
+#define HANDLER	   0x3000u /* from the code */
+#define DESCRIBED  0x00af9b000000ffffu
+#define GATE_LOW   0x1122334455667788u
+#define GATE_HIGH  0x8877665544332211u
+#define KERNEL_GS  0x1800u
+#define NO_ADDRESS 0xfff000u
+
+typedef uint64_t word __attribute__((aligned(1)));
+
+/* Where guest code lies, its memory behind it, and how far up that is shown. */
+static const struct world {
+	unsigned flavour;
+	uint64_t code, up;
+} worlds[] = {{FLAVOUR, TEST_BASE + 0x500000000, 0}, {FLAVOUR | BT_UPPER, 0xffffffff81000000, UPPER_BASE}};
+#define WORLDS 2
+#define SIZE   0x8000
+#define STACK  0x6008
+
+static const struct world *world;
+static struct user_regs_struct at_start;
+
+static int start(void **state)
+{
+	for (unsigned n = 0; n < WORLDS; n++) {
+		void *to = (void *)(worlds[n].code + worlds[n].up);
+		if (mmap(to, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) !=
+		    to)
+			return -1;
+	}
+	return steps_start(&at_start);
+}
+
+static int end(void **state)
+{
+	return steps_end();
+}
+
+static volatile struct bt_state *page(void)
+{
+	return steps_state();
+}
+
+static word *at(uint64_t offset)
+{
+	return (word *)(world->code + world->up + offset);
+}
+
+/* As engine/translate/state.c fills it: nothing waits, and the gate of #DE is plain. */
+static void begin(const struct world *w)
+{
+	volatile struct bt_state *s = page();
+	world = w;
+	memset((void *)s, 0, sizeof(*s));
+	s->selector[SREG_CS] = s->match[SREG_CS] = CS;
+	s->described_at[SREG_CS] = w->code + w->up + 0x4000;
+	s->described_at[SREG_SS] = TEST_STATE + offsetof(struct bt_state, nothing);
+	s->described[SREG_CS] = *at(0x4000) = DESCRIBED;
+	s->gate.at = w->code + w->up + 0x5000;
+	s->gate.low = *at(0x5000) = GATE_LOW;
+	s->gate.high = *at(0x5008) = GATE_HIGH;
+	s->gate.handler = w->code + HANDLER;
+	s->kernel_gs = w->code + w->up + KERNEL_GS;
+}
+
+static struct user_regs_struct registers(void)
+{
+	struct user_regs_struct r = at_start;
+	r.rax = 0x1111, r.rcx = 3, r.rdx = 0x2222, r.rbx = world->code + 0x2000, r.rbp = 5, r.rsi = 6, r.rdi = 7;
+	r.r8 = 8, r.r9 = 9, r.r10 = 10, r.r11 = 11, r.r12 = 12, r.r13 = 13, r.r14 = 14, r.r15 = 15;
+	r.rsp = world->code + STACK;
+	r.eflags = FLAGS;
+	r.gs_base = world->code + 0x1000;
+	return r;
+}
+
+static struct snapshot run(struct user_regs_struct regs, bool enabled, uint32_t divides, const uint8_t *insn,
+			   unsigned len)
+{
+	uint8_t bytes[16];
+	memcpy(bytes, insn, len);
+	bytes[len] = 0xf4;
+	struct bt_source source = {.gva = world->code,
+				   .bytes = bytes,
+				   .len = len + 1,
+				   .flavour = world->flavour,
+				   .site_mask = {[BT_SITE_DIVIDES] = divides}};
+	return steps_run(&source, &regs, enabled, ~0ull, 0);
+}
+
+#define RUN_FROM(regs, enabled, ...)                                                                                   \
+	run(regs, enabled, 0, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+#define DIVIDE(regs, ...) run(regs, true, 1, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+
+/* The monitor is to execute it. */
+static void assert_given_up(const struct snapshot *end)
+{
+	assert_int_equal(end->regs.rip, world->code);
+	assert_int_equal(end->regs.rsp, world->code + STACK);
+	assert_int_equal(end->regs.eflags & ARITHMETIC, FLAGS & ARITHMETIC);
+}
+
+static void test_rules_hold_of_random_bytes(void **state)
+{
+	uint8_t bytes[200];
+	for (unsigned n = 0; n < 20000; n++) {
+		uint64_t random = test_random_bytes(bytes, sizeof(bytes));
+		const struct world *w = &worlds[n % WORLDS];
+		struct bt_source source = {.gva = w->code,
+					   .bytes = bytes,
+					   .len = 1 + (unsigned)(random % sizeof(bytes)),
+					   .flavour = w->flavour,
+					   .site_mask = {[BT_SITE_DIVIDES] = ~0u}};
+		const char *rule = broken_rule(&source);
+		if (rule)
+			fail_msg("block %u: %s", n, rule);
+	}
+}
+
+/* -------------------------------------------------------------------------------------------------------- registers */
+
+static void test_task_priority(void **state)
+{
+	struct user_regs_struct regs = registers();
+	regs.rbx = 9, regs.rax = 15, regs.r9 = 16;
+	assert_int_equal(RUN_FROM(regs, true, 0x44, 0x0f, 0x22, 0xc3).regs.rip, world->code + 4); /* MOV CR8, RBX */
+	assert_int_equal(page()->cr8, 9);
+	RUN_FROM(regs, true, 0x44, 0x0f, 0x22, 0xc0); /* MOV CR8, RAX */
+	assert_int_equal(page()->cr8, 15);
+	RUN_FROM(regs, true, 0x44, 0x0f, 0x22, 0xc1); /* MOV CR8, RCX */
+	assert_int_equal(page()->cr8, 3);
+	struct snapshot end = RUN_FROM(regs, true, 0x45, 0x0f, 0x22, 0xc1); /* MOV CR8, R9 */
+	assert_given_up(&end);
+	page()->held = 1;
+	end = RUN_FROM(regs, true, 0x44, 0x0f, 0x22, 0xc3);
+	assert_given_up(&end);
+	assert_int_equal(page()->cr8, 3);
+}
+
+static void test_control_registers(void **state)
+{
+	struct user_regs_struct regs = registers();
+	page()->cr0 = regs.rbx = 0x80050033;
+	assert_int_equal(RUN_FROM(regs, true, 0x0f, 0x22, 0xc3).regs.rip, world->code + 3); /* MOV CR0, RBX */
+	assert_int_equal(RUN_FROM(regs, true, 0x0f, 0x06).regs.rip, world->code + 2);	    /* CLTS */
+	page()->cr0 |= X86_CR0_TS;
+	struct snapshot end = RUN_FROM(regs, true, 0x0f, 0x22, 0xc3);
+	assert_given_up(&end);
+	end = RUN_FROM(regs, true, 0x0f, 0x06);
+	assert_given_up(&end);
+	assert_int_equal(RUN_FROM(regs, true, 0x0f, 0x22, 0xd3).regs.rip, world->code + 3); /* MOV CR2, RBX */
+	assert_int_equal(page()->cr2, 0x80050033);
+}
+
+static void test_swapgs(void **state)
+{
+	struct snapshot end = RUN_FROM(registers(), true, 0x0f, 0x01, 0xf8);
+	assert_int_equal(end.regs.rip, world->code + 3);
+	assert_int_equal(end.regs.gs_base, world->code + KERNEL_GS);
+	assert_int_equal(page()->kernel_gs, world->code + world->up + 0x1000);
+}
+
+/* ----------------------------------------------------------------------------------------------- returns, exceptions
+ */
+
+static void frame(uint64_t rip, uint64_t cs, uint64_t rflags, uint64_t rsp, uint64_t ss)
+{
+	const uint64_t words[] = {rip, cs, rflags, rsp, ss};
+	memcpy(at(STACK), words, sizeof(words));
+}
+
+#define IRETQ 0x48, 0xcf
+
+static void test_iret(void **state)
+{
+	for (unsigned on = 0; on < 2; on++) {
+		frame(world->code + 0x123, CS, 0x2 | X86_RFLAGS_ZF | X86_RFLAGS_RF | (on ? X86_RFLAGS_IF : 0),
+		      world->code + 0x5678, 0);
+		struct snapshot end = RUN_FROM(registers(), !on, IRETQ);
+		assert_int_equal(end.regs.rip, world->code + 0x123);
+		assert_int_equal(end.regs.rsp, world->code + 0x5678);
+		assert_int_equal(end.regs.eflags & ARITHMETIC, X86_RFLAGS_ZF);
+		assert_int_equal(end.enabled, on);
+	}
+	/* Any stack pointer: it is not used yet. */
+	frame(world->code + 0x123, CS, 0x2, 0x1234, 0);
+	assert_int_equal(RUN_FROM(registers(), true, IRETQ).regs.rsp, 0x1234);
+}
+
+static void assert_iret_given_up(void)
+{
+	struct snapshot end = RUN_FROM(registers(), true, IRETQ);
+	assert_given_up(&end);
+	assert_true(end.enabled);
+}
+
+static void test_iret_given_up(void **state)
+{
+	const uint64_t rip = world->code + 0x123, rsp = world->code + 0x5678;
+	frame(rip, CS | 3, 0x202, rsp, 0);
+	assert_iret_given_up();
+	frame(rip, CS, 0x202, rsp, 0x18);
+	assert_iret_given_up();
+	frame(rip, CS, 0x202 | X86_RFLAGS_TF, rsp, 0);
+	assert_iret_given_up();
+	frame(rip, CS, 0x202 | X86_RFLAGS_NT, rsp, 0);
+	assert_iret_given_up();
+	frame(1ull << 47, CS, 0x202, rsp, 0);
+	assert_iret_given_up();
+	frame(rip, CS, 0x202, rsp, 0);
+	*at(0x4000) = DESCRIBED + 1;
+	assert_iret_given_up();
+	*at(0x4000) = DESCRIBED;
+	page()->hold = 1;
+	assert_iret_given_up();
+}
+
+/* Whatever of it is not there, nothing has happened. */
+static void test_faults(void **state)
+{
+	struct user_regs_struct regs = registers();
+	regs.rsp = world->code + SIZE - 24;
+	frame(0, 0, 0, 0, 0);
+	*at(SIZE - 16) = CS;
+	assert_int_equal(RUN_FROM(regs, true, IRETQ).regs.rip, world->code);
+	regs.rsp = world->code + 8;
+	regs.rbx = 0;
+	assert_int_equal(DIVIDE(regs, 0x48, 0xf7, 0xf3).regs.rip, world->code); /* DIV RBX */
+	regs.rbx = world->code + NO_ADDRESS;
+	assert_int_equal(DIVIDE(regs, 0x48, 0xf7, 0x33).regs.rip, world->code); /* DIV [RBX] */
+}
+
+static void assert_delivered(const struct snapshot *end, bool enabled)
+{
+	const uint64_t rsp = STACK & ~15u;
+	assert_int_equal(end->regs.rip, world->code + HANDLER);
+	assert_int_equal(end->regs.rsp, world->code + rsp - 40);
+	assert_int_equal(end->regs.eflags & ARITHMETIC, FLAGS & ARITHMETIC);
+	assert_int_equal(end->regs.rax, 0x1111);
+	assert_int_equal(end->enabled, enabled);
+	assert_int_equal(*at(rsp - 40), world->code);
+	assert_int_equal(*at(rsp - 32), CS);
+	assert_int_equal(*at(rsp - 24) & ~(uint64_t)X86_RFLAGS_TF, FLAGS | X86_RFLAGS_RF);
+	assert_int_equal(*at(rsp - 16), world->code + STACK);
+	assert_int_equal(*at(rsp - 8), page()->selector[SREG_SS]);
+	assert_true(page()->gate.delivered);
+}
+
+static void test_divisions(void **state)
+{
+	struct user_regs_struct regs = registers();
+	struct snapshot end;
+	regs.rbx = 0;
+	end = DIVIDE(regs, 0x48, 0xf7, 0xf3); /* DIV RBX */
+	assert_delivered(&end, false);
+	page()->gate.keeps = X86_RFLAGS_IF;
+	page()->selector[SREG_SS] = 0x18;
+	end = DIVIDE(regs, 0x48, 0xf7, 0xfb); /* IDIV RBX */
+	assert_delivered(&end, true);
+	end = DIVIDE(regs, 0xf6, 0xf3); /* DIV BL */
+	assert_delivered(&end, true);
+	end = DIVIDE(regs, 0x66, 0xf7, 0xf3); /* DIV BX */
+	assert_delivered(&end, true);
+	end = DIVIDE(regs, 0xf7, 0xfb); /* IDIV EBX */
+	assert_delivered(&end, true);
+	/* Too large a quotient, by what lies in memory. */
+	regs.rbx = world->code + 0x2000;
+	*at(0x2010) = 0x2222;
+	end = DIVIDE(regs, 0x48, 0xf7, 0x73, 0x10); /* DIV [RBX + 16] */
+	assert_delivered(&end, true);
+	*at(0x2007) = 0;
+	end = DIVIDE(regs, 0x48, 0xf7, 0x35, 0x00, 0x20, 0, 0); /* DIV [RIP + 0x2000] */
+	if (world->up)
+		assert_delivered(&end, true);
+}
+
+static void test_divisions_that_are_done(void **state)
+{
+	struct user_regs_struct regs = registers();
+	regs.rbx = world->code + 0x2000;
+	*at(0x2010) = 0x2223;
+	assert_int_equal(DIVIDE(regs, 0x48, 0xf7, 0x73, 0x10).regs.rip, world->code + 4);
+	regs.rdx = 0, regs.rcx = 0x11;
+	struct snapshot end = DIVIDE(regs, 0x48, 0xf7, 0xf1); /* DIV RCX */
+	assert_int_equal(end.regs.rax, 0x101);
+	assert_int_equal(end.regs.rcx, 0x11);
+	end = DIVIDE(regs, 0xf7, 0xf9); /* IDIV ECX */
+	assert_int_equal(end.regs.rax, 0x101);
+	regs.rbx = 0x12;
+	end = DIVIDE(regs, 0xf6, 0xf3); /* DIV BL: of AX */
+	assert_int_equal(end.regs.rax, 0x0df2);
+	regs.rax = 0x1111;
+	end = DIVIDE(regs, 0xf6, 0xf4); /* DIV AH */
+	assert_int_equal(end.regs.rip, world->code + HANDLER);
+}
+
+/* Another gate, another code segment than the monitor saw: it delivers the exception. */
+static void test_gate_changed(void **state)
+{
+	struct user_regs_struct regs = registers();
+	static const unsigned words[] = {0x4000, 0x5000, 0x5008};
+	regs.rbx = 0;
+	for (unsigned n = 0; n < sizeof(words) / sizeof(words[0]); n++) {
+		++*at(words[n]);
+		struct snapshot end = DIVIDE(regs, 0x48, 0xf7, 0xf3);
+		assert_given_up(&end);
+		--*at(words[n]);
+	}
+	assert_int_equal(page()->gate.delivered, 0);
+}
+
+/* ------------------------------------------------------------------------------------------------------------- main */
+
+static int plain(void **state)
+{
+	begin(&worlds[0]);
+	return 0;
+}
+
+static int upper(void **state)
+{
+	begin(&worlds[1]);
+	return 0;
+}
+
+#define BOTH(test)                                                                                                     \
+	cmocka_unit_test_setup(test, plain),                                                                           \
+	{                                                                                                              \
+#test " (upper half)", test, upper, NULL, NULL                                                         \
+	}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rules_hold_of_random_bytes),
+		BOTH(test_task_priority),
+		BOTH(test_control_registers),
+		BOTH(test_swapgs),
+		BOTH(test_iret),
+		BOTH(test_iret_given_up),
+		BOTH(test_faults),
+		BOTH(test_divisions),
+		BOTH(test_divisions_that_are_done),
+		BOTH(test_gate_changed),
+	};
+	return cmocka_run_group_tests(tests, start, end);
+}
