@@ -135,8 +135,11 @@ static void test_priorities(void **state)
 	assert_int_equal(get(IN_SERVICE + 0x30), 1u << 3);
 	assert_int_equal(get(PROCESSOR), 0x60);
 	assert_false(lapic_pending(&apic)); /* of the same class */
+	assert_true(lapic_held(&apic));
 	set(EOI, 0);
+	assert_false(lapic_held(&apic)); /* it waits for nothing but to be taken */
 	set(TASK, 0x65);
+	assert_true(lapic_held(&apic));
 	assert_int_equal(vcpu.cr8, 6);
 	assert_int_equal(get(PROCESSOR), 0x65);
 	assert_false(lapic_pending(&apic));
@@ -148,6 +151,7 @@ static void test_priorities(void **state)
 	set(TASK, 0);
 	assert_takes(0x51);
 	assert_int_equal(lapic_ack(&apic), 0xff); /* nothing waits: spurious */
+	assert_false(lapic_held(&apic));
 }
 
 static void test_commands(void **state)

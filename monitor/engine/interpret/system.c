@@ -162,17 +162,36 @@ static bool goes_on(const struct engine_vcpu *c, const struct emu_insn *emu, uns
 	return !(vcpu->interrupt_waits && vcpu_if(vcpu)) && !emu_reaches_devices(emu);
 }
 
-/* What translated code of 32 bits does itself, with flags and with what registers hold. */
-static bool is_simple(const struct emu_insn *emu)
+static bool is_simple_mov(const struct engine_vcpu *c, const struct emu_insn *emu)
+{
+	const ZydisDecodedOperand *to = &emu->operands[0];
+	if (to->type != ZYDIS_OPERAND_TYPE_REGISTER)
+		return !c->wide;
+	switch (ZydisRegisterGetClass(to->reg.value)) {
+	case ZYDIS_REGCLASS_GPR32:
+	case ZYDIS_REGCLASS_GPR64:
+		return true;
+	default:
+		return c->wide && (to->reg.value == ZYDIS_REGISTER_CR2 || to->reg.value == ZYDIS_REGISTER_CR8);
+	}
+}
+
+/* What translated code mostly does itself: with flags, with what registers hold, within the kernel. */
+static bool is_simple(const struct engine_vcpu *c, const struct emu_insn *emu)
 {
 	switch (emu->info.mnemonic) {
 	case ZYDIS_MNEMONIC_CLI:
 	case ZYDIS_MNEMONIC_STI:
-	case ZYDIS_MNEMONIC_PUSH:
 		return true;
+	case ZYDIS_MNEMONIC_PUSH:
+		return !c->wide;
+	case ZYDIS_MNEMONIC_IRETQ:
+		return c->vcpu->cpl == 0;
+	case ZYDIS_MNEMONIC_SWAPGS:
+	case ZYDIS_MNEMONIC_CLTS:
+		return c->wide;
 	case ZYDIS_MNEMONIC_MOV:
-		return emu->operands[0].type != ZYDIS_OPERAND_TYPE_REGISTER ||
-		       ZydisRegisterGetClass(emu->operands[0].reg.value) == ZYDIS_REGCLASS_GPR32;
+		return is_simple_mov(c, emu);
 	default:
 		return false;
 	}
@@ -190,7 +209,7 @@ void op_sensitive(struct engine_vcpu *c, const struct insn *i)
 	enum emu_result result = emu_execute(vcpu, &i->detail->emu);
 	stats_sensitive(&vcpu->vm->stats, emu_id(&i->detail->emu), STAT_WAY_interpreted, result != EMU_DONE);
 	interp_load(c);
-	if (c->wide || !is_simple(&i->detail->emu))
+	if (!is_simple(c, &i->detail->emu))
 		interp_met(c);
 	if (result == EMU_DONE && goes_on(c, &i->detail->emu, cpl)) {
 		memory_revalidate(c);

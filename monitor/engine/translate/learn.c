@@ -7,7 +7,7 @@
 #include "monitor/vm/layout.h"
 #include "monitor/vm/vm.h"
 
-/* A division that comes to #DE so often, with none elsewhere in between, does so for a living. */
+/* A division that comes to #DE so often does so for a living. */
 #define DIVISIONS_MAX 3
 
 static ZyanU64 *value_of(ZydisRegisterContext *context, unsigned reg)
@@ -28,7 +28,7 @@ static bool user_address(const struct vcpu *vcpu, const struct emu_insn *insn, u
 	       *gva < GVA_LOWER_END;
 }
 
-/* The code for it is made anew when it is wanted next. */
+/* The code for it, of all blocks that have it, is made anew when it is wanted next. */
 static void mark(struct translate *t, struct vcpu *vcpu, enum bt_site site)
 {
 	unsigned offset = vcpu->rip & X86_PAGE_MASK;
@@ -42,7 +42,9 @@ static void mark(struct translate *t, struct vcpu *vcpu, enum bt_site site)
 		return;
 	page->sites[offset] |= (uint8_t)(1u << site);
 	t->vm->stats.code.adapted++;
-	block_kill(t, block);
+	for (block = page->blocks; block; block = block->next)
+		if (!block->dead && vcpu->rip - block->gva < block->guest_len)
+			block_kill(t, block);
 	t->resume.block = NULL;
 }
 
@@ -61,12 +63,12 @@ void learn(struct translate *t, struct vcpu *vcpu)
 
 void learn_division(struct translate *t, struct vcpu *vcpu)
 {
+	struct bt_division *d = &t->division[vcpu->rip % BT_DIVISIONS];
 	struct emu_insn insn;
-	bool again = t->divided.rip == vcpu->rip;
-	t->divided.count = again ? t->divided.count + 1 : 0;
-	t->divided.rip = vcpu->rip;
-	if (t->divided.count < DIVISIONS_MAX || !emu_peek(vcpu, &insn))
+	d->count = d->rip == vcpu->rip ? d->count + 1 : 1;
+	d->rip = vcpu->rip;
+	if (d->count < DIVISIONS_MAX || !emu_peek(vcpu, &insn))
 		return;
-	t->divided.known = true;
+	t->divides = true;
 	mark(t, vcpu, BT_SITE_DIVIDES);
 }

@@ -98,7 +98,7 @@ static void fill_gate(struct translate *t, struct bt_state *state, struct vcpu *
 	uint64_t raw[2], host = address_of(t, gva);
 	state->gate.at = GATE_CACHE_STATE + offsetof(struct bt_state, nothing);
 	state->gate.low = 1;
-	if (!t->divided.known || vcpu->vm->trace_kinds || vcpu->debug.attached || vcpu->pv.has_traps || !host ||
+	if (!t->divides || vcpu->vm->trace_kinds || vcpu->debug.attached || vcpu->pv.has_traps || !host ||
 	    vcpu->idtr.limit < X86_GATE_SIZE - 1 || state->match[SREG_CS] == NO_SELECTOR ||
 	    gm_peek(vcpu, gva, raw, sizeof(raw)) != sizeof(raw) || !is_plain_gate(vcpu, raw))
 		return;

@@ -92,6 +92,13 @@ struct bt_piece {
 
 struct bt_chunk;
 
+/* How often a division came to #DE. */
+struct bt_division {
+	uint64_t rip;
+	unsigned count;
+};
+#define BT_DIVISIONS 256
+
 enum bt_form {
 	FORM_PLAIN,  /* all where the guest has it */
 	FORM_UPPER,  /* the upper half folded into the lower one */
@@ -160,12 +167,8 @@ struct translate {
 	uint8_t vain[LINGER_SITES];
 	unsigned lent_left; /* instructions that left because what they need was lent to user mode */
 
-	/* The division that came to #DE last, and how often in a row. known: the cache delivers some itself. */
-	struct {
-		uint64_t rip;
-		unsigned count;
-		bool known;
-	} divided;
+	struct bt_division division[BT_DIVISIONS]; /* by address, the last of those that share a place */
+	bool divides;				   /* the cache delivers some of them */
 
 	/* The interpreter executes a store on the guest's behalf: coverage decides, not the page. */
 	bool storing;
