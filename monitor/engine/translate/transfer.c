@@ -19,11 +19,22 @@ void compile_branch(struct compiler *c)
 	compiler_patch(c, compiler_exit(c, BT_LINK, compiler_branch_target(c)));
 }
 
+/* LOOP, JECXZ. A repeat prefix may decide which condition it is: interpret/decode_flow.c. */
+static void emit_narrow_count(struct compiler *c)
+{
+	for (unsigned n = 0; n < c->insn.info.raw.prefix_count; n++) {
+		uint8_t prefix = c->insn.info.raw.prefixes[n].value;
+		if (prefix == X86_PREFIX_REP || prefix == X86_PREFIX_REPNE)
+			emit8(&c->e, prefix);
+	}
+	emit_bytes(&c->e, (const uint8_t[]){0x67, c->insn.info.opcode}, 2);
+}
+
 /* These have a displacement of one byte only: over a jump on, to a jump there. */
 void compile_count(struct compiler *c)
 {
 	if (c->source->flavour & BT_NARROW)
-		emit_bytes(&c->e, (const uint8_t[]){0x67, c->insn.info.opcode}, 2);
+		emit_narrow_count(c);
 	else
 		emit_bytes(&c->e, c->insn.bytes, c->insn.info.length - 1u);
 	emit8(&c->e, 2);
