@@ -136,6 +136,17 @@ case $name in
 		grep -q WARNING "$work/$engine" && miss "under $engine an assertion fails"
 	done
 	;;
+14-*)
+	all pv=off
+	shows "$every" '^CR8 has 12, the last value'
+	run trap pv=off --stats "$work/stats"
+	exits() {
+		sed -n "s/.*\"$1\": \([0-9]*\).*/\1/p" "$work/stats" | head -n 1
+	}
+	traps=$(exits privileged) clustered=$(exits clustered)
+	[ $((${traps:-0} + ${clustered:-0})) -ge 4096 ] || miss "it makes ${traps:-no} exits and has ${clustered:-no} instructions clustered: not all values went to CR8"
+	[ "${traps:-4096}" -lt 1024 ] || miss "it makes ${traps:-many} exits, and not fewer than 1024"
+	;;
 *)
 	echo "mark.sh: no exercise is called $name" >&2
 	exit 2
