@@ -15,7 +15,7 @@
 #include "tests/unit/translate_rules.h"
 #include "tests/unit/translate_steps.h"
 
-#define FLAVOUR	   (BT_FPU | BT_AVX | BT_IF | BT_CLOCK | BT_READ | BT_BASES | BT_SWAPS)
+#define FLAVOUR	   (BT_FPU | BT_AVX | BT_IF | BT_CLOCK | BT_READ | BT_BASES | BT_SWAPS | BT_LOADS)
 #define ARITHMETIC 0x8d5u
 #define FLAGS	   (0x202 | X86_RFLAGS_CF | X86_RFLAGS_SF | X86_RFLAGS_OF)
 
@@ -181,8 +181,83 @@ static void test_swapgs(void **state)
 	assert_int_equal(page()->kernel_gs, world->code + world->up + 0x1000);
 }
 
-/* ----------------------------------------------------------------------------------------------- returns, exceptions
- */
+static void test_bases(void **state)
+{
+	struct user_regs_struct regs = registers();
+	const uint64_t base = world->code + 0x1230;
+	struct snapshot end;
+	page()->fs = regs.fs_base = world->up ? base : 0x1230;
+	const uint64_t fs = page()->fs;
+	regs.rbx = base + 1, regs.r9 = fs + 1;
+	assert_int_equal(RUN_FROM(regs, true, 0xf3, 0x48, 0x0f, 0xae, 0xc2).regs.rdx, fs); /* RDFSBASE RDX */
+	end = RUN_FROM(regs, true, 0xf3, 0x49, 0x0f, 0xae, 0xd1);			   /* WRFSBASE R9 */
+	assert_int_equal(end.regs.rip, world->code + 5);
+	assert_int_equal(world->up ? page()->fs : end.regs.fs_base, fs + 1);
+	assert_int_equal(RUN_FROM(regs, true, 0xf3, 0x49, 0x0f, 0xae, 0xca).regs.r10, regs.gs_base); /* RDGSBASE R10 */
+	assert_int_equal(RUN_FROM(regs, true, 0xf3, 0x48, 0x0f, 0xae, 0xc8).regs.rax, regs.gs_base); /* RDGSBASE RAX */
+	assert_int_equal(RUN_FROM(regs, true, 0xf3, 0x48, 0x0f, 0xae, 0xc9).regs.rcx, regs.gs_base); /* RDGSBASE RCX */
+	assert_int_equal(RUN_FROM(regs, true, 0xf3, 0x48, 0x0f, 0xae, 0xdb).regs.gs_base, base + 1); /* WRGSBASE RBX */
+	regs.rbx = 1ull << 47;
+	assert_int_equal(RUN_FROM(regs, true, 0xf3, 0x48, 0x0f, 0xae, 0xdb).regs.rip, world->code);
+	assert_int_equal(RUN_FROM(regs, true, 0xf3, 0x48, 0x0f, 0xae, 0xd3).regs.rip, world->code); /* WRFSBASE RBX */
+}
+
+#define WRMSR 0x0f, 0x30
+
+static void test_msrs(void **state)
+{
+	struct user_regs_struct regs = registers();
+	const uint64_t base = world->code + 0x1230;
+	regs.rax = 0xabcdef0000000000 | (uint32_t)base;
+	regs.rdx = 0x1234567800000000 | base >> 32;
+	regs.rcx = X86_MSR_KERNEL_GS_BASE;
+	assert_int_equal(RUN_FROM(regs, true, WRMSR).regs.rip, world->code + 2);
+	assert_int_equal(page()->kernel_gs, base + world->up);
+	regs.rcx = X86_MSR_FS_BASE;
+	struct snapshot end = RUN_FROM(regs, true, WRMSR);
+	assert_int_equal(end.regs.rip, world->code + 2);
+	assert_int_equal(world->up ? page()->fs : end.regs.fs_base, base);
+	regs.rcx = X86_MSR_LSTAR;
+	end = RUN_FROM(regs, true, WRMSR);
+	assert_given_up(&end);
+	regs.rcx = X86_MSR_FS_BASE;
+	regs.rdx = 0x8000;
+	end = RUN_FROM(regs, true, WRMSR);
+	assert_given_up(&end);
+}
+
+static void test_debug_registers(void **state)
+{
+	struct user_regs_struct regs = registers();
+	page()->dr[6] = 0xffff0ff0;
+	assert_int_equal(RUN_FROM(regs, true, 0x0f, 0x21, 0xf2).regs.rdx, 0xffff0ff0);	    /* MOV RDX, DR6 */
+	assert_int_equal(RUN_FROM(regs, true, 0x0f, 0x23, 0xdb).regs.rip, world->code + 3); /* MOV DR3, RBX */
+	assert_int_equal(page()->dr[3], regs.rbx);
+	struct snapshot end = RUN_FROM(regs, true, 0x0f, 0x23, 0xfb); /* MOV DR7, RBX */
+	assert_given_up(&end);
+	end = RUN_FROM(regs, true, 0x0f, 0x21, 0xea); /* MOV RDX, DR5 */
+	assert_given_up(&end);
+}
+
+static void test_segments(void **state)
+{
+	struct user_regs_struct regs = registers();
+	page()->match[SREG_DS] = 0x18;
+	page()->described_at[SREG_DS] = page()->described_at[SREG_CS];
+	page()->described[SREG_DS] = DESCRIBED;
+	regs.rbx = 0xdeadbeef0018;
+	assert_int_equal(RUN_FROM(regs, true, 0x8e, 0xdb).regs.rip, world->code + 2); /* MOV DS, EBX */
+	*at(0x4000) = 0;
+	struct snapshot end = RUN_FROM(regs, true, 0x8e, 0xdb);
+	assert_given_up(&end);
+	regs.rbx = 0x20;
+	end = RUN_FROM(regs, true, 0x8e, 0xdb);
+	assert_given_up(&end);
+	end = RUN_FROM(regs, true, 0x8e, 0xd3); /* MOV SS, EBX */
+	assert_given_up(&end);
+}
+
+/* -------------------------------------------------------------------------------------------- returns, exceptions */
 
 static void frame(uint64_t rip, uint64_t cs, uint64_t rflags, uint64_t rsp, uint64_t ss)
 {
@@ -357,6 +432,10 @@ int main(void)
 		BOTH(test_task_priority),
 		BOTH(test_control_registers),
 		BOTH(test_swapgs),
+		BOTH(test_bases),
+		BOTH(test_msrs),
+		BOTH(test_debug_registers),
+		BOTH(test_segments),
 		BOTH(test_iret),
 		BOTH(test_iret_given_up),
 		BOTH(test_faults),

@@ -31,8 +31,9 @@
  * FS, with BT_USER GS.
  */
 #define BT_NARROW 128u
-#define BT_UPPER  256u /* memory lies as in FORM_UPPER, see upper.c */
-#define BT_SWAPS  512u /* GS has the base of what the guest loaded last, and instructions change it */
+#define BT_UPPER  256u	/* memory lies as in FORM_UPPER, see upper.c */
+#define BT_SWAPS  512u	/* GS has the base of what the guest loaded last, and instructions change it */
+#define BT_LOADS  1024u /* which the guest has as well */
 
 /* Where the window lies: all 4 GiB around it are empty, but for what the guest has there. */
 #define BT_WINDOW_BASE 0x100000000000u
@@ -88,6 +89,9 @@ struct bt_state {
 	uint64_t held;	   /* not 0: CR8 keeps an interrupt waiting, and writing it is the monitor's */
 	/* SWAPGS: the base that it loads, as the cell is to have it. */
 	uint64_t kernel_gs;
+	uint64_t fs; /* BT_UPPER: the guest's base of FS */
+	uint64_t msr;
+	uint64_t dr[8]; /* 4 and 5 unused */
 	/*
 	 * Where the cell has the gate of #DE, what it must say, and where it leads; what remains of iflag. `delivered`
 	 * is how often.

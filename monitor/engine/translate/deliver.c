@@ -28,15 +28,6 @@ static void load_stack(struct compiler *c, unsigned at)
 	EMIT(REX_W, OPCODE_LOAD, 0x4c, 0x24, (uint8_t)at);
 }
 
-/* The descriptor of what the segment register holds is what it was loaded from. */
-static void check_descriptor(struct compiler *c, struct virtual *v, unsigned sreg)
-{
-	const size_t at = sreg * sizeof(uint64_t);
-	emit_load(&c->e, RCX, SLOT(described_at) + at);
-	virtual_follow(c, 0);
-	virtual_compare(c, v, SLOT(described) + at);
-}
-
 /* -------------------------------------------------------------------------------------------------------- returns */
 
 /* The frame: RIP, CS, RFLAGS, RSP, SS. */
@@ -51,8 +42,8 @@ static void check_frame(struct compiler *c, struct virtual *v)
 	virtual_compare(c, v, SLOT(match[SREG_CS]));
 	load_stack(c, FRAME_SS);
 	virtual_compare(c, v, SLOT(match[SREG_SS]));
-	check_descriptor(c, v, SREG_CS);
-	check_descriptor(c, v, SREG_SS);
+	virtual_descriptor(c, v, SREG_CS);
+	virtual_descriptor(c, v, SREG_SS);
 	load_stack(c, FRAME_FLAGS);
 	EMIT(0xf7, 0xc1); /* TEST ECX, imm32 */
 	emit32(&c->e, ~(uint32_t)(BT_POPF_FREE | X86_RFLAGS_RF));
@@ -110,7 +101,7 @@ static void check_gate(struct compiler *c, struct virtual *v)
 	emit_load(&c->e, RCX, SLOT(gate.at));
 	virtual_follow(c, 8);
 	virtual_compare(c, v, SLOT(gate.high));
-	check_descriptor(c, v, SREG_CS);
+	virtual_descriptor(c, v, SREG_CS);
 }
 
 /* RCX = RFLAGS as the frame has it: a fault's, with RF. The guest's own are in force; they are lost. */

@@ -87,6 +87,14 @@ void emit_compare_zero(struct emit *e, size_t slot)
 	emit8(e, 0);
 }
 
+void emit_compare(struct emit *e, size_t slot, uint32_t value)
+{
+	emit8(e, 0x81);
+	emit8(e, 7 << 3 | MODRM_RIP);
+	emit_displacement(e, e->place->state + slot, sizeof(value));
+	emit32(e, value);
+}
+
 void emit_store_address(struct emit *e, size_t slot)
 {
 	emit_store_imm(e, e->place->state + slot, (uint32_t)(here(e) + 10));

@@ -1,5 +1,5 @@
 /*
- * The few host instructions of which sequences are made. None of them touches RFLAGS, but for one that says so. SDM 2A
+ * The few host instructions of which sequences are made. None of them touches RFLAGS, but for those that say so. SDM 2A
  * chapter 2 for the codings.
  */
 #ifndef MONITOR_ENGINE_TRANSLATE_EMIT_H
@@ -60,6 +60,8 @@ void emit_store_address(struct emit *e, size_t slot);
 void emit_store_imm(struct emit *e, uint64_t address, uint32_t value);
 /* CMP DWORD [slot], 0: this one does touch RFLAGS. */
 void emit_compare_zero(struct emit *e, size_t slot);
+/* CMP DWORD [slot], imm32: likewise. */
+void emit_compare(struct emit *e, size_t slot, uint32_t value);
 /* register = value, in as few bytes as it takes; 64: always as many. */
 void emit_constant(struct emit *e, unsigned reg, uint64_t value);
 void emit_constant64(struct emit *e, unsigned reg, uint64_t value);

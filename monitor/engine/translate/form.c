@@ -286,9 +286,12 @@ void form_leave(const struct translate *t, struct vcpu *vcpu, const struct form_
 		leave_narrow(vcpu, saved);
 	else
 		vcpu->gpr[RSP] -= UPPER_BASE;
-	/* What SWAPGS has loaded: what the cell can have is what it has. */
-	uint64_t gs = t->mode & BT_SWAPS ? vcpu->sreg[SREG_GS].base - UPPER_BASE : saved->gs;
-	vcpu->sreg[SREG_FS].base = saved->fs;
+	/* What translated code has loaded: what the cell can have is what it has. */
+	const volatile struct bt_state *state = t->state;
+	bool loads = t->form == FORM_UPPER && t->mode & BT_SWAPS;
+	uint64_t fs = loads ? state->fs : saved->fs;
+	uint64_t gs = loads ? vcpu->sreg[SREG_GS].base - UPPER_BASE : saved->gs;
+	vcpu->sreg[SREG_FS].base = vcpu_canonical(fs) ? fs : saved->fs;
 	vcpu->sreg[SREG_GS].base = vcpu_canonical(gs) ? gs : saved->gs;
 }
 

@@ -126,10 +126,20 @@ static size_t slot_of(ZydisRegister reg)
 		return SLOT(cr4);
 	case ZYDIS_REGISTER_CR8:
 		return SLOT(cr8);
+	case ZYDIS_REGISTER_DR4:
+	case ZYDIS_REGISTER_DR5:
+		return 0;
 	default:
-		return ZydisRegisterGetClass(reg) == ZYDIS_REGCLASS_SEGMENT
-			       ? SLOT(selector) + (size_t)ZydisRegisterGetId(reg) * sizeof(uint64_t)
-			       : 0;
+		break;
+	}
+	size_t index = (size_t)ZydisRegisterGetId(reg) * sizeof(uint64_t);
+	switch (ZydisRegisterGetClass(reg)) {
+	case ZYDIS_REGCLASS_SEGMENT:
+		return SLOT(selector) + index;
+	case ZYDIS_REGCLASS_DEBUG:
+		return index < sizeof(((struct bt_state *)0)->dr) ? SLOT(dr) + index : 0;
+	default:
+		return 0;
 	}
 }
 

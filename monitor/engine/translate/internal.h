@@ -113,6 +113,8 @@ void virtual_end(struct compiler *c, uint64_t rip);
 /* MOV RCX, [slot]; MOV RCX, [RCX + disp]; opcode RCX, [slot] */
 void virtual_compare(struct compiler *c, struct virtual *v, size_t slot);
 void virtual_follow(struct compiler *c, unsigned disp);
+/* Unless the descriptor of what the segment register holds is what it was loaded from. */
+void virtual_descriptor(struct compiler *c, struct virtual *v, unsigned sreg);
 /* As compile_inside, for 64-bit code. */
 bool compile_virtual(struct compiler *c);
 

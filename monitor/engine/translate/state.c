@@ -35,7 +35,9 @@ static unsigned mode_of(const struct translate *t, const struct vcpu *vcpu)
 	const struct cells *cells = &trap_of(t->vm)->cells;
 	return form | BT_READ | (vcpu->pv.shared_gpa ? 0 : BT_IF) |
 	       (clock_frozen() || vcpu->tsc_offset ? 0 : BT_CLOCK) | (bases ? BT_BASES : 0) |
-	       (bases && !cells->traced && cells->bases == GATE_BASES_INSNS ? BT_SWAPS : 0);
+	       (!bases || cells->traced || cells->bases != GATE_BASES_INSNS ? 0
+		: vcpu->cr4 & X86_CR4_FSGSBASE				    ? BT_SWAPS | BT_LOADS
+									    : BT_SWAPS);
 }
 
 void state_set_mode(struct translate *t, const struct vcpu *vcpu)
@@ -121,6 +123,9 @@ void state_fill(struct translate *t, struct vcpu *vcpu)
 	state->upper = t->form == FORM_UPPER ? UPPER_BASE : 0;
 	state->kernel_gs = vcpu->kernel_gs_base + state->upper;
 	state->gate.delivered = 0;
+	state->fs = vcpu->sreg[SREG_FS].base;
+	for (unsigned n = 0; n < 8; n++)
+		state->dr[n] = vcpu->dr[n];
 	state->cr0 = vcpu->cr0;
 	state->cr2 = vcpu->cr2;
 	state->cr3 = vcpu->cr3;
@@ -150,6 +155,8 @@ void state_take(struct translate *t, struct vcpu *vcpu)
 		return;
 	vcpu->cr2 = state->cr2;
 	vcpu->cr8 = state->cr8 & 15;
+	for (unsigned n = 0; n < 4; n++)
+		vcpu->dr[n] = state->dr[n];
 	vcpu->vm->stats.vcpu[vcpu->id].injected += (uint32_t)state->gate.delivered;
 	if (t->mode & BT_SWAPS)
 		state_take_kernel_gs(t, vcpu, state->kernel_gs);

@@ -31,7 +31,7 @@ struct translate *translate_of(struct vm *vm)
 static bool must_interpret(const struct vcpu *vcpu)
 {
 	return !(vcpu_code_bits(vcpu) == 64 || form_is_narrow(vcpu)) || (vcpu->rflags & X86_RFLAGS_TF) ||
-	       vcpu->window_wanted || vcpu->debug.step || (vcpu->dr[7] & X86_DR7_ALL_ENABLED) ||
+	       vcpu->window_wanted || vcpu->debug.step || (vcpu->dr[7] & (X86_DR7_ALL_ENABLED | X86_DR7_GD)) ||
 	       interpret_watching(vcpu);
 }
 

@@ -8,6 +8,8 @@
 #define EMIT(...) emit_bytes(&c->e, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 
 #define OPCODE_COMPARE 0x3b
+#define OPCODE_ADD     0x03
+#define OPCODE_SUB     0x2b
 
 /* ------------------------------------------------------------------------------------------------------ sequences */
 
@@ -74,6 +76,14 @@ void virtual_follow(struct compiler *c, unsigned disp)
 	EMIT(REX_W, OPCODE_LOAD, 0x49, (uint8_t)disp); /* MOV RCX, [RCX + disp8] */
 }
 
+void virtual_descriptor(struct compiler *c, struct virtual *v, unsigned sreg)
+{
+	const size_t at = sreg * sizeof(uint64_t);
+	emit_load(&c->e, RCX, SLOT(described_at) + at);
+	virtual_follow(c, 0);
+	virtual_compare(c, v, SLOT(described) + at);
+}
+
 /* ------------------------------------------------------------------------------------------------------ registers */
 
 static unsigned source_register(const struct compiler *c)
@@ -137,8 +147,6 @@ static bool set_same(struct compiler *c, size_t slot)
 
 static bool set_control(struct compiler *c)
 {
-	if (c->source->flavour & BT_UPPER && source_register(c) == RSP)
-		return false;
 	switch (c->insn.operands[0].reg.value) {
 	case ZYDIS_REGISTER_CR0:
 		return set_same(c, SLOT(cr0));
@@ -181,10 +189,171 @@ static bool swap_gs(struct compiler *c)
 	return true;
 }
 
-static bool is_control(const struct emu_insn *insn, unsigned operand)
+/* ------------------------------------------------------------------------------------------------------------ bases */
+
+/* SLOT(scratch) has the value that RCX has. */
+static void check_canonical(struct compiler *c, struct virtual *v)
 {
-	return insn->operands[operand].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-	       ZydisRegisterGetClass(insn->operands[operand].reg.value) == ZYDIS_REGCLASS_CONTROL;
+	EMIT(REX_W, 0xc1, 0xe1, 16); /* SHL RCX, 16 */
+	EMIT(REX_W, 0xc1, 0xf9, 16); /* SAR RCX, 16 */
+	virtual_compare(c, v, SLOT(scratch));
+}
+
+static unsigned operand_register(const struct compiler *c)
+{
+	return ZydisRegisterGetId(c->insn.operands[0].reg.value);
+}
+
+static void load_operand(struct compiler *c)
+{
+	unsigned reg = operand_register(c);
+	EMIT((uint8_t)(REX_W | (reg & 8) >> 1), OPCODE_STORE, (uint8_t)(0xc0 | (reg & 7) << 3 | RCX));
+}
+
+static bool write_fs(struct compiler *c)
+{
+	struct virtual v;
+	virtual_begin(c, &v, load_operand);
+	emit_store(&c->e, RCX, SLOT(scratch));
+	check_canonical(c, &v);
+	virtual_plain(c, &v);
+	return set_slot(c, SLOT(fs));
+}
+
+/* The guest's base is so much less. */
+static bool read_gs(struct compiler *c)
+{
+	struct virtual v;
+	unsigned reg = operand_register(c);
+	virtual_begin(c, &v, NULL);
+	EMIT(0xf3, REX_W, 0x0f, 0xae, 0xc9); /* RDGSBASE RCX */
+	emit_state(&c->e, OPCODE_SUB, RCX, SLOT(upper));
+	virtual_flags(c);
+	emit_load(&c->e, RAX, SLOT(rax));
+	MARK(.rip = c->rip, .undo = BT_COUNTER);
+	EMIT((uint8_t)(REX_W | (reg & 8) >> 3), OPCODE_STORE, (uint8_t)(0xc0 | RCX << 3 | (reg & 7)));
+	if (reg == RCX)
+		return true;
+	MARK(.rip = c->next, .undo = BT_COUNTER);
+	emit_load(&c->e, RCX, SLOT(rcx));
+	return true;
+}
+
+static void load_gs(struct compiler *c)
+{
+	emit_state(&c->e, OPCODE_ADD, RCX, SLOT(upper));
+	EMIT(0xf3, REX_W, 0x0f, 0xae, 0xd9); /* WRGSBASE RCX */
+}
+
+static bool write_gs(struct compiler *c)
+{
+	struct virtual v;
+	virtual_begin(c, &v, load_operand);
+	load_gs(c);
+	virtual_end(c, c->next);
+	return true;
+}
+
+/* Where memory lies as the guest has it the bases are its own. */
+static bool move_base(struct compiler *c)
+{
+	if (!(c->source->flavour & BT_UPPER)) {
+		emit_bytes(&c->e, c->insn.bytes, c->insn.info.length);
+		return true;
+	}
+	if (c->insn.info.operand_width != 64 || operand_register(c) == RSP)
+		return false;
+	switch (c->insn.info.mnemonic) {
+	case ZYDIS_MNEMONIC_RDFSBASE:
+		emit_load(&c->e, operand_register(c), SLOT(fs));
+		return true;
+	case ZYDIS_MNEMONIC_WRFSBASE:
+		return write_fs(c);
+	case ZYDIS_MNEMONIC_RDGSBASE:
+		return read_gs(c);
+	default:
+		return write_gs(c);
+	}
+}
+
+/* FS and KERNEL_GS, which kernels set when they switch between programs. */
+static bool write_msr(struct compiler *c)
+{
+	struct virtual v;
+	virtual_begin(c, &v, NULL);
+	emit_store(&c->e, RCX, SLOT(msr));
+	emit_load(&c->e, RCX, SLOT(rax));
+	emit_store(&c->e, RCX, SLOT(scratch));
+	emit_store(&c->e, RDX, SLOT(scratch) + sizeof(uint32_t));
+	emit_load(&c->e, RCX, SLOT(scratch));
+	check_canonical(c, &v);
+	emit_load(&c->e, RCX, SLOT(scratch));
+	emit_compare(&c->e, SLOT(msr), X86_MSR_FS_BASE);
+	unsigned fs = emit_hop(&c->e, OPCODE_JZ);
+	emit_compare(&c->e, SLOT(msr), X86_MSR_KERNEL_GS_BASE);
+	virtual_unless(c, &v, OPCODE_JNZ);
+	virtual_plain(c, &v);
+	emit_state(&c->e, OPCODE_ADD, RCX, SLOT(upper));
+	set_slot(c, SLOT(kernel_gs));
+	unsigned done = emit_skip(&c->e);
+	emit_skip_end(&c->e, fs);
+	MARK(.rip = c->rip, .undo = BT_STATUS);
+	if (c->source->flavour & BT_UPPER)
+		emit_store(&c->e, RCX, SLOT(fs));
+	else
+		EMIT(0xf3, REX_W, 0x0f, 0xae, 0xd1); /* WRFSBASE RCX */
+	virtual_end(c, c->next);
+	emit_skip_end(&c->e, done);
+	return true;
+}
+
+/* --------------------------------------------------------------------------------------------------------- all of it
+ */
+
+/* DR0 to DR3: nobody looks at them as long as none is enabled. */
+static bool set_debug(struct compiler *c)
+{
+	struct virtual v;
+	unsigned n = operand_register(c);
+	if (n > 3)
+		return false;
+	virtual_begin(c, &v, load_source);
+	return set_slot(c, SLOT(dr) + n * sizeof(uint64_t));
+}
+
+/* The selector that is there already, of a descriptor that is as it was. SS would hold interrupts back. */
+static bool set_segment(struct compiler *c)
+{
+	struct virtual v;
+	const unsigned sreg = operand_register(c);
+	if (c->insn.operands[1].type != ZYDIS_OPERAND_TYPE_REGISTER || (sreg != SREG_DS && sreg != SREG_ES))
+		return false;
+	virtual_begin(c, &v, load_source);
+	EMIT(0x0f, 0xb7, 0xc9); /* MOVZX ECX, CX */
+	virtual_compare(c, &v, SLOT(match) + sreg * sizeof(uint64_t));
+	virtual_descriptor(c, &v, sreg);
+	virtual_plain(c, &v);
+	virtual_end(c, c->next);
+	return true;
+}
+
+static bool move(struct compiler *c, bool may_write)
+{
+	const ZydisDecodedOperand *to = &c->insn.operands[0], *from = &c->insn.operands[1];
+	ZydisRegisterClass class =
+		to->type == ZYDIS_OPERAND_TYPE_REGISTER ? ZydisRegisterGetClass(to->reg.value) : ZYDIS_REGCLASS_INVALID;
+	bool writes =
+		class == ZYDIS_REGCLASS_CONTROL || class == ZYDIS_REGCLASS_DEBUG || class == ZYDIS_REGCLASS_SEGMENT;
+	/* Where RSP holds more than the guest's. */
+	bool odd = from->type == ZYDIS_OPERAND_TYPE_REGISTER && c->source->flavour & BT_UPPER &&
+		   ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, from->reg.value) == ZYDIS_REGISTER_RSP;
+	if (!writes)
+		return compile_inside(c);
+	if (odd || !may_write)
+		return false;
+	return class == ZYDIS_REGCLASS_CONTROL ? set_control(c)
+	       : class == ZYDIS_REGCLASS_DEBUG ? set_debug(c)
+					       : set_segment(c);
 }
 
 bool compile_virtual(struct compiler *c)
@@ -193,11 +362,18 @@ bool compile_virtual(struct compiler *c)
 	bool reads = flavour & BT_READ && flavour & BT_IF;
 	switch (c->insn.info.mnemonic) {
 	case ZYDIS_MNEMONIC_MOV:
-		return is_control(&c->insn, 0) ? reads && set_control(c) : compile_inside(c);
+		return move(c, reads);
 	case ZYDIS_MNEMONIC_CLTS:
 		return reads && clear_ts(c);
 	case ZYDIS_MNEMONIC_SWAPGS:
 		return reads && flavour & BT_SWAPS && swap_gs(c);
+	case ZYDIS_MNEMONIC_WRMSR:
+		return reads && flavour & BT_SWAPS && write_msr(c);
+	case ZYDIS_MNEMONIC_RDFSBASE:
+	case ZYDIS_MNEMONIC_RDGSBASE:
+	case ZYDIS_MNEMONIC_WRFSBASE:
+	case ZYDIS_MNEMONIC_WRGSBASE:
+		return reads && flavour & BT_LOADS && move_base(c);
 	default:
 		return compile_inside(c);
 	}
