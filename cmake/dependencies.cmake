@@ -2,7 +2,7 @@
 # dynamic linker's work on six libraries is a fifth of the time from exec to exit of a small guest. Debian has Zydis as
 # a shared library only, and the sanitizers want shared libraries.
 find_package(PkgConfig REQUIRED)
-pkg_check_modules(DEPS REQUIRED libseccomp libdw libelf jansson)
+pkg_check_modules(DEPS REQUIRED libseccomp libdw libelf jansson zlib)
 pkg_check_modules(UNWIND REQUIRED libunwind-ptrace libunwind-generic)
 pkg_check_modules(CMOCKA REQUIRED cmocka)
 find_package(Zydis REQUIRED)
@@ -44,9 +44,10 @@ if(R3_STATIC_DEPS AND NOT R3_SANITIZE AND NOT R3_ARCHIVES MATCHES "NOTFOUND")
     #include <elfutils/libdwfl.h>
     #include <jansson.h>
     #include <seccomp.h>
+    #include <zlib.h>
     int main(void)
     {
-      return !dwfl_begin(0) + !elf_begin(0, ELF_C_NULL, 0) + !json_object() + !seccomp_init(0);
+      return !dwfl_begin(0) + !elf_begin(0, ELF_C_NULL, 0) + !json_object() + !seccomp_init(0) + !zlibVersion();
     }" R3_ARCHIVES_LINK)
   unset(CMAKE_REQUIRED_INCLUDES)
   unset(CMAKE_REQUIRED_LIBRARIES)

@@ -21,9 +21,10 @@ r3_component(libseccomp "${DEPS_libseccomp_VERSION}" LGPL-2.1-only ${how} libsec
 r3_component(libelf "${DEPS_libelf_VERSION}" "${elfutils}" ${how} libelf-dev)
 r3_component(libdw "${DEPS_libdw_VERSION}" "${elfutils}" ${how} libdw-dev)
 r3_component(jansson "${DEPS_jansson_VERSION}" MIT ${how} libjansson-dev)
+r3_component(zlib "${DEPS_zlib_VERSION}" Zlib ${how} zlib1g-dev)
 if(R3_STATIC)
   # What the others' archives bring along.
-  foreach(archive IN ITEMS "z|zlib|zlib|Zlib|zlib1g-dev" "bz2|bzip2|bzip2|bzip2-1.0.6|libbz2-dev"
+  foreach(archive IN ITEMS "bz2|bzip2|bzip2|bzip2-1.0.6|libbz2-dev"
       "lzma|liblzma|liblzma|0BSD OR LicenseRef-public-domain|liblzma-dev" "zstd|libzstd|zstd|BSD-3-Clause OR GPL-2.0-only|libzstd-dev")
     string(REPLACE "|" ";" part "${archive}")
     list(POP_FRONT part library module name licence package)

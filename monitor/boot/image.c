@@ -75,19 +75,35 @@ static int read_to_ram(struct vm *vm, const char *path, int fd, uint64_t offset,
 	return 0;
 }
 
-static int open_file_and_head(struct image *image)
+static int read_head(struct image *image)
 {
 	ssize_t len;
 
-	image->fd = open_file(image->path, &image->file_size);
-	if (image->fd < 0)
-		return image->fd;
 	if (!image->file_size)
 		return image_refuse(image->path, "is empty: build it again");
 	len = pread(image->fd, image->head, sizeof(image->head), 0);
 	if (len < 0)
 		return image_refuse(image->path, "cannot read: %s: copy it to another disk", strerror(errno));
 	image->head_len = (size_t)len;
+	return 0;
+}
+
+static int open_file_and_head(struct vm *vm)
+{
+	struct image *image = vm->image;
+	int err;
+
+	image->fd = open_file(image->path, &image->file_size);
+	if (image->fd < 0)
+		return image->fd;
+	err = read_head(image);
+	if (!err && image_is_packed(image)) {
+		err = image_unpack(vm);
+		if (!err)
+			err = read_head(image);
+	}
+	if (err)
+		return err;
 	if (elf_version(EV_CURRENT) == EV_NONE)
 		abort();
 	if (image_check_counts(image))
@@ -231,7 +247,7 @@ int image_open(struct vm *vm)
 	image->path = vm->config->kernel;
 	image->fd = -1;
 	vm->image = image;
-	err = open_file_and_head(image);
+	err = open_file_and_head(vm);
 	if (!err)
 		image->protocol = vm->config->bios ? &boot_bios : boot_protocol_of(image);
 	return err;

@@ -93,6 +93,11 @@ struct image {
 /* Prints "ring3: PATH: ..." as one line; always returns -ENOEXEC. */
 int image_refuse(const char *path, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Packed with gzip. */
+bool image_is_packed(const struct image *image);
+/* Makes image->fd what is packed in it. 0, -EINTR if the guest is to end, or as image_refuse. */
+int image_unpack(struct vm *vm);
+
 /* Before the library sees the file: it takes memory for as many headers as the file says. 0 or -ENOEXEC. */
 int image_check_counts(const struct image *image);
 

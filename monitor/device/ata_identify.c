@@ -9,6 +9,8 @@
 
 #define WORDS	      256
 #define CYLINDERS_MAX 16383u
+/* Firmware takes a disk without a whole cylinder for none: the smallest has two, the end of which is missing. */
+#define CYLINDERS_MIN 2u
 
 enum {
 	W_CONFIG = 0,
@@ -69,6 +71,8 @@ static uint32_t cylinders(uint32_t sectors, unsigned heads, unsigned per_track)
 {
 	uint32_t all = sectors / heads / per_track;
 
+	if (all < CYLINDERS_MIN)
+		return CYLINDERS_MIN;
 	return all < CYLINDERS_MAX ? all : CYLINDERS_MAX;
 }
 
@@ -98,11 +102,13 @@ void ata_identify(uint8_t *to, uint32_t sectors, unsigned number, unsigned multi
 		[W_ENABLED + 1] = FLUSH_CACHE,
 		[W_ENABLED + 2] = WORDS_ARE_MEANT,
 	};
+	uint32_t addressed;
 
 	put_text(w + W_SERIAL, 10, number ? "RING3-1" : "RING3-0");
 	put_text(w + W_FIRMWARE, 4, "1");
 	put_text(w + W_MODEL, 20, "RING3 DISK");
-	put_long(w + W_NOW_CAPACITY, cylinders(sectors, heads, per_track) * heads * per_track);
+	addressed = cylinders(sectors, heads, per_track) * heads * per_track;
+	put_long(w + W_NOW_CAPACITY, addressed < sectors ? addressed : sectors);
 	put_long(w + W_LBA_SECTORS, sectors);
 	memcpy(to, w, sizeof(w));
 }

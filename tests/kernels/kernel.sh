@@ -1,24 +1,17 @@
 #!/bin/sh
 # Finds a kernel of Debian's without installing anything:  kernel.sh DIRECTORY PACKAGE FILE
 # Prints the path of FILE, a pattern below the package's root: as installed, else out of the package, which is fetched and
-# unpacked into DIRECTORY once. PACKAGE:i386 is another architecture's, whose lists are kept in DIRECTORY too. A FILE that
-# ends in .gz is unpacked, as boot loaders do. Status 77 if it cannot be had.
+# unpacked into DIRECTORY once. PACKAGE:i386 is another architecture's, whose lists are kept in DIRECTORY too. Status 77
+# if it cannot be had.
 set -u
 mkdir -p "$1" && directory=$(cd "$1" && pwd) || exit 77
 package=$2 file=$3
 
-# found ROOT: prints the file below it, unpacked beside it in DIRECTORY.
+# found ROOT: prints the file below it.
 found() {
 	for candidate in "$1"/$file; do
 		[ -r "$candidate" ] || continue
-		case $candidate in
-		*.gz)
-			plain=$directory/$(echo "$package" | tr : -)-$(basename "$candidate" .gz)
-			[ -r "$plain" ] || { gzip -dc "$candidate" >"$plain.$$" && mv "$plain.$$" "$plain"; } || exit 77
-			echo "$plain"
-			;;
-		*) echo "$candidate" ;;
-		esac
+		echo "$candidate"
 		return 0
 	done
 	return 1

@@ -135,6 +135,8 @@ static void test_identify(void **state)
 	assert_int_equal(status(), READY);
 	assert_int_equal(words[60] | words[61] << 16, SECTORS);
 	assert_true(words[49] & 0x200);
+	assert_int_equal(words[1], 2); /* firmware wants cylinders, of however small a disk */
+	assert_int_equal(words[57] | words[58] << 16, SECTORS);
 	assert_memory_equal(&words[27], "IRGN 3IDKS  ", 12);
 	assert_int_equal(in8(ATA_PORT), 0xff); /* nothing more */
 }
