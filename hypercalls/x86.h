@@ -302,6 +302,7 @@
 
 /* 64-bit task-state segment: SDM 3A 7.7 */
 #define X86_TSS_RSP0  4
+#define X86_TSS_SS0   8 /* of 32 bits; its ESP0 is where RSP0 is */
 #define X86_TSS_IST1  36
 #define X86_TSS_IOMAP 102
 #define X86_TSS_SIZE  104

@@ -61,6 +61,7 @@ struct vm_config {
 	double timeout;			       /* seconds; 0: none */
 	const char *engine, *transport;	       /* NULL: default */
 	uint64_t code_cache;		       /* bytes of code that engine `translate` keeps; 0: as many as it can */
+	bool two_cells;			       /* `translate`: 32-bit user mode in a cell of its own */
 	unsigned cpus;			       /* host CPUs to use: 1 or 2; 0: choose */
 	const char *stats_file;		       /* NULL: none */
 	const char *trace_events, *trace_file; /* NULL: none; monitor/trace/trace.h */

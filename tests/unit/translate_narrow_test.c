@@ -388,6 +388,16 @@ static void test_flags(void **state)
 	repeats = false;
 }
 
+/* The monitor has seen these loaded: one entry, where all selectors lead. */
+static void know(uint64_t selector, uint64_t flat, uint64_t at, uint64_t descriptor)
+{
+	struct bt_state *s = (void *)TEST_STATE;
+	for (unsigned n = 0; n <= UINT8_MAX; n++)
+		s->known_at[n] = offsetof(struct bt_state, known[1]);
+	s->known[1] = (struct bt_known){
+		selector, flat, {at, descriptor}, {BT_WINDOW_BASE + BASE, BT_WINDOW_USER + BASE}, 0, 0};
+}
+
 static void test_segments(void **state)
 {
 	repeats = true;
@@ -396,23 +406,29 @@ static void test_segments(void **state)
 	state_page()->selector[SREG_ES] = 0x10;
 	RUN(0x06); /* PUSH ES */
 	assert_int_equal(*at(esp - 4), 0x10);
-	state_page()->match[SREG_ES] = 0x10;
-	state_page()->described[SREG_ES] = descriptor;
-	state_page()->described_at[SREG_ES] = BT_WINDOW_BASE + GDT + 0x10;
+	know(0x10, 0x10, BT_WINDOW_BASE + GDT + 0x10, descriptor);
 	memcpy(window(GDT + 0x10), &descriptor, sizeof(descriptor));
 	*at(esp) = 0xffff0010;
 	struct snapshot end = RUN(0x07); /* POP ES */
 	assert_int_equal(end.rip, GVA + 1);
 	assert_int_equal(end.gpr[RSP], esp + 4);
+	assert_int_equal(state_page()->selector[SREG_ES], 0x10);
+	assert_int_equal(state_page()->loaded[SREG_ES], TEST_STATE + offsetof(struct bt_state, known[1]));
 	*at(esp) = 0x18;
+	assert_int_equal(RUN(0x07).rip, GVA);
+	*at(esp) = 0x110;
 	assert_int_equal(RUN(0x07).rip, GVA);
 	*at(esp) = 0x10;
 	*at(GDT + 0x14) ^= 0x100;
 	assert_int_equal(RUN(0x07).rip, GVA);
-	state_page()->match[SREG_ES] = 0x1234;
 	*at(GDT + 0x14) ^= 0x100;
-	assert_int_equal(RUN(0x8e, 0xc2).rip, GVA + 2); /* MOV ES, DX */
-	state_page()->described_at[SREG_ES] = BT_WINDOW_BASE + 0x5000;
+	know(0x1234, UINT16_MAX + 1, BT_WINDOW_BASE + GDT + 0x10, descriptor);
+	assert_int_equal(RUN(0x8e, 0xc2).rip, GVA);	/* MOV ES, DX: not flat */
+	assert_int_equal(RUN(0x8e, 0xe2).rip, GVA + 2); /* MOV FS, DX */
+	assert_int_equal(state_page()->fs_base[0], BT_WINDOW_BASE + BASE);
+	assert_int_equal(RUN(0x8e, 0xea).rip, GVA + 2); /* MOV GS, DX */
+	assert_int_equal(state_page()->fs_base[1], BT_WINDOW_USER + BASE);
+	know(0x1234, 0x1234, BT_WINDOW_BASE + 0x5000, descriptor);
 	assert_int_equal(RUN(0x8e, 0xc2).rip, GVA); /* faults */
 	assert_int_equal(RUN(0x17).rip, GVA);	    /* POP SS */
 	repeats = false;

@@ -44,6 +44,10 @@ const struct argp_option options_table[] = {
 	{"smp", OPT_SMP, "N", 0, "number of virtual processors (this build: 1)", 1},
 	{"code-cache", OPT_CODE_CACHE, "SIZE", 0,
 	 "room for translated code, as --memory (default: 56M); for --engine=translate", 1},
+	{"cells", OPT_CELLS, "one|two", 0,
+	 "whether kernel and programs of a 32-bit guest share a process, or are kept apart by it (default one); for "
+	 "--engine=translate",
+	 1},
 	{"cpus", OPT_CPUS, "1|2|auto", 0, "host processors to use (default auto)", 1},
 	{"timeout", OPT_TIMEOUT, "SECONDS", 0, "end the guest after that time, with status 124", 1},
 	{"core", OPT_CORE, "FILE", 0,
@@ -247,6 +251,14 @@ static error_t parse_code_cache(const char *text, struct vm_config *config)
 	return 0;
 }
 
+static error_t parse_cells(const char *text, struct vm_config *config)
+{
+	config->two_cells = !strcmp(text, "two");
+	if (!config->two_cells && strcmp(text, "one"))
+		return options_refuse("--cells: '%s' is neither 'one' nor 'two'", text);
+	return 0;
+}
+
 static error_t parse_cpus(const char *text, struct vm_config *config)
 {
 	if (!strcmp(text, "auto"))
@@ -326,6 +338,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return parse_smp(arg, config);
 	case OPT_CODE_CACHE:
 		return parse_code_cache(arg, config);
+	case OPT_CELLS:
+		return parse_cells(arg, config);
 	case OPT_CPUS:
 		return parse_cpus(arg, config);
 	case OPT_TIMEOUT:

@@ -22,6 +22,7 @@ enum options_key {
 	OPT_BLOCK,
 	OPT_BLOCK_SECTOR,
 	OPT_CODE_CACHE,
+	OPT_CELLS,
 	OPT_CORE,
 	OPT_CPU,
 	OPT_CPUS,

@@ -17,7 +17,7 @@ static unsigned mode_of(uint32_t user)
 	return user ? 1 : 0;
 }
 
-/* The present mode's translations begin anew. */
+/* The translations of the mode that c->user says begin anew, and it is the one in force. */
 static void renew(struct engine_vcpu *c)
 {
 	/* Tags of 4096 generations ago would be believed again. */
@@ -25,6 +25,7 @@ static void renew(struct engine_vcpu *c)
 		memset(c->tlb, 0, sizeof(c->tlb));
 		c->newest++;
 	}
+	c->valid.user = c->user;
 	c->generation = c->of_mode[mode_of(c->user)] = c->newest;
 	c->tag = c->generation & X86_PAGE_MASK;
 }
@@ -56,7 +57,6 @@ void memory_revalidate(struct engine_vcpu *c)
 		return;
 	}
 	c->valid.changes = changes;
-	c->valid.user = c->user;
 	c->valid.key = c->key;
 	c->valid.slow = slow;
 	memcpy(&c->valid.paging, &c->paging, sizeof(c->paging));

@@ -171,12 +171,16 @@ static bool is_simple_mov(const struct engine_vcpu *c, const struct emu_insn *em
 	case ZYDIS_REGCLASS_GPR32:
 	case ZYDIS_REGCLASS_GPR64:
 		return true;
+	case ZYDIS_REGCLASS_SEGMENT:
+		return !c->wide && to->reg.value != ZYDIS_REGISTER_SS;
 	default:
 		return c->wide && (to->reg.value == ZYDIS_REGISTER_CR2 || to->reg.value == ZYDIS_REGISTER_CR8);
 	}
 }
 
-/* What translated code mostly does itself: with flags, with what registers hold, within the kernel. */
+/* What translated code mostly does itself: with flags, with what registers hold, within the kernel, and
+ * of 32-bit code between it and its programs.
+ */
 static bool is_simple(const struct engine_vcpu *c, const struct emu_insn *emu)
 {
 	switch (emu->info.mnemonic) {
@@ -184,7 +188,11 @@ static bool is_simple(const struct engine_vcpu *c, const struct emu_insn *emu)
 	case ZYDIS_MNEMONIC_STI:
 		return true;
 	case ZYDIS_MNEMONIC_PUSH:
+	case ZYDIS_MNEMONIC_POP:
 		return !c->wide;
+	case ZYDIS_MNEMONIC_INT:
+	case ZYDIS_MNEMONIC_IRETD:
+		return !c->wide && !c->vm->config->two_cells;
 	case ZYDIS_MNEMONIC_IRETQ:
 		return c->vcpu->cpl == 0;
 	case ZYDIS_MNEMONIC_SWAPGS:

@@ -14,7 +14,7 @@
 #include "monitor/vm/vm.h"
 
 #define CODE_MAX (GATE_CACHE_SIZE - (GATE_CACHE_CODE - GATE_CACHE))
-/* One block's code and check always find room in an empty cache. */
+/* One block's code and check always find room in an empty cache, behind what is there from the start. */
 #define CODE_MIN 16384
 
 /* Behind the tables for jumps, the one that form.c fills. */
@@ -94,6 +94,9 @@ void cache_place(const struct translate *t, uint32_t host, unsigned flavour, str
 		.table = GATE_CACHE_TABLES + flavour % BT_FLAVOURS * BT_TABLE_ENTRIES * sizeof(uint64_t),
 		.slots = CACHE_SLOTS,
 		.narrow = flavour & BT_NARROW,
+		.window = flavour & BT_USER && t->one_cell ? BT_WINDOW_USER : BT_WINDOW_BASE,
+		.sets_bases = t->sets_bases,
+		.cross = {t->cross[flavour % BT_USER][BT_CROSS_IN], t->cross[flavour % BT_USER][BT_CROSS_OUT]},
 		.hypercall = gate_address(gate_hypercall),
 		.callout = t->callout,
 		.iret = gate_address(gate_iret),
@@ -130,6 +133,43 @@ const struct bt_piece *cache_piece(const struct translate *t, uint32_t host)
 	return &t->pieces[low];
 }
 
+/* Those ways go from user mode. */
+static unsigned crosses_from(enum bt_cross way)
+{
+	return way == BT_CROSS_IN ? BT_USER : 0;
+}
+
+static void places_of_crossing(const struct translate *t, uint32_t host, unsigned flavour, enum bt_cross way,
+			       struct bt_place *place, struct bt_place *other)
+{
+	cache_place(t, host, flavour | BT_NARROW | crosses_from(way), place);
+	cache_place(t, host, flavour | BT_NARROW | (crosses_from(way) ^ BT_USER), other);
+}
+
+static void add_crossings(struct translate *t)
+{
+	struct bt_place place, other;
+	memset(t->cross, 0, sizeof(t->cross));
+	for (unsigned flavour = 0; flavour < BT_USER && t->one_cell && (t->mode & BT_NARROW); flavour++)
+		for (enum bt_cross way = BT_CROSS_IN; way < BT_CROSSES; way++) {
+			places_of_crossing(t, t->used, flavour, way, &place, &other);
+			unsigned len = bt_compile_crossing(&place, &other, way, t->code + t->used);
+			t->cross[flavour][way] = cache_address(cache_add(t, NULL, BT_CROSSING, len));
+		}
+}
+
+enum bt_stage cache_stage(const struct translate *t, const struct bt_piece *piece, uint32_t host)
+{
+	struct bt_place place, other;
+	for (unsigned flavour = 0; flavour < BT_USER; flavour++)
+		for (enum bt_cross way = BT_CROSS_IN; way < BT_CROSSES; way++)
+			if (t->cross[flavour][way] == cache_address(piece->host)) {
+				places_of_crossing(t, piece->host, flavour, way, &place, &other);
+				return bt_locate_crossing(&place, &other, way, host - piece->host);
+			}
+	return BT_BEFORE;
+}
+
 void cache_empty(struct translate *t)
 {
 	struct bt_place place;
@@ -147,6 +187,7 @@ void cache_empty(struct translate *t)
 		t->tables[n] = cache_miss(t);
 	cache_place(t, 0, 0, &place);
 	cache_add(t, NULL, BT_THUNK, bt_compile_stub(&place, t->code));
+	add_crossings(t);
 }
 
 int cache_create(struct translate *t, uint64_t size, bool traced)

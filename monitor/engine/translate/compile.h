@@ -38,6 +38,8 @@
 /* Where the window lies: all 4 GiB around it are empty, but for what the guest has there. */
 #define BT_WINDOW_BASE 0x100000000000u
 #define BT_WINDOW_SIZE 0x100000000u
+/* User mode's own, where both share a cell: above, since what a segment's base adds leads up. */
+#define BT_WINDOW_USER (BT_WINDOW_BASE + 16 * BT_WINDOW_SIZE)
 
 /* BT_UPPER: how far up memory lies in the cell, modulo 2^64. */
 #define UPPER_BASE 0x7fffffe00000ull
@@ -61,8 +63,38 @@ struct bt_place {
 	uint64_t callout;   /* the gate's entry for exits; 0: UD2 makes the exit */
 	uint64_t iret, sysret; /* likewise for IRETQ and SYSRET, which the gate may take to user mode by itself */
 	bool narrow;	       /* of BT_NARROW */
+	uint64_t window;       /* likewise: the base of GS */
+	bool sets_bases;       /* likewise: WRFSBASE can be executed */
+	uint64_t cross[2];     /* likewise: the ways of bt_compile_crossing; 0: those instructions leave */
 	uint64_t callout_id;   /* where the stub says which it is: the low 32 bits of its own address */
 };
+
+/* BT_NARROW. Gates that are known, by vector; segments that can be loaded without the monitor, by selector. */
+#define BT_GATES 4
+#define BT_KNOWN 16
+
+/* What a descriptor was when the monitor saw what it does, and where the cell sees it. */
+struct bt_described {
+	uint64_t at, is;
+};
+
+struct bt_gate {
+	uint64_t vector;
+	struct bt_described gate;
+	uint64_t target; /* RIP of the handler */
+	uint64_t kept;	 /* of RFLAGS */
+};
+
+struct bt_known {
+	uint64_t selector, flat; /* for FS and GS; for DS and ES */
+	struct bt_described descriptor;
+	uint64_t base[2];    /* of FS or GS in the cell: for the kernel, for user mode */
+	uint64_t privileged; /* not 0: IRET to user mode would have it no longer */
+	uint64_t unused;
+};
+
+/* The segments that gates and IRET lead to. */
+enum bt_cross_segment { BT_KERNEL_CS, BT_KERNEL_SS, BT_USER_CS, BT_USER_SS, BT_CROSS_SEGMENTS };
 
 /*
  * What emitted code keeps beside registers, in a page that kernel cells can write: hostile to the monitor, which reads
@@ -81,12 +113,24 @@ struct bt_state {
 	uint64_t hold;	 /* not 0: setting IF, and POPF, are the monitor's */
 	uint64_t cr0, cr2, cr3, cr4, cr8, ldtr, tr, tsc_aux;
 	uint64_t selector[6]; /* in the order of the encoding */
-	/* BT_NARROW: what a load is compared with that changes nothing; where the descriptor lies in the cell. */
+	/* What a load is compared with that changes nothing; where the descriptor lies in the cell. */
 	uint64_t match[6], described[6], described_at[6];
-	uint64_t nothing;
 	uint64_t stack[4]; /* for host instructions that use one */
-	uint64_t upper;	   /* UPPER_BASE where guest memory lies so, else 0 */
-	uint64_t held;	   /* not 0: CR8 keeps an interrupt waiting, and writing it is the monitor's */
+	/* BT_NARROW. Written by the monitor and by ways between the levels. */
+	uint64_t level;	    /* 0 or 3; the store to it is what makes a way done */
+	uint64_t crossings; /* ever */
+	uint64_t may[2];    /* not 0: the ways of bt_compile_crossing may be gone */
+	uint64_t cross_selector[BT_CROSS_SEGMENTS];
+	struct bt_described cross_segment[BT_CROSS_SEGMENTS];
+	uint64_t tss_at;
+	struct bt_gate gates[BT_GATES];
+	/* Of FS in the cell, for the kernel and for user mode. */
+	uint64_t fs_base[2];
+	uint64_t privileged[6]; /* as in bt_known */
+	uint64_t loaded[6];	/* host address of the bt_known that was loaded last; 0: none */
+	uint64_t nothing;
+	uint64_t upper; /* UPPER_BASE where guest memory lies so, else 0 */
+	uint64_t held;	/* not 0: CR8 keeps an interrupt waiting, and writing it is the monitor's */
 	/* SWAPGS: the base that it loads, as the cell is to have it. */
 	uint64_t kernel_gs;
 	uint64_t fs; /* BT_UPPER: the guest's base of FS */
@@ -99,6 +143,8 @@ struct bt_state {
 	struct {
 		uint64_t at, low, high, handler, keeps, delivered;
 	} gate;
+	struct bt_known known[BT_KNOWN + 1]; /* the first one is never found */
+	uint16_t known_at[UINT8_MAX + 1];    /* by the low byte of the selector: offset of one in the state */
 };
 
 /* What is known of an instruction. */
@@ -211,6 +257,25 @@ unsigned bt_compile_thunk(const struct bt_place *place, uint64_t gva, uint64_t b
  * at most BT_THUNK_MAX bytes.
  */
 unsigned bt_compile_entry(const struct bt_place *place, uint16_t cs, uint16_t ss, uint64_t body, uint8_t *bytes);
+/*
+ * BT_NARROW, where kernel and user mode share a cell: what INT leads to, and IRET. R15 has RIP of the instruction, R9
+ * that of the next one, R14 the vector. Where anything is not as the monitor knows it, the way ends in a stub.
+ */
+enum bt_cross { BT_CROSS_IN, BT_CROSS_OUT, BT_CROSSES };
+#define BT_CROSSING_MAX 1024
+/* `other`: of the code that the way leads to; its table, and its window. */
+unsigned bt_compile_crossing(const struct bt_place *place, const struct bt_place *other, enum bt_cross way,
+			     uint8_t *bytes);
+/* Where the guest is when the host instruction at this offset of it is next. */
+enum bt_stage {
+	BT_BEFORE, /* RIP is R15 */
+	BT_BORROW, /* likewise, and RSP R11 */
+	BT_DECIDE, /* likewise, and RFLAGS with IF are R10 */
+	BT_BEHIND, /* RIP is R8, RSP R13, RFLAGS with IF R12 */
+	BT_REFUSE, /* as BT_DECIDE: the instruction is the monitor's */
+};
+enum bt_stage bt_locate_crossing(const struct bt_place *place, const struct bt_place *other, enum bt_cross way,
+				 unsigned offset);
 /* A stub by itself, as it ends blocks. */
 #define BT_STUB_MAX 16
 unsigned bt_compile_stub(const struct bt_place *place, uint8_t *bytes);

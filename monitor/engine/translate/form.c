@@ -61,7 +61,7 @@ bool form_guest(const struct translate *t, uint64_t host, uint64_t *gva)
 	if (t->form == FORM_PLAIN)
 		return true;
 	if (t->form == FORM_NARROW) {
-		*gva = host - BT_WINDOW_BASE;
+		*gva = host - (t->one_cell && host >= BT_WINDOW_USER ? BT_WINDOW_USER : BT_WINDOW_BASE);
 		return *gva < BT_WINDOW_SIZE;
 	}
 	uint64_t at = host - t->user.block;
@@ -242,20 +242,25 @@ bool form_fits(const struct translate *t, const struct vcpu *vcpu)
 	       (is_upper(vcpu->sreg[SREG_GS].base) || t->bases_virtual || has_users_base(t, vcpu));
 }
 
-/* Accesses through a segment that has less than all addresses lead nowhere. */
-static uint64_t narrow_base(const struct vcpu_segment *segment)
+uint64_t form_window(const struct translate *t, const struct vcpu *vcpu)
 {
-	bool usable = segment->limit == UINT32_MAX && seg_is_writable_data(segment);
-	return BT_WINDOW_BASE + (usable ? (uint32_t)segment->base : 2 * BT_WINDOW_SIZE);
+	return t->one_cell && vcpu->cpl == 3 ? BT_WINDOW_USER : BT_WINDOW_BASE;
 }
 
-static void enter_narrow(struct vcpu *vcpu, struct form_saved *saved)
+uint64_t form_segment_base(const struct vcpu_segment *segment)
 {
+	bool usable = segment->limit == UINT32_MAX && seg_is_writable_data(segment);
+	return usable ? (uint32_t)segment->base : 2 * BT_WINDOW_SIZE;
+}
+
+static void enter_narrow(const struct translate *t, struct vcpu *vcpu, struct form_saved *saved)
+{
+	uint64_t window = form_window(t, vcpu);
 	memcpy(saved->high, vcpu->gpr + R8, sizeof(saved->high));
 	for (unsigned reg = RAX; reg <= RDI; reg++)
 		vcpu->gpr[reg] = (uint32_t)vcpu->gpr[reg];
-	vcpu->sreg[SREG_FS].base = narrow_base(&vcpu->sreg[vcpu->cpl == 3 ? SREG_GS : SREG_FS]);
-	vcpu->sreg[SREG_GS].base = BT_WINDOW_BASE;
+	vcpu->sreg[SREG_FS].base = window + form_segment_base(&vcpu->sreg[vcpu->cpl == 3 ? SREG_GS : SREG_FS]);
+	vcpu->sreg[SREG_GS].base = window;
 }
 
 static void leave_narrow(struct vcpu *vcpu, const struct form_saved *saved)
@@ -270,7 +275,7 @@ void form_enter(const struct translate *t, struct vcpu *vcpu, struct form_saved 
 	saved->fs = vcpu->sreg[SREG_FS].base;
 	saved->gs = vcpu->sreg[SREG_GS].base;
 	if (t->form == FORM_NARROW)
-		enter_narrow(vcpu, saved);
+		enter_narrow(t, vcpu, saved);
 	if (t->form != FORM_UPPER)
 		return;
 	vcpu->gpr[RSP] += UPPER_BASE;

@@ -171,6 +171,8 @@ enum leave leave_cache(struct translate *t, struct vcpu *vcpu, struct bt_link **
 	struct bt_block *block = piece->block;
 	if (piece->kind == BT_THUNK)
 		return leave_underway(t, vcpu);
+	if (piece->kind == BT_CROSSING)
+		return cross_leave(t, vcpu, cache_stage(t, piece, (uint32_t)host));
 	if (piece->kind == BT_ENTRY) {
 		entry_take(vcpu);
 		return LEAVE_STOPPED;
@@ -235,12 +237,28 @@ static void look_on(struct vcpu *vcpu, struct emu_insn insn)
 	}
 }
 
-static void execute_sensitive(struct vcpu *vcpu, const struct emu_insn *insn, struct vm_exit *exit)
+/* What of 32-bit code would rather be done in the cache. */
+static void teach(struct translate *t, struct vcpu *vcpu, const struct emu_insn *insn, bool done)
+{
+	const ZydisDecodedOperand *to = &insn->operands[0];
+	if (t->form != FORM_NARROW)
+		return;
+	if (!done && vcpu->cpl == 3 && insn->info.mnemonic == ZYDIS_MNEMONIC_INT)
+		cross_note_call(t, vcpu, (uint8_t)to->imm.value.u);
+	if (done && vcpu->cpl == 0 && to->type == ZYDIS_OPERAND_TYPE_REGISTER &&
+	    ZydisRegisterGetClass(to->reg.value) == ZYDIS_REGCLASS_SEGMENT &&
+	    (insn->info.mnemonic == ZYDIS_MNEMONIC_MOV || insn->info.mnemonic == ZYDIS_MNEMONIC_POP))
+		cross_learn_load(t, vcpu, (unsigned)ZydisRegisterGetId(to->reg.value));
+}
+
+static void execute_sensitive(struct translate *t, struct vcpu *vcpu, const struct emu_insn *insn, struct vm_exit *exit)
 {
 	struct vm *vm = vcpu->vm;
 	OBSERVE(vm, interpreted, vcpu, insn->bytes, insn->info.length);
 	enum emu_result result = emu_execute(vcpu, insn);
 	stats_sensitive(&vm->stats, emu_id(insn), STAT_WAY_interpreted, result != EMU_DONE);
+	if (result == EMU_DONE)
+		teach(t, vcpu, insn, true);
 	if (result == EMU_NOT_OURS) {
 		interpret_one(vcpu, exit);
 		return;
@@ -276,8 +294,9 @@ void leave_execute(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 		t->lent_left += trap_of(t->vm)->direct.lends && (bt_uses_fpu(&insn) || bt_uses_base(&insn));
 		if (!emu_is_sensitive(&insn))
 			stats_sensitive(&vcpu->vm->stats, emu_id(&insn), STAT_WAY_interpreted, false);
+		teach(t, vcpu, &insn, false);
 		interpret_one(vcpu, exit);
 	} else {
-		execute_sensitive(vcpu, &insn, exit);
+		execute_sensitive(t, vcpu, &insn, exit);
 	}
 }

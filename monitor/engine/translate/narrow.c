@@ -128,7 +128,7 @@ static bool compile_string(struct compiler *c)
 		to |= op->mem.base == ZYDIS_REGISTER_EDI;
 	}
 	compiler_mark(c, (struct bt_locus){.rip = c->rip, .undo = BT_WINDOW});
-	emit_constant64(&c->e, R8, BT_WINDOW_BASE);
+	emit_constant64(&c->e, R8, c->e.place->window);
 	if (from)
 		emit_bytes(&c->e, source, sizeof(source)); /* LEA RSI, [RSI + R8] */
 	if (to)
@@ -296,6 +296,8 @@ enum outcome compile_narrow(struct compiler *c)
 {
 	if (c->insn.info.address_width != 32)
 		return LEAVES;
+	if (narrow_crosses(c))
+		return narrow_cross(c);
 	enum bt_class class = bt_classify(&c->insn, c->source->flavour);
 	if (class == BT_LEAVE)
 		return LEAVES;

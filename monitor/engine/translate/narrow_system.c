@@ -1,6 +1,6 @@
 /*
  * Sensitive instructions of 32-bit code done where they stand: as in inside.c, but for what needs the stack, and
- * segment registers, which are virtual. A load of what is loaded already changes nothing.
+ * segment registers, which are virtual.
  */
 #include <stddef.h>
 
@@ -110,24 +110,32 @@ static bool push_segment(struct compiler *c, unsigned sreg)
 	return true;
 }
 
+#define KNOWN(field) ((uint8_t)offsetof(struct bt_known, field))
+
 /*
- * R8D has the selector. It is the one that is loaded, and its descriptor in the table is what was loaded. NOT and LEA
- * subtract, since flags are the guest's.
+ * R8D has the selector: loads it if the monitor knows what its descriptor does and that is as it was. NOT and LEA
+ * subtract, since flags are the guest's. The store to `loaded` is what makes it done.
  */
-static void compare_segment(struct compiler *c, unsigned sreg)
+static void load_known(struct compiler *c, unsigned sreg)
 {
 	const size_t at = sreg * sizeof(uint64_t);
+	bool based = sreg == SREG_FS || sreg == SREG_GS;
 	keep_counter(c);
-	emit_load(&c->e, RCX, SLOT(match) + at);
-	EMIT(0xf7, 0xd1);		    /* NOT ECX */
-	EMIT(0x41, 0x8d, 0x4c, 0x08, 0x01); /* LEA ECX, [R8 + RCX + 1] */
+	EMIT(0x45, 0x0f, 0xb6, 0xc8); /* MOVZX R9D, R8B */
+	emit_state(&c->e, OPCODE_LEA, R11, 0);
+	EMIT(0x47, 0x0f, 0xb7, 0x8c, 0x4b); /* MOVZX R9D, WORD [R11 + R9 * 2 + disp32] */
+	emit32(&c->e, SLOT(known_at));
+	EMIT(0x4f, OPCODE_LEA, 0x0c, 0x0b);				      /* LEA R9, [R11 + R9] */
+	EMIT(0x41, OPCODE_LOAD, 0x49, based ? KNOWN(selector) : KNOWN(flat)); /* MOV ECX, [R9 + disp8] */
+	EMIT(0xf7, 0xd1);						      /* NOT ECX */
+	EMIT(0x41, OPCODE_LEA, 0x4c, 0x08, 0x01);			      /* LEA ECX, [R8 + RCX + 1] */
 	unsigned same = emit_hop(&c->e, OPCODE_JRCXZ), other = emit_skip(&c->e);
 	emit_skip_end(&c->e, same);
-	emit_load(&c->e, R9, SLOT(described_at) + at);
-	EMIT(0x4d, OPCODE_LOAD, 0x09); /* MOV R9, [R9] */
-	EMIT(0x49, 0xf7, 0xd1);	       /* NOT R9 */
-	emit_load(&c->e, RCX, SLOT(described) + at);
-	EMIT(0x49, 0x8d, 0x4c, 0x09, 0x01); /* LEA RCX, [R9 + RCX + 1] */
+	EMIT(0x4d, OPCODE_LOAD, 0x59, KNOWN(descriptor.at)); /* MOV R11, [R9 + disp8] */
+	EMIT(0x4d, OPCODE_LOAD, 0x1b);			     /* MOV R11, [R11] */
+	EMIT(0x49, 0xf7, 0xd3);				     /* NOT R11 */
+	EMIT(0x49, OPCODE_LOAD, 0x49, KNOWN(descriptor.is)); /* MOV RCX, [R9 + disp8] */
+	EMIT(0x49, OPCODE_LEA, 0x4c, 0x0b, 0x01);	     /* LEA RCX, [R11 + RCX + 1] */
 	unsigned equal = emit_hop(&c->e, OPCODE_JRCXZ);
 	emit_skip_end(&c->e, other);
 	restore_counter(c);
@@ -136,20 +144,32 @@ static void compare_segment(struct compiler *c, unsigned sreg)
 	MARK(HERE, .undo = BT_KEPT);
 	restore_counter(c);
 	compiler_mark_exact(c, c->rip);
+	emit_store(&c->e, R8, SLOT(selector) + at);
+	EMIT(0x4d, OPCODE_LOAD, 0x59, KNOWN(privileged)); /* MOV R11, [R9 + disp8] */
+	emit_store(&c->e, R11, SLOT(privileged) + at);
+	if (based) {
+		EMIT(0x4d, OPCODE_LOAD, 0x59, sreg == SREG_FS ? KNOWN(base[0]) : KNOWN(base[1]));
+		emit_store(&c->e, R11, SLOT(fs_base) + (sreg == SREG_FS ? 0 : sizeof(uint64_t)));
+	}
+	if (sreg == SREG_FS)
+		EMIT(0xf3, 0x49, 0x0f, 0xae, 0xd3); /* WRFSBASE R11 */
+	emit_store(&c->e, R9, SLOT(loaded) + at);
 }
 
 /* Those without an interrupt shadow; descriptors are the kernel's to see. */
-static bool is_comparable(const struct compiler *c, unsigned sreg)
+static bool is_known(const struct compiler *c, unsigned sreg)
 {
-	return sreg != SREG_SS && sreg != SREG_CS && !(c->source->flavour & BT_USER);
+	return sreg != SREG_SS && sreg != SREG_CS && !(c->source->flavour & BT_USER) &&
+	       (sreg != SREG_FS || c->e.place->sets_bases);
 }
 
 static bool pop_segment(struct compiler *c, unsigned sreg)
 {
-	if (!is_comparable(c, sreg))
+	if (!is_known(c, sreg))
 		return false;
 	narrow_stack(c, MOVZX_WORD, R8, 0);
-	compare_segment(c, sreg);
+	load_known(c, sreg);
+	MARK(NEXT_RIP, .rsp = WORD);
 	narrow_move_stack(c, WORD);
 	return true;
 }
@@ -157,7 +177,7 @@ static bool pop_segment(struct compiler *c, unsigned sreg)
 static bool load_segment(struct compiler *c, unsigned sreg)
 {
 	const ZydisDecodedOperand *from = &c->insn.operands[1];
-	if (!is_comparable(c, sreg))
+	if (!is_known(c, sreg))
 		return false;
 	if (from->type == ZYDIS_OPERAND_TYPE_REGISTER) {
 		EMIT(0x44, 0x0f, 0xb7); /* MOVZX R8D, r16 */
@@ -168,7 +188,7 @@ static bool load_segment(struct compiler *c, unsigned sreg)
 			return false;
 		narrow_operand(c, prefix, MOVZX_WORD, R8);
 	}
-	compare_segment(c, sreg);
+	load_known(c, sreg);
 	return true;
 }
 

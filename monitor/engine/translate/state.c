@@ -13,8 +13,6 @@
 #include "monitor/vm/segment.h"
 #include "monitor/vm/vm.h"
 
-#define NO_SELECTOR (UINT16_MAX + 1)
-
 /* What PUSHF shows of the virtual RFLAGS beside IF; POPF can change it. */
 #define PUSHED (X86_RFLAGS_IOPL | X86_RFLAGS_NT | X86_RFLAGS_AC)
 
@@ -139,6 +137,8 @@ void state_fill(struct translate *t, struct vcpu *vcpu)
 	for (unsigned n = 0; n < SREG_COUNT; n++)
 		fill_match(t, state, vcpu, n);
 	fill_gate(t, state, vcpu);
+	if (t->form == FORM_NARROW)
+		cross_fill(t, vcpu);
 }
 
 void state_take_kernel_gs(struct translate *t, struct vcpu *vcpu, uint64_t base)

@@ -100,6 +100,8 @@ static enum leave run(struct translate *t, struct vcpu *vcpu, uint64_t host, str
 	if (leave == LEAVE_FORGED)
 		vcpu->rip = rip;
 	form_leave(t, vcpu, &saved);
+	if (t->form == FORM_NARROW)
+		cross_take(t, vcpu);
 	if (exit->reason == EXIT_DEAD || exit->reason == EXIT_HYPERCALL)
 		return leave;
 	/* Or nothing has been executed. */
@@ -158,8 +160,9 @@ static void store_to_code(struct translate *t, struct vcpu *vcpu, struct vm_exit
 static void enter_translated(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 {
 	struct bt_link *link = NULL;
-	unsigned cpl = vcpu->cpl;
+	bool here;
 	for (;;) {
+		unsigned cpl = vcpu->cpl;
 		*exit = (struct vm_exit){.reason = EXIT_KICK};
 		if (atomic_load(&vcpu->vm->attention))
 			return;
@@ -173,12 +176,20 @@ static void enter_translated(struct translate *t, struct vcpu *vcpu, struct vm_e
 			return;
 		}
 		switch (run(t, vcpu, host, exit, &link)) {
+		case LEAVE_CROSSING:
+			if (exit->reason != EXIT_EXCEPTION)
+				return;
+			cross_show(t, vcpu, exit);
+			leave_execute(t, vcpu, exit);
+			return;
 		case LEAVE_STOPPED:
-			if (vcpu->cpl == cpl && is_stray(t, exit))
+			/* Else user mode was entered directly, and the exit is its own. */
+			here = t->form == FORM_NARROW || vcpu->cpl == cpl;
+			if (here && is_stray(t, exit))
 				execute_stray(t, vcpu, exit);
 			else if (vcpu->cpl == 0 && exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_DE)
 				learn_division(t, vcpu);
-			else if (vcpu->cpl == cpl && is_store_to_code(t, vcpu, exit))
+			else if (here && is_store_to_code(t, vcpu, exit))
 				store_to_code(t, vcpu, exit);
 			/* Where one page is missing others are, and what was no page is a device. */
 			if (t->form == FORM_NARROW && exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_PF)
@@ -190,7 +201,7 @@ static void enter_translated(struct translate *t, struct vcpu *vcpu, struct vm_e
 				linger_begin(t, vcpu, exit);
 			return;
 		case LEAVE_FORGED:
-			if (cpl == 3) {
+			if (vcpu->cpl == 3) {
 				*exit = (struct vm_exit){.reason = EXIT_EXCEPTION, .vector = X86_VEC_GP};
 				return;
 			}
@@ -217,6 +228,7 @@ static void translate_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	struct translate *t = translate_of(vcpu->vm);
 	struct direct *direct = &trap_of(vcpu->vm)->direct;
 	bool user = vcpu->cpl == 3, narrow = form_is_narrow(vcpu);
+	cross_learn_call(t, vcpu);
 	/* In a guest that never enters user mode there is nobody to lend to. */
 	direct->lends = (direct->lends || user) && entry_lends(t, vcpu);
 	if (narrow ? must_interpret_narrow(vcpu) : user ? hybrid_interprets_user(vcpu) : must_interpret(vcpu))
@@ -255,6 +267,8 @@ static int translate_init(struct vm *vm)
 	trap->translate = t;
 	trap->translated = translated;
 	trap->show_fpu = leave_show_fpu;
+	t->sets_bases = trap->cells.bases == GATE_BASES_INSNS;
+	t->one_cell = trap->one_cell = t->sets_bases && !trap->transport->traced && !vm->config->two_cells;
 	error = interpret_create(vm, &engine_trap);
 	if (!error)
 		error = cache_create(t, vm->config->code_cache, trap->transport->traced);
@@ -318,13 +332,19 @@ static int protect_piece(void *arg, uint64_t gva, uint64_t host, uint64_t len)
 	return engine_trap.spt_ops->protect(w->ctx, w->space, host, len, w->prot);
 }
 
+static uint64_t window_of(const struct wanted *w)
+{
+	bool users = spt_space_mode(w->space) == SPT_USER && translate_of(w->ctx)->one_cell;
+	return users ? BT_WINDOW_USER : BT_WINDOW_BASE;
+}
+
 /* A space that fault handling made has no cell as long as the interpreter runs it: then nothing is mapped. */
 static int each_piece(struct wanted *w, uint64_t len, form_op *op)
 {
 	if (!*spt_space_owner(w->space))
 		return 0;
 	if (is_narrow(w->space))
-		return op(w, w->gva, BT_WINDOW_BASE + w->gva, len);
+		return op(w, w->gva, window_of(w) + w->gva, len);
 	if (spt_space_mode(w->space) != SPT_KERNEL)
 		return op(w, w->gva, w->gva, len);
 	return form_each(translate_of(w->ctx), w->gva, len, op, w);

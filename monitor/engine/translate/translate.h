@@ -25,6 +25,8 @@
 #define BT_TABLE_ENTRIES 65536
 #define BT_HASH		 65536
 #define LINGER_SITES	 4096
+/* In the state: no load finds it. */
+#define NO_SELECTOR (UINT16_MAX + 1)
 
 /* So many pieces of user memory a kernel of the upper half reaches at a time. */
 #define USER_SLOTS 4
@@ -79,8 +81,9 @@ struct bt_frame {
 
 enum bt_piece_kind {
 	BT_BODY,
-	BT_THUNK, /* the check in front of the block */
-	BT_ENTRY, /* SYSCALL's way to the block */
+	BT_THUNK,    /* the check in front of the block */
+	BT_ENTRY,    /* SYSCALL's way to the block */
+	BT_CROSSING, /* no block's: bt_compile_crossing */
 };
 
 /* What lies where in the cache, in ascending order. */
@@ -103,6 +106,21 @@ enum bt_form {
 	FORM_PLAIN,  /* all where the guest has it */
 	FORM_UPPER,  /* the upper half folded into the lower one */
 	FORM_NARROW, /* 32 bits of addresses in a window; user mode is translated too */
+};
+
+/* What the monitor has seen gates and loads of segments do: cross.c. */
+struct cross_known {
+	struct vcpu_table gdtr, idtr; /* with which all that holds */
+	struct vcpu_segment tr, ldtr;
+	struct vcpu_segment segment[BT_CROSS_SEGMENTS];
+	bool gates;				/* some are known, and `segment` with them */
+	struct vcpu_segment loadable[BT_KNOWN]; /* what state.known[n + 1] stands for */
+	unsigned next;
+	uint64_t crossings; /* of the state, when looked at last */
+	/* User mode has executed INT, which the monitor delivers. */
+	bool called;
+	uint8_t vector;
+	struct vcpu_segment cs, ss;
 };
 
 struct translate {
@@ -142,6 +160,12 @@ struct translate {
 	struct spt_cpu paging;
 	uint64_t changes;
 	bool synced;
+
+	/* Of FORM_NARROW; cross.c. Kernel and user mode share a cell. */
+	bool one_cell;
+	bool sets_bases;
+	uint64_t cross[BT_USER][BT_CROSSES]; /* host addresses, by flavour */
+	struct cross_known crossing;
 
 	uint64_t emptied; /* times */
 
@@ -193,6 +217,8 @@ uint32_t cache_add(struct translate *t, struct bt_block *block, enum bt_piece_ki
 /* What the offset lies in; NULL: nothing. */
 const struct bt_piece *cache_piece(const struct translate *t, uint32_t host);
 void cache_place(const struct translate *t, uint32_t host, unsigned flavour, struct bt_place *place);
+/* Of a piece of BT_CROSSING. */
+enum bt_stage cache_stage(const struct translate *t, const struct bt_piece *piece, uint32_t host);
 /* Of an offset, in kernel cells. */
 uint64_t cache_address(uint32_t host);
 /* The entry for a target. */
@@ -221,6 +247,10 @@ bool form_take_user(struct translate *t, uint64_t gva);
 bool form_choose(struct translate *t, const struct vcpu *vcpu);
 /* The vCPU's code is of 32 bits, and of those segments that BT_NARROW is for. */
 bool form_is_narrow(const struct vcpu *vcpu);
+/* The base of the window that the vCPU's code has; what the segment adds for FS or GS, which leads nowhere where it has
+ * less than all addresses. */
+uint64_t form_window(const struct translate *t, const struct vcpu *vcpu);
+uint64_t form_segment_base(const struct vcpu_segment *segment);
 /* The kernel cell can run with the vCPU's registers. */
 bool form_fits(const struct translate *t, const struct vcpu *vcpu);
 /* The vCPU's registers as the cell is to have them, and the guest's again. */
@@ -286,7 +316,7 @@ void state_take_kernel_gs(struct translate *t, struct vcpu *vcpu, uint64_t base)
 /* leave.c: the kernel cell came out with RIP in the cache. */
 /* Makes the vCPU's state the guest's. Returns the link that was missing, or NULL; *insn: the guest's instruction there
  * is to be executed. */
-enum leave { LEAVE_STOPPED, LEAVE_LINK, LEAVE_MISS, LEAVE_INSN, LEAVE_FORGED };
+enum leave { LEAVE_STOPPED, LEAVE_LINK, LEAVE_MISS, LEAVE_INSN, LEAVE_CROSSING, LEAVE_FORGED };
 enum leave leave_cache(struct translate *t, struct vcpu *vcpu, struct bt_link **link, bool *follows_sti);
 /* As trap->show_fpu: the x87's last instruction is the guest's. */
 void leave_show_fpu(struct trap *trap, void *image);
@@ -311,6 +341,24 @@ void entry_take(struct vcpu *vcpu);
 void linger_begin(struct translate *t, const struct vcpu *vcpu, const struct vm_exit *exit);
 /* True: the interpreter has run, and *exit is for the run loop; else the kernel is to be entered. */
 bool linger(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit);
+
+/*
+ * cross.c: from user mode of 32-bit code to its kernel and back, where both share a cell, and segments that are loaded
+ * without the monitor. What happened there the monitor believes as far as it has seen it happen before.
+ */
+/* User mode is about to execute INT. */
+void cross_note_call(struct translate *t, const struct vcpu *vcpu, uint8_t vector);
+/* Before the vCPU is entered: if that INT led to where it is, others like it may. */
+void cross_learn_call(struct translate *t, struct vcpu *vcpu);
+/* The monitor has loaded that segment register on the guest's behalf. */
+void cross_learn_load(struct translate *t, const struct vcpu *vcpu, unsigned sreg);
+/* As state_fill and state_take; the latter after form_leave. */
+void cross_fill(struct translate *t, const struct vcpu *vcpu);
+void cross_take(struct translate *t, struct vcpu *vcpu);
+/* The vCPU stopped in such a way. */
+enum leave cross_leave(struct translate *t, struct vcpu *vcpu, enum bt_stage stage);
+/* LEAVE_CROSSING by an exception: if the kernel's window lacks the page, it is shown from now on. */
+void cross_show(struct translate *t, struct vcpu *vcpu, const struct vm_exit *exit);
 
 /* list.c: as engine_ops.list_code. */
 void list_code(struct vcpu *vcpu, uint64_t gva, FILE *out);

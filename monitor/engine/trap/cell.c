@@ -220,6 +220,15 @@ bool cell_is_dead(struct cell *cell)
 	return cell->dead;
 }
 
+void cell_release(struct cell *cell)
+{
+	if (cell->space)
+		spt_space_discard(cell->space);
+	if (cell->twin)
+		spt_space_discard(cell->twin);
+	cell->space = cell->twin = NULL;
+}
+
 /* The cell used longest ago loses its space. The vCPU's FPU state stays where it is. */
 static struct cell *cell_evict(struct cells *cells, bool kernel)
 {
@@ -230,8 +239,7 @@ static struct cell *cell_evict(struct cells *cells, bool kernel)
 			oldest = cell;
 	if (!oldest)
 		return NULL;
-	spt_space_discard(oldest->space);
-	oldest->space = NULL;
+	cell_release(oldest);
 	oldest->queued = 0;
 	return oldest;
 }

@@ -40,6 +40,7 @@ struct cell {
 	struct cells *owner;
 	struct cell *next;	 /* list of all cells */
 	struct spt_space *space; /* NULL: in the pool */
+	struct spt_space *twin;	 /* the same root in the other mode, if both live here */
 	uint64_t used;		 /* when entered last, in entries of the engine: for eviction */
 	unsigned slot;		 /* of the arena */
 	unsigned epoch;		 /* of the placement that its tasks follow */
@@ -113,6 +114,8 @@ void cells_exit(struct cells *cells);
  * host refused, with a message printed.
  */
 struct cell *cell_take(struct cells *cells, struct spt_space *space);
+/* The cell holds no space any more; those that it had are discarded. What it maps is the caller's to unmap. */
+void cell_release(struct cell *cell);
 /* Ends the process of a cell that went bad and forgets it. The space is the caller's to discard. */
 void cell_destroy(struct cell *cell);
 /* True once the process is gone (reaps it). */

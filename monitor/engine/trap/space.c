@@ -70,10 +70,11 @@ const struct spt_ops space_ops = {space_frame, space_map, space_unmap, space_pro
 void space_drop(struct vm *vm, struct spt_space *space)
 {
 	struct cell *cell = *spt_space_owner(space);
-	spt_space_discard(space);
-	if (!cell)
+	if (!cell) {
+		spt_space_discard(space);
 		return;
-	cell->space = NULL;
+	}
+	cell_release(cell);
 	cell_empty(cell);
 }
 

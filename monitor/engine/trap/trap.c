@@ -37,6 +37,22 @@ static const struct transport *const transports[] = {&transport_signal, &transpo
 
 /* ---------------------------------------------------------------------------------------------- choosing a cell */
 
+/* The cell that has the same root in the other mode, where both live in one. */
+static struct cell *twin_cell(struct vm *vm, struct spt_space *space, const struct spt_cpu *paging)
+{
+	const struct trap *trap = &vm->engine->trap;
+	enum spt_mode other = spt_space_mode(space) == SPT_USER ? SPT_KERNEL : SPT_USER;
+	struct spt_space *twin = trap->narrow && trap->one_cell ? spt_space_find(vm->spt, paging, other) : NULL;
+	struct cell *cell = twin ? *spt_space_owner(twin) : NULL;
+	if (!cell)
+		return NULL;
+	/* What it has mapped so far it has mapped nowhere. */
+	spt_space_empty(space);
+	cell->twin = space;
+	*spt_space_owner(space) = cell;
+	return cell;
+}
+
 /* The cell for the vCPU's root and mode, or NULL after vm_kill. */
 static struct cell *trap_cell(struct vcpu *vcpu)
 {
@@ -49,6 +65,8 @@ static struct cell *trap_cell(struct vcpu *vcpu)
 		return NULL;
 	}
 	struct cell *cell = *spt_space_owner(space);
+	if (!cell)
+		cell = twin_cell(vm, space, &paging);
 	if (!cell) {
 		unsigned before = trap->cells.made;
 		cell = cell_take(&trap->cells, space);
@@ -150,8 +168,7 @@ static void trap_user_broken(struct vcpu *vcpu, struct cell *cell, struct vm_exi
 {
 	struct trap *trap = &vcpu->vm->engine->trap;
 	bool held = trap->cells.holder == cell;
-	if (cell->space)
-		spt_space_discard(cell->space);
+	cell_release(cell);
 	cell_destroy(cell);
 	/* Not what another program left in the cell that runs next. */
 	if (held) {
@@ -185,7 +202,9 @@ static void trap_take_exit(struct vcpu *vcpu, struct cell *cell, struct vm_exit 
 		cell = trap->transport->fetch(trap, cell, vcpu, exit);
 	if (vcpu->cpl == 3 && !cell->kernel)
 		judge_user_exit(vcpu, exit);
-	if (exit->reason == EXIT_DEAD && vcpu->cpl == 3)
+	if (exit->reason == EXIT_DEAD && vcpu->cpl == 3 && cell->twin)
+		vm_refused(vcpu->vm, "%s: in which mode is not known: give it --cells two", trap_broken_reason(cell));
+	else if (exit->reason == EXIT_DEAD && vcpu->cpl == 3)
 		trap_user_broken(vcpu, cell, exit);
 	else if (exit->reason == EXIT_DEAD)
 		vm_kill(vcpu->vm, "%s", trap_broken_reason(cell));

@@ -34,6 +34,8 @@ struct trap {
 	bool elsewhere;
 	/* Code is of 32 bits, and cells of both modes execute its translation alone. */
 	bool narrow;
+	/* Then both modes of an address space have one cell, which has a place for each. */
+	bool one_cell;
 	/* An image that comes out of a cell shows where the guest's code is, not its translation. */
 	void (*show_fpu)(struct trap *trap, void *image);
 

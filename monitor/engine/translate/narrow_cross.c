@@ -1,0 +1,307 @@
+/*
+ * From user mode of 32 bits to its kernel by INT, and back by IRET, within one cell. The monitor has seen where a gate
+ * leads; a way compares with memory that all is still so, and what the processor would do then is done here: the frame
+ * goes to the stack that the TSS names, segments and flags change, and so do the bases that say which window is whose.
+ * Until one store all can be undone; from it on all can be gone through with.
+ */
+#include "monitor/engine/translate/narrow.h"
+#include "monitor/vm/vcpu.h"
+
+#define EMIT(...) emit_bytes(&w->e, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+#define HALF	  sizeof(uint64_t)
+
+#define OPCODE_COMPARE 0x3b
+#define OPCODE_OR      0x0b
+#define JUMP_BELOW     0x82
+#define JUMP_ZERO      0x84
+#define JUMP_NOT_ZERO  0x85
+
+#define REFUSALS_MAX 24
+#define FRAME_BYTES  (5 * WORD) /* RIP, CS, RFLAGS, RSP, SS */
+#define INNER_BYTES  (3 * WORD)
+
+struct way {
+	struct emit e;
+	const struct bt_place *other;
+	unsigned refusal[REFUSALS_MAX], refusals; /* jumps to the stub */
+
+	/* Looked for by bt_locate_crossing. */
+	unsigned offset;
+	enum bt_stage stage;
+};
+
+/* From here on. */
+static void mark(struct way *w, enum bt_stage stage)
+{
+	if (w->e.len <= w->offset)
+		w->stage = stage;
+}
+
+static void refuse_if(struct way *w, unsigned jump)
+{
+	emit8(&w->e, 0x0f);
+	emit8(&w->e, jump);
+	emit32(&w->e, 0);
+	w->refusal[w->refusals++] = w->e.len - 4;
+}
+
+/* R10 = the guest's RFLAGS, whose arithmetic is free then; R11 = its stack pointer. */
+static void keep_state(struct way *w)
+{
+	mark(w, BT_BEFORE);
+	EMIT(0x49, 0x89, 0xe3); /* MOV R11, RSP */
+	mark(w, BT_BORROW);
+	emit_state(&w->e, OPCODE_LEA, RSP, offsetof(struct bt_state, stack) + sizeof(((struct bt_state *)0)->stack));
+	EMIT(0x9c, 0x41, 0x5a); /* PUSHFQ; POP R10 */
+	emit_load(&w->e, R12, SLOT(iflag));
+	EMIT(0x4f, 0x8d, 0x14, 0x22); /* LEA R10, [R10 + R12] */
+	emit_load(&w->e, R12, SLOT(pushed));
+	EMIT(0x4f, 0x8d, 0x14, 0x22);
+	mark(w, BT_DECIDE);
+}
+
+static void check_permitted(struct way *w, enum bt_cross way)
+{
+	emit_compare_zero(&w->e, SLOT(may) + way * HALF);
+	refuse_if(w, JUMP_ZERO);
+}
+
+/* R14 is free. */
+static void check_segment(struct way *w, enum bt_cross_segment segment)
+{
+	const size_t slot = SLOT(cross_segment) + segment * sizeof(struct bt_described);
+	emit_load(&w->e, R14, slot + offsetof(struct bt_described, at));
+	EMIT(0x4d, OPCODE_LOAD, 0x36); /* MOV R14, [R14] */
+	emit_state(&w->e, OPCODE_COMPARE, R14, slot + offsetof(struct bt_described, is));
+	refuse_if(w, JUMP_NOT_ZERO);
+}
+
+/* R9 is free. */
+static void set_selectors(struct way *w, enum bt_cross_segment cs)
+{
+	emit_load(&w->e, R9, SLOT(cross_selector) + cs * HALF);
+	emit_store(&w->e, R9, SLOT(selector) + SREG_CS * HALF);
+	emit_load(&w->e, R9, SLOT(cross_selector) + (cs + 1) * HALF);
+	emit_store(&w->e, R9, SLOT(selector) + SREG_SS * HALF);
+}
+
+static void set_window(struct way *w, bool user)
+{
+	emit_constant64(&w->e, R9, w->other->window);
+	EMIT(0xf3, 0x49, 0x0f, 0xae, 0xd9); /* WRGSBASE R9 */
+	emit_load(&w->e, R9, SLOT(fs_base) + user * HALF);
+	EMIT(0xf3, 0x49, 0x0f, 0xae, 0xd1); /* WRFSBASE R9 */
+}
+
+static void set_iflag(struct way *w)
+{
+	EMIT(0x45, 0x89, 0xe1); /* MOV R9D, R12D */
+	EMIT(0x41, 0x81, 0xe1); /* AND R9D, imm32 */
+	emit32(&w->e, X86_RFLAGS_IF);
+	emit_store(&w->e, R9, SLOT(iflag));
+}
+
+/* To the code at R8, by the table. */
+static void go(struct way *w, const struct bt_place *to)
+{
+	EMIT(0x41, 0x54, 0x9d); /* PUSH R12; POPFQ */
+	EMIT(0x44, 0x89, 0xec); /* MOV ESP, R13D */
+	EMIT(0x41, 0x89, 0xca); /* MOV R10D, ECX */
+	emit_constant64(&w->e, R9, to->table / 8);
+	EMIT(0x66, 0x45, 0x89, 0xc1);		  /* MOV R9W, R8W */
+	EMIT(0x42, 0xff, 0x24, 0xcd, 0, 0, 0, 0); /* JMP [R9 * 8] */
+}
+
+static void commit(struct way *w, uint32_t level)
+{
+	emit_store_imm(&w->e, w->e.place->state + SLOT(level), level);
+	mark(w, BT_BEHIND);
+	emit_load(&w->e, R9, SLOT(crossings));
+	EMIT(0x4d, 0x8d, 0x49, 0x01); /* LEA R9, [R9 + 1] */
+	emit_store(&w->e, R9, SLOT(crossings));
+	go(w, w->other);
+}
+
+/* ----------------------------------------------------------------------------------------------------------- INT */
+
+/* R8 = the gate's entry in the state. */
+static void find_gate(struct way *w)
+{
+	EMIT(0x45, 0x89, 0xf0, 0x41, 0x83, 0xe0, BT_GATES - 1);	 /* MOV R8D, R14D; AND R8D, imm8 */
+	EMIT(0x4d, 0x6b, 0xc0, (uint8_t)sizeof(struct bt_gate)); /* IMUL R8, R8, imm8 */
+	emit_state(&w->e, OPCODE_LEA, R12, SLOT(gates));
+	EMIT(0x4d, 0x01, 0xe0);		  /* ADD R8, R12 */
+	EMIT(0x4d, OPCODE_COMPARE, 0x30); /* CMP R14, [R8] */
+	refuse_if(w, JUMP_NOT_ZERO);
+	EMIT(0x4d, OPCODE_LOAD, 0x60, offsetof(struct bt_gate, gate.at)); /* MOV R12, [R8 + at] */
+	EMIT(0x4d, OPCODE_LOAD, 0x24, 0x24);
+	EMIT(0x4d, OPCODE_COMPARE, 0x60, offsetof(struct bt_gate, gate.is)); /* CMP R12, [R8 + is] */
+	refuse_if(w, JUMP_NOT_ZERO);
+}
+
+/* R13D = the stack pointer behind the frame, R14 = where the cell has that. */
+static void find_stack(struct way *w)
+{
+	emit_load(&w->e, R12, SLOT(tss_at));
+	EMIT(0x45, OPCODE_LOAD, 0x6c, 0x24, X86_TSS_RSP0); /* MOV R13D, [R12 + ESP0] */
+	EMIT(0x45, 0x0f, 0xb7, 0x64, 0x24, X86_TSS_SS0);   /* MOVZX R12D, WORD [R12 + SS0] */
+	emit_state(&w->e, OPCODE_COMPARE, R12, SLOT(cross_selector) + BT_KERNEL_SS * HALF);
+	refuse_if(w, JUMP_NOT_ZERO);
+	EMIT(0x41, 0x83, 0xed, FRAME_BYTES); /* SUB R13D, imm8 */
+	refuse_if(w, JUMP_BELOW);
+	emit_constant64(&w->e, R14, w->other->window);
+	EMIT(0x4d, 0x01, 0xee); /* ADD R14, R13 */
+}
+
+static void push_frame(struct way *w)
+{
+	EMIT(0x45, OPCODE_STORE, 0x0e); /* MOV [R14], R9D */
+	emit_load(&w->e, R12, SLOT(selector) + SREG_CS * HALF);
+	EMIT(0x45, OPCODE_STORE, 0x66, WORD);	  /* MOV [R14 + 4], R12D */
+	EMIT(0x45, OPCODE_STORE, 0x56, 2 * WORD); /* MOV [R14 + 8], R10D */
+	EMIT(0x45, OPCODE_STORE, 0x5e, 3 * WORD); /* MOV [R14 + 12], R11D */
+	emit_load(&w->e, R12, SLOT(selector) + SREG_SS * HALF);
+	EMIT(0x45, OPCODE_STORE, 0x66, 4 * WORD); /* MOV [R14 + 16], R12D */
+}
+
+static void compile_in(struct way *w)
+{
+	keep_state(w);
+	check_permitted(w, BT_CROSS_IN);
+	find_gate(w);
+	check_segment(w, BT_KERNEL_CS);
+	check_segment(w, BT_KERNEL_SS);
+	find_stack(w);
+	push_frame(w);
+	set_window(w, false);
+	EMIT(0x4d, 0x89, 0xd4, 0x4d, 0x23, 0x60,
+	     offsetof(struct bt_gate, kept));				 /* MOV R12, R10; AND R12, [R8 + kept] */
+	EMIT(0x45, OPCODE_LOAD, 0x40, offsetof(struct bt_gate, target)); /* MOV R8D, [R8 + target] */
+	set_selectors(w, BT_KERNEL_CS);
+	set_iflag(w);
+	commit(w, 0);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- IRET */
+
+/* R8D, R9D and R12D = RIP, CS and RFLAGS on the stack, which lies at R14 in the cell. */
+static void read_frame(struct way *w)
+{
+	emit_constant64(&w->e, R14, w->e.place->window);
+	EMIT(0x4d, 0x01, 0xde);			 /* ADD R14, R11 */
+	EMIT(0x45, OPCODE_LOAD, 0x06);		 /* MOV R8D, [R14] */
+	EMIT(0x45, 0x0f, 0xb7, 0x4e, WORD);	 /* MOVZX R9D, WORD [R14 + 4] */
+	EMIT(0x45, OPCODE_LOAD, 0x66, 2 * WORD); /* MOV R12D, [R14 + 8] */
+	/* Where no breakpoint is on, RF does nothing. */
+	EMIT(0x41, 0x81, 0xe4); /* AND R12D, imm32 */
+	emit32(&w->e, ~(uint32_t)X86_RFLAGS_RF);
+	EMIT(0x41, 0xf7, 0xc4); /* TEST R12D, imm32 */
+	emit32(&w->e, ~(uint32_t)BT_POPF_FREE);
+	refuse_if(w, JUMP_NOT_ZERO);
+	emit_compare_zero(&w->e, SLOT(hold));
+	refuse_if(w, JUMP_NOT_ZERO);
+}
+
+static void compile_inner(struct way *w)
+{
+	emit_state(&w->e, OPCODE_COMPARE, R9, SLOT(cross_selector) + BT_KERNEL_CS * HALF);
+	refuse_if(w, JUMP_NOT_ZERO);
+	check_segment(w, BT_KERNEL_CS);
+	EMIT(0x45, OPCODE_LEA, 0x6b, INNER_BYTES); /* LEA R13D, [R11 + 12] */
+	mark(w, BT_BEHIND);
+	set_iflag(w);
+	go(w, w->e.place);
+}
+
+static void check_user(struct way *w)
+{
+	EMIT(0x41, 0xf7, 0xc4); /* TEST R12D, imm32 */
+	emit32(&w->e, X86_RFLAGS_IF);
+	refuse_if(w, JUMP_ZERO);
+	emit_state(&w->e, OPCODE_COMPARE, R9, SLOT(cross_selector) + BT_USER_CS * HALF);
+	refuse_if(w, JUMP_NOT_ZERO);
+	EMIT(0x45, 0x0f, 0xb7, 0x4e, 4 * WORD); /* MOVZX R9D, WORD [R14 + 16] */
+	emit_state(&w->e, OPCODE_COMPARE, R9, SLOT(cross_selector) + BT_USER_SS * HALF);
+	refuse_if(w, JUMP_NOT_ZERO);
+	EMIT(0x45, OPCODE_LOAD, 0x6e, 3 * WORD); /* MOV R13D, [R14 + 12] */
+	check_segment(w, BT_USER_CS);
+	check_segment(w, BT_USER_SS);
+	/* Those that IRET would clear. */
+	emit_load(&w->e, R9, SLOT(privileged) + SREG_DS * HALF);
+	emit_state(&w->e, OPCODE_OR, R9, SLOT(privileged) + SREG_ES * HALF);
+	emit_state(&w->e, OPCODE_OR, R9, SLOT(privileged) + SREG_FS * HALF);
+	emit_state(&w->e, OPCODE_OR, R9, SLOT(privileged) + SREG_GS * HALF);
+	refuse_if(w, JUMP_NOT_ZERO);
+}
+
+static void compile_out(struct way *w)
+{
+	keep_state(w);
+	check_permitted(w, BT_CROSS_OUT);
+	read_frame(w);
+	emit_state(&w->e, OPCODE_COMPARE, R9, SLOT(selector) + SREG_CS * HALF);
+	unsigned outer = w->e.len + 2;
+	EMIT(0x0f, JUMP_NOT_ZERO, 0, 0, 0, 0);
+	compile_inner(w);
+	emit_patch(&w->e, outer, w->e.len);
+	mark(w, BT_DECIDE);
+	check_user(w);
+	set_window(w, true);
+	set_selectors(w, BT_USER_CS);
+	set_iflag(w);
+	commit(w, 3);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- both */
+
+static void compile_way(struct way *w, enum bt_cross way)
+{
+	if (way == BT_CROSS_IN)
+		compile_in(w);
+	else
+		compile_out(w);
+	mark(w, BT_REFUSE);
+	for (unsigned n = 0; n < w->refusals; n++)
+		emit_patch(&w->e, w->refusal[n], w->e.len);
+	w->e.len += bt_compile_stub(&(struct bt_place){.host = w->e.place->host + w->e.len,
+						       .callout = w->e.place->callout,
+						       .callout_id = w->e.place->callout_id},
+				    w->e.bytes + w->e.len);
+}
+
+unsigned bt_compile_crossing(const struct bt_place *place, const struct bt_place *other, enum bt_cross way,
+			     uint8_t *bytes)
+{
+	struct way w = {.e = {.bytes = bytes, .place = place}, .other = other};
+	compile_way(&w, way);
+	return w.e.len;
+}
+
+enum bt_stage bt_locate_crossing(const struct bt_place *place, const struct bt_place *other, enum bt_cross way,
+				 unsigned offset)
+{
+	uint8_t bytes[BT_CROSSING_MAX];
+	struct way w = {.e = {.bytes = bytes, .place = place}, .other = other, .offset = offset};
+	compile_way(&w, way);
+	return w.stage;
+}
+
+bool narrow_crosses(const struct compiler *c)
+{
+	bool user = c->source->flavour & BT_USER;
+	enum bt_cross way = user ? BT_CROSS_IN : BT_CROSS_OUT;
+	bool is = user ? c->insn.info.mnemonic == ZYDIS_MNEMONIC_INT : c->insn.info.mnemonic == ZYDIS_MNEMONIC_IRETD;
+	return is && (c->source->flavour & BT_IF) && c->e.place->cross[way];
+}
+
+enum outcome narrow_cross(struct compiler *c)
+{
+	bool user = c->source->flavour & BT_USER;
+	emit_constant(&c->e, R15, c->rip);
+	if (user) {
+		emit_constant(&c->e, R9, (uint32_t)c->next);
+		emit_constant(&c->e, R14, (uint8_t)c->insn.operands[0].imm.value.u);
+	}
+	emit_jump(&c->e, c->e.place->cross[user ? BT_CROSS_IN : BT_CROSS_OUT]);
+	return ENDS;
+}

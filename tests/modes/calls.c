@@ -1,0 +1,164 @@
+/*
+ * System calls of a 32-bit guest: what comes to the kernel and what comes back, many times over, since whoever makes
+ * them fast does so when they repeat; and what of it changes when the kernel changes its tables. TAP on the console.
+ */
+#include "tests/modes/calls.h"
+
+#define ROUNDS	300
+#define PIC_EOI 0x20
+#define FLAGS	(X86_RFLAGS_CF | X86_RFLAGS_ZF | X86_RFLAGS_DF | X86_RFLAGS_FIXED)
+
+void report(uint32_t magic, uint32_t info);
+
+__asm__(USER_ASM
+	/* Many calls with registers and flags that are known. */
+	"user_call: movl $300, (user_rounds)\n"
+	"1: mov $0x11, %eax\n mov $0x22, %ebx\n mov $0x33, %ecx\n mov $0x44, %edx\n mov $0x55, %esi\n mov $0x66, %edi\n"
+	"mov $0x77, %ebp\n push $0x647\n popf\n"
+	"user_at_call: int $0x40\n"
+	"user_after_call: pushf\n cld\n pop (user_flags)\n"
+	"cmp $0x12, %eax\n jne 2f\n cmp $0x22, %ebx\n jne 2f\n cmp $0x33, %ecx\n jne 2f\n cmp $0x44, %edx\n jne 2f\n"
+	"cmp $0x55, %esi\n jne 2f\n cmp $0x66, %edi\n jne 2f\n cmp $0x77, %ebp\n jne 2f\n cmp $user_stack_top, %esp\n "
+	"jne 2f\n"
+	"mov (user_flags), %eax\n and $0xed5, %eax\n cmp $0x645, %eax\n jne 2f\n"
+	"decl (user_rounds)\n jnz 1b\n"
+	"2: mov (user_rounds), %eax\n int $0x41\n"
+	/* One that comes back with DS cleared. */
+	"user_leak: movl $30, (user_rounds)\n"
+	"1: int $0x44\n mov %ds, %ecx\n mov $0x23, %eax\n mov %eax, %ds\n cmp $0, %ecx\n jne 2f\n"
+	"decl (user_rounds)\n jnz 1b\n"
+	"2: mov (user_rounds), %eax\n int $0x41\n"
+	/* Calls until the timer has come often. */
+	"user_ticks: xor %ebx, %ebx\n"
+	"1: inc %ebx\n mov %ebx, %eax\n int $0x42\n cmp %eax, %ebx\n jne 2f\n cmpl $20, (user_tick_count)\n jb 1b\n"
+	"xor %eax, %eax\n int $0x41\n"
+	"2: mov $1, %eax\n int $0x41\n"
+	/* With IOPL 3 the interrupt flag is user mode's to change. */
+	"user_iopl: movl $30, (user_rounds)\n"
+	"1: cli\n pushf\n pop %ebx\n int $0x42\n sti\n pushf\n pop %ecx\n"
+	"and $0x3200, %ebx\n cmp $0x3000, %ebx\n jne 2f\n and $0x3200, %ecx\n cmp $0x3200, %ecx\n jne 2f\n"
+	"decl (user_rounds)\n jnz 1b\n"
+	"2: mov (user_rounds), %eax\n int $0x41\n"
+	".text");
+extern char user_call[], user_at_call[], user_after_call[], user_leak[], user_ticks[], user_iopl[];
+USER volatile uint32_t user_rounds, user_flags, user_tick_count;
+
+/* What the frame of each call has to be. */
+static struct {
+	uint32_t stack, wrong, flags, calls, others;
+} expected;
+
+static void check_call(const struct frame *frame)
+{
+	uint32_t now;
+
+	__asm__ volatile("pushfl\n\tpopl %0" : "=r"(now));
+	expected.calls++;
+	expected.others += frame->vector == OTHER_STUB;
+	expected.wrong += frame->cs != USER_CS || frame->ss != USER_DS || frame->ds != USER_DS ||
+			  frame->eip != (uint32_t)user_after_call || frame->esp != (uint32_t)user_stack_top ||
+			  frame->eflags != (FLAGS | X86_RFLAGS_PF | X86_RFLAGS_IF) ||
+			  (now & X86_RFLAGS_IF) != expected.flags || (uint32_t)(frame + 1) != expected.stack;
+}
+
+void handle(struct frame *frame)
+{
+	switch (frame->vector) {
+	case VECTOR_CALL:
+	case OTHER_STUB:
+		check_call(frame);
+		frame->eax++;
+		return;
+	case VECTOR_TIME:
+		user_tick_count++;
+		out(X86_PORT_PIC1, PIC_EOI);
+		return;
+	default:
+		print("Bail out! vector %u, error %x, at %x\n", frame->vector, frame->error, frame->eip);
+		leave(1);
+	}
+}
+
+static unsigned tests;
+
+static void test(int is, const char *what)
+{
+	print("%s %u - %s\n", is ? "ok" : "not ok", ++tests, what);
+}
+
+/* All calls came and were as they should; so many by the other stub. */
+static int run_calls(uint32_t others)
+{
+	uint32_t left;
+
+	expected.wrong = expected.calls = expected.others = 0;
+	left = run_user(user_call, X86_RFLAGS_FIXED | X86_RFLAGS_IF);
+	if (left || expected.wrong)
+		print("# %u rounds left, %u frames wrong of %u\n", left, expected.wrong, expected.calls);
+	return !left && !expected.wrong && expected.calls == ROUNDS && expected.others == others;
+}
+
+static void test_calls(void)
+{
+	expected.stack = (uint32_t)kernel_stack_top;
+	expected.flags = X86_RFLAGS_IF;
+	test(run_calls(0), "frames, registers and flags of calls by a trap gate");
+	set_gate(VECTOR_CALL, stub_call, GATE_INTERRUPT, 3);
+	expected.flags = 0;
+	test(run_calls(0), "an interrupt gate masks interrupts");
+	set_gate(VECTOR_CALL, stub_other, GATE_INTERRUPT, 3);
+	test(run_calls(ROUNDS), "a gate that leads elsewhere");
+	tss[1] = expected.stack = (uint32_t)kernel_stack_top - 256;
+	test(run_calls(ROUNDS), "another stack in the TSS");
+	tss[1] = expected.stack = (uint32_t)kernel_stack_top;
+	set_gate(VECTOR_CALL, stub_call, GATE_TRAP, 3);
+	expected.flags = X86_RFLAGS_IF;
+	test(run_calls(0), "and all as it was");
+}
+
+/* What the other descriptor's base makes of FS:0 after it was changed in the table. */
+static void test_segments(void)
+{
+	static volatile uint32_t words[2] = {0x1234, 0x5678};
+	uint32_t wrong = 0;
+
+	for (uint32_t n = 0; n < 4 * ROUNDS; n++) {
+		uint32_t which = n / 50 % 2, base = (uint32_t)&words[which], got;
+		uint64_t keep = gdt[6] & ~0xff0000ffffff0000ull;
+
+		gdt[6] = keep | (uint64_t)(base & 0xffffff) << 16 | (uint64_t)(base >> 24) << 56;
+		__asm__ volatile("mov %1, %%fs\n\tmov %%fs:0, %0" : "=r"(got) : "r"(OTHER_DS) : "memory");
+		wrong += got != words[which];
+	}
+	test(!wrong, "a descriptor that changes is loaded as it is");
+	__asm__ volatile("mov %0, %%fs" : : "r"(0));
+}
+
+static void test_ticks(void)
+{
+	const uint32_t count = 1193182 / 1000;
+
+	out(X86_PORT_PIC1, 0x11);
+	out(X86_PORT_PIC1 + 1, VECTOR_TIME);
+	out(X86_PORT_PIC1 + 1, 4);
+	out(X86_PORT_PIC1 + 1, 1);
+	out(X86_PORT_PIC1 + 1, 0xfe);
+	out(X86_PORT_PIT + 3, 0x34);
+	out(X86_PORT_PIT, count & 0xff);
+	out(X86_PORT_PIT, count >> 8);
+	test(!run_user(user_ticks, X86_RFLAGS_FIXED | X86_RFLAGS_IF), "interrupts come in between");
+	out(X86_PORT_PIC1 + 1, 0xff);
+	user_tick_count = 0;
+}
+
+void report(uint32_t magic, uint32_t address)
+{
+	start_tables();
+	print("1..9\n");
+	test_calls();
+	test(!run_user(user_leak, X86_RFLAGS_FIXED | X86_RFLAGS_IF), "IRET clears a segment of the kernel's");
+	test_segments();
+	test_ticks();
+	test(!run_user(user_iopl, X86_RFLAGS_FIXED | X86_RFLAGS_IF | X86_RFLAGS_IOPL), "user mode with IOPL 3");
+	leave(0);
+}
