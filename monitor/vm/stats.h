@@ -76,6 +76,13 @@ struct stats_vcpu {
 struct stats_code {
 	uint64_t bytes, bytes_max; /* now, and the most it may be */
 	uint64_t evictions;	   /* pages of code forgotten because it was too much */
+};
+
+/* Code as a translator keeps it. */
+struct stats_cache {
+	uint64_t bytes, bytes_max; /* now, and the most it may be */
+	uint64_t blocks;	   /* compiled since the start, those forgotten included */
+	uint64_t flushes;	   /* times that all was forgotten */
 	uint64_t adapted;	   /* places that are translated otherwise since they kept faulting */
 };
 
@@ -95,6 +102,7 @@ struct stats {
 	uint64_t hypercalls[STATS_HYPERCALLS];		     /* by number, those in multicalls included */
 	uint64_t contended; /* times that the guest went to one CPU because another program wanted the other */
 	struct stats_code code;
+	struct stats_cache cache;
 };
 
 extern const char *const stats_exit_names[STAT_COUNT];

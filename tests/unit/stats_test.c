@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "monitor/emulate/emulate.h"
 #include "monitor/vm/vm.h"
 #include "tests/unit/capture.h"
 
@@ -170,6 +171,24 @@ static void test_document(void **state)
 	assert_int_equal(files_in_dir(), 1);
 }
 
+static void test_instructions_by_frequency(void **state)
+{
+	static const ZydisMnemonic met[] = {ZYDIS_MNEMONIC_OUT, ZYDIS_MNEMONIC_CLI, ZYDIS_MNEMONIC_IN,
+					    ZYDIS_MNEMONIC_STI};
+	const size_t count = sizeof(met) / sizeof(met[0]);
+	json_t *list;
+
+	vm.stats.sensitive[met[0]][STAT_WAY_interpreted] = 3;
+	vm.stats.sensitive[met[1]][STAT_WAY_trapped] = vm.stats.sensitive[met[1]][STAT_WAY_clustered] = 1;
+	vm.stats.sensitive[met[2]][STAT_WAY_clustered] = 2;
+	vm.stats.sensitive[met[3]][STAT_WAY_translated] = 9; /* which the monitor had nothing to do with */
+	list = stats_json_sensitive(&vm.stats);
+	assert_int_equal(json_array_size(list), count);
+	for (size_t n = 0; n < count; n++)
+		assert_string_equal(text(json_array_get(list, n), "instruction"), emu_name(met[n]));
+	json_decref(list);
+}
+
 static void test_post_codes_wrap(void **state)
 {
 	json_t *document, *codes;
@@ -260,8 +279,17 @@ static void test_device(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(ring),     T(too_many_marks),	       T(names),      T(document), T(post_codes_wrap), T(hostile_text),
-		T(replaces), T(check_leaves_no_trace), T(unwritable), T(device),
+		T(ring),
+		T(too_many_marks),
+		T(names),
+		T(document),
+		T(instructions_by_frequency),
+		T(post_codes_wrap),
+		T(hostile_text),
+		T(replaces),
+		T(check_leaves_no_trace),
+		T(unwritable),
+		T(device),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,7 +54,8 @@ static bool read_answer(struct top_guest *guest, const char *text, size_t len)
 		guest->touched = number(memory, "touched_bytes");
 		guest->shadowed = number(json_object_get(document, "shadow"), "mapped_bytes");
 		guest->kept = number(json_object_get(document, "shadow"), "memory_bytes") +
-			      number(json_object_get(document, "code"), "bytes");
+			      number(json_object_get(document, "code"), "bytes") +
+			      number(json_object_get(document, "cache"), "bytes");
 	}
 	json_array_foreach(json_object_get(document, "vcpus"), i, vcpu)
 	{

@@ -110,6 +110,29 @@ static json_t *json_code(const struct stats_code *code)
 			 "evictions", json_count(code->evictions));
 }
 
+static json_t *json_cache(const struct stats_cache *cache)
+{
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "bytes", json_count(cache->bytes), "bytes_max",
+			 json_count(cache->bytes_max), "blocks", json_count(cache->blocks), "flushes",
+			 json_count(cache->flushes), "adapted", json_count(cache->adapted));
+}
+
+/* How often the monitor did it. */
+static uint64_t done_by_monitor(const uint32_t count[STAT_WAY_COUNT])
+{
+	return (uint64_t)count[STAT_WAY_trapped] + count[STAT_WAY_clustered] + count[STAT_WAY_interpreted];
+}
+
+/* Most frequent first, then in the order of their numbers. */
+static int compare_sensitive(const void *a, const void *b, void *stats)
+{
+	const unsigned x = *(const uint16_t *)a, y = *(const uint16_t *)b;
+	const struct stats *s = stats;
+	const uint64_t done_x = done_by_monitor(s->sensitive[x]), done_y = done_by_monitor(s->sensitive[y]);
+
+	return done_x != done_y ? (done_x < done_y ? 1 : -1) : (int)x - (int)y;
+}
+
 json_t *stats_json_sensitive(const struct stats *stats)
 {
 	static const char *const ways[] = {
@@ -118,18 +141,19 @@ json_t *stats_json_sensitive(const struct stats *stats)
 #undef X
 	};
 	json_t *list = json_array();
+	uint16_t met[STATS_SENSITIVE];
+	unsigned met_count = 0;
 
 	_Static_assert(EMU_IDS == STATS_SENSITIVE, "each instruction has its counters");
-	for (unsigned id = 0; id < STATS_SENSITIVE; id++) {
-		const uint32_t *count = stats->sensitive[id];
-		json_t *entry;
+	for (unsigned id = 0; id < STATS_SENSITIVE; id++)
+		if (done_by_monitor(stats->sensitive[id]) || stats->sensitive[id][STAT_WAY_translated])
+			met[met_count++] = (uint16_t)id;
+	qsort_r(met, met_count, sizeof(met[0]), compare_sensitive, (void *)stats);
+	for (unsigned n = 0; n < met_count; n++) {
+		json_t *entry = json_pack("{s:s}", "instruction", emu_name(met[n]));
 
-		if (!count[STAT_WAY_trapped] && !count[STAT_WAY_clustered] && !count[STAT_WAY_interpreted] &&
-		    !count[STAT_WAY_translated])
-			continue;
-		entry = json_pack("{s:s}", "instruction", emu_name(id));
 		for (unsigned way = 0; way < STAT_WAY_COUNT; way++)
-			json_object_set_new(entry, ways[way], json_count(count[way]));
+			json_object_set_new(entry, ways[way], json_count(stats->sensitive[met[n]][way]));
 		json_array_append_new(list, entry);
 	}
 	return list;
@@ -163,15 +187,16 @@ json_t *stats_json(const struct vm *vm)
 {
 	const struct vm_config *config = vm->config;
 
-	return json_pack("{s:s, s:i, s:o, s:o, s:o, s:{s:i, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-			 "schema", STATS_SCHEMA, "version", STATS_VERSION, "image", stats_json_text(config->kernel),
-			 "engine", stats_json_text(vm->engine_ops ? vm->engine_ops->name : config->engine), "transport",
-			 stats_json_text(config->transport), "exit", "status", vm->status, "reason",
-			 stats_json_text(vm->reason), "wall_ns", json_count(clock_ns() - vm->stats.start_ns), "vcpus",
-			 json_vcpus(vm), "marks", json_marks(&vm->stats), "post_codes", json_post_codes(&vm->stats),
-			 "shadow", json_shadow(vm), "code", json_code(&vm->stats.code), "memory", json_memory(vm),
-			 "contended", json_count(vm->stats.contended), "sensitive", stats_json_sensitive(&vm->stats),
-			 "hypercalls", stats_json_hypercalls(&vm->stats));
+	return json_pack(
+		"{s:s, s:i, s:o, s:o, s:o, s:{s:i, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+		"schema", STATS_SCHEMA, "version", STATS_VERSION, "image", stats_json_text(config->kernel), "engine",
+		stats_json_text(vm->engine_ops ? vm->engine_ops->name : config->engine), "transport",
+		stats_json_text(config->transport), "exit", "status", vm->status, "reason", stats_json_text(vm->reason),
+		"wall_ns", json_count(clock_ns() - vm->stats.start_ns), "vcpus", json_vcpus(vm), "marks",
+		json_marks(&vm->stats), "post_codes", json_post_codes(&vm->stats), "shadow", json_shadow(vm), "code",
+		json_code(&vm->stats.code), "cache", json_cache(&vm->stats.cache), "memory", json_memory(vm),
+		"contended", json_count(vm->stats.contended), "sensitive", stats_json_sensitive(&vm->stats),
+		"hypercalls", stats_json_hypercalls(&vm->stats));
 }
 
 static int complain(const char *path, int err)

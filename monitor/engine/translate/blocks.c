@@ -83,6 +83,7 @@ struct bt_block *block_make(struct translate *t, struct bt_page *page, struct bt
 	take_links(block, &code);
 	for (unsigned n = 0; n < code.inside_count; n++)
 		stats_sensitive(&t->vm->stats, code.inside[n], STAT_WAY_translated, false);
+	t->vm->stats.cache.blocks++;
 	join(t, block, page, over);
 	block->hash_next = t->hash[hash(block->gva)];
 	t->hash[hash(block->gva)] = block;

@@ -115,6 +115,7 @@ uint32_t cache_add(struct translate *t, struct bt_block *block, enum bt_piece_ki
 	uint32_t host = t->used;
 	t->pieces[t->piece_count++] = (struct bt_piece){host, block, kind};
 	t->used += (len + BT_ALIGN - 1) / BT_ALIGN * BT_ALIGN;
+	t->vm->stats.cache.bytes = t->used;
 	return host;
 }
 
@@ -182,7 +183,7 @@ void cache_empty(struct translate *t)
 	t->entry.block = NULL;
 	memset(t->vain, 0, sizeof(t->vain));
 	t->used = t->piece_count = 0;
-	t->emptied++;
+	t->vm->stats.cache.flushes += t->emptied++ != 0;
 	for (unsigned n = 0; n < BT_FLAVOURS * BT_TABLE_ENTRIES; n++)
 		t->tables[n] = cache_miss(t);
 	cache_place(t, 0, 0, &place);
@@ -214,6 +215,7 @@ int cache_create(struct translate *t, uint64_t size, bool traced)
 	t->slots = (void *)(t->memory + (CACHE_SLOTS - GATE_CACHE));
 	t->code = t->memory + (GATE_CACHE_CODE - GATE_CACHE);
 	cache_empty(t);
+	t->vm->stats.cache.bytes_max = t->limit;
 	return 0;
 }
 

@@ -41,7 +41,7 @@ static void mark(struct translate *t, struct vcpu *vcpu, enum bt_site site)
 	if (!page->sites || page->sites[offset] & 1u << site)
 		return;
 	page->sites[offset] |= (uint8_t)(1u << site);
-	t->vm->stats.code.adapted++;
+	t->vm->stats.cache.adapted++;
 	for (block = page->blocks; block; block = block->next)
 		if (!block->dead && vcpu->rip - block->gva < block->guest_len)
 			block_kill(t, block);
