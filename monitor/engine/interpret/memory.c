@@ -99,9 +99,13 @@ static bool acceptable(struct engine_vcpu *c, uint64_t gva, unsigned len, unsign
 	return true;
 }
 
-/* Translated code would have faulted there: on a device, or where its cell has no such page yet. */
-static void note_unmapped(struct engine_vcpu *c, uint64_t gva, unsigned prot)
+/* Translated code would have faulted there: on a device, or, with 32 bits, where its cell has no such page yet. */
+static void note_unmapped(struct engine_vcpu *c, uint64_t gva, unsigned prot, bool device)
 {
+	if (device)
+		interp_met(c);
+	if (device || c->wide)
+		return;
 	struct spt_space *space = spt_space_find(c->vm->spt, &c->paging, c->user ? SPT_USER : SPT_KERNEL);
 	if (!space || !spt_maps(space, (uint32_t)gva, prot))
 		interp_met(c);
@@ -116,8 +120,8 @@ static bool walk(struct engine_vcpu *c, uint64_t gva, unsigned len, uint32_t acc
 		return raise(c, X86_VEC_PF, at->error, gva);
 	}
 	*host = gm_ptr(&c->vm->mem, at->gpa, len);
-	if (c->limit != UINT64_MAX && !c->wide)
-		note_unmapped(c, gva, access & X86_PF_W ? SPT_WRITE : 0);
+	if (c->limit != UINT64_MAX)
+		note_unmapped(c, gva, access & X86_PF_W ? SPT_WRITE : 0, !*host);
 	return true;
 }
 

@@ -148,6 +148,12 @@ static bool is_store_to_code(struct translate *t, struct vcpu *vcpu, const struc
 	       gm_probe(vcpu, exit->gva, &gpa) && pages_hold(t, gpa);
 }
 
+static bool is_device(struct vcpu *vcpu, uint64_t gva)
+{
+	uint64_t gpa;
+	return gm_probe(vcpu, gva, &gpa) && !gm_is_ram(&vcpu->vm->mem, gpa, 1);
+}
+
 /* Who patches code makes more than one store. */
 static void store_to_code(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 {
@@ -191,8 +197,9 @@ static void enter_translated(struct translate *t, struct vcpu *vcpu, struct vm_e
 				learn_division(t, vcpu);
 			else if (here && is_store_to_code(t, vcpu, exit))
 				store_to_code(t, vcpu, exit);
-			/* Where one page is missing others are, and what was no page is a device. */
-			if (t->form == FORM_NARROW && exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_PF)
+			/* Where one page is missing others are; a device has more than one register. */
+			if (exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_PF &&
+			    (t->form == FORM_NARROW || is_device(vcpu, exit->gva)))
 				linger_begin(t, vcpu, exit);
 			return;
 		case LEAVE_INSN:
