@@ -12,6 +12,7 @@ output = subprocess.run(command + options, stdin=subprocess.DEVNULL, capture_out
 assert output.returncode == 0 and not output.stderr, output.stderr
 
 PRIVILEGED = ("CLI", "STI", "HLT", "LGDT", "LIDT", "MOV CR3, r", "MOV r, CR0", "WRMSR", "RDMSR", "SWAPGS", "IRET", "LTR", "CLTS")
+TRANSLATE = {"PUSHF": "translated", "POPF": "translated", "CLI": "translated", "HLT": "interpreted"}
 SILENT = ("MOV r, CS", "PUSHF", "POPF", "LAR", "VERR")
 
 
@@ -33,6 +34,8 @@ def check_json(document):
         assert not rows[name]["engines"]["trap"]["exact"], rows[name]
         assert rows[name]["engines"]["hybrid"]["exact"], rows[name]
         assert rows[name]["engines"]["translate"]["exact"], rows[name]
+    for name, answer in TRANSLATE.items():
+        assert rows[name]["engines"]["translate"]["answer"] == answer, rows[name]
     assert rows["SWAPGS"]["ring3"]["outcome"] == "#GP(0)"
     assert not has_32 or rows["SWAPGS"]["ring3_32"]["outcome"] == "#UD"
     assert int(rows["MOV r, CS"]["ring3"]["shows"], 16) & 3 == 3

@@ -4,7 +4,8 @@
  *
  *	classify: passed RAX BYTES		or	classify: trapped VECTOR ERROR
  *
- * Or nothing, if the instruction was the end of it. What would ruin any kernel (an empty descriptor table, no page
+ * Or nothing, if the instruction was the end of it. With "before=N" it has executed it so many times before, for who
+ * translates only what is executed often. What would ruin any kernel (an empty descriptor table, no page
  * tables) is given this kernel's own values: the question is what the instruction does, not what garbage does.
  */
 #include <pvguest/pvguest.h>
@@ -96,18 +97,27 @@ static void correct_flags(void)
 	value = (value & ~X86_RFLAGS_IF) | (caught.rflags & X86_RFLAGS_IF);
 }
 
+static unsigned number(const char *key)
+{
+	char text[8];
+
+	return pvg_option(key, text, sizeof(text)) ? (unsigned)pvg_strtoul(text) : 0;
+}
+
 int main(const char *cmdline)
 {
 	struct pvg_caught caught;
-	char number[8] = "";
-	unsigned id = 0;
+	unsigned id = number("insn");
+	uint64_t given;
 
-	pvg_option("insn", number, sizeof(number));
-	for (unsigned i = 0; number[i] >= '0' && number[i] <= '9'; i++)
-		id = 10 * id + (unsigned)(number[i] - '0');
 	pvg_assert(id < ID_COUNT);
 	pvg_irq_enable();
 	prepare(id);
+	given = value;
+	for (unsigned i = number("before"); i; i--) {
+		pvg_catch(run, (void *)runs[id], &caught);
+		value = given;
+	}
 	if (pvg_catch(run, (void *)runs[id], &caught)) {
 		pvg_printf("classify: trapped %u %lx\n", caught.vector, caught.error);
 		return 0;

@@ -4,10 +4,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +19,13 @@
 #include "monitor/vm/vm.h"
 
 extern char **environ;
+
+/* Where the child finds the file for its statistics. */
+#define STATS_FD   3
+#define STATS_PATH "/proc/self/fd/3"
+
+/* A guest's kernel that is translated does the instruction so often before the time that counts. */
+#define BEFORE 100u
 
 /* The guest's line, see tests/classify/guest.c. Nothing of the kind: the instruction ended it. */
 static void read_answer(FILE *console, struct classify_result *result)
@@ -38,24 +47,44 @@ static void read_answer(FILE *console, struct classify_result *result)
 	}
 }
 
+/* What leaves translated code each time is not translated: no other instruction was executed so often. */
+static bool was_translated(int stats_fd)
+{
+	json_t *stats = json_loadfd(stats_fd, 0, NULL), *one;
+	json_t *sensitive = json_object_get(stats, "sensitive");
+	json_t *vcpu = json_array_get(json_object_get(stats, "vcpus"), 0);
+	/* INT 80h has an exit of its own. */
+	json_t *soft_int = json_object_get(json_object_get(vcpu, "exits"), "soft_int");
+	bool translated = sensitive && json_integer_value(soft_int) < BEFORE;
+	size_t i;
+
+	json_array_foreach(sensitive, i, one) if (json_integer_value(json_object_get(one, "interpreted")) >= BEFORE)
+		translated = false;
+	json_decref(stats);
+	return translated;
+}
+
 static int run_guest(const char *guest, const char *engine, unsigned insn, struct classify_result *result)
 {
 	char append[64], path[64];
-	char *argv[] = {"ring3",     "run", "--engine", (char *)engine, "--memory",    "16M",
-			"--timeout", "5",   "--append", append,		(char *)guest, NULL};
+	char *argv[] = {"ring3", "run",	    "--engine", (char *)engine, "--memory", "16M",	   "--timeout",
+			"5",	 "--stats", STATS_PATH, "--append",	append,	    (char *)guest, NULL};
+	bool translates = !strcmp(engine, "translate");
 	posix_spawn_file_actions_t actions;
-	int ends[2], error, status;
+	int ends[2], stats = memfd_create("ring3 stats", MFD_CLOEXEC), error, status;
 	pid_t pid;
 
-	snprintf(append, sizeof(append), "pv=off insn=%u", insn);
+	snprintf(append, sizeof(append), "pv=off insn=%u before=%u", insn, translates ? BEFORE : 0);
 	snprintf(path, sizeof(path), "/proc/%d/exe", getpid());
-	if (pipe2(ends, O_CLOEXEC))
+	if (stats < 0 || pipe2(ends, O_CLOEXEC))
 		return -errno;
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
 	/* The report of a guest that died is not asked for: that it died is the answer. */
 	posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+	/* Last, for it may be what one of the others is. */
+	posix_spawn_file_actions_adddup2(&actions, stats, STATS_FD);
 	error = -posix_spawn(&pid, path, &actions, NULL, argv, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	close(ends[1]);
@@ -66,10 +95,12 @@ static int run_guest(const char *guest, const char *engine, unsigned insn, struc
 		fclose(console);
 	else
 		close(ends[0]);
+	while (!error && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	result->translated = translates && !error && was_translated(stats);
+	close(stats);
 	if (error)
 		return error;
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
 	/* The host refused, which is no answer. */
 	return WIFEXITED(status) && WEXITSTATUS(status) == VM_STATUS_HOST ? -ENOSYS : 0;
 }

@@ -22,9 +22,10 @@ struct classify_insn {
 };
 
 struct classify_result {
-	bool trapped;	/* else it passed silently */
-	bool lost;	/* neither: it did not come back, or ended the guest */
-	uint8_t vector; /* of a trap */
+	bool trapped;	 /* else it passed silently */
+	bool lost;	 /* neither: it did not come back, or ended the guest */
+	bool translated; /* the kernel's translation did it, and left it to nobody */
+	uint8_t vector;	 /* of a trap */
 	uint32_t error;
 	uint64_t value; /* RAX after it passed */
 	uint8_t bytes[64];
@@ -80,7 +81,8 @@ void classify_outcome(const struct classify_result *result, char *text);
 void classify_ring3(const struct classify_table *table, const struct classify_row *row, unsigned b, char *text);
 /* What it gave away, if it passed; else "". */
 void classify_shown(const struct classify_insn *insn, const struct classify_result *result, char *text);
-/* How the engine answers a guest kernel: "emulated", "interpreted", "exact", or in what it differs from ring 0. */
+/* How the engine answers a guest kernel: "emulated", "as ring 0", "interpreted", "translated", or in what it differs
+ * from ring 0. */
 void classify_answer(const struct classify_table *table, const struct classify_row *row, unsigned engine, char *text);
 /* True if the engine's answer is what ring 0 has. */
 bool classify_exact(const struct classify_table *table, const struct classify_row *row, unsigned engine);

@@ -99,7 +99,8 @@ void classify_answer(const struct classify_table *table, const struct classify_r
 	if (classify_exact(table, row, engine)) {
 		bool direct = !strcmp(engines[engine]->name, "trap");
 		snprintf(text, CLASSIFY_TEXT, "%s",
-			 !direct		 ? "interpreted"
+			 ring0->translated	 ? "translated"
+			 : !direct		 ? "interpreted"
 			 : row->ring3[0].trapped ? "emulated"
 						 : "as ring 0");
 		return;
