@@ -8,7 +8,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define OPTIONS (BT_FPU | BT_AVX | BT_IF | BT_CLOCK | BT_READ | BT_BASES | BT_SWAPS)
+#define OPTIONS (BT_FPU | BT_AVX | BT_IF | BT_CLOCK | BT_READ | BT_BASES | BT_SWAPS | BT_LOADS)
 
 /* Where the code lies, and the form: the two lowest bits of the first byte. */
 static const struct {

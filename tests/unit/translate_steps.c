@@ -111,6 +111,11 @@ static bool rebuild(struct user_regs_struct *regs, const struct bt_locus *locus)
 	case BT_BOTH:
 		take_both(regs);
 		break;
+	case BT_FOUR:
+		take_both(regs);
+		regs->rdx = s->scratch;
+		regs->rbx = s->scratch2;
+		break;
 	case BT_SWAPPED:
 		s->kernel_gs = regs->rax;
 		take_both(regs);

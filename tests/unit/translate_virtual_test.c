@@ -239,6 +239,42 @@ static void test_debug_registers(void **state)
 	assert_given_up(&end);
 }
 
+static struct bt_identity *identity(uint32_t leaf)
+{
+	return (struct bt_identity *)TEST_IDENTITY + bt_identity_of(leaf);
+}
+
+#define CPUID 0x0f, 0xa2
+
+static void test_identity(void **state)
+{
+	static const uint32_t leaves[] = {0, 0x80000001, UINT32_MAX};
+	struct user_regs_struct regs = registers();
+	for (unsigned n = 0; n < sizeof(leaves) / sizeof(leaves[0]); n++) {
+		regs.rax = 0x1234567800000000 | leaves[n];
+		regs.rcx = 0xabcdef0000000000 | n;
+		*identity(leaves[n]) = (struct bt_identity){.question = -(leaves[n] | (uint64_t)n << 32),
+							    .eax = 0xaaaaaaaa,
+							    .ebx = 0xbbbbbbbb,
+							    .ecx = 0xcccccccc,
+							    .edx = 0xdddddddd};
+		struct snapshot end = RUN_FROM(regs, true, CPUID);
+		assert_int_equal(end.regs.rip, world->code + 2);
+		assert_int_equal(end.regs.rax, 0xaaaaaaaa);
+		assert_int_equal(end.regs.rbx, 0xbbbbbbbb);
+		assert_int_equal(end.regs.rcx, 0xcccccccc);
+		assert_int_equal(end.regs.rdx, 0xdddddddd);
+		/* Another subleaf, another leaf in the same place. */
+		regs.rcx++;
+		end = RUN_FROM(regs, true, CPUID);
+		assert_given_up(&end);
+		assert_int_equal(end.regs.rax, regs.rax);
+		regs.rcx--, regs.rax ^= 0x100;
+		end = RUN_FROM(regs, true, CPUID);
+		assert_given_up(&end);
+	}
+}
+
 static void test_segments(void **state)
 {
 	struct user_regs_struct regs = registers();
@@ -435,6 +471,7 @@ int main(void)
 		BOTH(test_bases),
 		BOTH(test_msrs),
 		BOTH(test_debug_registers),
+		BOTH(test_identity),
 		BOTH(test_segments),
 		BOTH(test_iret),
 		BOTH(test_iret_given_up),

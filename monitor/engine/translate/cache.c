@@ -20,6 +20,9 @@
 /* Behind the tables for jumps, the one that form.c fills. */
 #define CACHE_SLOTS (GATE_CACHE_TABLES + BT_FLAVOURS * BT_TABLE_ENTRIES * sizeof(uint64_t))
 
+/* And CPUID's answers. */
+#define CACHE_IDENTITY (CACHE_SLOTS + BT_TABLE_ENTRIES * sizeof(uint64_t))
+
 #define CHUNK_SIZE (1 << 20)
 #define KEPT_MIN   (2 * CHUNK_SIZE)
 
@@ -30,8 +33,8 @@ struct bt_chunk {
 };
 
 _Static_assert(GATE_CACHE_TABLES % (BT_TABLE_ENTRIES * sizeof(uint64_t)) == 0, "an index adds to it without a carry");
-_Static_assert(CACHE_SLOTS + BT_TABLE_ENTRIES * sizeof(uint64_t) <= GATE_CACHE_CODE,
-	       "one table for each flavour, and one more");
+_Static_assert(CACHE_IDENTITY + BT_IDENTITIES * sizeof(struct bt_identity) <= GATE_CACHE_CODE,
+	       "one table for each flavour, and two more");
 _Static_assert(sizeof(struct bt_state) <= GATE_PAGE, "state fits its page");
 
 /*
@@ -92,6 +95,7 @@ void cache_place(const struct translate *t, uint32_t host, unsigned flavour, str
 		.host = cache_address(host),
 		.state = GATE_CACHE_STATE,
 		.table = GATE_CACHE_TABLES + flavour % BT_FLAVOURS * BT_TABLE_ENTRIES * sizeof(uint64_t),
+		.identity = CACHE_IDENTITY,
 		.slots = CACHE_SLOTS,
 		.narrow = flavour & BT_NARROW,
 		.window = flavour & BT_USER && t->one_cell ? BT_WINDOW_USER : BT_WINDOW_BASE,
@@ -213,6 +217,7 @@ int cache_create(struct translate *t, uint64_t size, bool traced)
 	t->state = (void *)t->memory;
 	t->tables = (void *)(t->memory + (GATE_CACHE_TABLES - GATE_CACHE));
 	t->slots = (void *)(t->memory + (CACHE_SLOTS - GATE_CACHE));
+	t->identity = (void *)(t->memory + (CACHE_IDENTITY - GATE_CACHE));
 	t->code = t->memory + (GATE_CACHE_CODE - GATE_CACHE);
 	cache_empty(t);
 	t->vm->stats.cache.bytes_max = t->limit;

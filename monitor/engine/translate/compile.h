@@ -58,6 +58,7 @@ struct bt_place {
 	uint64_t host;	    /* where the block will lie, a multiple of BT_ALIGN */
 	uint64_t state;	    /* struct bt_state */
 	uint64_t table;	    /* for indirect jumps: one host address for each value of the low 16 bits of the target */
+	uint64_t identity;  /* struct bt_identity, BT_IDENTITIES of them */
 	uint64_t slots;	    /* of BT_UPPER: what to add to an address, by its bits 40 to 55 */
 	uint64_t hypercall; /* the gate's entry for hypercalls */
 	uint64_t callout;   /* the gate's entry for exits; 0: UD2 makes the exit */
@@ -147,6 +148,22 @@ struct bt_state {
 	uint16_t known_at[UINT8_MAX + 1];    /* by the low byte of the selector: offset of one in the state */
 };
 
+/*
+ * What CPUID answers to a question: the leaf in its lower half, the subleaf in the upper one. Here is its negative, so
+ * that their sum tells whether it is this one.
+ */
+struct bt_identity {
+	uint64_t question;
+	uint32_t eax, ebx, ecx, edx;
+	uint64_t reserved;
+};
+/* By the sum of the leaf's first and last byte. */
+#define BT_IDENTITIES 512
+static inline unsigned bt_identity_of(uint32_t leaf)
+{
+	return (leaf & 0xff) + (leaf >> 24);
+}
+
 /* What is known of an instruction. */
 enum bt_site {
 	BT_SITE_USER,	 /* BT_UPPER: its operand is user memory */
@@ -213,6 +230,7 @@ enum bt_undo {
 	BT_DELIVERS,  /* as BT_STATUS, and RSP is bt_state.scratch */
 	BT_DELIVERED, /* as BT_STATUS, and RIP is bt_state.target */
 	BT_RETURNS,   /* as BT_BOTH, RIP is bt_state.target, RSP bt_state.scratch, the flags are in bt_state.stack[0] */
+	BT_FOUR,      /* as BT_BOTH, bt_state.scratch belongs in RDX and scratch2 in RBX */
 	BT_SWAPPED,   /* as BT_BOTH, and bt_state.kernel_gs is to be RAX */
 	BT_WINDOW,    /* BT_NARROW, of all whose upper halves are cleared: that suffices */
 	BT_KEPT,      /* BT_NARROW: RCX is in R10 */

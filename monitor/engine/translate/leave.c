@@ -72,6 +72,11 @@ static void undo(struct translate *t, struct vcpu *vcpu, const struct bt_locus *
 	case BT_BOTH:
 		take_both(vcpu, state);
 		break;
+	case BT_FOUR:
+		take_both(vcpu, state);
+		vcpu->gpr[RDX] = state->scratch;
+		vcpu->gpr[RBX] = state->scratch2;
+		break;
 	case BT_SWAPPED:
 		state_take_kernel_gs(t, vcpu, vcpu->gpr[RAX]);
 		take_both(vcpu, state);
@@ -295,7 +300,10 @@ void leave_execute(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 		if (!emu_is_sensitive(&insn))
 			stats_sensitive(&vcpu->vm->stats, emu_id(&insn), STAT_WAY_interpreted, false);
 		teach(t, vcpu, &insn, false);
+		uint32_t leaf = (uint32_t)vcpu->gpr[RAX], subleaf = (uint32_t)vcpu->gpr[RCX];
 		interpret_one(vcpu, exit);
+		if (insn.info.mnemonic == ZYDIS_MNEMONIC_CPUID && exit->reason == EXIT_KICK)
+			state_note_identity(t, vcpu, leaf, subleaf);
 	} else {
 		execute_sensitive(t, vcpu, &insn, exit);
 	}

@@ -198,7 +198,8 @@ enum bt_class bt_classify(const struct emu_insn *insn, unsigned flavour)
 		return BT_LEAVE;
 	if (insn->info.mnemonic == ZYDIS_MNEMONIC_RDTSC)
 		return flavour & BT_CLOCK ? BT_COPY : BT_LEAVE;
-	if (emu_is_sensitive(insn) || is_flags_image(insn) || insn->info.meta.category == ZYDIS_CATEGORY_RDWRFSGS)
+	if (emu_is_sensitive(insn) || is_flags_image(insn) || insn->info.meta.category == ZYDIS_CATEGORY_RDWRFSGS ||
+	    insn->info.mnemonic == ZYDIS_MNEMONIC_CPUID)
 		return BT_INSIDE;
 	if (insn->info.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || insn->info.mnemonic == ZYDIS_MNEMONIC_RET)
 		return classify_branch(insn, flavour);

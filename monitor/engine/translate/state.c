@@ -109,6 +109,31 @@ static void fill_gate(struct translate *t, struct bt_state *state, struct vcpu *
 	state->gate.keeps = seg_type(raw[0]) == X86_GATE_TRAP ? X86_RFLAGS_IF : 0;
 }
 
+/* What CPUID's answers depend on is not as it was: they are asked for anew. */
+static void fill_identity(struct translate *t, const struct vcpu *vcpu)
+{
+	if (t->identified.cr4 == vcpu->cr4 && t->identified.xcr0 == vcpu->xcr0 &&
+	    t->identified.apic_base == vcpu->apic_base && t->identified.misc_enable == vcpu->misc_enable)
+		return;
+	t->identified.cr4 = vcpu->cr4;
+	t->identified.xcr0 = vcpu->xcr0;
+	t->identified.apic_base = vcpu->apic_base;
+	t->identified.misc_enable = vcpu->misc_enable;
+	/* The negatives of questions that are looked for elsewhere: 0, and of the first all ones. */
+	for (unsigned n = 0; n < BT_IDENTITIES; n++)
+		t->identity[n].question = n ? 0 : 1;
+}
+
+void state_note_identity(struct translate *t, const struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf)
+{
+	struct bt_identity *answer = &t->identity[bt_identity_of(leaf)];
+	answer->question = -(leaf | (uint64_t)subleaf << 32);
+	answer->eax = (uint32_t)vcpu->gpr[RAX];
+	answer->ebx = (uint32_t)vcpu->gpr[RBX];
+	answer->ecx = (uint32_t)vcpu->gpr[RCX];
+	answer->edx = (uint32_t)vcpu->gpr[RDX];
+}
+
 void state_fill(struct translate *t, struct vcpu *vcpu)
 {
 	struct bt_state *state = t->state;
@@ -137,6 +162,7 @@ void state_fill(struct translate *t, struct vcpu *vcpu)
 	for (unsigned n = 0; n < SREG_COUNT; n++)
 		fill_match(t, state, vcpu, n);
 	fill_gate(t, state, vcpu);
+	fill_identity(t, vcpu);
 	if (t->form == FORM_NARROW)
 		cross_fill(t, vcpu);
 }

@@ -129,6 +129,10 @@ struct translate {
 	uint8_t *memory; /* the whole memfd */
 	struct bt_state *state;
 	uint64_t *tables;
+	struct bt_identity *identity;
+	struct {
+		uint64_t cr4, xcr0, apic_base, misc_enable;
+	} identified; /* what these answers go by */
 	uint8_t *code;
 	uint32_t used, limit; /* bytes of code */
 	uint64_t callout;     /* struct bt_place */
@@ -310,6 +314,8 @@ void state_fill(struct translate *t, struct vcpu *vcpu);
 /* Takes back what translated code changes: registers; the interrupt flag, which is IF of kernel mode. */
 void state_take(struct translate *t, struct vcpu *vcpu);
 void state_take_if(struct translate *t, struct vcpu *vcpu);
+/* CPUID has answered the vCPU. */
+void state_note_identity(struct translate *t, const struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf);
 /* From a cell's base of GS. */
 void state_take_kernel_gs(struct translate *t, struct vcpu *vcpu, uint64_t base);
 
