@@ -16,15 +16,19 @@
 
 bool pvg_guarded = false; /* pages of the kernel's map are as large as they can be */
 
-#define WINDOW	     (PVG_SPACE_BASE + 2 * R3_BIT(39))
-#define NOWHERE	     (WINDOW + X86_PAGE_SIZE)
-#define SAMPLES	     101
-#define SAMPLE_NS    500000
-#define WARM_NS	     (20 * PVG_NS_PER_MS)
-#define WARM_COUNT   (8 * NANO_STEP)
-#define COUNT_MOST   R3_BIT(30)
-#define RATE_NS	     (20 * PVG_NS_PER_MS)
-#define SOFTWARE_BIT R3_BIT(9) /* of a page-table entry */
+#define WINDOW	      (PVG_SPACE_BASE + 2 * R3_BIT(39))
+#define NOWHERE	      (WINDOW + X86_PAGE_SIZE)
+#define SAMPLES	      101
+#define SAMPLE_NS     500000
+#define WARM_NS	      (20 * PVG_NS_PER_MS)
+#define WARM_COUNT    (8 * NANO_STEP)
+#define FRESH_BLOCKS  64
+#define FRESH_COUNT   1024
+#define FRESH_SAMPLES 32
+#define RET	      0xc3
+#define COUNT_MOST    R3_BIT(30)
+#define RATE_NS	      (20 * PVG_NS_PER_MS)
+#define SOFTWARE_BIT  R3_BIT(9) /* of a page-table entry */
 
 extern const char pvg_trap_stubs[]; /* pvguest/traps.S */
 
@@ -221,17 +225,50 @@ static uint64_t memory(uint64_t count)
 	return pvg_rdtsc() - start;
 }
 
+/* `count` blocks of five instructions and a jump, FRESH_BLOCKS a page, where nothing was ever executed. */
+static uint64_t fresh(uint64_t count)
+{
+	static const uint8_t block[] = {0x48, 0x83, 0xc0, 0x01,	      /* add $1, %rax */
+					0x48, 0x8d, 0x54, 0x42, 0x03, /* lea 3(%rdx,%rax,2), %rdx */
+					0x48, 0x31, 0xc2,	      /* xor %rax, %rdx */
+					0x48, 0xd1, 0xe2,	      /* shl %rdx */
+					0xa8, 0x01,		      /* test $1, %al */
+					0xe9};			      /* jmp, over the rest of the block's place */
+	const uint32_t size = X86_PAGE_SIZE / FRESH_BLOCKS, ahead = size - sizeof(block) - sizeof(ahead);
+	uint8_t *code = pvg_pages_alloc(count / FRESH_BLOCKS + 1, 1);
+	uint64_t start;
+
+	pvg_assert(code);
+	for (uint64_t i = 0; i < count; i++) {
+		memcpy(code + i * size, block, sizeof(block));
+		memcpy(code + i * size + sizeof(block), &ahead, sizeof(ahead));
+	}
+	code[count * size] = RET;
+	start = pvg_rdtsc();
+	__asm__ volatile("call *%0" : : "r"(code) : "rax", "rdx", "memory", "cc");
+	return pvg_rdtsc() - start;
+}
+
 static const struct measure {
 	const char *name;
 	uint64_t (*run)(uint64_t count);
+	uint64_t count; /* of a sample of what happens once; 0: found out, and warmed up */
 } measures[] = {
-	{"syscall", syscall},	  {"in", in},
-	{"cr8wr", cr8wr},	  {"callret", callret},
-	{"pgfault", pgfault},	  {"divzero", divzero},
-	{"ptemod", ptemod},	  {"remap", remap},
-	{"mask", mask},		  {"flags", flags},
-	{"integer", integer},	  {"memory", memory},
-	{"hypercall", hypercall}, {"forkwait", nano_forkwait},
+	{"syscall", syscall, 0},
+	{"in", in, 0},
+	{"cr8wr", cr8wr, 0},
+	{"callret", callret, 0},
+	{"pgfault", pgfault, 0},
+	{"divzero", divzero, 0},
+	{"ptemod", ptemod, 0},
+	{"remap", remap, 0},
+	{"mask", mask, 0},
+	{"flags", flags, 0},
+	{"integer", integer, 0},
+	{"memory", memory, 0},
+	{"hypercall", hypercall, 0},
+	{"forkwait", nano_forkwait, 0},
+	{"fresh", fresh, FRESH_COUNT},
 };
 
 /* ------------------------------------------------------------------------------------------------------ the figures */
@@ -285,10 +322,10 @@ static void print_ns(const char *what, uint64_t picoseconds)
 static void take(const struct measure *measure, uint64_t budget_ns)
 {
 	static uint64_t samples[SAMPLES];
-	uint64_t count = calibrate(measure), start = pvg_clock_ns();
+	uint64_t count = measure->count ? measure->count : calibrate(measure), start = pvg_clock_ns();
 	unsigned n = 0;
 
-	while (n < SAMPLES && (n < 3 || pvg_clock_ns() - start < budget_ns))
+	while (n < (measure->count ? FRESH_SAMPLES : SAMPLES) && (n < 3 || pvg_clock_ns() - start < budget_ns))
 		samples[n++] = picoseconds(measure->run(count), count);
 	sort(samples, n);
 	pvg_printf("bench: %s", measure->name);

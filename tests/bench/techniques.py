@@ -42,6 +42,7 @@ NANO = {
     "integer": "integer loop, a turn of 15 instructions",
     "memory": "memory loop, a turn of 10",
     "hypercall": "null hypercall",
+    "fresh": "a block of 6 instructions, executed the first time",
     "forkwait": "**forkwait**, two processes of 32 pages",
 }
 # What runs between two marks, after PREPARE; the host takes the time.
@@ -245,6 +246,7 @@ def reaches(all_figures):
                 yield "in" + where, f"at most a null hypercall ({duration(call)})", duration(ns), ns / call
         yield from at_most("divzero", 150, "divzero")
         yield from at_most("ptemod", 40, "ptemod")
+        yield from at_most("fresh", 2000, "a block of code translated, and executed")
         for row in ("syscall", "in", "cr8wr", "callret", "pgfault", "divzero", "ptemod", "forkwait"):
             ours, theirs = least("nano", "translate", row), of["nano"].median("tcg", row)
             if ours and theirs:

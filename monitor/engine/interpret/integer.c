@@ -348,13 +348,11 @@ static void run_change(struct engine_vcpu *c, const struct insn *i)
 	NEXT_STORED;
 }
 
-/* The quotient fits, without a look at the corners: those are the processor's to judge. */
+/* The quotient fits, without a look at the corners with a sign: those are the processor's to judge. */
 static bool divides(const struct integer *v, enum width width, bool with_sign)
 {
 	uint64_t mask = mask_of(width), b = v->b & mask, high = v->rdx & mask, sign = (mask >> 1) + 1;
-	if (!with_sign)
-		return high < b;
-	return b && b != mask && high == ((v->rax & sign) ? mask : 0);
+	return with_sign ? b && b != mask && high == ((v->rax & sign) ? mask : 0) : high < b;
 }
 
 static void run_wide(struct engine_vcpu *c, const struct insn *i)
@@ -367,7 +365,8 @@ static void run_wide(struct engine_vcpu *c, const struct insn *i)
 	else if (!load(c, i, d->width, &v.b))
 		FAULT;
 	if (shape != SHAPE_MULTIPLY && unlikely(!divides(&v, d->width, shape == SHAPE_DIVIDE_SIGNED))) {
-		native_run_insn(c, i);
+		bool corner = shape == SHAPE_DIVIDE_SIGNED && v.b & mask_of(d->width);
+		corner ? native_run_insn(c, i) : interp_raise(c, i, X86_VEC_DE, 0);
 		return;
 	}
 	d->integer->run[d->width](&v);
