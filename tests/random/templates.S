@@ -460,7 +460,7 @@ templates:
 	T ukS, "mov %rax, %cr0"
 	T uS, "mov %rax, %cr3"
 	T uktS, "mov %cr3, %rax; or $0x18, %rax; mov %rax, %cr3"
-	T ukS, "mov %rax, %cr4"
+	T ukS, "btr $11, %rax; mov %rax, %cr4" /* UMIP is had where user mode is interpreted alone */
 	T ukS, "mov %cr4, %rcx; and $0x504, %eax; xor %rax, %rcx; mov %rcx, %cr4"
 	T uktS, "mov %cr4, %rcx; and $0x80, %eax; xor %rax, %rcx; mov %rcx, %cr4; mov (%r15), %rax"
 	T uktS, "mov %rax, %cr8"
