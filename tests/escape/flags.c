@@ -45,7 +45,7 @@ static void popf_traps(const char *mode)
 __asm__(".text\n"
 	"flags_syscall:\n\t"
 	"mov %rsp, %rax\n\t"
-	"push $0x10\n\tpush %rax\n\tpush %rdi\n\tpush $0x08\n\tpush $1f\n\tiretq\n"
+	"push $0x10\n\tpush %rax\n\tpush %rdi\n\tpush $0x08\n\tlea 1f(%rip), %rax\n\tpush %rax\n\tiretq\n"
 	"1:\tsyscall\n\tret\n"
 	"flags_entry:\n\tmov %r11, flags_r11(%rip)\n\tjmp *%rcx\n");
 void flags_syscall(uint64_t rflags);
@@ -54,7 +54,7 @@ uint64_t flags_r11;
 
 /* SYSRET to user mode with these flags, at code that ends by INT. */
 __asm__(".text\n"
-	"flags_sysret:\n\tmov %rdi, %r11\n\tmov $flags_landing, %ecx\n\tsysretq\n"
+	"flags_sysret:\n\tmov %rdi, %r11\n\tlea flags_landing(%rip), %rcx\n\tsysretq\n"
 	"flags_landing:\n\tnop\n\tint $0x40\n");
 void flags_sysret(void *rflags);
 extern const char flags_landing[];

@@ -57,22 +57,30 @@ void attack_step_hypercall(void)
 
 static void far_return(void *arg)
 {
-	__asm__ volatile("push %0\n\tpush $1f\n\tlretq\n1:\n\tnop\n\tud2" : : "r"(arg) : "memory");
+	__asm__ volatile("lea 1f(%%rip), %%rax\n\t"
+			 "push %0\n\t"
+			 "push %%rax\n\t"
+			 "lretq\n"
+			 "1:\tnop\n\tud2"
+			 :
+			 : "r"(arg)
+			 : "rax", "memory");
 }
 
 static void iret_to(void *arg)
 {
 	__asm__ volatile("mov %%rsp, %%rcx\n\t"
+			 "lea 1f(%%rip), %%rax\n\t"
 			 "push $0x2b\n\t"
 			 "push %%rcx\n\t"
 			 "pushfq\n\t"
 			 "push %0\n\t"
-			 "push $1f\n\t"
+			 "push %%rax\n\t"
 			 "iretq\n"
 			 "1:\tnop\n\tud2"
 			 :
 			 : "r"(arg)
-			 : "rcx", "memory");
+			 : "rax", "rcx", "memory");
 }
 
 static void load_data(void *arg)

@@ -232,7 +232,7 @@ def claims(rnd, ring3, elfs, work):
 
 
 def races(rnd, ring3, elfs, work):
-    engine = rnd.choice(["trap", "hybrid", "translate"])
+    engine = rnd.choice(["trap", "hybrid", "translate", "interpret"])
     attack(ring3, elfs, work, "attack=seeded_races seed=%d pv=%s idt=%d" % (rnd.getrandbits(32), rnd.choice(["on", "off"]), engine != "trap"),
            ["--engine", engine], OWN_FAULT)
 
