@@ -100,8 +100,7 @@ void cpu_describe(struct cpu *cpu, const struct cpu_model *model, enum cpu_softw
 	cpu->amd = cpu_host_is_amd();
 	for (unsigned n = 0; n < CPU_FEATURE_COUNT; n++) {
 		enum cpu_wish wish = model ? model->wish[n] : CPU_ANY;
-		cpu->has[n] = wish != CPU_WITHOUT && given(cpu, n, software, pc) &&
-			      (features[n].giver != CPU_BY_KERNEL || wish == CPU_WANTED);
+		cpu->has[n] = wish != CPU_WITHOUT && given(cpu, n, software, pc);
 		if (cpu->has[n]) {
 			cpu->cr4 |= features[n].cr4;
 			cpu->efer |= features[n].efer;

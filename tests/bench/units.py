@@ -78,7 +78,7 @@ def main():
     parser.add_argument("ring3")
     parser.add_argument("suites", nargs="+")
     parser.add_argument("--engines", type=lambda text: text.split(","), default=["interpret", "hybrid"])
-    parser.add_argument("--cpu", default="host,+smap")
+    parser.add_argument("--cpu", default="host")
     parser.add_argument("--limit", type=float, default=40)
     parser.add_argument("--only", type=lambda text: text.split(","))
     args = parser.parse_args()

@@ -117,9 +117,12 @@ struct code_page {
 /* ---------------------------------------------------------------------------------------------------- the state */
 
 /*
- * Translations: tags are the page's gva with the generation in the low bits, so that one increment drops all. Pages
- * that hold decoded code, or are no RAM, are never in `write`: stores there go the slow way.
+ * Translations: tags are the page's gva with the generation in the low bits, so that one step on drops all. Generations
+ * are even. Under SMAP a kernel's translations of user pages have the lowest bit set, and are found the slow way, while
+ * AC is: STAC and CLAC put nothing out of date. Pages that hold decoded code, or are no RAM, are never in `write`:
+ * stores there go the slow way.
  */
+#define TLB_GUARDED  1u
 #define TLB_ENTRIES  4096
 #define JUMP_ENTRIES 8192
 struct tlb_entry {
@@ -170,12 +173,13 @@ struct engine_vcpu {
 	struct vm_exit *exit;
 	struct spt_cpu paging;
 	uint32_t user; /* X86_PF_U at CPL 3 */
+	bool smap;     /* CR4.SMAP guards user pages, unless AC is set: then paging.smap is not */
 	/* Of the translations in use; those of both modes, kernel and user, of which one may be to come (0); the
 	 * newest. */
 	uint64_t generation, of_mode[2], newest;
 	/* What the present generation of translations was made for. */
 	struct {
-		struct spt_cpu paging;
+		struct spt_cpu paging; /* smap as CR4 has it: AC changes all the time */
 		uint32_t user;
 		unsigned key;
 		bool slow; /* watched or checked for alignment: they are not used at all */

@@ -51,6 +51,7 @@ void interp_load(struct engine_vcpu *c)
 	c->flags = (vcpu->rflags & ARITHMETIC & 0xff) << 8 | !!(vcpu->rflags & X86_RFLAGS_OF);
 	c->paging = vcpu_paging(vcpu);
 	c->user = vcpu->cpl == 3 ? X86_PF_U : 0;
+	c->smap = vcpu->cr4 & X86_CR4_SMAP;
 	bool ready = !(vcpu->cr0 & X86_CR0_TS);
 	c->sse = ready && !(vcpu->cr0 & X86_CR0_EM) && (vcpu->cr4 & X86_CR4_OSFXSR);
 	c->avx = ready && (vcpu->cr4 & X86_CR4_OSXSAVE) && !((X86_XCR0_SSE | X86_XCR0_AVX) & ~vcpu->xcr0);

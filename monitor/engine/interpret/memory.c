@@ -9,6 +9,9 @@
 #include "monitor/vm/vm.h"
 #include "monitor/vm/watch.h"
 
+/* From one generation of translations to the next. */
+#define GENERATION (2 * TLB_GUARDED)
+
 /* No RAM is there. */
 #define NOWHERE UINT64_MAX
 
@@ -20,10 +23,11 @@ static unsigned mode_of(uint32_t user)
 /* The translations of the mode that c->user says begin anew, and it is the one in force. */
 static void renew(struct engine_vcpu *c)
 {
-	/* Tags of 4096 generations ago would be believed again. */
-	if (!(++c->newest & X86_PAGE_MASK)) {
+	/* Tags of 2048 generations ago would be believed again. */
+	c->newest += GENERATION;
+	if (!(c->newest & X86_PAGE_MASK)) {
 		memset(c->tlb, 0, sizeof(c->tlb));
-		c->newest++;
+		c->newest += GENERATION;
 	}
 	c->valid.user = c->user;
 	c->generation = c->of_mode[mode_of(c->user)] = c->newest;
@@ -49,9 +53,11 @@ static void change_mode(struct engine_vcpu *c)
 void memory_revalidate(struct engine_vcpu *c)
 {
 	uint64_t changes = spt_changes(c->vm->spt);
+	struct spt_cpu paging = c->paging;
 	bool slow = c->watching || c->aligned;
+	paging.smap = c->smap;
 	if (changes == c->valid.changes && c->key == c->valid.key && slow == c->valid.slow &&
-	    !memcmp(&c->paging, &c->valid.paging, sizeof(c->paging))) {
+	    !memcmp(&paging, &c->valid.paging, sizeof(paging))) {
 		if (c->user != c->valid.user)
 			change_mode(c);
 		return;
@@ -59,7 +65,7 @@ void memory_revalidate(struct engine_vcpu *c)
 	c->valid.changes = changes;
 	c->valid.key = c->key;
 	c->valid.slow = slow;
-	memcpy(&c->valid.paging, &c->paging, sizeof(c->paging));
+	memcpy(&c->valid.paging, &paging, sizeof(paging));
 	memory_flush(c);
 }
 
@@ -142,16 +148,30 @@ static void watch_access(struct engine_vcpu *c, uint64_t gva, unsigned len, bool
 	c->vcpu->data_hits |= (uint8_t)watch_matches(c->vcpu->dr, c->vcpu->dr[7], X86_DR7_ENABLED(0), gva, len, write);
 }
 
-static void fill_read(struct engine_vcpu *c, uint64_t gva, const uint8_t *host)
+static uint64_t tag_of(const struct engine_vcpu *c, uint64_t gva, const struct spt_translation *at)
 {
-	if (!c->aligned && !c->watching)
-		claim(c, gva, host)->read = tlb_tag(c, gva, 1);
+	return tlb_tag(c, gva, 1) | (c->smap && !c->user && at->user ? TLB_GUARDED : 0);
 }
 
-static void fill_write(struct engine_vcpu *c, uint64_t gva, const uint8_t *host, uint64_t gpa)
+static void fill_read(struct engine_vcpu *c, uint64_t gva, const uint8_t *host, const struct spt_translation *at)
 {
-	if (!c->aligned && !c->watching && !code_is_at(c->code, gpa))
-		claim(c, gva, host)->write = tlb_tag(c, gva, 1);
+	if (!c->aligned && !c->watching)
+		claim(c, gva, host)->read = tag_of(c, gva, at);
+}
+
+static void fill_write(struct engine_vcpu *c, uint64_t gva, const uint8_t *host, const struct spt_translation *at)
+{
+	if (!c->aligned && !c->watching && !code_is_at(c->code, at->gpa))
+		claim(c, gva, host)->write = tag_of(c, gva, at);
+}
+
+/* The translation of a user page that AC opens to the kernel; NULL: there is none. */
+static void *guarded(struct engine_vcpu *c, uint64_t gva, bool write)
+{
+	const struct tlb_entry *e = tlb_entry(c, gva);
+	if (!c->smap || c->paging.smap || c->user || (write ? e->write : e->read) != (tlb_tag(c, gva, 1) | TLB_GUARDED))
+		return NULL;
+	return (void *)(gva + e->addend);
 }
 
 /* After a store to a device the run loop looks whether an interrupt waits now, or a deadline is another. */
@@ -172,11 +192,16 @@ bool memory_read(struct engine_vcpu *c, uint64_t gva, void *to, unsigned len, un
 		watch_access(c, gva, len, false);
 	if (crosses(gva, len))
 		return gm_read_gva(c->vcpu, gva, to, len, GM_CPL, &fault) || raise_fault(c, &fault, ea);
+	host = guarded(c, gva, false);
+	if (host) {
+		memcpy(to, host, len);
+		return true;
+	}
 	if (!walk(c, gva, len, 0, &at, &host))
 		return false;
 	if (host) {
 		memcpy(to, host, len);
-		fill_read(c, gva, host);
+		fill_read(c, gva, host, &at);
 	} else {
 		gm_read_device(c->vcpu, at.gpa, to, len);
 	}
@@ -202,13 +227,18 @@ bool memory_write(struct engine_vcpu *c, uint64_t gva, const void *from, unsigne
 		watch_access(c, gva, len, true);
 	if (crosses(gva, len))
 		return write_crossing(c, gva, from, len, ea);
+	host = guarded(c, gva, true);
+	if (host) {
+		memcpy(host, from, len);
+		return true;
+	}
 	code_store_begin(c->code);
 	bool walked = walk(c, gva, len, X86_PF_W, &at, &host);
 	bool stored = walked && host;
 	code_store_end(c, at.gpa, stored ? len : 0);
 	if (stored) {
 		memcpy(host, from, len);
-		fill_write(c, gva, host, at.gpa);
+		fill_write(c, gva, host, &at);
 	} else if (walked) {
 		write_device(c, at.gpa, from, len);
 	}
@@ -239,13 +269,16 @@ void *memory_modify(struct engine_vcpu *c, uint64_t gva, unsigned len, unsigned 
 		raise_fault(c, &fault, ea);
 		return NULL;
 	}
+	host = guarded(c, gva, true);
+	if (host)
+		return host;
 	code_store_begin(c->code);
 	bool walked = walk(c, gva, len, X86_PF_W, &at, &host);
 	code_store_end(c, at.gpa, 0);
 	if (!walked)
 		return NULL;
 	if (host && !code_is_at(c->code, at.gpa)) {
-		fill_write(c, gva, host, at.gpa);
+		fill_write(c, gva, host, &at);
 		return host;
 	}
 	if (host)
@@ -271,9 +304,9 @@ void *memory_span(struct engine_vcpu *c, uint64_t gva, uint64_t *len, bool write
 {
 	const struct tlb_entry *e = tlb_entry(c, gva);
 	uint64_t room = X86_PAGE_SIZE - (gva & X86_PAGE_MASK);
-	if ((write ? e->write : e->read) != tlb_tag(c, gva, 1))
-		return NULL;
-	if (*len > room)
+	void *host =
+		(write ? e->write : e->read) == tlb_tag(c, gva, 1) ? (void *)(gva + e->addend) : guarded(c, gva, write);
+	if (host && *len > room)
 		*len = room;
-	return (void *)(gva + e->addend);
+	return host;
 }
