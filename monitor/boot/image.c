@@ -137,14 +137,21 @@ static int refuse_module(const char *path, uint64_t size, uint64_t room)
 			    (uintmax_t)size, (uintmax_t)room);
 }
 
+/* The last component of a module's path, and the words given with it. */
+static const char *module_string(const struct vm_config *config, unsigned n)
+{
+	const char *path = config->modules[n], *slash = strrchr(path, '/');
+
+	return (config->module_texts[n] ? config->module_texts[n] : path) + (slash ? slash + 1 - path : 0);
+}
+
 /* Reads an opened module to gpa, where there is room, and closes it. */
 static int read_module(struct vm *vm, const char *path, int fd, uint64_t gpa, uint64_t size)
 {
-	const char *slash = strrchr(path, '/');
+	unsigned n = vm->image->module_count++;
 	int err;
 
-	vm->image->module[vm->image->module_count++] =
-		(struct image_module){.name = slash ? slash + 1 : path, .gpa = gpa, .size = size};
+	vm->image->module[n] = (struct image_module){.string = module_string(vm->config, n), .gpa = gpa, .size = size};
 	err = read_to_ram(vm, path, fd, 0, gpa, size);
 	close(fd);
 	return err;

@@ -40,7 +40,7 @@ struct image_segment {
 
 /* A module (initrd) in RAM. */
 struct image_module {
-	const char *name; /* last component of its path */
+	const char *string; /* last component of its path, and the words given with it */
 	uint64_t gpa, size;
 };
 

@@ -156,7 +156,7 @@ static bool put_modules(struct boot *boot, const struct image *image)
 		const struct mb2_module where = {.start = (uint32_t)module->gpa,
 						 .end = (uint32_t)(module->gpa + module->size)};
 
-		if (!put_tag(boot, MB2_MODULE, &where, sizeof(where), module->name, strlen(module->name) + 1))
+		if (!put_tag(boot, MB2_MODULE, &where, sizeof(where), module->string, strlen(module->string) + 1))
 			return false;
 	}
 	return true;

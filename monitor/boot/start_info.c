@@ -27,7 +27,7 @@ static uint64_t put_modules(struct boot *boot, const struct image *image)
 
 	for (unsigned i = 0; i < image->module_count; i++) {
 		const struct image_module *module = &image->module[i];
-		uint64_t name = boot_put(boot, module->name, strlen(module->name) + 1, 1);
+		uint64_t name = boot_put(boot, module->string, strlen(module->string) + 1, 1);
 
 		if (!name)
 			return 0;

@@ -41,12 +41,13 @@ struct vm_block {
 
 /* What the command line asked for; plain data, strings owned by the caller. */
 struct vm_config {
-	const char *kernel;    /* or the PC's firmware */
-	bool bios;	       /* that it is */
-	const char *bios_file; /* as named; `kernel` once all options are read */
-	const char *vga_rom;   /* its display's BIOS; NULL: none */
-	const char *cmdline;   /* "" if none */
-	const char *modules[VM_MODULES_MAX];
+	const char *kernel;			  /* or the PC's firmware */
+	bool bios;				  /* that it is */
+	const char *bios_file;			  /* as named; `kernel` once all options are read */
+	const char *vga_rom;			  /* its display's BIOS; NULL: none */
+	const char *cmdline;			  /* "" if none */
+	const char *modules[VM_MODULES_MAX];	  /* their files */
+	const char *module_texts[VM_MODULES_MAX]; /* as given: file, blank, what the kernel is told; NULL: the file */
 	unsigned module_count;
 	struct vm_block block[VM_BLOCKS_MAX];
 	unsigned block_count;

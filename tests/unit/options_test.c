@@ -84,13 +84,14 @@ static void test_defaults(void **state)
 static void test_long_options(void **state)
 {
 	assert_run("--engine", "trap", "--transport=ptrace", "--memory=128M", "--append", "pv=off x", "--module=a",
-		   "--module", "b", "--smp=1", "--cpus=2", "--timeout=1.5", "--stats", "s.json", "k.elf");
+		   "--module", "d/b root=x -v", "--smp=1", "--cpus=2", "--timeout=1.5", "--stats", "s.json", "k.elf");
 	assert_string_equal(config.transport, "ptrace");
 	assert_int_equal(config.memory, 128 << 20);
 	assert_string_equal(config.cmdline, "pv=off x");
 	assert_int_equal(config.module_count, 2);
 	assert_string_equal(config.modules[0], "a");
-	assert_string_equal(config.modules[1], "b");
+	assert_string_equal(config.modules[1], "d/b");
+	assert_string_equal(config.module_texts[1], "d/b root=x -v");
 	assert_int_equal(config.cpus, 2);
 	assert_true(config.timeout == 1.5);
 	assert_string_equal(config.stats_file, "s.json");

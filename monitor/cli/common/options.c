@@ -24,7 +24,8 @@ const struct argp_option options_table[] = {
 	{"memory", OPT_MEMORY, "SIZE", 0, "RAM, with suffix K, M, G; a bare number is MiB (default 64M, for a PC 256M)",
 	 1},
 	{"append", OPT_APPEND, "STRING", 0, "command line for the guest", 1},
-	{"module", OPT_MODULE, "FILE", 0, "load FILE as a module (initrd); may be repeated", 1},
+	{"module", OPT_MODULE, "FILE", 0,
+	 "load FILE as a module (initrd), 'FILE WORDS' to tell the kernel WORDS of it; may be repeated", 1},
 	{"bios", OPT_BIOS, "FILE[,vga=FILE]", 0,
 	 "start a PC with this firmware, in place of a kernel, and this display's BIOS (default: vgabios-isavga.bin "
 	 "beside it)",
@@ -164,12 +165,26 @@ static error_t parse_transport(const char *name, struct vm_config *config)
 	return options_refuse("--transport: there is no transport '%s': choose from signal ptrace", name);
 }
 
-static error_t parse_module(const char *path, struct vm_config *config)
+/* FILE, or FILE and words for the kernel behind a blank, unless there is a file whose name has the blank. */
+static error_t parse_module(const char *text, struct vm_config *config)
 {
-	if (config->module_count == VM_MODULES_MAX)
-		return options_refuse("--module %s: there can be no more than %u modules: join some", path,
+	static char paths[VM_MODULES_MAX][OPTIONS_DISK_MAX];
+	unsigned n = config->module_count;
+	const char *blank = strchr(text, ' ');
+	size_t len = blank ? (size_t)(blank - text) : 0;
+
+	if (n == VM_MODULES_MAX)
+		return options_refuse("--module %s: there can be no more than %u modules: join some", text,
 				      VM_MODULES_MAX);
-	config->modules[config->module_count++] = path;
+	if (len >= OPTIONS_DISK_MAX)
+		return options_refuse("--module %s: the file's name is too long: link it to a shorter one", text);
+	config->module_count++;
+	config->modules[n] = config->module_texts[n] = text;
+	if (!blank || !access(text, F_OK))
+		return 0;
+	memcpy(paths[n], text, len);
+	paths[n][len] = '\0';
+	config->modules[n] = paths[n];
 	return 0;
 }
 

@@ -86,7 +86,7 @@ static bool make_arguments(struct arguments *a, const struct vm_config *config, 
 	if (config->cpus)
 		add(a, "--cpus", config->cpus == 1 ? "1" : "2");
 	for (unsigned n = 0; n < config->module_count; n++)
-		add(a, "--module", config->modules[n]);
+		add(a, "--module", config->module_texts[n]);
 	add(a, "--stats", STATS_PATH);
 	add(a, "--", config->kernel);
 	return true;
