@@ -163,6 +163,15 @@ static void store_to_code(struct translate *t, struct vcpu *vcpu, struct vm_exit
 		linger_begin(t, vcpu, &store);
 }
 
+/* Code that is not translated. Who wants to stop before sensitive instructions does so here as well. */
+static void execute_one(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
+{
+	if (vcpu->debug.pause)
+		leave_execute(t, vcpu, exit);
+	else
+		interpret_one(vcpu, exit);
+}
+
 static void enter_translated(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 {
 	struct bt_link *link = NULL;
@@ -178,7 +187,7 @@ static void enter_translated(struct translate *t, struct vcpu *vcpu, struct vm_e
 		link = NULL;
 		if (!host) {
 			if (exit->reason == EXIT_KICK)
-				interpret_one(vcpu, exit);
+				execute_one(t, vcpu, exit);
 			return;
 		}
 		switch (run(t, vcpu, host, exit, &link)) {
