@@ -275,6 +275,51 @@ static void test_identity(void **state)
 	}
 }
 
+static void test_msrs_shown(void **state)
+{
+	static const uint32_t numbers[] = {X86_MSR_EFER, X86_MSR_FS_BASE, X86_MSR_GS_BASE, X86_MSR_KERNEL_GS_BASE};
+	struct user_regs_struct regs = registers();
+	page()->efer = 0x1234567890;
+	page()->fs = regs.fs_base = world->up ? world->code + 0x1230 : 0x1230;
+	const uint64_t values[] = {0x1234567890, page()->fs, regs.gs_base, world->code + KERNEL_GS};
+	for (unsigned n = 0; n < sizeof(numbers) / sizeof(numbers[0]); n++) {
+		regs.rcx = 0xabcdef0000000000 | numbers[n];
+		struct snapshot end = RUN_FROM(regs, true, 0x0f, 0x32); /* RDMSR */
+		assert_int_equal(end.regs.rip, world->code + 2);
+		assert_int_equal(end.regs.rax, (uint32_t)values[n]);
+		assert_int_equal(end.regs.rdx, values[n] >> 32);
+		assert_int_equal(end.regs.rcx, regs.rcx);
+	}
+	regs.rcx = X86_MSR_LSTAR;
+	struct snapshot end = RUN_FROM(regs, true, 0x0f, 0x32);
+	assert_given_up(&end);
+}
+
+static void test_tables_shown(void **state)
+{
+	struct user_regs_struct regs = registers();
+	page()->gdtr.limit = 0x1234, page()->gdtr.base = 0x1122334455667788;
+	page()->idtr.limit = 0x4321, page()->idtr.base = 0x8877665544332211;
+	assert_int_equal(RUN_FROM(regs, true, 0x0f, 0x01, 0x43, 0x08).regs.rip, world->code + 4); /* SGDT [RBX + 8] */
+	assert_int_equal(*at(0x2008) & 0xffff, 0x1234);
+	assert_int_equal(*at(0x200a), 0x1122334455667788);
+	assert_int_equal(RUN_FROM(regs, true, 0x0f, 0x01, 0x4c, 0x24, 0x10).regs.rip,
+			 world->code + 5); /* SIDT [RSP + 16] */
+	assert_int_equal(*at(STACK + 0x12), 0x8877665544332211);
+	regs.rbx = world->code + SIZE - 12;
+	assert_int_equal(RUN_FROM(regs, true, 0x0f, 0x01, 0x43, 0x08).regs.rip, world->code);
+}
+
+static void test_segments_shown(void **state)
+{
+	page()->selector[SREG_GS] = 0x2b;
+	assert_int_equal(RUN_FROM(registers(), true, 0x0f, 0xa8).regs.rsp, world->code + STACK - 8); /* PUSH GS */
+	assert_int_equal(*at(STACK - 8), 0x2b);
+	page()->cr0 = 0x80050033;
+	assert_int_equal(RUN_FROM(registers(), true, 0x0f, 0x01, 0xe2).regs.rdx, 0x80050033); /* SMSW EDX */
+	assert_int_equal(RUN_FROM(registers(), true, 0x0f, 0x09).regs.rip, world->code + 2);  /* WBINVD */
+}
+
 static void test_segments(void **state)
 {
 	struct user_regs_struct regs = registers();
@@ -472,6 +517,9 @@ int main(void)
 		BOTH(test_msrs),
 		BOTH(test_debug_registers),
 		BOTH(test_identity),
+		BOTH(test_msrs_shown),
+		BOTH(test_tables_shown),
+		BOTH(test_segments_shown),
 		BOTH(test_segments),
 		BOTH(test_iret),
 		BOTH(test_iret_given_up),

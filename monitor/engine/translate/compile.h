@@ -135,7 +135,10 @@ struct bt_state {
 	/* SWAPGS: the base that it loads, as the cell is to have it. */
 	uint64_t kernel_gs;
 	uint64_t fs; /* BT_UPPER: the guest's base of FS */
-	uint64_t msr;
+	uint64_t msr, efer;
+	struct {
+		uint64_t limit, base;
+	} gdtr, idtr;
 	uint64_t dr[8]; /* 4 and 5 unused */
 	/*
 	 * Where the cell has the gate of #DE, what it must say, and where it leads; what remains of iflag. `delivered`

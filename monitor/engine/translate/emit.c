@@ -63,6 +63,13 @@ void emit_load(struct emit *e, unsigned reg, size_t slot)
 	emit_state(e, OPCODE_LOAD, reg, slot);
 }
 
+void emit_load_half(struct emit *e, unsigned reg, size_t slot)
+{
+	emit8(e, OPCODE_LOAD);
+	emit8(e, reg << 3 | MODRM_RIP);
+	emit_displacement(e, e->place->state + slot, 0);
+}
+
 void emit_load_word(struct emit *e, unsigned reg, size_t slot)
 {
 	emit8(e, 0x66);

@@ -50,6 +50,8 @@ void emit_bytes(struct emit *e, const uint8_t *bytes, size_t len);
 /* MOV [slot], register; MOV register, [slot]: all 64 bits. */
 void emit_store(struct emit *e, unsigned reg, size_t slot);
 void emit_load(struct emit *e, unsigned reg, size_t slot);
+/* The lower half alone, of one of the low eight registers: the upper one becomes 0. */
+void emit_load_half(struct emit *e, unsigned reg, size_t slot);
 /* The low 16 bits of one of the low eight registers alone. */
 void emit_load_word(struct emit *e, unsigned reg, size_t slot);
 /* opcode with register and the slot: likewise. */

@@ -180,6 +180,12 @@ bool compile_inside(struct compiler *c)
 		return flags && inside_pushf(c);
 	case ZYDIS_MNEMONIC_POPFQ:
 		return flags && inside_popf(c);
+	case ZYDIS_MNEMONIC_SMSW:
+		return reads && inside_read(c, SLOT(cr0));
+	/* Caches are the host's business, and stay coherent. */
+	case ZYDIS_MNEMONIC_INVD:
+	case ZYDIS_MNEMONIC_WBINVD:
+		return reads;
 	case ZYDIS_MNEMONIC_SLDT:
 		return reads && inside_read(c, SLOT(ldtr));
 	case ZYDIS_MNEMONIC_STR:

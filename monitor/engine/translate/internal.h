@@ -70,7 +70,9 @@ void compiler_copy_with_operand(struct compiler *c, unsigned base, unsigned inde
 /* LEA of an address relative to RIP. */
 bool compiler_copy_lea(struct compiler *c);
 
-/* upper.c: as compile_copy, for BT_UPPER. user: the operand in memory is user memory. */
+/* upper.c: LEA reg, [op]; op is the instruction's operand in memory. */
+void compiler_operand_lea(struct compiler *c, unsigned reg, const ZydisDecodedOperand *op);
+/* As compile_copy, for BT_UPPER. user: the operand in memory is user memory. */
 bool upper_copy(struct compiler *c, bool user);
 /* The operand in memory, if there is one, is based on RSP. */
 bool upper_is_relocated(const struct emu_insn *insn);
@@ -117,6 +119,12 @@ void virtual_follow(struct compiler *c, unsigned disp);
 void virtual_descriptor(struct compiler *c, struct virtual *v, unsigned sreg);
 /* As compile_inside, for 64-bit code. */
 bool compile_virtual(struct compiler *c);
+
+/* show.c, of the same: which slot has a table's limit, followed by its base. */
+bool show_identity(struct compiler *c);
+bool show_msr(struct compiler *c);
+bool show_table(struct compiler *c, size_t slot);
+bool show_segment(struct compiler *c);
 
 /* deliver.c */
 /* IRETQ to where the kernel was: false: nothing was emitted. */

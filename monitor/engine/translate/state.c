@@ -147,6 +147,11 @@ void state_fill(struct translate *t, struct vcpu *vcpu)
 	state->kernel_gs = vcpu->kernel_gs_base + state->upper;
 	state->gate.delivered = 0;
 	state->fs = vcpu->sreg[SREG_FS].base;
+	state->efer = vcpu->efer;
+	state->gdtr.limit = vcpu->gdtr.limit;
+	state->gdtr.base = vcpu->gdtr.base;
+	state->idtr.limit = vcpu->idtr.limit;
+	state->idtr.base = vcpu->idtr.base;
 	for (unsigned n = 0; n < 8; n++)
 		state->dr[n] = vcpu->dr[n];
 	state->cr0 = vcpu->cr0;

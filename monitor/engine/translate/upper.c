@@ -288,12 +288,11 @@ static bool copy_string(struct compiler *c)
 /* --------------------------------------------------------------------------------------------------- user memory */
 
 /* LEA reg, [the operand] */
-static void emit_operand_address(struct compiler *c, unsigned reg)
+void compiler_operand_lea(struct compiler *c, unsigned reg, const ZydisDecodedOperand *op)
 {
 	const struct emu_insn *insn = &c->insn;
 	unsigned modrm = insn->info.raw.modrm.offset;
 	unsigned end = insn->info.raw.imm[0].size ? insn->info.raw.imm[0].offset : insn->info.length;
-	const ZydisDecodedOperand *op = memory_of(insn);
 	bool high_base = op->mem.base != ZYDIS_REGISTER_NONE && ZydisRegisterGetId(op->mem.base) >= 8;
 	bool high_index = op->mem.index != ZYDIS_REGISTER_NONE && ZydisRegisterGetId(op->mem.index) >= 8;
 	emit8(&c->e, REX_W | (high_index ? REX_X : 0) | (high_base ? REX_B : 0));
@@ -330,7 +329,7 @@ static bool copy_user(struct compiler *c)
 	MARK(.rip = c->rip, .undo = BT_SCRATCH, .reg = reg);
 	emit_store(&c->e, other, SLOT(scratch2));
 	MARK(.rip = c->rip, .undo = BT_PAIR, .reg = reg, .reg2 = other);
-	emit_operand_address(c, reg);
+	compiler_operand_lea(c, reg, op);
 	emit_displacement_of(&c->e, other, reg);
 	compiler_copy_with_operand(c, reg, other);
 	MARK(.rip = c->next, .undo = BT_PAIR, .reg = reg, .reg2 = other);

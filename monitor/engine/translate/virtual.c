@@ -307,58 +307,6 @@ static bool write_msr(struct compiler *c)
 	return true;
 }
 
-/* -------------------------------------------------------------------------------------------------------- identity */
-
-/* RCX = the question; RBX = where the answer would lie. */
-static void find_identity(struct compiler *c)
-{
-	emit_store(&c->e, RAX, SLOT(address));
-	emit_store(&c->e, RCX, SLOT(address) + sizeof(uint32_t));
-	emit_load(&c->e, RCX, SLOT(address));
-	EMIT(0x0f, 0xb6, 0xd0);				 /* MOVZX EDX, AL */
-	EMIT(0x0f, 0xc8);				 /* BSWAP EAX */
-	EMIT(0x0f, 0xb6, 0xc0);				 /* MOVZX EAX, AL */
-	EMIT(OPCODE_LEA, 0x14, 0x02);			 /* LEA EDX, [RDX + RAX] */
-	EMIT(REX_W, OPCODE_LEA, 0x14, 0xd5, 0, 0, 0, 0); /* LEA RDX, [RDX * 8] */
-	emit_constant64(&c->e, RBX, c->e.place->identity);
-	EMIT(REX_W, OPCODE_LEA, 0x1c, 0x93); /* LEA RBX, [RBX + RDX * 4] */
-}
-
-static void restore_four(struct compiler *c)
-{
-	emit_load(&c->e, RAX, SLOT(rax));
-	emit_load(&c->e, RCX, SLOT(rcx));
-	emit_load(&c->e, RDX, SLOT(scratch));
-	emit_load(&c->e, RBX, SLOT(scratch2));
-	compiler_mark_exact(c, c->rip);
-}
-
-/* CPUID, if the monitor has answered that before. No flag is touched. */
-static bool identify(struct compiler *c)
-{
-	emit_store(&c->e, RCX, SLOT(rcx));
-	emit_store(&c->e, RAX, SLOT(rax));
-	emit_store(&c->e, RDX, SLOT(scratch));
-	emit_store(&c->e, RBX, SLOT(scratch2));
-	MARK(.rip = c->rip, .undo = BT_FOUR);
-	find_identity(c);
-	EMIT(REX_W, OPCODE_LOAD, 0x13);	     /* MOV RDX, [RBX] */
-	EMIT(REX_W, OPCODE_LEA, 0x0c, 0x11); /* LEA RCX, [RCX + RDX] */
-	unsigned known = emit_hop(&c->e, OPCODE_JRCXZ);
-	restore_four(c);
-	emit_pad_for_patch(&c->e, 1);
-	emit_jump(&c->e, 0);
-	compiler_patch(c, compiler_exit(c, BT_INSN, c->rip));
-	emit_skip_end(&c->e, known);
-	MARK(.rip = c->rip, .undo = BT_FOUR);
-	EMIT(OPCODE_LOAD, 0x43, offsetof(struct bt_identity, eax)); /* MOV EAX, [RBX + disp8] */
-	EMIT(OPCODE_LOAD, 0x4b, offsetof(struct bt_identity, ecx));
-	EMIT(OPCODE_LOAD, 0x53, offsetof(struct bt_identity, edx));
-	EMIT(OPCODE_LOAD, 0x5b, offsetof(struct bt_identity, ebx));
-	compiler_mark_exact(c, c->next);
-	return true;
-}
-
 /* --------------------------------------------------------------------------------------------------------- all of it
  */
 
@@ -416,7 +364,15 @@ bool compile_virtual(struct compiler *c)
 	case ZYDIS_MNEMONIC_MOV:
 		return move(c, reads);
 	case ZYDIS_MNEMONIC_CPUID:
-		return flavour & BT_READ && identify(c);
+		return flavour & BT_READ && show_identity(c);
+	case ZYDIS_MNEMONIC_RDMSR:
+		return reads && flavour & BT_SWAPS && show_msr(c);
+	case ZYDIS_MNEMONIC_SGDT:
+		return flavour & BT_READ && show_table(c, SLOT(gdtr));
+	case ZYDIS_MNEMONIC_SIDT:
+		return flavour & BT_READ && show_table(c, SLOT(idtr));
+	case ZYDIS_MNEMONIC_PUSH:
+		return flavour & BT_READ && show_segment(c);
 	case ZYDIS_MNEMONIC_CLTS:
 		return reads && clear_ts(c);
 	case ZYDIS_MNEMONIC_SWAPGS:
