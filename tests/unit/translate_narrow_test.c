@@ -265,7 +265,7 @@ static void test_copies(void **state)
 	assert_int_equal(RUN(0x83, 0xe9, 0x04).gpr[RCX], 0xffffffff);	     /* SUB ECX, 4 */
 	assert_int_equal(RUN(0x8d, 0x04, 0x88).gpr[RAX], DATA + 0x100 + 12); /* LEA EAX, [EAX + ECX * 4] */
 	assert_int_equal(RUN(0x82, 0xc1, 0x05).gpr[RCX], 8);		     /* ADD CL, 5 */
-	assert_int_equal(RUN(0x0f, 0xae, 0x03).rip, GVA); /* FXSAVE stores less than in 64-bit code: the monitor's */
+	assert_int_equal(RUN(0x0f, 0xae, 0x03).rip, GVA); /* FXSAVE stores less than in 64-bit code */
 	*at(DATA + 0x208) = 0x11223344;
 	*at(0x20) = 0x55667788;
 	*at(TOP + 0xffc) = 0x99aabbcc;

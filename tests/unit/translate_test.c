@@ -100,6 +100,9 @@ static void test_copies(void **state)
 	struct snapshot end = RUN(GVA_HIGH, true, 0x48, 0x01, 0xd1); /* ADD RCX, RDX */
 	assert_int_equal(end.regs.rcx, 0x1237);
 	assert_int_equal(end.regs.rip, GVA_HIGH + 3);
+	/* FXSAVE [RBX] would show where the host's code lies: the monitor's. */
+	assert_int_equal(RUN(GVA_HIGH, true, 0x0f, 0xae, 0x03).regs.rip, GVA_HIGH);
+	assert_int_equal(RUN(GVA_HIGH, true, 0x48, 0x0f, 0xae, 0x03).regs.rip, GVA_HIGH);
 }
 
 /* Relative to RIP: through a register that the instruction leaves alone, high registers' bits cleared. */

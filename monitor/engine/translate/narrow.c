@@ -239,9 +239,6 @@ static bool compile_narrow_copy(struct compiler *c)
 	unsigned prefix;
 	if (c->insn.info.meta.category == ZYDIS_CATEGORY_STRINGOP)
 		return compile_string(c);
-	/* Which stores eight registers more in 64-bit code. */
-	if (c->insn.info.mnemonic == ZYDIS_MNEMONIC_FXSAVE)
-		return false;
 	if (!is_vex_alike(&c->insn) || !memory_prefix(c, &has, &prefix) || c->insn.info.length + 3 > X86_INSN_MAX)
 		return false;
 	if (prefix)

@@ -130,14 +130,15 @@ static unsigned fpu_flavour(const struct emu_insn *insn)
  */
 static bool is_fpu_plain(const struct emu_insn *insn)
 {
-	if (insn->info.mnemonic == ZYDIS_MNEMONIC_FNSTENV || insn->info.mnemonic == ZYDIS_MNEMONIC_FNSAVE)
-		return false;
-	switch (insn->info.meta.category) {
-	case ZYDIS_CATEGORY_XSAVE:
-	case ZYDIS_CATEGORY_XSAVEOPT:
+	switch (insn->info.mnemonic) {
+	case ZYDIS_MNEMONIC_FNSTENV:
+	case ZYDIS_MNEMONIC_FNSAVE:
+	case ZYDIS_MNEMONIC_FXSAVE:
+	case ZYDIS_MNEMONIC_FXSAVE64:
 		return false;
 	default:
-		return true;
+		return insn->info.meta.category != ZYDIS_CATEGORY_XSAVE &&
+		       insn->info.meta.category != ZYDIS_CATEGORY_XSAVEOPT;
 	}
 }
 
