@@ -98,6 +98,10 @@ void cpu_describe(struct cpu *cpu, const struct cpu_model *model, enum cpu_softw
 {
 	*cpu = (struct cpu){.cr4 = CR4_WITHOUT_FEATURE, .chosen = model && model->chosen};
 	cpu->amd = cpu_host_is_amd();
+	if (model && model->vendor != CPU_VENDOR_HOST && cpu->amd != (model->vendor == CPU_VENDOR_AMD)) {
+		cpu->amd = !cpu->amd;
+		cpu->spoofs = true;
+	}
 	for (unsigned n = 0; n < CPU_FEATURE_COUNT; n++) {
 		enum cpu_wish wish = model ? model->wish[n] : CPU_ANY;
 		cpu->has[n] = wish != CPU_WITHOUT && given(cpu, n, software, pc);

@@ -47,14 +47,15 @@ enum cpu_software {
 enum cpuid_register { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX, CPUID_REGISTERS };
 
 struct cpu {
-	bool amd; /* the vendor is AMD, the host's own: rules that differ are AMD's then */
+	bool amd;    /* the vendor is AMD: rules that differ are AMD's then */
+	bool spoofs; /* and not the host's */
 	bool has[CPU_FEATURE_COUNT];
 	uint64_t cr4, efer, xcr0; /* the bits that may be set; xcr0 is 0 without XSAVE */
 	bool legacy_modes;	  /* it can leave 64-bit mode: a PC's */
 	bool chosen;		  /* it lacks what the host's processor executes: interpreted code is checked */
 };
 
-/* The vendor, which is the host's in every model. */
+/* The vendor of the host's processor, by whose rules instructions are decoded and what runs directly behaves. */
 bool cpu_host_is_amd(void);
 
 struct cpu_model;

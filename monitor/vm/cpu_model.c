@@ -58,6 +58,23 @@ static void apply(const struct model *model, struct cpu_model *to)
 			to->wish[model->features[n]] = cpu_feature_is_hosts(model->features[n]) ? CPU_WANTED : CPU_ANY;
 }
 
+/* Vendors by the names that CPUID has for them. */
+static bool parse_vendor(const char *text, size_t len, struct cpu_model *model)
+{
+	static const struct {
+		const char *word;
+		enum cpu_vendor vendor;
+	} vendors[] = {{"vendor=AuthenticAMD", CPU_VENDOR_AMD}, {"vendor=GenuineIntel", CPU_VENDOR_INTEL}};
+	for (size_t n = 0; n < sizeof(vendors) / sizeof(vendors[0]); n++) {
+		if (strlen(vendors[n].word) != len || strncmp(text, vendors[n].word, len) != 0)
+			continue;
+		model->vendor = vendors[n].vendor;
+		model->chosen = true;
+		return true;
+	}
+	return false;
+}
+
 static bool parse_feature(const char *text, size_t len, struct cpu_model *model, char *wrong, size_t size)
 {
 	unsigned feature;
@@ -86,7 +103,7 @@ bool cpu_model_parse(const char *text, struct cpu_model *to, char *wrong, size_t
 	}
 	for (text += len; *text; text += len) {
 		len = strcspn(++text, ",");
-		if (!parse_feature(text, len, to, wrong, size))
+		if (!parse_vendor(text, len, to) && !parse_feature(text, len, to, wrong, size))
 			return false;
 	}
 	return true;
@@ -100,6 +117,7 @@ void cpu_model_list(FILE *out)
 	for (unsigned n = 0; n < MODEL_COUNT; n++)
 		fprintf(out, "  %-10s %s%s%s\n", models[n].name, models[n].before ? models[n].before->name : "",
 			models[n].before ? ", and " : "", models[n].summary);
+	fputs("\nVendors, another than the host's: ,vendor=AuthenticAMD or ,vendor=GenuineIntel\n", out);
 	fputs("\nFeatures, to be added by ,+FEATURE or taken away by ,-FEATURE, where host and engine give them:\n",
 	      out);
 	for (unsigned n = 0; n < CPU_FEATURE_COUNT; n++) {

@@ -14,10 +14,11 @@
 /* All zeroes is the model `host`. */
 struct cpu_model {
 	bool chosen; /* features differ from what host and engine give */
+	enum cpu_vendor { CPU_VENDOR_HOST, CPU_VENDOR_AMD, CPU_VENDOR_INTEL } vendor;
 	enum cpu_wish { CPU_ANY, CPU_WITHOUT, CPU_WANTED } wish[CPU_FEATURE_COUNT];
 };
 
-/* "MODEL,+FEATURE,-FEATURE"; false: `wrong` says what there is not. */
+/* "MODEL,+FEATURE,-FEATURE,vendor=NAME"; false: `wrong` says what there is not. */
 bool cpu_model_parse(const char *text, struct cpu_model *model, char *wrong, size_t size);
 /* What there is, for people. */
 void cpu_model_list(FILE *out);

@@ -140,6 +140,15 @@ static void own_leaf(uint32_t leaf, uint32_t r[CPUID_REGISTERS])
 	memcpy(&r[CPUID_EBX], SIGNATURE_OWN, 3 * sizeof(*r));
 }
 
+/* AMD's processors have their name in both leaves that begin a range. */
+static void other_vendor(const struct cpu *cpu, bool extended, uint32_t r[CPUID_REGISTERS])
+{
+	bool named = cpu->amd || !extended;
+	r[CPUID_EBX] = !named ? 0 : cpu->amd ? signature_AMD_ebx : signature_INTEL_ebx;
+	r[CPUID_ECX] = !named ? 0 : cpu->amd ? signature_AMD_ecx : signature_INTEL_ecx;
+	r[CPUID_EDX] = !named ? 0 : cpu->amd ? signature_AMD_edx : signature_INTEL_edx;
+}
+
 static void fill(const struct cpu *cpu, const struct cpuid_query *q, uint32_t r[CPUID_REGISTERS])
 {
 	switch (q->leaf) {
@@ -149,6 +158,8 @@ static void fill(const struct cpu *cpu, const struct cpuid_query *q, uint32_t r[
 		r[CPUID_EAX] = smaller(r[CPUID_EAX], q->leaf ? MAX_EXTENDED : MAX_BASIC);
 		if (!q->leaf && (q->misc_enable & X86_MISC_LIMIT_CPUID))
 			r[CPUID_EAX] = MAX_LIMITED;
+		if (cpu->spoofs)
+			other_vendor(cpu, q->leaf, r);
 		break;
 	case 1:
 		features_leaf(cpu, q, r);

@@ -63,10 +63,12 @@ def cells(args, suite, arch, entry):
         return ["-"] * (len(args.engines) + 1)
     words = entry.get("test_args", "").strip("'\"")
     params = shlex.split(entry.get("qemu_params", "").strip("'\"")) or ["-cpu", "max"]
+    vendor = re.search(r",vendor=\w+", " ".join(params))
+    cpu = args.cpu + (vendor.group() if vendor else "")
     row = []
     for engine in args.engines:
-        row.append(run([args.ring3, "run", "--engine", engine, "--machine", "testdev", "--cpu", args.cpu, "-m", "128M", "--append", words,
-                        image], args.limit))
+        row.append(run([args.ring3, "run", "--engine", engine, "--machine", "testdev", "--cpu", cpu, "-m", "128M",
+                        "--append", words, image], args.limit))
     row.append(run(["qemu-system-x86_64", "-accel", "tcg", "-nodefaults", "-display", "none", "-serial", "stdio",
                     "-device", "pc-testdev", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x4", "-kernel", image,
                     "-append", words, *params], args.limit))

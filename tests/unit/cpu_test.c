@@ -199,6 +199,24 @@ static void smap(void **state)
 	assert_true(cpu.has[CPU_smap]);
 }
 
+/* Another vendor than the host's: the name, and the rules that go by it. */
+static void vendors(void **state)
+{
+	const struct cpu_model amd = model_of("host,vendor=AuthenticAMD"), intel = model_of("host,vendor=GenuineIntel");
+	struct cpu_model wrong_one;
+	struct cpu cpu;
+	char wrong[256];
+	cpu_describe(&cpu, &amd, CPU_ALL_CODE, true);
+	assert_true(cpu.amd);
+	assert_int_equal(ask(&cpu, 0, 0, CPUID_EBX), 0x68747541);
+	assert_int_equal(ask(&cpu, 0x80000000, 0, CPUID_EBX), 0x68747541);
+	cpu_describe(&cpu, &intel, CPU_ALL_CODE, true);
+	assert_false(cpu.amd);
+	assert_int_equal(ask(&cpu, 0, 0, CPUID_EBX), 0x756e6547);
+	assert_int_equal(ask(&cpu, 0x80000000, 0, CPUID_EBX), 0);
+	assert_false(cpu_model_parse("host,vendor=Cyrix", &wrong_one, wrong, sizeof(wrong)));
+}
+
 static void models_changed(void **state)
 {
 	struct cpu_model model = model_of("x86-64-v2,-popcnt,+smep");
@@ -238,10 +256,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(engines_differ), cmocka_unit_test(absent_unless_given),
 		cmocka_unit_test(models),	  cmocka_unit_test(smap),
-		cmocka_unit_test(models_changed), cmocka_unit_test(kept),
-		cmocka_unit_test(misc_enable),	  cmocka_unit_test(leaks),
-		cmocka_unit_test(host_leaves),	  cmocka_unit_test(apic),
-		cmocka_unit_test(leaves),	  cmocka_unit_test(beyond),
+		cmocka_unit_test(vendors),	  cmocka_unit_test(models_changed),
+		cmocka_unit_test(kept),		  cmocka_unit_test(misc_enable),
+		cmocka_unit_test(leaks),	  cmocka_unit_test(host_leaves),
+		cmocka_unit_test(apic),		  cmocka_unit_test(leaves),
+		cmocka_unit_test(beyond),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

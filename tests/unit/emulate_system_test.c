@@ -172,8 +172,8 @@ static void cr2_cr3_cr8(void **state)
 
 static void cr4(void **state)
 {
-	static const uint64_t refused[] = {X86_CR4_VME,	 X86_CR4_PVI, X86_CR4_LA57, X86_CR4_PCIDE,
-					   X86_CR4_SMAP, X86_CR4_PKE, X86_CR4_VMXE, R3_BIT(32)};
+	static const uint64_t refused[] = {X86_CR4_VME, X86_CR4_PVI,  X86_CR4_LA57, X86_CR4_PCIDE,
+					   X86_CR4_PKE, X86_CR4_VMXE, R3_BIT(32)};
 	struct machine_fixture *m = *state;
 	uint64_t *rax = &m->vcpu->gpr[RAX];
 	const uint64_t now = m->vcpu->cr4;
@@ -558,7 +558,6 @@ static void clac_stac(void **state)
 	m->vm.cpu.has[CPU_smap] = true;
 	fix_user(m);
 	FIX_FAULTS(m, "clac", X86_VEC_UD, 0);
-	m->vm.cpu.has[CPU_smap] = false;
 }
 
 static void invpcid(void **state)

@@ -40,7 +40,7 @@ const struct argp_option options_table[] = {
 	 "show a PC's text screen on the terminal, and take keys for its keyboard; the serial line goes to stdout "
 	 "if that is a file or pipe",
 	 1},
-	{"cpu", OPT_CPU, "MODEL[,+FEATURE][,-FEATURE]", 0,
+	{"cpu", OPT_CPU, "MODEL[,+FEATURE][,-FEATURE][,vendor=NAME]", 0,
 	 "the processor that CPUID shows, see docs/kernels.md; 'help' lists them (default: host)", 1},
 	{"smp", OPT_SMP, "N", 0, "number of virtual processors (this build: 1)", 1},
 	{"code-cache", OPT_CODE_CACHE, "SIZE", 0,
