@@ -301,8 +301,10 @@ void leave_execute(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 			stats_sensitive(&vcpu->vm->stats, emu_id(&insn), STAT_WAY_interpreted, false);
 		teach(t, vcpu, &insn, false);
 		uint32_t leaf = (uint32_t)vcpu->gpr[RAX], subleaf = (uint32_t)vcpu->gpr[RCX];
+		uint64_t behind = vcpu->rip + insn.info.length;
 		interpret_one(vcpu, exit);
-		if (insn.info.mnemonic == ZYDIS_MNEMONIC_CPUID && exit->reason == EXIT_KICK)
+		/* Or a kick came before it. */
+		if (insn.info.mnemonic == ZYDIS_MNEMONIC_CPUID && vcpu->rip == behind)
 			state_note_identity(t, vcpu, leaf, subleaf);
 	} else {
 		execute_sensitive(t, vcpu, &insn, exit);
