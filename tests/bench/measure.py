@@ -180,7 +180,7 @@ def main():
         tree = systems.Tree(options.build, options.source, work)
         only = set(filter(None, options.only.split(","))) | {"native"}
         every = len(only) == 1
-        there = [s for s in systems.all_systems(options.build, tree, work) if every or s.key in only]
+        there = [s for s in systems.all_systems(options.build, options.source, tree, work) if every or s.key in only]
         processors = [p for p in systems.all_loops(options.build, work) if every or p.key in only]
         unknown = only - {one.key for one in there + processors}
         if unknown:

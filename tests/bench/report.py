@@ -26,6 +26,8 @@ LOOPS = {"i": ("integer loop", 15 * 8000000), "m": ("memory loop", 10 * 8000000)
          "f": ("floating-point loop", 14 * 1000000)}  # instructions, as loops.h has it
 # Bounded by the processor alone, so whatever disturbs only adds: judged by the best tenths.
 BY_BEST = ("compute", "memory")
+# Linux by itself, its peer last.
+LINUX = ["native", "linux_translate", "linux_hybrid", "qemu"]
 PLOTTED = ["tinix", "tinix1", "tinix_off", "uml", "gvisor", "qemu"]
 
 
@@ -152,21 +154,26 @@ def reach_table(document):
         yield f"| {what} | {reach} | {measured} | {f'**missed** by {missed:.2f}' if missed > 1 else 'reached'} |"
 
 
-def side_table(document):
-    keys = [key for key in document["titles"] if key != "hybrid"]
+def side_cell(document, row, key, peer):
+    """Median, best tenth, and the ratios of the medians to native and to the peer."""
+    rows = document["side_by_side"][row]
+    found = rows.get(key)
+    text = f"{duration(found['median_ns'])} ({duration(found['best_ns'])})" if found else "-"
+    if found and "ratio" in found and key != "native" and row != "prompt":
+        text += f", {found['ratio']:.3g}x"
+    if found and peer in rows and key not in ("native", peer):
+        text += f", {found['median_ns'] / rows[peer]['median_ns']:.2f} of TCG"
+    return text
+
+
+def side_table(document, keys, peer=None):
     yield "| what | " + " | ".join(document["titles"][key] for key in keys) + " |"
     yield "|---|" + "---|" * len(keys)
     for row, title in ROWS.items():
-        cells = []
-        for key in keys:
-            found = document["side_by_side"][row].get(key)
-            text = f"{duration(found['median_ns'])} ({duration(found['best_ns'])})" if found else "-"
-            if found and "ratio" in found and key != "native" and row != "prompt":
-                text += f", {found['ratio']:.3g}x"
-            cells.append(text)
-        yield f"| {title} | " + " | ".join(cells) + " |"
+        if any(key in document["side_by_side"][row] for key in keys):
+            yield f"| {title} | " + " | ".join(side_cell(document, row, key, peer) for key in keys) + " |"
     yield ""
-    rates = ", ".join(f"{document['titles'][key]} {rate:.3f}" for key, rate in document["clocks"].items())
+    rates = ", ".join(f"{document['titles'][key]} {rate:.3f}" for key, rate in document["clocks"].items() if key in keys)
     yield f"Passes: {document['passes']}. Load of the host: {document['load_before']:.2f} before, " \
           f"{document['load_after']:.2f} after; Linux {document['kernel']}. Each system's clock by the host's: {rates}."
     if document["load_before"] > os.cpu_count() / 2:
@@ -243,15 +250,22 @@ $rows << EOD
 
 
 def write(document, docs, page_path):
-    with open(os.path.join(docs, "performance.json"), "w") as file:
-        json.dump(document, file, indent=1)
-        file.write("\n")
-    plot(document, os.path.join(docs, "performance.svg"))
+    if "tinix" in document["titles"]:
+        with open(os.path.join(docs, "performance.json"), "w") as file:
+            json.dump(document, file, indent=1)
+            file.write("\n")
+        plot(document, os.path.join(docs, "performance.svg"))
     with open(page_path) as file:
         page = file.read()
-    page = replace(page, "reach", reach_table(document))
-    page = replace(page, "side by side", side_table(document))
-    page = replace(page, "engines", loops_table(document))
+    # What a run does not have stays as it is.
+    if "tinix" in document["titles"]:
+        keys = [key for key in document["titles"] if key != "hybrid" and not key.startswith("linux_")]
+        page = replace(page, "reach", reach_table(document))
+        page = replace(page, "side by side", side_table(document, keys))
+    if all(key in document["titles"] for key in LINUX):
+        page = replace(page, "linux", side_table(document, LINUX, LINUX[-1]))
+    if document["processors"]:
+        page = replace(page, "engines", loops_table(document))
     if document["idle"]:
         page = replace(page, "idle", ["```", document["idle"], "```"])
     with open(page_path, "w") as file:

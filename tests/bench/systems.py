@@ -121,23 +121,18 @@ class GVisor(System):
         return self.run(["/bin/sh", "-il"])
 
 
-class Qemu(System):
-    def __init__(self, tree):
-        super().__init__("qemu", "QEMU TCG, Linux")
-        self.tree = tree
-        kernels = sorted(glob.glob("/boot/vmlinuz-*"), key=os.path.getmtime)
-        self.kernel = kernels[-1] if kernels else None
+class Linux(System):
+    """Debian's kernel, as packaged, on a machine of `machine`: that starts it with what run() says."""
+
+    def __init__(self, key, title, tree, kernel):
+        super().__init__(key, title)
+        self.tree, self.kernel = tree, kernel
 
     def missing(self):
-        if not shutil.which("qemu-system-x86_64"):
-            return "qemu-system-x86_64 (package qemu-system-x86)"
-        if not self.kernel or not os.access(self.kernel, os.R_OK):
-            return "a kernel in /boot that it may read (package linux-image-cloud-amd64)"
-        return None
+        return None if self.kernel else "kernel (package linux-image-cloud-amd64)"
 
     def run(self, words):
-        return ["qemu-system-x86_64", "-accel", "tcg", "-m", str(MEMORY), "-nodefaults", "-display", "none",
-                "-serial", "stdio", "-no-reboot", "-kernel", self.kernel, "-initrd", self.tree.archive,
+        return [*self.machine(), "-m", f"{MEMORY}M", "-kernel", self.kernel, "-initrd", self.tree.archive,
                 "-append", "console=ttyS0 quiet loglevel=0 panic=-1 " + words]
 
     def program(self, words):
@@ -145,6 +140,28 @@ class Qemu(System):
 
     def prompt(self):
         return self.run("rdinit=/prompt")
+
+
+class Qemu(Linux):
+    def __init__(self, tree, kernel):
+        super().__init__("qemu", "QEMU TCG, Linux", tree, kernel)
+
+    def missing(self):
+        if not shutil.which("qemu-system-x86_64"):
+            return "qemu-system-x86_64 (package qemu-system-x86)"
+        return super().missing()
+
+    def machine(self):
+        return ["qemu-system-x86_64", "-accel", "tcg", "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"]
+
+
+class Ring3(Linux):
+    def __init__(self, build, engine, tree, kernel):
+        super().__init__(f"linux_{engine}", f"Linux, engine {engine}", tree, kernel)
+        self.words = [os.path.join(build, "ring3"), "run", "--engine", engine]
+
+    def machine(self):
+        return self.words
 
 
 class OnOneCpu(System):
@@ -164,7 +181,16 @@ class OnOneCpu(System):
         return None
 
 
-def all_systems(build, tree, work):
+def debian_kernel(build, source):
+    """As installed, or out of its package, which is fetched once; None: it cannot be had."""
+    find = os.path.join(source, "tests/kernels/kernel.sh")
+    found = subprocess.run([find, os.path.join(build, "tests/kernels"), "linux-image-cloud-amd64",
+                            "boot/vmlinuz-*-cloud-amd64"], stdout=subprocess.PIPE, text=True, check=False)
+    return found.stdout.strip() if found.returncode == 0 else None
+
+
+def all_systems(build, source, tree, work):
+    kernel = debian_kernel(build, source)
     return [
         Native(tree),
         Tinix("tinix", "tinix", build, tree, []),
@@ -173,7 +199,8 @@ def all_systems(build, tree, work):
         Tinix("tinix_off", "tinix, pv=off", build, tree, [], pv="off"),
         *both(UserModeLinux(tree, work)),
         *both(GVisor(tree, work)),
-        *both(Qemu(tree)),
+        *both(Qemu(tree, kernel)),
+        *[Ring3(build, engine, tree, kernel) for engine in ("translate", "hybrid")],
         # User mode alone: what the kernel does is interpreted here and measured elsewhere.
         Tinix("hybrid", "tinix, engine hybrid", build, tree, ["--engine", "hybrid"], measures=["compute", "memory"]),
     ]
