@@ -89,12 +89,38 @@ static void open_table(uint64_t table, unsigned level, uint64_t gva)
 	}
 }
 
+/*
+ * With `view=1`, for a kernel of the upper half: where programs see all of its memory, and run on the processor. Else
+ * they see it where it is.
+ */
+#define VIEW_SLOT 1ull
+#define VIEW	  (VIEW_SLOT << 39)
+
+static char view[2];
+
+uint64_t user_view(const void *kernel)
+{
+	return view[0] ? pvg_ptr_to_gpa(kernel) + VIEW : (uint64_t)kernel;
+}
+
+static void open_view(void)
+{
+	uint64_t *root = pvg_gpa_to_ptr(pvg_read_cr3() & X86_PTE_ADDR);
+	uint64_t table = root[(uint64_t)pvg_direct_base >> 39 & (X86_PT_ENTRIES - 1)];
+
+	root[VIEW_SLOT] = table | X86_PTE_U;
+	open_table(table & X86_PTE_ADDR, X86_PT_LEVELS - 1, 0);
+}
+
 /* With `direct=1` user mode is entered and left by the gate alone where that is possible (R3_CALLBACK_DIRECT). */
 static char direct[2];
 
 void user_init(void)
 {
-	open_table(pvg_read_cr3() & X86_PTE_ADDR, X86_PT_LEVELS, 0);
+	if (pvg_option("view", view, sizeof(view)))
+		open_view();
+	else
+		open_table(pvg_read_cr3() & X86_PTE_ADDR, X86_PT_LEVELS, 0);
 	pvg_write_cr3(pvg_read_cr3());
 	pvg_trap_allow_user(VEC_BACK);
 	pvg_set_kernel_stack((uint64_t)trap_stack + sizeof(trap_stack));
@@ -124,8 +150,9 @@ static void user_enter(void *arg)
 			 "push %4\n\t"
 			 "iretq"
 			 :
-			 : "i"(PVG_SEL_USER_DATA), "r"(user_stack + 511), "i"(X86_RFLAGS_FIXED | X86_RFLAGS_IF),
-			   "i"(PVG_SEL_USER_CODE), "r"(user_start), "D"(visit->function), "S"(visit->arg)
+			 : "i"(PVG_SEL_USER_DATA), "r"(user_view(user_stack + 511)),
+			   "i"(X86_RFLAGS_FIXED | X86_RFLAGS_IF), "i"(PVG_SEL_USER_CODE), "r"(user_view(user_start)),
+			   "D"(user_view(visit->function)), "S"(visit->arg)
 			 : "memory", "cc");
 }
 

@@ -47,6 +47,8 @@ bool host_lacks_32(void);
 
 /* Makes all RAM accessible to user mode; installs the SYSCALL entry. */
 void user_init(void);
+/* Where user mode finds what the kernel has there, code or data. */
+uint64_t user_view(const void *kernel);
 /* Runs function(arg) in user mode. True if it ended by itself, false if it trapped as *caught says. */
 bool user_run(void (*function)(uint64_t arg), uint64_t arg, struct pvg_caught *caught);
 

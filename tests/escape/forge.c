@@ -9,7 +9,7 @@
 #define VSYSCALL	0xffffffffff600400
 #define NONCANONICAL	0x8000000000000000
 #define UNMAPPED	R3_BIT(40)
-#define SUPERVISOR_PAGE 0x100000 /* RAM below what user_init opens */
+#define SUPERVISOR_PAGE user_view(pvg_gpa_to_ptr(0x100000)) /* RAM below what user_init opens */
 
 /* What user mode may say about its flags; IF is the virtual one, which is set. */
 #define FLAGS_OWN                                                                                                      \
@@ -26,7 +26,7 @@ static uint64_t back_stack[512], claimed_stack[64];
 
 extern const char forge_landing[];
 __asm__(".text\nforge_landing:\n\tnop\n\tint $0x40\n");
-#define LANDED ((uint64_t)forge_landing + 3)
+#define LANDED (user_view(forge_landing) + 3)
 
 _Noreturn void forge_exit(void)
 {
@@ -165,8 +165,8 @@ static void claim_registers(void)
 	memset(&claim, 0, sizeof(claim));
 	for (unsigned i = 0; i < 17; i++)
 		gpr[i] = 0x0123456789abcd00 + i;
-	claim.rip = (uint64_t)forge_landing;
-	claim.rsp = (uint64_t)&claimed_stack[60];
+	claim.rip = user_view(forge_landing);
+	claim.rsp = user_view(&claimed_stack[60]);
 	claim.rflags = X86_RFLAGS_FIXED | X86_RFLAGS_IF;
 	claim.csgsfs = HOST_CS_SS;
 	claim.ss_sp = GATE_STACK;
@@ -321,7 +321,7 @@ static void errors(void)
 		uint64_t trapno, kept;
 	} codes[] = {{X86_VEC_TS, 0xffff}, {X86_VEC_NP, 0xffff}, {X86_VEC_SS, 0xffff},
 		     {X86_VEC_GP, 0xffff}, {X86_VEC_DE, 0},	 {X86_VEC_UD, 0}};
-	static const uint64_t addresses[] = {UNMAPPED, SUPERVISOR_PAGE, 0xffff800000000000};
+	const uint64_t addresses[] = {UNMAPPED, SUPERVISOR_PAGE, 0xffff800000000000};
 	struct expected must;
 
 	for (unsigned i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
@@ -365,7 +365,7 @@ static void signals(void)
 	claim.signo = HOST_SIGBUS;
 	claim.code = 2;
 	claim.trapno = X86_VEC_PF;
-	claim.cr2 = (uint64_t)&claimed_stack[0];
+	claim.cr2 = user_view(&claimed_stack[0]);
 	forge("no memory at", claim.cr2, must);
 	must = claim_syscall();
 	claim.si_arch = 0x40000003;

@@ -6,17 +6,29 @@
 #include "monitor/engine/trap/trap.h"
 #include "monitor/vm/vm.h"
 
-/* A kernel that uses what is lent more often gets it with each entry. */
+/*
+ * A kernel that uses what is lent so much more often than it enters user mode gets it with each entry, until it has
+ * entered as often.
+ */
 #define LENT_LEFT_MAX 256
 
 /* What the kernel must not have set in its RFLAGS: IRET would do something about it, or leave it to SYSCALL. */
 #define ODD (X86_RFLAGS_NT | X86_RFLAGS_IOPL | X86_RFLAGS_AC)
 
+void entry_count(struct translate *t, bool user)
+{
+	t->lent.entries += user;
+	uint64_t now = t->lent.entries + trap_of(t->vm)->direct.total, since = now - t->lent.seen;
+	t->lent.seen = now;
+	t->lent.left -= since < t->lent.left ? (unsigned)since : t->lent.left;
+	t->lent.much = t->lent.left >= (t->lent.much ? 1 : LENT_LEFT_MAX);
+}
+
 bool entry_lends(const struct translate *t, const struct vcpu *vcpu)
 {
 	bool plain = t->callout && (t->mode & BT_IF);
 	bool watched = vcpu->debug.attached || vcpu->debug.pause || state_is_told(t->vm);
-	return plain && t->form == FORM_PLAIN && !watched && t->lent_left < LENT_LEFT_MAX &&
+	return plain && (t->form == FORM_PLAIN || form_moves_gs(t)) && !watched && !t->lent.much &&
 	       (vcpu->efer & X86_EFER_SCE) && (vcpu->sfmask & X86_RFLAGS_IF) &&
 	       !(vcpu->pv.syscall_entry && vcpu->pv.rsp0);
 }
@@ -40,8 +52,8 @@ static uint32_t way_to(struct translate *t, struct vcpu *vcpu, struct bt_block *
 
 bool entry_returns(const struct translate *t, const struct vcpu *vcpu)
 {
-	/* After a page fault the monitor fills the page on the way. */
-	return trap_of(t->vm)->direct.lends && !(vcpu->rflags & ODD) && !vcpu->refill.wanted &&
+	/* After a page fault the monitor fills the page on the way; IRETQ ends what keeps NMIs waiting. */
+	return trap_of(t->vm)->direct.lends && !(vcpu->rflags & ODD) && !vcpu->refill.wanted && vcpu->nmi == NMI_OPEN &&
 	       !hybrid_interprets_user(vcpu);
 }
 
@@ -49,7 +61,9 @@ uint64_t entry_address(struct translate *t, struct vcpu *vcpu)
 {
 	if (!entry_returns(t, vcpu))
 		return 0;
-	struct bt_block *block = block_find(t, vcpu->lstar, flavour_of(t, vcpu));
+	/* Not entered by the monitor with user mode's RSP, so nobody else has compiled it. */
+	struct vm_exit none;
+	struct bt_block *block = region_has_room(t) ? region_find(t, vcpu, vcpu->lstar, &none) : NULL;
 	uint32_t host = block ? way_to(t, vcpu, block) : 0;
 	return host ? cache_address(host) : 0;
 }

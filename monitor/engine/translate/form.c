@@ -226,10 +226,10 @@ bool form_is_narrow(const struct vcpu *vcpu)
 	return !vcpu_is_long(vcpu) && vcpu_code_bits(vcpu) == 32 && !vcpu_is_8086(vcpu) && seg_are_flat(vcpu);
 }
 
-/* SYSCALL has just come in, or SWAPGS before a return: of most programs the base is 0. */
-static bool has_users_base(const struct translate *t, const struct vcpu *vcpu)
+/* That base of GS can be had in the cell. Programs have 0 mostly, which leads on to the upper half. */
+static bool has_upper_base(const struct vcpu *vcpu)
 {
-	return t->mode & BT_SWAPS && vcpu_canonical(vcpu->sreg[SREG_GS].base + UPPER_BASE);
+	return vcpu_canonical(vcpu->sreg[SREG_GS].base + UPPER_BASE);
 }
 
 bool form_fits(const struct translate *t, const struct vcpu *vcpu)
@@ -239,7 +239,7 @@ bool form_fits(const struct translate *t, const struct vcpu *vcpu)
 	if (t->form == FORM_PLAIN)
 		return vcpu_canonical(vcpu->gpr[RSP]);
 	return !t->obstructed && is_upper(vcpu->rip) && vcpu_canonical(vcpu->gpr[RSP] + UPPER_BASE) &&
-	       (is_upper(vcpu->sreg[SREG_GS].base) || t->bases_virtual || has_users_base(t, vcpu));
+	       (has_upper_base(vcpu) || t->bases_virtual);
 }
 
 uint64_t form_window(const struct translate *t, const struct vcpu *vcpu)
@@ -270,6 +270,17 @@ static void leave_narrow(struct vcpu *vcpu, const struct form_saved *saved)
 	memcpy(vcpu->gpr + R8, saved->high, sizeof(saved->high));
 }
 
+bool form_lacks_stack(const struct translate *t, const struct vcpu *vcpu)
+{
+	return t->form == FORM_UPPER && !t->obstructed && is_upper(vcpu->rip) &&
+	       !vcpu_canonical(vcpu->gpr[RSP] + UPPER_BASE);
+}
+
+bool form_moves_gs(const struct translate *t)
+{
+	return t->form == FORM_UPPER && (t->mode & BT_SWAPS);
+}
+
 void form_enter(const struct translate *t, struct vcpu *vcpu, struct form_saved *saved)
 {
 	saved->fs = vcpu->sreg[SREG_FS].base;
@@ -280,7 +291,7 @@ void form_enter(const struct translate *t, struct vcpu *vcpu, struct form_saved 
 		return;
 	vcpu->gpr[RSP] += UPPER_BASE;
 	vcpu->sreg[SREG_FS].base = UPPER_BASE;
-	vcpu->sreg[SREG_GS].base = vcpu_canonical(saved->gs + UPPER_BASE) ? saved->gs + UPPER_BASE : UPPER_BASE;
+	vcpu->sreg[SREG_GS].base = UPPER_BASE + (has_upper_base(vcpu) ? saved->gs : 0);
 }
 
 void form_leave(const struct translate *t, struct vcpu *vcpu, const struct form_saved *saved)
@@ -293,7 +304,7 @@ void form_leave(const struct translate *t, struct vcpu *vcpu, const struct form_
 		vcpu->gpr[RSP] -= UPPER_BASE;
 	/* What translated code has loaded: what the cell can have is what it has. */
 	const volatile struct bt_state *state = t->state;
-	bool loads = t->form == FORM_UPPER && t->mode & BT_SWAPS;
+	bool loads = form_moves_gs(t);
 	uint64_t fs = loads ? state->fs : saved->fs;
 	uint64_t gs = loads ? vcpu->sreg[SREG_GS].base - UPPER_BASE : saved->gs;
 	vcpu->sreg[SREG_FS].base = vcpu_canonical(fs) ? fs : saved->fs;
@@ -311,7 +322,7 @@ bool form_choose(struct translate *t, const struct vcpu *vcpu)
 		set_form(t, FORM_UPPER);
 	if (form_fits(t, vcpu))
 		return true;
-	if (t->form == FORM_UPPER && is_upper(vcpu->rip) && !is_upper(vcpu->sreg[SREG_GS].base))
+	if (t->form == FORM_UPPER && is_upper(vcpu->rip) && !has_upper_base(vcpu))
 		t->bases_virtual |= ++t->without_bases == WITHOUT_BASES_MAX;
 	return false;
 }

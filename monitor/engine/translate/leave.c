@@ -11,6 +11,8 @@
 
 /* What follows a sensitive instruction is often sensitive too, and saves an exit each. */
 #define CLUSTER_MAX 64
+/* What needs what is lent to user mode comes in rows: so many instructions the interpreter goes on then. */
+#define LENT_PATIENCE 200
 
 /* LAHF and SETO AL. */
 static void take_status(struct vcpu *vcpu)
@@ -296,13 +298,17 @@ void leave_execute(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 		vcpu->debug.paused = true;
 		*exit = (struct vm_exit){.reason = EXIT_KICK};
 	} else if (is_interpreters(&insn)) {
-		t->lent_left += trap_of(t->vm)->direct.lends && (bt_uses_fpu(&insn) || bt_uses_base(&insn));
+		bool lent = trap_of(t->vm)->direct.lends && (bt_uses_fpu(&insn) || bt_uses_base(&insn));
+		t->lent.left += lent;
 		if (!emu_is_sensitive(&insn))
 			stats_sensitive(&vcpu->vm->stats, emu_id(&insn), STAT_WAY_interpreted, false);
 		teach(t, vcpu, &insn, false);
 		uint32_t leaf = (uint32_t)vcpu->gpr[RAX], subleaf = (uint32_t)vcpu->gpr[RCX];
 		uint64_t behind = vcpu->rip + insn.info.length;
-		interpret_one(vcpu, exit);
+		if (lent && insn.info.meta.category != ZYDIS_CATEGORY_XSAVE)
+			interpret_on(vcpu, exit, LENT_PATIENCE);
+		else
+			interpret_one(vcpu, exit);
 		/* Or a kick came before it. */
 		if (insn.info.mnemonic == ZYDIS_MNEMONIC_CPUID && vcpu->rip == behind)
 			state_note_identity(t, vcpu, leaf, subleaf);

@@ -132,11 +132,15 @@ static struct bt_block *make_over(struct region *r, uint64_t gva)
 	return block_make(r->t, r->page, over, &source);
 }
 
-struct bt_block *region_find(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
+bool region_has_room(const struct translate *t)
+{
+	return cache_has_room(t, BT_BLOCK_MAX + BT_THUNK_MAX) && !cache_keeps_much(t);
+}
+
+struct bt_block *region_find(struct translate *t, struct vcpu *vcpu, uint64_t gva, struct vm_exit *exit)
 {
 	static struct region r;
 	struct spt_translation at;
-	uint64_t gva = vcpu->rip;
 	unsigned flavour = flavour_of(t, vcpu);
 	struct bt_block *block = block_find(t, gva, flavour);
 	if (block || !vcpu_canonical(gva))
@@ -149,7 +153,7 @@ struct bt_block *region_find(struct translate *t, struct vcpu *vcpu, struct vm_e
 	uint64_t frame = at.gpa >> X86_PAGE_SHIFT;
 	if (at.gpa >= t->vm->mem.size || t->hits[frame] >= HITS_MAX)
 		return NULL;
-	if (!cache_has_room(t, BT_BLOCK_MAX + BT_THUNK_MAX) || cache_keeps_much(t))
+	if (!region_has_room(t))
 		cache_empty(t);
 	r.t = t;
 	r.flavour = flavour;

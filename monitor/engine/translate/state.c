@@ -30,12 +30,11 @@ static unsigned mode_of(const struct translate *t, const struct vcpu *vcpu)
 		return form;
 	/* A paravirtual guest's flag is in its own page. */
 	bool bases = !t->bases_virtual && !direct_lends_bases(trap_of(t->vm), vcpu);
-	const struct cells *cells = &trap_of(t->vm)->cells;
 	return form | BT_READ | (vcpu->pv.shared_gpa ? 0 : BT_IF) |
 	       (clock_frozen() || vcpu->tsc_offset ? 0 : BT_CLOCK) | (bases ? BT_BASES : 0) |
-	       (!bases || cells->traced || cells->bases != GATE_BASES_INSNS ? 0
-		: vcpu->cr4 & X86_CR4_FSGSBASE				    ? BT_SWAPS | BT_LOADS
-									    : BT_SWAPS);
+	       (!bases || !bases_are_free(&trap_of(t->vm)->cells) ? 0
+		: vcpu->cr4 & X86_CR4_FSGSBASE			  ? BT_SWAPS | BT_LOADS
+								  : BT_SWAPS);
 }
 
 void state_set_mode(struct translate *t, const struct vcpu *vcpu)

@@ -21,6 +21,8 @@ struct translate *translate_of(struct vm *vm)
 
 /* Instructions without a sensitive one that a kernel gets where its cell cannot run it. */
 #define PATIENCE 200
+/* Those by which it loads a stack pointer. */
+#define ODD_MAX 16
 
 /* Bytes of an operand in memory that is not counted by a register. */
 #define OPERAND_MAX 4096
@@ -53,7 +55,7 @@ static uint64_t entry_point(struct translate *t, struct vcpu *vcpu, struct bt_li
 	if (here)
 		return cache_address(t->resume.host);
 	uint64_t emptied = t->emptied;
-	struct bt_block *block = region_find(t, vcpu, exit);
+	struct bt_block *block = region_find(t, vcpu, vcpu->rip, exit);
 	if (!block)
 		return 0;
 	if (link && t->emptied == emptied && link->from->flavour == block->flavour && !link->to && !link->from->dead &&
@@ -82,7 +84,12 @@ static enum leave run(struct translate *t, struct vcpu *vcpu, uint64_t host, str
 	bool shadow = vcpu->interrupt_shadow;
 	unsigned cpl = vcpu->cpl;
 	state_fill(t, vcpu);
-	trap_of(t->vm)->direct.bare_entry = entry_address(t, vcpu);
+	struct direct *direct = &trap_of(t->vm)->direct;
+	direct->bare_entry = entry_address(t, vcpu);
+	direct->fold = t->form == FORM_UPPER ? UPPER_BASE : 0;
+	direct->fs_at = GATE_CACHE_STATE + offsetof(struct bt_state, fs);
+	direct->fs_base = vcpu->sreg[SREG_FS].base;
+	direct->gs_base = vcpu->sreg[SREG_GS].base;
 	vcpu->rip = host;
 	vcpu->rflags &= ~(uint64_t)X86_RFLAGS_AC;
 	form_enter(t, vcpu, &saved);
@@ -239,6 +246,32 @@ static void enter_user(struct translate *t, struct vcpu *vcpu, struct vm_exit *e
 	linger_begin(t, vcpu, exit);
 }
 
+static void enter_kernel(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
+{
+	if (!linger(t, vcpu, exit))
+		enter_translated(t, vcpu, exit);
+}
+
+/*
+ * No cell can run it. A kernel of the upper half that SYSCALL left with user mode's RSP loads its own within a few
+ * instructions; from there on its cell can.
+ */
+static void enter_odd(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
+{
+	if (!form_lacks_stack(t, vcpu)) {
+		interpret_on(vcpu, exit, PATIENCE);
+		return;
+	}
+	bool goes_on = true;
+	for (unsigned n = 0; n < ODD_MAX && goes_on && form_lacks_stack(t, vcpu); n++) {
+		interpret_one(vcpu, exit);
+		goes_on = exit->reason == EXIT_KICK && !atomic_load(&vcpu->vm->attention) && !vcpu->event_pending &&
+			  vcpu->cpl == 0;
+	}
+	if (goes_on && form_fits(t, vcpu))
+		enter_kernel(t, vcpu, exit);
+}
+
 static void translate_enter(struct vcpu *vcpu, struct vm_exit *exit)
 {
 	struct translate *t = translate_of(vcpu->vm);
@@ -246,15 +279,16 @@ static void translate_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	bool user = vcpu->cpl == 3, narrow = form_is_narrow(vcpu);
 	cross_learn_call(t, vcpu);
 	/* In a guest that never enters user mode there is nobody to lend to. */
+	entry_count(t, user);
 	direct->lends = (direct->lends || user) && entry_lends(t, vcpu);
 	if (narrow ? must_interpret_narrow(vcpu) : user ? hybrid_interprets_user(vcpu) : must_interpret(vcpu))
 		interpret_enter(vcpu, exit);
 	else if (user && !narrow)
 		enter_user(t, vcpu, exit);
 	else if (!form_choose(t, vcpu))
-		interpret_on(vcpu, exit, PATIENCE);
-	else if (!linger(t, vcpu, exit))
-		enter_translated(t, vcpu, exit);
+		enter_odd(t, vcpu, exit);
+	else
+		enter_kernel(t, vcpu, exit);
 }
 
 /* ---------------------------------------------------------------------------------------------- the contract */

@@ -193,7 +193,13 @@ struct translate {
 	bool lingers;
 	uint64_t salt;
 	uint8_t vain[LINGER_SITES];
-	unsigned lent_left; /* instructions that left because what they need was lent to user mode */
+	/* Instructions that left because what they need was lent to user mode, less entries to user mode of either
+	 * kind, which were so many; whether these are too many. */
+	struct {
+		unsigned left;
+		uint64_t entries, seen;
+		bool much;
+	} lent;
 
 	struct bt_division division[BT_DIVISIONS]; /* by address, the last of those that share a place */
 	bool divides;				   /* the cache delivers some of them */
@@ -257,6 +263,10 @@ uint64_t form_window(const struct translate *t, const struct vcpu *vcpu);
 uint64_t form_segment_base(const struct vcpu_segment *segment);
 /* The kernel cell can run with the vCPU's registers. */
 bool form_fits(const struct translate *t, const struct vcpu *vcpu);
+/* FORM_UPPER: all that its cell cannot run the vCPU with is RSP. */
+bool form_lacks_stack(const struct translate *t, const struct vcpu *vcpu);
+/* FORM_UPPER: the cell's base of GS is the guest's, UPPER_BASE further up, and may change while it runs. */
+bool form_moves_gs(const struct translate *t);
 /* The vCPU's registers as the cell is to have them, and the guest's again. */
 struct form_saved {
 	uint64_t fs, gs;
@@ -299,9 +309,11 @@ void page_cover(struct translate *t, const struct bt_page *page, unsigned offset
 void pages_store(struct translate *t, struct vcpu *vcpu, uint64_t gva, struct vm_exit *exit);
 bool pages_hold(const struct translate *t, uint64_t gpa);
 
-/* region.c: the block at vcpu->rip, compiled with what it leads to if need be. NULL: not compilable, or *exit is set.
- */
-struct bt_block *region_find(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit);
+/* region.c: the block at gva, compiled with what it leads to if need be, for the vCPU as it is. NULL: not compilable,
+ * or *exit is set. */
+struct bt_block *region_find(struct translate *t, struct vcpu *vcpu, uint64_t gva, struct vm_exit *exit);
+/* The cache is not emptied for it. */
+bool region_has_room(const struct translate *t);
 /* What code for the vCPU as it is now is compiled for. */
 unsigned flavour_of(const struct translate *t, const struct vcpu *vcpu);
 
@@ -330,6 +342,8 @@ void leave_show_fpu(struct trap *trap, void *image);
 void leave_execute(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit);
 
 /* entry.c: user mode entered without the monitor, see trap/direct.h. */
+/* The vCPU is to be entered, in user mode perhaps. */
+void entry_count(struct translate *t, bool user);
 /* The kernel may do without FPU state and bases from now on, while its user mode has them. */
 bool entry_lends(const struct translate *t, const struct vcpu *vcpu);
 /* It returns to user mode without an exit, as it is now. */

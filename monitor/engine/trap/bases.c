@@ -50,17 +50,21 @@ static uint64_t given(const struct cell *cell, uint64_t base)
 	return cell->owner->bases == GATE_BASES_INSNS ? base : bases_loadable(base);
 }
 
+bool bases_are_free(const struct cells *cells)
+{
+	return !cells->traced && cells->bases == GATE_BASES_INSNS;
+}
+
 bool bases_are_real(const struct cells *cells, const struct vcpu *vcpu)
 {
 	const uint64_t fs = vcpu->sreg[SREG_FS].base, gs = vcpu->sreg[SREG_GS].base;
-	return (!cells->traced && cells->bases == GATE_BASES_INSNS) ||
-	       (bases_loadable(fs) == fs && bases_loadable(gs) == gs);
+	return bases_are_free(cells) || (bases_loadable(fs) == fs && bases_loadable(gs) == gs);
 }
 
-void bases_give(struct cell *cell, const struct vcpu *vcpu)
+void bases_give(struct cell *cell, uint64_t fs_base, uint64_t gs_base)
 {
-	cell->xchg->fs_base = given(cell, vcpu->sreg[SREG_FS].base);
-	cell->xchg->gs_base = given(cell, vcpu->sreg[SREG_GS].base);
+	cell->xchg->fs_base = given(cell, fs_base);
+	cell->xchg->gs_base = given(cell, gs_base);
 }
 
 static void take(const struct cell *cell, uint64_t *base, uint64_t shown)

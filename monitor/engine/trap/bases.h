@@ -18,10 +18,12 @@ uint32_t bases_mode(void);
  * use it anyway. Such a one stays virtual, and 0 is loaded.
  */
 uint64_t bases_loadable(uint64_t base);
+/* Code in cells may change them by instructions, to whatever is canonical. */
+bool bases_are_free(const struct cells *cells);
 /* Code in cells runs with the vCPU's bases, and none of them stays virtual. */
 bool bases_are_real(const struct cells *cells, const struct vcpu *vcpu);
 /* For the cell's next run. */
-void bases_give(struct cell *cell, const struct vcpu *vcpu);
+void bases_give(struct cell *cell, uint64_t fs_base, uint64_t gs_base);
 /*
  * From the cell's last run, out of memory that the guest can write. What the processor would refuse to load, and what
  * the guest left as it was given, changes nothing.

@@ -157,8 +157,10 @@ static bool arm_bare(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 	bool sysret = sysret_matches(trap, vcpu);
 	if (!direct->bare_entry || (!described && !sysret) || drops_segments(vcpu))
 		return false;
-	xchg->user_cs_at = described ? cs_at : 0;
-	xchg->user_ss_at = described ? ss_at : 0;
+	xchg->user_cs_at = described ? cs_at + direct->fold : 0;
+	xchg->user_ss_at = described ? ss_at + direct->fold : 0;
+	xchg->fold = direct->fold;
+	xchg->fs_at = direct->fs_at;
 	xchg->user_cs_is = direct->cs.descriptor;
 	xchg->user_ss_is = direct->ss.descriptor;
 	xchg->sysret = sysret;
@@ -187,7 +189,9 @@ void direct_arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 		direct_place(trap, cell);
 		trap_hold_fpu(trap, peer, vcpu);
 		describe_peer(cell->xchg, trap, peer);
-		bases_give(peer, vcpu);
+		/* The gate does it where the kernel's are not the guest's. */
+		if (!trap->direct.fold)
+			bases_give(peer, vcpu->sreg[SREG_FS].base, vcpu->sreg[SREG_GS].base);
 	}
 	cell->xchg->armed = armed;
 	cell->xchg->sysret = cell->xchg->sysret && armed == GATE_ARMED_BARE;
@@ -231,8 +235,12 @@ void direct_take_kernel(struct trap *trap, struct cell *cell, struct vcpu *vcpu,
 	fill(cell, vcpu, vcpu->gdtr.base + (trap->direct.ss.selector & X86_SEL_INDEX));
 }
 
-void direct_take_bases(const struct cell *cell, struct vcpu *vcpu)
+void direct_take_bases(const struct trap *trap, const struct cell *cell, struct vcpu *vcpu)
 {
+	if (trap->direct.fold) {
+		vcpu->sreg[SREG_FS].base = trap->direct.fs_base;
+		vcpu->sreg[SREG_GS].base = trap->direct.gs_base;
+	}
 	bases_take(cell->peer, vcpu);
 }
 

@@ -26,6 +26,12 @@ struct direct {
 	bool lends;
 	uint64_t bare_entry;
 
+	/*
+	 * Likewise: so much higher the kernel's cell has guest memory, and the vCPU RSP and GS when it is entered. Not
+	 * 0: where the cell has the guest's FS, whose place is taken; the bases that are the guest's then.
+	 */
+	uint64_t fold, fs_at, fs_base, gs_base;
+
 	struct vcpu_segment cs, ss; /* what user mode runs with, as the monitor loaded them */
 	uint64_t total;		    /* direct entries ever */
 };
@@ -44,7 +50,7 @@ unsigned direct_cycles(struct trap *trap, struct cell *cell);
 /* An exit of the kernel cell in kernel mode, after so many direct entries. */
 void direct_take_kernel(struct trap *trap, struct cell *cell, struct vcpu *vcpu, unsigned cycles);
 /* An exit of `cell`, which was armed: bases are those of its peer. */
-void direct_take_bases(const struct cell *cell, struct vcpu *vcpu);
+void direct_take_bases(const struct trap *trap, const struct cell *cell, struct vcpu *vcpu);
 /* The armed cell reports its peer's exit: the vCPU is in user mode now. */
 void direct_take_user(struct trap *trap, struct vcpu *vcpu);
 

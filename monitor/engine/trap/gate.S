@@ -183,6 +183,26 @@ gate_text:
 	movl	$GATE_KIND_CALLOUT, XCHG_KIND(%rbx)
 .endm
 
+/* Goes to \odd where no code of user mode is, as judge.c has it. Clobbers RAX. */
+.macro CHECK_RIP rip odd
+	movabs	$LAYOUT_TASK_END, %rax
+	cmp	%rax, \rip
+	jae	\odd
+	mov	\rip, %rax
+	shr	$JUDGE_SLOT_SHIFT, %rax
+	cmp	$JUDGE_SLOT, %eax
+	je	\odd
+.endm
+
+/* Goes to \odd unless an address may be this. Clobbers RSI. */
+.macro CHECK_CANONICAL address odd
+	mov	\address, %rsi
+	sar	$JUDGE_CANONICAL_SHIFT, %rsi
+	incq	%rsi
+	cmp	$1, %rsi
+	ja	\odd
+.endm
+
 /* Registers that no entry of the gate has used, to the frame at RCX. */
 .macro KEEP_REGISTERS
 	mov	%r8, GREG_R8(%rcx)
@@ -377,15 +397,9 @@ gate_direct_exited:
 	ja	gate_peer_exit
 	/* The frame is user mode's to write, also now: each word is read once. */
 	mov	GREG_RIP(%r15), %rcx
-	movabs	$JUDGE_RIP_LOW_END, %rax
-	cmp	%rax, %rcx
-	jae	gate_peer_exit
+	CHECK_RIP %rcx, gate_peer_exit
 	mov	GREG_RSP(%r15), %rdx
-	mov	%rdx, %rax
-	sar	$JUDGE_CANONICAL_SHIFT, %rax
-	incq	%rax
-	cmp	$1, %rax
-	ja	gate_peer_exit
+	CHECK_CANONICAL %rdx, gate_peer_exit
 	movl	GREG_EFL(%r15), %r11d
 	andl	$JUDGE_RFLAGS_SYSCALL, %r11d
 	orl	$(X86_RFLAGS_FIXED | X86_RFLAGS_IF), %r11d
@@ -417,16 +431,29 @@ gate_direct_enter:
 	mov	GREG_RAX(%r15), %rax
 	mov	GREG_R15(%r15), %r15
 	jmp	*gate_entry_pointer(%rip)
-/* SYSCALL as the processor does it, RSP included; the translated entry sees to what is virtual. */
+/*
+ * SYSCALL as the processor does it, RSP included, which may well be canonical no more where the kernel's cell is folded;
+ * the translated entry sees to what is virtual.
+ */
 gate_bare_entry:
 	testl	%r11d, XCHG_SYSCALL_ODD(%rbx)
 	jnz	gate_peer_exit
 	cmpl	$GATE_BASES_INSNS, XCHG_BASES(%rbx)
 	jne	1f
 	mov	XCHG_FS_BASE(%r14), %rax
+	mov	XCHG_GS_BASE(%r14), %rdi
+	mov	XCHG_FOLD(%rbx), %r13
+	test	%r13, %r13
+	jnz	2f
 	wrfsbase %rax
-	mov	XCHG_GS_BASE(%r14), %rax
-	wrgsbase %rax
+	jmp	3f
+2:	CHECK_CANONICAL %rax, gate_peer_exit
+	CHECK_CANONICAL %rdi, gate_peer_exit
+	mov	XCHG_FS_AT(%rbx), %rsi
+	mov	%rax, (%rsi)
+	add	%r13, %rdx
+	add	%r13, %rdi
+3:	wrgsbase %rdi
 1:	mov	%r11d, %eax
 	andl	XCHG_SYSCALL_KEPT(%rbx), %eax
 	orl	$X86_RFLAGS_FIXED, %eax
@@ -482,12 +509,11 @@ gate_sysret:
 	mov	XCHG_GPR + 8 * RCX(%rbx), %rdi
 	mov	%r11, %rdx
 	mov	XCHG_GPR + 8 * RSP(%rbx), %rsi
+	sub	XCHG_FOLD(%rbx), %rsi
 
 /* RDI RIP, RDX RFLAGS, RSI RSP of user mode. */
 gate_bare_leave:
-	movabs	$JUDGE_RIP_LOW_END, %rax
-	cmp	%rax, %rdi
-	jae	gate_save_rest
+	CHECK_RIP %rdi, gate_save_rest
 	mov	%rdx, %rax
 	and	$~BARE_RFLAGS_FREE, %rax
 	cmp	$X86_RFLAGS_IF, %rax
@@ -508,10 +534,16 @@ gate_bare_leave:
 	cmpl	$GATE_BASES_INSNS, XCHG_BASES(%rbx)
 	jne	gate_direct_committed
 	mov	XCHG_PEER(%rbx), %rcx
-	rdfsbase %rax
-	mov	%rax, XCHG_FS_BASE(%rcx)
 	rdgsbase %rax
+	sub	XCHG_FOLD(%rbx), %rax
 	mov	%rax, XCHG_GS_BASE(%rcx)
+	cmpq	$0, XCHG_FOLD(%rbx)
+	jne	1f
+	rdfsbase %rax
+	jmp	2f
+1:	mov	XCHG_FS_AT(%rbx), %rax
+	mov	(%rax), %rax
+2:	mov	%rax, XCHG_FS_BASE(%rcx)
 	jmp	gate_direct_committed
 gate_bare_end:
 

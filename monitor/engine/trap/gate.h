@@ -154,6 +154,11 @@ struct gate_xchg {
 
 	uint64_t vif;	      /* address of the virtual interrupt flag in GATE_SHARED */
 	uint64_t entry, rsp0; /* of the kernel's SYSCALL handler */
+	/*
+	 * GATE_ARMED_BARE: so much higher the kernel's cell has addresses, RSP and GS; not 0: FS is not the guest's
+	 * there, which lies at this address.
+	 */
+	uint64_t fold, fs_at;
 	uint64_t user_cs, user_ss;
 	/* GATE_ARMED_BARE: the descriptors that user_cs and user_ss were loaded from, and where; what SYSCALL does to
 	 * RFLAGS. `unreadable` the runner sets when it met memory that the cell does not show. */

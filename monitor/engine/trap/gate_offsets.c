@@ -62,6 +62,8 @@ void gate_offsets(void)
 	OFFSET(XCHG_VIF, gate_xchg, vif);
 	OFFSET(XCHG_ENTRY, gate_xchg, entry);
 	OFFSET(XCHG_RSP0, gate_xchg, rsp0);
+	OFFSET(XCHG_FOLD, gate_xchg, fold);
+	OFFSET(XCHG_FS_AT, gate_xchg, fs_at);
 	OFFSET(XCHG_USER_CS, gate_xchg, user_cs);
 	OFFSET(XCHG_USER_SS, gate_xchg, user_ss);
 	OFFSET(XCHG_USER_CS_AT, gate_xchg, user_cs_at);
@@ -126,6 +128,7 @@ void gate_offsets(void)
 	CONSTANT(GREG_CODE, GREGS_TO_INFO + offsetof(siginfo_t, si_code));
 	CONSTANT(GREG_ARCH, GREGS_TO_INFO + offsetof(siginfo_t, si_arch));
 	CONSTANT(GREG_CALL_HIGH, GREGS_TO_INFO + offsetof(siginfo_t, si_call_addr) + 4);
+	CONSTANT(JUDGE_SLOT, GATE_HOLE_START >> JUDGE_SLOT_SHIFT);
 	CONSTANT(HOST_SIGSYS, SIGSYS);
 	CONSTANT(HOST_SIGSEGV, SIGSEGV);
 	CONSTANT(HOST_SIGBUS, SIGBUS);

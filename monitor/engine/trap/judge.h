@@ -24,10 +24,14 @@
 
 /* Code of user mode lies below the gate, as most does, or between it and the end of what Linux gives a process. */
 #define JUDGE_RIP_LOW_END GATE_HOLE_START
+#define JUDGE_SLOT_SHIFT  39 /* what lies between is one entry of the top level of page tables */
 /* An address is canonical if its bits from here up are equal. */
 #define JUDGE_CANONICAL_SHIFT 47
 
 #ifndef __ASSEMBLER__
+
+_Static_assert(GATE_HOLE_START % (1ull << JUDGE_SLOT_SHIFT) == 0, "the gate's slot begins there");
+_Static_assert(GATE_HOLE_END == GATE_HOLE_START + (1ull << JUDGE_SLOT_SHIFT), "and is all of it");
 
 struct vcpu;
 struct vm_exit;

@@ -54,7 +54,7 @@ static void signal_resume(struct trap *trap, struct cell *cell, const struct vcp
 	else
 		signal_load_xchg(cell, vcpu);
 	if (!cell->kernel || !direct_lends_bases(trap, vcpu))
-		bases_give(cell, vcpu);
+		bases_give(cell, vcpu->sreg[SREG_FS].base, vcpu->sreg[SREG_GS].base);
 	struct cell *place = trap->cells.last != cell ? trap->cells.last : NULL;
 	bool split = trap->placement.mode == PLACEMENT_SPLIT;
 	handover_resume(cell, place, place && !(split && place->kernel != cell->kernel));
@@ -104,7 +104,7 @@ static void signal_fetch_bases(const struct trap *trap, const struct cell *cell,
 	bool translated = cell->kernel && cell->owner->cache_fd >= 0;
 	bool users = cell->kernel && (direct_lends_bases(trap, vcpu) || kind == GATE_KIND_PEER);
 	if (users && cell->armed && cell->peer)
-		direct_take_bases(cell, vcpu);
+		direct_take_bases(trap, cell, vcpu);
 	if (!users && !(translated && cell->owner->bases != GATE_BASES_INSNS))
 		bases_take(cell, vcpu);
 }
