@@ -196,7 +196,8 @@ struct spt {
 	struct list refused; /* spaces */
 	struct list recent;  /* all spaces, the one that faulted last at the end */
 	uint64_t epoch;	     /* one per CR3 load */
-	uint64_t changes;    /* spt_changes */
+	uint64_t remaps;     /* spt_remaps */
+	uint64_t locked;     /* times that a frame was locked */
 	void (*written)(void *ctx, uint64_t gpa);
 	struct spt_stats stats;
 };

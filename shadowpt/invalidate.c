@@ -9,7 +9,7 @@
  */
 int spt_invlpg(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva)
 {
-	spt->changes++;
+	spt->remaps++;
 	for (enum spt_mode mode = SPT_KERNEL; mode <= SPT_USER; mode++) {
 		struct spt_space *space = spt_space_find(spt, cpu, mode);
 
@@ -22,7 +22,7 @@ int spt_invlpg(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva)
 int spt_cr3_load(struct spt *spt, const struct spt_cpu *cpu)
 {
 	spt->epoch++;
-	spt->changes++;
+	spt->remaps++;
 	for (enum spt_mode mode = SPT_KERNEL; mode <= SPT_USER; mode++) {
 		struct spt_space *space = spt_space_find(spt, cpu, mode);
 
@@ -36,7 +36,7 @@ int spt_cr3_load(struct spt *spt, const struct spt_cpu *cpu)
 
 int spt_flush_all(struct spt *spt)
 {
-	spt->changes++;
+	spt->remaps++;
 	for (size_t i = 0; i < spt->bucket_count; i++)
 		for (struct spt_space *space = spt->buckets[i]; space; space = space->hash_next)
 			spt_space_drop_all(space);
@@ -59,7 +59,7 @@ int spt_entry_write(struct spt *spt, uint64_t entry_gpa, uint64_t value)
 	struct table *table = spt_frame(spt, frame_gpa)->table;
 
 	__atomic_store_n(&entries[i], value, __ATOMIC_SEQ_CST);
-	spt->changes++;
+	spt->remaps++;
 	spt_frame_changed(spt, frame_gpa);
 	if (table && table->narrow) {
 		spt_table_set(table, 2 * i, (uint32_t)value);

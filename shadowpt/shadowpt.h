@@ -254,6 +254,8 @@ struct spt_stats {
  * can be without a walk: what a software TLB holds is good as long as this stays the same.
  */
 uint64_t spt_changes(const struct spt *spt);
+/* Likewise, of translations alone. */
+uint64_t spt_remaps(const struct spt *spt);
 
 void spt_get_stats(const struct spt *spt, struct spt_stats *out);
 

@@ -336,7 +336,12 @@ bool spt_probe_gpa(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uin
 	return leaf->page_len;
 }
 
+uint64_t spt_remaps(const struct spt *spt)
+{
+	return spt->remaps;
+}
+
 uint64_t spt_changes(const struct spt *spt)
 {
-	return spt->changes;
+	return spt->remaps + spt->locked;
 }

@@ -241,6 +241,33 @@ static void test_random_instructions(void **state)
 	}
 }
 
+/* Where a check goes on to the next is a jump that one store patches, and over which the right target passes. */
+static void test_checks(void **state)
+{
+	const unsigned line = 64;
+	for (unsigned n = 0; n < 2 * line / BT_ALIGN; n++) {
+		uint8_t bytes[BT_THUNK_MAX];
+		struct bt_place place;
+		unsigned otherwise = 0;
+		test_place(&place);
+		place.host += n * BT_ALIGN;
+		place.narrow = n % 2;
+		unsigned len = bt_compile_thunk(&place, GVA_LOW, place.host + 4096, &otherwise, bytes);
+		assert_true(otherwise && otherwise + 4 < len && len <= BT_THUNK_MAX);
+		assert_true((place.host + otherwise) % line <= line - 4);
+		unsigned at = 0, jumps = 0, over = 0;
+		for (struct emu_insn insn; at < len; at += insn.info.length) {
+			assert_true(ZYAN_SUCCESS(
+				emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, bytes + at, len - at, &insn)));
+			if (insn.info.mnemonic == ZYDIS_MNEMONIC_JRCXZ)
+				over = at + insn.info.length + (unsigned)insn.operands[0].imm.value.u;
+			if (insn.info.mnemonic == ZYDIS_MNEMONIC_JMP && !jumps++)
+				assert_true(at + 1 == otherwise && over == otherwise + 4);
+		}
+		assert_int_equal(jumps, 2);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -250,6 +277,7 @@ int main(void)
 		cmocka_unit_test(test_calls),
 		cmocka_unit_test(test_returns),
 		cmocka_unit_test(test_branches),
+		cmocka_unit_test(test_checks),
 		cmocka_unit_test(test_processor_id),
 		cmocka_unit_test(test_interrupt_flag),
 		cmocka_unit_test(test_interrupt_flag_given_up),

@@ -25,6 +25,7 @@ struct code {
 	struct stats_code *stats; /* of the machine: bytes, and the most there may be */
 	uint64_t hand;		  /* frame to look at next when room is needed */
 	bool storing; /* an instruction's own store is being translated: it looks itself whether code is hit */
+	bool (*stored)(struct vm *vm, uint64_t gpa, uint64_t len); /* another engine has code too */
 	uint64_t hypercall_page;
 };
 
@@ -95,6 +96,16 @@ void interpret_code_written(struct vm *vm, uint64_t gpa)
 		drop_page(c, gpa >> X86_PAGE_SHIFT);
 }
 
+bool interpret_stores(const struct vm *vm)
+{
+	return vm->vcpu[0]->engine->code->storing;
+}
+
+void interpret_set_stored(struct vm *vm, bool (*stored)(struct vm *vm, uint64_t gpa, uint64_t len))
+{
+	vm->vcpu[0]->engine->code->stored = stored;
+}
+
 void code_store_begin(struct code *code)
 {
 	code->storing = true;
@@ -107,13 +118,13 @@ static void watch(struct engine_vcpu *c, uint64_t gpa)
 		vm_refused(c->vm, "guest code cannot be protected: %s", strerror(-error));
 }
 
-void code_store_end(struct engine_vcpu *c, uint64_t gpa, uint64_t len)
+/* True: none is left there. */
+static bool store_hits_all(struct engine_vcpu *c, uint64_t gpa, uint64_t len)
 {
 	struct code *code = c->code;
 	bool covered = false;
-	code->storing = false;
-	if (!gm_is_ram(&c->vm->mem, gpa, 1) || !code_is_at(code, gpa))
-		return;
+	if (!code_is_at(code, gpa))
+		return true;
 	for (const struct code_page *page = code->page[gpa >> X86_PAGE_SHIFT]; page; page = page->next)
 		for (uint64_t n = gpa & X86_PAGE_MASK, end = n + len; n < end; n++)
 			covered |= page->covered[n / 8] & 1u << n % 8;
@@ -121,6 +132,17 @@ void code_store_end(struct engine_vcpu *c, uint64_t gpa, uint64_t len)
 		drop_page(c, gpa >> X86_PAGE_SHIFT);
 	else
 		watch(c, gpa);
+	return covered;
+}
+
+bool code_store_end(struct engine_vcpu *c, uint64_t gpa, uint64_t len)
+{
+	struct code *code = c->code;
+	code->storing = false;
+	if (!gm_is_ram(&c->vm->mem, gpa, 1))
+		return false;
+	bool unseen = store_hits_all(c, gpa, len), kept = code->stored && code->stored(c->vm, gpa, len);
+	return unseen && !kept;
 }
 
 void code_drop_all(struct engine_vcpu *c)

@@ -262,10 +262,10 @@ bool code_is_at(const struct code *code, uint64_t gpa);
 /*
  * Around a store of [gpa, gpa+len) that stays within a page: what is decoded from those bytes is dropped, and the
  * page's other code outlives it. `begin` before shadowpt is asked to translate for the write, `end` in any case; len 0
- * if nothing is stored.
+ * if nothing is stored. True: stores there need not be seen from now on.
  */
 void code_store_begin(struct code *code);
-void code_store_end(struct engine_vcpu *c, uint64_t gpa, uint64_t len);
+bool code_store_end(struct engine_vcpu *c, uint64_t gpa, uint64_t len);
 
 /*
  * decode.c: makes *i of the instruction, but for start and end; detail is allocated where it is needed. `single`: for

@@ -29,6 +29,12 @@ unsigned interpret_watch_hits(struct vcpu *vcpu);
 bool interpret_watching(const struct vcpu *vcpu);
 /* For an engine that sets spt_set_written itself, after interpret_create: what the interpreter has to be told. */
 void interpret_code_written(struct vm *vm, uint64_t gpa);
+/*
+ * Likewise, for what such an engine keeps of guest code: as long as interpret_stores, `written` is for a store of the
+ * interpreter's own, and `stored` says where. It returns whether the frame is watched still.
+ */
+bool interpret_stores(const struct vm *vm);
+void interpret_set_stored(struct vm *vm, bool (*stored)(struct vm *vm, uint64_t gpa, uint64_t len));
 
 /*
  * For an engine that runs guest code directly, at an instruction whose access the host cannot map: executes that one

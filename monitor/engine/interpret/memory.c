@@ -161,7 +161,7 @@ static void fill_read(struct engine_vcpu *c, uint64_t gva, const uint8_t *host, 
 
 static void fill_write(struct engine_vcpu *c, uint64_t gva, const uint8_t *host, const struct spt_translation *at)
 {
-	if (!c->aligned && !c->watching && !code_is_at(c->code, at->gpa))
+	if (!c->aligned && !c->watching)
 		claim(c, gva, host)->write = tag_of(c, gva, at);
 }
 
@@ -235,10 +235,11 @@ bool memory_write(struct engine_vcpu *c, uint64_t gva, const void *from, unsigne
 	code_store_begin(c->code);
 	bool walked = walk(c, gva, len, X86_PF_W, &at, &host);
 	bool stored = walked && host;
-	code_store_end(c, at.gpa, stored ? len : 0);
+	bool unseen = code_store_end(c, at.gpa, stored ? len : 0);
 	if (stored) {
 		memcpy(host, from, len);
-		fill_write(c, gva, host, &at);
+		if (unseen)
+			fill_write(c, gva, host, &at);
 	} else if (walked) {
 		write_device(c, at.gpa, from, len);
 	}
@@ -274,10 +275,10 @@ void *memory_modify(struct engine_vcpu *c, uint64_t gva, unsigned len, unsigned 
 		return host;
 	code_store_begin(c->code);
 	bool walked = walk(c, gva, len, X86_PF_W, &at, &host);
-	code_store_end(c, at.gpa, 0);
+	bool unseen = code_store_end(c, at.gpa, 0);
 	if (!walked)
 		return NULL;
-	if (host && !code_is_at(c->code, at.gpa)) {
+	if (host && unseen) {
 		fill_write(c, gva, host, &at);
 		return host;
 	}

@@ -25,7 +25,71 @@ struct bt_block *block_find(const struct translate *t, uint64_t gva, unsigned fl
 	return block;
 }
 
-static void take_links(struct bt_block *block, const struct bt_code *code)
+/* ------------------------------------------------------------------------------------------------------- known targets
+ */
+
+/* One store, which the processor that executes the jump sees as a whole: the compiler aligned it so. */
+static void patch(struct translate *t, uint32_t at, uint32_t to)
+{
+	__atomic_store_n((uint32_t *)(t->code + at), to - (at + 4), __ATOMIC_RELEASE);
+}
+
+static void wait(struct translate *t, struct bt_link *link)
+{
+	struct bt_link **list = &t->waiting[hash(link->target)];
+	link->next = *list;
+	*list = link;
+}
+
+static void stop_waiting(struct translate *t, const struct bt_link *link)
+{
+	struct bt_link **at = &t->waiting[hash(link->target)];
+	while (*at && *at != link)
+		at = &(*at)->next;
+	if (*at)
+		*at = link->next;
+}
+
+static void join_link(struct translate *t, struct bt_link *link, struct bt_block *to)
+{
+	patch(t, link->patch, to->host);
+	link->to = to;
+	link->next = to->incoming;
+	to->incoming = link;
+}
+
+void link_set(struct translate *t, struct bt_link *link, struct bt_block *to)
+{
+	stop_waiting(t, link);
+	join_link(t, link, to);
+}
+
+/* Back to the stub. */
+static void unlink_from(struct translate *t, struct bt_link *link)
+{
+	patch(t, link->patch, link->stub);
+	link->to = NULL;
+	if (!link->from->dead)
+		wait(t, link);
+}
+
+/* The links that wait for the block lead there. */
+static void take_waiting(struct translate *t, struct bt_block *block)
+{
+	struct bt_link **at = &t->waiting[hash(block->gva)], *link;
+	while ((link = *at)) {
+		bool found = link->target == block->gva && link->from->flavour == block->flavour;
+		if (!found && !link->from->dead) {
+			at = &link->next;
+			continue;
+		}
+		*at = link->next;
+		if (!link->from->dead)
+			join_link(t, link, block);
+	}
+}
+
+static void take_links(struct translate *t, struct bt_block *block, const struct bt_code *code)
 {
 	block->link_count = (uint8_t)code->exit_count;
 	for (unsigned n = 0; n < code->exit_count; n++) {
@@ -37,24 +101,27 @@ static void take_links(struct bt_block *block, const struct bt_code *code)
 			.stub = block->host + exit->stub,
 			.target = exit->target,
 		};
+		if (exit->kind != BT_LINK)
+			continue;
+		struct bt_block *to = block_find(t, exit->target, block->flavour);
+		if (to)
+			join_link(t, &block->link[n], to);
+		else
+			wait(t, &block->link[n]);
 	}
 }
 
 /* The block is in the lists of its pages. */
-static void join(struct translate *t, struct bt_block *block, struct bt_page *page, struct bt_page *over)
+static void join(struct bt_block *block, struct bt_page *page, struct bt_page *over)
 {
-	unsigned offset = block->gva & X86_PAGE_MASK, room = X86_PAGE_SIZE - offset;
-	unsigned first = block->guest_len < room ? block->guest_len : room;
 	block->page = page;
 	block->next = page->blocks;
 	page->blocks = block;
-	page_cover(t, page, offset, first);
 	if (!over)
 		return;
 	block->over = over;
 	block->next_over = over->reaching;
 	over->reaching = block;
-	page_cover(t, over, 0, block->guest_len - first);
 }
 
 struct bt_block *block_make(struct translate *t, struct bt_page *page, struct bt_page *over,
@@ -79,59 +146,95 @@ struct bt_block *block_make(struct translate *t, struct bt_page *page, struct bt
 	block->flavour = (uint16_t)source->flavour;
 	block->hypercall = source->hypercall;
 	memcpy(block->site_mask, code.site_mask, sizeof(block->site_mask));
+	block->calls = code.calls;
+	block->leaves = code.leaves;
 	block->host = cache_add(t, block, BT_BODY, code.len);
-	take_links(block, &code);
 	for (unsigned n = 0; n < code.inside_count; n++)
 		stats_sensitive(&t->vm->stats, code.inside[n], STAT_WAY_translated, false);
 	t->vm->stats.cache.blocks++;
-	join(t, block, page, over);
+	join(block, page, over);
 	block->hash_next = t->hash[hash(block->gva)];
 	t->hash[hash(block->gva)] = block;
+	take_links(t, block, &code);
+	take_waiting(t, block);
 	return block;
 }
 
-/* One store, which the processor that executes the jump sees as a whole: the compiler aligned it so. */
-static void patch(struct translate *t, uint32_t at, uint32_t to)
+/* ------------------------------------------------------------------------------------------------------- the table */
+
+/* The code that a missed lookup reaches lies at the beginning. */
+static uint32_t check_of(const struct bt_block *block)
 {
-	__atomic_store_n((uint32_t *)(t->code + at), to - (at + 4), __ATOMIC_RELEASE);
+	return block ? block->thunk : 0;
 }
 
-void link_set(struct translate *t, struct bt_link *link, struct bt_block *to)
+/* Where a lookup of the block's address comes first. */
+static struct bt_block *first_listed(const struct translate *t, const struct bt_block *block)
 {
-	patch(t, link->patch, to ? to->host : link->stub);
-	link->to = to;
-	if (!to)
-		return;
-	link->next = to->incoming;
-	to->incoming = link;
+	uint64_t entry = *cache_table(t, block->flavour, block->gva);
+	return entry == cache_miss(t) ? NULL : cache_piece(t, (uint32_t)(entry - cache_address(0)))->block;
+}
+
+static bool make_check(struct translate *t, struct bt_block *block)
+{
+	struct bt_place place;
+	unsigned otherwise;
+	if (!cache_has_room(t, BT_THUNK_MAX))
+		return false;
+	cache_place(t, t->used, block->flavour, &place);
+	unsigned len = bt_compile_thunk(&place, block->gva, cache_address(block->host), &otherwise, t->code + t->used);
+	block->thunk = cache_add(t, block, BT_THUNK, len);
+	block->otherwise = block->thunk + otherwise;
+	return true;
 }
 
 bool block_publish(struct translate *t, struct bt_block *block)
 {
-	struct bt_place place;
-	if (!block->thunk) {
-		if (!cache_has_room(t, BT_THUNK_MAX))
-			return false;
-		cache_place(t, t->used, block->flavour, &place);
-		unsigned len = bt_compile_thunk(&place, block->gva, cache_address(block->host), cache_miss(t),
-						t->code + t->used);
-		block->thunk = cache_add(t, block, BT_THUNK, len);
-	}
+	if (block->listed)
+		return true;
+	if (!block->thunk && !make_check(t, block))
+		return false;
+	block->listed = true;
+	block->previous_listed = NULL;
+	block->next_listed = first_listed(t, block);
+	if (block->next_listed)
+		block->next_listed->previous_listed = block;
+	patch(t, block->otherwise, check_of(block->next_listed));
 	*cache_table(t, block->flavour, block->gva) = cache_address(block->thunk);
 	return true;
 }
 
+static void unlist(struct translate *t, struct bt_block *block)
+{
+	struct bt_block *next = block->next_listed, *previous = block->previous_listed;
+	if (!block->listed)
+		return;
+	block->listed = false;
+	if (next)
+		next->previous_listed = previous;
+	if (previous) {
+		previous->next_listed = next;
+		patch(t, previous->otherwise, check_of(next));
+	} else {
+		*cache_table(t, block->flavour, block->gva) = cache_address(check_of(next));
+	}
+}
+
+/* --------------------------------------------------------------------------------------------------- coming and going
+ */
+
 void block_hide(struct translate *t, struct bt_block *block, bool all)
 {
-	uint64_t *entry = cache_table(t, block->flavour, block->gva);
 	struct bt_link *link = block->incoming, *next;
-	if (block->thunk && *entry == cache_address(block->thunk))
-		*entry = cache_miss(t);
+	unlist(t, block);
 	block->incoming = NULL;
 	for (; link; link = next) {
 		next = link->next;
 		/* Links within the page stay right as long as its code does. */
-		link_set(t, link, !all && link->from->page == block->page ? block : NULL);
+		if (!all && link->from->page == block->page)
+			join_link(t, link, block);
+		else
+			unlink_from(t, link);
 	}
 }
 

@@ -182,6 +182,7 @@ void cache_empty(struct translate *t)
 	memset(t->frames, 0, (t->vm->mem.size >> X86_PAGE_SHIFT) * sizeof(t->frames[0]));
 	free_chunks(t);
 	memset(t->hash, 0, sizeof(t->hash));
+	memset(t->waiting, 0, sizeof(t->waiting));
 	t->live = NULL;
 	t->resume.block = NULL;
 	t->entry.block = NULL;
@@ -202,13 +203,14 @@ int cache_create(struct translate *t, uint64_t size, bool traced)
 	t->piece_max = t->limit / BT_ALIGN;
 	t->callout = traced ? 0 : gate_address(gate_callout);
 	t->pieces = calloc(t->piece_max, sizeof(*t->pieces));
-	t->frames = calloc(frames, sizeof(struct bt_frame *));
+	t->frames = calloc(frames, sizeof(*t->frames));
 	t->hits = calloc(frames, 1);
+	t->stores = calloc(frames, 1);
 	t->fd = memfd_create("ring3 code", MFD_CLOEXEC);
 	t->memory = MAP_FAILED;
 	if (t->fd >= 0 && !ftruncate(t->fd, GATE_CACHE_SIZE))
 		t->memory = mmap(NULL, GATE_CACHE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, t->fd, 0);
-	if (t->memory == MAP_FAILED || !t->pieces || !t->frames || !t->hits) {
+	if (t->memory == MAP_FAILED || !t->pieces || !t->frames || !t->hits || !t->stores) {
 		fprintf(stderr, "ring3: no memory for the code cache: %s; %s\n", strerror(errno),
 			refusal_remedy(errno));
 		return -ENOMEM;
@@ -230,6 +232,7 @@ void cache_destroy(struct translate *t)
 	free(t->pieces);
 	free(t->frames);
 	free(t->hits);
+	free(t->stores);
 	if (t->memory && t->memory != MAP_FAILED)
 		munmap(t->memory, GATE_CACHE_SIZE);
 	if (t->fd >= 0)

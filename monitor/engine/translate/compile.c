@@ -48,8 +48,7 @@ void compiler_patch(struct compiler *c, struct bt_exit *exit)
 void compiler_link(struct compiler *c, uint64_t target)
 {
 	compiler_mark_exact(c, target);
-	emit_pad_for_patch(&c->e, 1);
-	emit_jump(&c->e, 0);
+	emit_jump_for_patch(&c->e);
 	compiler_patch(c, compiler_exit(c, BT_LINK, target));
 }
 
@@ -213,6 +212,7 @@ static bool compile(struct compiler *c)
 	enum outcome outcome = GOES_ON;
 	code->exit_count = code->insns = code->inside_count = 0;
 	memset(code->site_mask, 0, sizeof(code->site_mask));
+	code->calls = code->leaves = false;
 	if (source->hypercall)
 		return compile_hypercall(c);
 	while (outcome == GOES_ON && code->insns < BT_INSNS &&
@@ -236,6 +236,8 @@ static bool compile(struct compiler *c)
 	code->guest_len = at;
 	if (!code->insns)
 		return false;
+	code->calls = outcome == ENDS && c->insn.info.mnemonic == ZYDIS_MNEMONIC_CALL;
+	code->leaves = outcome == LEAVES;
 	if (outcome == GOES_ON)
 		compiler_link(c, source->gva + at);
 	if (outcome == LEAVES)
@@ -287,17 +289,19 @@ unsigned bt_compile_entry(const struct bt_place *place, uint16_t cs, uint16_t ss
 	return e.len;
 }
 
-unsigned bt_compile_thunk(const struct bt_place *place, uint64_t gva, uint64_t body, uint64_t miss, uint8_t *bytes)
+unsigned bt_compile_thunk(const struct bt_place *place, uint64_t gva, uint64_t body, unsigned *otherwise,
+			  uint8_t *bytes)
 {
 	static const uint8_t add[] = {0x48, 0x8d, 0x0c, 0x01}; /* LEA RCX, [RCX + RAX] */
-	static const uint8_t if_equal[] = {0xe3, 5};	       /* JRCXZ over the jump */
 	struct emit e = {.bytes = bytes, .place = place};
 	if (place->narrow)
-		return narrow_thunk(&e, gva, body, miss);
+		return narrow_thunk(&e, gva, body, otherwise);
 	emit_constant(&e, RAX, -gva);
 	emit_bytes(&e, add, sizeof(add));
-	emit_bytes(&e, if_equal, sizeof(if_equal));
-	emit_jump(&e, miss);
+	unsigned equal = emit_hop(&e, OPCODE_JRCXZ);
+	emit_load(&e, RCX, SLOT(target));
+	*otherwise = emit_jump_for_patch(&e);
+	emit_skip_end(&e, equal);
 	emit_load(&e, RAX, SLOT(rax));
 	emit_load(&e, RCX, SLOT(rcx));
 	emit_jump(&e, body);

@@ -208,6 +208,7 @@ struct bt_code {
 	unsigned stubs;	    /* offset of the first stub */
 	unsigned guest_len; /* bytes of guest code that the block stands for; 0: not even one instruction */
 	unsigned insns;
+	bool calls, leaves;			      /* ends with a call, or what leaves: comes back to behind it */
 	uint32_t site_mask[BT_SITES];		      /* to compile the same again */
 	uint16_t start[BT_INSNS], guest_at[BT_INSNS]; /* of each: the offset of what was emitted, and of its bytes */
 	unsigned inside_count;
@@ -268,14 +269,16 @@ void bt_undo_narrow(const struct bt_locus *locus, uint64_t gpr[16], uint64_t *ri
 bool bt_locate(const struct bt_source *source, const struct bt_place *place, unsigned offset, struct bt_locus *locus);
 
 /*
- * The check in front of a block that is reached by an indirect jump: goes to `body` if bt_state.target is gva, else to
- * `miss`. Writes at most BT_THUNK_MAX bytes for place->host and returns how many.
+ * The check in front of a block that is reached by an indirect jump: goes to `body` if the jump's target is gva, else
+ * to the next check for the same entry of the table: its displacement is that at offset *otherwise. Writes at most
+ * BT_THUNK_MAX bytes for place->host and returns how many.
  */
 #define BT_THUNK_MAX 64
-unsigned bt_compile_thunk(const struct bt_place *place, uint64_t gva, uint64_t body, uint64_t miss, uint8_t *bytes);
+unsigned bt_compile_thunk(const struct bt_place *place, uint64_t gva, uint64_t body, unsigned *otherwise,
+			  uint8_t *bytes);
 /*
- * Where SYSCALL enters from user mode: interrupts are masked, CS and SS are the selectors, then as at `body`. Likewise
- * at most BT_THUNK_MAX bytes.
+ * Where SYSCALL enters from user mode: interrupts are masked, CS and SS are the selectors, then as at `body`. At most
+ * BT_THUNK_MAX bytes too.
  */
 unsigned bt_compile_entry(const struct bt_place *place, uint16_t cs, uint16_t ss, uint64_t body, uint8_t *bytes);
 /*

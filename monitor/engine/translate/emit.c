@@ -146,6 +146,13 @@ void emit_pad_for_patch(struct emit *e, unsigned before)
 		emit_bytes(e, nops[CACHE_LINE - 1 - at], CACHE_LINE - at);
 }
 
+unsigned emit_jump_for_patch(struct emit *e)
+{
+	emit_pad_for_patch(e, 1);
+	emit_jump(e, 0);
+	return e->len - 4;
+}
+
 unsigned emit_hop(struct emit *e, unsigned opcode)
 {
 	emit8(e, opcode);

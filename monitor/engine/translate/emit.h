@@ -74,6 +74,8 @@ void emit_jump(struct emit *e, uint64_t target);
 void emit_patch(struct emit *e, unsigned at, unsigned to);
 /* NOPs, so that a displacement `before` bytes further on lies within one line of the cache: patched by one store. */
 void emit_pad_for_patch(struct emit *e, unsigned before);
+/* A jump to be patched; the offset of its displacement. */
+unsigned emit_jump_for_patch(struct emit *e);
 /* A short jump forward, and where it goes to is set by emit_skip_end. */
 unsigned emit_hop(struct emit *e, unsigned opcode);
 /* JMP rel8 over what comes before emit_skip_end. */

@@ -52,7 +52,7 @@ static inline bool compiler_fits(uint64_t value)
 
 /* narrow.c: an instruction of BT_NARROW; narrow_flow.c: as bt_compile_thunk. */
 enum outcome compile_narrow(struct compiler *c);
-unsigned narrow_thunk(struct emit *e, uint64_t gva, uint64_t body, uint64_t miss);
+unsigned narrow_thunk(struct emit *e, uint64_t gva, uint64_t body, unsigned *otherwise);
 
 /* copy.c: false: nothing was emitted, the instruction has to leave. */
 bool compile_copy(struct compiler *c);

@@ -76,15 +76,15 @@ enum outcome narrow_flow(struct compiler *c)
 	}
 }
 
-unsigned narrow_thunk(struct emit *e, uint64_t gva, uint64_t body, uint64_t miss)
+unsigned narrow_thunk(struct emit *e, uint64_t gva, uint64_t body, unsigned *otherwise)
 {
 	static const uint8_t compare[] = {0x41, 0x8d, 0x88};	     /* LEA ECX, [R8 + disp32] */
-	static const uint8_t if_equal[] = {0xe3, 5};		     /* JRCXZ over the jump */
 	static const uint8_t restore[] = {0x44, OPCODE_STORE, 0xd1}; /* MOV ECX, R10D */
 	emit_bytes(e, compare, sizeof(compare));
 	emit32(e, 0 - (uint32_t)gva);
-	emit_bytes(e, if_equal, sizeof(if_equal));
-	emit_jump(e, miss);
+	unsigned equal = emit_hop(e, OPCODE_JRCXZ);
+	*otherwise = emit_jump_for_patch(e);
+	emit_skip_end(e, equal);
 	emit_bytes(e, restore, sizeof(restore));
 	emit_jump(e, body);
 	return e->len;

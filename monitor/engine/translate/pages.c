@@ -8,8 +8,8 @@
 #include "monitor/vm/guest_mem.h"
 #include "monitor/vm/vm.h"
 
-/* The widest store whose operand is looked at: one of more bytes drops the page. */
-#define STORE_MAX 64
+/* Stores to a frame that drop what they hit: each is seen, and where more come the frame is let go. */
+#define STORES_MAX 8
 
 bool pages_hold(const struct translate *t, uint64_t gpa)
 {
@@ -47,19 +47,19 @@ static void hide(struct translate *t, struct bt_page *page, bool all)
 	hide_blocks(t, page, all);
 }
 
-struct bt_page *page_get(struct translate *t, uint64_t gva, uint64_t frame, bool user)
+static void watch(struct translate *t, uint64_t frame)
 {
-	struct bt_frame **slot = &t->frames[frame];
-	if (!*slot) {
-		*slot = cache_alloc(t, sizeof(**slot));
-		if (!*slot)
-			return NULL;
-	}
-	/* Watched before anything is read, so that no write between the two goes unseen. */
 	int error = spt_watch(t->vm->spt, frame << X86_PAGE_SHIFT);
 	if (error)
 		vm_kill(t->vm, "the host refuses to protect guest code: %s", strerror(-error));
-	struct bt_page *page = (*slot)->pages;
+}
+
+struct bt_page *page_get(struct translate *t, uint64_t gva, uint64_t frame, bool user)
+{
+	/* Watched before anything is read, so that no write between the two goes unseen. */
+	watch(t, frame);
+	t->stores[frame] = 0;
+	struct bt_page *page = t->frames[frame];
 	while (page && (page->gva != gva || page->users != user))
 		page = page->next;
 	if (!page) {
@@ -69,18 +69,11 @@ struct bt_page *page_get(struct translate *t, uint64_t gva, uint64_t frame, bool
 		page->gva = gva;
 		page->users = user;
 		page->frame = frame;
-		page->next = (*slot)->pages;
-		(*slot)->pages = page;
+		page->next = t->frames[frame];
+		t->frames[frame] = page;
 	}
 	enliven(t, page);
 	return page;
-}
-
-void page_cover(struct translate *t, const struct bt_page *page, unsigned offset, unsigned len)
-{
-	uint8_t *covered = t->frames[page->frame]->covered;
-	for (unsigned n = offset; n < offset + len; n++)
-		covered[n / 8] |= (uint8_t)(1u << n % 8);
 }
 
 /* A page of the guest's tables from which code can be fetched. */
@@ -133,7 +126,7 @@ static bool same_paging(const struct spt_cpu *a, const struct spt_cpu *b)
 void pages_sync(struct translate *t, struct vcpu *vcpu)
 {
 	struct spt_cpu paging = vcpu_paging(vcpu);
-	uint64_t changes = spt_changes(t->vm->spt);
+	uint64_t changes = spt_remaps(t->vm->spt);
 	if (t->synced && changes == t->changes && same_paging(&paging, &t->paging))
 		return;
 	t->paging = paging;
@@ -161,81 +154,77 @@ static void drop_page(struct translate *t, struct bt_page *page)
 	page->blocks = page->reaching = NULL;
 }
 
-static void drop_frame(struct translate *t, uint64_t frame)
+static void count_hit(struct translate *t, uint64_t frame)
 {
-	struct bt_frame *f = t->frames[frame];
-	if (!f)
-		return;
-	for (struct bt_page *page = f->pages; page; page = page->next)
-		drop_page(t, page);
-	t->frames[frame] = NULL;
 	if (t->hits[frame] < UINT8_MAX)
 		t->hits[frame]++;
+}
+
+static void drop_frame(struct translate *t, uint64_t frame)
+{
+	if (!t->frames[frame])
+		return;
+	for (struct bt_page *page = t->frames[frame]; page; page = page->next)
+		drop_page(t, page);
+	t->frames[frame] = NULL;
+	count_hit(t, frame);
 }
 
 void pages_written(void *ctx, uint64_t gpa)
 {
 	struct vm *vm = ctx;
-	struct translate *t = translate_of(vm);
 	interpret_code_written(vm, gpa);
-	if (t->storing)
-		t->stored = gpa >> X86_PAGE_SHIFT;
-	else
-		drop_frame(t, gpa >> X86_PAGE_SHIFT);
+	if (!interpret_stores(vm))
+		drop_frame(translate_of(vm), gpa >> X86_PAGE_SHIFT);
 }
 
-static bool covers(const struct bt_frame *f, unsigned from, unsigned to)
+/* Of the bytes that a block has in its own page, or in the one that it reaches into. */
+static bool is_hit(const struct bt_block *block, bool reaches, unsigned from, unsigned to)
 {
-	for (unsigned n = from; n < to && n < X86_PAGE_SIZE; n++)
-		if (f->covered[n / 8] & 1u << n % 8)
-			return true;
-	return false;
+	unsigned start = block->gva & X86_PAGE_MASK, end = start + block->guest_len;
+	if (from == to)
+		return false;
+	return reaches ? from < end - X86_PAGE_SIZE : from < end && to > start;
 }
 
-/* Bytes that the instruction at RIP may store, of one operand and in all; more than a page in all: not known. */
-struct store {
-	unsigned operand, all;
-};
-
-static uint64_t repetitions(const struct vcpu *vcpu, const struct emu_insn *insn)
+/* Kills what was compiled from the bytes; false: nothing was. */
+static bool hit_page(struct translate *t, struct bt_page *page, unsigned from, unsigned to)
 {
-	if (!(insn->info.attributes & ZYDIS_ATTRIB_HAS_REP))
-		return 1;
-	return insn->info.address_width == 32 ? (uint32_t)vcpu->gpr[RCX] : vcpu->gpr[RCX];
+	bool hit = false;
+	for (struct bt_block **at = &page->blocks, *block; (block = *at);) {
+		if (!block->dead && is_hit(block, false, from, to)) {
+			block_kill(t, block);
+			hit = true;
+		}
+		if (block->dead)
+			*at = block->next;
+		else
+			at = &block->next;
+	}
+	for (struct bt_block *block = page->reaching; block; block = block->next_over)
+		if (!block->dead && is_hit(block, true, from, to)) {
+			block_kill(t, block);
+			hit = true;
+		}
+	return hit;
 }
 
-static struct store store_of(struct vcpu *vcpu)
+bool pages_stored(struct vm *vm, uint64_t gpa, uint64_t len)
 {
-	const struct store unknown = {STORE_MAX, X86_PAGE_SIZE + 1};
-	struct emu_insn insn;
-	unsigned size = 8; /* pushes */
-	if (!emu_peek(vcpu, &insn) || insn.info.mnemonic == ZYDIS_MNEMONIC_ENTER)
-		return unknown;
-	for (unsigned n = 0; n < insn.info.operand_count; n++)
-		if (insn.operands[n].type == ZYDIS_OPERAND_TYPE_MEMORY && insn.operands[n].size / 8u > size)
-			size = insn.operands[n].size / 8u;
-	uint64_t times = repetitions(vcpu, &insn);
-	if (size > STORE_MAX || times > X86_PAGE_SIZE / size || (times > 1 && vcpu->rflags & X86_RFLAGS_DF))
-		return unknown;
-	return (struct store){size, (unsigned)times * size};
-}
-
-void pages_store(struct translate *t, struct vcpu *vcpu, uint64_t gva, struct vm_exit *exit)
-{
-	struct store store = store_of(vcpu);
-	unsigned at = gva & X86_PAGE_MASK, before = at < store.operand ? at : store.operand;
-	/* One that reaches into the next page drops what it hits. */
-	t->storing = at + store.all <= X86_PAGE_SIZE;
-	t->stored = ~0ull;
-	interpret_one(vcpu, exit);
-	t->storing = false;
-	if (t->stored == ~0ull)
-		return;
-	struct bt_frame *f = t->frames[t->stored];
-	if (!f)
-		return;
-	if (covers(f, at - before, at + store.all))
-		drop_frame(t, t->stored);
-	else
-		spt_watch(t->vm->spt, t->stored << X86_PAGE_SHIFT);
+	struct translate *t = translate_of(vm);
+	uint64_t frame = gpa >> X86_PAGE_SHIFT;
+	unsigned from = gpa & X86_PAGE_MASK;
+	bool hit = false, left = false;
+	for (struct bt_page *page = t->frames[frame]; page; page = page->next) {
+		hit |= hit_page(t, page, from, from + (unsigned)len);
+		left |= page->blocks || page->reaching;
+	}
+	if (!left || ++t->stores[frame] == STORES_MAX) {
+		drop_frame(t, frame);
+		return false;
+	}
+	if (hit)
+		count_hit(t, frame);
+	watch(t, frame);
+	return true;
 }

@@ -10,7 +10,12 @@
 #include "monitor/vm/guest_mem.h"
 #include "monitor/vm/vm.h"
 
-#define REGION_BLOCKS 64
+/*
+ * An exit costs as much as compiling a few blocks, and of those that may be reached many are not: so what surely comes
+ * next is compiled first, then what branches lead to.
+ */
+#define REGION_BLOCKS	16
+#define REGION_BRANCHES 64
 /* A page that was written this often while code of it was compiled is left to the interpreter. */
 #define HITS_MAX 200
 
@@ -19,8 +24,11 @@ struct region {
 	struct bt_page *page;
 	unsigned flavour;
 	uint8_t bytes[X86_PAGE_SIZE]; /* the page, read once */
-	uint64_t wanted[REGION_BLOCKS];
-	unsigned count;
+	unsigned made;
+	uint64_t branches[REGION_BRANCHES];
+	unsigned branch_count;
+	uint64_t returns[REGION_BLOCKS]; /* to behind calls */
+	unsigned return_count;
 };
 
 unsigned flavour_of(const struct translate *t, const struct vcpu *vcpu)
@@ -37,41 +45,53 @@ unsigned flavour_of(const struct translate *t, const struct vcpu *vcpu)
 	return always | BT_FPU | (avx ? BT_AVX : 0);
 }
 
-static void want(struct region *r, uint64_t gva)
+static bool is_missing(const struct region *r, uint64_t gva)
 {
-	if ((gva & ~X86_PAGE_MASK) != r->page->gva || r->count == REGION_BLOCKS)
-		return;
-	for (unsigned n = 0; n < r->count; n++)
-		if (r->wanted[n] == gva)
-			return;
-	r->wanted[r->count++] = gva;
+	return (gva & ~X86_PAGE_MASK) == r->page->gva && !block_find(r->t, gva, r->flavour);
 }
 
 static struct bt_block *make(struct region *r, uint64_t gva)
 {
 	unsigned offset = gva & X86_PAGE_MASK;
 	struct bt_source source = {gva, r->bytes + offset, X86_PAGE_SIZE - offset, r->flavour, .sites = r->page->sites};
-	struct bt_block *block = block_find(r->t, gva, r->flavour);
-	if (!block)
-		block = block_make(r->t, r->page, NULL, &source);
+	struct bt_block *block = block_make(r->t, r->page, NULL, &source);
 	if (!block)
 		return NULL;
-	for (unsigned n = 0; n < block->link_count; n++)
+	r->made++;
+	for (unsigned n = 0; n < block->link_count && r->branch_count < REGION_BRANCHES; n++)
 		if (block->link[n].kind == BT_LINK)
-			want(r, block->link[n].target);
-	/* Where a call comes back to, or the monitor goes on. */
-	want(r, gva + block->guest_len);
+			r->branches[r->branch_count++] = block->link[n].target;
+	if (block->calls)
+		r->returns[r->return_count++] = gva + block->guest_len;
 	return block;
 }
 
-static void link_block(struct translate *t, struct bt_block *block)
+/* What comes after the block, unless a branch is taken; its own address: not known. */
+static uint64_t successor(const struct bt_block *block)
 {
-	for (unsigned n = 0; n < block->link_count; n++) {
-		struct bt_link *link = &block->link[n];
-		struct bt_block *to =
-			link->kind == BT_LINK && !link->to ? block_find(t, link->target, block->flavour) : NULL;
-		if (to)
-			link_set(t, link, to);
+	if (block->calls || block->leaves)
+		return block->gva + block->guest_len;
+	const struct bt_link *last = block->link_count ? &block->link[block->link_count - 1] : NULL;
+	return last && last->kind == BT_LINK ? last->target : block->gva;
+}
+
+static void make_row(struct region *r, uint64_t gva)
+{
+	while (r->made < REGION_BLOCKS && is_missing(r, gva)) {
+		struct bt_block *block = make(r, gva);
+		if (!block)
+			return;
+		gva = successor(block);
+	}
+}
+
+/* No call is to come back by way of the monitor. */
+static void publish_returns(struct region *r)
+{
+	for (unsigned n = 0; n < r->return_count; n++) {
+		struct bt_block *block = block_find(r->t, r->returns[n], r->flavour);
+		if (block)
+			block_publish(r->t, block);
 	}
 }
 
@@ -79,13 +99,11 @@ static struct bt_block *compile_region(struct region *r, uint64_t gva, uint64_t 
 {
 	if (!gm_read(&r->t->vm->mem, gpa & ~X86_PAGE_MASK, r->bytes, sizeof(r->bytes)))
 		return NULL;
-	want(r, gva);
-	struct bt_block *first = make(r, gva);
-	for (unsigned n = 1; n < r->count && first; n++)
-		make(r, r->wanted[n]);
-	for (struct bt_block *block = r->page->blocks; block && first; block = block->next)
-		link_block(r->t, block);
-	return first;
+	make_row(r, gva);
+	for (unsigned n = 0; n < r->branch_count; n++)
+		make_row(r, r->branches[n]);
+	publish_returns(r);
+	return block_find(r->t, gva, r->flavour);
 }
 
 /* The page's start makes hypercalls, whatever it holds; the rest is the interpreter's. */
@@ -157,7 +175,7 @@ struct bt_block *region_find(struct translate *t, struct vcpu *vcpu, uint64_t gv
 		cache_empty(t);
 	r.t = t;
 	r.flavour = flavour;
-	r.count = 0;
+	r.made = r.branch_count = r.return_count = 0;
 	r.page = page_get(t, gva & ~X86_PAGE_MASK, frame, user);
 	if (!r.page)
 		return NULL;

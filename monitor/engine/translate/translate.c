@@ -165,7 +165,7 @@ static bool is_device(struct vcpu *vcpu, uint64_t gva)
 static void store_to_code(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 {
 	const struct vm_exit store = *exit;
-	pages_store(t, vcpu, exit->gva, exit);
+	interpret_one(vcpu, exit);
 	if (exit->reason == EXIT_KICK)
 		linger_begin(t, vcpu, &store);
 }
@@ -324,6 +324,7 @@ static int translate_init(struct vm *vm)
 		error = cache_create(t, vm->config->code_cache, trap->transport->traced);
 	if (error)
 		return error;
+	interpret_set_stored(vm, pages_stored);
 	trap->cells.cache_fd = t->fd;
 	spt_set_written(vm->spt, pages_written);
 	return 0;

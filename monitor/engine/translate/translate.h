@@ -37,7 +37,7 @@ struct trap;
 struct bt_link {
 	struct bt_block *from;
 	struct bt_block *to;  /* NULL: not linked */
-	struct bt_link *next; /* of those to the same block */
+	struct bt_link *next; /* of those to the same block; of those that wait for one with the same hash */
 	enum bt_exit_kind kind;
 	uint32_t patch, stub; /* offsets in the cache */
 	uint64_t target;
@@ -51,13 +51,16 @@ struct bt_block {
 	struct bt_block *next_over; /* of those that reach into the same page */
 	struct bt_block *hash_next; /* of those with the same hash of gva */
 	struct bt_link *incoming;
+	/* Of those listed at the same entry of the table, in the order in which they are asked. */
+	struct bt_block *next_listed, *previous_listed;
 	const uint8_t *bytes; /* of the guest, as they were compiled */
 	uint32_t host;	      /* offset in the cache */
 	uint32_t thunk;	      /* offset of the check for indirect jumps; 0: none yet */
+	uint32_t otherwise;   /* of its displacement to the next check */
 	uint16_t len, stubs, guest_len;
 	uint16_t flavour;
 	uint8_t link_count;
-	bool hypercall;
+	bool hypercall, calls, leaves, listed;
 	uint32_t site_mask[BT_SITES];
 	bool dead; /* dropped; its code stays until the cache is emptied, since the vCPU may have stopped in it */
 	struct bt_link link[];
@@ -72,11 +75,6 @@ struct bt_page {
 	struct bt_page *next;		    /* of the frame */
 	struct bt_page *next_live;	    /* of the live ones, if it is; `before` leads to it there */
 	struct bt_page **before;
-};
-
-struct bt_frame {
-	struct bt_page *pages;
-	uint8_t covered[X86_PAGE_SIZE / 8]; /* bytes that blocks were compiled from */
 };
 
 enum bt_piece_kind {
@@ -142,7 +140,10 @@ struct translate {
 	struct bt_piece *pieces;
 	unsigned piece_count, piece_max;
 	struct bt_block *hash[BT_HASH];
-	struct bt_frame **frames;
+	struct bt_link
+		*waiting[BT_HASH]; /* links by hash of what they lead to, where that is not compiled or not live */
+	struct bt_page **frames;   /* code of each frame, by gva and mode */
+	uint8_t *stores;	   /* by frame: those that the interpreter made since code of it was compiled */
 	uint8_t *hits; /* by frame: stores to it while code of it was compiled; outlives the emptying of the cache */
 	struct bt_page *live;
 
@@ -203,10 +204,6 @@ struct translate {
 
 	struct bt_division division[BT_DIVISIONS]; /* by address, the last of those that share a place */
 	bool divides;				   /* the cache delivers some of them */
-
-	/* The interpreter executes a store on the guest's behalf: coverage decides, not the page. */
-	bool storing;
-	uint64_t stored; /* frame that it hit, all ones: none */
 };
 
 struct translate *translate_of(struct vm *vm);
@@ -287,7 +284,7 @@ bool block_is_live(const struct bt_block *block);
  * the bytes reach into, NULL: none. */
 struct bt_block *block_make(struct translate *t, struct bt_page *page, struct bt_page *over,
 			    const struct bt_source *source);
-/* Lets the jump go to the block, or to its stub again. */
+/* Lets the jump, which is not linked, go to the block. */
 void link_set(struct translate *t, struct bt_link *link, struct bt_block *to);
 /* Indirect jumps find the block from now on. False: no room. */
 bool block_publish(struct translate *t, struct bt_block *block);
@@ -303,10 +300,8 @@ struct bt_page *page_get(struct translate *t, uint64_t gva, uint64_t frame, bool
 void pages_sync(struct translate *t, struct vcpu *vcpu);
 /* shadowpt: a watched frame is about to be written. */
 void pages_written(void *ctx, uint64_t gpa);
-void page_cover(struct translate *t, const struct bt_page *page, unsigned offset, unsigned len);
-/* The store of the present instruction, at gva, met a frame of compiled code: it is interpreted, and the page dropped
- * only if compiled bytes may be hit. */
-void pages_store(struct translate *t, struct vcpu *vcpu, uint64_t gva, struct vm_exit *exit);
+/* The interpreter's: [gpa, gpa+len) of one page is about to be stored. What was compiled from that is dropped. */
+bool pages_stored(struct vm *vm, uint64_t gpa, uint64_t len);
 bool pages_hold(const struct translate *t, uint64_t gpa);
 
 /* region.c: the block at gva, compiled with what it leads to if need be, for the vCPU as it is. NULL: not compilable,
