@@ -262,6 +262,7 @@
 #define X86_APIC_BASE_X2APIC R3_BIT(10)
 #define X86_APIC_BASE_ENABLE R3_BIT(11)
 #define X86_APIC_BASE_RESET  R3_U64(0xfee00000)
+#define X86_APIC_ID	     0x20 /* offset of the register, SDM 3A table 10-1 */
 
 #define X86_PAT_RESET R3_U64(0x0007040600070406)
 

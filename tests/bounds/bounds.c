@@ -259,7 +259,7 @@ static void attack_code(void)
 	}
 }
 
-/* Pages of JMP *RBX: to a translator, each is a block of its own, and those that follow as well. */
+/* Pages of JMP *RBX: to a translator, each is a block of its own. */
 static void attack_jumps(void)
 {
 	const uint16_t jump = 0xe3ff;
@@ -271,7 +271,7 @@ static void attack_jumps(void)
 
 		for (unsigned i = 0; i < X86_PAGE_SIZE / sizeof(jump); i++)
 			page[i] = jump;
-		for (unsigned i = 0; i < X86_PAGE_SIZE / sizeof(jump); i += 64)
+		for (unsigned i = 0; i < X86_PAGE_SIZE / sizeof(jump); i++)
 			__asm__ volatile("lea 1f(%%rip), %%rbx\n\t"
 					 "jmp *%0\n"
 					 "1:"

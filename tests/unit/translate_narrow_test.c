@@ -131,8 +131,8 @@ static void assert_same(const struct snapshot *a, const struct snapshot *b, uint
 }
 
 static struct snapshot entry;
-/* The instruction does the same when it is done once more. */
-static bool repeats;
+/* The instruction does the same when it is done once more; it was seen to read a device's register. */
+static bool repeats, device;
 
 static void enter(bool enabled)
 {
@@ -214,7 +214,7 @@ static struct snapshot run(const uint8_t *insn, unsigned len, bool enabled, uint
 	static uint8_t bytes[32];
 	memcpy(bytes, insn, len);
 	bytes[len] = 0xf4;
-	struct bt_source source = {GVA, bytes, len + 1, KERNEL, .hypercall = false};
+	struct bt_source source = {GVA, bytes, len + 1, KERNEL, .site_mask = {[BT_SITE_DEVICE] = device}};
 	struct bt_place place;
 	struct snapshot trail[STEPS_MAX];
 	unsigned offsets[STEPS_MAX], steps = 0;
@@ -281,6 +281,22 @@ static void test_copies(void **state)
 	assert_int_equal(RUN(0x8b, 0x15, 0xfe, 0xff, 0xff, 0xff).rip, GVA);
 	assert_int_equal(RUN(0x65, 0x8b, 0x15, 0x20, 0, 0, 0).rip, GVA); /* GS is not there */
 	assert_int_equal(RUN(0x2e, 0x8b, 0x15, 0x20, 0, 0, 0).rip, GVA); /* CS */
+}
+
+static void test_device(void **state)
+{
+	const uint32_t memory = 0x11223344, held = 0x55667788;
+	device = repeats = true;
+	state_page()->constant_at = DATA + 0x208, state_page()->constant = held;
+	*at(DATA + 0x208) = *at(DATA + 0x204) = memory;
+	assert_int_equal(RUN(0x8b, 0x53, 0x08).gpr[RDX], held); /* MOV EDX, [EBX + 8] */
+	assert_int_equal(RUN(0x8b, 0x4b, 0x08).gpr[RCX], held);
+	assert_int_equal(RUN(0xa1, 0x08, 0x02, 0x30, 0).gpr[RAX], held);
+	assert_int_equal(RUN(0x8b, 0x4b, 0x04).gpr[RCX], memory);  /* another address */
+	assert_int_equal(RUN(0x8b, 0x93, 0, 0, 0x10, 0).rip, GVA); /* which faults */
+	assert_int_equal(RUN(0x0b, 0x53, 0x08).gpr[RDX], memory | 0x1234);
+	assert_int_equal(RUN(0x66, 0x8b, 0x53, 0x08).gpr[RDX], (uint16_t)memory);
+	device = repeats = false;
 }
 
 static void test_stack(void **state)
@@ -475,13 +491,10 @@ static void test_random_instructions(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_copies),
-		cmocka_unit_test(test_stack),
-		cmocka_unit_test(test_transfers),
-		cmocka_unit_test(test_strings),
-		cmocka_unit_test(test_flags),
-		cmocka_unit_test(test_segments),
-		cmocka_unit_test(test_random_instructions),
+		cmocka_unit_test(test_copies),	 cmocka_unit_test(test_device),
+		cmocka_unit_test(test_stack),	 cmocka_unit_test(test_transfers),
+		cmocka_unit_test(test_strings),	 cmocka_unit_test(test_flags),
+		cmocka_unit_test(test_segments), cmocka_unit_test(test_random_instructions),
 	};
 	return cmocka_run_group_tests(tests, start_child, end_child);
 }

@@ -106,8 +106,11 @@ static bool acceptable(struct engine_vcpu *c, uint64_t gva, unsigned len, unsign
 }
 
 /* Translated code would have faulted there: on a device, or, with 32 bits, where its cell has no such page yet. */
-static void note_unmapped(struct engine_vcpu *c, uint64_t gva, unsigned prot, bool device)
+static void note_unmapped(struct engine_vcpu *c, uint64_t gva, unsigned prot, uint64_t gpa, bool device)
 {
+	/* Which it knows by heart. */
+	if (!c->wide && !prot && gpa == vcpu_apic_id_gpa(c->vcpu))
+		return;
 	if (device)
 		interp_met(c);
 	if (device || c->wide)
@@ -127,7 +130,7 @@ static bool walk(struct engine_vcpu *c, uint64_t gva, unsigned len, uint32_t acc
 	}
 	*host = gm_ptr(&c->vm->mem, at->gpa, len);
 	if (c->limit != UINT64_MAX)
-		note_unmapped(c, gva, access & X86_PF_W ? SPT_WRITE : 0, !*host);
+		note_unmapped(c, gva, access & X86_PF_W ? SPT_WRITE : 0, at->gpa, !*host);
 	return true;
 }
 

@@ -225,6 +225,7 @@ static bool compile(struct compiler *c)
 		c->next = c->rip + c->insn.info.length;
 		c->user = is_site(c, BT_SITE_USER, at, code->insns);
 		c->divides = is_site(c, BT_SITE_DIVIDES, at, code->insns);
+		c->device = is_site(c, BT_SITE_DEVICE, at, code->insns);
 		at += c->insn.info.length;
 		c->shadow = c->sti;
 		c->sti = false;

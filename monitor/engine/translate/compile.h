@@ -130,6 +130,8 @@ struct bt_state {
 	uint64_t privileged[6]; /* as in bt_known */
 	uint64_t loaded[6];	/* host address of the bt_known that was loaded last; 0: none */
 	uint64_t nothing;
+	/* A device's register that does not change by itself: its gva, NO_ADDRESS if there is none; what it holds. */
+	uint64_t constant_at, constant;
 	uint64_t upper; /* UPPER_BASE where guest memory lies so, else 0 */
 	uint64_t held;	/* not 0: CR8 keeps an interrupt waiting, and writing it is the monitor's */
 	/* SWAPGS: the base that it loads, as the cell is to have it. */
@@ -171,6 +173,7 @@ static inline unsigned bt_identity_of(uint32_t leaf)
 enum bt_site {
 	BT_SITE_USER,	 /* BT_UPPER: its operand is user memory */
 	BT_SITE_DIVIDES, /* a division that comes to #DE */
+	BT_SITE_DEVICE,	 /* BT_NARROW: a load that reads bt_state.constant_at */
 	BT_SITES
 };
 

@@ -16,6 +16,7 @@ struct compiler {
 	unsigned start;	    /* of its sequence */
 	bool followed;	    /* it is STI, and another instruction of the block comes behind it */
 	bool user;	    /* its operand is user memory */
+	bool device;	    /* it reads a device's register */
 	bool divides;	    /* it is a division that comes to #DE */
 	bool sti, shadow;   /* it is STI; it follows STI: no interrupt before it */
 	struct emu_insn insn;

@@ -1,11 +1,16 @@
 /*
  * What faults teach. An instruction of a kernel of the upper half met user memory: from then on the memory has an
  * address in the cell, and the instruction's translation looks for it there. A division comes to #DE again and again:
- * its translation looks before it divides, and delivers the exception itself. All is forgotten with the code.
+ * its translation looks before it divides, and delivers the exception itself. 32-bit code reads its local APIC's ID: the
+ * translation knows it. All is forgotten with the code.
  */
 #include "monitor/engine/translate/translate.h"
+#include "monitor/vm/guest_mem.h"
 #include "monitor/vm/layout.h"
 #include "monitor/vm/vm.h"
+
+/* No code of 32 bits reads there. */
+#define NO_ADDRESS UINT64_MAX
 
 /* A division that comes to #DE so often does so for a living. */
 #define DIVISIONS_MAX 3
@@ -59,6 +64,32 @@ void learn(struct translate *t, struct vcpu *vcpu)
 		user |= user_address(vcpu, &insn, n, &gva) && form_take_user(t, gva);
 	if (user)
 		mark(t, vcpu, BT_SITE_USER);
+}
+
+/* The register's gva, if the address leads to it. */
+static bool is_constant(struct vcpu *vcpu, uint64_t gva)
+{
+	uint64_t gpa;
+	return gm_probe(vcpu, gva, &gpa) && gpa == vcpu_apic_id_gpa(vcpu);
+}
+
+void learn_device(struct translate *t, struct vcpu *vcpu, uint64_t gva)
+{
+	if (!is_constant(vcpu, gva))
+		return;
+	t->constant = gva;
+	mark(t, vcpu, BT_SITE_DEVICE);
+}
+
+void learn_fill(struct translate *t, struct vcpu *vcpu)
+{
+	uint32_t value;
+	t->state->constant_at = NO_ADDRESS;
+	if (!t->constant || vcpu->vm->trace_kinds || state_is_told(vcpu->vm) || !is_constant(vcpu, t->constant))
+		return;
+	gm_read_device(vcpu, vcpu_apic_id_gpa(vcpu), &value, sizeof(value));
+	t->state->constant = value;
+	t->state->constant_at = t->constant;
 }
 
 void learn_division(struct translate *t, struct vcpu *vcpu)

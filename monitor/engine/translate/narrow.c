@@ -52,7 +52,8 @@ static void emit_opcode(struct emit *e, unsigned opcode)
 
 static void emit_window(struct emit *e, unsigned prefix, unsigned reg)
 {
-	emit8(e, prefix);
+	if (prefix)
+		emit8(e, prefix);
 	emit8(e, PREFIX_ADDRESS);
 	if (reg & 8)
 		emit8(e, REX | REX_R);
@@ -305,6 +306,8 @@ enum outcome compile_narrow(struct compiler *c)
 		return narrow_push_pop(c) ? GOES_ON : LEAVES;
 	switch (class) {
 	case BT_COPY:
+		if (c->device && narrow_register_load(c))
+			return GOES_ON;
 		return compile_narrow_copy(c) ? GOES_ON : LEAVES;
 	case BT_INSIDE:
 		if (!narrow_system(c))

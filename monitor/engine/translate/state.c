@@ -167,8 +167,10 @@ void state_fill(struct translate *t, struct vcpu *vcpu)
 		fill_match(t, state, vcpu, n);
 	fill_gate(t, state, vcpu);
 	fill_identity(t, vcpu);
-	if (t->form == FORM_NARROW)
+	if (t->form == FORM_NARROW) {
 		cross_fill(t, vcpu);
+		learn_fill(t, vcpu);
+	}
 }
 
 void state_take_kernel_gs(struct translate *t, struct vcpu *vcpu, uint64_t base)

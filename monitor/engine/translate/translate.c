@@ -179,6 +179,11 @@ static void execute_one(struct translate *t, struct vcpu *vcpu, struct vm_exit *
 		interpret_one(vcpu, exit);
 }
 
+static bool is_load_fault(const struct vm_exit *exit)
+{
+	return exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_PF && !(exit->error & (X86_PF_W | X86_PF_I));
+}
+
 static void enter_translated(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 {
 	struct bt_link *link = NULL;
@@ -213,6 +218,8 @@ static void enter_translated(struct translate *t, struct vcpu *vcpu, struct vm_e
 				learn_division(t, vcpu);
 			else if (here && is_store_to_code(t, vcpu, exit))
 				store_to_code(t, vcpu, exit);
+			else if (t->form == FORM_NARROW && vcpu->cpl == 0 && is_load_fault(exit))
+				learn_device(t, vcpu, exit->gva);
 			/* Where one page is missing others are; a device has more than one register. */
 			if (exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_PF &&
 			    (t->form == FORM_NARROW || is_device(vcpu, exit->gva)))

@@ -168,6 +168,7 @@ struct translate {
 
 	/* Of FORM_NARROW; cross.c. Kernel and user mode share a cell. */
 	bool one_cell;
+	uint64_t constant; /* gva of a device's register, which the kernel reads again and again; 0: of none */
 	bool sets_bases;
 	uint64_t cross[BT_USER][BT_CROSSES]; /* host addresses, by flavour */
 	struct cross_known crossing;
@@ -274,6 +275,10 @@ void form_leave(const struct translate *t, struct vcpu *vcpu, const struct form_
 
 /* learn.c: the vCPU stopped at an instruction that reaches for what its cell does not show; that came to #DE. */
 void learn(struct translate *t, struct vcpu *vcpu);
+/* 32-bit code of the kernel stopped at an access to gva, which is no RAM. */
+void learn_device(struct translate *t, struct vcpu *vcpu, uint64_t gva);
+/* What translated code is to know of such registers. */
+void learn_fill(struct translate *t, struct vcpu *vcpu);
 void learn_division(struct translate *t, struct vcpu *vcpu);
 
 /* blocks.c */
