@@ -1,6 +1,6 @@
 #!/bin/sh
 # How each engine does the seven of lesson 14:  seven.sh GUEST
-# One line each: how often guest code left for the monitor, per operation; or that the kernel was interpreted, which is
+# One line each: how often guest code left its process, per operation, by the gate to the other mode or to the monitor; or that the kernel was interpreted, which is
 # inside the monitor and leaves nothing. What the guest does besides is counted first, and left out. RING3 names another
 # ring3 than build/ring3.
 ring3=${RING3:-build/ring3}

@@ -15,7 +15,7 @@
 #define UNPACKED_MAX (UINT64_C(256) << 20)
 #define PIECE	     (UINT64_C(256) << 10)
 
-/* zlib's: the window is as large as the file says, and the file has gzip's header. */
+/* zlib's: the file has gzip's header, and a window of any size. */
 #define WINDOW_OF_GZIP (16 + MAX_WBITS)
 
 struct unpacking {

@@ -7,7 +7,6 @@
 
 #define SECRET 0x5ec4e75eu
 #define ROUNDS 4
-#define CALLS  50
 
 void report(uint32_t magic, uint32_t info);
 

@@ -1,8 +1,11 @@
 /*
  * Random sequences of 32-bit code, as engine `translate` compiles it and on the processor itself, in compatibility
- *mode: random_narrow [--seed N] [--count N] [--first N] [--show] A traced child does both on the same memory: guest
- *addresses are its own low 4 GiB, and the window. What the compiler leaves to the monitor is no part of sequences. The
- *first that end otherwise are shown, and what differs.
+ * mode:
+ *
+ *   random_narrow [--seed N] [--count N] [--first N] [--show]
+ *
+ * A traced child does both on the same memory: guest addresses are its own low 4 GiB, and the window. What the compiler
+ * leaves to the monitor is no part of sequences. The first that end otherwise are shown, and what differs.
  */
 #include <argp.h>
 #include <stdio.h>

@@ -176,9 +176,42 @@ static void a_cell_that_is_killed_answers_no_order(void **state)
 	assert_true(cell->dead);
 }
 
+static volatile sig_atomic_t handled;
+
+static void note(int signal)
+{
+	handled = 1;
+}
+
+static void take_signals(const void *arg)
+{
+	confine_block(0);
+	for (const int *signal = arg; *signal; signal++)
+		kill(getpid(), *signal);
+	_exit(handled);
+}
+
+/* The terminal's may come before the child has a process group of its own. */
+static void a_handler_of_the_monitors_runs_in_no_child(void **state)
+{
+	static const int signals[] = {SIGWINCH, SIGINT, SIGTERM, SIGCHLD, SIGALRM, SIGUSR1, 0};
+	struct sigaction action = {.sa_handler = note}, before[sizeof(signals) / sizeof(signals[0])];
+	int status;
+
+	for (unsigned n = 0; signals[n]; n++)
+		sigaction(signals[n], &action, &before[n]);
+	pid_t pid = confine_fork(take_signals, signals);
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	for (unsigned n = 0; signals[n]; n++)
+		sigaction(signals[n], &before[n], NULL);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_handler_of_the_monitors_runs_in_no_child),
 		cmocka_unit_test_setup_teardown(cells_of_the_nursery_are_as_others, up, down),
 		cmocka_unit_test_setup_teardown(a_nursery_that_is_killed_is_done_without, up, down),
 		cmocka_unit_test_setup_teardown(what_is_mapped_over_is_not_unmapped, up, down),

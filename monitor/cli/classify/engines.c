@@ -76,8 +76,13 @@ static int run_guest(const char *guest, const char *engine, unsigned insn, struc
 
 	snprintf(append, sizeof(append), "pv=off insn=%u before=%u", insn, translates ? BEFORE : 0);
 	snprintf(path, sizeof(path), "/proc/%d/exe", getpid());
-	if (stats < 0 || pipe2(ends, O_CLOEXEC))
+	if (stats < 0)
 		return -errno;
+	if (pipe2(ends, O_CLOEXEC)) {
+		error = errno;
+		close(stats);
+		return -error;
+	}
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);

@@ -97,6 +97,17 @@ static void leave_lists(void)
 	syscall(SYS_set_tid_address, NULL);
 }
 
+/*
+ * The monitor's handlers are no code here. Whatever came between fork and setpgid waits, and would have a frame for one
+ * pushed on the guest's stack; to be ignored ends its waiting.
+ */
+static void ignore_signals(void)
+{
+	const struct kernel_sigaction ignored = {.handler = (uint64_t)SIG_IGN};
+	for (int signal = 1; signal < NSIG; signal++)
+		syscall(SYS_rt_sigaction, signal, &ignored, NULL, sizeof(ignored.mask)); /* KILL and STOP refuse */
+}
+
 static void begin(pid_t parent)
 {
 	/* Two steps, since the parent may die between fork and prctl. */
@@ -108,6 +119,7 @@ static void begin(pid_t parent)
 	 * schedule by session, and a yield to a task of another group seldom switches to it.
 	 */
 	setpgid(0, 0);
+	ignore_signals();
 	struct rlimit no_core = {1, 1}; /* 1, since 0 does not keep a piped core_pattern from running (core(5)) */
 	setrlimit(RLIMIT_CORE, &no_core);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))

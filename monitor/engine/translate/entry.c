@@ -53,8 +53,9 @@ static uint32_t way_to(struct translate *t, struct vcpu *vcpu, struct bt_block *
 bool entry_returns(const struct translate *t, const struct vcpu *vcpu)
 {
 	/* After a page fault the monitor fills the page on the way; IRETQ ends what keeps NMIs waiting. */
-	return trap_of(t->vm)->direct.lends && !(vcpu->rflags & ODD) && !vcpu->refill.wanted && vcpu->nmi == NMI_OPEN &&
-	       !hybrid_interprets_user(vcpu);
+	bool moves = t->form == FORM_PLAIN || form_moves_gs(t);
+	return moves && trap_of(t->vm)->direct.lends && !(vcpu->rflags & ODD) && !vcpu->refill.wanted &&
+	       vcpu->nmi == NMI_OPEN && !hybrid_interprets_user(vcpu);
 }
 
 uint64_t entry_address(struct translate *t, struct vcpu *vcpu)

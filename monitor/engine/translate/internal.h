@@ -113,7 +113,7 @@ void virtual_plain(struct compiler *c, struct virtual *v);
 void virtual_flags(struct compiler *c);
 /* The instruction is done, or not begun: all registers again. */
 void virtual_end(struct compiler *c, uint64_t rip);
-/* MOV RCX, [slot]; MOV RCX, [RCX + disp]; opcode RCX, [slot] */
+/* CMP RCX, [slot]: it is not the plain case where they differ. MOV RCX, [RCX + disp] */
 void virtual_compare(struct compiler *c, struct virtual *v, size_t slot);
 void virtual_follow(struct compiler *c, unsigned disp);
 /* Unless the descriptor of what the segment register holds is what it was loaded from. */

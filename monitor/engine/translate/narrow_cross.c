@@ -291,7 +291,8 @@ bool narrow_crosses(const struct compiler *c)
 	bool user = c->source->flavour & BT_USER;
 	enum bt_cross way = user ? BT_CROSS_IN : BT_CROSS_OUT;
 	bool is = user ? c->insn.info.mnemonic == ZYDIS_MNEMONIC_INT : c->insn.info.mnemonic == ZYDIS_MNEMONIC_IRETD;
-	return is && (c->source->flavour & BT_IF) && c->e.place->cross[way];
+	/* Who stops on the way cannot tell that STI came before. */
+	return is && !c->shadow && (c->source->flavour & BT_IF) && c->e.place->cross[way];
 }
 
 enum outcome narrow_cross(struct compiler *c)

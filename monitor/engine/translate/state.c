@@ -97,9 +97,10 @@ static void fill_gate(struct translate *t, struct bt_state *state, struct vcpu *
 	uint64_t raw[2], host = address_of(t, gva);
 	state->gate.at = GATE_CACHE_STATE + offsetof(struct bt_state, nothing);
 	state->gate.low = 1;
-	if (!t->divides || vcpu->vm->trace_kinds || vcpu->debug.attached || vcpu->pv.has_traps || !host ||
-	    vcpu->idtr.limit < X86_GATE_SIZE - 1 || state->match[SREG_CS] == NO_SELECTOR ||
-	    gm_peek(vcpu, gva, raw, sizeof(raw)) != sizeof(raw) || !is_plain_gate(vcpu, raw))
+	if (!t->divides || (vcpu->rflags & X86_RFLAGS_NT) || vcpu->vm->trace_kinds || vcpu->debug.attached ||
+	    vcpu->pv.has_traps || !host || vcpu->idtr.limit < X86_GATE_SIZE - 1 ||
+	    state->match[SREG_CS] == NO_SELECTOR || gm_peek(vcpu, gva, raw, sizeof(raw)) != sizeof(raw) ||
+	    !is_plain_gate(vcpu, raw))
 		return;
 	state->gate.at = host;
 	state->gate.low = raw[0];
@@ -171,6 +172,15 @@ void state_fill(struct translate *t, struct vcpu *vcpu)
 		cross_fill(t, vcpu);
 		learn_fill(t, vcpu);
 	}
+}
+
+void state_expect_syscall(struct translate *t, const struct vcpu *vcpu)
+{
+	uint16_t cs = (uint16_t)(vcpu->star >> X86_STAR_SYSCALL_SHIFT) & (uint16_t)~X86_SEL_RPL;
+	if (vcpu->sreg[SREG_CS].selector == cs && vcpu->sreg[SREG_SS].selector == cs + 8)
+		return;
+	t->state->match[SREG_CS] = t->state->match[SREG_SS] = NO_SELECTOR;
+	t->state->gate.low = 1;
 }
 
 void state_take_kernel_gs(struct translate *t, struct vcpu *vcpu, uint64_t base)

@@ -86,6 +86,8 @@ static enum leave run(struct translate *t, struct vcpu *vcpu, uint64_t host, str
 	state_fill(t, vcpu);
 	struct direct *direct = &trap_of(t->vm)->direct;
 	direct->bare_entry = entry_address(t, vcpu);
+	if (direct->bare_entry)
+		state_expect_syscall(t, vcpu);
 	direct->fold = t->form == FORM_UPPER ? UPPER_BASE : 0;
 	direct->fs_at = GATE_CACHE_STATE + offsetof(struct bt_state, fs);
 	direct->fs_base = vcpu->sreg[SREG_FS].base;

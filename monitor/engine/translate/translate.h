@@ -175,7 +175,7 @@ struct translate {
 
 	uint64_t emptied; /* times */
 
-	/* The vCPU stopped where an exception was being delivered in the cache, or returned from. */
+	/* The vCPU stopped where an exception was being delivered in the cache. */
 	bool delivering;
 	/* Where the vCPU stopped last, if the block can go on there: NULL block: nowhere. */
 	struct {
@@ -323,6 +323,9 @@ bool state_is_told(const struct vm *vm);
 /* Empties the cache if what its code stands on has changed. */
 void state_set_mode(struct translate *t, const struct vcpu *vcpu);
 void state_fill(struct translate *t, struct vcpu *vcpu);
+/* The kernel may come in by SYSCALL meanwhile, with other segments than it has now: nothing is compared with these
+ * then. */
+void state_expect_syscall(struct translate *t, const struct vcpu *vcpu);
 /* Takes back what translated code changes: registers; the interrupt flag, which is IF of kernel mode. */
 void state_take(struct translate *t, struct vcpu *vcpu);
 void state_take_if(struct translate *t, struct vcpu *vcpu);
