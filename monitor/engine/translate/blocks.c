@@ -7,9 +7,10 @@
 #include "monitor/engine/trap/gate.h"
 #include "monitor/vm/vm.h"
 
-static unsigned hash(uint64_t gva)
+/* A guest chooses the addresses, and not which of them share a list. */
+static unsigned hash(const struct translate *t, uint64_t gva)
 {
-	return (gva ^ gva >> 14) % BT_HASH;
+	return (unsigned)(gva * t->secret >> (64 - BT_HASH_BITS));
 }
 
 bool block_is_live(const struct bt_block *block)
@@ -19,7 +20,7 @@ bool block_is_live(const struct bt_block *block)
 
 struct bt_block *block_find(const struct translate *t, uint64_t gva, unsigned flavour)
 {
-	struct bt_block *block = t->hash[hash(gva)];
+	struct bt_block *block = t->hash[hash(t, gva)];
 	while (block && !(block->gva == gva && block->flavour == flavour && block_is_live(block)))
 		block = block->hash_next;
 	return block;
@@ -36,14 +37,14 @@ static void patch(struct translate *t, uint32_t at, uint32_t to)
 
 static void wait(struct translate *t, struct bt_link *link)
 {
-	struct bt_link **list = &t->waiting[hash(link->target)];
+	struct bt_link **list = &t->waiting[hash(t, link->target)];
 	link->next = *list;
 	*list = link;
 }
 
 static void stop_waiting(struct translate *t, const struct bt_link *link)
 {
-	struct bt_link **at = &t->waiting[hash(link->target)];
+	struct bt_link **at = &t->waiting[hash(t, link->target)];
 	while (*at && *at != link)
 		at = &(*at)->next;
 	if (*at)
@@ -76,7 +77,7 @@ static void unlink_from(struct translate *t, struct bt_link *link)
 /* The links that wait for the block lead there. */
 static void take_waiting(struct translate *t, struct bt_block *block)
 {
-	struct bt_link **at = &t->waiting[hash(block->gva)], *link;
+	struct bt_link **at = &t->waiting[hash(t, block->gva)], *link;
 	while ((link = *at)) {
 		bool found = link->target == block->gva && link->from->flavour == block->flavour;
 		if (!found && !link->from->dead) {
@@ -153,8 +154,8 @@ struct bt_block *block_make(struct translate *t, struct bt_page *page, struct bt
 		stats_sensitive(&t->vm->stats, code.inside[n], STAT_WAY_translated, false);
 	t->vm->stats.cache.blocks++;
 	join(block, page, over);
-	block->hash_next = t->hash[hash(block->gva)];
-	t->hash[hash(block->gva)] = block;
+	block->hash_next = t->hash[hash(t, block->gva)];
+	t->hash[hash(t, block->gva)] = block;
 	take_links(t, block, &code);
 	take_waiting(t, block);
 	return block;
@@ -240,7 +241,7 @@ void block_hide(struct translate *t, struct bt_block *block, bool all)
 
 void block_kill(struct translate *t, struct bt_block *block)
 {
-	struct bt_block **at = &t->hash[hash(block->gva)];
+	struct bt_block **at = &t->hash[hash(t, block->gva)];
 	block_hide(t, block, true);
 	block->dead = true;
 	while (*at && *at != block)

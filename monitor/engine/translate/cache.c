@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "monitor/engine/translate/translate.h"
 #include "monitor/engine/trap/gate.h"
+#include "monitor/host/clock.h"
 #include "monitor/host/refusal.h"
 #include "monitor/vm/vm.h"
 
@@ -206,6 +208,9 @@ int cache_create(struct translate *t, uint64_t size, bool traced)
 	t->frames = calloc(frames, sizeof(*t->frames));
 	t->hits = calloc(frames, 1);
 	t->stores = calloc(frames, 1);
+	if (getrandom(&t->secret, sizeof(t->secret), 0) != sizeof(t->secret))
+		t->secret = clock_tsc();
+	t->secret |= 1;
 	t->fd = memfd_create("ring3 code", MFD_CLOEXEC);
 	t->memory = MAP_FAILED;
 	if (t->fd >= 0 && !ftruncate(t->fd, GATE_CACHE_SIZE))

@@ -1,8 +1,8 @@
 /*
  * What faults teach. An instruction of a kernel of the upper half met user memory: from then on the memory has an
  * address in the cell, and the instruction's translation looks for it there. A division comes to #DE again and again:
- * its translation looks before it divides, and delivers the exception itself. 32-bit code reads its local APIC's ID: the
- * translation knows it. All is forgotten with the code.
+ * its translation looks before it divides, and delivers the exception itself. 32-bit code reads its local APIC's ID:
+ * the translation knows it. All is forgotten with the code.
  */
 #include "monitor/engine/translate/translate.h"
 #include "monitor/vm/guest_mem.h"

@@ -23,7 +23,8 @@
 #include "monitor/vm/vcpu.h"
 
 #define BT_TABLE_ENTRIES 65536
-#define BT_HASH		 65536
+#define BT_HASH_BITS	 16
+#define BT_HASH		 (1u << BT_HASH_BITS)
 #define LINGER_SITES	 4096
 /* In the state: no load finds it. */
 #define NO_SELECTOR (UINT16_MAX + 1)
@@ -139,6 +140,7 @@ struct translate {
 	size_t kept;		 /* bytes of these */
 	struct bt_piece *pieces;
 	unsigned piece_count, piece_max;
+	uint64_t secret; /* odd; of the hash of addresses */
 	struct bt_block *hash[BT_HASH];
 	struct bt_link
 		*waiting[BT_HASH]; /* links by hash of what they lead to, where that is not compiled or not live */
