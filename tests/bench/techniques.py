@@ -280,7 +280,7 @@ def circumstances(all_figures):
     rates = [rate for rows in runs if is_trusted(rows) for rate in rows["clock"]]
     if rates:
         text += f" The guests' clocks by the host's: {min(rates):.3f} to {max(rates):.3f}; {len(runs) - len(rates) // 2} of " \
-                f"{len(runs)} runs whose clock was off by 3 % or more are left out."
+                f"{len(runs)} runs, whose clock was off by 3 % or more, are left out."
     return text
 
 
