@@ -1,11 +1,13 @@
 #!/bin/sh
 # How each engine does the seven of lesson 14:  seven.sh GUEST
-# One line each: how often guest code left its process, per operation, by the gate to the other mode or to the monitor; or that the kernel was interpreted, which is
-# inside the monitor and leaves nothing. What the guest does besides is counted first, and left out. RING3 names another
-# ring3 than build/ring3.
+# One line each: how often guest code left its process, per operation, by the gate to the other mode or to the monitor; or
+# that the kernel was interpreted, which is inside the monitor and leaves nothing. What the guest does besides is counted
+# first, and left out. RING3 names another ring3 than build/ring3.
 ring3=${RING3:-build/ring3}
 engines="trap translate hybrid interpret"
 times=10000
+[ $# -eq 1 ] && [ -r "$1" ] || { echo "seven.sh: name the guest: build/lessons/14-techniques.elf" >&2; exit 125; }
+[ -x "$ring3" ] || { echo "seven.sh: there is no $ring3: build it, or set RING3" >&2; exit 125; }
 
 stats=$(mktemp) || exit 1
 trap 'rm -f "$stats"' EXIT

@@ -79,8 +79,8 @@ static bool parse_feature(const char *text, size_t len, struct cpu_model *model,
 {
 	unsigned feature;
 	if (len < 2 || (*text != '+' && *text != '-') || !find_feature(text + 1, len - 1, &feature)) {
-		snprintf(wrong, size, "'%.*s' is no +FEATURE or -FEATURE of those that '--cpu help' lists", (int)len,
-			 text);
+		snprintf(wrong, size, "'%.*s' is no +FEATURE, -FEATURE or vendor of those that '--cpu help' lists",
+			 (int)len, text);
 		return false;
 	}
 	model->wish[feature] = *text == '+' ? CPU_WANTED : CPU_WITHOUT;

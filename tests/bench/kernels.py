@@ -76,7 +76,11 @@ def cell(times, peer):
 
 
 def main():
+    if len(sys.argv) not in (2, 3) or not all(word.isdigit() for word in sys.argv[2:]):
+        sys.exit(f"usage: {sys.argv[0]} BUILD [PASSES]")
     build = sys.argv[1]
+    if not os.access(os.path.join(build, "ring3"), os.X_OK):
+        sys.exit(f"{sys.argv[0]}: {build} is no build: run 'ninja -C {build}', or name another")
     passes = int(sys.argv[2]) if len(sys.argv) > 2 else 3
     columns = [*ENGINES, "QEMU TCG"]
     print("| " + " | ".join(["kernel", *columns]) + " |\n" + "|---" * (len(columns) + 1) + "|")

@@ -299,6 +299,11 @@ def arguments():
     parser.add_argument("--page", help="whose tables are replaced")
     options = parser.parse_args()
     options.source, options.build = source, os.path.abspath(options.build)
+    for name in options.tables:
+        if name not in TABLES:
+            parser.error(f"--tables: there is no '{name}': choose from {','.join(TABLES)}")
+    if not os.access(os.path.join(options.build, "tests/bench/bench_user"), os.X_OK):
+        parser.error(f"--build: {options.build} is no whole build: run 'ninja -C {options.build}', or name another")
     return options
 
 

@@ -7,7 +7,6 @@
  * A traced child does both on the same memory: guest addresses are its own low 4 GiB, and the window. What the compiler
  * leaves to the monitor is no part of sequences. The first that end otherwise are shown, and what differs.
  */
-#include <argp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include "monitor/vm/vcpu.h"
 #include "tests/random/narrow_child.h"
 #include "tests/random/sequence.h"
+#include "tests/random/series.h"
 #include "tests/unit/translate_rules.h"
 
 #define ITEMS_MAX  8
@@ -27,9 +27,9 @@
 #define FAILED_MAX 20
 
 static struct {
-	uint64_t seed, count, first, skipped, blocks;
-	bool show;
-} test = {.seed = 1, .count = 20000};
+	struct series series;
+	uint64_t skipped, blocks;
+} test;
 
 struct narrow_sequence {
 	struct narrow_state start;
@@ -154,7 +154,7 @@ static void generate_state(struct seq_random *r, struct narrow_state *s)
 
 static void generate_narrow(struct narrow_sequence *s, uint64_t n)
 {
-	struct seq_random r = seq_random_from(test.seed << 32 ^ n);
+	struct seq_random r = seq_random_from(test.series.seed << 32 ^ n);
 	s->size = 0;
 	s->flavour = BT_NARROW | BT_FPU | BT_AVX | BT_BASES | (below(&r, 2) ? BT_USER : 0);
 	generate_code(&r, s);
@@ -258,7 +258,7 @@ static bool same(uint64_t index)
 	static struct narrow_sequence s;
 	static struct narrow_state want, got;
 	generate_narrow(&s, index);
-	if (test.show)
+	if (test.series.show)
 		print(&s);
 	want = got = s.start;
 	narrow_write(s.code);
@@ -270,52 +270,25 @@ static bool same(uint64_t index)
 	}
 	if (!report(&s, &want, &got))
 		return true;
-	printf("sequence %lu of seed %lu differs:\n", index, test.seed);
+	printf("sequence %lu of seed %lu differs:\n", index, test.series.seed);
 	print(&s);
 	return false;
 }
 
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	switch (key) {
-	case 's':
-		test.seed = strtoull(arg, NULL, 0);
-		return 0;
-	case 'n':
-		test.count = strtoull(arg, NULL, 0);
-		return 0;
-	case 'f':
-		test.first = strtoull(arg, NULL, 0);
-		return 0;
-	case 'v':
-		test.show = true;
-		return 0;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-}
-
 int main(int argc, char **argv)
 {
-	static const struct argp_option options[] = {{"seed", 's', "N", 0, "which series of sequences (1)", 0},
-						     {"count", 'n', "N", 0, "how many (20000)", 0},
-						     {"first", 'f', "N", 0, "which is the first (0)", 0},
-						     {"show", 'v', NULL, 0, "disassemble each", 0},
-						     {0}};
-	static const struct argp argp = {
-		options, parse, NULL, "Random sequences of 32-bit code: translated against the processor",
-		NULL,	 NULL,	NULL};
 	unsigned failed = 0;
-	if (argp_parse(&argp, argc, argv, 0, NULL, NULL))
+	if (!series_parse(argc, argv, "Random sequences of 32-bit code: translated against the processor",
+			  &test.series))
 		return 2;
 	if (narrow_start()) {
 		perror("random_narrow: cannot start the child");
 		return 2;
 	}
-	for (uint64_t n = 0; n < test.count && failed < FAILED_MAX; n++)
-		failed += !same(test.first + n);
+	for (uint64_t n = 0; n < test.series.count && failed < FAILED_MAX; n++)
+		failed += !same(test.series.first + n);
 	narrow_end();
-	printf("%lu sequences from %lu of seed %lu, %lu blocks: %u differ, %lu left out\n", test.count, test.first,
-	       test.seed, test.blocks, failed, test.skipped);
-	return failed != 0 || test.skipped > test.count / 4;
+	printf("%lu sequences from %lu of seed %lu, %lu blocks: %u differ, %lu left out\n", test.series.count,
+	       test.series.first, test.series.seed, test.blocks, failed, test.skipped);
+	return failed != 0 || test.skipped > test.series.count / 4;
 }

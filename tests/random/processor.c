@@ -3,7 +3,6 @@
  *	random_processor [--seed N] [--count N] [--first N] [--show]
  * Sequence K of seed N is the same always. The first that ends otherwise is shown, disassembled, and what differs.
  */
-#include <argp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +10,7 @@
 #include "monitor/engine/interpret/interpret.h"
 #include "tests/random/generate.h"
 #include "tests/random/native_side.h"
+#include "tests/random/series.h"
 #include "tests/unit/machine_fixture.h"
 
 #define BASE SEQ_KERNEL_BASE
@@ -28,11 +28,10 @@
 #define COMPONENTS   0xe7u
 
 static struct {
-	uint64_t seed, count, first;
-	bool show;
+	struct series series;
 	unsigned fpu_size;
 	struct machine_fixture *machine;
-} test = {.seed = 1, .count = 20000};
+} test;
 
 static void start_state(const struct sequence *s, struct outcome *o)
 {
@@ -169,10 +168,10 @@ static bool same(uint64_t index)
 {
 	static struct sequence s;
 	static struct outcome want, got;
-	generate(&s, test.seed, index, GENERATE_PROCESS);
+	generate(&s, test.series.seed, index, GENERATE_PROCESS);
 	start_state(&s, &want);
 	got = want;
-	if (test.show)
+	if (test.series.show)
 		generate_print(&s, BASE, stdout);
 	native_side_run(&s, BASE, &want);
 	interpreted(&s, &got, index % 4 == 0);
@@ -182,33 +181,13 @@ static bool same(uint64_t index)
 		got.rflags = want.rflags;
 	if (!report(&want, &got) && !test.machine->vm.ended)
 		return true;
-	printf("sequence %lu of seed %lu%s\n", index, test.seed, test.machine->vm.ended ? ":" : " differs:");
+	printf("sequence %lu of seed %lu%s\n", index, test.series.seed, test.machine->vm.ended ? ":" : " differs:");
 	if (test.machine->vm.ended)
 		printf("%s\n", test.machine->vm.reason);
 	test.machine->vm.ended = false;
 	test.machine->vm.reason[0] = '\0';
 	generate_print(&s, BASE, stdout);
 	return false;
-}
-
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	switch (key) {
-	case 's':
-		test.seed = strtoull(arg, NULL, 0);
-		return 0;
-	case 'n':
-		test.count = strtoull(arg, NULL, 0);
-		return 0;
-	case 'f':
-		test.first = strtoull(arg, NULL, 0);
-		return 0;
-	case 'v':
-		test.show = true;
-		return 0;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
 }
 
 static bool in_area(uint64_t gva, uint64_t area)
@@ -232,23 +211,17 @@ static void prepare(void)
 
 int main(int argc, char **argv)
 {
-	static const struct argp_option options[] = {{"seed", 's', "N", 0, "which series of sequences (1)", 0},
-						     {"count", 'n', "N", 0, "how many (20000)", 0},
-						     {"first", 'f', "N", 0, "which is the first (0)", 0},
-						     {"show", 'v', NULL, 0, "disassemble each", 0},
-						     {0}};
-	static const struct argp argp = {options, parse, NULL, "Random sequences: interpreter against processor",
-					 NULL,	  NULL,	 NULL};
 	unsigned failed = 0;
-	if (argp_parse(&argp, argc, argv, 0, NULL, NULL))
+	if (!series_parse(argc, argv, "Random sequences: interpreter against processor", &test.series))
 		return 2;
 	prepare();
 	if (native_side_init(BASE, test.fpu_size)) {
 		perror("random_processor: cannot map the sequences' areas");
 		return 2;
 	}
-	for (uint64_t n = 0; n < test.count && failed < 20; n++)
-		failed += !same(test.first + n);
-	printf("%lu sequences from %lu of seed %lu: %u differ\n", test.count, test.first, test.seed, failed);
+	for (uint64_t n = 0; n < test.series.count && failed < 20; n++)
+		failed += !same(test.series.first + n);
+	printf("%lu sequences from %lu of seed %lu: %u differ\n", test.series.count, test.series.first,
+	       test.series.seed, failed);
 	return failed != 0;
 }

@@ -250,7 +250,7 @@ static void test_cpu(void **state)
 	assert_int_equal(config.cpu.wish[CPU_popcnt], CPU_WITHOUT);
 	assert_int_equal(config.cpu.wish[CPU_sse4_2], CPU_WANTED);
 	assert_refused("--cpu: there is no model 'z80': choose from host i686", "--cpu", "z80", "k.elf");
-	assert_refused("--cpu: '+warp' is no +FEATURE", "--cpu=host,+warp", "k.elf");
+	assert_refused("--cpu: '+warp' is no +FEATURE, -FEATURE or vendor", "--cpu=host,+warp", "k.elf");
 	assert_int_equal(parse("--cpu", "help"), OPTIONS_DONE);
 }
 

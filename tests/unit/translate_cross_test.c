@@ -18,6 +18,7 @@
 
 #include "hypercalls/x86.h"
 #include "monitor/vm/vcpu.h"
+#include "tests/unit/translate_child.h"
 #include "tests/unit/translate_rules.h"
 
 #define STEPS_MAX 200
@@ -68,21 +69,13 @@ static int start_child(void **state)
 	test_place(&user);
 	kernel.narrow = user.narrow = true;
 	user.window = BT_WINDOW_USER;
-	child = fork();
-	if (!child) {
-		ptrace(PTRACE_TRACEME, 0, 0, 0);
-		raise(SIGSTOP);
-		_exit(0);
-	}
-	return waitpid(child, NULL, 0) == child ? 0 : -1;
+	child = test_child();
+	return child > 0 ? 0 : -1;
 }
 
 static int end_child(void **state)
 {
-	if (child > 0) {
-		kill(child, SIGKILL);
-		waitpid(child, NULL, 0);
-	}
+	test_child_end(child);
 	return 0;
 }
 

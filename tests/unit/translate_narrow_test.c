@@ -19,6 +19,7 @@
 
 #include "hypercalls/x86.h"
 #include "monitor/vm/vcpu.h"
+#include "tests/unit/translate_child.h"
 #include "tests/unit/translate_rules.h"
 
 #define STEPS_MAX    64
@@ -81,21 +82,13 @@ static int start_child(void **state)
 		return -1;
 	for (unsigned n = 0; n < (0x100000 - 0x80000) / 8; n++)
 		((uint64_t *)TEST_TABLE)[n] = TEST_GATE;
-	child = fork();
-	if (!child) {
-		ptrace(PTRACE_TRACEME, 0, 0, 0);
-		raise(SIGSTOP);
-		_exit(0);
-	}
-	return waitpid(child, NULL, 0) == child ? 0 : -1;
+	child = test_child();
+	return child > 0 ? 0 : -1;
 }
 
 static int end_child(void **state)
 {
-	if (child > 0) {
-		kill(child, SIGKILL);
-		waitpid(child, NULL, 0);
-	}
+	test_child_end(child);
 	return 0;
 }
 
@@ -411,8 +404,8 @@ static void know(uint64_t selector, uint64_t flat, uint64_t at, uint64_t descrip
 	struct bt_state *s = (void *)TEST_STATE;
 	for (unsigned n = 0; n <= UINT8_MAX; n++)
 		s->known_at[n] = offsetof(struct bt_state, known[1]);
-	s->known[1] = (struct bt_known){
-		selector, flat, {at, descriptor}, {BT_WINDOW_BASE + BASE, BT_WINDOW_USER + BASE}, 0, 0};
+	s->known[1] =
+		(struct bt_known){selector, flat, {at, descriptor}, {BT_WINDOW_BASE + BASE, BT_WINDOW_USER + BASE}, 0};
 }
 
 static void test_segments(void **state)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "hypercalls/x86.h"
+#include "tests/unit/translate_child.h"
 #include "tests/unit/translate_rules.h"
 #include "tests/unit/translate_steps.h"
 
@@ -32,23 +33,15 @@ int steps_start(struct user_regs_struct *regs)
 	/* Every lookup of the table misses. */
 	for (unsigned n = 0; n < 65536; n++)
 		((uint64_t *)TEST_TABLE)[n % ((AREA_END - TEST_TABLE) / 8)] = TEST_GATE;
-	child = fork();
-	if (!child) {
-		ptrace(PTRACE_TRACEME, 0, 0, 0);
-		raise(SIGSTOP);
-		_exit(0);
-	}
-	if (waitpid(child, NULL, 0) != child)
+	child = test_child();
+	if (child < 0)
 		return -1;
 	return (int)ptrace(PTRACE_GETREGS, child, 0, regs);
 }
 
 int steps_end(void)
 {
-	if (child > 0) {
-		kill(child, SIGKILL);
-		waitpid(child, NULL, 0);
-	}
+	test_child_end(child);
 	return 0;
 }
 

@@ -26,8 +26,7 @@ struct bt_block *block_find(const struct translate *t, uint64_t gva, unsigned fl
 	return block;
 }
 
-/* ------------------------------------------------------------------------------------------------------- known targets
- */
+/* -------------------------------------------------------------------------------------------------- known targets */
 
 /* One store, which the processor that executes the jump sees as a whole: the compiler aligned it so. */
 static void patch(struct translate *t, uint32_t at, uint32_t to)
@@ -221,8 +220,7 @@ static void unlist(struct translate *t, struct bt_block *block)
 	}
 }
 
-/* --------------------------------------------------------------------------------------------------- coming and going
- */
+/* ----------------------------------------------------------------------------------------------- coming and going */
 
 void block_hide(struct translate *t, struct bt_block *block, bool all)
 {

@@ -91,7 +91,6 @@ struct bt_known {
 	struct bt_described descriptor;
 	uint64_t base[2];    /* of FS or GS in the cell: for the kernel, for user mode */
 	uint64_t privileged; /* not 0: IRET to user mode would have it no longer */
-	uint64_t unused;
 };
 
 /* The segments that gates and IRET lead to. */

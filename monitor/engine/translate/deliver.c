@@ -8,15 +8,8 @@
 #define MARK(...) compiler_mark(c, (struct bt_locus){__VA_ARGS__})
 #define EMIT(...) emit_bytes(&c->e, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 
-#define OPCODE_ADD_FROM	    0x03
-#define OPCODE_AND_TO	    0x21
-#define OPCODE_SUB_FROM	    0x2b
-#define OPCODE_GROUP_FF	    0xff
 #define OPCODE_COMPARE_BYTE 0x38
 #define OPCODE_LOAD_BYTE    0x8a
-#define REX_R		    0x04
-#define FF_INC		    0
-#define FF_PUSH		    6
 #define JB_NEAR		    0x82
 #define JNZ_NEAR	    0x85
 
@@ -33,9 +26,7 @@ static void load_stack(struct compiler *c, unsigned at)
 /* The frame: RIP, CS, RFLAGS, RSP, SS. */
 enum { FRAME_RIP, FRAME_CS = 8, FRAME_FLAGS = 16, FRAME_RSP = 24, FRAME_SS = 32 };
 
-/*
- * RF means something to breakpoints alone, with which no code is translated.
- */
+/* RF means something to breakpoints alone, with which no code is translated. */
 static void check_frame(struct compiler *c, struct virtual *v)
 {
 	load_stack(c, FRAME_CS);
@@ -51,10 +42,7 @@ static void check_frame(struct compiler *c, struct virtual *v)
 	emit_compare_zero(&c->e, SLOT(hold));
 	virtual_unless(c, v, OPCODE_JNZ);
 	load_stack(c, FRAME_RIP);
-	EMIT(REX_W, 0xc1, 0xe1, 16);   /* SHL RCX, 16 */
-	EMIT(REX_W, 0xc1, 0xf9, 16);   /* SAR RCX, 16 */
-	EMIT(REX_W, 0x3b, 0x0c, 0x24); /* CMP RCX, [RSP] */
-	virtual_unless(c, v, OPCODE_JNZ);
+	virtual_canonical(c, v);
 }
 
 bool compile_iret(struct compiler *c)
@@ -67,7 +55,7 @@ bool compile_iret(struct compiler *c)
 	check_frame(c, &v);
 	virtual_plain(c, &v);
 	load_stack(c, FRAME_RSP);
-	emit_state(&c->e, OPCODE_ADD_FROM, RCX, SLOT(upper));
+	emit_state(&c->e, OPCODE_ADD, RCX, SLOT(upper));
 	emit_store(&c->e, RCX, SLOT(scratch));
 	load_stack(c, FRAME_RIP);
 	emit_store(&c->e, RCX, SLOT(target));
@@ -79,7 +67,7 @@ bool compile_iret(struct compiler *c)
 	emit32(&c->e, X86_RFLAGS_IF);
 	emit_store(&c->e, RCX, SLOT(iflag));
 	emit_state(&c->e, OPCODE_LEA, RSP, SLOT(stack[0]));
-	EMIT(0x9d); /* POPFQ */
+	EMIT(OPCODE_POPF);
 	emit_load(&c->e, RSP, SLOT(scratch));
 	emit_load(&c->e, RCX, SLOT(target));
 	compiler_look_up(c);
@@ -108,11 +96,11 @@ static void check_gate(struct compiler *c, struct virtual *v)
 static void read_flags(struct compiler *c)
 {
 	emit_state(&c->e, OPCODE_LEA, RSP, STACK_TOP);
-	EMIT(0x9c); /* PUSHFQ */
+	EMIT(OPCODE_PUSHF);
 	emit_load(&c->e, RSP, SLOT(scratch));
 	emit_load(&c->e, RCX, STACK_TOP - sizeof(uint64_t));
-	emit_state(&c->e, OPCODE_ADD_FROM, RCX, SLOT(iflag));
-	emit_state(&c->e, OPCODE_ADD_FROM, RCX, SLOT(pushed));
+	emit_state(&c->e, OPCODE_ADD, RCX, SLOT(iflag));
+	emit_state(&c->e, OPCODE_ADD, RCX, SLOT(pushed));
 	EMIT(REX_W, 0x81, 0xc9); /* OR RCX, imm32 */
 	emit32(&c->e, X86_RFLAGS_RF);
 }
@@ -126,7 +114,7 @@ static void deliver(struct compiler *c)
 	read_flags(c);
 	emit_store(&c->e, RCX, SLOT(target));
 	emit_load(&c->e, RCX, SLOT(scratch));
-	emit_state(&c->e, OPCODE_SUB_FROM, RCX, SLOT(upper));
+	emit_state(&c->e, OPCODE_SUB, RCX, SLOT(upper));
 	EMIT(REX_W, 0x83, 0xe4, 0xf0); /* AND RSP, -16 */
 	push(c, SLOT(selector[SREG_SS]));
 	EMIT(0x51); /* PUSH RCX */

@@ -12,6 +12,7 @@
 
 #define REX		  0x40
 #define REX_W		  0x48
+#define REX_R		  0x04
 #define REX_X		  0x02
 #define REX_B		  0x01
 #define VEX_NOT_XB	  0x60 /* in the byte behind C4, 8F and 62: the inverse of REX.X and REX.B */
@@ -25,12 +26,23 @@
 #define PREFIX_DS	  0x3e
 #define PREFIX_FS	  0x64
 #define PREFIX_GS	  0x65
+#define OPCODE_ADD	  0x03
+#define OPCODE_OR	  0x0b
+#define OPCODE_AND_TO	  0x21
+#define OPCODE_SUB	  0x2b
+#define OPCODE_COMPARE	  0x3b
 #define OPCODE_STORE	  0x89
 #define OPCODE_LOAD	  0x8b
 #define OPCODE_PUSH_IMM32 0x68
 #define OPCODE_LEA	  0x8d
+#define OPCODE_PUSHF	  0x9c
+#define OPCODE_POPF	  0x9d
+#define OPCODE_GROUP_FF	  0xff
+#define FF_INC		  0
+#define FF_PUSH		  6
 #define OPCODE_JNZ	  0x75
 #define OPCODE_JZ	  0x74
+#define OPCODE_JMP	  0xeb
 #define OPCODE_JRCXZ	  0xe3
 
 /* Bytes for place->host + len. The caller sees to it that there is room. */

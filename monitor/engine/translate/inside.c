@@ -12,9 +12,6 @@
 #define STACK_STORE ((const uint8_t[]){0x48, 0x89, 0x0c, 0x24}) /* MOV [RSP], RCX */
 #define ADD_RAX	    ((const uint8_t[]){0x48, 0x8d, 0x0c, 0x01}) /* LEA RCX, [RCX + RAX] */
 
-#define OPCODE_PUSHF 0x9c
-#define OPCODE_POPF  0x9d
-
 static void set_if(struct compiler *c, uint32_t flag)
 {
 	emit_store_imm(&c->e, c->e.place->state + SLOT(iflag), flag);

@@ -116,6 +116,8 @@ void virtual_end(struct compiler *c, uint64_t rip);
 /* CMP RCX, [slot]: it is not the plain case where they differ. MOV RCX, [RCX + disp] */
 void virtual_compare(struct compiler *c, struct virtual *v, size_t slot);
 void virtual_follow(struct compiler *c, unsigned disp);
+/* Unless RCX is canonical; it is kept in the slot `scratch`. */
+void virtual_canonical(struct compiler *c, struct virtual *v);
 /* Unless the descriptor of what the segment register holds is what it was loaded from. */
 void virtual_descriptor(struct compiler *c, struct virtual *v, unsigned sreg);
 /* As compile_inside, for 64-bit code. */

@@ -10,11 +10,9 @@
 #define EMIT(...) emit_bytes(&w->e, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 #define HALF	  sizeof(uint64_t)
 
-#define OPCODE_COMPARE 0x3b
-#define OPCODE_OR      0x0b
-#define JUMP_BELOW     0x82
-#define JUMP_ZERO      0x84
-#define JUMP_NOT_ZERO  0x85
+#define JUMP_BELOW    0x82
+#define JUMP_ZERO     0x84
+#define JUMP_NOT_ZERO 0x85
 
 #define REFUSALS_MAX 24
 #define FRAME_BYTES  (5 * WORD) /* RIP, CS, RFLAGS, RSP, SS */

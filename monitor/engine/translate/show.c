@@ -8,11 +8,6 @@
 #define MARK(...) compiler_mark(c, (struct bt_locus){__VA_ARGS__})
 #define EMIT(...) emit_bytes(&c->e, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 
-#define OPCODE_SUB	0x2b
-#define OPCODE_GROUP_FF 0xff
-#define FF_PUSH		6
-#define JUMP		0xeb
-
 /* -------------------------------------------------------------------------------------------------------- identity */
 
 /* RCX = the question; RBX = where the answer would lie. */
@@ -114,7 +109,7 @@ bool show_msr(struct compiler *c)
 		answer(c, X86_MSR_KERNEL_GS_BASE, load_kernel_gs),
 		answer(c, X86_MSR_EFER, load_efer),
 	};
-	virtual_unless(c, &v, JUMP);
+	virtual_unless(c, &v, OPCODE_JMP);
 	virtual_plain(c, &v);
 	for (unsigned n = 0; n < sizeof(found) / sizeof(found[0]); n++)
 		emit_skip_end(&c->e, found[n]);

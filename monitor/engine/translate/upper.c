@@ -16,7 +16,6 @@
 #define SIB(index, base)    (((index)&7) << 3 | ((base)&7))
 #define MOD_DISP32	    2u
 #define MOD_REGISTER	    3u
-#define OPCODE_LEA	    0x8d
 
 #define MARK(...) compiler_mark(c, (struct bt_locus){__VA_ARGS__})
 
@@ -339,8 +338,7 @@ static bool copy_user(struct compiler *c)
 	return true;
 }
 
-/* --------------------------------------------------------------------------------------------------------- all of it
- */
+/* ------------------------------------------------------------------------------------------------------ all of it */
 
 /* Memory that is not in the instruction's text: of the stack alone. */
 static bool has_hidden_memory(const struct emu_insn *insn)

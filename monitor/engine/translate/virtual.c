@@ -7,10 +7,6 @@
 #define MARK(...) compiler_mark(c, (struct bt_locus){__VA_ARGS__})
 #define EMIT(...) emit_bytes(&c->e, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 
-#define OPCODE_COMPARE 0x3b
-#define OPCODE_ADD     0x03
-#define OPCODE_SUB     0x2b
-
 /* ------------------------------------------------------------------------------------------------------ sequences */
 
 void virtual_begin(struct compiler *c, struct virtual *v, void (*load)(struct compiler *))
@@ -76,6 +72,14 @@ void virtual_follow(struct compiler *c, unsigned disp)
 	EMIT(REX_W, OPCODE_LOAD, 0x49, (uint8_t)disp); /* MOV RCX, [RCX + disp8] */
 }
 
+void virtual_canonical(struct compiler *c, struct virtual *v)
+{
+	emit_store(&c->e, RCX, SLOT(scratch));
+	EMIT(REX_W, 0xc1, 0xe1, 16); /* SHL RCX, 16 */
+	EMIT(REX_W, 0xc1, 0xf9, 16); /* SAR RCX, 16 */
+	virtual_compare(c, v, SLOT(scratch));
+}
+
 void virtual_descriptor(struct compiler *c, struct virtual *v, unsigned sreg)
 {
 	const size_t at = sreg * sizeof(uint64_t);
@@ -86,16 +90,26 @@ void virtual_descriptor(struct compiler *c, struct virtual *v, unsigned sreg)
 
 /* ------------------------------------------------------------------------------------------------------ registers */
 
-static unsigned source_register(const struct compiler *c)
+static unsigned register_of(const struct compiler *c, unsigned operand)
 {
-	return ZydisRegisterGetId(c->insn.operands[1].reg.value);
+	return ZydisRegisterGetId(c->insn.operands[operand].reg.value);
 }
 
-/* MOV RCX, the source */
+/* MOV RCX, the operand */
+static void load_register(struct compiler *c, unsigned operand)
+{
+	unsigned reg = register_of(c, operand);
+	EMIT((uint8_t)(REX_W | (reg & 8) >> 1), OPCODE_STORE, (uint8_t)(0xc0 | (reg & 7) << 3 | RCX));
+}
+
+static void load_operand(struct compiler *c)
+{
+	load_register(c, 0);
+}
+
 static void load_source(struct compiler *c)
 {
-	unsigned reg = source_register(c);
-	EMIT((uint8_t)(REX_W | (reg & 8) >> 1), OPCODE_STORE, (uint8_t)(0xc0 | (reg & 7) << 3 | RCX));
+	load_register(c, 1);
 }
 
 /* TEST RCX, imm32: sign-extended. */
@@ -189,33 +203,13 @@ static bool swap_gs(struct compiler *c)
 	return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------------ bases */
-
-/* SLOT(scratch) has the value that RCX has. */
-static void check_canonical(struct compiler *c, struct virtual *v)
-{
-	EMIT(REX_W, 0xc1, 0xe1, 16); /* SHL RCX, 16 */
-	EMIT(REX_W, 0xc1, 0xf9, 16); /* SAR RCX, 16 */
-	virtual_compare(c, v, SLOT(scratch));
-}
-
-static unsigned operand_register(const struct compiler *c)
-{
-	return ZydisRegisterGetId(c->insn.operands[0].reg.value);
-}
-
-static void load_operand(struct compiler *c)
-{
-	unsigned reg = operand_register(c);
-	EMIT((uint8_t)(REX_W | (reg & 8) >> 1), OPCODE_STORE, (uint8_t)(0xc0 | (reg & 7) << 3 | RCX));
-}
+/* ---------------------------------------------------------------------------------------------------------- bases */
 
 static bool write_fs(struct compiler *c)
 {
 	struct virtual v;
 	virtual_begin(c, &v, load_operand);
-	emit_store(&c->e, RCX, SLOT(scratch));
-	check_canonical(c, &v);
+	virtual_canonical(c, &v);
 	virtual_plain(c, &v);
 	return set_slot(c, SLOT(fs));
 }
@@ -224,7 +218,7 @@ static bool write_fs(struct compiler *c)
 static bool read_gs(struct compiler *c)
 {
 	struct virtual v;
-	unsigned reg = operand_register(c);
+	unsigned reg = register_of(c, 0);
 	virtual_begin(c, &v, NULL);
 	EMIT(0xf3, REX_W, 0x0f, 0xae, 0xc9); /* RDGSBASE RCX */
 	emit_state(&c->e, OPCODE_SUB, RCX, SLOT(upper));
@@ -261,11 +255,11 @@ static bool move_base(struct compiler *c)
 		emit_bytes(&c->e, c->insn.bytes, c->insn.info.length);
 		return true;
 	}
-	if (c->insn.info.operand_width != 64 || operand_register(c) == RSP)
+	if (c->insn.info.operand_width != 64 || register_of(c, 0) == RSP)
 		return false;
 	switch (c->insn.info.mnemonic) {
 	case ZYDIS_MNEMONIC_RDFSBASE:
-		emit_load(&c->e, operand_register(c), SLOT(fs));
+		emit_load(&c->e, register_of(c, 0), SLOT(fs));
 		return true;
 	case ZYDIS_MNEMONIC_WRFSBASE:
 		return write_fs(c);
@@ -286,8 +280,7 @@ static bool write_msr(struct compiler *c)
 	emit_store(&c->e, RCX, SLOT(scratch));
 	emit_store(&c->e, RDX, SLOT(scratch) + sizeof(uint32_t));
 	emit_load(&c->e, RCX, SLOT(scratch));
-	check_canonical(c, &v);
-	emit_load(&c->e, RCX, SLOT(scratch));
+	virtual_canonical(c, &v);
 	emit_compare(&c->e, SLOT(msr), X86_MSR_FS_BASE);
 	unsigned fs = emit_hop(&c->e, OPCODE_JZ);
 	emit_compare(&c->e, SLOT(msr), X86_MSR_KERNEL_GS_BASE);
@@ -307,14 +300,13 @@ static bool write_msr(struct compiler *c)
 	return true;
 }
 
-/* --------------------------------------------------------------------------------------------------------- all of it
- */
+/* -------------------------------------------------------------------------------------------------------- choices */
 
 /* DR0 to DR3: nobody looks at them as long as none is enabled. */
 static bool set_debug(struct compiler *c)
 {
 	struct virtual v;
-	unsigned n = operand_register(c);
+	unsigned n = register_of(c, 0);
 	if (n > 3)
 		return false;
 	virtual_begin(c, &v, load_source);
@@ -325,7 +317,7 @@ static bool set_debug(struct compiler *c)
 static bool set_segment(struct compiler *c)
 {
 	struct virtual v;
-	const unsigned sreg = operand_register(c);
+	const unsigned sreg = register_of(c, 0);
 	if (c->insn.operands[1].type != ZYDIS_OPERAND_TYPE_REGISTER || (sreg != SREG_DS && sreg != SREG_ES))
 		return false;
 	virtual_begin(c, &v, load_source);
