@@ -171,11 +171,12 @@ static void give_counters(struct trace *trace, uint64_t ns)
 
 static void redraw_line(struct trace *trace, uint64_t tsc)
 {
+	if (tsc > trace->line_tsc) {
+		/* At the rate that what came before was told by, or time would go back. */
+		trace->line_ns = moment_ns(trace, tsc);
+		trace->line_tsc = tsc;
+	}
 	trace->rate = clock_tsc_rate();
-	if (tsc <= trace->line_tsc)
-		return;
-	trace->line_ns = moment_ns(trace, tsc);
-	trace->line_tsc = tsc;
 }
 
 /* All complete events of one vCPU. */
