@@ -356,6 +356,9 @@ bool upper_copy(struct compiler *c, bool user)
 	const ZydisDecodedOperand *stack;
 	if (is_string(insn))
 		return copy_string(c);
+	/* What it names it does not touch; with another register it would be another hint. */
+	if (insn->info.mnemonic == ZYDIS_MNEMONIC_NOP)
+		return compiler_copy_head(c, insn->info.length, 0);
 	if (insn->info.mnemonic == ZYDIS_MNEMONIC_LEA)
 		return copy_lea(c);
 	if (insn->info.mnemonic == ZYDIS_MNEMONIC_LEAVE)
