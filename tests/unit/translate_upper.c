@@ -116,6 +116,23 @@ static void test_rules_hold_of_random_bytes(void **state)
 	}
 }
 
+/* The shadow of STI needs another instruction: there is none where the block is full behind it. */
+static void test_sti_in_a_full_block(void **state)
+{
+	for (unsigned movs = 0; movs < 30; movs++)
+		for (unsigned lods = 0; movs + lods < 30; lods++) {
+			uint8_t bytes[32], *end = bytes;
+			memset(end, 0xa5, movs), end += movs;
+			memset(end, 0xac, lods), end += lods;
+			*end++ = 0xfb, *end++ = 0x90;
+			const struct bt_source source = {KERNEL, bytes, (unsigned)(end - bytes), FLAVOUR,
+							 .hypercall = false};
+			const char *rule = broken_rule(&source);
+			if (rule)
+				fail_msg("%u MOVS, %u LODS: %s", movs, lods, rule);
+		}
+}
+
 static void test_operands(void **state)
 {
 	*at(DATA + 0x108) = 0x1122334455667788;
@@ -339,6 +356,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rules_hold_of_random_bytes),
+		cmocka_unit_test(test_sti_in_a_full_block),
 		cmocka_unit_test(test_operands),
 		cmocka_unit_test(test_stack_is_read),
 		cmocka_unit_test(test_stack_is_written),

@@ -204,6 +204,18 @@ static bool is_site(struct compiler *c, enum bt_site site, unsigned at, unsigned
 	return is;
 }
 
+/* For as many sequences, and the stubs. */
+static bool has_room(const struct compiler *c, unsigned sequences)
+{
+	return c->e.len + sequences * SEQUENCE_MAX + STUBS_MAX <= BT_BLOCK_MAX;
+}
+
+/* An instruction at `at` will be in the block, whatever the one before it becomes. */
+static bool is_followed(const struct compiler *c, unsigned at)
+{
+	return c->code->insns + 1 < BT_INSNS && has_room(c, 3) && has_insn(c->source, at);
+}
+
 static bool compile(struct compiler *c)
 {
 	struct bt_code *code = c->code;
@@ -215,8 +227,8 @@ static bool compile(struct compiler *c)
 	code->calls = code->leaves = false;
 	if (source->hypercall)
 		return compile_hypercall(c);
-	while (outcome == GOES_ON && code->insns < BT_INSNS &&
-	       c->e.len + 2 * SEQUENCE_MAX + STUBS_MAX <= BT_BLOCK_MAX && at < source->len) {
+	/* The instruction's, and what goes on behind it. */
+	while (outcome == GOES_ON && code->insns < BT_INSNS && has_room(c, 2) && at < source->len) {
 		if (!decode_at(source, at, &c->insn))
 			break;
 		code->start[code->insns] = (uint16_t)c->e.len;
@@ -229,8 +241,7 @@ static bool compile(struct compiler *c)
 		at += c->insn.info.length;
 		c->shadow = c->sti;
 		c->sti = false;
-		c->followed = c->insn.info.mnemonic == ZYDIS_MNEMONIC_STI && code->insns + 1 < BT_INSNS &&
-			      has_insn(source, at);
+		c->followed = c->insn.info.mnemonic == ZYDIS_MNEMONIC_STI && is_followed(c, at);
 		outcome = compile_insn(c);
 		code->insns++;
 	}
