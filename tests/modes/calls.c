@@ -39,13 +39,34 @@ __asm__(USER_ASM
 	"and $0x3200, %ebx\n cmp $0x3000, %ebx\n jne 2f\n and $0x3200, %ecx\n cmp $0x3200, %ecx\n jne 2f\n"
 	"decl (user_rounds)\n jnz 1b\n"
 	"2: mov (user_rounds), %eax\n int $0x41\n"
+	/* The same by SYSENTER. */
+	"user_fast: movl $300, (user_rounds)\n"
+	"1: mov $0x11, %eax\n mov $0x22, %ebx\n mov %esp, %ecx\n mov $user_after_fast, %edx\n mov $0x55, %esi\n"
+	"mov $0x66, %edi\n mov $0x77, %ebp\n push $0x647\n popf\n"
+	"sysenter\n"
+	"user_after_fast: pushf\n cld\n pop (user_flags)\n"
+	"cmp $0x12, %eax\n jne 2f\n cmp $0x22, %ebx\n jne 2f\n cmp %esp, %ecx\n jne 2f\n cmp $user_after_fast, %edx\n"
+	"jne 2f\n cmp $0x55, %esi\n jne 2f\n cmp $0x66, %edi\n jne 2f\n cmp $0x77, %ebp\n jne 2f\n"
+	"cmp $user_stack_top, %esp\n jne 2f\n"
+	"mov (user_flags), %eax\n and $0xed5, %eax\n cmp $0x645, %eax\n jne 2f\n"
+	"mov %cs, %eax\n mov %ss, %ecx\n shl $16, %ecx\n or %ecx, %eax\n mov %eax, (user_segments)\n"
+	"decl (user_rounds)\n jnz 1b\n"
+	"2: mov (user_rounds), %eax\n int $0x41\n"
+	"user_fast_ticks: xor %ebx, %ebx\n mov %esp, %ecx\n mov $3f, %edx\n"
+	"1: inc %ebx\n mov %ebx, %eax\n sysenter\n 3: cmp %eax, %ebx\n jne 2f\n cmpl $20, (user_tick_count)\n jb 1b\n"
+	"xor %eax, %eax\n int $0x41\n"
+	"2: mov $1, %eax\n int $0x41\n"
+	/* Where there is no way in. */
+	"user_faults: mov $30, %ecx\n xor %eax, %eax\n"
+	"1: user_at_fault: sysenter\n loop 1b\n int $0x41\n"
 	".text");
+extern char user_fast[], user_after_fast[], user_fast_ticks[], user_faults[], user_at_fault[];
 extern char user_call[], user_at_call[], user_after_call[], user_leak[], user_ticks[], user_iopl[];
-USER volatile uint32_t user_rounds, user_flags, user_tick_count;
+USER volatile uint32_t user_rounds, user_flags, user_tick_count, user_segments;
 
 /* What the frame of each call has to be. */
 static struct {
-	uint32_t stack, wrong, flags, calls, others;
+	uint32_t stack, wrong, flags, calls, others, cs;
 } expected;
 
 static void check_call(const struct frame *frame)
@@ -61,9 +82,30 @@ static void check_call(const struct frame *frame)
 			  (now & X86_RFLAGS_IF) != expected.flags || (uint32_t)(frame + 1) != expected.stack;
 }
 
+/* SYSENTER leaves all flags but IF. */
+static void check_fast(const struct frame *frame)
+{
+	uint32_t now, cs;
+
+	__asm__ volatile("pushfl\n\tpopl %0\n\tmov %%cs, %1" : "=r"(now), "=r"(cs));
+	expected.calls++;
+	expected.wrong += frame->ds != USER_DS || frame->eip != (uint32_t)user_after_fast ||
+			  frame->esp != (uint32_t)user_stack_top || frame->eflags != (FLAGS | X86_RFLAGS_PF) ||
+			  (now & X86_RFLAGS_IF) || (uint32_t)(frame + 1) != expected.stack || cs != expected.cs;
+}
+
 void handle(struct frame *frame)
 {
 	switch (frame->vector) {
+	case VECTOR_FAST:
+		check_fast(frame);
+		frame->eax++;
+		return;
+	case X86_VEC_GP:
+		expected.wrong += frame->eip != (uint32_t)user_at_fault || frame->error;
+		frame->eip += 2;
+		frame->eax++;
+		return;
 	case VECTOR_CALL:
 	case OTHER_STUB:
 		check_call(frame);
@@ -116,6 +158,40 @@ static void test_calls(void)
 	test(run_calls(0), "and all as it was");
 }
 
+/* All came by SYSENTER, and went back with these segments. */
+static int run_fast(uint32_t cs)
+{
+	uint32_t left;
+
+	expected.wrong = expected.calls = 0;
+	expected.cs = cs;
+	left = run_user(user_fast, X86_RFLAGS_FIXED | X86_RFLAGS_IF);
+	if (left || expected.wrong)
+		print("# %u rounds left, %u frames wrong of %u\n", left, expected.wrong, expected.calls);
+	return !left && !expected.wrong && expected.calls == ROUNDS && user_segments == ((cs + 19) | (cs + 27) << 16);
+}
+
+static void test_fast(void)
+{
+	const uint16_t elsewhere = 0x38;
+
+	set_sysenter(KERNEL_CS, entry_fast, (uint32_t)kernel_stack_top);
+	test(run_fast(KERNEL_CS), "registers, flags and segments by SYSENTER and SYSEXIT");
+	expected.stack = (uint32_t)kernel_stack_top - 256;
+	set_sysenter(KERNEL_CS, entry_fast, (uint32_t)kernel_stack_top - 256);
+	test(run_fast(KERNEL_CS), "SYSENTER to another stack");
+	set_sysenter(elsewhere, entry_fast, (uint32_t)kernel_stack_top - 256);
+	test(run_fast(elsewhere), "SYSENTER to segments that no table has");
+	expected.stack = (uint32_t)kernel_stack_top;
+	set_sysenter(KERNEL_CS, entry_fast, (uint32_t)kernel_stack_top);
+	test(run_fast(KERNEL_CS) && run_calls(0), "both ways by turns");
+	expected.wrong = 0;
+	set_sysenter(0, entry_fast, (uint32_t)kernel_stack_top);
+	test(run_user(user_faults, X86_RFLAGS_FIXED | X86_RFLAGS_IF) == 30 && !expected.wrong,
+	     "without a segment SYSENTER is #GP");
+	set_sysenter(KERNEL_CS, entry_null, (uint32_t)kernel_stack_top);
+}
+
 /* What the other descriptor's base makes of FS:0 after it was changed in the table. */
 static void test_segments(void)
 {
@@ -147,6 +223,8 @@ static void test_ticks(void)
 	out(X86_PORT_PIT, count & 0xff);
 	out(X86_PORT_PIT, count >> 8);
 	test(!run_user(user_ticks, X86_RFLAGS_FIXED | X86_RFLAGS_IF), "interrupts come in between");
+	user_tick_count = 0;
+	test(!run_user(user_fast_ticks, X86_RFLAGS_FIXED | X86_RFLAGS_IF), "and between STI and SYSEXIT they do not");
 	out(X86_PORT_PIC1 + 1, 0xff);
 	user_tick_count = 0;
 }
@@ -154,8 +232,9 @@ static void test_ticks(void)
 void report(uint32_t magic, uint32_t address)
 {
 	start_tables();
-	print("1..9\n");
+	print("1..15\n");
 	test_calls();
+	test_fast();
 	test(!run_user(user_leak, X86_RFLAGS_FIXED | X86_RFLAGS_IF), "IRET clears a segment of the kernel's");
 	test_segments();
 	test_ticks();

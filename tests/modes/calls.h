@@ -12,7 +12,7 @@
 
 #define KERNEL_CS 0x08
 #define KERNEL_DS 0x10
-#define USER_CS	  0x1b
+#define USER_CS	  0x1b /* as SYSEXIT has them after SYSENTER to those above */
 #define USER_DS	  0x23
 #define TSS	  0x28
 #define OTHER_DS  0x33 /* data of DPL 3 with a base */
@@ -34,9 +34,14 @@ extern char user_start[], user_end[], kernel_stack_top[], user_stack_top[];
 /* Entries to `handle`, by vector; and two that return at once. */
 extern char stub_ud[], stub_ss[], stub_pf[], stub_gp[], stub_timer[], stub_call[], stub_other[], stub_end[],
 	stub_null[], stub_leaky[];
+/* Where SYSENTER leads: `handle` is told VECTOR_FAST, and SYSEXIT takes ECX and EDX from the frame; one that returns at
+ * once. */
+extern char entry_fast[], entry_null[];
 
 void set_gate(unsigned vector, const void *entry, unsigned type, unsigned dpl);
 void out(uint16_t port, uint8_t value);
+/* SYSENTER leads there on that stack; CS 0 makes it fault. */
+void set_sysenter(uint16_t cs, const void *entry, uint32_t stack);
 /* Sets up all of the above, paging included. */
 void start_tables(void);
 /* Runs the program from `entry` with EFLAGS until it calls INT 41h, whose EAX is returned. */
@@ -49,6 +54,7 @@ uint32_t run_user(const void *entry, uint32_t flags);
 #define VECTOR_END  0x41
 #define VECTOR_NULL 0x42
 #define VECTOR_LEAK 0x44
+#define VECTOR_FAST 0x45
 #define VECTOR_TIME 0x20
 /* What `handle` is told where another stub than the gate's own led to it. */
 #define OTHER_STUB 0x43

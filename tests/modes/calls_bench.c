@@ -9,9 +9,11 @@ void report(uint32_t magic, uint32_t info);
 
 __asm__(USER_ASM "user_null: mov (user_count), %ecx\n"
 		 "1: int $0x42\n dec %ecx\n jnz 1b\n int $0x41\n"
+		 "user_fast: mov (user_count), %esi\n mov %esp, %ecx\n mov $1f, %edx\n"
+		 "2: sysenter\n 1: dec %esi\n jnz 2b\n int $0x41\n"
 		 "user_call: mov (user_count), %ecx\n"
 		 "1: int $0x40\n dec %ecx\n jnz 1b\n int $0x41\n.text");
-extern char user_null[], user_call[];
+extern char user_null[], user_fast[], user_call[];
 USER uint32_t user_count;
 
 void handle(struct frame *frame)
@@ -50,8 +52,10 @@ void report(uint32_t magic, uint32_t address)
 		else
 			user_count = 0;
 	start_tables();
+	set_sysenter(KERNEL_CS, entry_null, (uint32_t)kernel_stack_top);
 	for (unsigned n = 0; n < 3; n++) {
 		measure("null call", user_null);
+		measure("null call by SYSENTER", user_fast);
 		measure("call with registers and segments saved", user_call);
 	}
 	leave(0);

@@ -68,6 +68,18 @@ void out(uint16_t port, uint8_t value)
 	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
 }
 
+static void write_msr(uint32_t msr, uint32_t value)
+{
+	__asm__ volatile("wrmsr" : : "c"(msr), "a"(value), "d"(0));
+}
+
+void set_sysenter(uint16_t cs, const void *entry, uint32_t stack)
+{
+	write_msr(X86_MSR_SYSENTER_CS, cs);
+	write_msr(X86_MSR_SYSENTER_EIP, (uint32_t)entry);
+	write_msr(X86_MSR_SYSENTER_ESP, stack);
+}
+
 void start_tables(void)
 {
 	set_gate(X86_VEC_UD, stub_ud, GATE_INTERRUPT, 0);

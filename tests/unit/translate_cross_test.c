@@ -85,8 +85,10 @@ static void prepare(enum bt_cross way)
 	struct bt_state *s = state_page;
 	memset(s, 0, 0xff8);
 	memset(at(TABLES), 0, 0x1000);
-	s->level = way == BT_CROSS_IN ? 3 : 0;
-	s->iflag = way == BT_CROSS_IN ? X86_RFLAGS_IF : 0;
+	s->level = bt_crosses_in(way) ? 3 : 0;
+	s->iflag = way == BT_CROSS_OUT ? 0 : X86_RFLAGS_IF;
+	s->sysenter_esp = STACK - 20;
+	s->sysenter_eip = HANDLER;
 	s->pushed = -(uint64_t)X86_RFLAGS_IF;
 	s->may[way] = 1;
 	const uint64_t selector[] = {0x08, 0x10, 0x1b, 0x23};
@@ -96,7 +98,7 @@ static void prepare(enum bt_cross way)
 		s->cross_segment[n] = (struct bt_described){BT_WINDOW_BASE + GDT_ENTRY + n * 8, descriptor};
 		memcpy(at(GDT_ENTRY + n * 8), &descriptor, sizeof(descriptor));
 	}
-	unsigned now = way == BT_CROSS_IN ? BT_USER_CS : BT_KERNEL_CS;
+	unsigned now = bt_crosses_in(way) ? BT_USER_CS : BT_KERNEL_CS;
 	s->selector[SREG_CS] = selector[now];
 	s->selector[SREG_SS] = selector[now + 1];
 	s->tss_at = BT_WINDOW_BASE + TSS;
@@ -119,9 +121,9 @@ struct guest {
 
 static struct guest before(enum bt_cross way)
 {
-	bool in = way == BT_CROSS_IN;
-	return (struct guest){in ? INT_RIP : IRET_RIP, in ? OUTER_SP : STACK - 20, 0x1234,
-			      FLAGS | (in ? X86_RFLAGS_IF : 0), in ? 3 : 0};
+	bool in = bt_crosses_in(way);
+	return (struct guest){in ? INT_RIP : IRET_RIP, in ? OUTER_SP : STACK - 20,
+			      way == BT_CROSS_EXIT ? OUTER_SP : 0x1234, FLAGS | state_page->iflag, in ? 3 : 0};
 }
 
 static void enter(enum bt_cross way)
@@ -132,19 +134,35 @@ static void enter(enum bt_cross way)
 	regs.rip = TEST_CODE, regs.orig_rax = ~0ull;
 	regs.rsp = guest.rsp, regs.rcx = guest.rcx, regs.eflags = FLAGS | X86_RFLAGS_IF;
 	regs.r15 = guest.rip, regs.r9 = INT_RIP + 2, regs.r14 = VECTOR;
-	regs.gs_base = way == BT_CROSS_IN ? BT_WINDOW_USER : BT_WINDOW_BASE;
+	regs.r10 = guest.rcx, regs.rdx = HANDLER;
+	regs.gs_base = bt_crosses_in(way) ? BT_WINDOW_USER : BT_WINDOW_BASE;
 	regs.fs_base = 0;
 	assert_int_equal(ptrace(PTRACE_SETREGS, child, 0, &regs), 0);
 }
 
 /* As engine/translate/cross.c does it. */
+static void rebuild_fast(const struct user_regs_struct *r, enum bt_stage stage, struct guest *guest)
+{
+	bool through = stage == BT_THROUGH;
+	if (stage == BT_ASIDE)
+		guest->rcx = r->r10;
+	if (through)
+		guest->rip = r->r8, guest->rsp = r->r13;
+	guest->flags =
+		(r->eflags & ~(uint64_t)(X86_RFLAGS_IF | X86_RFLAGS_TF)) | (through ? r->r12 : state_page->iflag);
+}
+
 static struct guest rebuild(const struct user_regs_struct *r, enum bt_cross way, enum bt_stage *stage)
 {
-	bool in = way == BT_CROSS_IN;
+	bool in = bt_crosses_in(way);
 	struct guest guest = {r->r15, r->rsp, r->rcx, 0, state_page->level};
 	*stage = bt_locate_crossing(in ? &user : &kernel, in ? &kernel : &user, way, (unsigned)(r->rip - TEST_CODE));
 	uint64_t flags = (r->eflags & ~(uint64_t)X86_RFLAGS_IF) | state_page->iflag;
 	bool behind = *stage == BT_BEHIND;
+	if (*stage >= BT_ASIDE) {
+		rebuild_fast(r, *stage, &guest);
+		return guest;
+	}
 	if (*stage >= BT_DECIDE)
 		flags = behind ? r->r12 : r->r10;
 	if (*stage != BT_BEFORE)
@@ -165,7 +183,7 @@ static void assert_same(const struct guest *a, const struct guest *b, uint64_t o
 /* Goes the way. True: to its end, where the guest is `after`; false: it was refused, or faulted, with nothing done. */
 static bool go(enum bt_cross way, const struct guest *after)
 {
-	bool in = way == BT_CROSS_IN;
+	bool in = bt_crosses_in(way);
 	struct guest start = before(way);
 	struct user_regs_struct regs;
 	enum bt_stage stage;
@@ -187,8 +205,9 @@ static bool go(enum bt_cross way, const struct guest *after)
 			return true;
 		}
 		struct guest now = rebuild(&regs, way, &stage);
-		assert_same(&now, stage == BT_BEHIND ? after : &start, regs.rip - TEST_CODE);
-		if (stage == BT_REFUSE)
+		bool behind = stage == BT_BEHIND || stage == BT_THROUGH;
+		assert_same(&now, behind ? after : &start, regs.rip - TEST_CODE);
+		if (stage == BT_REFUSE || stage == BT_DENY)
 			return false;
 		assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, 0, 0), 0);
 		assert_int_equal(waitpid(child, &status, 0), child);
@@ -201,6 +220,7 @@ static bool go(enum bt_cross way, const struct guest *after)
 }
 
 static const struct guest in_kernel = {HANDLER, STACK - 20, 0x1234, FLAGS, 0};
+static const struct guest after_exit = {HANDLER, OUTER_SP, OUTER_SP, FLAGS | X86_RFLAGS_IF, 3};
 static const struct guest in_user = {HANDLER, OUTER_SP, 0x1234, FLAGS | X86_RFLAGS_IF, 3};
 
 static void test_int(void **state)
@@ -238,11 +258,25 @@ static void test_iret(void **state)
 	}
 }
 
+static void test_fast(void **state)
+{
+	prepare(BT_CROSS_ENTER);
+	assert_true(go(BT_CROSS_ENTER, &in_kernel));
+	assert_int_equal(state_page->selector[SREG_CS], 0x08);
+	assert_int_equal(state_page->selector[SREG_SS], 0x10);
+	assert_int_equal(state_page->crossings, 1);
+	prepare(BT_CROSS_EXIT);
+	assert_true(go(BT_CROSS_EXIT, &after_exit));
+	assert_int_equal(state_page->selector[SREG_CS], 0x1b);
+	assert_int_equal(state_page->selector[SREG_SS], 0x23);
+	assert_int_equal(state_page->crossings, 1);
+}
+
 #define REFUSED(way, change)                                                                                           \
 	do {                                                                                                           \
 		prepare(way);                                                                                          \
 		change;                                                                                                \
-		assert_false(go(way, (way) == BT_CROSS_IN ? &in_kernel : &in_user));                                   \
+		assert_false(go(way, bt_crosses_in(way) ? &in_kernel : &in_user));                                     \
 		assert_int_equal(state_page->crossings, 0);                                                            \
 	} while (0)
 
@@ -270,6 +304,9 @@ static void test_refusals(void **state)
 	const uint64_t odd[] = {X86_RFLAGS_TF, X86_RFLAGS_NT, X86_RFLAGS_VM, X86_RFLAGS_IOPL, X86_RFLAGS_AC};
 	for (unsigned n = 0; n < sizeof(odd) / sizeof(odd[0]); n++)
 		REFUSED(BT_CROSS_OUT, *at(STACK - 12) |= (word)odd[n]);
+	REFUSED(BT_CROSS_ENTER, state_page->may[BT_CROSS_ENTER] = 0);
+	REFUSED(BT_CROSS_EXIT, state_page->may[BT_CROSS_EXIT] = 0);
+	REFUSED(BT_CROSS_EXIT, state_page->iflag = 0);
 	/* Within the kernel. */
 	REFUSED(BT_CROSS_OUT, (*at(STACK - 16) = 0x08, state_page->hold = 1));
 	REFUSED(BT_CROSS_OUT, (*at(STACK - 16) = 0x08, *at(GDT_ENTRY) ^= 1));
@@ -281,6 +318,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_int),
 		cmocka_unit_test(test_iret),
+		cmocka_unit_test(test_fast),
 		cmocka_unit_test(test_refusals),
 	};
 	return cmocka_run_group_tests(tests, start_child, end_child);

@@ -192,6 +192,8 @@ static bool is_simple(const struct engine_vcpu *c, const struct emu_insn *emu)
 		return !c->wide;
 	case ZYDIS_MNEMONIC_INT:
 	case ZYDIS_MNEMONIC_IRETD:
+	case ZYDIS_MNEMONIC_SYSENTER:
+	case ZYDIS_MNEMONIC_SYSEXIT:
 		return !c->wide && !c->vm->config->two_cells;
 	case ZYDIS_MNEMONIC_IRETQ:
 		return c->vcpu->cpl == 0;

@@ -102,13 +102,13 @@ void cache_place(const struct translate *t, uint32_t host, unsigned flavour, str
 		.narrow = flavour & BT_NARROW,
 		.window = flavour & BT_USER && t->one_cell ? BT_WINDOW_USER : BT_WINDOW_BASE,
 		.sets_bases = t->sets_bases,
-		.cross = {t->cross[flavour % BT_USER][BT_CROSS_IN], t->cross[flavour % BT_USER][BT_CROSS_OUT]},
 		.hypercall = gate_address(gate_hypercall),
 		.callout = t->callout,
 		.iret = gate_address(gate_iret),
 		.sysret = gate_address(gate_sysret),
 		.callout_id = GATE_XCHG + offsetof(struct gate_xchg, callout),
 	};
+	memcpy(place->cross, t->cross[flavour % BT_USER], sizeof(place->cross));
 }
 
 bool cache_has_room(const struct translate *t, unsigned len)
@@ -140,10 +140,9 @@ const struct bt_piece *cache_piece(const struct translate *t, uint32_t host)
 	return &t->pieces[low];
 }
 
-/* Those ways go from user mode. */
 static unsigned crosses_from(enum bt_cross way)
 {
-	return way == BT_CROSS_IN ? BT_USER : 0;
+	return bt_crosses_in(way) ? BT_USER : 0;
 }
 
 static void places_of_crossing(const struct translate *t, uint32_t host, unsigned flavour, enum bt_cross way,

@@ -66,7 +66,7 @@ struct bt_place {
 	bool narrow;	       /* of BT_NARROW */
 	uint64_t window;       /* likewise: the base of GS */
 	bool sets_bases;       /* likewise: WRFSBASE can be executed */
-	uint64_t cross[2];     /* likewise: the ways of bt_compile_crossing; 0: those instructions leave */
+	uint64_t cross[4];     /* likewise: the ways of bt_compile_crossing; 0: those instructions leave */
 	uint64_t callout_id;   /* where the stub says which it is: the low 32 bits of its own address */
 };
 
@@ -119,10 +119,11 @@ struct bt_state {
 	/* BT_NARROW. Written by the monitor and by ways between the levels. */
 	uint64_t level;	    /* 0 or 3; the store to it is what makes a way done */
 	uint64_t crossings; /* ever */
-	uint64_t may[2];    /* not 0: the ways of bt_compile_crossing may be gone */
+	uint64_t may[4];    /* not 0: the ways of bt_compile_crossing may be gone */
 	uint64_t cross_selector[BT_CROSS_SEGMENTS];
 	struct bt_described cross_segment[BT_CROSS_SEGMENTS];
 	uint64_t tss_at;
+	uint64_t sysenter_esp, sysenter_eip;
 	struct bt_gate gates[BT_GATES];
 	/* Of FS in the cell, for the kernel and for user mode. */
 	uint64_t fs_base[2];
@@ -284,10 +285,16 @@ unsigned bt_compile_thunk(const struct bt_place *place, uint64_t gva, uint64_t b
  */
 unsigned bt_compile_entry(const struct bt_place *place, uint16_t cs, uint16_t ss, uint64_t body, uint8_t *bytes);
 /*
- * BT_NARROW, where kernel and user mode share a cell: what INT leads to, and IRET. R15 has RIP of the instruction, R9
- * that of the next one, R14 the vector. Where anything is not as the monitor knows it, the way ends in a stub.
+ * BT_NARROW, where kernel and user mode share a cell: what INT, IRET, SYSENTER and SYSEXIT lead to. R15 has RIP of the
+ * instruction. INT: R9 that of the next one, R14 the vector. SYSENTER, SYSEXIT: R10 has RCX, R14 is not 0 behind STI.
+ * Where anything is not as the monitor knows it, the way ends in a stub.
  */
-enum bt_cross { BT_CROSS_IN, BT_CROSS_OUT, BT_CROSSES };
+enum bt_cross { BT_CROSS_IN, BT_CROSS_OUT, BT_CROSS_ENTER, BT_CROSS_EXIT, BT_CROSSES };
+/* It goes from user mode. */
+static inline bool bt_crosses_in(enum bt_cross way)
+{
+	return way == BT_CROSS_IN || way == BT_CROSS_ENTER;
+}
 #define BT_CROSSING_MAX 1024
 /* `other`: of the code that the way leads to; its table, and its window. */
 unsigned bt_compile_crossing(const struct bt_place *place, const struct bt_place *other, enum bt_cross way,
@@ -299,6 +306,10 @@ enum bt_stage {
 	BT_DECIDE, /* likewise, and RFLAGS with IF are R10 */
 	BT_BEHIND, /* RIP is R8, RSP R13, RFLAGS with IF R12 */
 	BT_REFUSE, /* as BT_DECIDE: the instruction is the monitor's */
+	/* Of SYSENTER and SYSEXIT, which change no other flags. */
+	BT_ASIDE,   /* RIP is R15, RCX R10; R14 is not 0: no interrupt before the instruction */
+	BT_DENY,    /* RIP is R15: the instruction is the monitor's */
+	BT_THROUGH, /* RIP is R8, RSP R13, IF as in R12 */
 };
 enum bt_stage bt_locate_crossing(const struct bt_place *place, const struct bt_place *other, enum bt_cross way,
 				 unsigned offset);

@@ -21,6 +21,9 @@
 
 #define GATE_DPL_USER 3
 
+_Static_assert(sizeof(((struct bt_state *)0)->may) == BT_CROSSES * sizeof(uint64_t), "a word for each way");
+_Static_assert(sizeof(((struct bt_place *)0)->cross) == BT_CROSSES * sizeof(uint64_t), "a word for each way");
+
 static uint64_t in_state(size_t offset)
 {
 	return GATE_CACHE_STATE + offset;
@@ -50,7 +53,7 @@ static void forget(struct translate *t, const struct vcpu *vcpu)
 	t->crossing.idtr = vcpu->idtr;
 	t->crossing.tr = vcpu->tr;
 	t->crossing.ldtr = vcpu->ldtr;
-	t->crossing.gates = false;
+	t->crossing.described = false;
 	t->crossing.next = 0;
 	for (unsigned n = 0; n < BT_GATES; n++)
 		state->gates[n].vector = NO_VECTOR;
@@ -113,9 +116,10 @@ static void take_loaded(struct translate *t, struct vcpu *vcpu, unsigned sreg)
 
 /* ----------------------------------------------------------------------------------------------------------- gates */
 
-void cross_note_call(struct translate *t, const struct vcpu *vcpu, uint8_t vector)
+void cross_note_call(struct translate *t, const struct vcpu *vcpu, bool fast, uint8_t vector)
 {
 	t->crossing.called = t->one_cell;
+	t->crossing.fast = fast;
 	t->crossing.vector = vector;
 	t->crossing.cs = vcpu->sreg[SREG_CS];
 	t->crossing.ss = vcpu->sreg[SREG_SS];
@@ -148,7 +152,7 @@ static bool set_segments(struct translate *t, const struct vcpu *vcpu)
 	const struct vcpu_segment now[BT_CROSS_SEGMENTS] = {vcpu->sreg[SREG_CS], vcpu->sreg[SREG_SS], known->cs,
 							    known->ss};
 	for (unsigned n = 0; n < BT_CROSS_SEGMENTS; n++) {
-		if (known->gates && !same_segment(&now[n], &known->segment[n]))
+		if (known->described && !same_segment(&now[n], &known->segment[n]))
 			return false;
 		if (!describe(vcpu, &now[n], &t->state->cross_segment[n]))
 			return false;
@@ -156,6 +160,22 @@ static bool set_segments(struct translate *t, const struct vcpu *vcpu)
 		known->segment[n] = now[n];
 	}
 	return true;
+}
+
+/* SYSENTER and SYSEXIT load those, whatever the tables hold. */
+static bool are_sysenters(const struct vcpu_segment *segment, const struct vcpu *vcpu)
+{
+	const uint16_t cs = seg_error((uint16_t)vcpu->sysenter_cs);
+	const struct vcpu_segment loaded[BT_CROSS_SEGMENTS] = {
+		[BT_KERNEL_CS] = seg_make(cs, SEG_FLAT_CODE_32(0)),
+		[BT_KERNEL_SS] = seg_make(cs + 8, SEG_FLAT_DATA(0)),
+		[BT_USER_CS] = seg_make((cs + 16) | X86_SEL_RPL, SEG_FLAT_CODE_32(3)),
+		[BT_USER_SS] = seg_make((cs + 24) | X86_SEL_RPL, SEG_FLAT_DATA(3)),
+	};
+	bool same = vcpu->vm->cpu.has[CPU_sep] && cs;
+	for (unsigned n = 0; n < BT_CROSS_SEGMENTS; n++)
+		same = same && same_segment(&segment[n], &loaded[n]);
+	return same;
 }
 
 static void learn_gate(struct translate *t, struct vcpu *vcpu)
@@ -178,7 +198,7 @@ static void learn_gate(struct translate *t, struct vcpu *vcpu)
 		.target = vcpu->rip,
 		.kept = ~(uint64_t)(TAKEN | (masks ? X86_RFLAGS_IF : 0)),
 	};
-	known->gates = true;
+	known->described = true;
 }
 
 void cross_learn_call(struct translate *t, struct vcpu *vcpu)
@@ -186,8 +206,12 @@ void cross_learn_call(struct translate *t, struct vcpu *vcpu)
 	if (!t->crossing.called)
 		return;
 	t->crossing.called = false;
-	if (vcpu->cpl == 0 && form_is_narrow(vcpu) && still_holds(&t->crossing, vcpu))
+	if (vcpu->cpl != 0 || !form_is_narrow(vcpu) || !still_holds(&t->crossing, vcpu))
+		return;
+	if (!t->crossing.fast)
 		learn_gate(t, vcpu);
+	else if (are_such_segments(&t->crossing, vcpu) && set_segments(t, vcpu))
+		t->crossing.described = true;
 }
 
 /* ----------------------------------------------------------------------------------------------------- the state */
@@ -198,7 +222,7 @@ static bool may_cross(const struct translate *t, const struct vcpu *vcpu)
 	const struct vcpu_segment *segment = t->crossing.segment;
 	bool users = same_segment(&vcpu->sreg[SREG_CS], &segment[BT_USER_CS]) &&
 		     same_segment(&vcpu->sreg[SREG_SS], &segment[BT_USER_SS]);
-	return t->crossing.gates && (t->mode & BT_IF) && !(vcpu->rflags & ODD) && !(vcpu->cr4 & X86_CR4_TSD) &&
+	return t->crossing.described && (t->mode & BT_IF) && !(vcpu->rflags & ODD) && !(vcpu->cr4 & X86_CR4_TSD) &&
 	       vcpu->nmi == NMI_OPEN && (vcpu->cpl == 0 || users);
 }
 
@@ -212,6 +236,11 @@ void cross_fill(struct translate *t, const struct vcpu *vcpu)
 	state->may[BT_CROSS_IN] = may;
 	/* After a page fault the monitor fills the page on the way. */
 	state->may[BT_CROSS_OUT] = may && !vcpu->refill.wanted;
+	bool fast = may && are_sysenters(t->crossing.segment, vcpu);
+	state->may[BT_CROSS_ENTER] = fast;
+	state->may[BT_CROSS_EXIT] = fast && !vcpu->refill.wanted;
+	state->sysenter_esp = (uint32_t)vcpu->sysenter_esp;
+	state->sysenter_eip = (uint32_t)vcpu->sysenter_eip;
 	state->fs_base[0] = BT_WINDOW_BASE + form_segment_base(&vcpu->sreg[SREG_FS]);
 	state->fs_base[1] = (t->one_cell ? BT_WINDOW_USER : BT_WINDOW_BASE) + form_segment_base(&vcpu->sreg[SREG_GS]);
 	for (unsigned n = 0; n < SREG_COUNT; n++) {
@@ -229,7 +258,7 @@ void cross_take(struct translate *t, struct vcpu *vcpu)
 	for (unsigned n = 0; n < SREG_COUNT; n++)
 		if (n != SREG_CS && n != SREG_SS)
 			take_loaded(t, vcpu, n);
-	if (!t->crossing.gates || (crossings == t->crossing.crossings && level == vcpu->cpl))
+	if (!t->crossing.described || (crossings == t->crossing.crossings && level == vcpu->cpl))
 		return;
 	const struct vcpu_segment *segment = &t->crossing.segment[level ? BT_USER_CS : BT_KERNEL_CS];
 	/* There and back is one entry to user mode. */
@@ -249,9 +278,29 @@ static void set_flags(struct vcpu *vcpu, uint64_t image)
 	vcpu_set_if(vcpu, image & X86_RFLAGS_IF);
 }
 
-enum leave cross_leave(struct translate *t, struct vcpu *vcpu, enum bt_stage stage)
+static enum leave leave_fast(struct vcpu *vcpu, enum bt_stage stage, bool *follows_sti)
+{
+	uint64_t *gpr = vcpu->gpr;
+	vcpu->rip = (uint32_t)gpr[stage == BT_THROUGH ? R8 : R15];
+	switch (stage) {
+	case BT_THROUGH:
+		gpr[RSP] = gpr[R13];
+		vcpu_set_if(vcpu, gpr[R12] & X86_RFLAGS_IF);
+		return LEAVE_STOPPED;
+	case BT_ASIDE:
+		gpr[RCX] = gpr[R10];
+		*follows_sti = gpr[R14];
+		return LEAVE_CROSSING;
+	default:
+		return LEAVE_INSN;
+	}
+}
+
+enum leave cross_leave(struct vcpu *vcpu, enum bt_stage stage, bool *follows_sti)
 {
 	bool behind = stage == BT_BEHIND;
+	if (stage >= BT_ASIDE)
+		return leave_fast(vcpu, stage, follows_sti);
 	if (stage >= BT_DECIDE)
 		set_flags(vcpu, vcpu->gpr[behind ? R12 : R10]);
 	if (stage != BT_BEFORE)

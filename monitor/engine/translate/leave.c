@@ -179,7 +179,7 @@ enum leave leave_cache(struct translate *t, struct vcpu *vcpu, struct bt_link **
 	if (piece->kind == BT_THUNK)
 		return leave_underway(t, vcpu);
 	if (piece->kind == BT_CROSSING)
-		return cross_leave(t, vcpu, cache_stage(t, piece, (uint32_t)host));
+		return cross_leave(vcpu, cache_stage(t, piece, (uint32_t)host), follows_sti);
 	if (piece->kind == BT_ENTRY) {
 		entry_take(vcpu);
 		return LEAVE_STOPPED;
@@ -251,7 +251,9 @@ static void teach(struct translate *t, struct vcpu *vcpu, const struct emu_insn 
 	if (t->form != FORM_NARROW)
 		return;
 	if (!done && vcpu->cpl == 3 && insn->info.mnemonic == ZYDIS_MNEMONIC_INT)
-		cross_note_call(t, vcpu, (uint8_t)to->imm.value.u);
+		cross_note_call(t, vcpu, false, (uint8_t)to->imm.value.u);
+	if (!done && vcpu->cpl == 3 && insn->info.mnemonic == ZYDIS_MNEMONIC_SYSENTER)
+		cross_note_call(t, vcpu, true, 0);
 	if (done && vcpu->cpl == 0 && to->type == ZYDIS_OPERAND_TYPE_REGISTER &&
 	    ZydisRegisterGetClass(to->reg.value) == ZYDIS_REGCLASS_SEGMENT &&
 	    (insn->info.mnemonic == ZYDIS_MNEMONIC_MOV || insn->info.mnemonic == ZYDIS_MNEMONIC_POP))
@@ -262,6 +264,7 @@ static void execute_sensitive(struct translate *t, struct vcpu *vcpu, const stru
 {
 	struct vm *vm = vcpu->vm;
 	OBSERVE(vm, interpreted, vcpu, insn->bytes, insn->info.length);
+	teach(t, vcpu, insn, false);
 	enum emu_result result = emu_execute(vcpu, insn);
 	stats_sensitive(&vm->stats, emu_id(insn), STAT_WAY_interpreted, result != EMU_DONE);
 	if (result == EMU_DONE)

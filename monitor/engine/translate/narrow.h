@@ -33,7 +33,7 @@ bool narrow_system(struct compiler *c);
 enum outcome narrow_flow(struct compiler *c);
 /* narrow_device.c: a load of 32 bits; it may be of a device's register: as compile_copy. */
 bool narrow_register_load(struct compiler *c);
-/* narrow_cross.c: INT of user mode and IRET of its kernel, where both share a cell. */
+/* narrow_cross.c: INT and SYSENTER of user mode, IRET and SYSEXIT of its kernel, where both share a cell. */
 bool narrow_crosses(const struct compiler *c);
 enum outcome narrow_cross(struct compiler *c);
 

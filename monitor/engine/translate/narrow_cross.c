@@ -1,8 +1,8 @@
 /*
- * From user mode of 32 bits to its kernel by INT, and back by IRET, within one cell. The monitor has seen where a gate
- * leads; a way compares with memory that all is still so, and what the processor would do then is done here: the frame
- * goes to the stack that the TSS names, segments and flags change, and so do the bases that say which window is whose.
- * Until one store all can be undone; from it on all can be gone through with.
+ * From user mode of 32 bits to its kernel by INT or SYSENTER, and back by IRET or SYSEXIT, within one cell. The monitor
+ * has seen where a gate leads; a way compares with memory that all is still so, and what the processor would do then is
+ * done here: the frame goes to the stack that the TSS names, segments and flags change, and so do the bases that say
+ * which window is whose. Until one store all can be undone; from it on all can be gone through with.
  */
 #include "monitor/engine/translate/narrow.h"
 #include "monitor/vm/vcpu.h"
@@ -99,24 +99,34 @@ static void set_iflag(struct way *w)
 	emit_store(&w->e, R9, SLOT(iflag));
 }
 
+static void jump_by_table(struct way *w, const struct bt_place *to)
+{
+	emit_constant64(&w->e, R9, to->table / 8);
+	EMIT(0x66, 0x45, 0x89, 0xc1);		  /* MOV R9W, R8W */
+	EMIT(0x42, 0xff, 0x24, 0xcd, 0, 0, 0, 0); /* JMP [R9 * 8] */
+}
+
+static void count(struct way *w)
+{
+	emit_load(&w->e, R9, SLOT(crossings));
+	EMIT(0x4d, OPCODE_LEA, 0x49, 0x01); /* LEA R9, [R9 + 1] */
+	emit_store(&w->e, R9, SLOT(crossings));
+}
+
 /* To the code at R8, by the table. */
 static void go(struct way *w, const struct bt_place *to)
 {
 	EMIT(0x41, 0x54, 0x9d); /* PUSH R12; POPFQ */
 	EMIT(0x44, 0x89, 0xec); /* MOV ESP, R13D */
 	EMIT(0x41, 0x89, 0xca); /* MOV R10D, ECX */
-	emit_constant64(&w->e, R9, to->table / 8);
-	EMIT(0x66, 0x45, 0x89, 0xc1);		  /* MOV R9W, R8W */
-	EMIT(0x42, 0xff, 0x24, 0xcd, 0, 0, 0, 0); /* JMP [R9 * 8] */
+	jump_by_table(w, to);
 }
 
 static void commit(struct way *w, uint32_t level)
 {
 	emit_store_imm(&w->e, w->e.place->state + SLOT(level), level);
 	mark(w, BT_BEHIND);
-	emit_load(&w->e, R9, SLOT(crossings));
-	EMIT(0x4d, 0x8d, 0x49, 0x01); /* LEA R9, [R9 + 1] */
-	emit_store(&w->e, R9, SLOT(crossings));
+	count(w);
 	go(w, w->other);
 }
 
@@ -250,21 +260,90 @@ static void compile_out(struct way *w)
 	commit(w, 3);
 }
 
-/* ---------------------------------------------------------------------------------------------------------- both */
+/* ------------------------------------------------------------------------------------------- SYSENTER and SYSEXIT */
 
-static void compile_way(struct way *w, enum bt_cross way)
+static void end_in_stub(struct way *w)
 {
-	if (way == BT_CROSS_IN)
-		compile_in(w);
-	else
-		compile_out(w);
-	mark(w, BT_REFUSE);
-	for (unsigned n = 0; n < w->refusals; n++)
-		emit_patch(&w->e, w->refusal[n], w->e.len);
 	w->e.len += bt_compile_stub(&(struct bt_place){.host = w->e.place->host + w->e.len,
 						       .callout = w->e.place->callout,
 						       .callout_id = w->e.place->callout_id},
 				    w->e.bytes + w->e.len);
+}
+
+static void restore_counter(struct way *w)
+{
+	EMIT(0x44, OPCODE_STORE, 0xd1); /* MOV ECX, R10D */
+}
+
+/* They look at no memory, and flags are the guest's all the way. R12 = IF as it will be. */
+static void check_fast(struct way *w, enum bt_cross way)
+{
+	mark(w, BT_ASIDE);
+	emit_load(&w->e, RCX, SLOT(may) + way * HALF);
+	unsigned not = emit_hop(&w->e, OPCODE_JRCXZ);
+	emit_constant(&w->e, R12, way == BT_CROSS_EXIT ? X86_RFLAGS_IF : 0);
+	unsigned masked = 0;
+	if (way == BT_CROSS_EXIT) {
+		emit_load(&w->e, RCX, SLOT(iflag));
+		masked = emit_hop(&w->e, OPCODE_JRCXZ);
+	}
+	unsigned plain = emit_skip(&w->e);
+	emit_skip_end(&w->e, not );
+	if (masked)
+		emit_skip_end(&w->e, masked);
+	restore_counter(w);
+	mark(w, BT_DENY);
+	end_in_stub(w);
+	emit_skip_end(&w->e, plain);
+	mark(w, BT_ASIDE);
+}
+
+/* To R8 with the stack pointer R13. */
+static void go_fast(struct way *w, bool user)
+{
+	set_window(w, user);
+	set_selectors(w, user ? BT_USER_CS : BT_KERNEL_CS);
+	restore_counter(w);
+	emit_store_imm(&w->e, w->e.place->state + SLOT(level), user ? 3 : 0);
+	mark(w, BT_THROUGH);
+	emit_store(&w->e, R12, SLOT(iflag));
+	count(w);
+	EMIT(0x44, 0x89, 0xec); /* MOV ESP, R13D */
+	jump_by_table(w, w->other);
+}
+
+static void compile_enter(struct way *w)
+{
+	check_fast(w, BT_CROSS_ENTER);
+	emit_load(&w->e, R8, SLOT(sysenter_eip));
+	emit_load(&w->e, R13, SLOT(sysenter_esp));
+	go_fast(w, false);
+}
+
+static void compile_exit(struct way *w)
+{
+	check_fast(w, BT_CROSS_EXIT);
+	EMIT(0x41, 0x89, 0xd0, 0x45, 0x89, 0xd5); /* MOV R8D, EDX; MOV R13D, R10D */
+	go_fast(w, true);
+}
+
+/* ----------------------------------------------------------------------------------------------------------- all */
+
+static void compile_way(struct way *w, enum bt_cross way)
+{
+	static void (*const compiles[])(struct way *) = {
+		[BT_CROSS_IN] = compile_in,
+		[BT_CROSS_OUT] = compile_out,
+		[BT_CROSS_ENTER] = compile_enter,
+		[BT_CROSS_EXIT] = compile_exit,
+	};
+	compiles[way](w);
+	if (!w->refusals)
+		return;
+	mark(w, BT_REFUSE);
+	for (unsigned n = 0; n < w->refusals; n++)
+		emit_patch(&w->e, w->refusal[n], w->e.len);
+	end_in_stub(w);
 }
 
 unsigned bt_compile_crossing(const struct bt_place *place, const struct bt_place *other, enum bt_cross way,
@@ -284,23 +363,49 @@ enum bt_stage bt_locate_crossing(const struct bt_place *place, const struct bt_p
 	return w.stage;
 }
 
-bool narrow_crosses(const struct compiler *c)
+/* BT_CROSSES: none. */
+static enum bt_cross way_of(const struct compiler *c)
 {
 	bool user = c->source->flavour & BT_USER;
-	enum bt_cross way = user ? BT_CROSS_IN : BT_CROSS_OUT;
-	bool is = user ? c->insn.info.mnemonic == ZYDIS_MNEMONIC_INT : c->insn.info.mnemonic == ZYDIS_MNEMONIC_IRETD;
-	/* Who stops on the way cannot tell that STI came before. */
-	return is && !c->shadow && (c->source->flavour & BT_IF) && c->e.place->cross[way];
+	switch (c->insn.info.mnemonic) {
+	case ZYDIS_MNEMONIC_INT:
+		return user ? BT_CROSS_IN : BT_CROSSES;
+	case ZYDIS_MNEMONIC_IRETD:
+		/* Who stops on the way cannot tell that STI came before. */
+		return user || c->shadow ? BT_CROSSES : BT_CROSS_OUT;
+	case ZYDIS_MNEMONIC_SYSENTER:
+		return user ? BT_CROSS_ENTER : BT_CROSSES;
+	case ZYDIS_MNEMONIC_SYSEXIT:
+		return user ? BT_CROSSES : BT_CROSS_EXIT;
+	default:
+		return BT_CROSSES;
+	}
+}
+
+bool narrow_crosses(const struct compiler *c)
+{
+	enum bt_cross way = way_of(c);
+	return way != BT_CROSSES && (c->source->flavour & BT_IF) && c->e.place->cross[way];
 }
 
 enum outcome narrow_cross(struct compiler *c)
 {
-	bool user = c->source->flavour & BT_USER;
+	static const uint8_t keep_counter[] = {0x41, OPCODE_STORE, 0xca}; /* MOV R10D, ECX */
+	enum bt_cross way = way_of(c);
 	emit_constant(&c->e, R15, c->rip);
-	if (user) {
+	switch (way) {
+	case BT_CROSS_IN:
 		emit_constant(&c->e, R9, (uint32_t)c->next);
 		emit_constant(&c->e, R14, (uint8_t)c->insn.operands[0].imm.value.u);
+		break;
+	case BT_CROSS_ENTER:
+	case BT_CROSS_EXIT:
+		emit_constant(&c->e, R14, c->shadow);
+		emit_bytes(&c->e, keep_counter, sizeof(keep_counter));
+		break;
+	default:
+		break;
 	}
-	emit_jump(&c->e, c->e.place->cross[user ? BT_CROSS_IN : BT_CROSS_OUT]);
+	emit_jump(&c->e, c->e.place->cross[way]);
 	return ENDS;
 }

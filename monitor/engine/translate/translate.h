@@ -112,12 +112,12 @@ struct cross_known {
 	struct vcpu_table gdtr, idtr; /* with which all that holds */
 	struct vcpu_segment tr, ldtr;
 	struct vcpu_segment segment[BT_CROSS_SEGMENTS];
-	bool gates;				/* some are known, and `segment` with them */
+	bool described;				/* `segment` is known, and perhaps gates */
 	struct vcpu_segment loadable[BT_KNOWN]; /* what state.known[n + 1] stands for */
 	unsigned next;
 	uint64_t crossings; /* of the state, when looked at last */
-	/* User mode has executed INT, which the monitor delivers. */
-	bool called;
+	/* User mode has executed INT, which the monitor delivers, or SYSENTER. */
+	bool called, fast;
 	uint8_t vector;
 	struct vcpu_segment cs, ss;
 };
@@ -371,17 +371,17 @@ bool linger(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit);
  * cross.c: from user mode of 32-bit code to its kernel and back, where both share a cell, and segments that are loaded
  * without the monitor. What happened there the monitor believes as far as it has seen it happen before.
  */
-/* User mode is about to execute INT. */
-void cross_note_call(struct translate *t, const struct vcpu *vcpu, uint8_t vector);
-/* Before the vCPU is entered: if that INT led to where it is, others like it may. */
+/* User mode is about to execute INT; fast: SYSENTER. */
+void cross_note_call(struct translate *t, const struct vcpu *vcpu, bool fast, uint8_t vector);
+/* Before the vCPU is entered: if that led to where it is, others like it may. */
 void cross_learn_call(struct translate *t, struct vcpu *vcpu);
 /* The monitor has loaded that segment register on the guest's behalf. */
 void cross_learn_load(struct translate *t, const struct vcpu *vcpu, unsigned sreg);
 /* As state_fill and state_take; the latter after form_leave. */
 void cross_fill(struct translate *t, const struct vcpu *vcpu);
 void cross_take(struct translate *t, struct vcpu *vcpu);
-/* The vCPU stopped in such a way. */
-enum leave cross_leave(struct translate *t, struct vcpu *vcpu, enum bt_stage stage);
+/* The vCPU stopped in such a way. *follows_sti as in leave_cache. */
+enum leave cross_leave(struct vcpu *vcpu, enum bt_stage stage, bool *follows_sti);
 /* LEAVE_CROSSING by an exception: if the kernel's window lacks the page, it is shown from now on. */
 void cross_show(struct translate *t, struct vcpu *vcpu, const struct vm_exit *exit);
 
