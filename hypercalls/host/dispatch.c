@@ -7,6 +7,7 @@
 #include "hypercalls/host/hc_internal.h"
 #include "monitor/host/clock.h"
 #include "monitor/trace/trace.h"
+#include "monitor/vm/state.h"
 #include "monitor/vm/vm.h"
 
 static int64_t (*const calls[])(struct vcpu *vcpu, const uint64_t arg[HC_ARGS]) = {
@@ -53,6 +54,21 @@ void hc_dispatch(struct vcpu *vcpu)
 	if (nr != R3_HC_iret || result != 0)
 		vcpu->gpr[RAX] = (uint64_t)result;
 }
+
+#define STATE_OF struct hc
+static const struct state_field hc_fields[] = {
+	STATE_HOST(vm),
+	STATE_HOST(shared),
+	STATE_NAMED("event channels open", open),
+	STATE_NAMED_ARRAY("event channel of virtual line", virq_port),
+	STATE_NAMED("event channels unposted", unposted),
+	STATE_NAMED("event channels delivered", delivered),
+	STATE_HOST(clock), /* drawn from the host's counter */
+	STATE_NAMED_PART("paravirtual timer", timer, timer_state),
+	STATE_NAMED("paravirtual timer's time", timer_deadline),
+};
+#undef STATE_OF
+const struct state_list hc_state = STATE_LIST(struct hc, hc_fields);
 
 struct hc *hc_create(struct vm *vm)
 {

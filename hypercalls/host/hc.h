@@ -10,10 +10,12 @@
 
 struct vm;
 struct vcpu;
+struct state_list;
 
 /* State of one machine's paravirtual side. */
 struct hc;
-struct hc *hc_create(struct vm *vm); /* NULL when memory is out */
+extern const struct state_list hc_state; /* monitor/vm/state.h */
+struct hc *hc_create(struct vm *vm);	 /* NULL when memory is out */
 void hc_destroy(struct hc *hc);
 
 /*

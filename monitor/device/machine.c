@@ -9,31 +9,14 @@
 #include <unistd.h>
 
 #include "monitor/boot/bios.h"
-#include "monitor/device/acpi_pm.h"
 #include "monitor/device/acpi_tables.h"
-#include "monitor/device/ata.h"
-#include "monitor/device/bios_files.h"
 #include "monitor/device/console.h"
-#include "monitor/device/firmware_log.h"
-#include "monitor/device/fw_cfg.h"
-#include "monitor/device/hpet.h"
-#include "monitor/device/i8042.h"
-#include "monitor/device/ioapic.h"
-#include "monitor/device/lapic.h"
+#include "monitor/device/internal.h"
 #include "monitor/device/mp_table.h"
 #include "monitor/device/nvram.h"
-#include "monitor/device/pci.h"
-#include "monitor/device/pic.h"
-#include "monitor/device/pit.h"
 #include "monitor/device/ports.h"
-#include "monitor/device/rom.h"
-#include "monitor/device/rtc.h"
 #include "monitor/device/screen.h"
-#include "monitor/device/solo5.h"
-#include "monitor/device/testdev.h"
 #include "monitor/device/typing.h"
-#include "monitor/device/uart.h"
-#include "monitor/device/vga.h"
 #include "monitor/host/clock.h"
 #include "monitor/trace/trace.h"
 #include "monitor/vm/layout.h"
@@ -45,35 +28,6 @@
 #define IRQ_COM1     4
 #define IRQ_RTC	     8
 #define IRQ_ATA	     14
-
-struct machine {
-	struct pic pic;
-	struct pit pit;
-	struct uart uart;
-	struct ata ata; /* if there are disks */
-
-	struct solo5 solo5; /* of MACHINE_SOLO5 alone */
-
-	/* Of MACHINE_PC alone. */
-	struct rtc rtc;
-	struct i8042 keyboard;
-	struct vga vga;
-	struct screen *screen;	/* on a terminal of the host; NULL: none */
-	struct console *typing; /* what is typed at the screen's keyboard; NULL: at the console */
-	struct acpi_pm pm;
-	struct pci pci;
-	struct lapic lapic; /* the first processor's */
-	struct ioapic ioapic;
-	struct hpet hpet;
-	bool has_apics;
-	struct fw_cfg fw_cfg;
-	struct testdev testdev; /* if asked for */
-
-	/* Of one that starts with firmware. */
-	struct rom rom;
-	struct bios_files bios_files;
-	struct firmware_log firmware_log;
-};
 
 /* --------------------------------------------------------------------------------------------------------- lines */
 
@@ -175,7 +129,7 @@ static void put_tables(struct vm *vm)
 
 static void attach_pc(struct vm *vm, struct machine *machine)
 {
-	rtc_init(&machine->rtc, &vm->bus, &vm->timers, irq(machine, IRQ_RTC), clock_guest_ns, clock_wall_ns());
+	rtc_init(&machine->rtc, &vm->bus, &vm->timers, irq(machine, IRQ_RTC), clock_guest_ns, clock_guest_wall_ns());
 	nvram_fill(&machine->rtc, vm);
 	i8042_init(&machine->keyboard, &vm->bus, irq(machine, IRQ_KEYBOARD), pull_key, power_off, vm);
 	vga_init(&machine->vga, &vm->bus);

@@ -10,10 +10,14 @@
 
 struct vm;
 struct vcpu;
+struct state_list;
 
 /* Makes and attaches all devices; sets vm->machine. 0 or negative errno with a message printed. */
 int machine_init(struct vm *vm);
 void machine_exit(struct vm *vm);
+
+/* The list of what its devices hold, of vm->machine (monitor/vm/state.h). */
+extern const struct state_list machine_state;
 
 /* An interrupt waits at the interrupt controller for this vCPU. */
 bool machine_irq_pending(struct vcpu *vcpu);

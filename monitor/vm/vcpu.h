@@ -15,6 +15,7 @@
 struct vm;
 struct engine_vcpu;
 struct gm_fault;
+struct state_list;
 
 /* General registers in the order the instruction encoding numbers them (SDM 2A 2.2.1). */
 enum vcpu_gpr { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, GPR_COUNT };
@@ -158,6 +159,9 @@ struct vcpu {
 	struct vcpu_frame frames[VCPU_FRAMES];
 	unsigned frame_next;
 };
+
+/* The list of its state (state.h), and those of its segments and tables. */
+extern const struct state_list vcpu_state, vcpu_segment_state, vcpu_table_state;
 
 /*
  * A vCPU as the guest is entered: long mode, paging on, interrupts off, flat segments (BOOT_CS, BOOT_DS), all general

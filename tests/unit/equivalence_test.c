@@ -40,9 +40,9 @@ static void states(void **state)
 	assert_int_equal(diff_of(m, &other, d), 3);
 	assert_string_equal(d[0].name, "R9");
 	assert_int_equal(d[0].value[0] ^ d[0].value[1], 1);
-	assert_string_equal(d[1].name, "GS base");
+	assert_string_equal(d[1].name, "GS.base");
 	assert_int_equal(d[1].value[1], 5);
-	assert_string_equal(d[2].name, "trap table's entries");
+	assert_string_equal(d[2].name, "trap table's entries[7]");
 }
 
 static void flags(void **state)

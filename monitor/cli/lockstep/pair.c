@@ -84,11 +84,19 @@ static bool compare_ends(struct lockstep *ls)
 	return ls->ends_differ;
 }
 
+/* The latest step may have filled buffers of devices. */
+static bool reaches_devices(const struct lockstep *ls)
+{
+	return !ls->close || ls->visible || !ls->decoded;
+}
+
 /* True: the states differ. `all`: all of memory too, and the FPU. */
 static bool compare(struct lockstep *ls, bool all)
 {
 	bool differ = compare_ends(ls);
 	ls->differences = state_diff(vcpu_of(ls, 0), vcpu_of(ls, 1), ls->difference, LOCKSTEP_DIFFERENCES);
+	ls->differences += state_diff_devices(&ls->vm[0], &ls->vm[1], all || reaches_devices(ls),
+					      ls->difference + ls->differences, LOCKSTEP_DIFFERENCES - ls->differences);
 	if (all || !ls->close || (ls->decoded && uses_fpu(&ls->insn)))
 		compare_fpu(ls);
 	differ = differ || ls->differences || ls->fpu || ls->apart || (is_watching(ls) && watched_differ(ls));

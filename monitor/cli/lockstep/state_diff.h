@@ -1,5 +1,5 @@
 /*
- * What differs between two virtual processors: the state that the guest, or its manual, knows of.
+ * What differs between two machines: the state that the guest, or its manual, knows of.
  */
 #ifndef MONITOR_DEBUG_STATE_DIFF_H
 #define MONITOR_DEBUG_STATE_DIFF_H
@@ -7,18 +7,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct vcpu;
+#include "monitor/vm/state.h"
 
-struct state_difference {
-	const char *name;
-	uint64_t value[2];
-};
+struct vcpu;
+struct vm;
 
 /*
- * Compares registers, flags (the virtual IF, not RF), system registers, segments and the paravirtual side. Fills at
- * most `max` differences, in the order in which people read registers, and returns how many.
+ * Compares two stopped virtual processors by the list of their state, and their flags (the virtual IF, not RF). Fills
+ * at most `max` differences and returns how many.
  */
 unsigned state_diff(struct vcpu *a, struct vcpu *b, struct state_difference *out, unsigned max);
+/* The same for their machines' devices and paravirtual side; large buffers only if `bulk`. */
+unsigned state_diff_devices(const struct vm *a, const struct vm *b, bool bulk, struct state_difference *out,
+			    unsigned max);
 
 /*
  * Compares two XSAVE images in standard form of `size` bytes (SDM 1 13.4); a component that an image leaves out is in

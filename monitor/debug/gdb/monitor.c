@@ -16,6 +16,7 @@
 #include "monitor/device/machine.h"
 #include "monitor/device/pic.h"
 #include "monitor/host/clock.h"
+#include "monitor/vm/state.h"
 
 /* For unwind tables and debug information of the guest's making. */
 #define BACKTRACE_NS (10 * CLOCK_NS_PER_SEC)
@@ -123,6 +124,11 @@ static void info_screen(struct gdb *gdb, const char *args, FILE *out)
 		fputs("nothing is on the screen, or the machine has none\n", out);
 }
 
+static void info_devices(struct gdb *gdb, const char *args, FILE *out)
+{
+	state_print(&machine_state, gdb->vm->machine, args, out);
+}
+
 static void info_firmware(struct gdb *gdb, const char *args, FILE *out)
 {
 	if (!machine_print_firmware(gdb->vm, UINT_MAX, out))
@@ -213,6 +219,7 @@ static const struct topic {
 	{"info shadow", info_shadow, "what is really mapped beneath, and where it differs from the guest's tables"},
 	{"info irq", info_irq, "interrupt flag, controllers, event channels, exceptions under way"},
 	{"info screen", info_screen, "what the guest shows on its VGA"},
+	{"info devices", info_devices, "all that the devices hold; with a name (pic, lapic.lvt), that"},
 	{"info firmware", info_firmware, "what PC firmware has said on its debug port"},
 	{"info exits", info_exits, "exits by reason, and the last ones"},
 	{"info code", info_code, "what engine translate executes for the code at RIP, or at an address (hexadecimal)"},

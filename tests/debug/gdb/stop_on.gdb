@@ -15,6 +15,9 @@ monitor info shadow
 #= space of root 0x10000
 monitor info irq
 #= master 8259
+monitor info devices pic.chip[1]
+#= pic.chip[1].lines
+#= pic.chip[1].master 0
 monitor info exits
 #= hypercall
 #= Last
