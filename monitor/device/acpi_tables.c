@@ -1,6 +1,6 @@
 /*
- * ACPI tables (ACPI 6.4 chapter 5): RSDP, RSDT and XSDT, FADT, FACS, MADT, HPET, and a DSDT that names the power-off
- * state alone. What has no table is found by probing, as on the PCs before ACPI.
+ * ACPI tables (ACPI 6.4 chapter 5): RSDP, RSDT and XSDT, FADT, FACS, MADT, HPET, and around the DSDT's byte code. What
+ * has no table is found by probing, as on the PCs before ACPI.
  */
 #include "monitor/device/acpi_tables.h"
 
@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "monitor/device/acpi_pm.h"
+#include "monitor/device/dsdt.h"
 #include "monitor/device/hpet.h"
 #include "monitor/device/ioapic.h"
 #include "monitor/device/pci.h"
@@ -20,10 +21,10 @@
 #define XSDT 0x40u
 #define FADT 0x100u
 #define FACS 0x240u
-#define DSDT 0x280u
 #define MADT 0x300u
 #define HPET 0x380u
 #define RSDT 0x400u
+#define DSDT 0x440u
 
 struct rsdp {
 	char signature[8];
@@ -109,14 +110,11 @@ struct facs {
 	uint8_t version, reserved[31];
 } __attribute__((packed));
 
-/* Name (\_S5, Package {5, 0, 0, 0}): 20.2 */
-static const uint8_t dsdt_code[] = {0x08, '_',	'S', '5', '_', 0x12, 0x07, 0x04, 0x0a, ACPI_PM_SLEEP_S5,
-				    0x00, 0x00, 0x00};
-
 struct dsdt {
 	struct header header;
-	uint8_t code[sizeof(dsdt_code)];
+	uint8_t code[DSDT_CODE_MAX];
 } __attribute__((packed));
+_Static_assert(DSDT + sizeof(struct dsdt) <= ACPI_TABLES_BYTES, "the tables are as large as they say");
 
 /* Interrupt controllers: 5.2.12 */
 struct madt {
@@ -188,7 +186,7 @@ static struct address port(uint16_t first, uint8_t bytes)
 static void put_fadt(struct vm *vm, uint32_t root)
 {
 	struct fadt fadt = {
-		.facs = root + FACS,
+		.facs = root + FACS, /* here alone: 5.2.9 */
 		.dsdt = root + DSDT,
 		.sci = ACPI_PM_SCI,
 		.pm1a_event = ACPI_PM_BASE,
@@ -205,7 +203,6 @@ static void put_fadt(struct vm *vm, uint32_t root)
 		.reset = port(PCI_RESET_PORT, 1),
 		.reset_value = PCI_RESET_VALUE,
 		.minor = 4,
-		.x_facs = root + FACS,
 		.x_dsdt = root + DSDT,
 		.x_pm1a_event = port(ACPI_PM_BASE, 4),
 		.x_pm1a_control = port(ACPI_PM_BASE + ACPI_PM_CONTROL, 2),
@@ -270,9 +267,9 @@ void acpi_put_tables(struct vm *vm, uint32_t root)
 	struct dsdt dsdt = {0};
 
 	memcpy(facs.signature, "FACS", sizeof(facs.signature));
-	memcpy(dsdt.code, dsdt_code, sizeof(dsdt_code));
 	firmware_put(vm, root + FACS, &facs, sizeof(facs));
-	put_table(vm, root + DSDT, &dsdt.header, "DSDT", 2, sizeof(dsdt));
+	size_t code = dsdt_write(dsdt.code, (uint32_t)(vm->mem.hole_end ? vm->mem.hole_start : vm->mem.size));
+	put_table(vm, root + DSDT, &dsdt.header, "DSDT", 2, offsetof(struct dsdt, code) + code);
 	put_fadt(vm, root);
 	put_madt(vm, root);
 	put_hpet(vm, root);

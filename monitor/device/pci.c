@@ -6,6 +6,7 @@
 #include "monitor/device/pci.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "hypercalls/x86.h"
 
@@ -42,6 +43,9 @@ enum {
 #define PIIX3_IDE	0x70108086u
 #define PIIX3_IDE_CLASS 0x01010000u /* both channels where they always were, no bus master */
 #define PIIX3_TIMING	0x40
+
+/* Of the four interrupts of PCI. */
+static const uint8_t piix3_lines[PCI_PINS] = {10, 10, 11, 11};
 
 static struct pci_function *find(struct pci *pci)
 {
@@ -116,11 +120,18 @@ static struct pci_function *add(struct pci *pci, uint16_t at, uint32_t identity,
 	return function;
 }
 
+/* From slot to slot a pin goes to the next of the bridge's four inputs. */
+unsigned pci_line_of(unsigned slot, unsigned pin)
+{
+	return piix3_lines[(slot - 1 + pin) % PCI_PINS];
+}
+
 void pci_add_piix3(struct pci *pci)
 {
 	struct pci_function *isa = add(pci, PIIX3_AT, PIIX3_ISA, PIIX3_ISA_CLASS), *ide;
 
 	isa->config[HEADER_TYPE] = MULTIFUNCTION;
+	memcpy(isa->config + PIIX3_ROUTES, piix3_lines, sizeof(piix3_lines));
 	permit(isa, PIIX3_ROUTES, 4, UINT8_MAX);
 	ide = add(pci, PIIX3_AT + 1, PIIX3_IDE, PIIX3_IDE_CLASS);
 	permit(ide, PIIX3_TIMING, 4, UINT8_MAX);

@@ -12,6 +12,9 @@
 #define PCI_RESET_PORT	0xcf9
 #define PCI_RESET_VALUE 6 /* CPU reset, hard */
 
+#define PCI_PINS	4 /* INTA to INTD */
+#define PCI_SLOTS_WIRED 4 /* from slot 1 on */
+
 #define PCI_FUNCTIONS_MAX 3
 #define PCI_CONFIG_BYTES  256
 
@@ -28,6 +31,9 @@ struct pci {
 	void (*reset_line)(void *arg);
 	void *arg;
 };
+
+/* The ISA line that a slot's pin is wired to, once firmware has set the bridge up as it does. */
+unsigned pci_line_of(unsigned slot, unsigned pin);
 
 /* With the host bridge alone. */
 void pci_init(struct pci *pci, struct bus *bus, void (*reset)(void *arg), void *arg);

@@ -19,9 +19,11 @@
 #include "monitor/boot/image.h"
 #include "monitor/device/ata.h"
 #include "monitor/device/bios_files.h"
+#include "monitor/device/dsdt.h"
 #include "monitor/device/firmware_log.h"
 #include "monitor/device/fw_cfg.h"
 #include "monitor/device/nvram.h"
+#include "monitor/device/pci.h"
 #include "monitor/device/rom.h"
 #include "monitor/device/rtc.h"
 #include "monitor/vm/layout.h"
@@ -281,6 +283,49 @@ static void test_memory_map(void **state)
 	assert_true(rsdp[18] == 0xff && rsdp[19] == 0x03); /* the RSDT's address: 0x03ff.... */
 }
 
+/* Where the bytes are in the code; they are there. */
+static size_t place_of(const uint8_t *code, size_t size, const void *wanted, size_t length)
+{
+	const uint8_t *at = memmem(code, size, wanted, length);
+
+	assert_non_null(at);
+	return (size_t)(at - code);
+}
+
+static unsigned package_length(const uint8_t *at)
+{
+	assert_int_equal(at[0] & 0xf0, 0x40);
+	return (at[0] & 0xfu) | at[1] << 4;
+}
+
+/* ACPI 6.4: the root bridge decodes what is neither RAM nor the board's, and its slots' pins have lines. */
+static void test_dsdt(void **state)
+{
+	static const uint8_t bridge[] = {'_', 'H', 'I', 'D', 0x0c, 0x41, 0xd0, 0x0a, 0x03}; /* PNP0A03 */
+	static const uint8_t clock[] = {0x47, 1, 0x70, 0, 0x70, 0, 1, 2, 0x22, 0x00, 0x01, 0x79, 0};
+	static const uint8_t memory[] = {0x87, 23,   0,	   0,	 0x0c, 1, 0, 0, 0, 0, 0, 0,    0,
+					 0x04, 0xff, 0xff, 0xbf, 0xfe, 0, 0, 0, 0, 0, 0, 0xc0, 0xfa};
+	uint8_t code[DSDT_CODE_MAX];
+	size_t size = dsdt_write(code, 0x04000000), at = place_of(code, size, "\\_SB_", 5);
+
+	assert_in_range(size, 100, DSDT_CODE_MAX);
+	/* The scope takes all that is behind the power-off state, the bridge all of the scope. */
+	assert_int_equal(at - 2 + package_length(code + at - 2), size);
+	at = place_of(code, size, "PCI0", 4);
+	assert_int_equal(at - 2 + package_length(code + at - 2), size);
+	place_of(code, size, bridge, sizeof(bridge));
+	place_of(code, size, clock, sizeof(clock));
+	place_of(code, size, memory, sizeof(memory));
+	for (unsigned slot = 1; slot <= PCI_SLOTS_WIRED; slot++) {
+		for (unsigned pin = 0; pin < PCI_PINS; pin++) {
+			uint8_t route[] = {4, 0x0c, 0xff, 0xff, (uint8_t)slot, 0, 0x0a, (uint8_t)pin, 0, 0x0a, 0};
+			route[10] = (uint8_t)pci_line_of(slot, pin);
+			assert_true(route[10] == 10 || route[10] == 11);
+			place_of(code, size, route, sizeof(route));
+		}
+	}
+}
+
 static void test_loader(void **state)
 {
 	uint32_t size = 0;
@@ -434,8 +479,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(reset),  T(refused), T(vga),	  T(vga_refused), T(rom),	    T(fetch), T(memory_map),
-		T(loader), T(display), T(screen), T(nvram),	  T(empty_channel), T(log),
+		T(dsdt),       T(reset),  T(refused), T(vga),	 T(vga_refused), T(rom),	   T(fetch),
+		T(memory_map), T(loader), T(display), T(screen), T(nvram),	 T(empty_channel), T(log),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
