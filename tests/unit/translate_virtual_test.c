@@ -338,6 +338,55 @@ static void test_segments(void **state)
 	assert_given_up(&end);
 }
 
+static void describe(uint16_t selector, uint64_t descriptor)
+{
+	*at(0x4100 + selector) = descriptor;
+}
+
+static void assert_verw(struct user_regs_struct regs, bool done, const uint8_t *insn, unsigned len)
+{
+	struct snapshot end = run(regs, true, 0, insn, len);
+	assert_int_equal(end.regs.rip, world->code + (done ? len : 0));
+	assert_int_equal(end.regs.eflags & ARITHMETIC, (FLAGS | (done ? X86_RFLAGS_ZF : 0)) & ARITHMETIC);
+	assert_int_equal(end.regs.rax, regs.rax);
+	assert_int_equal(end.regs.rcx, regs.rcx);
+}
+#define VERW(regs, done, ...)                                                                                          \
+	assert_verw(regs, done, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+
+/* Where the answer is yes; all else is the monitor's to find out. */
+static void test_writable_segments(void **state)
+{
+	const uint64_t writable = 0x00cf92000000ffff, read_only = 0x00cf90000000ffff, code = 0x00af9a000000ffff;
+	struct user_regs_struct regs = registers();
+	page()->descriptors.at = world->code + world->up + 0x4100;
+	page()->descriptors.end = 0x2f - 6;
+	describe(0, writable), describe(0x18, writable), describe(0x20, read_only);
+	describe(0x28, code), describe(0x30, writable);
+	regs.r9 = 0xdeadbeef0018, regs.rcx = 0x18;
+	VERW(regs, true, 0x41, 0x0f, 0x00, 0xe9); /* VERW R9W */
+	VERW(regs, true, 0x0f, 0x00, 0xe9);	  /* VERW CX */
+	*at(0x2008) = 0xffff0018, *at(0x2010) = 0x18;
+	VERW(regs, true, 0x0f, 0x00, 0x6b, 0x08);		    /* VERW [RBX + 8] */
+	VERW(regs, true, 0x2e, 0x0f, 0x00, 0x2d, 0x08, 0x20, 0, 0); /* VERW CS:[RIP + 0x2008], at 0x2010 */
+	*at(STACK + 0x10) = 0x18;
+	VERW(regs, true, 0x0f, 0x00, 0x6c, 0x24, 0x10); /* VERW [RSP + 16] */
+	static const uint16_t others[] = {0, 0x1b, 0x1c, 0x20, 0x28, 0x30};
+	for (unsigned n = 0; n < sizeof(others) / sizeof(others[0]); n++) {
+		regs.r9 = others[n];
+		VERW(regs, false, 0x41, 0x0f, 0x00, 0xe9);
+	}
+	regs.r9 = 0x18;
+	describe(0x18, writable & ~X86_DESC_P);
+	VERW(regs, false, 0x41, 0x0f, 0x00, 0xe9);
+	describe(0x18, writable | X86_DESC_ACCESSED | (uint64_t)3 << X86_DESC_DPL_SHIFT);
+	VERW(regs, true, 0x41, 0x0f, 0x00, 0xe9);
+	page()->descriptors.end = 0;
+	VERW(regs, false, 0x41, 0x0f, 0x00, 0xe9);
+	regs.rbx = world->code + NO_ADDRESS;
+	VERW(regs, false, 0x0f, 0x00, 0x6b, 0x08);
+}
+
 /* -------------------------------------------------------------------------------------------- returns, exceptions */
 
 static void frame(uint64_t rip, uint64_t cs, uint64_t rflags, uint64_t rsp, uint64_t ss)
@@ -521,6 +570,7 @@ int main(void)
 		BOTH(test_tables_shown),
 		BOTH(test_segments_shown),
 		BOTH(test_segments),
+		BOTH(test_writable_segments),
 		BOTH(test_iret),
 		BOTH(test_iret_given_up),
 		BOTH(test_faults),

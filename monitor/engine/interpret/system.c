@@ -199,6 +199,7 @@ static bool is_simple(const struct engine_vcpu *c, const struct emu_insn *emu)
 		return c->vcpu->cpl == 0;
 	case ZYDIS_MNEMONIC_SWAPGS:
 	case ZYDIS_MNEMONIC_CLTS:
+	case ZYDIS_MNEMONIC_VERW:
 		return c->wide;
 	case ZYDIS_MNEMONIC_MOV:
 		return is_simple_mov(c, emu);

@@ -141,6 +141,9 @@ struct bt_state {
 	struct {
 		uint64_t limit, base;
 	} gdtr, idtr;
+	struct {
+		uint64_t at, end; /* where the cell has the GDT; offsets of whole descriptors are less */
+	} descriptors;
 	uint64_t dr[8]; /* 4 and 5 unused */
 	/*
 	 * Where the cell has the gate of #DE, what it must say, and where it leads; what remains of iflag. `delivered`

@@ -40,6 +40,7 @@
 #define OPCODE_GROUP_FF	  0xff
 #define FF_INC		  0
 #define FF_PUSH		  6
+#define OPCODE_JAE	  0x73
 #define OPCODE_JNZ	  0x75
 #define OPCODE_JZ	  0x74
 #define OPCODE_JMP	  0xeb

@@ -128,6 +128,7 @@ bool show_identity(struct compiler *c);
 bool show_msr(struct compiler *c);
 bool show_table(struct compiler *c, size_t slot);
 bool show_segment(struct compiler *c);
+bool show_writable(struct compiler *c);
 
 /* deliver.c */
 /* IRETQ to where the kernel was: false: nothing was emitted. */

@@ -150,6 +150,9 @@ void state_fill(struct translate *t, struct vcpu *vcpu)
 	state->efer = vcpu->efer;
 	state->gdtr.limit = vcpu->gdtr.limit;
 	state->gdtr.base = vcpu->gdtr.base;
+	state->descriptors.at = address_of(t, vcpu->gdtr.base);
+	state->descriptors.end =
+		state->descriptors.at && vcpu->gdtr.limit >= X86_DESC_SIZE ? vcpu->gdtr.limit - (X86_DESC_SIZE - 2) : 0;
 	state->idtr.limit = vcpu->idtr.limit;
 	state->idtr.base = vcpu->idtr.base;
 	for (unsigned n = 0; n < 8; n++)

@@ -365,6 +365,8 @@ bool compile_virtual(struct compiler *c)
 		return flavour & BT_READ && show_table(c, SLOT(idtr));
 	case ZYDIS_MNEMONIC_PUSH:
 		return flavour & BT_READ && show_segment(c);
+	case ZYDIS_MNEMONIC_VERW:
+		return flavour & BT_READ && show_writable(c);
 	case ZYDIS_MNEMONIC_CLTS:
 		return reads && clear_ts(c);
 	case ZYDIS_MNEMONIC_SWAPGS:
