@@ -336,6 +336,16 @@ static bool join(struct engine_vcpu *c, struct batch *b, const struct insn *i)
 	return true;
 }
 
+/* Its operand, the first one's of the batch, is in the buffer. */
+static bool state_done(struct engine_vcpu *c, const struct insn *i)
+{
+	if (!native_is_state(&i->detail->emu) || !native_state_done(c, i))
+		return false;
+	if (!i->detail->writes)
+		native_fpu_set(c);
+	return true;
+}
+
 void native_run_insn(struct engine_vcpu *c, const struct insn *i)
 {
 	struct batch b = {.first = i};
@@ -343,6 +353,11 @@ void native_run_insn(struct engine_vcpu *c, const struct insn *i)
 		native_fpu_get(c);
 	if (!add(c, &b, i))
 		return;
+	if (state_done(c, i)) {
+		if (i->detail->writes && !native_operand_out(c, i, b.gva[0]))
+			FAULT;
+		NEXT_STORED;
+	}
 	if (!i->detail->alone)
 		while (b.count < TASK_BATCH && !i[b.count - 1].detail->ends && join(c, &b, &i[b.count]))
 			;

@@ -95,6 +95,12 @@ void native_pointers_after(struct engine_vcpu *c, struct x87_pointers *p, const 
 void native_pointers_store(const struct engine_vcpu *c, const struct x87_pointers *p, const struct emu_insn *emu,
 			   uint8_t *operand);
 
+/* native_state.c: bytes that XSAVE, XRSTOR and their like access of their image at gva; 0: the exit is set. */
+unsigned native_state_size(struct engine_vcpu *c, const struct insn *i, uint64_t gva);
+/* Such an instruction done without the task, between the buffer and the FPU image, which is up to date. False: it is
+ * the task's, and nothing was done. */
+bool native_state_done(struct engine_vcpu *c, const struct insn *i);
+
 /* native.c: brings the FPU image up to date, and back where it lives. */
 void native_fpu_get(struct engine_vcpu *c);
 void native_fpu_set(struct engine_vcpu *c);

@@ -8,10 +8,6 @@
 #include "monitor/vm/guest_mem.h"
 #include "monitor/vm/vm.h"
 
-#define XSAVE_HEADER   (X86_FPU_EXTENDED - X86_FPU_HEADER)
-#define FIRST_EXTENDED 2
-#define COMPONENTS_END 63
-
 void native_fault_raise(struct engine_vcpu *c, const struct insn *i, uint8_t vector, uint32_t error, uint64_t gva)
 {
 	bool stack = vector == X86_VEC_GP && (i->ea & EA_STACK);
@@ -19,69 +15,9 @@ void native_fault_raise(struct engine_vcpu *c, const struct insn *i, uint8_t vec
 	c->exit->gva = gva;
 }
 
-/* ------------------------------------------------------------------------------------------- size of a state image */
-
-/* Bytes up to the end of the last component of `present`, among those that `layout` gives a place. */
-static unsigned extent(uint64_t present, uint64_t layout, bool compacted)
-{
-	unsigned end = X86_FPU_EXTENDED, next = X86_FPU_EXTENDED;
-	for (unsigned n = FIRST_EXTENDED; n < COMPONENTS_END; n++) {
-		struct vector_component at;
-		if (!(layout >> n & 1))
-			continue;
-		at = vector_component(n);
-		if (compacted) {
-			at.offset = at.aligned ? (next + 63) & ~63u : next;
-			next = at.offset + at.size;
-		}
-		if ((present >> n & 1) && at.offset + at.size > end)
-			end = at.offset + at.size;
-	}
-	return end;
-}
-
-/* What XRSTOR takes for one, SDM 1 13.8.1 and 13.8.2. */
-static bool is_header(const struct engine_vcpu *c, const uint64_t *header)
-{
-	uint64_t allowed = c->vcpu->xcr0;
-	for (unsigned n = 2; n < XSAVE_HEADER / sizeof(*header); n++)
-		if (header[n])
-			return false;
-	if (!(header[1] & X86_FPU_COMPACTED))
-		return !(header[0] & ~allowed) && !header[1];
-	return !(header[1] & ~X86_FPU_COMPACTED & ~allowed) && !(header[0] & ~header[1]);
-}
-
-/* What the instruction accesses of its image, SDM 1 13.4 and 13.6 on; 0: the exit is set. */
-static unsigned state_size(struct engine_vcpu *c, const struct insn *i, uint64_t gva)
-{
-	uint64_t asked = (uint32_t)c->gpr[RAX] | c->gpr[RDX] << 32, header[XSAVE_HEADER / sizeof(uint64_t)];
-	asked &= c->vcpu->xcr0;
-	switch (i->detail->emu.info.mnemonic) {
-	case ZYDIS_MNEMONIC_XSAVEC:
-	case ZYDIS_MNEMONIC_XSAVEC64:
-		return extent(asked, asked, true);
-	case ZYDIS_MNEMONIC_XRSTOR:
-	case ZYDIS_MNEMONIC_XRSTOR64:
-		break;
-	default:
-		return extent(asked, asked, false);
-	}
-	if (!memory_read(c, gva + X86_FPU_HEADER, header, sizeof(header), i->ea)) {
-		c->rip = c->base + i->start;
-		return 0;
-	}
-	bool compacted = header[1] & X86_FPU_COMPACTED;
-	/* A header that is refused is so before the components are read. */
-	if (!is_header(c, header))
-		return X86_FPU_EXTENDED;
-	unsigned size = extent(asked & header[0], compacted ? header[1] & c->vcpu->xcr0 : asked, compacted);
-	return size < c->fpu_size ? size : c->fpu_size;
-}
-
 static unsigned operand_size(struct engine_vcpu *c, const struct insn *i, uint64_t gva)
 {
-	return native_is_state(&i->detail->emu) ? state_size(c, i, gva) : i->detail->size;
+	return native_is_state(&i->detail->emu) ? native_state_size(c, i, gva) : i->detail->size;
 }
 
 /* -------------------------------------------------------------------------------------------------------- in, out */
