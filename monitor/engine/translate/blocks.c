@@ -20,7 +20,7 @@ bool block_is_live(const struct bt_block *block)
 
 struct bt_block *block_find(const struct translate *t, uint64_t gva, unsigned flavour)
 {
-	struct bt_block *block = t->hash[hash(t, gva)];
+	struct bt_block *block = t->hash[hash(t, gva)].blocks;
 	while (block && !(block->gva == gva && block->flavour == flavour && block_is_live(block)))
 		block = block->hash_next;
 	return block;
@@ -36,14 +36,14 @@ static void patch(struct translate *t, uint32_t at, uint32_t to)
 
 static void wait(struct translate *t, struct bt_link *link)
 {
-	struct bt_link **list = &t->waiting[hash(t, link->target)];
+	struct bt_link **list = &t->hash[hash(t, link->target)].waiting;
 	link->next = *list;
 	*list = link;
 }
 
 static void stop_waiting(struct translate *t, const struct bt_link *link)
 {
-	struct bt_link **at = &t->waiting[hash(t, link->target)];
+	struct bt_link **at = &t->hash[hash(t, link->target)].waiting;
 	while (*at && *at != link)
 		at = &(*at)->next;
 	if (*at)
@@ -76,7 +76,7 @@ static void unlink_from(struct translate *t, struct bt_link *link)
 /* The links that wait for the block lead there. */
 static void take_waiting(struct translate *t, struct bt_block *block)
 {
-	struct bt_link **at = &t->waiting[hash(t, block->gva)], *link;
+	struct bt_link **at = &t->hash[hash(t, block->gva)].waiting, *link;
 	while ((link = *at)) {
 		bool found = link->target == block->gva && link->from->flavour == block->flavour;
 		if (!found && !link->from->dead) {
@@ -136,6 +136,7 @@ struct bt_block *block_make(struct translate *t, struct bt_page *page, struct bt
 	uint8_t *bytes = cache_alloc(t, code.guest_len);
 	if (!block || !bytes)
 		return NULL;
+	cache_begin_table(t, source->flavour);
 	memcpy(bytes, source->bytes, code.guest_len);
 	memcpy(t->code + t->used, code.bytes, code.len);
 	block->gva = source->gva;
@@ -153,8 +154,8 @@ struct bt_block *block_make(struct translate *t, struct bt_page *page, struct bt
 		stats_sensitive(&t->vm->stats, code.inside[n], STAT_WAY_translated, false);
 	t->vm->stats.cache.blocks++;
 	join(block, page, over);
-	block->hash_next = t->hash[hash(t, block->gva)];
-	t->hash[hash(t, block->gva)] = block;
+	block->hash_next = t->hash[hash(t, block->gva)].blocks;
+	t->hash[hash(t, block->gva)].blocks = block;
 	take_links(t, block, &code);
 	take_waiting(t, block);
 	return block;
@@ -239,7 +240,7 @@ void block_hide(struct translate *t, struct bt_block *block, bool all)
 
 void block_kill(struct translate *t, struct bt_block *block)
 {
-	struct bt_block **at = &t->hash[hash(t, block->gva)];
+	struct bt_block **at = &t->hash[hash(t, block->gva)].blocks;
 	block_hide(t, block, true);
 	block->dead = true;
 	while (*at && *at != block)

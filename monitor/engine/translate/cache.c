@@ -12,6 +12,7 @@
 #include "monitor/engine/translate/translate.h"
 #include "monitor/engine/trap/gate.h"
 #include "monitor/host/clock.h"
+#include "monitor/host/prefault.h"
 #include "monitor/host/refusal.h"
 #include "monitor/vm/vm.h"
 
@@ -159,6 +160,7 @@ static void add_crossings(struct translate *t)
 	for (unsigned flavour = 0; flavour < BT_USER && t->one_cell && (t->mode & BT_NARROW); flavour++)
 		for (enum bt_cross way = BT_CROSS_IN; way < BT_CROSSES; way++) {
 			places_of_crossing(t, t->used, flavour, way, &place, &other);
+			cache_begin_table(t, flavour | (crosses_from(way) ^ BT_USER));
 			unsigned len = bt_compile_crossing(&place, &other, way, t->code + t->used);
 			t->cross[flavour][way] = cache_address(cache_add(t, NULL, BT_CROSSING, len));
 		}
@@ -176,22 +178,39 @@ enum bt_stage cache_stage(const struct translate *t, const struct bt_piece *piec
 	return BT_BEFORE;
 }
 
+/* Blocks and pages are in chunks. What is watched stays so: the interpreter may have code there too. */
+static void forget_blocks(struct translate *t)
+{
+	if (!t->chunks)
+		return;
+	memset(t->frames, 0, (t->vm->mem.size >> X86_PAGE_SHIFT) * sizeof(t->frames[0]));
+	memset(t->hash, 0, sizeof(t->hash));
+	free_chunks(t);
+	t->live = NULL;
+}
+
+void cache_begin_table(struct translate *t, unsigned flavour)
+{
+	flavour %= BT_FLAVOURS;
+	if (t->begun & 1u << flavour)
+		return;
+	t->begun |= 1u << flavour;
+	uint64_t *table = cache_table(t, flavour, 0);
+	prefault(table, BT_TABLE_ENTRIES * sizeof(*table));
+	for (unsigned n = 0; n < BT_TABLE_ENTRIES; n++)
+		table[n] = cache_miss(t);
+}
+
 void cache_empty(struct translate *t)
 {
 	struct bt_place place;
-	/* What is watched stays so: the interpreter may have code there too. */
-	memset(t->frames, 0, (t->vm->mem.size >> X86_PAGE_SHIFT) * sizeof(t->frames[0]));
-	free_chunks(t);
-	memset(t->hash, 0, sizeof(t->hash));
-	memset(t->waiting, 0, sizeof(t->waiting));
-	t->live = NULL;
+	forget_blocks(t);
 	t->resume.block = NULL;
 	t->entry.block = NULL;
 	memset(t->vain, 0, sizeof(t->vain));
 	t->used = t->piece_count = 0;
 	t->vm->stats.cache.flushes += t->emptied++ != 0;
-	for (unsigned n = 0; n < BT_FLAVOURS * BT_TABLE_ENTRIES; n++)
-		t->tables[n] = cache_miss(t);
+	t->begun = 0;
 	cache_place(t, 0, 0, &place);
 	cache_add(t, NULL, BT_THUNK, bt_compile_stub(&place, t->code));
 	add_crossings(t);

@@ -23,7 +23,7 @@
 #include "monitor/vm/vcpu.h"
 
 #define BT_TABLE_ENTRIES 65536
-#define BT_HASH_BITS	 16
+#define BT_HASH_BITS	 15
 #define BT_HASH		 (1u << BT_HASH_BITS)
 #define LINGER_SITES	 4096
 /* In the state: no load finds it. */
@@ -128,6 +128,7 @@ struct translate {
 	uint8_t *memory; /* the whole memfd */
 	struct bt_state *state;
 	uint64_t *tables;
+	unsigned begun; /* by flavour: its table is filled */
 	struct bt_identity *identity;
 	struct {
 		uint64_t cr4, xcr0, apic_base, misc_enable;
@@ -141,11 +142,12 @@ struct translate {
 	struct bt_piece *pieces;
 	unsigned piece_count, piece_max;
 	uint64_t secret; /* odd; of the hash of addresses */
-	struct bt_block *hash[BT_HASH];
-	struct bt_link
-		*waiting[BT_HASH]; /* links by hash of what they lead to, where that is not compiled or not live */
-	struct bt_page **frames;   /* code of each frame, by gva and mode */
-	uint8_t *stores;	   /* by frame: those that the interpreter made since code of it was compiled */
+	struct {
+		struct bt_block *blocks;
+		struct bt_link *waiting; /* for what is not compiled or not live, by the hash of that */
+	} hash[BT_HASH];
+	struct bt_page **frames; /* code of each frame, by gva and mode */
+	uint8_t *stores;	 /* by frame: those that the interpreter made since code of it was compiled */
 	uint8_t *hits; /* by frame: stores to it while code of it was compiled; outlives the emptying of the cache */
 	struct bt_page *live;
 
@@ -231,6 +233,8 @@ void cache_place(const struct translate *t, uint32_t host, unsigned flavour, str
 enum bt_stage cache_stage(const struct translate *t, const struct bt_piece *piece, uint32_t host);
 /* Of an offset, in kernel cells. */
 uint64_t cache_address(uint32_t host);
+/* Before the first code of the flavour: its table is 512 KiB, and most guests have code of few flavours. */
+void cache_begin_table(struct translate *t, unsigned flavour);
 /* The entry for a target. */
 uint64_t *cache_table(const struct translate *t, unsigned flavour, uint64_t gva);
 /* Where lookups go that find nothing. */
