@@ -50,6 +50,12 @@ enum emu_result emu_execute(struct vcpu *vcpu, const struct emu_insn *insn);
 
 /* True if emu_execute knows the instruction, be it one that traps or one that an interpreter must not miss. */
 bool emu_is_sensitive(const struct emu_insn *insn);
+
+/* RDRAND or RDSEED. */
+static inline bool emu_is_random(const struct emu_insn *insn)
+{
+	return insn->info.meta.category == ZYDIS_CATEGORY_RDRAND || insn->info.meta.category == ZYDIS_CATEGORY_RDSEED;
+}
 /* What may make a deadline, an interrupt or an end that the run loop has to see to. */
 bool emu_reaches_devices(const struct emu_insn *insn);
 /*

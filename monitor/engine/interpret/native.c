@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "monitor/host/clock.h"
 #include "monitor/vm/vm.h"
 
 struct native *native_create(void)
@@ -336,6 +337,18 @@ static bool join(struct engine_vcpu *c, struct batch *b, const struct insn *i)
 	return true;
 }
 
+/* RDRAND or RDSEED of a machine that is to run the same way each time: splitmix64 of how many there were. */
+static void draw(struct engine_vcpu *c, const struct insn_detail *d)
+{
+	unsigned reg = (unsigned)ZydisRegisterGetId(d->emu.operands[0].reg.value), width = d->emu.info.operand_width;
+	uint64_t z = ++c->draws * 0x9e3779b97f4a7c15, kept = width == 16 ? ~(uint64_t)UINT16_MAX : 0;
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	z = (z ^ z >> 27) * 0x94d049bb133111eb;
+	z ^= z >> 31;
+	c->gpr[reg] = (c->gpr[reg] & kept) | (width == 64 ? z : z & (R3_BIT(width) - 1));
+	c->flags = FLAG_CF;
+}
+
 /* Its operand, the first one's of the batch, is in the buffer. */
 static bool state_done(struct engine_vcpu *c, const struct insn *i)
 {
@@ -349,6 +362,10 @@ static bool state_done(struct engine_vcpu *c, const struct insn *i)
 void native_run_insn(struct engine_vcpu *c, const struct insn *i)
 {
 	struct batch b = {.first = i};
+	if (unlikely(clock_frozen()) && emu_is_random(&i->detail->emu)) {
+		draw(c, i->detail);
+		NEXT;
+	}
 	if (i->detail->fpu)
 		native_fpu_get(c);
 	if (!add(c, &b, i))

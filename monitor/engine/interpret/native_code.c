@@ -300,8 +300,8 @@ static bool take_operands(struct engine_vcpu *c, struct insn_detail *d, enum nat
 	d->wide |= emu->info.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX || native_is_state(emu);
 	d->ends |= d->writes;
 	/* What is lent other registers, or looks at what those before it left. */
-	d->alone = d->stand_in || d->masked || native_is_through_rdi(emu) || native_is_state(emu) ||
-		   native_is_fxsave(emu) || native_is_environment(emu) || d->size > TASK_SMALL;
+	d->alone = d->stand_in || emu_is_random(emu) || d->masked || native_is_through_rdi(emu) ||
+		   native_is_state(emu) || native_is_fxsave(emu) || native_is_environment(emu) || d->size > TASK_SMALL;
 	return true;
 }
 

@@ -13,6 +13,9 @@
 #define CLUSTER_MAX 64
 /* What needs what is lent to user mode comes in rows: so many instructions the interpreter goes on then. */
 #define LENT_PATIENCE 200
+/* Likewise between what a kernel does to switch processes: XSAVE, MOV CR3, WRMSR, XRSTOR. So many of these. */
+#define SWITCH_PATIENCE 40
+#define SWITCH_MAX	8
 
 /* LAHF and SETO AL. */
 static void take_status(struct vcpu *vcpu)
@@ -279,6 +282,25 @@ static void execute_sensitive(struct translate *t, struct vcpu *vcpu, const stru
 		look_on(vcpu, *insn);
 }
 
+/* The kernel goes on where it was, and nothing may come in before. */
+static bool goes_on(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	return exit->reason == EXIT_EMULATED && vcpu->cpl == 0 && vcpu_code_bits(vcpu) == 64 && !vcpu_if(vcpu) &&
+	       vcpu->nmi != NMI_RELEASED && !vcpu->event_pending && !vcpu->halted && !vcpu->vm->ended &&
+	       !atomic_load(&vcpu->vm->attention);
+}
+
+/* XSAVE or XRSTOR: what a kernel switches processes by comes in a row, and each would be an exit. */
+static void go_through_switch(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
+{
+	if (state_is_told(t->vm) || vcpu->debug.attached || vcpu->debug.pause) {
+		interpret_one(vcpu, exit);
+		return;
+	}
+	for (unsigned n = 0; n < SWITCH_MAX && (!n || goes_on(vcpu, exit)); n++)
+		interpret_on(vcpu, exit, SWITCH_PATIENCE);
+}
+
 /* The interpreter has its own ways with these. */
 static bool is_interpreters(const struct emu_insn *insn)
 {
@@ -308,7 +330,9 @@ void leave_execute(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 		teach(t, vcpu, &insn, false);
 		uint32_t leaf = (uint32_t)vcpu->gpr[RAX], subleaf = (uint32_t)vcpu->gpr[RCX];
 		uint64_t behind = vcpu->rip + insn.info.length;
-		if (lent && insn.info.meta.category != ZYDIS_CATEGORY_XSAVE)
+		if (insn.info.meta.category == ZYDIS_CATEGORY_XSAVE)
+			go_through_switch(t, vcpu, exit);
+		else if (lent)
 			interpret_on(vcpu, exit, LENT_PATIENCE);
 		else
 			interpret_one(vcpu, exit);

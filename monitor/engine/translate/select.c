@@ -22,8 +22,6 @@ static bool is_plain(const struct emu_insn *insn)
 	case ZYDIS_CATEGORY_POP:
 	case ZYDIS_CATEGORY_PREFETCH:
 	case ZYDIS_CATEGORY_PUSH:
-	case ZYDIS_CATEGORY_RDRAND:
-	case ZYDIS_CATEGORY_RDSEED:
 	case ZYDIS_CATEGORY_ROTATE:
 	case ZYDIS_CATEGORY_SEMAPHORE:
 	case ZYDIS_CATEGORY_SETCC:
@@ -197,7 +195,8 @@ enum bt_class bt_classify(const struct emu_insn *insn, unsigned flavour)
 {
 	if (bt_uses_base(insn) && !(flavour & BT_BASES))
 		return BT_LEAVE;
-	if (insn->info.mnemonic == ZYDIS_MNEMONIC_RDTSC)
+	/* Where time stands still, nothing but the guest decides what happens. */
+	if (insn->info.mnemonic == ZYDIS_MNEMONIC_RDTSC || emu_is_random(insn))
 		return flavour & BT_CLOCK ? BT_COPY : BT_LEAVE;
 	if (emu_is_sensitive(insn) || is_flags_image(insn) || insn->info.meta.category == ZYDIS_CATEGORY_RDWRFSGS ||
 	    insn->info.mnemonic == ZYDIS_MNEMONIC_CPUID)

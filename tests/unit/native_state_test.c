@@ -1,0 +1,251 @@
+/*
+ * XSAVE64 and XRSTOR64 as the interpreter does them, against the processor: random masks, random images, plain ones and
+ * such as the processor refuses or stores otherwise than it loaded them; and plain ones are done without a hand-over.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <cmocka.h>
+
+#include "monitor/engine/interpret/interp.h"
+#include "monitor/engine/interpret/interpret.h"
+#include "monitor/engine/interpret/native.h"
+#include "tests/unit/machine_fixture.h"
+#include "tests/unit/native_run.h"
+
+#define ROUNDS	     4000
+#define DATA	     FIX_DATA
+#define DATA_SIZE    0x4000
+#define POINTERS_END X86_FPU_MXCSR /* from FOP on: where the processor runs is told otherwise, native_pointers.c */
+#define MXCSR_MASK   28
+
+static const uint8_t xsave[] = {0x49, 0x0f, 0xae, 0x24, 0x24}, xrstor[] = {0x49, 0x0f, 0xae, 0x2c, 0x24}; /* [R12] */
+
+static uint64_t seed = 0x452821e638d01377;
+
+static uint64_t random64(void)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return seed;
+}
+
+static void set16(uint8_t *at, unsigned value)
+{
+	uint16_t word = (uint16_t)value;
+	memcpy(at, &word, sizeof(word));
+}
+
+/* Odd: in one way that is not plain. */
+static void make_image(uint8_t *image, unsigned size, uint64_t components, bool odd)
+{
+	uint32_t mxcsr = X86_MXCSR_MASKS | ((uint32_t)random64() & X86_MXCSR_FLAGS);
+	uint64_t present = random64() & components;
+	for (unsigned n = 0; n < size; n++)
+		image[n] = (uint8_t)random64();
+	set16(image, X86_FCW_RESET | ((unsigned)random64() & 0xc00));
+	set16(image + 2, (unsigned)random64() & 0x7f3f);
+	memset(image + X86_FPU_FOP - 1, 0, X86_FPU_MXCSR - X86_FPU_FOP + 1);
+	for (unsigned at = 32; at < X86_FPU_XMM; at += 16)
+		memset(image + at + 10, 0, 6);
+	memset(image + X86_FPU_HEADER, 0, X86_FPU_EXTENDED - X86_FPU_HEADER);
+	switch (odd ? random64() % 8 : 8) {
+	case 0:
+		set16(image, (unsigned)random64());
+		break;
+	case 1:
+		set16(image + 2, (unsigned)random64() | 0x80);
+		break;
+	case 2:
+		image[X86_FPU_FOP - 1] = 0xff;
+		break;
+	case 3:
+		image[32 + 16 * (random64() % 8) + 10 + random64() % 6] = 0xff;
+		break;
+	case 4:
+		mxcsr |= 1u << (18 + random64() % 14);
+		break;
+	case 5:
+		present |= 1ull << 62;
+		break;
+	case 6:
+		image[X86_FPU_HEADER + 8 + random64() % 16] = 1;
+		break;
+	case 7:
+		mxcsr = 0;
+		break;
+	default:
+		break;
+	}
+	memcpy(image + X86_FPU_MXCSR, &mxcsr, sizeof(mxcsr));
+	memcpy(image + X86_FPU_HEADER, &present, sizeof(present));
+}
+
+struct state {
+	uint64_t gpr[GPR_COUNT];
+	uint8_t vector;
+	uint8_t data[DATA_SIZE];
+	uint8_t fpu[ENGINE_FPU_MAX] __attribute__((aligned(64)));
+};
+
+static void run_native(const struct engine_vcpu *c, const uint8_t *code, struct state *s)
+{
+	struct native_state n = {.fpu = s->fpu, .mask = c->vcpu->vm->cpu.xcr0 & NATIVE_COMPONENTS};
+	memcpy(n.gpr, s->gpr, sizeof(n.gpr));
+	memcpy((void *)DATA, s->data, DATA_SIZE);
+	native_reference(code, sizeof(xsave), &n, &s->vector);
+	memcpy(s->data, (void *)DATA, DATA_SIZE);
+}
+
+static void run_interpreted(struct machine_fixture *m, struct state *s)
+{
+	struct vcpu *vcpu = m->vcpu;
+	struct engine_vcpu *c = vcpu->engine;
+	struct vm_exit exit;
+	memcpy(vcpu->gpr, s->gpr, sizeof(s->gpr));
+	memcpy(m->vm.mem.base + DATA, s->data, DATA_SIZE);
+	memcpy(c->fpu, s->fpu, sizeof(s->fpu));
+	vcpu->rip = FIX_CODE;
+	interpret_enter(vcpu, &exit);
+	s->vector = exit.reason == EXIT_EXCEPTION ? exit.vector : 0;
+	memcpy(s->data, m->vm.mem.base + DATA, DATA_SIZE);
+	memcpy(s->fpu, c->fpu, sizeof(s->fpu));
+}
+
+/* What is in its initial state is so in full; which components count as in use is the processor's affair. */
+static void expand(uint8_t *image, uint64_t components)
+{
+	uint64_t present;
+	memcpy(&present, image + X86_FPU_HEADER, sizeof(present));
+	for (unsigned n = 2; n < 8; n++)
+		if (components & ~present & R3_BIT(n))
+			memset(image + vector_component(n).offset, 0, vector_component(n).size);
+	if (!(present & X86_XCR0_SSE))
+		memset(image + X86_FPU_XMM, 0, NATIVE_XMM_SIZE);
+	if (!(present & X86_XCR0_X87)) {
+		memset(image, 0, X86_FPU_MXCSR);
+		set16(image, X86_FCW_RESET);
+		memset(image + 32, 0, X86_FPU_XMM - 32);
+	}
+	memset(image + X86_FPU_FOP, 0, POINTERS_END - X86_FPU_FOP);
+	memset(image + MXCSR_MASK, 0, sizeof(uint32_t));
+	present |= components;
+	memcpy(image + X86_FPU_HEADER, &present, sizeof(present));
+}
+
+/* The image that was stored; of the header what is not a component in use. */
+static void level(struct state *s, uint64_t mask)
+{
+	uint64_t header;
+	memcpy(&header, s->data + X86_FPU_HEADER, sizeof(header));
+	header &= ~mask;
+	memcpy(s->data + X86_FPU_HEADER, &header, sizeof(header));
+	memset(s->data + X86_FPU_FOP, 0, POINTERS_END - X86_FPU_FOP);
+}
+
+static unsigned differing(const uint8_t *a, const uint8_t *b, unsigned size)
+{
+	unsigned n = 0;
+	while (n < size && a[n] == b[n])
+		n++;
+	return n;
+}
+
+static bool same(struct machine_fixture *m, unsigned round)
+{
+	static struct state want, got;
+	struct engine_vcpu *c = m->vcpu->engine;
+	uint64_t components = m->vm.cpu.xcr0 & NATIVE_COMPONENTS;
+	bool saves = round & 1;
+	memset(&want, 0, sizeof(want));
+	make_image(want.fpu, c->fpu_size, components, false);
+	make_image(want.data, c->fpu_size, components, random64() % 4 == 0);
+	want.gpr[RAX] = random64() % 4 ? random64() : ~0ull;
+	want.gpr[RDX] = random64();
+	want.gpr[R12] = DATA;
+	got = want;
+	fix_put(m, FIX_CODE, saves ? xsave : xrstor, sizeof(xsave));
+	run_native(c, saves ? xsave : xrstor, &want);
+	run_interpreted(m, &got);
+	expand(want.fpu, components);
+	expand(got.fpu, components);
+	level(&want, components);
+	level(&got, components);
+	unsigned data = differing(want.data, got.data, DATA_SIZE), fpu = differing(want.fpu, got.fpu, c->fpu_size);
+	bool alike = want.vector == got.vector && data == DATA_SIZE && fpu == c->fpu_size;
+	if (!alike)
+		printf("round %u, mask %#lx: vector %u, not %u; memory differs from %#x on, the state from %#x on\n",
+		       round, want.gpr[RAX], got.vector, want.vector, data, fpu);
+	return alike;
+}
+
+static void test_against_processor(void **state)
+{
+	struct machine_fixture *m = *state;
+	static const uint8_t syscall[] = {0x0f, 0x05};
+	unsigned failed = 0;
+	assert_int_equal(interpret_create(&m->vm, NULL), 0);
+	fix_put(m, FIX_CODE + sizeof(xsave), syscall, sizeof(syscall));
+	for (unsigned round = 0; round < ROUNDS && failed < 10; round++)
+		failed += !same(m, round);
+	interpret_destroy(&m->vm);
+	assert_int_equal(failed, 0);
+}
+
+/* What counts as a plain image, and is not handed over. */
+static void test_plain(void **state)
+{
+	struct machine_fixture *m = *state;
+	assert_int_equal(interpret_create(&m->vm, NULL), 0);
+	struct engine_vcpu *c = m->vcpu->engine;
+	struct insn insn = {.base = GPR_ZERO, .index = GPR_ZERO};
+	struct emu_insn emu;
+	uint64_t components = m->vm.cpu.xcr0 & NATIVE_COMPONENTS;
+	m->vcpu->gpr[RAX] = m->vcpu->gpr[RDX] = ~0ull;
+	c->native->size = c->fpu_size;
+	interp_load(c);
+	for (unsigned n = 0; n < 2; n++) {
+		assert_true(ZYAN_SUCCESS(
+			emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, n ? xsave : xrstor, sizeof(xsave), &emu)));
+		decode_insn(c, &insn, &emu, false);
+		make_image(c->native->buffer, c->fpu_size, components, false);
+		assert_true(native_state_done(c, &insn));
+		c->native->buffer[X86_FPU_HEADER + 8] = 1;
+		assert_int_equal(native_state_done(c, &insn), n);
+		free(insn.detail);
+	}
+	interpret_destroy(&m->vm);
+}
+
+static int setup(void **state)
+{
+	fix_setup(state);
+	struct machine_fixture *m = *state;
+	m->vcpu->cr4 |= X86_CR4_OSXSAVE;
+	m->vcpu->xcr0 = m->vm.cpu.xcr0;
+	void *at = mmap((void *)DATA, DATA_SIZE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	return at == (void *)DATA ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	munmap((void *)DATA, DATA_SIZE);
+	return fix_teardown(state);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_against_processor, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_plain, setup, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
