@@ -39,6 +39,11 @@ static struct host_leaf ask(uint32_t leaf, uint32_t subleaf)
 	return r;
 }
 
+void host_cpuid_raw(uint32_t leaf, uint32_t subleaf, uint32_t answer[4])
+{
+	__cpuid_count(leaf, subleaf, answer[0], answer[1], answer[2], answer[3]);
+}
+
 /* Leaf 0: the highest one that there is, and the vendor's name. */
 static struct host_leaf first(void)
 {
@@ -109,6 +114,11 @@ int host_cpuid_keep(void)
 		return -1;
 	keeps = true;
 	return 0;
+}
+
+bool host_cpuid_is_kept(void)
+{
+	return keeps;
 }
 
 void host_cpuid_give(void)

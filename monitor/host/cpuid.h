@@ -19,12 +19,17 @@ struct host_leaf {
  * IDs) may be those of any. */
 struct host_leaf host_cpuid(uint32_t leaf, uint32_t subleaf);
 
+/* EAX to EDX as a program of the host's has them, whatever the leaf; not where CPUID faults. */
+void host_cpuid_raw(uint32_t leaf, uint32_t subleaf, uint32_t answer[4]);
+
 /*
  * From now on CPUID faults in this process, and in those it makes: host_cpuid answers from what is known. -1: this host
  * cannot do that, and nothing has changed. host_cpuid_give undoes it.
  */
 int host_cpuid_keep(void);
 void host_cpuid_give(void);
+/* It has been done. */
+bool host_cpuid_is_kept(void);
 /* Tries it, for a moment. */
 bool host_cpuid_can_keep(void);
 

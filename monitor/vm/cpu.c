@@ -27,6 +27,12 @@ static const struct {
 #undef CPU_FEATURE
 };
 
+void cpu_follow(struct cpu *cpu, enum cpu_software software)
+{
+	cpu->host_users = software != CPU_ALL_CODE;
+	cpu->host_kernel = software == CPU_DIRECT;
+}
+
 const char *cpu_feature_name(enum cpu_feature feature)
 {
 	return features[feature].name;

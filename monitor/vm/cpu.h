@@ -50,9 +50,10 @@ struct cpu {
 	bool amd;    /* the vendor is AMD: rules that differ are AMD's then */
 	bool spoofs; /* and not the host's */
 	bool has[CPU_FEATURE_COUNT];
-	uint64_t cr4, efer, xcr0; /* the bits that may be set; xcr0 is 0 without XSAVE */
-	bool legacy_modes;	  /* it can leave 64-bit mode: a PC's */
-	bool chosen;		  /* it lacks what the host's processor executes: interpreted code is checked */
+	uint64_t cr4, efer, xcr0;     /* the bits that may be set; xcr0 is 0 without XSAVE */
+	bool legacy_modes;	      /* it can leave 64-bit mode: a PC's */
+	bool host_users, host_kernel; /* CPUID there answers as the host's: another engine has it so, see cpu_follow */
+	bool chosen;		      /* it lacks what the host's processor executes: interpreted code is checked */
 };
 
 /* The vendor of the host's processor, by whose rules instructions are decoded and what runs directly behaves. */
@@ -64,6 +65,9 @@ struct cpu_model;
 void cpu_describe(struct cpu *cpu, const struct cpu_model *model, enum cpu_software software, bool pc);
 /* The first feature that the model wants and that is not there; CPU_FEATURE_COUNT: none. */
 enum cpu_feature cpu_wanting(const struct cpu *cpu, const struct cpu_model *model);
+
+/* The machine's CPUID is to answer wherever code of an engine with `software` runs directly as it does there. */
+void cpu_follow(struct cpu *cpu, enum cpu_software software);
 
 const char *cpu_feature_name(enum cpu_feature feature);
 /* Whether the host's processor decides; whether there can be a machine that has it. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "monitor/host/cpuid.h"
 #include "monitor/vm/segment.h"
 #include "monitor/vm/vm.h"
 
@@ -260,7 +261,11 @@ void vcpu_cpuid(struct vcpu *vcpu)
 					  !(vcpu->apic_base & X86_APIC_BASE_ENABLE),
 					  vcpu->misc_enable};
 	uint32_t answer[CPUID_REGISTERS];
-	cpu_cpuid(&vcpu->vm->cpu, &query, answer);
+	bool users = vcpu->cpl == 3 && vcpu_code_bits(vcpu) == 64;
+	if (users ? vcpu->vm->cpu.host_users : vcpu->vm->cpu.host_kernel)
+		host_cpuid_raw(query.leaf, query.subleaf, answer);
+	else
+		cpu_cpuid(&vcpu->vm->cpu, &query, answer);
 	vcpu->gpr[RAX] = answer[CPUID_EAX];
 	vcpu->gpr[RBX] = answer[CPUID_EBX];
 	vcpu->gpr[RCX] = answer[CPUID_ECX];

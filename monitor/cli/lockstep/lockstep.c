@@ -92,7 +92,7 @@ static void print_class(const struct emu_insn *insn)
 	if (found)
 		printf("  class: sensitive (%s), as %s: %s\n", classify_kind_name(found->kind), found->name,
 		       found->why);
-	else if (insn->info.mnemonic == ZYDIS_MNEMONIC_RDRAND || insn->info.mnemonic == ZYDIS_MNEMONIC_RDSEED)
+	else if (emu_is_random(insn))
 		printf("  class: innocuous, but random: no machine agrees even with itself\n");
 	else
 		printf("  class: innocuous: the engines ought to agree on it\n");

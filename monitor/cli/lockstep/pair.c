@@ -17,6 +17,7 @@
 #include "monitor/device/machine.h"
 #include "monitor/engine/interpret/native.h"
 #include "monitor/host/clock.h"
+#include "monitor/host/cpuid.h"
 #include "monitor/host/events.h"
 #include "monitor/run/run.h"
 #include "monitor/start/parts.h"
@@ -112,6 +113,13 @@ static bool compare(struct lockstep *ls, bool all)
 
 /* ------------------------------------------------------------------------------------------------------- one run */
 
+/* Of the engine that runs more code directly. */
+static enum cpu_software less_software(const struct lockstep *ls)
+{
+	enum cpu_software a = ls->engines[0]->software, b = ls->engines[1]->software;
+	return a < b ? a : b;
+}
+
 static bool up(struct lockstep *ls)
 {
 	clock_freeze();
@@ -126,6 +134,8 @@ static bool up(struct lockstep *ls)
 			return false;
 		vm->vcpu[0]->debug.attached = true;
 	}
+	for (unsigned n = 0; n < 2 && !host_cpuid_is_kept(); n++)
+		cpu_follow(&ls->vm[n].cpu, less_software(ls));
 	ls->runs++;
 	return true;
 }
