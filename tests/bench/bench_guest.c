@@ -265,6 +265,19 @@ static uint64_t user_syscall_direct(uint64_t count)
 	return user_syscall(count);
 }
 
+/* Saves and loads the state of a program that has just made a system call. */
+static uint64_t fpu_direct(uint64_t count)
+{
+	static uint8_t image[16384] __attribute__((aligned(PVG_FPU_ALIGNMENT)));
+	uint64_t start;
+
+	user_syscall_direct(16);
+	start = pvg_rdtsc();
+	for (uint64_t i = 0; i < count; i++)
+		pvg_assert(!pvg_hypercall2(R3_HC_fpu_switch, (uint64_t)image, (uint64_t)image));
+	return pvg_rdtsc() - start;
+}
+
 static uint64_t compute(uint64_t count)
 {
 	static uint64_t table[BENCH_TABLE_WORDS];
@@ -305,6 +318,7 @@ static const struct {
 	{"switch_64", switch_64},
 	{"syscall", user_syscall},
 	{"syscall_direct", user_syscall_direct},
+	{"fpu_direct", fpu_direct},
 	{"compute", compute},
 };
 

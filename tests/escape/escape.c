@@ -128,6 +128,10 @@ void user_init(void)
 		pvg_assert(!pvg_hypercall2(R3_HC_set_callback, R3_CALLBACK_DIRECT, 1));
 }
 
+/* What a program may take, and where nothing is mapped. */
+#define USER_TICKS_MAX 3
+#define NOWHERE	       R3_BIT(40)
+
 struct visit {
 	void (*function)(uint64_t arg);
 	uint64_t arg;
@@ -177,10 +181,22 @@ static void user_enter_direct(void *arg)
 			 : "rax", "memory", "cc");
 }
 
+static volatile unsigned user_ticks;
+
+/* Its frame lies where the kernel's stack begins. */
+void user_tick(void)
+{
+	struct pvg_frame *frame = (struct pvg_frame *)(trap_stack + sizeof(trap_stack) / sizeof(trap_stack[0])) - 1;
+
+	if (syscall_from_user && (frame->cs & X86_SEL_RPL) && ++user_ticks > USER_TICKS_MAX)
+		frame->rip = NOWHERE;
+}
+
 bool user_run(void (*function)(uint64_t arg), uint64_t arg, struct pvg_caught *caught)
 {
 	struct visit visit = {function, arg};
 
+	user_ticks = 0;
 	syscall_from_user = 1;
 	pvg_catch(direct[0] ? user_enter_direct : user_enter, &visit, caught);
 	syscall_from_user = 0;

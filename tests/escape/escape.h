@@ -51,6 +51,8 @@ void user_init(void);
 uint64_t user_view(const void *kernel);
 /* Runs function(arg) in user mode. True if it ended by itself, false if it trapped as *caught says. */
 bool user_run(void (*function)(uint64_t arg), uint64_t arg, struct pvg_caught *caught);
+/* For a timer's handler: a program that does not end by itself faults after a few of them. */
+void user_tick(void);
 
 /* An exception of user mode's, or VEC_BACK. */
 bool user_can_leave_by(uint64_t vector);
@@ -84,7 +86,7 @@ static inline void say(const char *text)
 /* clang-format off */
 #define ATTACKS(X) \
 	X(syscalls) X(syscalls_user) X(syscalls_cookie) X(syscalls_unfiltered) X(int80) X(int80_user) \
-	X(compat32) X(vsyscall) X(sysenter) X(unmap) X(order) X(gate_write) X(gate_read) X(jumps_user) \
+	X(compat32) X(vsyscall) X(sysenter) X(unmap) X(order) X(gate_write) X(gate_read) X(jumps_user) X(icebp_user) \
 	X(jump) X(words_user) X(words) X(fill) X(handover) X(sleep_gate) X(sleep_gate_user) X(spin_gate) \
 	X(rewrite_state) X(silent) X(park) X(bases_user) X(fpu_user) X(rogue_pool) X(rest) X(sigreturn) \
 	X(sigreturn_blocked_fault) X(sigreturn_blocked_loop) X(sigreturn_blocked_sleep) \

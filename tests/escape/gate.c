@@ -48,12 +48,13 @@ static _Noreturn void jump(uint64_t offset, unsigned set)
 
 static void jump_user(uint64_t at)
 {
-	jump(at % GATE_PAGE, (unsigned)(at / GATE_PAGE));
+	jump(at % GATE_TEXT_SIZE, (unsigned)(at / GATE_TEXT_SIZE));
 }
 
 static void tick(void *arg)
 {
 	(*(volatile unsigned *)arg)++;
+	user_tick();
 }
 
 /*
@@ -71,12 +72,27 @@ void attack_jumps_user(void)
 	user_init();
 	pvg_timer_every(TICK_NS, tick, &ticks);
 	pvg_assert(pvg_strtoul(step));
-	for (uint64_t at = 0; at < GATE_PAGE; at += pvg_strtoul(step)) {
-		user_run(jump_user, pvg_strtoul(set) * GATE_PAGE + at, &caught);
+	for (uint64_t at = 0; at < GATE_TEXT_SIZE; at += pvg_strtoul(step)) {
+		user_run(jump_user, pvg_strtoul(set) * GATE_TEXT_SIZE + at, &caught);
 		jumps++;
 	}
 	pvg_timer_stop();
 	pvg_test(jumps > 10, "the kernel lives after %u jumps", jumps);
+}
+
+#define ICEBP 0xf1
+
+/* To each byte of the text that is an instruction which traps behind itself: an exit, with nobody to kick it out. */
+void attack_icebp_user(void)
+{
+	const uint8_t *text = (const uint8_t *)GATE_TEXT;
+	struct pvg_caught caught;
+
+	user_init();
+	for (uint64_t at = 0; at < GATE_TEXT_SIZE; at++)
+		if (text[at] == ICEBP)
+			pvg_test(!user_run(jump_user, at, &caught), "ICEBP at %lx of the gate comes out", at);
+	pvg_test_equal((uint64_t)pvg_hypercall0(R3_HC_abi_version), R3_ABI_VERSION, "and the kernel lives");
 }
 
 /* From kernel mode, one a run: `at=OFFSET set=N`. */

@@ -15,10 +15,10 @@ try() {
 
 # All over the text, and byte by byte where hypercalls enter.
 at=0
-while [ $at -lt 2048 ]; do
+while [ $at -lt 4864 ]; do
 	try jump on "at=$at set=0"
 	try jump off "at=$at set=2"
-	at=$((at + 67))
+	at=$((at + 131))
 done
 at=90
 while [ $at -lt 130 ]; do

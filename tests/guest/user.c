@@ -39,7 +39,8 @@ __asm__(".pushsection .rodata\n"
 	"1:	syscall\n	movq %xmm0, %rsi\n	movq %xmm7, %rdx\n	paddq %xmm7, %xmm0\n	jmp 1b\n"
 	"user_bases:\n	wrfsbase %rdi\n	wrgsbase %rsi\n"
 	"1:	syscall\n	rdfsbase %rdi\n	rdgsbase %rsi\n	jmp 1b\n"
-	"user_gate:\n	jmp *%rdi\n"
+	/* Some of what the gate does is to begin the program anew: not another time. */
+	"user_gate:\n	mov %rdi, %r15\n	xor %edi, %edi\n	jmp *%r15\n"
 	"user_kernel:\n	mov (%rdi), %rax\n	ud2\n"
 	"user_cli:\n	cli\n	ud2\n"
 	/* rt_sigreturn with the gate's cookie and a frame that blocks every signal, to a loop. */
@@ -218,7 +219,7 @@ static void test_walls(void)
 	pvg_test_equal(stop.vector, X86_VEC_PF, "the window on other cells is not there");
 	run(&contexts[0], user_kernel, 0xffff800000000000, 0);
 	pvg_test(stop.vector == X86_VEC_PF || stop.vector == X86_VEC_GP, "nor is the upper half");
-	for (uint64_t offset = 0; offset < 4096; offset += 7) {
+	for (uint64_t offset = 0; offset < 8192; offset += 7) {
 		run(&contexts[0], user_gate, gate + offset, 0);
 		run(&contexts[0], user_vector, offset + 1, 0);
 		if (stop.vector != SYSCALL_STOP || stop.rdi != offset + 1)
@@ -243,6 +244,47 @@ static void test_vector_state(void)
 			right &= stop.rsi == step * i && stop.rdx == step;
 		}
 	pvg_test(right, "two contexts have vector registers of their own");
+}
+
+/* SDM 1 13.4: where in an XSAVE image. */
+#define IMAGE_MXCSR    24
+#define IMAGE_XMM(n)   (160 + 16 * (n))
+#define IMAGE_SOFTWARE 464
+#define IMAGE_HEADER   512
+#define IMAGE_END      576
+
+/* Saved and loaded while the program waits, from images that no processor would take, and from and to what is none. */
+static void test_images(void)
+{
+	struct context *context = &contexts[0];
+	uint8_t *image = context->user.fpu;
+	char pv[4];
+	bool paravirtual = pvg_option("pv", pv, sizeof(pv)) && !pvg_strcmp(pv, "on");
+	bool right = true;
+	uint64_t word;
+
+	run(context, user_vector, 3, 0);
+	for (uint64_t i = 1; i <= 50; i++) {
+		pvg_user_save_fpu(&context->user);
+		memcpy(&word, image + IMAGE_XMM(0), sizeof(word));
+		right &= word == (i == 1 ? 3 : 1003 + i);
+		word = 1001 + i;
+		memcpy(image + IMAGE_XMM(0), &word, sizeof(word));
+		if (paravirtual) {
+			memset(image + IMAGE_MXCSR + 2, 0xff, 2);
+			memset(image + IMAGE_SOFTWARE, 0xff, IMAGE_HEADER - IMAGE_SOFTWARE);
+			memset(image + IMAGE_HEADER + 7, 0xff, IMAGE_END - IMAGE_HEADER - 7);
+			right &= pvg_hypercall2(R3_HC_fpu_switch, (uint64_t)image + 8, 0) == -R3_EINVAL;
+			right &= pvg_hypercall2(R3_HC_fpu_switch, 0, (uint64_t)image + 8) == -R3_EINVAL;
+			right &= pvg_hypercall2(R3_HC_fpu_switch, 0, R3_BIT(40)) == -R3_EFAULT;
+			right &= pvg_hypercall2(R3_HC_fpu_switch, R3_BIT(40), (uint64_t)image) == -R3_EFAULT;
+		}
+		pvg_user_load_fpu(&context->user);
+		context->saved.rdi = -1;
+		resume(context);
+		right &= stop.rsi == 1001 + i && stop.rdx == 3;
+	}
+	pvg_test(right, "images are saved and loaded, and made harmless");
 }
 
 static void test_bases(void)
@@ -280,6 +322,7 @@ int main(const char *cmdline)
 	test_interrupts();
 	test_faults();
 	test_vector_state();
+	test_images();
 	test_bases();
 	test_walls();
 	test_calls();

@@ -52,10 +52,13 @@ static unsigned list_own(const struct cell *cell, struct gate_op *ops)
 
 /* ------------------------------------------------------------------------------------------------ in the child */
 
+/* The gate leaves a handler without the call that would undo what it blocks. A kick blocks the next: one frame more is
+ * all that it takes. */
 static void child_signals(void)
 {
 	for (unsigned i = 0; i < sizeof(cell_signals) / sizeof(cell_signals[0]); i++)
-		confine_handle(cell_signals[i], gate_address(gate_handler), 0, ~0ull);
+		confine_handle(cell_signals[i], gate_address(gate_handler),
+			       cell_signals[i] == GATE_KICK_SIGNAL ? 0 : SA_NODEFER, 0);
 	/* All but the synchronous ones stay blocked: the mapper has no stack to take a signal on. */
 	uint64_t mask = ~0ull;
 	for (unsigned i = 0; i < sizeof(cell_signals) / sizeof(cell_signals[0]) - 1; i++)

@@ -76,6 +76,7 @@ struct cell {
 	/* In the monitor's own memory, since the guest can overwrite the state word. */
 	_Atomic bool nudged; /* the monitor is to look up from its wait */
 	bool resisted;	     /* it was ended because no kick brought it out */
+	bool kicked;	     /* a frame of the gate's own code may lie below `frame` */
 	bool wake_left;	     /* the runner slept, and another one, which may be lying, was told to wake it */
 
 	bool in_signal;	 /* the runner waits in the handler, not in the hypercall path */

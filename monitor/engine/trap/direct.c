@@ -86,6 +86,7 @@ static void describe_peer(struct gate_xchg *xchg, struct trap *trap, const struc
 	xchg->peer = peer_address(peer);
 	xchg->peer_gregs = peer_address(peer) + (gregs - GATE_XCHG);
 	xchg->peer_frame = peer->frame_gate;
+	xchg->peer_fpu = peer_address(peer) + (uint64_t)(peer->fpstate - (uint8_t *)peer->xchg);
 	xchg->peer_turn = GATE_TURN + peer->slot * sizeof(uint32_t);
 	const struct cell *user = trap->cells.user;
 	xchg->previous = user && user != peer && !user->dead ? peer_address(user) : 0;
@@ -113,6 +114,8 @@ static bool arm_paravirtual(struct trap *trap, struct cell *cell, struct vcpu *v
 		    offsetof(struct r3_vcpu_info, vif);
 	xchg->entry = entry;
 	xchg->rsp0 = vcpu->pv.rsp0;
+	/* The hypercall's return address is the guest's: where its code is translated, nothing to go to. */
+	xchg->fpu_size = trap->translated ? 0 : trap->fpu_size;
 	return true;
 }
 
@@ -164,6 +167,7 @@ static bool arm_bare(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 	xchg->user_cs_is = direct->cs.descriptor;
 	xchg->user_ss_is = direct->ss.descriptor;
 	xchg->sysret = sysret;
+	xchg->fpu_size = 0;
 	xchg->syscall_kept = (uint32_t)~vcpu->sfmask & JUDGE_RFLAGS;
 	xchg->syscall_odd = (uint32_t)~vcpu->sfmask & (X86_RFLAGS_TF | X86_RFLAGS_AC);
 	xchg->entry = direct->bare_entry;

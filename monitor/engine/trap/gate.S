@@ -62,14 +62,15 @@ gate_text:
 /*
  * Hands over to the monitor and waits: tells it, then spins, yields and at last sleeps on this cell's turn. Parked, it
  * wakes the cell that takes its place on this CPU, which is cheaper than a wake-up from another one, and sleeps at once.
- * RBX = GATE_XCHG; clobbers RAX RCX RDX RSI RDI R8-R12. From \asleep, where the sleeping call returns to, all but RSP is
+ * RBX = GATE_XCHG; clobbers RAX RCX RDX RSI RDI R8-R12. \told is where the state has been stored. From \asleep, where the sleeping call returns to, all but RSP is
  * set anew: whoever sleeps there, however it came, goes on as if it had handed over (cell_renew).
  *
  * The exchanges are full barriers: the store must be seen before the other side's flag is read, or both sleep.
  */
-.macro HANDOVER asleep
+.macro HANDOVER told asleep
 	movl	$GATE_EXITED, %eax
 	xchgl	%eax, XCHG_STATE(%rbx)
+\told:
 	cmpl	$0, XCHG_MONITOR_WAITS(%rbx)
 	je	1f
 	lea	XCHG_STATE(%rbx), %rdi
@@ -103,6 +104,15 @@ gate_text:
 	jmp	6b
 8:	movl	$0, XCHG_RUNNER_WAITS(%rbx)
 9:
+.endm
+
+/* RSP at a signal frame. */
+.macro SIGRETURN
+	add	$8, %rsp
+	movl	$GATE_COOKIE, %r9d
+	movl	$__NR_rt_sigreturn, %eax
+	syscall
+	ud2
 .endm
 
 /* Clobbers RAX. */
@@ -220,6 +230,39 @@ gate_text:
 	mov	%rax, \to(%rcx)
 .endm
 
+/*
+ * Copies the FPU image at RSI to GATE_FPU, and makes the copy harmless as the monitor does (vcpu_fpu_sanitize). R11 =
+ * GATE_XCHG; clobbers RAX RCX RDX RSI RDI.
+ */
+.macro TAKE_IMAGE
+	movabs	$GATE_FPU, %rdi
+	movl	$(X86_FPU_SOFTWARE / 8), %ecx
+	rep movsq
+	xorl	%eax, %eax
+	movl	$((X86_FPU_HEADER - X86_FPU_SOFTWARE) / 8), %ecx
+	rep stosq
+	add	$(X86_FPU_HEADER - X86_FPU_SOFTWARE), %rsi
+	lodsq
+	and	XCHG_XCR0(%r11), %rax
+	mov	%rax, %rdx
+	stosq
+	xorl	%eax, %eax
+	movl	$((X86_FPU_EXTENDED - X86_FPU_HEADER) / 8 - 1), %ecx
+	rep stosq
+	add	$(X86_FPU_EXTENDED - X86_FPU_HEADER - 8), %rsi
+	movl	XCHG_FPU_SIZE(%r11), %ecx
+	subl	$X86_FPU_EXTENDED, %ecx
+	rep movsb
+	movabs	$GATE_FPU, %rdi
+	andl	$X86_MXCSR_WRITABLE, X86_FPU_MXCSR(%rdi)
+	testl	$X86_XCR0_X87, %edx
+	jnz	1f
+	movw	%ax, X86_FPU_FOP(%rdi)
+	mov	%rax, X86_FPU_FIP(%rdi)
+	mov	%rax, X86_FPU_FDP(%rdi)
+1:
+.endm
+
 	.globl gate_callout
 gate_callout:
 	SAVE_CALLOUT
@@ -236,6 +279,8 @@ gate_hypercall:
 	je	.Lhypercall
 	cmpl	$R3_HC_iret, %eax
 	je	gate_direct
+	cmpl	$R3_HC_fpu_switch, %eax
+	je	gate_fpu
 .Lhypercall:
 	mov	%rbx, XCHG_GPR + 8 * RBX(%r11)
 	mov	%r11, %rbx
@@ -254,13 +299,12 @@ gate_save_rest:
 	movabs	$GATE_FPU, %rcx
 	xsaveopt64 (%rcx)
 gate_hypercall_wait:
-	HANDOVER gate_hypercall_asleep
+	HANDOVER gate_hypercall_told gate_hypercall_asleep
 
 /*
  * From here to gate_restore_end registers are being replaced. A kick that arrives in between must not be lost: the
  * handler sends it to gate_reexit, and nothing is lost either, since the exchange page still holds the state.
  */
-gate_restore:
 	LOAD_BASES
 	cmpl	$0, XCHG_XRSTOR(%rbx)
 	je	1f
@@ -268,9 +312,7 @@ gate_restore:
 	mov	XCHG_XCR0 + 4(%rbx), %edx
 	movabs	$GATE_FPU, %rcx
 	xrstor64 (%rcx)
-1:	lea	XCHG_SCRATCH_TOP(%rbx), %rsp
-	pushq	XCHG_RFLAGS(%rbx)
-	mov	XCHG_GPR + 8 * RAX(%rbx), %rax
+1:	mov	XCHG_GPR + 8 * RAX(%rbx), %rax
 	mov	XCHG_GPR + 8 * RCX(%rbx), %rcx
 	mov	XCHG_GPR + 8 * RDX(%rbx), %rdx
 	mov	XCHG_GPR + 8 * RBP(%rbx), %rbp
@@ -284,15 +326,23 @@ gate_restore:
 	mov	XCHG_GPR + 8 * 13(%rbx), %r13
 	mov	XCHG_GPR + 8 * 14(%rbx), %r14
 	mov	XCHG_GPR + 8 * 15(%rbx), %r15
+	lea	XCHG_RFLAGS(%rbx), %rsp
+gate_restore_end:
+
+/*
+ * What is left to load lies in the exchange page, however the gate is left. The stack of signals is free from here: a
+ * frame that comes now lies where one of guest code does, and with RFLAGS, RSP, RBX and RIP filled in it is one.
+ */
+gate_last:
 	popfq
 	mov	XCHG_GPR + 8 * RSP(%rbx), %rsp
-gate_restore_last:
 	mov	XCHG_GPR + 8 * RBX(%rbx), %rbx
 	jmp	*gate_rip_pointer(%rip)
-gate_restore_end:
+gate_last_end:
 
 gate_reexit:
 	movabs	$GATE_XCHG, %rbx
+	movl	$0, XCHG_RUNNER_WAITS(%rbx)
 	movl	$GATE_KIND_REEXIT, XCHG_KIND(%rbx)
 	jmp	gate_hypercall_wait
 
@@ -464,6 +514,64 @@ gate_bare_entry:
 	jmp	gate_direct_enter
 gate_direct_end:
 
+/*
+ * The fpu_switch hypercall in such a cell: the state lies in the user cell's frame. As with iret, what cannot be read or
+ * written, and what is odd, takes the long way, which does it all anew: until gate_fpu_load nothing has happened.
+ */
+gate_fpu:
+	cmpl	$0, XCHG_FPU_SIZE(%r11)
+	je	.Lhypercall
+	cmpl	$0, XCHG_STEPPED(%r11)
+	jne	.Lhypercall
+	test	%rsi, %rsi
+	jz	.Lhypercall
+	mov	%edi, %ecx
+	orl	%esi, %ecx
+	testl	$(FPU_ALIGNMENT - 1), %ecx
+	jnz	.Lhypercall
+	mov	%rdi, XCHG_GPR + 8 * RDI(%r11)
+	mov	%rsi, XCHG_GPR + 8 * RSI(%r11)
+	mov	%rdx, XCHG_GPR + 8 * RDX(%r11)
+gate_fpu_save:
+	cld
+	mov	(%rsp), %rcx
+	mov	%rcx, XCHG_RIP(%r11)
+	test	%rdi, %rdi
+	jz	2f
+	mov	XCHG_PEER_FPU(%r11), %rsi
+	TAKE_IMAGE
+	mov	%rdi, %rsi
+	mov	XCHG_GPR + 8 * RDI(%r11), %rdi
+	movl	XCHG_FPU_SIZE(%r11), %ecx
+	rep movsb
+	mov	XCHG_GPR + 8 * RSI(%r11), %rsi
+2:	TAKE_IMAGE
+gate_fpu_load:
+	/* Between the two parts lie marks of the host's. */
+	mov	%rdi, %rsi
+	mov	XCHG_PEER_FPU(%r11), %rdi
+	movl	$(X86_FPU_SOFTWARE / 8), %ecx
+	rep movsq
+	add	$(X86_FPU_HEADER - X86_FPU_SOFTWARE), %rsi
+	add	$(X86_FPU_HEADER - X86_FPU_SOFTWARE), %rdi
+	movl	XCHG_FPU_SIZE(%r11), %ecx
+	subl	$X86_FPU_HEADER, %ecx
+	rep movsb
+	mov	XCHG_GPR + 8 * RDI(%r11), %rdi
+	mov	XCHG_GPR + 8 * RSI(%r11), %rsi
+	mov	XCHG_GPR + 8 * RDX(%r11), %rdx
+	xorl	%eax, %eax
+	add	$8, %rsp
+	jmp	*gate_rip_pointer(%rip)
+
+gate_fpu_undo:
+	movabs	$GATE_XCHG, %r11
+	mov	XCHG_GPR + 8 * RDI(%r11), %rdi
+	mov	XCHG_GPR + 8 * RSI(%r11), %rsi
+	mov	XCHG_GPR + 8 * RDX(%r11), %rdx
+	movl	$R3_HC_fpu_switch, %eax
+	jmp	.Lhypercall
+
 /* Its own iret frame could not be read after all: the monitor says so to the guest. */
 gate_direct_undo:
 	movl	$R3_HC_iret, %eax
@@ -551,6 +659,8 @@ gate_bare_end:
 gate_bare_undo:
 	movabs	$GATE_XCHG, %rbx
 	movl	$1, XCHG_UNREADABLE(%rbx)
+gate_bare_kicked:
+	movabs	$GATE_XCHG, %rbx
 	movl	$GATE_KIND_CALLOUT, XCHG_KIND(%rbx)
 	jmp	gate_save_rest
 
@@ -560,8 +670,10 @@ gate_peer_exit:
 	jmp	gate_hypercall_wait
 
 /*
- * All signals arrive here, on the alternate stack, with all signals blocked: RDI signal number, RSI siginfo, RDX
- * ucontext, RSP at the frame. The frame is the trap frame; the monitor changes it in place and sigreturn loads it.
+ * All signals arrive here, on the alternate stack: RDI signal number, RSI siginfo, RDX ucontext, RSP at the frame. The
+ * frame is the trap frame; the monitor changes it in place, and it is loaded by the code from gate_leave on, since
+ * rt_sigreturn costs more. What only that can load, and the mask of a handler that blocks signals, which is the kick's
+ * alone, goes by a frame that says that it is of a kick.
  */
 	.globl gate_handler
 gate_handler:
@@ -573,21 +685,68 @@ gate_handler:
 	jb	.Lin_gate
 .Lexit:	mov	%rsp, XCHG_FRAME(%rbx)
 	SAVE_BASES
+	/* The frame of a signal that comes while this waits may outlive the program: it shall not have its registers. */
+.Lagain:
+	xorl	%ebp, %ebp
+	xorl	%r8d, %r8d
+	xorl	%r13d, %r13d
+	xorl	%r14d, %r14d
+	xorl	%r15d, %r15d
 	movl	$GATE_KIND_SIGNAL, XCHG_KIND(%rbx)
 	.globl gate_handler_asleep
-	HANDOVER gate_handler_asleep
+	HANDOVER gate_told gate_handler_asleep
+gate_leave:
 	LOAD_BASES
-.Lsigreturn:
-	add	$8, %rsp
-	movl	$GATE_COOKIE, %r9d
-	movl	$__NR_rt_sigreturn, %eax
-	syscall
-	ud2
+	cmpl	$HOST_KICK, SIGFRAME_SIGNO(%rsp)
+	je	.Lleave_by_call
+	mov	XCHG_XCR0(%rbx), %eax
+	mov	XCHG_XCR0 + 4(%rbx), %edx
+	mov	SIGFRAME_FPSTATE(%rsp), %rcx
+	xrstor64 (%rcx)
+	pushfq			/* NT is as guest code left it, as after rt_sigreturn */
+	pop	%rax
+	and	$X86_RFLAGS_NT, %eax
+	or	SIGFRAME_GREGS + GREG_EFL(%rsp), %rax
+	mov	%rax, XCHG_RFLAGS(%rbx)
+	mov	SIGFRAME_GREGS + GREG_RIP(%rsp), %rax
+	mov	%rax, XCHG_RIP(%rbx)
+	mov	SIGFRAME_GREGS + GREG_RSP(%rsp), %rax
+	mov	%rax, XCHG_GPR + 8 * RSP(%rbx)
+	mov	SIGFRAME_GREGS + GREG_RBX(%rsp), %rax
+	mov	%rax, XCHG_GPR + 8 * RBX(%rbx)
+	mov	SIGFRAME_GREGS + GREG_R8(%rsp), %r8
+	mov	SIGFRAME_GREGS + GREG_R9(%rsp), %r9
+	mov	SIGFRAME_GREGS + GREG_R10(%rsp), %r10
+	mov	SIGFRAME_GREGS + GREG_R11(%rsp), %r11
+	mov	SIGFRAME_GREGS + GREG_R12(%rsp), %r12
+	mov	SIGFRAME_GREGS + GREG_R13(%rsp), %r13
+	mov	SIGFRAME_GREGS + GREG_R14(%rsp), %r14
+	mov	SIGFRAME_GREGS + GREG_R15(%rsp), %r15
+	mov	SIGFRAME_GREGS + GREG_RDI(%rsp), %rdi
+	mov	SIGFRAME_GREGS + GREG_RSI(%rsp), %rsi
+	mov	SIGFRAME_GREGS + GREG_RBP(%rsp), %rbp
+	mov	SIGFRAME_GREGS + GREG_RDX(%rsp), %rdx
+	mov	SIGFRAME_GREGS + GREG_RAX(%rsp), %rax
+	mov	SIGFRAME_GREGS + GREG_RCX(%rsp), %rcx
+	lea	XCHG_RFLAGS(%rbx), %rsp
+	jmp	gate_last
+.Lleave_by_call:
+	SIGRETURN
+gate_leave_end:
+
 /*
  * A signal met the gate itself; RAX is where. A kick, or the single-step trap of RFLAGS just loaded, goes on, but not
  * where the kick would be lost. A fault of the guest's stack under the direct path takes the long way. All else is a
  * real fault.
  */
+.macro WITHIN from to target
+	cmp	$(\from - gate_text), %rax
+	jb	1f
+	cmp	$(\to - gate_text), %rax
+	jb	\target
+1:
+.endm
+
 .macro REDIRECT from to target
 	cmp	$(\from - gate_text), %rax
 	jb	1f
@@ -598,6 +757,19 @@ gate_handler:
 	jmp	.Lsigreturn
 1:
 .endm
+
+/* Makes of a frame from between gate_last and gate_last_end one of guest code. */
+.macro COMPLETE
+	mov	XCHG_RFLAGS(%rbx), %rax
+	mov	%rax, UC_RFLAGS(%rdx)
+	mov	XCHG_GPR + 8 * RBX(%rbx), %rax
+	mov	%rax, UC_RBX(%rdx)
+	mov	XCHG_GPR + 8 * RSP(%rbx), %rax
+	mov	%rax, UC_RSP(%rdx)
+	mov	XCHG_RIP(%rbx), %rax
+	mov	%rax, UC_RIP(%rdx)
+.endm
+
 .Lin_gate:
 	cmpl	$HOST_TRAP, %edi
 	je	.Lstep_in_gate
@@ -607,30 +779,49 @@ gate_handler:
 	je	.Lfault_in_gate
 	cmpl	$HOST_KICK, %edi
 	jne	.Lexit
-	REDIRECT gate_restore, gate_restore_end, gate_reexit
+	WITHIN	gate_last, gate_last_end, .Lexit_last
+	/* One that came before the monitor gave back control asked for no more than it has. */
+	testl	$1, XCHG_STATE(%rbx)
+	jnz	.Lsigreturn
+	REDIRECT gate_hypercall_told, gate_restore_end, gate_reexit
+	REDIRECT gate_direct, gate_direct_committed, gate_direct_undo
 	REDIRECT gate_direct_exited, gate_direct_end, gate_peer_exit
-	jmp	.Lsigreturn
+	REDIRECT gate_fpu_save, gate_fpu_load, gate_fpu_undo
+	REDIRECT gate_bare, gate_bare_end, gate_bare_kicked
+	WITHIN	gate_told, gate_leave_end, .Lkicked_again
+.Lsigreturn:
+	SIGRETURN
+/* The first frame holds all that was being loaded: it becomes the kick's. */
+.Lkicked_again:
+	movl	$0, XCHG_RUNNER_WAITS(%rbx)
+	mov	XCHG_FRAME(%rbx), %rsp
+	movl	$HOST_KICK, SIGFRAME_SIGNO(%rsp)
+	jmp	.Lagain
+.Lexit_last:
+	COMPLETE
+	jmp	.Lexit
 /*
  * A single step. Of the flags just loaded: what is left to load, sigreturn does, so that the first instruction stepped
  * is the guest's. Of a guest that called with TF set: the gate is one instruction to it, so TF waits for its end.
  */
 .Lstep_in_gate:
-	cmp	$(gate_restore_last - gate_text), %rax
-	jb	1f
-	cmp	$(gate_restore_end - gate_text), %rax
-	jae	1f
-	mov	XCHG_GPR + 8 * RBX(%rbx), %rax
-	mov	%rax, UC_RBX(%rdx)
-	mov	XCHG_GPR + 8 * RSP(%rbx), %rax
-	mov	%rax, UC_RSP(%rdx)
-	mov	XCHG_RIP(%rbx), %rax
-	mov	%rax, UC_RIP(%rdx)
-	jmp	.Lsigreturn
-1:	andl	$~X86_RFLAGS_TF, UC_RFLAGS(%rdx)
+	movl	INFO_CODE(%rsi), %ecx
+	cmpl	$HOST_TRAP_HWBKPT, %ecx
+	je	.Lstep_waits
+	cmpl	$HOST_TRAP_TRACE, %ecx
+	jne	.Lexit		/* an instruction that asks for it, which would do so again */
+	WITHIN	gate_last, gate_last_end, .Lstep_last
+.Lstep_waits:
+	andl	$~X86_RFLAGS_TF, UC_RFLAGS(%rdx)
 	movl	$1, XCHG_STEPPED(%rbx)
 	jmp	.Lsigreturn
+.Lstep_last:
+	COMPLETE
+	jmp	.Lsigreturn
 .Lfault_in_gate:
+	WITHIN	gate_last, gate_last_end, .Lexit_last
 	REDIRECT gate_direct, gate_direct_committed, gate_direct_undo
+	REDIRECT gate_fpu_save, gate_fpu_load, gate_fpu_undo
 	REDIRECT gate_bare, gate_bare_end, gate_bare_undo
 	REDIRECT gate_direct_exited, gate_direct_end, gate_peer_exit
 	jmp	.Lexit
@@ -767,7 +958,7 @@ gate_mapper:
 	.globl gate_text_end
 gate_text_end:
 	.set	gate_entry_pointer, gate_text + (GATE_XCHG - GATE_TEXT) + XCHG_ENTRY
-	.org	gate_text + GATE_TEXT_SIZE /* an error if the text outgrew its page */
+	.org	gate_text + GATE_TEXT_SIZE /* an error if the text outgrew its pages */
 
 /* The hypercall page: the gate, or for a traced runner a system call that the tracer recognises by its address. */
 	.globl gate_hypercall_stub, gate_hypercall_stub_end

@@ -3,8 +3,9 @@
  * in every cell:
  *
  *   GATE_TEXT   rx  code (gate.S), one copy for all cells
- *   GATE_DATA   r   constant data for boot: the filters' programs, one copy for all cells
+ *   GATE_ANSWERS r  one word a cell, what its mapper answers; one copy, which nobody's mapping can write
  *   GATE_TURN   r   one word a cell, on which its runner sleeps; one copy; kernel cells can write it
+ *   GATE_DATA   r   constant data for boot: the filters' programs, one copy for all cells
  *   GATE_ORDER  r   orders for the mapper; only the monitor can write it
  *   GATE_XCHG   rw  struct gate_xchg: how runner and monitor hand over to each other
  *   GATE_FPU    rw  XSAVE area of the hypercall path
@@ -23,15 +24,15 @@
 
 #define GATE_PAGE      0x1000
 #define GATE_TEXT      GATE_HOLE_START
-#define GATE_TEXT_SIZE (1 * GATE_PAGE)
-#define GATE_DATA      (GATE_TEXT + GATE_TEXT_SIZE)
-#define GATE_DATA_SIZE (1 * GATE_PAGE)
+#define GATE_TEXT_SIZE (2 * GATE_PAGE)
 /* Aligned to their size, so that the filters can compare addresses under a mask. */
-#define GATE_ANSWERS	  (GATE_DATA + GATE_DATA_SIZE)
+#define GATE_ANSWERS	  (GATE_TEXT + GATE_TEXT_SIZE)
 #define GATE_ANSWERS_SIZE (2 * GATE_PAGE)
-#define GATE_TURN	  (GATE_TEXT + GATE_TURN_SIZE)
+#define GATE_TURN	  (GATE_ANSWERS + GATE_ANSWERS_SIZE)
 #define GATE_TURN_SIZE	  (4 * GATE_PAGE)
-#define GATE_ORDER	  (GATE_TURN + GATE_TURN_SIZE)
+#define GATE_DATA	  (GATE_TURN + GATE_TURN_SIZE)
+#define GATE_DATA_SIZE	  (1 * GATE_PAGE)
+#define GATE_ORDER	  (GATE_DATA + GATE_DATA_SIZE)
 #define GATE_ORDER_SIZE	  (2 * GATE_PAGE)
 #define GATE_XCHG	  (GATE_ORDER + GATE_ORDER_SIZE)
 #define GATE_XCHG_SIZE	  (1 * GATE_PAGE)
@@ -131,9 +132,9 @@ struct gate_xchg {
 	uint32_t stepped;      /* runner writes: a hypercall came with TF set; monitor clears */
 	uint32_t bases;	       /* monitor writes before boot: GATE_BASES_* */
 	uint32_t callout;      /* translated code writes: low half of the address of the stub that led to the gate */
-	uint32_t reserved;
-	uint64_t frame;	  /* runner writes at exit: RSP in the handler */
-	uint64_t fs_base; /* runner writes at exit, monitor before resume */
+	uint32_t fpu_size;     /* monitor writes: of an XSAVE image, 0 if the gate shall not do fpu_switch */
+	uint64_t frame;	       /* runner writes at exit: RSP in the handler */
+	uint64_t fs_base;      /* runner writes at exit, monitor before resume */
 	uint64_t gs_base;
 	/* GATE_BASES_CALLS*: what the host loads, GATE_BASE_UNKNOWN if that must be told again; both write. */
 	uint64_t host_fs_base, host_gs_base;
@@ -149,6 +150,7 @@ struct gate_xchg {
 	uint64_t peer_gregs; /* its frame's registers there */
 	uint64_t peer_frame; /* what its `frame` must say */
 	uint64_t peer_turn;  /* its word in GATE_TURN */
+	uint64_t peer_fpu;   /* the FPU state in its frame */
 	uint64_t
 		previous; /* another user cell's page there, whose runner may wait awake; 0: none. The gate clears it */
 
@@ -203,7 +205,7 @@ struct gate_data {
 
 _Static_assert(GATE_CELLS_MAX * sizeof(uint32_t) <= GATE_TURN_SIZE, "each cell has a turn");
 _Static_assert(GATE_CELLS_MAX * sizeof(uint32_t) <= GATE_ANSWERS_SIZE, "and an answer");
-_Static_assert(GATE_ANSWERS % GATE_ANSWERS_SIZE == 0 && GATE_ANSWERS + GATE_ANSWERS_SIZE <= GATE_TURN, "aligned");
+_Static_assert(GATE_ANSWERS % GATE_ANSWERS_SIZE == 0 && GATE_TURN % GATE_TURN_SIZE == 0, "aligned");
 _Static_assert(GATE_CELLS_MAX *GATE_OWN_SIZE <= GATE_PEERS_SIZE, "the window shows every cell");
 _Static_assert(GATE_CACHE_END == LAYOUT_GATE_END, "what the monitor keeps free is what the gate takes");
 _Static_assert(GATE_SHARED + GATE_PAGE <= GATE_PEERS, "gate and window do not meet");

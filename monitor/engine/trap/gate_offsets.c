@@ -58,6 +58,8 @@ void gate_offsets(void)
 	OFFSET(XCHG_PEER_GREGS, gate_xchg, peer_gregs);
 	OFFSET(XCHG_PEER_FRAME, gate_xchg, peer_frame);
 	OFFSET(XCHG_PEER_TURN, gate_xchg, peer_turn);
+	OFFSET(XCHG_PEER_FPU, gate_xchg, peer_fpu);
+	OFFSET(XCHG_FPU_SIZE, gate_xchg, fpu_size);
 	OFFSET(XCHG_PREVIOUS, gate_xchg, previous);
 	OFFSET(XCHG_VIF, gate_xchg, vif);
 	OFFSET(XCHG_ENTRY, gate_xchg, entry);
@@ -128,6 +130,10 @@ void gate_offsets(void)
 	CONSTANT(GREG_CODE, GREGS_TO_INFO + offsetof(siginfo_t, si_code));
 	CONSTANT(GREG_ARCH, GREGS_TO_INFO + offsetof(siginfo_t, si_arch));
 	CONSTANT(GREG_CALL_HIGH, GREGS_TO_INFO + offsetof(siginfo_t, si_call_addr) + 4);
+	OFFSET(SIGFRAME_GREGS, cell_frame, uc.gregs);
+	OFFSET(SIGFRAME_FPSTATE, cell_frame, uc.fpstate);
+	OFFSET(SIGFRAME_SIGNO, cell_frame, info.si_signo);
+	CONSTANT(INFO_CODE, offsetof(siginfo_t, si_code));
 	CONSTANT(JUDGE_SLOT, GATE_HOLE_START >> JUDGE_SLOT_SHIFT);
 	CONSTANT(HOST_SIGSYS, SIGSYS);
 	CONSTANT(HOST_SIGSEGV, SIGSEGV);
@@ -151,7 +157,10 @@ void gate_offsets(void)
 	CONSTANT(HOST_SET_FS, ARCH_SET_FS);
 	CONSTANT(HOST_SET_GS, ARCH_SET_GS);
 	CONSTANT(HOST_KICK, GATE_KICK_SIGNAL);
+	CONSTANT(FPU_ALIGNMENT, 64); /* SDM 1 13.7: of what XSAVE and XRSTOR take */
 	CONSTANT(HOST_TRAP, SIGTRAP);
+	CONSTANT(HOST_TRAP_TRACE, TRAP_TRACE);
+	CONSTANT(HOST_TRAP_HWBKPT, TRAP_HWBKPT);
 	CONSTANT(HOST_PR_DEATH, PR_SET_PDEATHSIG);
 	CONSTANT(HOST_KILL, SIGKILL);
 	CONSTANT(HOST_ESRCH, ESRCH);

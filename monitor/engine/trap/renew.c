@@ -4,6 +4,7 @@
  * the first one's choice.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "monitor/engine/trap/arena.h"
 #include "monitor/engine/trap/handover.h"
 
 /* An honest runner sleeps after a few turns of the host's scheduler. */
@@ -48,6 +50,17 @@ static int wait_asleep(struct cell *cell)
 	return -EPERM;
 }
 
+/* Frames that a kick left in the gate: they may have registers of the last program's. */
+static void clear_below_frame(struct cell *cell)
+{
+	const size_t below = cell->frame_gate - GATE_STACK, pages = below & ~(size_t)(GATE_PAGE - 1);
+
+	fallocate(cell->owner->arena_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		  arena_own(cell->slot) + (GATE_STACK - GATE_XCHG), (off_t)pages);
+	memset(cell->stack + pages, 0, below - pages);
+	cell->kicked = false;
+}
+
 int cell_renew(struct cell *cell)
 {
 	int error = 0;
@@ -64,6 +77,10 @@ int cell_renew(struct cell *cell)
 	cell->epoch = 0;
 	cell->in_signal = true; /* the last exit may have been forged as a hypercall */
 	memset(cell->fpu, 0, GATE_PAGE);
+	memset(cell->xchg->gpr, 0, sizeof(cell->xchg->gpr));
+	cell->xchg->rip = cell->xchg->rflags = 0;
+	if (cell->kicked)
+		clear_below_frame(cell);
 	memcpy(cell->frame, cell->boot_frame, GATE_END - cell->frame_gate);
 	cell->fresh = true;
 	return 0;

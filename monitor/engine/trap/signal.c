@@ -24,15 +24,28 @@ static int signal_attach(struct cell *cell)
 	return 0;
 }
 
+/*
+ * What only rt_sigreturn loads: mask and alternate stack of a cell that served another program, RIP wherever it is, TF
+ * in time for the first instruction, and RF where breakpoints are in debug registers.
+ */
+static bool is_loaded_by_call(const struct cell *cell, const struct vcpu *vcpu, uint64_t rflags)
+{
+	return cell->fresh || vcpu->rip >= LAYOUT_TASK_END || (rflags & X86_RFLAGS_TF) ||
+	       (vcpu->debug.attached && (rflags & X86_RFLAGS_RF));
+}
+
 static void signal_load_frame(struct cell *cell, const struct vcpu *vcpu)
 {
 	uint64_t *gregs = cell->frame->uc.gregs;
 	for (unsigned i = 0; i < GPR_COUNT; i++)
 		gregs[greg[i]] = vcpu->gpr[i];
 	gregs[REG_RIP] = vcpu->rip;
-	gregs[REG_EFL] = transport_real_rflags(vcpu);
+	const uint64_t rflags = transport_real_rflags(vcpu);
+	gregs[REG_EFL] = rflags;
 	gregs[REG_CSGSFS] = cell->csgsfs;
 	cell->frame->uc.flags = cell->uc_flags;
+	if (is_loaded_by_call(cell, vcpu, rflags))
+		cell->frame->info.si_signo = GATE_KICK_SIGNAL;
 	if (cell->fresh) {
 		cell->frame->uc.sigmask = 0;
 		cell->fresh = false;
@@ -55,6 +68,8 @@ static void signal_resume(struct trap *trap, struct cell *cell, const struct vcp
 		signal_load_xchg(cell, vcpu);
 	if (!cell->kernel || !direct_lends_bases(trap, vcpu))
 		bases_give(cell, vcpu->sreg[SREG_FS].base, vcpu->sreg[SREG_GS].base);
+	/* A program that had it sleep on another would be kicked from sleep to sleep. */
+	cell->xchg->turn = cell->slot * sizeof(uint32_t);
 	struct cell *place = trap->cells.last != cell ? trap->cells.last : NULL;
 	bool split = trap->placement.mode == PLACEMENT_SPLIT;
 	handover_resume(cell, place, place && !(split && place->kernel != cell->kernel));
@@ -193,6 +208,7 @@ static void signal_fpu_set(struct cell *cell, const void *image, unsigned size)
 
 void transport_kick(struct cell *cell)
 {
+	cell->kicked = true;
 	if (!cell->dead)
 		syscall(SYS_tgkill, cell->pid, cell->runner, GATE_KICK_SIGNAL);
 }
