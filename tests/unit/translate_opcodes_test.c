@@ -7,9 +7,14 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "monitor/engine/translate/emit.h"
 #include "tests/unit/translate_rules.h"
 
 #define STRIDE	 31 /* odd, for ModRM's fields are powers of two */
@@ -83,6 +88,25 @@ static void test_hints_stay_what_they_are(void **state)
 	assert_null(broken_rule(&source));
 }
 
+/* What holds the sequences that the others try to BT_SEQUENCE_MAX. */
+static void test_emitter_stops_at_its_room(void **state)
+{
+	uint8_t bytes[16] = {0};
+	int status;
+	pid_t child = fork();
+	if (!child) {
+		const struct rlimit no_core = {0, 0};
+		struct emit e = {.bytes = bytes, .room = 9};
+		setrlimit(RLIMIT_CORE, &no_core);
+		signal(SIGABRT, SIG_DFL);
+		emit_bytes(&e, bytes, 9);
+		emit8(&e, 0x90);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1)
@@ -92,6 +116,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rules_hold_of_every_opcode),
 		cmocka_unit_test(test_hints_stay_what_they_are),
+		cmocka_unit_test(test_emitter_stops_at_its_room),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

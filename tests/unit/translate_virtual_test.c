@@ -489,6 +489,22 @@ static void test_divisions(void **state)
 	assert_delivered(&end, true);
 	end = DIVIDE(regs, 0xf7, 0xfb); /* IDIV EBX */
 	assert_delivered(&end, true);
+	/* The least number by -1, of each width. */
+	static const uint8_t prefixes[] = {0x48, 0x66, 0x90};
+	regs.rdx = regs.rbx = ~0ull;
+	for (unsigned n = 0; n < sizeof(prefixes); n++) {
+		regs.rax = (unsigned[]){0, 0x8000, 0x80000000}[n];
+		regs.rax |= n ? 0 : 1ull << 63;
+		end = n == 2 ? DIVIDE(regs, 0xf7, 0xfb) : DIVIDE(regs, prefixes[n], 0xf7, 0xfb); /* IDIV RBX */
+		assert_int_equal(end.regs.rax, regs.rax);
+		end.regs.rax = 0x1111;
+		assert_delivered(&end, true);
+	}
+	regs.rax = 0xff80;
+	end = DIVIDE(regs, 0xf6, 0xfb); /* IDIV BL */
+	end.regs.rax = 0x1111;
+	assert_delivered(&end, true);
+	regs = registers();
 	/* Too large a quotient, by what lies in memory. */
 	regs.rbx = world->code + 0x2000;
 	*at(0x2010) = 0x2222;
@@ -512,6 +528,18 @@ static void test_divisions_that_are_done(void **state)
 	assert_int_equal(end.regs.rcx, 0x11);
 	end = DIVIDE(regs, 0xf7, 0xf9); /* IDIV ECX */
 	assert_int_equal(end.regs.rax, 0x101);
+	regs.rdx = regs.rbx = ~0ull;
+	regs.rax = ~0ull << 62;
+	end = DIVIDE(regs, 0x48, 0xf7, 0xfb); /* IDIV RBX: of less than the least */
+	assert_int_equal(end.regs.rax, 1ull << 62);
+	regs.rdx = 0;
+	regs.rax = 0x1100;
+	end = DIVIDE(regs, 0x48, 0xf7, 0xfb);
+	assert_int_equal(end.regs.rax, -0x1100ull);
+	regs.rax = 0xff81;
+	end = DIVIDE(regs, 0xf6, 0xfb); /* IDIV BL */
+	assert_int_equal(end.regs.rax, 0x7f);
+	regs.rdx = 0, regs.rax = 0x1111;
 	regs.rbx = 0x12;
 	end = DIVIDE(regs, 0xf6, 0xf3); /* DIV BL: of AX */
 	assert_int_equal(end.regs.rax, 0x0df2);

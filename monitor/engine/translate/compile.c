@@ -6,8 +6,6 @@
 #include "monitor/engine/translate/internal.h"
 #include "monitor/vm/vcpu.h"
 
-/* Room that the sequence of one instruction and its padding can take, at most. */
-#define SEQUENCE_MAX 384
 /* And all stubs. */
 #define STUBS_MAX (BT_EXITS * BT_STUB_MAX)
 
@@ -207,7 +205,7 @@ static bool is_site(struct compiler *c, enum bt_site site, unsigned at, unsigned
 /* For as many sequences, and the stubs. */
 static bool has_room(const struct compiler *c, unsigned sequences)
 {
-	return c->e.len + sequences * SEQUENCE_MAX + STUBS_MAX <= BT_BLOCK_MAX;
+	return c->e.len + sequences * BT_SEQUENCE_MAX + STUBS_MAX <= BT_BLOCK_MAX;
 }
 
 /* An instruction at `at` will be in the block, whatever the one before it becomes. */
@@ -242,9 +240,11 @@ static bool compile(struct compiler *c)
 		c->shadow = c->sti;
 		c->sti = false;
 		c->followed = c->insn.info.mnemonic == ZYDIS_MNEMONIC_STI && is_followed(c, at);
+		c->e.room = c->e.len + BT_SEQUENCE_MAX;
 		outcome = compile_insn(c);
 		code->insns++;
 	}
+	c->e.room = BT_BLOCK_MAX;
 	code->guest_len = at;
 	if (!code->insns)
 		return false;
@@ -265,7 +265,9 @@ ZydisMachineMode bt_mode(unsigned flavour)
 
 bool bt_compile(const struct bt_source *source, const struct bt_place *place, struct bt_code *code)
 {
-	struct compiler c = {.e = {.bytes = code->bytes, .place = place}, .source = source, .code = code};
+	struct compiler c = {.e = {.bytes = code->bytes, .room = sizeof(code->bytes), .place = place},
+			     .source = source,
+			     .code = code};
 	return compile(&c);
 }
 
@@ -273,7 +275,7 @@ bool bt_locate(const struct bt_source *source, const struct bt_place *place, uns
 {
 	struct bt_code code;
 	struct compiler c = {
-		.e = {.bytes = code.bytes, .place = place},
+		.e = {.bytes = code.bytes, .room = sizeof(code.bytes), .place = place},
 		.source = source,
 		.code = &code,
 		.offset = offset,
@@ -286,14 +288,14 @@ bool bt_locate(const struct bt_source *source, const struct bt_place *place, uns
 
 unsigned bt_compile_stub(const struct bt_place *place, uint8_t *bytes)
 {
-	struct emit e = {.bytes = bytes, .place = place};
+	struct emit e = {.bytes = bytes, .room = BT_STUB_MAX, .place = place};
 	emit_stub(&e, BT_CALLOUT);
 	return e.len;
 }
 
 unsigned bt_compile_entry(const struct bt_place *place, uint16_t cs, uint16_t ss, uint64_t body, uint8_t *bytes)
 {
-	struct emit e = {.bytes = bytes, .place = place};
+	struct emit e = {.bytes = bytes, .room = BT_THUNK_MAX, .place = place};
 	emit_store_imm(&e, place->state + SLOT(iflag), 0);
 	emit_store_imm(&e, place->state + SLOT(selector[SREG_CS]), cs);
 	emit_store_imm(&e, place->state + SLOT(selector[SREG_SS]), ss);
@@ -305,7 +307,7 @@ unsigned bt_compile_thunk(const struct bt_place *place, uint64_t gva, uint64_t b
 			  uint8_t *bytes)
 {
 	static const uint8_t add[] = {0x48, 0x8d, 0x0c, 0x01}; /* LEA RCX, [RCX + RAX] */
-	struct emit e = {.bytes = bytes, .place = place};
+	struct emit e = {.bytes = bytes, .room = BT_THUNK_MAX, .place = place};
 	if (place->narrow)
 		return narrow_thunk(&e, gva, body, otherwise);
 	emit_constant(&e, RAX, -gva);

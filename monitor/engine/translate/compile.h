@@ -50,8 +50,10 @@
 /* Guest instructions in a block, and the bytes that suffice for any block. */
 #define BT_INSNS     32
 #define BT_BLOCK_MAX 4096
-#define BT_EXITS     (BT_INSNS + 2)
-#define BT_ALIGN     16
+/* The sequence of one instruction and its padding. */
+#define BT_SEQUENCE_MAX 448
+#define BT_EXITS	(BT_INSNS + 2)
+#define BT_ALIGN	16
 
 /* What the emitted code refers to: host addresses within 2 GiB of the block, but for tables. */
 struct bt_place {

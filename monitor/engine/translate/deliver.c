@@ -11,7 +11,6 @@
 #define OPCODE_COMPARE_BYTE 0x38
 #define OPCODE_LOAD_BYTE    0x8a
 #define JB_NEAR		    0x82
-#define JNZ_NEAR	    0x85
 
 #define STACK_TOP (SLOT(stack) + sizeof(((struct bt_state *)0)->stack))
 
@@ -178,24 +177,68 @@ static void load_divisor(struct compiler *c)
 	copy(c, &insn);
 }
 
-/* JB or JNZ, to where the division is done: of unsigned numbers, if the upper half is less than the divisor. */
-static unsigned check_divisor(struct compiler *c)
+static void width_prefix(struct compiler *c, unsigned width)
 {
-	unsigned width = c->insn.operands[0].size;
-	uint8_t operands = is_idiv(c) ? 0xc9 : 0xca;
 	if (width == 16)
 		EMIT(0x66);
 	if (width == 64)
 		EMIT(REX_W);
+}
+
+/* To where the division is done: of unsigned numbers, if the upper half is less than the divisor. */
+static unsigned check_unsigned(struct compiler *c, unsigned width)
+{
+	width_prefix(c, width);
 	if (width > 8)
-		EMIT(is_idiv(c) ? 0x85 : 0x39, operands); /* TEST CX, CX; CMP DX, CX */
-	else if (is_idiv(c))
-		EMIT(0x84, operands);
+		EMIT(0x39, 0xca); /* CMP DX, CX */
 	else
 		emit_state(&c->e, OPCODE_COMPARE_BYTE, RCX, SLOT(rax) + 1); /* AH */
-	EMIT(0x0f, is_idiv(c) ? JNZ_NEAR : JB_NEAR);
+	EMIT(0x0f, JB_NEAR);
 	emit32(&c->e, 0);
 	return c->e.len - 4;
+}
+
+/*
+ * Of signed ones, but where the divisor is 0, or -1 and the dividend the least number of the width, extended: whoever
+ * extends the dividend, as compilers do, comes to #DE by nothing else. Where another quotient is too large the division
+ * faults.
+ */
+static unsigned check_signed(struct compiler *c, unsigned width)
+{
+	unsigned fine[3], count = 0;
+	width_prefix(c, width);
+	EMIT(width > 8 ? 0x85 : 0x84, 0xc9); /* TEST CX, CX */
+	unsigned zero = emit_hop(&c->e, OPCODE_JZ);
+	width_prefix(c, width);
+	EMIT(width > 8 ? 0x83 : 0x80, 0xf9, 0xff); /* CMP CX, -1 */
+	fine[count++] = emit_hop(&c->e, OPCODE_JNZ);
+	emit_load(&c->e, RCX, SLOT(rax));
+	if (width > 8) {
+		width_prefix(c, width);
+		EMIT(0x83, 0xfa, 0xff); /* CMP DX, -1 */
+		fine[count++] = emit_hop(&c->e, OPCODE_JNZ);
+		width_prefix(c, width);
+		EMIT(0xf7, 0xd9); /* NEG CX */
+		fine[count++] = emit_hop(&c->e, OPCODE_JNO);
+	} else {
+		EMIT(0x66, 0x81, 0xf9, 0x80, 0xff); /* CMP CX, -128 */
+		fine[count++] = emit_hop(&c->e, OPCODE_JNZ);
+	}
+	unsigned raises = emit_skip(&c->e);
+	while (count)
+		emit_skip_end(&c->e, fine[--count]);
+	emit_jump(&c->e, 0);
+	unsigned at = c->e.len - 4;
+	emit_skip_end(&c->e, raises);
+	emit_skip_end(&c->e, zero);
+	return at;
+}
+
+/* A near jump to where the division is done. */
+static unsigned check_divisor(struct compiler *c)
+{
+	unsigned width = c->insn.operands[0].size;
+	return is_idiv(c) ? check_signed(c, width) : check_unsigned(c, width);
 }
 
 bool compile_division(struct compiler *c)

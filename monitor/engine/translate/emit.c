@@ -3,17 +3,26 @@
  */
 #include "monitor/engine/translate/emit.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define CACHE_LINE 64
 
+static void need(const struct emit *e, size_t len)
+{
+	if (e->len + len > e->room)
+		abort();
+}
+
 void emit8(struct emit *e, unsigned value)
 {
+	need(e, 1);
 	e->bytes[e->len++] = (uint8_t)value;
 }
 
 void emit_bytes(struct emit *e, const uint8_t *bytes, size_t len)
 {
+	need(e, len);
 	memcpy(e->bytes + e->len, bytes, len);
 	e->len += (unsigned)len;
 }

@@ -41,15 +41,16 @@
 #define FF_INC		  0
 #define FF_PUSH		  6
 #define OPCODE_JAE	  0x73
+#define OPCODE_JNO	  0x71
 #define OPCODE_JNZ	  0x75
 #define OPCODE_JZ	  0x74
 #define OPCODE_JMP	  0xeb
 #define OPCODE_JRCXZ	  0xe3
 
-/* Bytes for place->host + len. The caller sees to it that there is room. */
+/* Bytes for place->host + len. A sequence that is longer than there is room for is the monitor's own fault: abort. */
 struct emit {
 	uint8_t *bytes;
-	unsigned len;
+	unsigned len, room;
 	const struct bt_place *place;
 };
 

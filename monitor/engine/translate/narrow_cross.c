@@ -349,7 +349,7 @@ static void compile_way(struct way *w, enum bt_cross way)
 unsigned bt_compile_crossing(const struct bt_place *place, const struct bt_place *other, enum bt_cross way,
 			     uint8_t *bytes)
 {
-	struct way w = {.e = {.bytes = bytes, .place = place}, .other = other};
+	struct way w = {.e = {.bytes = bytes, .room = BT_CROSSING_MAX, .place = place}, .other = other};
 	compile_way(&w, way);
 	return w.e.len;
 }
@@ -358,7 +358,8 @@ enum bt_stage bt_locate_crossing(const struct bt_place *place, const struct bt_p
 				 unsigned offset)
 {
 	uint8_t bytes[BT_CROSSING_MAX];
-	struct way w = {.e = {.bytes = bytes, .place = place}, .other = other, .offset = offset};
+	struct way w = {
+		.e = {.bytes = bytes, .room = BT_CROSSING_MAX, .place = place}, .other = other, .offset = offset};
 	compile_way(&w, way);
 	return w.stage;
 }
