@@ -50,6 +50,12 @@ static inline bool seg_is_all(const struct vcpu_segment *s)
 	return s->present && !s->base && s->limit == UINT32_MAX;
 }
 
+static inline bool seg_is_readable_code(const struct vcpu_segment *s)
+{
+	const uint64_t type = X86_DESC_CODE | X86_DESC_RW;
+	return s->present && (s->descriptor & type) == type;
+}
+
 /* Data that can be written; expand-down there would be nothing of all. */
 static inline bool seg_is_writable_data(const struct vcpu_segment *s)
 {

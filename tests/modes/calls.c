@@ -210,6 +210,40 @@ static void test_segments(void)
 	__asm__ volatile("mov %0, %%fs" : : "r"(0));
 }
 
+/* ZF is the answer, and the other flags stay. */
+static int verify(uint16_t selector)
+{
+	static uint16_t word;
+	uint32_t by_register, by_memory;
+
+	word = selector;
+	__asm__ volatile("push %3\n\tpopf\n\tverw %w2\n\tpushf\n\tcld\n\tpop %0\n\t"
+			 "push %3\n\tpopf\n\tverw %%cs:%4\n\tpushf\n\tcld\n\tpop %1"
+			 : "=&r"(by_register), "=&r"(by_memory)
+			 : "r"((uint32_t)selector), "i"(FLAGS | X86_RFLAGS_OF | X86_RFLAGS_SF), "m"(word)
+			 : "memory", "cc");
+	if (by_register != by_memory || ((by_register ^ (FLAGS | X86_RFLAGS_OF | X86_RFLAGS_SF)) & ~X86_RFLAGS_ZF))
+		return -1;
+	return !!(by_register & X86_RFLAGS_ZF);
+}
+
+/* As kernels have it on the way to user mode, where it clears the processor's buffers. */
+static void test_verify(void)
+{
+	const uint64_t data = gdt[KERNEL_DS / 8];
+	uint32_t wrong = 0;
+
+	for (unsigned n = 0; n < ROUNDS; n++) {
+		wrong += verify(KERNEL_DS) != 1 || verify(USER_DS) != 1 || verify(USER_DS & ~3) != 1;
+		wrong += verify(0) != 0 || verify(KERNEL_CS) != 0 || verify(KERNEL_DS | 3) != 0 || verify(0x400) != 0;
+		/* What SS holds is what it was loaded with; the table can be written no more. */
+		gdt[KERNEL_DS / 8] = data & ~((uint64_t)X86_DESC_RW);
+		wrong += verify(KERNEL_DS) != 0;
+		gdt[KERNEL_DS / 8] = data;
+	}
+	test(!wrong, "VERW answers by the table");
+}
+
 static void test_ticks(void)
 {
 	const uint32_t count = 1193182 / 1000;
@@ -232,11 +266,12 @@ static void test_ticks(void)
 void report(uint32_t magic, uint32_t address)
 {
 	start_tables();
-	print("1..15\n");
+	print("1..16\n");
 	test_calls();
 	test_fast();
 	test(!run_user(user_leak, X86_RFLAGS_FIXED | X86_RFLAGS_IF), "IRET clears a segment of the kernel's");
 	test_segments();
+	test_verify();
 	test_ticks();
 	test(!run_user(user_iopl, X86_RFLAGS_FIXED | X86_RFLAGS_IF | X86_RFLAGS_IOPL), "user mode with IOPL 3");
 	leave(0);

@@ -272,8 +272,9 @@ static void test_copies(void **state)
 	assert_int_equal(RUN(0x64, 0x8b, 0x15, 0xfc, 0xff, 0xff, 0xff).rip, GVA);
 	/* The last word straddles the end. */
 	assert_int_equal(RUN(0x8b, 0x15, 0xfe, 0xff, 0xff, 0xff).rip, GVA);
-	assert_int_equal(RUN(0x65, 0x8b, 0x15, 0x20, 0, 0, 0).rip, GVA); /* GS is not there */
-	assert_int_equal(RUN(0x2e, 0x8b, 0x15, 0x20, 0, 0, 0).rip, GVA); /* CS */
+	assert_int_equal(RUN(0x65, 0x8b, 0x15, 0x20, 0, 0, 0).rip, GVA);	     /* GS is not there */
+	assert_int_equal(RUN(0x2e, 0x8b, 0x15, 0x20, 0, 0, 0).gpr[RDX], 0x55667788); /* CS */
+	assert_int_equal(RUN(0x2e, 0x89, 0x15, 0x20, 0, 0, 0).rip, GVA);
 }
 
 static void test_device(void **state)
@@ -444,6 +445,29 @@ static void test_segments(void **state)
 	repeats = false;
 }
 
+static void test_verify(void **state)
+{
+	repeats = true;
+	struct bt_state *s = (void *)TEST_STATE;
+	const uint64_t descriptor = 0x00cf93000000ffff;
+	memcpy(window(GDT + 0x10), &descriptor, sizeof(descriptor));
+	s->cross_selector[BT_KERNEL_SS] = 0x1234;
+	s->cross_segment[BT_KERNEL_SS] = (struct bt_described){BT_WINDOW_BASE + GDT + 0x10, descriptor};
+	struct snapshot end = RUN(0x0f, 0x00, 0xea); /* VERW DX */
+	assert_int_equal(end.rip, GVA + 3);
+	assert_int_equal(end.gpr[RDX], 0x1234);
+	assert_int_equal(end.flags & ARITHMETIC, X86_RFLAGS_CF | X86_RFLAGS_SF | X86_RFLAGS_ZF);
+	*at(0x20) = 0xffff1234;
+	assert_int_equal(RUN(0x2e, 0x0f, 0x00, 0x2d, 0x20, 0, 0, 0).rip, GVA + 8); /* VERW CS:[20h] */
+	*at(0x20) = 0x1235;
+	assert_int_equal(RUN(0x2e, 0x0f, 0x00, 0x2d, 0x20, 0, 0, 0).rip, GVA);
+	*at(GDT + 0x14) ^= 0x200;
+	assert_int_equal(RUN(0x0f, 0x00, 0xea).rip, GVA);
+	s->cross_segment[BT_KERNEL_SS].at = BT_WINDOW_BASE + 0x5000;
+	assert_int_equal(RUN(0x0f, 0x00, 0xea).rip, GVA); /* faults */
+	repeats = false;
+}
+
 static bool has_parts(const struct emu_insn *insn)
 {
 	return insn->info.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE);
@@ -484,10 +508,15 @@ static void test_random_instructions(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_copies),	 cmocka_unit_test(test_device),
-		cmocka_unit_test(test_stack),	 cmocka_unit_test(test_transfers),
-		cmocka_unit_test(test_strings),	 cmocka_unit_test(test_flags),
-		cmocka_unit_test(test_segments), cmocka_unit_test(test_random_instructions),
+		cmocka_unit_test(test_copies),
+		cmocka_unit_test(test_device),
+		cmocka_unit_test(test_stack),
+		cmocka_unit_test(test_transfers),
+		cmocka_unit_test(test_strings),
+		cmocka_unit_test(test_flags),
+		cmocka_unit_test(test_segments),
+		cmocka_unit_test(test_verify),
+		cmocka_unit_test(test_random_instructions),
 	};
 	return cmocka_run_group_tests(tests, start_child, end_child);
 }

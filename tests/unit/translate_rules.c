@@ -34,10 +34,18 @@ void test_place(struct bt_place *place)
 /* Nothing that ring 0 would need is executed in its place, and nothing that enters the host. */
 static bool is_harmless(const struct emu_insn *insn, unsigned flavour)
 {
+	const bool kernel = (flavour & BT_NARROW) && !(flavour & BT_USER);
 	switch (insn->info.mnemonic) {
 	/* For the kernel alone: its own, and WRMSR's. */
 	case ZYDIS_MNEMONIC_WRFSBASE:
-		return flavour & BT_NARROW ? !(flavour & BT_USER) : flavour & (BT_LOADS | BT_SWAPS);
+		return kernel || (!(flavour & BT_NARROW) && flavour & (BT_LOADS | BT_SWAPS));
+	/* Likewise, of what the host has in SS. */
+	case ZYDIS_MNEMONIC_VERW:
+		return kernel && insn->operands[0].reg.value == ZYDIS_REGISTER_R8W;
+	case ZYDIS_MNEMONIC_MOV:
+		return (kernel && insn->operands[0].reg.value == ZYDIS_REGISTER_R8D &&
+			insn->operands[1].reg.value == ZYDIS_REGISTER_SS) ||
+		       !emu_is_sensitive(insn);
 	case ZYDIS_MNEMONIC_RDTSC:
 	case ZYDIS_MNEMONIC_PUSHFQ:
 	case ZYDIS_MNEMONIC_POPFQ:

@@ -186,6 +186,7 @@ static bool is_simple(const struct engine_vcpu *c, const struct emu_insn *emu)
 	switch (emu->info.mnemonic) {
 	case ZYDIS_MNEMONIC_CLI:
 	case ZYDIS_MNEMONIC_STI:
+	case ZYDIS_MNEMONIC_VERW:
 		return true;
 	case ZYDIS_MNEMONIC_PUSH:
 	case ZYDIS_MNEMONIC_POP:
@@ -199,7 +200,6 @@ static bool is_simple(const struct engine_vcpu *c, const struct emu_insn *emu)
 		return c->vcpu->cpl == 0;
 	case ZYDIS_MNEMONIC_SWAPGS:
 	case ZYDIS_MNEMONIC_CLTS:
-	case ZYDIS_MNEMONIC_VERW:
 		return c->wide;
 	case ZYDIS_MNEMONIC_MOV:
 		return is_simple_mov(c, emu);

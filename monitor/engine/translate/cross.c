@@ -55,6 +55,8 @@ static void forget(struct translate *t, const struct vcpu *vcpu)
 	t->crossing.ldtr = vcpu->ldtr;
 	t->crossing.described = false;
 	t->crossing.next = 0;
+	for (unsigned n = 0; n < BT_CROSS_SEGMENTS; n++)
+		state->cross_selector[n] = NO_SELECTOR;
 	for (unsigned n = 0; n < BT_GATES; n++)
 		state->gates[n].vector = NO_VECTOR;
 	for (unsigned n = 0; n <= BT_KNOWN; n++)
@@ -139,10 +141,11 @@ static bool is_such_gate(const struct vcpu *vcpu, uint64_t gate)
 static bool are_such_segments(const struct cross_known *known, const struct vcpu *vcpu)
 {
 	const struct vcpu_segment *cs = &vcpu->sreg[SREG_CS], *ss = &vcpu->sreg[SREG_SS];
-	return seg_are_flat(vcpu) && !seg_dpl(cs->descriptor) && !(cs->descriptor & X86_DESC_CONFORMING) &&
-	       !(ss->selector & X86_SEL_RPL) && seg_is_all(&known->cs) && seg_is_all(&known->ss) &&
-	       seg_dpl(known->cs.descriptor) == 3 && (known->cs.descriptor & X86_DESC_DB) &&
-	       seg_is_writable_data(&known->ss) && seg_dpl(known->ss.descriptor) == 3;
+	return seg_are_flat(vcpu) && seg_is_readable_code(cs) && seg_is_readable_code(&known->cs) &&
+	       !seg_dpl(cs->descriptor) && !(cs->descriptor & X86_DESC_CONFORMING) && !(ss->selector & X86_SEL_RPL) &&
+	       seg_is_all(&known->cs) && seg_is_all(&known->ss) && seg_dpl(known->cs.descriptor) == 3 &&
+	       (known->cs.descriptor & X86_DESC_DB) && seg_is_writable_data(&known->ss) &&
+	       seg_dpl(known->ss.descriptor) == 3;
 }
 
 /* False: they are others than those of the gates that are known, or not to be described. */

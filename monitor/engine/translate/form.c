@@ -223,7 +223,8 @@ bool form_take_user(struct translate *t, uint64_t gva)
 
 bool form_is_narrow(const struct vcpu *vcpu)
 {
-	return !vcpu_is_long(vcpu) && vcpu_code_bits(vcpu) == 32 && !vcpu_is_8086(vcpu) && seg_are_flat(vcpu);
+	return !vcpu_is_long(vcpu) && vcpu_code_bits(vcpu) == 32 && !vcpu_is_8086(vcpu) && seg_are_flat(vcpu) &&
+	       seg_is_readable_code(&vcpu->sreg[SREG_CS]);
 }
 
 /* That base of GS can be had in the cell. Programs have 0 mostly, which leads on to the upper half. */

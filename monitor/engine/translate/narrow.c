@@ -21,6 +21,9 @@ unsigned narrow_prefix(const struct compiler *c, const ZydisDecodedOperand *op)
 	case ZYDIS_REGISTER_ES:
 	case ZYDIS_REGISTER_SS:
 		return PREFIX_GS;
+	case ZYDIS_REGISTER_CS:
+		/* Which can be read, see form_is_narrow. */
+		return op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE ? 0 : PREFIX_GS;
 	case ZYDIS_REGISTER_FS:
 	case ZYDIS_REGISTER_GS:
 		return op->mem.segment == real && (c->source->flavour & BT_BASES) ? PREFIX_FS : 0;

@@ -110,6 +110,20 @@ static bool push_segment(struct compiler *c, unsigned sreg)
 	return true;
 }
 
+/* R8D = the operand, of 16 bits. False: nothing was emitted. */
+static bool load_selector(struct compiler *c, const ZydisDecodedOperand *from)
+{
+	if (from->type == ZYDIS_OPERAND_TYPE_REGISTER) {
+		EMIT(0x44, 0x0f, 0xb7); /* MOVZX R8D, r16 */
+		emit8(&c->e, 0xc0 | ZydisRegisterGetId(from->reg.value));
+		return true;
+	}
+	unsigned prefix = narrow_prefix(c, from);
+	if (prefix)
+		narrow_operand(c, prefix, MOVZX_WORD, R8);
+	return prefix;
+}
+
 #define KNOWN(field) ((uint8_t)offsetof(struct bt_known, field))
 
 /*
@@ -156,6 +170,40 @@ static void load_known(struct compiler *c, unsigned sreg)
 	emit_store(&c->e, R9, SLOT(loaded) + at);
 }
 
+/*
+ * VERW of the selector that the kernel has in SS: it can be written, as the host's own SS can. ZF alone changes, and
+ * what kernels execute it for, clearing the processor's buffers before user mode runs, is done too.
+ */
+static bool verify_write(struct compiler *c)
+{
+	static const size_t segment = SLOT(cross_segment) + BT_KERNEL_SS * sizeof(struct bt_described);
+	const ZydisDecodedOperand *op = &c->insn.operands[0];
+	if (!load_selector(c, op))
+		return false;
+	keep_counter(c);
+	emit_load(&c->e, RCX, SLOT(cross_selector) + BT_KERNEL_SS * sizeof(uint64_t));
+	EMIT(0xf7, 0xd1);			  /* NOT ECX */
+	EMIT(0x41, OPCODE_LEA, 0x4c, 0x08, 0x01); /* LEA ECX, [R8 + RCX + 1] */
+	unsigned same = emit_hop(&c->e, OPCODE_JRCXZ), other = emit_skip(&c->e);
+	emit_skip_end(&c->e, same);
+	emit_load(&c->e, R11, segment + offsetof(struct bt_described, at));
+	EMIT(0x4d, OPCODE_LOAD, 0x1b); /* MOV R11, [R11] */
+	EMIT(0x49, 0xf7, 0xd3);	       /* NOT R11 */
+	emit_load(&c->e, RCX, segment + offsetof(struct bt_described, is));
+	EMIT(0x49, OPCODE_LEA, 0x4c, 0x0b, 0x01); /* LEA RCX, [R11 + RCX + 1] */
+	unsigned equal = emit_hop(&c->e, OPCODE_JRCXZ);
+	emit_skip_end(&c->e, other);
+	restore_counter(c);
+	give_up(c);
+	emit_skip_end(&c->e, equal);
+	MARK(HERE, .undo = BT_KEPT);
+	restore_counter(c);
+	compiler_mark_exact(c, c->rip);
+	EMIT(0x41, 0x8c, 0xd0);	      /* MOV R8D, SS */
+	EMIT(0x41, 0x0f, 0x00, 0xe8); /* VERW R8W */
+	return true;
+}
+
 /* Those without an interrupt shadow; descriptors are the kernel's to see. */
 static bool is_known(const struct compiler *c, unsigned sreg)
 {
@@ -176,18 +224,8 @@ static bool pop_segment(struct compiler *c, unsigned sreg)
 
 static bool load_segment(struct compiler *c, unsigned sreg)
 {
-	const ZydisDecodedOperand *from = &c->insn.operands[1];
-	if (!is_known(c, sreg))
+	if (!is_known(c, sreg) || !load_selector(c, &c->insn.operands[1]))
 		return false;
-	if (from->type == ZYDIS_OPERAND_TYPE_REGISTER) {
-		EMIT(0x44, 0x0f, 0xb7); /* MOVZX R8D, r16 */
-		emit8(&c->e, 0xc0 | ZydisRegisterGetId(from->reg.value));
-	} else {
-		unsigned prefix = narrow_prefix(c, from);
-		if (!prefix)
-			return false;
-		narrow_operand(c, prefix, MOVZX_WORD, R8);
-	}
 	load_known(c, sreg);
 	return true;
 }
@@ -216,6 +254,8 @@ bool narrow_system(struct compiler *c)
 		return reads && to != SREG_COUNT && c->insn.info.operand_width == 32 && push_segment(c, to);
 	case ZYDIS_MNEMONIC_POP:
 		return reads && to != SREG_COUNT && c->insn.info.operand_width == 32 && pop_segment(c, to);
+	case ZYDIS_MNEMONIC_VERW:
+		return reads && !user && verify_write(c);
 	case ZYDIS_MNEMONIC_MOV:
 		if (to != SREG_COUNT)
 			return reads && load_segment(c, to);

@@ -323,6 +323,8 @@ static int translate_init(struct vm *vm)
 		return error;
 	}
 	struct trap *trap = trap_of(vm);
+	/* Nothing holds yet of what cross.c is to learn. */
+	t->crossing.gdtr.base = UINT64_MAX;
 	trap->translate = t;
 	trap->translated = translated;
 	trap->show_fpu = leave_show_fpu;
