@@ -250,3 +250,47 @@ struct snapshot steps_run(const struct bt_source *given, const struct user_regs_
 	}
 	return after;
 }
+
+unsigned steps_check(uint64_t gva, uint64_t target, const struct user_regs_struct *from)
+{
+	const uint64_t exits[] = {TEST_GATE, TEST_GATE + 1};
+	struct snapshot before = {*from, true}, now;
+	struct bt_place place;
+	unsigned otherwise, len, steps = 0;
+	before.regs.rip = target;
+	before.regs.orig_rax = ~0ull;
+	test_place(&place);
+	len = bt_compile_thunk(&place, gva, exits[0], &otherwise, (uint8_t *)TEST_CODE);
+	uint32_t displacement = (uint32_t)(exits[1] - (TEST_CODE + otherwise + 4));
+	memcpy((uint8_t *)TEST_CODE + otherwise, &displacement, sizeof(displacement));
+	steps_state()->iflag = X86_RFLAGS_IF;
+	steps_state()->rax = from->rax;
+	steps_state()->rcx = from->rcx;
+	steps_state()->target = target;
+	now.regs = before.regs;
+	now.regs.rip = TEST_CODE;
+	now.regs.rax = ~target;
+	now.regs.rcx = target;
+	assert_int_equal(ptrace(PTRACE_SETREGS, child, 0, &now.regs), 0);
+	for (;;) {
+		int status;
+		assert_int_equal(ptrace(PTRACE_GETREGS, child, 0, &now.regs), 0);
+		uint64_t rip = now.regs.rip;
+		bool left = rip - TEST_CODE >= len;
+		/* At the block registers are the guest's; at the next check the target is where lookups have it. */
+		if (left && rip == exits[1])
+			assert_int_equal(now.regs.rcx, target);
+		if (left && rip == exits[0])
+			now.regs.rip = target;
+		else
+			rebuild(&now.regs, &(struct bt_locus){.undo = BT_UNDERWAY});
+		now.enabled = steps_state()->iflag;
+		assert_same(&now, &before, ~0ull, (unsigned)(rip - TEST_CODE));
+		if (left)
+			return rip == exits[1];
+		assert_true(++steps < STEPS_MAX);
+		assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, 0, 0), 0);
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP);
+	}
+}

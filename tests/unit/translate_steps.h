@@ -27,5 +27,10 @@ volatile struct bt_state *steps_state(void);
  */
 struct snapshot steps_run(const struct bt_source *source, const struct user_regs_struct *from, bool enabled,
 			  uint64_t kept_flags, int part);
+/*
+ * Runs the check of an indirect jump to `gva` with this target on its way, until it is left. After each host
+ * instruction the guest is at the target, with these registers. Where it went: 0 to the block, 1 to the next check.
+ */
+unsigned steps_check(uint64_t gva, uint64_t target, const struct user_regs_struct *from);
 
 #endif

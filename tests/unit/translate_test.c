@@ -268,6 +268,18 @@ static void test_checks(void **state)
 	}
 }
 
+/* Stopped anywhere in a check, the guest is at the target of its jump. */
+static void test_checks_stopped_anywhere(void **state)
+{
+	struct user_regs_struct regs = at_start;
+	regs.rax = 0x1111, regs.rcx = 3;
+	regs.eflags = X86_RFLAGS_FIXED | X86_RFLAGS_IF | X86_RFLAGS_CF | X86_RFLAGS_SF;
+	assert_int_equal(steps_check(GVA_LOW, GVA_LOW, &regs), 0);
+	assert_int_equal(steps_check(GVA_HIGH, GVA_HIGH, &regs), 0);
+	assert_int_equal(steps_check(GVA_LOW, GVA_LOW + 65536, &regs), 1);
+	assert_int_equal(steps_check(GVA_HIGH, GVA_LOW, &regs), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -278,6 +290,7 @@ int main(void)
 		cmocka_unit_test(test_returns),
 		cmocka_unit_test(test_branches),
 		cmocka_unit_test(test_checks),
+		cmocka_unit_test(test_checks_stopped_anywhere),
 		cmocka_unit_test(test_processor_id),
 		cmocka_unit_test(test_interrupt_flag),
 		cmocka_unit_test(test_interrupt_flag_given_up),
