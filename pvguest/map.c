@@ -8,8 +8,8 @@
 #define PT	   1
 #define PD	   2
 #define PML4	   4
-/* Tables permit everything; the leaf decides. */
-#define TABLE_PROT (X86_PTE_P | X86_PTE_W | X86_PTE_U)
+/* Tables permit everything; the leaf decides. Nobody asks which were walked, and to set it is a store of the walk's. */
+#define TABLE_PROT (X86_PTE_P | X86_PTE_W | X86_PTE_U | X86_PTE_A)
 
 /* Flushing everything is cheaper than flushing more pages than these one by one. */
 #define FLUSH_ALL_PAGES 32
@@ -165,7 +165,8 @@ uint64_t *pvg_entry_make(struct pvg_space *space, uint64_t gva, unsigned level, 
 			if (!page)
 				return NULL;
 			pvg_entry_store(space, entry, pvg_ptr_to_gpa(page) | TABLE_PROT);
-			pvg_ops->pte_sync();
+			if (space->used)
+				pvg_ops->pte_sync();
 		} else if (is_leaf(*entry, at)) {
 			*err = -R3_EINVAL;
 			return NULL;

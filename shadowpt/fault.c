@@ -125,9 +125,19 @@ static bool continues(unsigned level, const struct around *around, unsigned i, u
 	       around->page[i] - around->page[next] == (i - (uint64_t)next) * level_size(level);
 }
 
+/* Not mapped yet; or at a write's fault a page that was mapped read-only, as those are whose frames held tables. */
+static bool is_open(const struct fill *fill, const struct node *node, unsigned i)
+{
+	const struct spte *spte = &node->spte[i];
+
+	if (spte->kind == SPTE_LEAF)
+		return node->level == LEVEL_PAGE && (fill->access & X86_PF_W) && !(spte->prot & SPT_WRITE);
+	return spte->kind == SPTE_NONE;
+}
+
 /*
- * Entry i beside `next`, not mapped yet, may be mapped although nobody accessed it just now: where to and how. Large
- * pages may have to be split: only those that go on in line.
+ * Entry i beside `next`, with less than it could have, may be mapped although nobody accessed it just now: where to and
+ * how. Large pages may have to be split: only those that go on in line.
  */
 static bool is_neighbour(const struct fill *fill, struct node *node, unsigned i, unsigned next, struct around *around)
 {
@@ -140,7 +150,7 @@ static bool is_neighbour(const struct fill *fill, struct node *node, unsigned i,
 	/* The other half of a page of 4 MiB. */
 	if (is_narrow(fill) && node->level == LEVEL_BIG)
 		page += i % 2 * level_size(LEVEL_BIG);
-	if (node->spte[i].kind != SPTE_NONE || !spt_in_ram(spt, page) ||
+	if (!is_open(fill, node, i) || !spt_in_ram(spt, page) ||
 	    !spt_entry_is_leaf(spt, fill->cpu, node->level, entry) || !(entry & X86_PTE_A))
 		return false;
 	rights = spt_rights_with(fill->walk.above, fill->cpu, entry);
@@ -148,6 +158,8 @@ static bool is_neighbour(const struct fill *fill, struct node *node, unsigned i,
 		return false;
 	around->page[i] = page;
 	around->prot[i] = (uint8_t)effective_prot(fill, node->level, page, leaf_prot(fill, rights, entry));
+	if (node->spte[i].kind == SPTE_LEAF && !(around->prot[i] & SPT_WRITE))
+		return false;
 	if (node->level > LEVEL_PAGE && !continues(node->level, around, i, next))
 		return false;
 	spt_table_note(node->table, at, entry);

@@ -65,16 +65,29 @@ static size_t fpu_pages(void)
 	return page_up(pvg_fpu_size()) / PAGE_SIZE;
 }
 
+/* Blocks of processes that are gone: a guard page set and cleared is two changes of page tables. */
+#define SPARE_BLOCKS 4
+static char *spare_blocks[SPARE_BLOCKS];
+static unsigned spare_count;
+
 /* One block: the kernel stack, with its guard page below, and the FPU image above it. */
 static bool make_block(struct proc_core *core)
 {
-	core->block_end = pvg_stack_alloc(STACK_PAGES + fpu_pages());
+	core->block_end = spare_count ? spare_blocks[--spare_count] : pvg_stack_alloc(STACK_PAGES + fpu_pages());
 	if (!core->block_end)
 		return false;
 	core->user.fpu = core->block_end - fpu_pages() * PAGE_SIZE;
 	core->user.stack_top = (uint64_t)core->user.fpu;
 	pvg_fpu_reset(core->user.fpu);
 	return true;
+}
+
+static void free_block(char *end)
+{
+	if (spare_count < SPARE_BLOCKS)
+		spare_blocks[spare_count++] = end;
+	else
+		pvg_stack_free(end, STACK_PAGES + fpu_pages());
 }
 
 static void init_core(struct proc *p, struct proc_core *core)
@@ -119,7 +132,7 @@ void proc_free(struct proc *p)
 	load_remember(&p->usage);
 	list_remove(&p->link);
 	list_remove(&p->core->sibling);
-	pvg_stack_free(p->core->block_end, STACK_PAGES + fpu_pages());
+	free_block(p->core->block_end);
 	kfree(p); /* the first member of struct whole */
 	count--;
 }

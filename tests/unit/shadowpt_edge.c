@@ -165,6 +165,25 @@ static void test_window(void **state)
 	assert_int_equal(world_ops(w), 4);
 }
 
+/* A write gives back what neighbours lost to a watch or a table that is gone; not where it is still there. */
+static void test_neighbours_writable(void **state)
+{
+	map_pages(GVA, DATA, 16, PTE_READY);
+	fill(SPT_USER, GVA, X86_PF_W);
+	for (unsigned i = 2; i < 8; i++) {
+		assert_int_equal(spt_watch(w->spt, DATA + PAGES(i)), 0);
+		assert_true(mapped_in(ROOT, SPT_USER, GVA + PAGES(i), DATA + PAGES(i), SPT_EXEC));
+		if (i != 4)
+			spt_unwatch(w->spt, DATA + PAGES(i));
+	}
+	unsigned maps = w->maps;
+	fill(SPT_USER, GVA + PAGES(6), X86_PF_W);
+	assert_int_equal(w->maps, maps + 1);
+	assert_int_equal(w->written, 0);
+	for (unsigned i = 2; i < 8; i++)
+		assert_true(mapped_in(ROOT, SPT_USER, GVA + PAGES(i), DATA + PAGES(i), i > 4 ? RWX : SPT_EXEC));
+}
+
 /* Neighbours without A stay out, without D they go in read-only, and neither flag is set for them. */
 static void test_neighbour_flags(void **state)
 {
@@ -796,6 +815,7 @@ int main(void)
 		TEST(test_sequence),
 		TEST(test_sequence_down),
 		TEST(test_window),
+		TEST(test_neighbours_writable),
 		TEST(test_neighbour_flags),
 		TEST(test_neighbour_changes),
 		TEST(test_neighbour_elsewhere),

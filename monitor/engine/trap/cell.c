@@ -108,14 +108,20 @@ static int cell_learn_frame(struct cell *cell)
 	return 0;
 }
 
+void cell_set_patience(struct cell *cell)
+{
+	const struct placement *placement = cell->owner->placement;
+	cell->xchg->spins = placement->runner[cell->kernel].spins;
+	cell->xchg->yields = placement->runner[cell->kernel].yields;
+}
+
 void cell_place(struct cell *cell)
 {
 	const struct placement *placement = cell->owner->placement;
 	if (cell->epoch == placement->epoch || cell->dead)
 		return;
 	cell->epoch = placement->epoch;
-	cell->xchg->spins = placement->runner[cell->kernel].spins;
-	cell->xchg->yields = placement->runner[cell->kernel].yields;
+	cell_set_patience(cell);
 	placement_pin(placement, cell->runner, cell->kernel && placement->mode == PLACEMENT_SPLIT);
 	placement_pin(placement, cell->pid, true);
 }

@@ -137,6 +137,8 @@ int cell_empty(struct cell *cell);
  * Negative errno: it cannot be trusted, or died; it must be destroyed.
  */
 int cell_renew(struct cell *cell);
+/* Has the runner wait as the placement says, whatever stands in its memory. */
+void cell_set_patience(struct cell *cell);
 /* Has the tasks run where, and wait how, the placement says now. Cheap if they do already. */
 void cell_place(struct cell *cell);
 

@@ -74,7 +74,7 @@ int cell_renew(struct cell *cell)
 	cell->xchg->wake = GATE_WAKE_NONE;
 	cell->xchg->bases = cell->owner->bases;
 	cell->xchg->host_fs_base = cell->xchg->host_gs_base = GATE_BASE_UNKNOWN;
-	cell->epoch = 0;
+	cell_set_patience(cell);
 	cell->in_signal = true; /* the last exit may have been forged as a hypercall */
 	memset(cell->fpu, 0, GATE_PAGE);
 	memset(cell->xchg->gpr, 0, sizeof(cell->xchg->gpr));
