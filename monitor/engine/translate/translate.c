@@ -4,7 +4,7 @@
  * behaves as the manual says.
  */
 #include <errno.h>
-#include <stdlib.h>
+#include <sys/mman.h>
 
 #include "monitor/engine/hybrid/hybrid.h"
 #include "monitor/engine/interpret/interpret.h"
@@ -310,16 +310,33 @@ static uint64_t translated(struct vcpu *vcpu, uint64_t gva)
 	return block ? cache_address(block->host) : 0;
 }
 
+/* Cells are forked from the monitor, and have no use for it: what they share would be copied when it is written next.
+ */
+static struct translate *make(void)
+{
+	struct translate *t = mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (t == MAP_FAILED)
+		return NULL;
+	madvise(t, sizeof(*t), MADV_DONTFORK);
+	return t;
+}
+
+static void unmake(struct translate *t)
+{
+	if (t)
+		munmap(t, sizeof(*t));
+}
+
 static int translate_init(struct vm *vm)
 {
-	struct translate *t = calloc(1, sizeof(*t));
+	struct translate *t = make();
 	if (!t)
 		return -ENOMEM;
 	t->vm = vm;
 	t->fd = -1;
 	int error = engine_trap.init(vm);
 	if (error) {
-		free(t);
+		unmake(t);
 		return error;
 	}
 	struct trap *trap = trap_of(vm);
@@ -348,7 +365,7 @@ static void translate_exit(struct vm *vm)
 	engine_trap.exit(vm);
 	if (t)
 		cache_destroy(t);
-	free(t);
+	unmake(t);
 }
 
 static void *translate_frame(void *ctx, uint64_t gpa)
