@@ -22,13 +22,14 @@ static bool is_narrow(const struct fill *fill)
 	return fill->cpu->paging == SPT_32_BIT;
 }
 
-/* Above the tables of 32-bit addresses, where no table is; NULL when memory is out. */
-static struct node *top_node(const struct fill *fill)
+/* What stands at the top without a table: above tables of 32-bit addresses, and in upper spaces for the table of any
+ * root. NULL when memory is out. */
+static struct node *top_node(const struct fill *fill, unsigned level)
 {
 	struct spt_space *space = fill->space;
 
 	if (!space->top)
-		space->top = spt_node_create(space, LEVEL_HUGE, 0);
+		space->top = spt_node_create(space, level, 0);
 	return space->top;
 }
 
@@ -40,6 +41,8 @@ static struct node *step_node(const struct fill *fill, unsigned step, struct nod
 	struct node *node = slot ? (slot->kind == SPTE_CHILD ? slot->child : NULL) : fill->space->top;
 	struct table *table;
 
+	if (fill->space->mode == SPT_UPPER && !step)
+		return top_node(fill, LEVEL_TOP);
 	if (node) {
 		if (!node->table || node->table->gpa != fill->walk.step[step].table)
 			abort(); /* the entry above was confirmed */
@@ -69,12 +72,22 @@ static struct node *step_node(const struct fill *fill, unsigned step, struct nod
  * The node of the leaf entry. NULL if the walk is out of date, or the space refused. A table is protected before its
  * entry is confirmed, so no write between the two goes unseen; and after a drop nothing on the way down is trusted.
  */
+static bool confirm_step(const struct fill *fill, unsigned step, const struct node *node)
+{
+	unsigned i = level_index(fill->gva, node->level);
+	uint64_t entry = fill->walk.step[step].entry;
+
+	if (!node->table)
+		return spt_upper_confirm(fill->space, i, entry);
+	return spt_table_confirm(fill->space->spt, node->table, spt_slot_entry(node, i), entry);
+}
+
 static struct node *leaf_node(const struct fill *fill)
 {
 	struct node *node = NULL;
 
 	if (fill->cpu->paging != SPT_4_LEVEL) {
-		node = top_node(fill);
+		node = top_node(fill, LEVEL_HUGE);
 		if (!node) {
 			spt_space_refuse(fill->space, -SPT_ENOMEM);
 			return NULL;
@@ -86,9 +99,7 @@ static struct node *leaf_node(const struct fill *fill)
 			spt_space_refuse(fill->space, -SPT_ENOMEM);
 		if (fill->space->error)
 			return NULL;
-		if (!spt_table_confirm(fill->space->spt, node->table,
-				       spt_slot_entry(node, level_index(fill->gva, node->level)),
-				       fill->walk.step[step].entry))
+		if (!confirm_step(fill, step, node))
 			return NULL;
 	}
 	return node;

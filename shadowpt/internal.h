@@ -84,6 +84,8 @@ static inline void list_move_all(struct list *to, struct list *from)
 
 /* Spaces, when most have no owner that would bound their number. */
 #define SPACES_MAX 8192
+/* Kernels have one upper half, or two where user mode is to see little of it. */
+#define UPPERS_MAX 4
 
 static inline unsigned level_shift(unsigned level)
 {
@@ -180,24 +182,28 @@ struct spt_space {
 	struct list recent;  /* in spt->recent */
 	uint64_t last_lo;    /* what the last fault filled, to see sequences */
 	uint64_t last_hi;
-	unsigned window; /* entries to look at around a fault, a power of two */
+	unsigned window;   /* entries to look at around a fault, a power of two */
+	struct list upper; /* in spt->uppers */
+	uint64_t entry[];  /* of upper spaces: the top-level entry that each slot in use was derived from */
 };
 
 struct spt {
 	struct spt_config config;
-	struct spt_view view[SPT_USER + 1];
+	struct spt_view view[SPT_MODES];
 	struct spt_ops ops;
 	void *ctx;
 	uint64_t reserved; /* physical address bits above physical_bits */
 	struct frame *frames;
 	struct region *big, *huge;
 	struct spt_space **buckets;
-	size_t bucket_count; /* a power of two */
-	struct list refused; /* spaces */
-	struct list recent;  /* all spaces, the one that faulted last at the end */
-	uint64_t epoch;	     /* one per CR3 load */
-	uint64_t remaps;     /* spt_remaps */
-	uint64_t locked;     /* times that a frame was locked */
+	size_t bucket_count;	 /* a power of two */
+	struct list refused;	 /* spaces */
+	struct list recent;	 /* all spaces, the one that faulted last at the end */
+	struct list uppers;	 /* upper spaces, the one that was loaded last at the end */
+	struct spt_space *upper; /* that of the root loaded last; NULL: it has none yet */
+	uint64_t epoch;		 /* one per CR3 load */
+	uint64_t remaps;	 /* spt_remaps */
+	uint64_t locked;	 /* times that a frame was locked */
 	void (*written)(void *ctx, uint64_t gpa);
 	struct spt_stats stats;
 };
@@ -365,6 +371,18 @@ bool spt_entry_revoked(uint64_t old, uint64_t value);
 void spt_table_set(struct table *table, unsigned i, uint64_t value);
 /* Compares every unsync table of the space with its snapshot, once per epoch. */
 void spt_space_sync(struct spt_space *space);
+
+/* -------------------------------------------------------------------------------------------------- upper.c */
+
+/* The upper space of cpu's root; NULL: it is none that exists. */
+struct spt_space *spt_upper_find(const struct spt *spt, const struct spt_cpu *cpu);
+/* The root has that space from now on. */
+void spt_upper_bind(struct spt_space *space, uint64_t root);
+/* The root is loaded: finds the space that agrees with it, and brings it up to date; if there is none it has none yet.
+ */
+void spt_upper_load(struct spt *spt, const struct spt_cpu *cpu);
+/* Entry i of the root was read as `entry` and is to be used: as spt_table_confirm. */
+bool spt_upper_confirm(struct spt_space *space, unsigned i, uint64_t entry);
 
 /* -------------------------------------------------------------------------------------------------- frame.c */
 

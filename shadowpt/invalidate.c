@@ -10,7 +10,7 @@
 int spt_invlpg(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva)
 {
 	spt->remaps++;
-	for (enum spt_mode mode = SPT_KERNEL; mode <= SPT_USER; mode++) {
+	for (enum spt_mode mode = SPT_KERNEL; mode < SPT_MODES; mode++) {
 		struct spt_space *space = spt_space_find(spt, cpu, mode);
 
 		if (space)
@@ -31,6 +31,7 @@ int spt_cr3_load(struct spt *spt, const struct spt_cpu *cpu)
 			spt_space_sync(space);
 		}
 	}
+	spt_upper_load(spt, cpu);
 	return spt_settle(spt, NULL);
 }
 
@@ -47,7 +48,12 @@ int spt_set_view(struct spt *spt, enum spt_mode mode, const struct spt_view *vie
 {
 	int error = spt_flush_all(spt);
 
-	spt->view[mode] = view ? *view : spt->config.view;
+	if (view)
+		spt->view[mode] = *view;
+	else if (mode == SPT_UPPER)
+		spt->view[mode].count = 0;
+	else
+		spt->view[mode] = spt->config.view;
 	return error;
 }
 
@@ -69,5 +75,7 @@ int spt_entry_write(struct spt *spt, uint64_t entry_gpa, uint64_t value)
 	} else if (table) {
 		spt_table_set(table, i, value);
 	}
+	if (spt->upper && spt->upper->root == frame_gpa)
+		spt_upper_confirm(spt->upper, i, value);
 	return spt_settle(spt, NULL);
 }

@@ -19,8 +19,13 @@
 struct spt;
 struct spt_space;
 
-/* A kernel space holds supervisor and user pages, a user space user pages only. */
-enum spt_mode { SPT_KERNEL, SPT_USER };
+/*
+ * A kernel space holds supervisor and user pages, a user space user pages only. An upper space holds the upper half of
+ * what kernel mode has, of four-level tables: one for all roots whose top-level entries for it are the same. Who gives
+ * upper spaces a view takes the upper half out of that of kernel spaces.
+ */
+enum spt_mode { SPT_KERNEL, SPT_USER, SPT_UPPER };
+#define SPT_MODES 3
 
 /* The library's own negative error, beside those of the ops: memory is out. The value is Linux's ENOMEM. */
 #define SPT_ENOMEM 12
@@ -64,7 +69,7 @@ struct spt_view {
 
 struct spt_config {
 	uint64_t ram_size;	/* bytes from gpa 0, multiple of 4096 */
-	struct spt_view view;	/* of spaces of both modes, at first */
+	struct spt_view view;	/* of kernel and user spaces, at first; upper spaces have none then */
 	unsigned physical_bits; /* guest MAXPHYADDR; entry bits above it are reserved */
 	uint64_t hole_start;	/* [hole_start, hole_end) is no RAM: multiples of 1 GiB; equal: there is none */
 	uint64_t hole_end;
@@ -110,14 +115,18 @@ int spt_set_view(struct spt *spt, enum spt_mode mode, const struct spt_view *vie
 
 /*
  * The space for (root and paging mode of cpu, mode), made empty if there is none; NULL when memory is out. `owner` is
- * the caller's pointer, NULL in a new space. A space that has no owner lives until the next call of this.
+ * the caller's pointer, NULL in a new space. A space that has no owner lives until the next call of this. Which upper
+ * space a root has is found out at each load of CR3, and is the same until the next one.
  */
 struct spt_space *spt_space_get(struct spt *spt, const struct spt_cpu *cpu, enum spt_mode mode);
 /* The same without making one: NULL if there is none. */
 struct spt_space *spt_space_find(struct spt *spt, const struct spt_cpu *cpu, enum spt_mode mode);
+/* The mode of the space in which kernel mode has gva. */
+enum spt_mode spt_kernel_mode(const struct spt *spt, const struct spt_cpu *cpu, uint64_t gva);
 enum spt_paging spt_space_paging(const struct spt_space *space);
 void **spt_space_owner(struct spt_space *space);
 enum spt_mode spt_space_mode(const struct spt_space *space);
+/* Of an upper space: the one that had it last. */
 uint64_t spt_space_root(const struct spt_space *space);
 
 /* Forgets and frees the space without any effect: the caller has emptied or discarded the real address space. */
@@ -244,6 +253,7 @@ struct spt_stats {
 	uint64_t table_writes; /* write faults on watched table frames */
 	uint64_t resyncs;      /* table frames compared on a CR3 load */
 	uint64_t spaces;       /* spaces alive now */
+	uint64_t upper_spaces; /* upper ones among them */
 	uint64_t mapped_bytes; /* what they all map now */
 	uint64_t memory;       /* bytes they take now, as spt_config.memory_max counts them */
 	uint64_t memory_max;   /* the most that may be */

@@ -28,6 +28,7 @@ struct spt *spt_create(const struct spt_config *config, const struct spt_ops *op
 	spt->bucket_count = BUCKETS_FIRST;
 	list_init(&spt->refused);
 	list_init(&spt->recent);
+	list_init(&spt->uppers);
 	spt->buckets = calloc(spt->bucket_count, sizeof(struct spt_space *));
 	spt->frames = calloc(pages_of(config->ram_size, LEVEL_PAGE), sizeof(struct frame));
 	spt->big = calloc(pages_of(config->ram_size, LEVEL_BIG), sizeof(struct region));
@@ -60,10 +61,10 @@ void spt_get_stats(const struct spt *spt, struct spt_stats *out)
 
 /* ------------------------------------------------------------------------------------------------------- the hash */
 
-/* Roots of PAE are finer than pages. */
+/* Roots of PAE are finer than pages. Upper spaces change theirs. */
 static struct spt_space **bucket(const struct spt *spt, uint64_t root, enum spt_mode mode)
 {
-	uint64_t hash = ((root >> 4) | mode) * R3_U64(0x9e3779b97f4a7c15);
+	uint64_t hash = ((mode == SPT_UPPER ? 0 : root >> 4) | mode) * R3_U64(0x9e3779b97f4a7c15);
 
 	return &spt->buckets[(hash >> 32) & (spt->bucket_count - 1)];
 }
@@ -73,6 +74,8 @@ struct spt_space *spt_space_find(struct spt *spt, const struct spt_cpu *cpu, enu
 	uint64_t root;
 	struct spt_space *space;
 
+	if (mode == SPT_UPPER)
+		return spt_upper_find(spt, cpu);
 	spt_root(cpu, &root);
 	space = *bucket(spt, root, mode);
 	while (space && (space->root != root || space->mode != mode || space->paging != cpu->paging))
@@ -124,11 +127,18 @@ static void discard_unowned(struct spt *spt)
 struct spt_space *spt_space_get(struct spt *spt, const struct spt_cpu *cpu, enum spt_mode mode)
 {
 	struct spt_space *space = spt_space_find(spt, cpu, mode);
+	size_t entries = mode == SPT_UPPER ? X86_PT_ENTRIES : 0;
 
+	/* Not loaded as others are: whose kernel mode has another root than user mode. */
+	if (!space && mode == SPT_UPPER) {
+		spt->epoch++;
+		spt_upper_load(spt, cpu);
+		space = spt->upper;
+	}
 	if (space)
 		return space;
 	discard_unowned(spt);
-	space = calloc(1, sizeof(*space));
+	space = calloc(1, sizeof(*space) + entries * sizeof(space->entry[0]));
 	if (!space)
 		return NULL;
 	space->spt = spt;
@@ -141,8 +151,13 @@ struct spt_space *spt_space_get(struct spt *spt, const struct spt_cpu *cpu, enum
 	list_add(&spt->recent, &space->recent);
 	if (spt->stats.spaces >= spt->bucket_count)
 		hash_grow(spt);
+	list_init(&space->upper);
 	hash_insert(spt, space);
 	spt->stats.spaces++;
+	if (mode == SPT_UPPER) {
+		spt->stats.upper_spaces++;
+		spt_upper_bind(space, space->root);
+	}
 	return space;
 }
 
@@ -187,9 +202,13 @@ void spt_space_discard(struct spt_space *space)
 	*link = space->hash_next;
 	list_remove(&space->refused);
 	list_remove(&space->recent);
+	list_remove(&space->upper);
+	if (spt->upper == space)
+		spt->upper = NULL;
 	space_forget(space);
-	free(space);
 	spt->stats.spaces--;
+	spt->stats.upper_spaces -= space->mode == SPT_UPPER;
+	free(space);
 }
 
 void spt_space_drop_all(struct spt_space *space)

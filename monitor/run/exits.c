@@ -198,7 +198,8 @@ static void exit_page_fault(struct vcpu *vcpu, const struct vm_exit *exit)
 	uint32_t access = exit->error & (X86_PF_W | X86_PF_I);
 	if (vcpu->cpl == 3)
 		access |= X86_PF_U;
-	struct spt_space *space = spt_space_get(vm->spt, &paging, vcpu->cpl == 3 ? SPT_USER : SPT_KERNEL);
+	enum spt_mode mode = vcpu->cpl == 3 ? SPT_USER : spt_kernel_mode(vm->spt, &paging, exit->gva);
+	struct spt_space *space = spt_space_get(vm->spt, &paging, mode);
 	if (!space) {
 		vm_refused(vm, "no memory left for shadow page tables: end other programs first");
 		return;

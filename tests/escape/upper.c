@@ -1,6 +1,7 @@
 /*
  * Against the way in which a translator shows a kernel its own half and its programs' memory: pointers that a program
- * made up, followed by code that has learnt to reach user memory, and the monitor's pages under other addresses.
+ * made up, followed by code that has learnt to reach user memory, the monitor's pages under other addresses, and many
+ * address spaces that share one kernel, or do not quite.
  */
 #include "escape.h"
 
@@ -72,6 +73,145 @@ void attack_slots(void)
 				 "so is what runs off the end of a page by way %u", way);
 	}
 }
+
+/* -------------------------------------------------------------------------------------- one kernel, many spaces */
+
+#define SPACES 40 /* more than have their user memory shown at a time */
+#define OTHER  0x7e0000004000ull
+#define KERNEL 0xffffd00000001000ull /* of the upper half, and no kernel's */
+#define HALVES 7		     /* more kernels than have what they map kept at a time */
+#define ROUNDS 3
+
+static uint64_t seen;
+
+static void load_at(void *arg)
+{
+	__asm__ volatile("mov (%1), %0" : "=r"(seen) : "r"(arg) : "memory");
+}
+
+/* A new page of that value, at gva. */
+static uint64_t *page_at(struct pvg_space *space, uint64_t gva, uint64_t value, uint64_t prot)
+{
+	uint64_t *page = pvg_page_alloc();
+
+	pvg_assert(page && !pvg_map(space, gva, pvg_ptr_to_gpa(page), 1, prot | X86_PTE_W));
+	*page = value;
+	return page;
+}
+
+static bool reads(uint64_t gva, uint64_t value)
+{
+	struct pvg_caught caught;
+
+	return !pvg_catch(load_at, (void *)gva, &caught) && seen == value;
+}
+
+static bool refuses(uint64_t gva)
+{
+	struct pvg_caught caught;
+
+	return pvg_catch(load_at, (void *)gva, &caught) && is_refused(&caught, gva);
+}
+
+/* Also when what comes soon is interpreted. */
+static void go_to(struct pvg_space *space)
+{
+	pvg_space_switch(space);
+	for (unsigned n = 0; n < 2000; n++)
+		__asm__ volatile("" : : : "memory");
+}
+
+/* Each space has a page where all have one, every other one a second. Whose are seen is the root's affair. */
+void attack_roots(void)
+{
+	static struct pvg_space spaces[SPACES];
+	static uint64_t *pages[SPACES];
+	struct pvg_caught caught;
+	unsigned wrong = 0;
+
+	for (unsigned n = 0; n < SPACES; n++) {
+		pvg_assert(!pvg_space_create(&spaces[n]));
+		pages[n] = page_at(&spaces[n], USER, 1000 + n, X86_PTE_U);
+		if (n % 2)
+			page_at(&spaces[n], OTHER, 2000 + n, X86_PTE_U);
+	}
+	for (unsigned round = 0; round < ROUNDS * SPACES; round++) {
+		/* A few again and again, so that they stay shown; then all by turns. */
+		unsigned n = round < SPACES ? round % 3 : round % SPACES;
+
+		go_to(&spaces[n]);
+		for (unsigned again = 0; again < LEARNING; again++)
+			wrong += !reads(USER, 1000 + n) + !refuses(USER + X86_PAGE_SIZE) +
+				 !(n % 2 ? reads(OTHER, 2000 + n) : refuses(OTHER));
+		wrong += pvg_catch(write_at, (void *)(USER + 8), &caught) || pages[n][1] != 0x5a;
+		pages[n][1] = 0;
+	}
+	go_to(pvg_space_boot());
+	wrong += !refuses(USER) + !refuses(OTHER);
+	pvg_test(!wrong, "each of %u spaces sees its own user memory: %u accesses are wrong", SPACES, wrong);
+}
+
+static volatile uint64_t *entry_of(const struct pvg_space *space)
+{
+	return (volatile uint64_t *)pvg_gpa_to_ptr(space->root) + (KERNEL >> 39) % X86_PT_ENTRIES;
+}
+
+/* The kernel's half of a root, changed through where all RAM is mapped. */
+void attack_halves(void)
+{
+	static struct pvg_space a, b, c, of[HALVES];
+	unsigned wrong = 0;
+
+	pvg_assert(!pvg_space_create(&a) && !pvg_space_create(&b) && !pvg_space_create(&c));
+	page_at(&a, KERNEL, 1, 0);
+	page_at(&c, KERNEL, 2, 0);
+	const uint64_t one = *entry_of(&a), two = *entry_of(&c);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		*entry_of(&b) = *entry_of(&c) = one;
+		go_to(&a);
+		wrong += !reads(KERNEL, 1);
+		go_to(&b);
+		wrong += !reads(KERNEL, 1);
+		*entry_of(&c) = two;
+		go_to(&c);
+		wrong += !reads(KERNEL, 2);
+		go_to(&b);
+		wrong += !reads(KERNEL, 1);
+		*entry_of(&a) = 0;
+		go_to(&a);
+		wrong += !refuses(KERNEL);
+		/* What was not present is remembered by no processor. */
+		*entry_of(&a) = two;
+		wrong += !reads(KERNEL, 2);
+		go_to(&b);
+		wrong += !reads(KERNEL, 1);
+		*entry_of(&a) = one;
+	}
+	pvg_test(!wrong, "entries of a root count from its load on: %u accesses are wrong", wrong);
+	/* Tables that two roots share, changed in one. */
+	go_to(&b);
+	page_at(&b, KERNEL, 3, 0);
+	wrong = !reads(KERNEL, 3);
+	go_to(&a);
+	wrong += !reads(KERNEL, 3);
+	go_to(&c);
+	wrong += !reads(KERNEL, 2);
+	pvg_test(!wrong, "and so do tables that roots share: %u accesses are wrong", wrong);
+	for (unsigned n = 0; n < HALVES; n++) {
+		pvg_assert(!pvg_space_create(&of[n]));
+		page_at(&of[n], KERNEL, 100 + n, 0);
+	}
+	wrong = 0;
+	for (unsigned round = 0; round < ROUNDS * HALVES; round++) {
+		go_to(&of[round % HALVES]);
+		wrong += !reads(KERNEL, 100 + round % HALVES);
+	}
+	go_to(pvg_space_boot());
+	wrong += !refuses(KERNEL);
+	pvg_test(!wrong, "of %u kernels each has its own half: %u accesses are wrong", HALVES, wrong);
+}
+
+/* --------------------------------------------------------------------------------------------- what is not its own */
 
 static void jump_there(void *arg)
 {

@@ -21,7 +21,8 @@
 #define KERNEL_L3 0x10000u
 #define KERNEL_L2 0x11000u
 #define LOG_MAX	  4096u
-#define ROOTS	  4u
+#define ROOTS	  6u
+#define UPPER	  (0 - R3_BIT(47)) /* where the upper half begins, with the same view as the lower one */
 
 /* Frames that serve as tables of each level, some side by side, some where large pages' data lies. */
 static const struct {
@@ -46,7 +47,8 @@ static struct {
 	unsigned log_count;
 	unsigned log_start[ROOTS]; /* changes before it were invalidated for the root */
 	bool watched[RAM / X86_PAGE_SIZE];
-	unsigned long hits, fills, guest_faults, stale_hits, prefills;
+	unsigned long hits, fills, guest_faults, stale_hits, prefills, shared;
+	bool shares; /* the upper half is used, and one space for roots that agree about it */
 } t;
 
 static unsigned random_below(unsigned n)
@@ -85,7 +87,7 @@ static unsigned random_index(unsigned level)
 
 	switch (level) {
 	case 4:
-		return tops[random_below(3)];
+		return tops[random_below(3)] + (t.shares && chance(40) ? X86_PT_ENTRIES / 2 : 0);
 	case 3:
 		return random_below(2);
 	case 2:
@@ -101,12 +103,15 @@ static uint64_t random_gva(void)
 
 	for (unsigned level = 1; level <= X86_PT_LEVELS; level++)
 		gva |= (uint64_t)random_index(level) << level_shift(level);
-	return gva;
+	return gva_canonical(gva);
 }
 
 /* An entry for index i of a table of that level. */
 static uint64_t random_entry(unsigned level, unsigned i)
 {
+	/* As kernels have it. */
+	if (level == X86_PT_LEVELS && i >= X86_PT_ENTRIES / 2 && chance(80))
+		return *world_entry(t.world, pool_frame(level), i);
 	uint64_t entry = X86_PTE_P | (chance(80) ? X86_PTE_W : 0) | (chance(85) ? X86_PTE_U : 0) |
 			 (chance(85) ? X86_PTE_A : 0) | (chance(70) ? X86_PTE_D : 0) | (chance(20) ? X86_PTE_G : 0) |
 			 (chance(10) ? X86_PTE_NX : 0);
@@ -166,10 +171,21 @@ static void check_hit(uint64_t gva, uint32_t access, const struct host_run *page
 	assert_true(!(access & X86_PF_W) || now.dirty);
 }
 
+/* Where the space of the mode has gva. */
+static enum spt_mode mode_at(enum spt_mode mode, uint64_t gva)
+{
+	return mode == SPT_KERNEL ? spt_kernel_mode(t.world->spt, &t.cpu, gva) : mode;
+}
+
+static bool in_view(enum spt_mode mode, uint64_t gva)
+{
+	return gva >= LOWEST + (mode == SPT_UPPER ? UPPER : 0) && gva < LIMIT + (mode == SPT_UPPER ? UPPER : 0);
+}
+
 /* The guest accesses memory: through the host if it permits, by a fault if not. False: the guest takes an exception. */
 static bool touch(enum spt_mode mode, uint64_t gva, uint32_t access, uint64_t *gpa)
 {
-	struct spt_space *space = world_space(t.world, t.cpu.cr3, mode);
+	struct spt_space *space = world_space(t.world, t.cpu.cr3, mode = mode_at(mode, gva));
 	struct reference want;
 	struct spt_outcome out;
 	struct host_run page;
@@ -201,7 +217,7 @@ static bool touch(enum spt_mode mode, uint64_t gva, uint32_t access, uint64_t *g
 		assert_int_equal(out.gpa, want.gpa);
 		return false;
 	case SPT_UNREACHABLE:
-		assert_true(want.ok && want.gpa < RAM && (gva < LOWEST || gva >= LIMIT));
+		assert_true(want.ok && want.gpa < RAM && !in_view(mode, gva));
 		return false;
 	case SPT_HOST_REFUSED:
 		assert_int_equal(out.host_error, WORLD_OP_ERROR);
@@ -278,6 +294,8 @@ static void check_root(unsigned root)
 
 	check_space(world_space(t.world, cr3, SPT_KERNEL), t.log_start[root]);
 	check_space(world_space(t.world, cr3, SPT_USER), t.log_start[root]);
+	if (t.shares && root == t.root)
+		check_space(world_space(t.world, cr3, SPT_UPPER), t.log_start[root]);
 }
 
 struct listed {
@@ -298,29 +316,41 @@ static bool compare_run(void *arg, uint64_t gva, uint64_t gpa, uint64_t len, uns
 	return true;
 }
 
+static uint64_t check_pages(struct spt_space *space)
+{
+	struct listed listed = {.host = world_host(space)};
+	uint64_t pages = 0;
+
+	for (size_t r = 0; r < listed.host->count; r++) {
+		const struct host_run *run = &listed.host->runs[r];
+
+		pages += run->len / X86_PAGE_SIZE;
+		for (uint64_t at = 0; (run->prot & SPT_WRITE) && at < run->len; at += X86_PAGE_SIZE)
+			if (t.world->spt->frames[(run->gpa + at) >> X86_PAGE_SHIFT].locks)
+				fail();
+	}
+	spt_space_each(space, compare_run, &listed);
+	assert_int_equal(listed.pages, pages);
+	return pages;
+}
+
+static struct spt_space *next_upper(const struct spt_space *space)
+{
+	const struct list *head = &t.world->spt->uppers, *next = space ? space->upper.next : head->next;
+
+	return next == head ? NULL : LIST_ITEM(next, struct spt_space, upper);
+}
+
 /* The library's books agree with the host, and nothing maps a locked frame writable. */
 static void check_books(void)
 {
 	struct spt_stats stats;
 	uint64_t total = 0;
 
-	for (unsigned i = 0; i < 2 * ROOTS; i++) {
-		struct spt_space *space = world_space(t.world, pool[4].first + i / 2 * pool[4].stride, i % 2);
-		struct listed listed = {.host = world_host(space)};
-		uint64_t pages = 0;
-
-		for (size_t r = 0; r < listed.host->count; r++) {
-			const struct host_run *run = &listed.host->runs[r];
-
-			pages += run->len / X86_PAGE_SIZE;
-			for (uint64_t at = 0; (run->prot & SPT_WRITE) && at < run->len; at += X86_PAGE_SIZE)
-				if (t.world->spt->frames[(run->gpa + at) >> X86_PAGE_SHIFT].locks)
-					fail();
-		}
-		spt_space_each(space, compare_run, &listed);
-		assert_int_equal(listed.pages, pages);
-		total += pages;
-	}
+	for (unsigned i = 0; i < 2 * ROOTS; i++)
+		total += check_pages(world_space(t.world, pool[4].first + i / 2 * pool[4].stride, i % 2));
+	for (struct spt_space *space = next_upper(NULL); space; space = next_upper(space))
+		total += check_pages(space);
 	spt_get_stats(t.world->spt, &stats);
 	assert_int_equal(stats.mapped_bytes, total * X86_PAGE_SIZE);
 	for (unsigned i = 0; i < RAM / X86_PAGE_SIZE; i++)
@@ -332,9 +362,13 @@ static void check_books(void)
 
 static void load_root(unsigned root)
 {
-	t.root = root;
 	t.cpu.cr3 = pool[4].first + root * pool[4].stride;
+	const struct spt_space *before = t.world->spt->upper, *after;
+
 	assert_int_equal(spt_cr3_load(t.world->spt, &t.cpu), 0);
+	after = spt_space_find(t.world->spt, &t.cpu, SPT_UPPER);
+	t.shared += root != t.root && after && after == before && after->top;
+	t.root = root;
 	t.log_start[root] = t.log_count;
 	check_root(root);
 }
@@ -360,10 +394,10 @@ static void step_access(void)
 /* Maps what is not mapped and has its accessed bits, if anything, and changes no entry. */
 static void step_prefill(void)
 {
-	struct spt_space *space = world_space(t.world, t.cpu.cr3, random_below(2));
+	uint64_t gva = random_gva();
+	struct spt_space *space = world_space(t.world, t.cpu.cr3, mode_at(random_below(2), gva));
 	struct reference before, after;
 	struct host_run page;
-	uint64_t gva = random_gva();
 	bool mapped = host_find(world_host(space), gva, &page);
 
 	before = reference_walk(t.world, &t.cpu, gva, 0, false);
@@ -421,7 +455,7 @@ static void step_invlpg(void)
 	struct host_run page;
 
 	assert_int_equal(spt_invlpg(t.world->spt, &t.cpu, gva), 0);
-	for (enum spt_mode mode = SPT_KERNEL; mode <= SPT_USER; mode++)
+	for (enum spt_mode mode = SPT_KERNEL; mode <= (t.shares ? SPT_UPPER : SPT_USER); mode++)
 		assert_false(host_find(world_host(world_space(t.world, t.cpu.cr3, mode)), gva, &page));
 }
 
@@ -457,6 +491,9 @@ static void step_rare(void)
 	struct spt_space *space =
 		world_space(t.world, pool[4].first + random_below(ROOTS) * pool[4].stride, random_below(2));
 
+	if (t.shares && chance(30))
+		space = world_space(t.world, t.cpu.cr3, SPT_UPPER);
+
 	switch (random_below(5)) {
 	case 0:
 		world_discard(space);
@@ -474,6 +511,8 @@ static void step_rare(void)
 			space = world_space(t.world, pool[4].first + i / 2 * pool[4].stride, i % 2);
 			assert_int_equal(world_host(space)->count, 0);
 		}
+		for (space = next_upper(NULL); space; space = next_upper(space))
+			assert_int_equal(world_host(space)->count, 0);
 		break;
 	default:
 		t.world->fail_in = 1 + random_below(6);
@@ -539,6 +578,10 @@ static void tear_down(void)
 
 	for (unsigned i = 0; i < 2 * ROOTS; i++)
 		world_discard(world_space(t.world, pool[4].first + i / 2 * pool[4].stride, i % 2));
+	for (struct spt_space *space = next_upper(NULL), *next; space; space = next) {
+		next = next_upper(space);
+		world_discard(space);
+	}
 	spt_get_stats(t.world->spt, &stats);
 	assert_int_equal(stats.spaces, 0);
 	assert_true(stats.resyncs > 1000 && stats.table_writes > 1000 && stats.drops > 1000);
@@ -553,11 +596,14 @@ static void tear_down(void)
 	world_destroy(t.world);
 }
 
-static void run_model(uint64_t seed)
+static void run_model(uint64_t seed, bool shares)
 {
 	memset(&t, 0, sizeof(t));
 	t.random = seed;
+	t.shares = shares;
 	t.world = world_create(RAM, LOWEST, LIMIT);
+	if (shares)
+		world_share(t.world, UPPER + LOWEST, UPPER + LIMIT);
 	t.world->on_written = model_written;
 	t.cpu = (struct spt_cpu){.wp = true, .nxe = true, .smep = true};
 	build_tables();
@@ -573,37 +619,46 @@ static void run_model(uint64_t seed)
 	}
 	/* The run has met what it is there for. */
 	assert_true(t.hits > STEPS / 20 && t.fills > STEPS / 20 && t.guest_faults > STEPS / 20 && t.stale_hits > 0 &&
-		    t.prefills > STEPS / 200);
-	print_message("%lu hits, %lu fills, %lu guest faults, %lu hits on stale entries\n", t.hits, t.fills,
-		      t.guest_faults, t.stale_hits);
+		    t.prefills > STEPS / 200 && (!shares || t.shared > STEPS / 1000));
+	print_message("%lu hits, %lu fills, %lu guest faults, %lu hits on stale entries, %lu upper halves shared\n",
+		      t.hits, t.fills, t.guest_faults, t.stale_hits, t.shared);
 	tear_down();
 }
 
 static void test_seed_1(void **state)
 {
-	run_model(0x1234567);
+	run_model(0x1234567, false);
 }
 
 static void test_seed_2(void **state)
 {
-	run_model(0xfeedface);
+	run_model(0xfeedface, false);
 }
 
 static void test_seed_3(void **state)
 {
-	run_model(0x5eed5eed5eed);
+	run_model(0x5eed5eed5eed, false);
+}
+
+static void test_shared_1(void **state)
+{
+	run_model(0x1234567, true);
+}
+
+static void test_shared_2(void **state)
+{
+	run_model(0xfeedface, true);
 }
 
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_seed_1),
-		cmocka_unit_test(test_seed_2),
-		cmocka_unit_test(test_seed_3),
+		cmocka_unit_test(test_seed_1),	 cmocka_unit_test(test_seed_2),	  cmocka_unit_test(test_seed_3),
+		cmocka_unit_test(test_shared_1), cmocka_unit_test(test_shared_2),
 	};
 
 	if (argc > 1) {
-		run_model(strtoull(argv[1], NULL, 0));
+		run_model(strtoull(argv[1], NULL, 0), argc > 2);
 		return 0;
 	}
 	return cmocka_run_group_tests(tests, NULL, NULL);

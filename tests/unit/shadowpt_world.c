@@ -97,11 +97,12 @@ static bool op_fails(struct world *world, const struct spt_space *space)
 
 static void check_range(struct world *world, const struct spt_space *space, uint64_t gva, uint64_t len)
 {
-	bool wide = spt_space_paging(space) == SPT_4_LEVEL;
+	struct spt_range range = {0, R3_BIT(32)};
 
+	if (spt_space_paging(space) == SPT_4_LEVEL)
+		range = spt_space_mode(space) == SPT_UPPER ? world->upper : world->config.view.range[0];
 	assert_int_equal((gva | len) & X86_PAGE_MASK, 0);
-	assert_true(len > 0 && gva >= (wide ? world->config.view.range[0].start : 0) &&
-		    gva + len <= (wide ? world->config.view.range[0].end : R3_BIT(32)));
+	assert_true(len > 0 && gva >= range.start && gva + len <= range.end);
 }
 
 static int op_map(void *ctx, struct spt_space *space, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot)
@@ -198,6 +199,14 @@ void world_destroy(struct world *world)
 	spt_destroy(world->spt);
 	free(world->ram);
 	free(world);
+}
+
+void world_share(struct world *world, uint64_t start, uint64_t end)
+{
+	const struct spt_view view = {{{start, end}}, .count = 1};
+
+	world->upper = view.range[0];
+	assert_int_equal(spt_set_view(world->spt, SPT_UPPER, &view), 0);
 }
 
 uint64_t *world_entry(struct world *world, uint64_t table, unsigned index)

@@ -22,6 +22,7 @@ struct host {
 
 struct world {
 	struct spt_config config;
+	struct spt_range upper; /* the view of upper spaces */
 	struct spt *spt;
 	uint8_t *ram;
 	unsigned maps, unmaps, protects; /* ops so far */
@@ -42,6 +43,8 @@ void world_destroy(struct world *world);
 uint64_t *world_entry(struct world *world, uint64_t table, unsigned index);
 unsigned world_ops(const struct world *world);
 
+/* Kernel mode's upper half is one space for roots that agree about it. */
+void world_share(struct world *world, uint64_t start, uint64_t end);
 /* The space, with a host behind it. */
 struct spt_space *world_space(struct world *world, uint64_t cr3, enum spt_mode mode);
 struct host *world_host(struct spt_space *space);

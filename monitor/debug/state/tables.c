@@ -294,11 +294,13 @@ static void print_space(struct vcpu *vcpu, uint64_t root, enum spt_mode mode, FI
 {
 	struct spt_cpu paging = vcpu_paging(vcpu);
 	paging.cr3 = root;
-	struct spt_space *space = spt_space_find(vcpu->vm->spt, &paging, mode);
+	struct spt_space *space = spt_space_find(vcpu->vm->spt, &paging, mode), *upper;
 	struct shadow shadow = {.vcpu = vcpu, .out = out, .mode = mode, .root = root};
 
 	fprintf(out, "%s space of root 0x%" PRIx64 ":%s\n", mode == SPT_USER ? "user" : "kernel",
 		(uint64_t)(root & X86_PTE_ADDR), space ? "" : " none");
+	if (mode == SPT_KERNEL && (upper = spt_space_find(vcpu->vm->spt, &paging, SPT_UPPER)))
+		spt_space_each(upper, visit_run, &shadow);
 	if (space)
 		spt_space_each(space, visit_run, &shadow);
 	if (shadow.runs == LINES_MAX)

@@ -196,6 +196,7 @@ static json_t *shadow_tables(struct vm *vm)
 
 	for (unsigned i = 0; i < vm->vcpu_count && vm->spt; i++) {
 		add_space(vm->vcpu[i], &tables, vm->vcpu[i]->cr3, SPT_KERNEL);
+		add_space(vm->vcpu[i], &tables, vm->vcpu[i]->cr3, SPT_UPPER);
 		add_space(vm->vcpu[i], &tables, vcpu_user_root(vm->vcpu[i]), SPT_USER);
 	}
 	return tables.list;

@@ -1,12 +1,14 @@
 /*
  * Where kernel cells show guest memory. A kernel of the upper half runs in the lower half of the host's addresses: all
- * that it has lies UPPER_BASE further up, modulo 2^64. What it reaches of its programs' memory lies in slots of
- * USER_SLOT_SIZE where it has nothing itself, and translated code finds the way from the one to the other in a table.
+ * that it has lies UPPER_BASE further up, modulo 2^64, in one cell for all roots whose upper halves agree. What it
+ * reaches of its programs' memory lies in slots of USER_SLOT_SIZE where it has nothing itself, each a root's, and
+ * translated code finds the way from the one to the other in a table, which names slots of the root in force alone.
  */
 #include <string.h>
 
 #include "monitor/engine/translate/translate.h"
 #include "monitor/engine/trap/gate.h"
+#include "monitor/engine/trap/space.h"
 #include "monitor/engine/trap/trap.h"
 #include "monitor/host/refusal.h"
 #include "monitor/vm/segment.h"
@@ -23,36 +25,45 @@
 /* A kernel that comes so often without a base of GS that is its own has none. */
 #define WITHOUT_BASES_MAX 4096
 
-/* Behind each slot and before the first lies one that stays empty: an access that runs off one end faults. */
-#define BLOCK_SLOTS (2 * USER_SLOTS + 1)
-#define BLOCK_SIZE  (BLOCK_SLOTS * USER_SLOT_SIZE)
+/* No root is loaded. */
+#define NO_ROOT UINT64_MAX
 
 static bool is_upper(uint64_t gva)
 {
 	return gva >= 0 - (uint64_t)GVA_LOWER_END;
 }
 
+/* Behind each slot and before the first lies one that stays empty: an access that runs off one end faults. */
 static uint64_t slot_address(const struct translate *t, unsigned n)
 {
 	return t->user.block + (2 * n + 1) * USER_SLOT_SIZE;
+}
+
+static uint64_t block_size(unsigned slots)
+{
+	return (2 * slots + 1) * USER_SLOT_SIZE;
+}
+
+static bool is_of(const struct user_slot *slot, uint64_t root)
+{
+	return slot->used && slot->root == root;
+}
+
+/* NULL: the root has no slot for it. */
+static struct user_slot *slot_of(struct translate *t, uint64_t root, uint64_t gva)
+{
+	for (unsigned n = 0; n < t->user.count; n++)
+		if (is_of(&t->user.slot[n], root) && t->user.slot[n].piece == gva / USER_SLOT_SIZE)
+			return &t->user.slot[n];
+	return NULL;
 }
 
 /* ------------------------------------------------------------------------------------------------------- addresses */
 
 bool form_host(const struct translate *t, uint64_t gva, uint64_t *host)
 {
-	*host = gva;
-	if (t->form != FORM_UPPER)
-		return true;
-	*host = gva + UPPER_BASE;
-	if (is_upper(gva))
-		return true;
-	for (unsigned n = 0; n < t->user.count; n++) {
-		*host = slot_address(t, n) + gva % USER_SLOT_SIZE;
-		if (t->user.slot[n] == gva / USER_SLOT_SIZE)
-			return true;
-	}
-	return false;
+	*host = t->form == FORM_UPPER ? gva + UPPER_BASE : gva;
+	return t->form != FORM_UPPER || is_upper(gva);
 }
 
 bool form_guest(const struct translate *t, uint64_t host, uint64_t *gva)
@@ -66,39 +77,48 @@ bool form_guest(const struct translate *t, uint64_t host, uint64_t *gva)
 	}
 	uint64_t at = host - t->user.block;
 	*gva = host - UPPER_BASE;
-	if (!t->user.block || at >= BLOCK_SIZE)
+	if (!t->user.block || at >= block_size(t->user.count))
 		return is_upper(*gva);
 	unsigned n = (unsigned)(at / USER_SLOT_SIZE);
-	if (n % 2 == 0 || n / 2 >= t->user.count)
+	if (n % 2 == 0 || !is_of(&t->user.slot[n / 2], t->user.root))
 		return false;
-	*gva = t->user.slot[n / 2] * USER_SLOT_SIZE + at % USER_SLOT_SIZE;
+	*gva = t->user.slot[n / 2].piece * USER_SLOT_SIZE + at % USER_SLOT_SIZE;
 	return true;
 }
 
-/* A piece that lies in one slot, or all in the upper half. */
-static uint64_t piece_len(uint64_t gva, uint64_t len)
+/* All but where the slots are. */
+static int each_upper(const struct translate *t, uint64_t gva, uint64_t len, form_op *op, void *arg)
 {
-	uint64_t room = is_upper(gva) ? 0 - gva : USER_SLOT_SIZE - gva % USER_SLOT_SIZE;
-	return len < room ? len : room;
+	uint64_t start = gva + UPPER_BASE, end = start + len, block = t->user.block;
+	uint64_t block_end = block + block_size(t->user.count);
+	if (!block || block >= end || block_end <= start)
+		return op(arg, gva, start, len);
+	int error = block > start ? op(arg, gva, start, block - start) : 0;
+	if (!error && block_end < end)
+		error = op(arg, block_end - UPPER_BASE, block_end, end - block_end);
+	return error;
 }
 
-int form_each(const struct translate *t, uint64_t gva, uint64_t len, form_op *op, void *arg)
+/* What of it lies in the root's slots. */
+static int each_lower(const struct translate *t, uint64_t root, const struct spt_range *range, form_op *op, void *arg)
 {
-	const uint64_t lower_end = GVA_LOWER_END;
 	int error = 0;
-	if (t->form != FORM_UPPER)
-		return op(arg, gva, gva, len);
-	while (len && !error) {
-		uint64_t host, piece = piece_len(gva, len);
-		if (form_host(t, gva, &host))
-			error = op(arg, gva, host, piece);
-		/* Nothing lies between the halves, nor where it would come before the host's first address. */
-		if (gva + piece == lower_end)
-			piece = len < UPPER_START - gva ? len : UPPER_START - gva;
-		gva += piece;
-		len -= piece;
+	for (unsigned n = 0; n < t->user.count && !error; n++) {
+		uint64_t first = t->user.slot[n].piece * USER_SLOT_SIZE, end = first + USER_SLOT_SIZE;
+		uint64_t from = range->start > first ? range->start : first, to = range->end < end ? range->end : end;
+		if (is_of(&t->user.slot[n], root) && from < to)
+			error = op(arg, from, slot_address(t, n) + (from - first), to - from);
 	}
 	return error;
+}
+
+int form_each(const struct translate *t, struct spt_space *space, uint64_t gva, uint64_t len, form_op *op, void *arg)
+{
+	const struct spt_range range = {gva, gva + len};
+	if (t->form != FORM_UPPER)
+		return op(arg, gva, gva, len);
+	return spt_space_mode(space) == SPT_UPPER ? each_upper(t, gva, len, op, arg)
+						  : each_lower(t, spt_space_root(space), &range, op, arg);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ views */
@@ -122,21 +142,18 @@ static void fill_table(const struct translate *t, uint64_t *table)
 		table[n] = NOWHERE;
 	for (unsigned n = lower; n < BT_TABLE_ENTRIES; n++)
 		table[n] = n >= BT_TABLE_ENTRIES - lower ? UPPER_BASE : 0;
-	for (unsigned n = 0; n < t->user.count; n++)
-		table[t->user.slot[n]] = slot_address(t, n) - t->user.slot[n] * USER_SLOT_SIZE;
 }
 
 /* In guest addresses, all that a kernel's cell can show. Nothing is mapped. */
 static void show(struct translate *t)
 {
-	fill_table(t, t->slots);
+	const struct spt_view lower = {{{0, GVA_LOWER_END}}, .count = 1};
 	struct spt_view view = {{{UPPER_START, UPPER_END}}, .count = 1};
 	cut(&view, GATE_HOLE_START - UPPER_BASE, GATE_HOLE_END - UPPER_BASE);
-	if (t->user.block) {
-		cut(&view, t->user.block - UPPER_BASE, t->user.block + BLOCK_SIZE - UPPER_BASE);
-		view.range[view.count++] = (struct spt_range){0, GVA_LOWER_END};
-	}
-	spt_set_view(t->vm->spt, SPT_KERNEL, &view);
+	if (t->user.block)
+		cut(&view, t->user.block - UPPER_BASE, t->user.block + block_size(t->user.count) - UPPER_BASE);
+	spt_set_view(t->vm->spt, SPT_UPPER, &view);
+	spt_set_view(t->vm->spt, SPT_KERNEL, &lower);
 }
 
 /* Under the old form. */
@@ -149,14 +166,24 @@ static void unmap_all(struct translate *t)
 
 static void set_form(struct translate *t, enum bt_form form)
 {
+	struct trap *trap = trap_of(t->vm);
 	unmap_all(t);
+	if (form == FORM_UPPER || t->form == FORM_UPPER)
+		space_drop_kernels(t->vm);
 	t->form = form;
-	trap_of(t->vm)->elsewhere = form != FORM_PLAIN;
-	trap_of(t->vm)->narrow = form == FORM_NARROW;
-	if (form == FORM_UPPER)
+	memset(&t->user, 0, sizeof(t->user));
+	t->user.root = NO_ROOT;
+	trap->elsewhere = form != FORM_PLAIN;
+	trap->narrow = form == FORM_NARROW;
+	trap->upper = form == FORM_UPPER;
+	trap->lower = false;
+	if (form == FORM_UPPER) {
+		fill_table(t, t->slots);
 		show(t);
-	else
+	} else {
+		spt_set_view(t->vm->spt, SPT_UPPER, NULL);
 		spt_set_view(t->vm->spt, SPT_KERNEL, NULL);
+	}
 }
 
 /* ------------------------------------------------------------------------------------------------- user memory */
@@ -175,26 +202,99 @@ static bool is_taken(const struct translate *t, uint64_t host, uint64_t len)
 	return false;
 }
 
-static bool meets_gate(uint64_t host)
+static uint64_t find_block(const struct translate *t, uint64_t size)
 {
-	return host < GATE_HOLE_END && host + BLOCK_SIZE > GATE_HOLE_START;
+	for (uint64_t host = USER_SLOT_SIZE; host + size <= LAYOUT_TASK_END; host += USER_SLOT_SIZE) {
+		bool meets_gate = host < GATE_HOLE_END && host + size > GATE_HOLE_START;
+		if (!meets_gate && !is_taken(t, host, size))
+			return host;
+	}
+	return 0;
 }
 
-static uint64_t find_block(const struct translate *t)
+/* As many slots as there is room for in a row. */
+static bool make_block(struct translate *t)
 {
-	for (uint64_t host = USER_SLOT_SIZE; host + BLOCK_SIZE <= LAYOUT_TASK_END; host += USER_SLOT_SIZE)
-		if (!meets_gate(host) && !is_taken(t, host, BLOCK_SIZE))
-			return host;
-	return 0;
+	for (unsigned count = USER_SLOTS; count && !t->user.block; count /= 2) {
+		t->user.block = find_block(t, block_size(count));
+		t->user.count = count;
+	}
+	if (!t->user.block)
+		return false;
+	unmap_all(t);
+	show(t);
+	return true;
+}
+
+/* The table's entry for a slot, if its root is in force. */
+static void name(struct translate *t, const struct user_slot *slot, bool named)
+{
+	uint64_t address = slot_address(t, (unsigned)(slot - t->user.slot));
+	t->slots[slot->piece] = named ? address - slot->piece * USER_SLOT_SIZE : NOWHERE;
+	trap_of(t->vm)->lower |= named;
+}
+
+/* The kernel sees the user memory of that root from now on. */
+static void follow(struct translate *t, uint64_t root)
+{
+	if (t->user.root == root)
+		return;
+	for (unsigned n = 0; n < t->user.count; n++)
+		if (is_of(&t->user.slot[n], t->user.root))
+			name(t, &t->user.slot[n], false);
+	t->user.root = root;
+	trap_of(t->vm)->lower = false;
+	for (unsigned n = 0; n < t->user.count; n++)
+		if (is_of(&t->user.slot[n], root)) {
+			t->user.slot[n].used = ++t->user.uses;
+			name(t, &t->user.slot[n], true);
+		}
+}
+
+/* What the kernel has of that root's user memory is shown no more. */
+static void hide(struct translate *t, uint64_t root)
+{
+	struct spt_cpu paging = t->paging;
+	paging.cr3 = root;
+	struct spt_space *space = spt_space_find(t->vm->spt, &paging, SPT_KERNEL);
+	if (space)
+		space_leave(t->vm, space);
+}
+
+static void give_up(struct translate *t, struct user_slot *slot)
+{
+	if (slot->root == t->user.root)
+		name(t, slot, false);
+	slot->used = 0;
+}
+
+/* One that is free, or was used longest ago. */
+static struct user_slot *take_slot(struct translate *t)
+{
+	struct user_slot *oldest = &t->user.slot[0];
+	for (unsigned n = 1; n < t->user.count; n++)
+		if (t->user.slot[n].used < oldest->used)
+			oldest = &t->user.slot[n];
+	if (oldest->used) {
+		hide(t, oldest->root);
+		give_up(t, oldest);
+	}
+	return oldest;
 }
 
 void form_check(struct translate *t)
 {
 	if (t->form != FORM_UPPER)
 		return;
+	follow(t, t->paging.cr3 & X86_PTE_ADDR);
 	t->obstructed |= is_taken(t, GATE_HOLE_START, GATE_HOLE_END - GATE_HOLE_START);
-	if (!t->user.block || !is_taken(t, t->user.block, BLOCK_SIZE))
+	if (!t->user.block || !is_taken(t, t->user.block, block_size(t->user.count)))
 		return;
+	for (unsigned n = 0; n < t->user.count; n++)
+		if (t->user.slot[n].used) {
+			hide(t, t->user.slot[n].root);
+			give_up(t, &t->user.slot[n]);
+		}
 	unmap_all(t);
 	t->user.block = 0;
 	t->user.count = 0;
@@ -203,19 +303,15 @@ void form_check(struct translate *t)
 
 bool form_take_user(struct translate *t, uint64_t gva)
 {
-	uint64_t host;
 	if (t->form != FORM_UPPER || gva >= GVA_LOWER_END)
 		return false;
-	if (form_host(t, gva, &host))
+	if (slot_of(t, t->user.root, gva))
 		return true;
-	if (!t->user.block)
-		t->user.block = find_block(t);
-	if (!t->user.block)
+	if (!t->user.block && !make_block(t))
 		return false;
-	unmap_all(t);
-	unsigned n = t->user.count < USER_SLOTS ? t->user.count++ : t->user.next++ % USER_SLOTS;
-	t->user.slot[n] = (uint32_t)(gva / USER_SLOT_SIZE);
-	show(t);
+	struct user_slot *slot = take_slot(t);
+	*slot = (struct user_slot){t->user.root, (uint32_t)(gva / USER_SLOT_SIZE), ++t->user.uses};
+	name(t, slot, true);
 	return true;
 }
 

@@ -382,7 +382,7 @@ static bool is_narrow(const struct spt_space *space)
 /* Kernel cells execute the code cache alone. */
 static unsigned permitted(const struct spt_space *space, unsigned prot)
 {
-	return spt_space_mode(space) == SPT_KERNEL || is_narrow(space) ? prot & ~SPT_EXEC : prot;
+	return spt_space_mode(space) != SPT_USER || is_narrow(space) ? prot & ~SPT_EXEC : prot;
 }
 
 /* What is wanted of a range of a space, where the cell has it. */
@@ -424,9 +424,9 @@ static int each_piece(struct wanted *w, uint64_t len, form_op *op)
 		return 0;
 	if (is_narrow(w->space))
 		return op(w, w->gva, window_of(w) + w->gva, len);
-	if (spt_space_mode(w->space) != SPT_KERNEL)
+	if (spt_space_mode(w->space) == SPT_USER)
 		return op(w, w->gva, w->gva, len);
-	return form_each(translate_of(w->ctx), w->gva, len, op, w);
+	return form_each(translate_of(w->ctx), w->space, w->gva, len, op, w);
 }
 
 static int translate_map(void *ctx, struct spt_space *space, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot)

@@ -29,8 +29,8 @@
 /* In the state: no load finds it. */
 #define NO_SELECTOR (UINT16_MAX + 1)
 
-/* So many pieces of user memory a kernel of the upper half reaches at a time. */
-#define USER_SLOTS 4
+/* So many pieces of user memory, of all roots, a kernel of the upper half reaches at a time. */
+#define USER_SLOTS 24
 
 struct bt_block;
 struct trap;
@@ -107,6 +107,13 @@ enum bt_form {
 	FORM_NARROW, /* 32 bits of addresses in a window; user mode is translated too */
 };
 
+/* A piece of a root's user memory that the kernel's cell shows. */
+struct user_slot {
+	uint64_t root;
+	uint32_t piece; /* gva / USER_SLOT_SIZE */
+	uint64_t used;	/* when the root was loaded last, in loads and slots taken; 0: the slot is free */
+};
+
 /* What the monitor has seen gates and loads of segments do: cross.c. */
 struct cross_known {
 	struct vcpu_table gdtr, idtr; /* with which all that holds */
@@ -156,8 +163,10 @@ struct translate {
 	uint64_t *slots;
 	struct {
 		uint64_t block; /* host address; 0: none yet */
-		unsigned count, next;
-		uint32_t slot[USER_SLOTS]; /* gva / USER_SLOT_SIZE */
+		unsigned count; /* of its slots */
+		struct user_slot slot[USER_SLOTS];
+		uint64_t root; /* whose slots the table names */
+		uint64_t uses;
 	} user;
 
 	unsigned mode;		/* BT_IF and its like: of all code in the cache */
@@ -241,16 +250,17 @@ uint64_t *cache_table(const struct translate *t, unsigned flavour, uint64_t gva)
 uint64_t cache_miss(const struct translate *t);
 
 /* form.c: where kernel cells show guest memory. */
-/* Where that is; false: nowhere. */
+/* Where that is; false: nowhere, or in a slot. */
 bool form_host(const struct translate *t, uint64_t gva, uint64_t *host);
 /* The guest's address; false: no memory of the guest's is to lie there in a cell. */
 bool form_guest(const struct translate *t, uint64_t host, uint64_t *gva);
-/* Calls op for each piece of [gva, gva+len), of four-level tables, that has addresses in a row. The first error ends
- * it.
+/* Calls op for each piece of the space's [gva, gva+len), of four-level tables and kernel mode, that has addresses in a
+ * row. The first error ends it.
  */
 typedef int form_op(void *arg, uint64_t gva, uint64_t host, uint64_t len);
-int form_each(const struct translate *t, uint64_t gva, uint64_t len, form_op *op, void *arg);
-/* The guest's tables have changed: what its kernel has must not lie where its cell has something else. */
+int form_each(const struct translate *t, struct spt_space *space, uint64_t gva, uint64_t len, form_op *op, void *arg);
+/* The guest's tables have changed, or other ones are in force: what its kernel has must not lie where its cell has
+ * something else. */
 void form_check(struct translate *t);
 /* The kernel wants user memory there: from now on it has an address. False: it is none, or there is no room. */
 bool form_take_user(struct translate *t, uint64_t gva);

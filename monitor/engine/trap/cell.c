@@ -230,9 +230,31 @@ void cell_release(struct cell *cell)
 {
 	if (cell->space)
 		spt_space_discard(cell->space);
-	if (cell->twin)
-		spt_space_discard(cell->twin);
-	cell->space = cell->twin = NULL;
+	for (unsigned n = 0; n < CELL_TWINS; n++)
+		if (cell->twin[n])
+			spt_space_discard(cell->twin[n]);
+	cell->space = NULL;
+	memset(cell->twin, 0, sizeof(cell->twin));
+}
+
+bool cell_adopt(struct cell *cell, struct spt_space *space)
+{
+	unsigned n = 0;
+	while (n < CELL_TWINS && cell->twin[n])
+		n++;
+	if (n == CELL_TWINS)
+		return false;
+	cell->twin[n] = space;
+	*spt_space_owner(space) = cell;
+	return true;
+}
+
+void cell_disown(struct cell *cell, struct spt_space *space)
+{
+	for (unsigned n = 0; n < CELL_TWINS; n++)
+		if (cell->twin[n] == space)
+			cell->twin[n] = NULL;
+	*spt_space_owner(space) = NULL;
 }
 
 /* The cell used longest ago loses its space. The vCPU's FPU state stays where it is. */
@@ -261,7 +283,7 @@ static struct cell *cell_pooled(struct cells *cells, bool kernel)
 struct cell *cell_take(struct cells *cells, struct spt_space *space)
 {
 	/* Code of 32 bits never runs directly. */
-	bool kernel = spt_space_mode(space) == SPT_KERNEL || spt_space_paging(space) != SPT_4_LEVEL;
+	bool kernel = spt_space_mode(space) != SPT_USER || spt_space_paging(space) != SPT_4_LEVEL;
 	struct cell *cell = cell_pooled(cells, kernel), *made = NULL;
 	if (!cell && may_create(cells))
 		made = cell_create(cells, kernel);

@@ -36,14 +36,19 @@ struct cell_frame {
 	siginfo_t info;
 };
 
+/* Spaces that a cell shows beside its first. */
+#define CELL_TWINS 32
+
 struct cell {
 	struct cells *owner;
 	struct cell *next;	 /* list of all cells */
 	struct spt_space *space; /* NULL: in the pool */
-	struct spt_space *twin;	 /* the same root in the other mode, if both live here */
-	uint64_t used;		 /* when entered last, in entries of the engine: for eviction */
-	unsigned slot;		 /* of the arena */
-	unsigned epoch;		 /* of the placement that its tasks follow */
+	/* Others that live here: of 32-bit code the same root in the other mode; of a kernel of the upper half what it
+	 * has of user mode's memory, root by root. */
+	struct spt_space *twin[CELL_TWINS];
+	uint64_t used;	/* when entered last, in entries of the engine: for eviction */
+	unsigned slot;	/* of the arena */
+	unsigned epoch; /* of the placement that its tasks follow */
 
 	bool kernel; /* sees all cells through GATE_PEERS; such a cell never runs the code of user mode itself */
 	bool armed;  /* may enter `peer` directly, see direct.h */
@@ -117,6 +122,9 @@ void cells_exit(struct cells *cells);
 struct cell *cell_take(struct cells *cells, struct spt_space *space);
 /* The cell holds no space any more; those that it had are discarded. What it maps is the caller's to unmap. */
 void cell_release(struct cell *cell);
+/* One more space, with nothing in it, lives in the cell; false: there is no room. It does no longer. */
+bool cell_adopt(struct cell *cell, struct spt_space *space);
+void cell_disown(struct cell *cell, struct spt_space *space);
 /* Ends the process of a cell that went bad and forgets it. The space is the caller's to discard. */
 void cell_destroy(struct cell *cell);
 /* True once the process is gone (reaps it). */

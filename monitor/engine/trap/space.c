@@ -67,15 +67,46 @@ static int space_settle(void *ctx, struct spt_space *space)
 const struct spt_ops space_ops = {space_frame, space_map, space_unmap, space_protect, space_settle};
 
 /* The cell goes to the pool, and the host gets the page tables back. One that cannot be emptied is not used again. */
+static void drop_cell(struct cell *cell)
+{
+	cell_release(cell);
+	cell_empty(cell);
+}
+
+/* And with it all that lives there. */
+static void drop_around(struct spt_space *space)
+{
+	struct cell *cell = *spt_space_owner(space);
+	if (cell)
+		drop_cell(cell);
+	else
+		spt_space_discard(space);
+}
+
+void space_drop_kernels(struct vm *vm)
+{
+	for (struct cell *cell = trap_of(vm)->cells.all; cell; cell = cell->next)
+		if (cell->kernel && cell->space)
+			drop_cell(cell);
+}
+
+void space_leave(struct vm *vm, struct spt_space *space)
+{
+	struct cell *cell = *spt_space_owner(space);
+	int error = spt_space_empty(space);
+	if (error && error != -ESRCH)
+		space_lost(vm, space, error);
+	else if (cell)
+		cell_disown(cell, space);
+}
+
 void space_drop(struct vm *vm, struct spt_space *space)
 {
 	struct cell *cell = *spt_space_owner(space);
-	if (!cell) {
-		spt_space_discard(space);
-		return;
-	}
-	cell_release(cell);
-	cell_empty(cell);
+	if (cell && trap_of(vm)->upper && cell->space != space)
+		space_leave(vm, space);
+	else
+		drop_around(space);
 }
 
 /*
@@ -90,7 +121,7 @@ void space_lost(struct vm *vm, struct spt_space *space, int error)
 		cell_end(*spt_space_owner(space));
 		return;
 	}
-	space_drop(vm, space);
+	drop_around(space);
 	if (++trap->refusals == REFUSALS_MAX)
 		vm_refused(vm, "guest memory cannot be mapped: %s; %s", strerror(-error), refusal_remedy(error));
 }

@@ -18,6 +18,10 @@ extern const struct spt_ops space_ops;
 /* As engine_ops.space_lost and space_drop. */
 void space_lost(struct vm *vm, struct spt_space *space, int error);
 void space_drop(struct vm *vm, struct spt_space *space);
+/* Empties a space that lives in the cell of another one, and takes it out of there. */
+void space_leave(struct vm *vm, struct spt_space *space);
+/* All cells of kernel mode lose what they have, before guest memory is to lie elsewhere in them. */
+void space_drop_kernels(struct vm *vm);
 /* Has the mapper carry out what is queued for the cell. False: the host refused, and the cell lost its space. */
 bool space_flush(struct vm *vm, struct cell *cell);
 /*

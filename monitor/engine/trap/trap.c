@@ -48,9 +48,25 @@ static struct cell *twin_cell(struct vm *vm, struct spt_space *space, const stru
 		return NULL;
 	/* What it has mapped so far it has mapped nowhere. */
 	spt_space_empty(space);
-	cell->twin = space;
-	*spt_space_owner(space) = cell;
-	return cell;
+	return cell_adopt(cell, space) ? cell : NULL;
+}
+
+/* What the kernel has in the lower half by this root lives in its cell, and in no other one it was in before. */
+static void trap_show_lower(struct vm *vm, struct cell *cell, const struct spt_cpu *paging)
+{
+	struct spt_space *space = spt_space_get(vm->spt, paging, SPT_KERNEL);
+	struct cell *was = space ? *spt_space_owner(space) : NULL;
+	if (!space || was == cell)
+		return;
+	space_leave(vm, space);
+	space = spt_space_get(vm->spt, paging, SPT_KERNEL);
+	if (space)
+		cell_adopt(cell, space);
+}
+
+static enum spt_mode trap_mode(const struct vcpu *vcpu)
+{
+	return vcpu->cpl == 3 ? SPT_USER : vcpu->vm->engine->trap.upper ? SPT_UPPER : SPT_KERNEL;
 }
 
 /* The cell for the vCPU's root and mode, or NULL after vm_kill. */
@@ -59,7 +75,7 @@ static struct cell *trap_cell(struct vcpu *vcpu)
 	struct vm *vm = vcpu->vm;
 	struct trap *trap = &vm->engine->trap;
 	struct spt_cpu paging = vcpu_paging(vcpu);
-	struct spt_space *space = spt_space_get(vm->spt, &paging, vcpu->cpl == 3 ? SPT_USER : SPT_KERNEL);
+	struct spt_space *space = spt_space_get(vm->spt, &paging, trap_mode(vcpu));
 	if (!space) {
 		vm_refused(vm, "no memory left for shadow page tables: end other programs first");
 		return NULL;
@@ -82,6 +98,8 @@ static struct cell *trap_cell(struct vcpu *vcpu)
 		}
 		*spt_space_owner(space) = cell;
 	}
+	if (spt_space_mode(space) == SPT_UPPER && trap->lower)
+		trap_show_lower(vm, cell, &paging);
 	cell->used = ++trap->entries;
 	return cell;
 }
@@ -202,7 +220,7 @@ static void trap_take_exit(struct vcpu *vcpu, struct cell *cell, struct vm_exit 
 		cell = trap->transport->fetch(trap, cell, vcpu, exit);
 	if (vcpu->cpl == 3 && !cell->kernel)
 		judge_user_exit(vcpu, exit);
-	if (exit->reason == EXIT_DEAD && vcpu->cpl == 3 && cell->twin)
+	if (exit->reason == EXIT_DEAD && vcpu->cpl == 3 && trap->narrow && cell->twin[0])
 		vm_refused(vcpu->vm, "%s: in which mode is not known: give it --cells two", trap_broken_reason(cell));
 	else if (exit->reason == EXIT_DEAD && vcpu->cpl == 3)
 		trap_user_broken(vcpu, cell, exit);

@@ -32,6 +32,9 @@ struct trap {
 	/* Kernel cells show guest memory elsewhere than the guest has it: the vCPU's registers are no guest addresses.
 	 */
 	bool elsewhere;
+	/* The kernel's cell is that of its upper half, whatever the root. Whether it shows the memory of user mode that
+	 * it has by the root in force as well. */
+	bool upper, lower;
 	/* Code is of 32 bits, and cells of both modes execute its translation alone. */
 	bool narrow;
 	/* Then both modes of an address space have one cell, which has a place for each. */
