@@ -188,17 +188,23 @@ static void set_form(struct translate *t, enum bt_form form)
 
 /* ------------------------------------------------------------------------------------------------- user memory */
 
+/* Of the top level's entry. */
+static unsigned index_of(uint64_t gva)
+{
+	const uint64_t covers = USER_SLOT_SIZE / 2;
+	return (unsigned)(gva / covers % X86_PT_ENTRIES);
+}
+
 /* The kernel has something of its own there, by its tables' top level. */
 static bool is_taken(const struct translate *t, uint64_t host, uint64_t len)
 {
-	const uint64_t entry = USER_SLOT_SIZE / 2;
-	uint64_t first = (host - UPPER_BASE) & ~(entry - 1), last = host + len - 1 - UPPER_BASE;
-	for (uint64_t n = 0; n <= (last - first) / entry; n++) {
-		struct spt_step steps[X86_PT_LEVELS];
-		unsigned count = spt_probe(t->vm->spt, &t->paging, first + n * entry, steps);
-		if (!count || (steps[0].entry & X86_PTE_P))
+	uint64_t first = host - UPPER_BASE, last = host + len - 1 - UPPER_BASE, table;
+	unsigned level = spt_root(&t->paging, &table), end = index_of(last) + 1;
+	if (level != X86_PT_LEVELS)
+		return true;
+	for (unsigned n = index_of(first); n < end; n++)
+		if (spt_probe_entry(t->vm->spt, &t->paging, level, table, n).entry & X86_PTE_P)
 			return true;
-	}
 	return false;
 }
 

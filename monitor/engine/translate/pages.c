@@ -8,6 +8,9 @@
 #include "monitor/vm/guest_mem.h"
 #include "monitor/vm/vm.h"
 
+/* Large pages of the guest's that are remembered while the live ones are looked up, which come in no order. */
+#define REACHES 64
+
 /* Stores to a frame that drop what they hit: each is seen, and where more come the frame is let go. */
 #define STORES_MAX 8
 
@@ -106,7 +109,7 @@ static bool find_reach(struct translate *t, const struct bt_page *page, struct r
 	return true;
 }
 
-/* The processor would fetch from the page's frame at its gva. *reach is where the page before it was. */
+/* The processor would fetch from the page's frame at its gva. *reach is where another page beside it was. */
 static bool still_there(struct translate *t, const struct bt_page *page, struct reach *reach)
 {
 	bool same = page->gva - reach->gva < reach->len && page->users == reach->users;
@@ -133,10 +136,10 @@ void pages_sync(struct translate *t, struct vcpu *vcpu)
 	t->changes = changes;
 	t->synced = true;
 	form_check(t);
-	struct reach reach = {0};
+	struct reach reaches[REACHES] = {{0}};
 	for (struct bt_page *page = t->live, *next; page; page = next) {
 		next = page->next_live;
-		if (!still_there(t, page, &reach))
+		if (!still_there(t, page, &reaches[(page->gva >> X86_LARGE_SHIFT) % REACHES]))
 			hide(t, page, false);
 	}
 }
