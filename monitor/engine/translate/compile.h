@@ -17,9 +17,10 @@
 #include "monitor/emulate/emulate.h"
 
 /* What emitted code depends on beside the bytes; part of a block's key. A mode or a form of memory is one more bit. */
-#define BT_FPU	    1u /* x87, MMX and SSE instructions may run: else they leave */
-#define BT_AVX	    2u /* likewise VEX, EVEX and XSAVE */
-#define BT_USER	    4u /* code of user mode; of BT_NARROW alone */
+#define BT_FPU	    1u	   /* x87, MMX and SSE instructions may run: else they leave */
+#define BT_AVX	    2u	   /* likewise VEX, EVEX and XSAVE */
+#define BT_X87	    BT_AVX /* without BT_FPU: x87 and MMX alone */
+#define BT_USER	    4u	   /* code of user mode; of BT_NARROW alone */
 #define BT_FLAVOURS 8
 /* These change so rarely that the cache is emptied for it. */
 #define BT_IF	 8u  /* the interrupt flag is bt_state's */

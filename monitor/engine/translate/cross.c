@@ -209,7 +209,7 @@ void cross_learn_call(struct translate *t, struct vcpu *vcpu)
 	if (!t->crossing.called)
 		return;
 	t->crossing.called = false;
-	if (vcpu->cpl != 0 || !form_is_narrow(vcpu) || !still_holds(&t->crossing, vcpu))
+	if (vcpu->cpl != 0 || vcpu_is_long(vcpu) || !form_is_narrow(vcpu) || !still_holds(&t->crossing, vcpu))
 		return;
 	if (!t->crossing.fast)
 		learn_gate(t, vcpu);
@@ -225,8 +225,8 @@ static bool may_cross(const struct translate *t, const struct vcpu *vcpu)
 	const struct vcpu_segment *segment = t->crossing.segment;
 	bool users = same_segment(&vcpu->sreg[SREG_CS], &segment[BT_USER_CS]) &&
 		     same_segment(&vcpu->sreg[SREG_SS], &segment[BT_USER_SS]);
-	return t->crossing.described && (t->mode & BT_IF) && !(vcpu->rflags & ODD) && !(vcpu->cr4 & X86_CR4_TSD) &&
-	       vcpu->nmi == NMI_OPEN && (vcpu->cpl == 0 || users);
+	return t->crossing.described && !vcpu_is_long(vcpu) && (t->mode & BT_IF) && !(vcpu->rflags & ODD) &&
+	       !(vcpu->cr4 & X86_CR4_TSD) && vcpu->nmi == NMI_OPEN && (vcpu->cpl == 0 || users);
 }
 
 void cross_fill(struct translate *t, const struct vcpu *vcpu)

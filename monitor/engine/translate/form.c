@@ -166,6 +166,7 @@ static void unmap_all(struct translate *t)
 
 static void set_form(struct translate *t, enum bt_form form)
 {
+	const struct spt_view window = {{{0, BT_WINDOW_SIZE}}, .count = 1};
 	struct trap *trap = trap_of(t->vm);
 	unmap_all(t);
 	if (form == FORM_UPPER || t->form == FORM_UPPER)
@@ -182,7 +183,7 @@ static void set_form(struct translate *t, enum bt_form form)
 		show(t);
 	} else {
 		spt_set_view(t->vm->spt, SPT_UPPER, NULL);
-		spt_set_view(t->vm->spt, SPT_KERNEL, NULL);
+		spt_set_view(t->vm->spt, SPT_KERNEL, form == FORM_NARROW ? &window : NULL);
 	}
 }
 
@@ -325,8 +326,9 @@ bool form_take_user(struct translate *t, uint64_t gva)
 
 bool form_is_narrow(const struct vcpu *vcpu)
 {
-	return !vcpu_is_long(vcpu) && vcpu_code_bits(vcpu) == 32 && !vcpu_is_8086(vcpu) && seg_are_flat(vcpu) &&
-	       seg_is_readable_code(&vcpu->sreg[SREG_CS]);
+	/* In compatibility mode a kernel's: programs of 64-bit kernels lie beside those of 64 bits. */
+	return (!vcpu_is_long(vcpu) || vcpu->cpl == 0) && vcpu_code_bits(vcpu) == 32 && !vcpu_is_8086(vcpu) &&
+	       seg_are_flat(vcpu) && seg_is_readable_code(&vcpu->sreg[SREG_CS]);
 }
 
 /* That base of GS can be had in the cell. Programs have 0 mostly, which leads on to the upper half. */

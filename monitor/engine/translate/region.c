@@ -39,8 +39,10 @@ unsigned flavour_of(const struct translate *t, const struct vcpu *vcpu)
 		always |= BT_BASES | (vcpu->cpl == 3 ? BT_USER : 0);
 	if (trap_of(t->vm)->direct.lends)
 		return always;
-	if ((vcpu->cr0 & (X86_CR0_TS | X86_CR0_EM)) || (vcpu->cr4 & sse) != sse)
+	if (vcpu->cr0 & (X86_CR0_TS | X86_CR0_EM))
 		return always;
+	if ((vcpu->cr4 & sse) != sse)
+		return always | BT_X87;
 	bool avx = (vcpu->cr4 & X86_CR4_OSXSAVE) && vcpu->xcr0 == vcpu->vm->cpu.xcr0;
 	return always | BT_FPU | (avx ? BT_AVX : 0);
 }

@@ -101,6 +101,7 @@ static unsigned fpu_flavour(const struct emu_insn *insn)
 	switch (insn->info.meta.isa_ext) {
 	case ZYDIS_ISA_EXT_X87:
 	case ZYDIS_ISA_EXT_MMX:
+		return BT_X87;
 	case ZYDIS_ISA_EXT_SSE:
 	case ZYDIS_ISA_EXT_SSE2:
 	case ZYDIS_ISA_EXT_SSE3:
@@ -191,6 +192,11 @@ bool bt_uses_base(const struct emu_insn *insn)
 	return insn->info.attributes & (ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS);
 }
 
+static bool may_use(unsigned flavour, unsigned fpu)
+{
+	return fpu == BT_X87 ? flavour & (BT_FPU | BT_X87) : (flavour & fpu) == fpu;
+}
+
 enum bt_class bt_classify(const struct emu_insn *insn, unsigned flavour)
 {
 	if (bt_uses_base(insn) && !(flavour & BT_BASES))
@@ -205,6 +211,6 @@ enum bt_class bt_classify(const struct emu_insn *insn, unsigned flavour)
 		return classify_branch(insn, flavour);
 	unsigned fpu = fpu_flavour(insn);
 	if (fpu)
-		return is_fpu_plain(insn) && (flavour & fpu) == fpu ? BT_COPY : BT_LEAVE;
+		return is_fpu_plain(insn) && may_use(flavour, fpu) ? BT_COPY : BT_LEAVE;
 	return is_plain(insn) ? BT_COPY : BT_LEAVE;
 }

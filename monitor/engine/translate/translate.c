@@ -251,6 +251,8 @@ static void enter_translated(struct translate *t, struct vcpu *vcpu, struct vm_e
 
 static void enter_user(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 {
+	if (t->form == FORM_NARROW)
+		form_choose(t, vcpu);
 	engine_trap.enter(vcpu, exit);
 	linger_begin(t, vcpu, exit);
 }
@@ -373,16 +375,17 @@ static void *translate_frame(void *ctx, uint64_t gpa)
 	return engine_trap.spt_ops->frame(ctx, gpa);
 }
 
-/* Of a guest with 32-bit addresses, which lie in a window. */
-static bool is_narrow(const struct spt_space *space)
+/* Of a guest with 32-bit addresses, which lie in a window. In compatibility mode its tables have four levels. */
+static bool is_narrow(const struct translate *t, const struct spt_space *space)
 {
-	return spt_space_paging(space) != SPT_4_LEVEL;
+	return spt_space_paging(space) != SPT_4_LEVEL ||
+	       (t->form == FORM_NARROW && spt_space_mode(space) == SPT_KERNEL);
 }
 
 /* Kernel cells execute the code cache alone. */
 static unsigned permitted(const struct spt_space *space, unsigned prot)
 {
-	return spt_space_mode(space) != SPT_USER || is_narrow(space) ? prot & ~SPT_EXEC : prot;
+	return spt_space_mode(space) != SPT_USER || spt_space_paging(space) != SPT_4_LEVEL ? prot & ~SPT_EXEC : prot;
 }
 
 /* What is wanted of a range of a space, where the cell has it. */
@@ -422,7 +425,7 @@ static int each_piece(struct wanted *w, uint64_t len, form_op *op)
 {
 	if (!*spt_space_owner(w->space))
 		return 0;
-	if (is_narrow(w->space))
+	if (is_narrow(translate_of(w->ctx), w->space))
 		return op(w, w->gva, window_of(w) + w->gva, len);
 	if (spt_space_mode(w->space) == SPT_USER)
 		return op(w, w->gva, w->gva, len);

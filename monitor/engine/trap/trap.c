@@ -42,7 +42,8 @@ static struct cell *twin_cell(struct vm *vm, struct spt_space *space, const stru
 {
 	const struct trap *trap = &vm->engine->trap;
 	enum spt_mode other = spt_space_mode(space) == SPT_USER ? SPT_KERNEL : SPT_USER;
-	struct spt_space *twin = trap->narrow && trap->one_cell ? spt_space_find(vm->spt, paging, other) : NULL;
+	bool both = trap->narrow && trap->one_cell && paging->paging != SPT_4_LEVEL;
+	struct spt_space *twin = both ? spt_space_find(vm->spt, paging, other) : NULL;
 	struct cell *cell = twin ? *spt_space_owner(twin) : NULL;
 	if (!cell)
 		return NULL;
