@@ -12,6 +12,8 @@
 #endif
 
 #define HEAP (224 * 1024)
+/* Freed memory goes back in pieces as large as that: with less than HEAP each page would be a call. */
+#define TRIM (16 * HEAP)
 
 void prefault(void *at, size_t size)
 {
@@ -23,6 +25,7 @@ void prefault(void *at, size_t size)
 void prefault_heap(void)
 {
 	mallopt(M_TOP_PAD, HEAP);
+	mallopt(M_TRIM_THRESHOLD, TRIM);
 	char *first = malloc(1), *end = sbrk(0);
 	/* Another allocator's heap may lie anywhere. */
 	if (first && first < end && end - first <= 2 * HEAP)
