@@ -255,10 +255,14 @@ void signal_settle(struct pvg_frame *frame)
 
 /* -------------------------------------------------------------------------------------------------- system calls */
 
-/* So busybox asks the first process to halt, switch off and reboot; where that is no init, tinix listens. */
+/*
+ * So busybox asks the first process to halt, switch off and reboot; where that is no init, tinix listens. One that
+ * blocks the signal, or waits for it, has plans of its own.
+ */
 static bool ends_machine(const struct proc *p, int signal)
 {
 	return p->pid == 1 && p != current && (signal == SIGUSR1 || signal == SIGUSR2 || signal == SIGTERM) &&
+	       !((p->core->blocked | p->core->waited) & SIGBIT(signal)) &&
 	       (is_default(p, signal) || p->core->actions[signal].handler == (uint64_t)SIG_IGN);
 }
 

@@ -234,6 +234,29 @@ static void interrupted_calls(void)
 	close(ends[1]);
 }
 
+static int ask_parent(void *arg)
+{
+	return kill(getppid(), SIGUSR1);
+}
+
+/* Process 1 as well, which the signal would end the machine for if nobody there listened. */
+static void waited_for(void)
+{
+	struct timespec timeout = {20, 0};
+	sigset_t set, old;
+	pid_t child;
+
+	signal(SIGUSR1, SIG_DFL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, &old);
+	child = start_child(ask_parent, NULL);
+	check_equal(sigtimedwait(&set, NULL, &timeout), SIGUSR1,
+		    "what is ignored by default is had by who waits for it");
+	check_equal(end_of(child), 0, "whoever asked");
+	sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
 static void alarms(void)
 {
 	struct itimerval interval = {{0, 10000}, {0, 10000}}, none = {{0, 0}, {0, 0}};
@@ -326,6 +349,7 @@ int main(void)
 	memory_faults();
 	check_equal(run_child(overflow_stack, (void *)1), SIGSEGV, "a stack grows only so far");
 	interrupted_calls();
+	waited_for();
 	alarms();
 	job_control();
 	child_signals();
