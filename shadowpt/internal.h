@@ -201,9 +201,11 @@ struct spt {
 	struct list recent;	 /* all spaces, the one that faulted last at the end */
 	struct list uppers;	 /* upper spaces, the one that was loaded last at the end */
 	struct spt_space *upper; /* that of the root loaded last; NULL: it has none yet */
-	uint64_t epoch;		 /* one per CR3 load */
+	uint64_t epoch;		 /* one per CR3 load, as it is of remaps */
 	uint64_t remaps;	 /* spt_remaps */
 	uint64_t locked;	 /* times that a frame was locked */
+	uint64_t page_gva;	 /* of the last spt_invlpg */
+	uint64_t page_at;	 /* spt_changes with it */
 	void (*written)(void *ctx, uint64_t gpa);
 	struct spt_stats stats;
 };

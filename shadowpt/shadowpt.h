@@ -141,6 +141,7 @@ struct spt_translation {
 	uint64_t page_len; /* 4096, 2 MiB, 4 MiB or 1 GiB: the guest's page; 4096 without paging */
 	unsigned prot;	   /* SPT_WRITE, SPT_EXEC as this access's privilege would have it, D bit not considered */
 	bool user;	   /* U/S of the combined entries */
+	bool global;	   /* outlives a load of CR3 */
 	uint32_t error;	   /* when the walk faults: the page-fault error code */
 };
 
@@ -264,6 +265,10 @@ struct spt_stats {
  * can be without a walk: what a software TLB holds is good as long as this stays the same.
  */
 uint64_t spt_changes(const struct spt *spt);
+/* Likewise, of global translations: loads of CR3 leave those. */
+uint64_t spt_global_changes(const struct spt *spt);
+/* All that has changed since it was `since` is that spt_invlpg was called for the page of *gva. */
+bool spt_is_page_change(const struct spt *spt, uint64_t since, uint64_t *gva);
 /* Likewise, of translations alone. */
 uint64_t spt_remaps(const struct spt *spt);
 

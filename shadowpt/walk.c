@@ -263,6 +263,7 @@ bool spt_translate(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uin
 	out->page_len = walk.page_len;
 	out->prot = spt_rights_prot(walk.rights, cpu, access);
 	out->user = walk.rights.user;
+	out->global = cpu->pge && walk.steps && (walk.step[walk.steps - 1].entry & X86_PTE_G);
 	if ((access & X86_PF_W) && spt_in_ram(spt, walk.gpa))
 		spt_frame_written(spt, walk.gpa);
 	return true;
@@ -344,4 +345,15 @@ uint64_t spt_remaps(const struct spt *spt)
 uint64_t spt_changes(const struct spt *spt)
 {
 	return spt->remaps + spt->locked;
+}
+
+uint64_t spt_global_changes(const struct spt *spt)
+{
+	return spt_changes(spt) - spt->epoch;
+}
+
+bool spt_is_page_change(const struct spt *spt, uint64_t since, uint64_t *gva)
+{
+	*gva = spt->page_gva;
+	return spt->page_at == since + 1 && spt_changes(spt) == spt->page_at;
 }

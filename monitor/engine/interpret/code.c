@@ -111,13 +111,6 @@ void code_store_begin(struct code *code)
 	code->storing = true;
 }
 
-static void watch(struct engine_vcpu *c, uint64_t gpa)
-{
-	int error = spt_watch(c->vm->spt, gpa);
-	if (error)
-		vm_refused(c->vm, "guest code cannot be protected: %s", strerror(-error));
-}
-
 /* True: none is left there. */
 static bool store_hits_all(struct engine_vcpu *c, uint64_t gpa, uint64_t len)
 {
@@ -131,7 +124,7 @@ static bool store_hits_all(struct engine_vcpu *c, uint64_t gpa, uint64_t len)
 	if (covered)
 		drop_page(c, gpa >> X86_PAGE_SHIFT);
 	else
-		watch(c, gpa);
+		memory_watch(c, gpa);
 	return covered;
 }
 
@@ -204,16 +197,15 @@ static bool leave_with(struct engine_vcpu *c, struct vm_exit exit)
 	return false;
 }
 
-/* The gpa that c->rip is fetched from. */
-static bool fetch_gpa(struct engine_vcpu *c, uint64_t *gpa)
+/* What c->rip is fetched from. */
+static bool fetch(struct engine_vcpu *c, struct spt_translation *at)
 {
-	struct spt_translation at;
 	uint64_t gva = code_address(c, c->rip);
 	if (!vcpu_canonical(gva) || (!c->wide && c->rip > c->cs_limit))
 		return leave_with(c, (struct vm_exit){.reason = EXIT_EXCEPTION, .vector = X86_VEC_GP});
-	if (!spt_translate(c->vm->spt, &c->paging, gva, X86_PF_I | c->user, &at))
-		return leave_with(c, (struct vm_exit){EXIT_EXCEPTION, X86_VEC_PF, at.error, gva});
-	*gpa = at.gpa;
+	if (!spt_translate(c->vm->spt, &c->paging, gva, X86_PF_I | c->user, at))
+		return leave_with(c, (struct vm_exit){EXIT_EXCEPTION, X86_VEC_PF, at->error, gva});
+	memory_note_fetch(c, gva, at);
 	return true;
 }
 
@@ -231,11 +223,11 @@ const struct block *code_single(struct engine_vcpu *c)
 {
 	struct code *code = c->code;
 	struct emu_insn emu;
-	uint64_t gpa;
+	struct spt_translation at;
 	block_free(code, code->single);
 	code->single = NULL;
 	c->rip = interp_rip(c);
-	if (!fetch_gpa(c, &gpa))
+	if (!fetch(c, &at))
 		return NULL;
 	c->vcpu->rip = c->rip;
 	if (emu_decode(c->vcpu, &emu) != EMU_DONE) {
@@ -250,7 +242,7 @@ const struct block *code_single(struct engine_vcpu *c)
 	}
 	block->count = 1;
 	block->single = true;
-	translate(c, &block->insn[0], &emu, gpa, true);
+	translate(c, &block->insn[0], &emu, at.gpa, true);
 	block->insn[0].end = emu.info.length;
 	block->insn[1] = (struct insn){.run = op_end, .start = emu.info.length, .end = emu.info.length};
 	code->single = block;
@@ -326,16 +318,19 @@ static struct code_page *page_get(struct engine_vcpu *c, uint64_t gpa)
 	page->next = *slot;
 	c->code->stats->bytes += sizeof(*page);
 	*slot = page;
-	watch(c, gpa & ~X86_PAGE_MASK);
 	memory_protect(c, gpa);
+	memory_watch(c, gpa & ~X86_PAGE_MASK);
 	return page;
 }
 
-static const struct block *code_lookup(struct engine_vcpu *c)
+/* The block at c->rip by a walk; *global: what it was found by outlives a load of CR3. */
+static const struct block *code_lookup(struct engine_vcpu *c, bool *global)
 {
-	uint64_t gpa;
-	if (!fetch_gpa(c, &gpa))
+	struct spt_translation at;
+	if (!fetch(c, &at))
 		return NULL;
+	uint64_t gpa = at.gpa;
+	*global = interp_is_global(c, &at);
 	struct code_page *page = gm_is_ram(&c->vm->mem, gpa, 1) ? page_get(c, gpa) : NULL;
 	if (!page)
 		return code_single(c);
@@ -357,17 +352,22 @@ static bool beyond_limit(const struct engine_vcpu *c, const struct block *block)
 	return !c->wide && c->rip + block->insn[block->count].start > R3_U64(1) + c->cs_limit;
 }
 
+static struct jump *jump_of(struct engine_vcpu *c, uint64_t gva)
+{
+	return &c->jump[gva % JUMP_ENTRIES];
+}
+
 const struct block *code_find(struct engine_vcpu *c)
 {
 	c->rip = interp_rip(c);
 	uint64_t gva = code_address(c, c->rip);
-	struct jump *jump = &c->jump[gva % JUMP_ENTRIES];
-	bool known = jump->gva == gva && jump->generation == c->generation;
-	const struct block *block = likely(known) ? jump->block : code_lookup(c);
+	struct jump *jump = jump_of(c, gva);
+	bool known = jump_is_good(c, jump, gva), global = false;
+	const struct block *block = likely(known) ? jump->block : code_lookup(c, &global);
 	if (!block || block == c->code->single)
 		return block;
 	if (!known)
-		*jump = (struct jump){gva, c->generation, (struct block *)block};
+		*jump = (struct jump){gva, global ? c->global : c->generation, (struct block *)block};
 	return unlikely(beyond_limit(c, block)) ? code_single(c) : block;
 }
 
@@ -381,7 +381,7 @@ const struct block *code_find_after(struct engine_vcpu *c, const struct block *f
 	/* Finding it may have decoded a page for the first time, or dropped all there was. */
 	if (to && !to->single && generation == c->generation) {
 		struct block *origin = (struct block *)from;
-		origin->after[origin->turn++ % 2] = (struct jump){c->rip, c->generation, (struct block *)to};
+		origin->after[origin->turn++ % 2] = *jump_of(c, c->rip);
 	}
 	return to;
 }

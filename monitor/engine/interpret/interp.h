@@ -88,7 +88,7 @@ struct block {
 	unsigned count;	    /* guest instructions */
 	bool single;	    /* of code_single */
 	uint8_t turn;	    /* which of `after` is replaced next */
-	/* Where control went from here, the last two places: good as long as the generation is. */
+	/* Where control went from here, the last two places: jump_is_good. */
 	struct jump {
 		uint64_t gva, generation;
 		struct block *block;
@@ -119,8 +119,9 @@ struct code_page {
 /*
  * Translations: tags are the page's gva with the generation in the low bits, so that one step on drops all. Generations
  * are even. Under SMAP a kernel's translations of user pages have the lowest bit set, and are found the slow way, while
- * AC is: STAC and CLAC put nothing out of date. Pages that hold decoded code, or are no RAM, are never in `write`:
- * stores there go the slow way.
+ * AC is: STAC and CLAC put nothing out of date. A kernel's translations of global pages outlive a load of CR3: an old
+ * tag is made new, the slow way, as long as `global` is the vCPU's. Pages that hold decoded code, or are no RAM, are
+ * never in `write`: stores there go the slow way.
  */
 #define TLB_GUARDED  1u
 #define TLB_ENTRIES  4096
@@ -128,7 +129,14 @@ struct code_page {
 struct tlb_entry {
 	uint64_t read, write;
 	uintptr_t addend; /* host address minus gva */
+	uint64_t global;  /* 0: of a page that is not, or of user mode */
 };
+
+/* In user mode no translation is global. */
+#define GLOBAL_NONE UINT64_MAX
+
+/* For pages that code was fetched from, by their numbers' lowest bits. */
+#define FETCHED_BITS (1u << 15)
 
 struct engine_vcpu {
 	uint64_t gpr[GPR_COUNT + 1]; /* the register file; the last is GPR_ZERO */
@@ -177,13 +185,21 @@ struct engine_vcpu {
 	/* Of the translations in use; those of both modes, kernel and user, of which one may be to come (0); the
 	 * newest. */
 	uint64_t generation, of_mode[2], newest;
+	/* Of a kernel's translations of global pages; the same in kernel mode, GLOBAL_NONE in user mode. */
+	uint64_t global, global_here;
+	/* What stands in the way of dropping a page's translations alone: there may be jumps to it, local or global,
+	   and where large pages have been used, in each half of the addresses, it may be part of one. */
+	uint64_t fetched[2][FETCHED_BITS / 64];
+	struct {
+		uint64_t first, last;
+	} large[2];
 	/* What the present generation of translations was made for. */
 	struct {
 		struct spt_cpu paging; /* smap as CR4 has it: AC changes all the time */
 		uint32_t user;
 		unsigned key;
 		bool slow; /* watched or checked for alignment: they are not used at all */
-		uint64_t changes;
+		uint64_t changes, global_changes;
 	} valid;
 	uint64_t executed; /* instructions */
 	/* interpret_on: of `executed`, where it ends; by so much each sensitive instruction moves it. */
@@ -215,6 +231,17 @@ struct engine_vcpu {
 	struct jump jump[JUMP_ENTRIES];
 	uint8_t fpu[ENGINE_FPU_MAX] __attribute__((aligned(64)));
 };
+
+/* The translation is one that a load of CR3 leaves. */
+static inline bool interp_is_global(const struct engine_vcpu *c, const struct spt_translation *at)
+{
+	return at->global && !at->user && !c->user;
+}
+/* What `jump` says of gva is still so: its generation is that of the translations in use, or of global ones. */
+static inline bool jump_is_good(const struct engine_vcpu *c, const struct jump *jump, uint64_t gva)
+{
+	return jump->gva == gva && (jump->generation == c->generation || jump->generation == c->global_here);
+}
 
 /* Where code runs directly, this would have been an exit: see interpret_on. */
 static inline void interp_met(struct engine_vcpu *c)
@@ -278,6 +305,10 @@ bool decode_insn(struct engine_vcpu *c, struct insn *i, const struct emu_insn *e
 void memory_flush(struct engine_vcpu *c);
 /* Flushes if the registers in use, or the guest, have put translations out of date; of the other mode are others. */
 void memory_revalidate(struct engine_vcpu *c);
+/* What is to be known to drop it alone: code was looked up there. */
+void memory_note_fetch(struct engine_vcpu *c, uint64_t gva, const struct spt_translation *at);
+/* Has shadowpt watch the page, of which no translation here lets it be stored to: none is out of date by that. */
+void memory_watch(struct engine_vcpu *c, uint64_t gpa);
 /* Stores to the page go the slow way from now on. */
 void memory_protect(struct engine_vcpu *c, uint64_t gpa);
 bool memory_read(struct engine_vcpu *c, uint64_t gva, void *to, unsigned len, unsigned ea);

@@ -140,7 +140,7 @@ static inline void run_block(struct engine_vcpu *c, const struct block *block)
 static const struct block *next_block(struct engine_vcpu *c, const struct block *from)
 {
 	for (unsigned n = 0; likely(from != NULL) && n < sizeof(from->after) / sizeof(from->after[0]); n++)
-		if (from->after[n].gva == c->rip && from->after[n].generation == c->generation)
+		if (jump_is_good(c, &from->after[n], c->rip))
 			return from->after[n].block;
 	return code_find_after(c, from);
 }

@@ -32,12 +32,27 @@ static void renew(struct engine_vcpu *c)
 	c->valid.user = c->user;
 	c->generation = c->of_mode[mode_of(c->user)] = c->newest;
 	c->tag = c->generation & X86_PAGE_MASK;
+	c->global_here = c->user ? GLOBAL_NONE : c->global;
+}
+
+/* All but global ones. */
+static void flush_local(struct engine_vcpu *c)
+{
+	memset(c->fetched[0], 0, sizeof(c->fetched[0]));
+	c->of_mode[0] = c->of_mode[1] = 0;
+	renew(c);
 }
 
 void memory_flush(struct engine_vcpu *c)
 {
-	c->of_mode[0] = c->of_mode[1] = 0;
-	renew(c);
+	/* A number that no generation has had: the next one is another. */
+	c->global = c->newest + TLB_GUARDED;
+	memset(c->fetched[1], 0, sizeof(c->fetched[1]));
+	for (unsigned half = 0; half < 2; half++) {
+		c->large[half].first = UINT64_MAX;
+		c->large[half].last = 0;
+	}
+	flush_local(c);
 }
 
 /* To the mode that c->user says. */
@@ -46,8 +61,77 @@ static void change_mode(struct engine_vcpu *c)
 	c->valid.user = c->user;
 	c->generation = c->of_mode[mode_of(c->user)];
 	c->tag = c->generation & X86_PAGE_MASK;
+	c->global_here = c->user ? GLOBAL_NONE : c->global;
 	if (!c->generation)
 		renew(c);
+}
+
+static void note_large(struct engine_vcpu *c, uint64_t gva, const struct spt_translation *at)
+{
+	uint64_t first = gva & ~(at->page_len - 1), last = first + at->page_len - 1;
+	if (likely(at->page_len == X86_PAGE_SIZE))
+		return;
+	if (first < c->large[gva >> 63].first)
+		c->large[gva >> 63].first = first;
+	if (last > c->large[gva >> 63].last)
+		c->large[gva >> 63].last = last;
+}
+
+static bool may_be_large(const struct engine_vcpu *c, uint64_t gva)
+{
+	return gva >= c->large[gva >> 63].first && gva <= c->large[gva >> 63].last;
+}
+
+void memory_note_fetch(struct engine_vcpu *c, uint64_t gva, const struct spt_translation *at)
+{
+	uint64_t bit = (gva >> X86_PAGE_SHIFT) % FETCHED_BITS;
+	c->fetched[interp_is_global(c, at)][bit / 64] |= R3_BIT(bit % 64);
+	note_large(c, gva, at);
+}
+
+static bool may_be_fetched(const struct engine_vcpu *c, uint64_t gva)
+{
+	uint64_t bit = (gva >> X86_PAGE_SHIFT) % FETCHED_BITS;
+	return (c->fetched[0][bit / 64] | c->fetched[1][bit / 64]) & R3_BIT(bit % 64);
+}
+
+static void note_changes(struct engine_vcpu *c)
+{
+	c->valid.changes = spt_changes(c->vm->spt);
+	c->valid.global_changes = spt_global_changes(c->vm->spt);
+}
+
+void memory_watch(struct engine_vcpu *c, uint64_t gpa)
+{
+	bool up_to_date = spt_changes(c->vm->spt) == c->valid.changes;
+	int error = spt_watch(c->vm->spt, gpa);
+	if (error)
+		vm_refused(c->vm, "guest code cannot be protected: %s", strerror(-error));
+	if (up_to_date)
+		note_changes(c);
+}
+
+/* A page was invalidated, and nothing else: drops its translations. False: more has to go. */
+static bool drop_page(struct engine_vcpu *c)
+{
+	uint64_t gva;
+	if (!spt_is_page_change(c->vm->spt, c->valid.changes, &gva) || may_be_large(c, gva) || may_be_fetched(c, gva))
+		return false;
+	*tlb_entry(c, gva) = (struct tlb_entry){0};
+	note_changes(c);
+	return true;
+}
+
+/* After a change. Loads of CR3 leave global translations. */
+static void flush_for(struct engine_vcpu *c, const struct spt_cpu *paging, bool alike)
+{
+	struct spt_cpu loaded = c->valid.paging;
+	loaded.cr3 = paging->cr3;
+	memcpy(loaded.pdpte, paging->pdpte, sizeof(loaded.pdpte));
+	bool kept = alike && spt_global_changes(c->vm->spt) == c->valid.global_changes &&
+		    !memcmp(paging, &loaded, sizeof(loaded));
+	memcpy(&c->valid.paging, paging, sizeof(*paging));
+	kept ? flush_local(c) : memory_flush(c);
 }
 
 void memory_revalidate(struct engine_vcpu *c)
@@ -56,17 +140,17 @@ void memory_revalidate(struct engine_vcpu *c)
 	struct spt_cpu paging = c->paging;
 	bool slow = c->watching || c->aligned;
 	paging.smap = c->smap;
-	if (changes == c->valid.changes && c->key == c->valid.key && slow == c->valid.slow &&
-	    !memcmp(&paging, &c->valid.paging, sizeof(paging))) {
+	bool alike = c->key == c->valid.key && slow == c->valid.slow;
+	if (alike && !memcmp(&paging, &c->valid.paging, sizeof(paging)) &&
+	    (changes == c->valid.changes || drop_page(c))) {
 		if (c->user != c->valid.user)
 			change_mode(c);
 		return;
 	}
-	c->valid.changes = changes;
+	flush_for(c, &paging, alike);
+	note_changes(c);
 	c->valid.key = c->key;
 	c->valid.slow = slow;
-	memcpy(&c->valid.paging, &paging, sizeof(paging));
-	memory_flush(c);
 }
 
 void memory_protect(struct engine_vcpu *c, uint64_t gpa)
@@ -129,18 +213,21 @@ static bool walk(struct engine_vcpu *c, uint64_t gva, unsigned len, uint32_t acc
 		return raise(c, X86_VEC_PF, at->error, gva);
 	}
 	*host = gm_ptr(&c->vm->mem, at->gpa, len);
+	note_large(c, gva, at);
 	if (c->limit != UINT64_MAX)
 		note_unmapped(c, gva, access & X86_PF_W ? SPT_WRITE : 0, at->gpa, !*host);
 	return true;
 }
 
 /* The entry of gva's page, emptied if it holds another's or an old one. */
-static struct tlb_entry *claim(struct engine_vcpu *c, uint64_t gva, const uint8_t *host)
+static struct tlb_entry *claim(struct engine_vcpu *c, uint64_t gva, const uint8_t *host,
+			       const struct spt_translation *at)
 {
 	struct tlb_entry *e = tlb_entry(c, gva);
 	uintptr_t addend = (uintptr_t)host - gva;
-	if (e->addend != addend)
-		*e = (struct tlb_entry){.addend = addend};
+	uint64_t global = interp_is_global(c, at) ? c->global : 0;
+	if (e->addend != addend || e->global != global)
+		*e = (struct tlb_entry){.addend = addend, .global = global};
 	return e;
 }
 
@@ -159,13 +246,25 @@ static uint64_t tag_of(const struct engine_vcpu *c, uint64_t gva, const struct s
 static void fill_read(struct engine_vcpu *c, uint64_t gva, const uint8_t *host, const struct spt_translation *at)
 {
 	if (!c->aligned && !c->watching)
-		claim(c, gva, host)->read = tag_of(c, gva, at);
+		claim(c, gva, host, at)->read = tag_of(c, gva, at);
 }
 
 static void fill_write(struct engine_vcpu *c, uint64_t gva, const uint8_t *host, const struct spt_translation *at)
 {
 	if (!c->aligned && !c->watching)
-		claim(c, gva, host)->write = tag_of(c, gva, at);
+		claim(c, gva, host, at)->write = tag_of(c, gva, at);
+}
+
+/* The kernel's translation of a global page from before CR3 was loaded, which it makes new; NULL: there is none. */
+static void *global(struct engine_vcpu *c, uint64_t gva, bool write)
+{
+	struct tlb_entry *e = tlb_entry(c, gva);
+	uint64_t *tag = write ? &e->write : &e->read;
+	/* No tag's generation is 0. */
+	if (e->global != c->global_here || ((*tag ^ gva) & ~X86_PAGE_MASK) || !(*tag & X86_PAGE_MASK))
+		return NULL;
+	*tag = tlb_tag(c, gva, 1);
+	return (void *)(gva + e->addend);
 }
 
 /* The translation of a user page that AC opens to the kernel; NULL: there is none. */
@@ -175,6 +274,13 @@ static void *guarded(struct engine_vcpu *c, uint64_t gva, bool write)
 	if (!c->smap || c->paging.smap || c->user || (write ? e->write : e->read) != (tlb_tag(c, gva, 1) | TLB_GUARDED))
 		return NULL;
 	return (void *)(gva + e->addend);
+}
+
+/* What is there without a walk, though not the fast way. */
+static void *held(struct engine_vcpu *c, uint64_t gva, bool write)
+{
+	void *host = global(c, gva, write);
+	return host ? host : guarded(c, gva, write);
 }
 
 /* After a store to a device the run loop looks whether an interrupt waits now, or a deadline is another. */
@@ -195,7 +301,7 @@ bool memory_read(struct engine_vcpu *c, uint64_t gva, void *to, unsigned len, un
 		watch_access(c, gva, len, false);
 	if (crosses(gva, len))
 		return gm_read_gva(c->vcpu, gva, to, len, GM_CPL, &fault) || raise_fault(c, &fault, ea);
-	host = guarded(c, gva, false);
+	host = held(c, gva, false);
 	if (host) {
 		memcpy(to, host, len);
 		return true;
@@ -230,7 +336,7 @@ bool memory_write(struct engine_vcpu *c, uint64_t gva, const void *from, unsigne
 		watch_access(c, gva, len, true);
 	if (crosses(gva, len))
 		return write_crossing(c, gva, from, len, ea);
-	host = guarded(c, gva, true);
+	host = held(c, gva, true);
 	if (host) {
 		memcpy(host, from, len);
 		return true;
@@ -273,7 +379,7 @@ void *memory_modify(struct engine_vcpu *c, uint64_t gva, unsigned len, unsigned 
 		raise_fault(c, &fault, ea);
 		return NULL;
 	}
-	host = guarded(c, gva, true);
+	host = held(c, gva, true);
 	if (host)
 		return host;
 	code_store_begin(c->code);
@@ -309,7 +415,7 @@ void *memory_span(struct engine_vcpu *c, uint64_t gva, uint64_t *len, bool write
 	const struct tlb_entry *e = tlb_entry(c, gva);
 	uint64_t room = X86_PAGE_SIZE - (gva & X86_PAGE_MASK);
 	void *host =
-		(write ? e->write : e->read) == tlb_tag(c, gva, 1) ? (void *)(gva + e->addend) : guarded(c, gva, write);
+		(write ? e->write : e->read) == tlb_tag(c, gva, 1) ? (void *)(gva + e->addend) : held(c, gva, write);
 	if (host && *len > room)
 		*len = room;
 	return host;
