@@ -54,6 +54,23 @@ static void do_aes(void *arg)
 	__asm__ volatile("aesenc %xmm0, %xmm0");
 }
 
+/* Of AVX-512, in AVX's encoding: kmovw %eax, %k1. */
+static void do_mask(void *arg)
+{
+	__asm__ volatile(".byte 0xc5, 0xf8, 0x92, 0xc8");
+}
+
+static void do_clwb(void *arg)
+{
+	static uint32_t word;
+	__asm__ volatile("clwb %0" : "+m"(word));
+}
+
+static void do_lahf(void *arg)
+{
+	__asm__ volatile("lahf" : : : "rax");
+}
+
 enum reg { EBX, ECX, EDX };
 
 static const struct {
@@ -64,10 +81,13 @@ static const struct {
 	unsigned bit;
 	void (*execute)(void *arg);
 } features[] = {
-	{"sse2", 1, 1, EDX, 26, do_sse2},     {"ssse3", 2, 1, ECX, 9, do_ssse3}, {"sse4_2", 2, 1, ECX, 20, do_sse4_2},
-	{"popcnt", 2, 1, ECX, 23, do_popcnt}, {"cx16", 2, 1, ECX, 13, NULL},	 {"movbe", 3, 1, ECX, 22, do_movbe},
-	{"avx2", 3, 7, EBX, 5, NULL},	      {"bmi2", 3, 7, EBX, 8, do_bmi2},	 {"aes", 3, 1, ECX, 25, do_aes},
-	{"smep", 3, 7, EBX, 7, NULL},	      {"avx512f", 4, 7, EBX, 16, NULL},	 {"pcid", 4, 1, ECX, 17, NULL},
+	{"sse2", 1, 1, EDX, 26, do_sse2},     {"ssse3", 2, 1, ECX, 9, do_ssse3},
+	{"sse4_2", 2, 1, ECX, 20, do_sse4_2}, {"popcnt", 2, 1, ECX, 23, do_popcnt},
+	{"cx16", 2, 1, ECX, 13, NULL},	      {"movbe", 3, 1, ECX, 22, do_movbe},
+	{"avx2", 3, 7, EBX, 5, NULL},	      {"bmi2", 3, 7, EBX, 8, do_bmi2},
+	{"aes", 3, 1, ECX, 25, do_aes},	      {"smep", 3, 7, EBX, 7, NULL},
+	{"avx512f", 4, 7, EBX, 16, do_mask},  {"pcid", 4, 1, ECX, 17, NULL},
+	{"clwb", 4, 7, EBX, 24, do_clwb},     {"lahf_lm", 2, 0x80000001, ECX, 0, do_lahf},
 	{"hypervisor", 0, 1, ECX, 31, NULL},
 };
 

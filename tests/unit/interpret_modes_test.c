@@ -396,6 +396,16 @@ static void test_end_of_memory(void **state)
 	assert_int_equal(get32(m, FIX_DATA + 0xffc), 0x56786655);
 }
 
+/* AVX-512's mask registers want its state switched on, though their instructions are encoded as AVX's. */
+static void test_mask_registers(void **state)
+{
+	struct machine_fixture *m = *state;
+	struct vcpu *c = enter(m, 32, 0);
+	c->cr4 |= X86_CR4_OSXSAVE | X86_CR4_OSFXSR;
+	c->xcr0 = X86_XCR0_X87 | X86_XCR0_SSE | X86_XCR0_AVX;
+	assert_int_equal(RUN(m, 32, "kmovw %eax, %k1"), X86_VEC_UD);
+}
+
 /* --------------------------------------------------------------------------------------------- old instructions */
 
 static void check_ax(struct machine_fixture *m, unsigned result, uint64_t ax, uint64_t flags, uint64_t mask)
@@ -519,7 +529,7 @@ int main(void)
 		TEST(push_pop),	  TEST(narrow_stack),	 TEST(stack_limit),  TEST(all_registers),      TEST(frames),
 		TEST(flags),	  TEST(branch_widths),	 TEST(branch_limit), TEST(limit_within_block), TEST(counts),
 		TEST(segments),	  TEST(string_segments), TEST(real_mode),    TEST(end_of_memory),      TEST(decimal),
-		TEST(bound_arpl), TEST(environment),	 TEST(same_bytes),
+		TEST(bound_arpl), TEST(environment),	 TEST(same_bytes),   TEST(mask_registers),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

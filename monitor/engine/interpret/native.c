@@ -77,8 +77,10 @@ static uint64_t needed_components(const struct emu_insn *emu)
 {
 	if (emu->info.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY)
 		return 0;
-	uint64_t avx512 = emu->info.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX ? X86_XCR0_AVX512 : 0;
-	return X86_XCR0_SSE | X86_XCR0_AVX | avx512;
+	/* Those on mask registers have AVX's encoding. */
+	bool avx512 = emu->info.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX ||
+		      emu->info.meta.category == ZYDIS_CATEGORY_KMASK;
+	return X86_XCR0_SSE | X86_XCR0_AVX | (avx512 ? X86_XCR0_AVX512 : 0);
 }
 
 uint8_t native_forbidden(const struct engine_vcpu *c, const struct insn_detail *d)
