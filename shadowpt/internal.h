@@ -289,7 +289,14 @@ bool spt_walk_access(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, u
 bool spt_walk_marked(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uint32_t access, struct walk *walk);
 /* A present leaf entry at level, with no reserved bit set. */
 bool spt_entry_is_leaf(const struct spt *spt, const struct spt_cpu *cpu, unsigned level, uint64_t entry);
-struct rights spt_rights_with(struct rights rights, const struct spt_cpu *cpu, uint64_t entry);
+static inline struct rights spt_rights_with(struct rights rights, const struct spt_cpu *cpu, uint64_t entry)
+{
+	return (struct rights){
+		.user = rights.user && (entry & X86_PTE_U),
+		.write = rights.write && (entry & X86_PTE_W),
+		.no_exec = rights.no_exec || (cpu->nxe && (entry & X86_PTE_NX)),
+	};
+}
 bool spt_rights_readable(struct rights rights, uint32_t access);
 unsigned spt_rights_prot(struct rights rights, const struct spt_cpu *cpu, uint32_t access);
 /* First gpa of the page that a leaf entry maps. */

@@ -100,15 +100,6 @@ bool spt_entry_is_leaf(const struct spt *spt, const struct spt_cpu *cpu, unsigne
 	return (entry & X86_PTE_P) && is_leaf(cpu, level, entry) && !is_reserved(spt, cpu, level, entry);
 }
 
-struct rights spt_rights_with(struct rights rights, const struct spt_cpu *cpu, uint64_t entry)
-{
-	return (struct rights){
-		.user = rights.user && (entry & X86_PTE_U),
-		.write = rights.write && (entry & X86_PTE_W),
-		.no_exec = rights.no_exec || (cpu->nxe && (entry & X86_PTE_NX)),
-	};
-}
-
 bool spt_rights_readable(struct rights rights, uint32_t access)
 {
 	return rights.user || !(access & X86_PF_U);

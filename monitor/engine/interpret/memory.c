@@ -125,7 +125,8 @@ static bool drop_page(struct engine_vcpu *c)
 /* After a change. Loads of CR3 leave global translations. */
 static void flush_for(struct engine_vcpu *c, const struct spt_cpu *paging, bool alike)
 {
-	struct spt_cpu loaded = c->valid.paging;
+	struct spt_cpu loaded;
+	memcpy(&loaded, &c->valid.paging, sizeof(loaded));
 	loaded.cr3 = paging->cr3;
 	memcpy(loaded.pdpte, paging->pdpte, sizeof(loaded.pdpte));
 	bool kept = alike && spt_global_changes(c->vm->spt) == c->valid.global_changes &&
