@@ -1,14 +1,19 @@
 #!/usr/bin/env python3
 """Times kernels that nobody here wrote, from exec to what their console says, by turns in ring3's engines and in QEMU TCG:
     kernels.py BUILD [PASSES]
-A table for docs/performance.md goes to stdout: medians in seconds, and the ratio to QEMU's. The kernels are those of
+A table for docs/performance.md goes to stdout: medians in seconds, and the ratio to QEMU's; below it the speed of engine
+interpret on the way there, by --stats: instructions, kernel's and programs', by the time spent with the guest and by the
+process's time on a CPU, which other work on the host makes no longer. The kernels are those of
 tests/kernels, which finds or fetches them; what cannot be had, or has no QEMU beside it, is left out and named."""
+import json
 import os
 import select
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -36,7 +41,7 @@ def find(build, package, name):
 
 
 def run(command, mark):
-    """Seconds until the console says it; None: it does not."""
+    """Seconds until the console says it, None: it does not; and seconds on a CPU until it has ended."""
     start = time.monotonic()
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     said = b""
@@ -47,10 +52,12 @@ def run(command, mark):
                 if not more:
                     break
                 said += more
-        return time.monotonic() - start if mark in said else None
+        took = time.monotonic() - start if mark in said else None
     finally:
-        child.kill()
-        child.wait()
+        os.kill(child.pid, signal.SIGTERM)
+        usage = os.wait4(child.pid, 0)[2]
+        child.returncode = 0
+    return took, usage.ru_utime + usage.ru_stime
 
 
 def commands(build, kernel, words, memory, initramfs):
@@ -64,6 +71,14 @@ def commands(build, kernel, words, memory, initramfs):
         ways["QEMU TCG"] = [QEMU, "-accel", "tcg", "-display", "none", "-serial", "stdio", "-monitor", "none",
                             "-no-reboot", *options, "-kernel", kernel]
     return ways
+
+
+def speed(file, on_cpu):
+    """Millions of instructions that were interpreted; of those a second with the guest, and a second on a CPU."""
+    with open(file, encoding="utf-8") as stats:
+        vcpu = json.load(stats)["vcpus"][0]
+    millions = vcpu["interpreted"] / 1e6
+    return millions, millions / (vcpu["guest_ns"] / 1e9), millions / on_cpu
 
 
 def cell(times, peer):
@@ -84,19 +99,29 @@ def main():
     passes = int(sys.argv[2]) if len(sys.argv) > 2 else 3
     columns = [*ENGINES, "QEMU TCG"]
     print("| " + " | ".join(["kernel", *columns]) + " |\n" + "|---" * (len(columns) + 1) + "|")
+    mips = []
     for what, package, name, words, memory, initramfs, mark in KERNELS:
         kernel = find(build, package, name)
         if not kernel:
             print(f"left out, cannot be had: {package}", file=sys.stderr)
             continue
         ways = commands(build, kernel, words, memory, initramfs)
-        times = {way: [] for way in ways}
+        times, speeds = {way: [] for way in ways}, []
         for _ in range(passes):
             for way, command in ways.items():
-                times[way].append(run(command, mark))
+                with tempfile.NamedTemporaryFile() as stats:
+                    told = ["--stats", stats.name] if way == "interpret" else []
+                    took, on_cpu = run([*command[:2], *told, *command[2:]], mark)
+                    times[way].append(took)
+                    if told and took:
+                        speeds.append(speed(stats.name, on_cpu))
         peer = times.get("QEMU TCG")
         print("| " + " | ".join([what] + [cell(times.get(way, []), peer) for way in columns])
               + " |", flush=True)
+        if speeds:
+            millions, by_time, by_cpu = (statistics.median(column) for column in zip(*speeds))
+            mips.append(f"{what}: {millions:.0f} million, {by_time:.0f} MIPS, {by_cpu:.0f} by CPU time")
+    print("", *mips, sep="\n")
 
 
 main()
