@@ -12,6 +12,7 @@
 #include "hypercalls/x86.h"
 
 struct vcpu;
+struct cpu;
 
 struct emu_insn {
 	ZydisDecodedInstruction info;
@@ -44,6 +45,11 @@ ZyanStatus emu_decode_bytes(ZydisMachineMode mode, const uint8_t *bytes, size_t 
  * 16 bits (APM 1 3.7.2). REX.W outranks the prefix; on Intel's processors it is ignored.
  */
 bool emu_is_narrow_branch(const struct emu_insn *insn);
+
+/* The machine's processor, by its model, does not have it, though the host's may: it is #UD. */
+bool emu_is_absent(const struct cpu *cpu, const struct emu_insn *insn);
+/* It is LZCNT or TZCNT, which the model does not have: BSR or BSF. */
+bool emu_ignores_prefix(const struct cpu *cpu, const struct emu_insn *insn);
 
 /* Executes one decoded sensitive instruction at the present CPL with the manual's checks. */
 enum emu_result emu_execute(struct vcpu *vcpu, const struct emu_insn *insn);

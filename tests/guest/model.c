@@ -49,6 +49,11 @@ static void do_bmi2(void *arg)
 	__asm__ volatile("rorx $3, %%rax, %%rax" : : : "rax");
 }
 
+static void do_bmi1(void *arg)
+{
+	__asm__ volatile("andn %%rax, %%rax, %%rax" : : : "rax", "cc");
+}
+
 static void do_aes(void *arg)
 {
 	__asm__ volatile("aesenc %xmm0, %xmm0");
@@ -81,13 +86,21 @@ static const struct {
 	unsigned bit;
 	void (*execute)(void *arg);
 } features[] = {
-	{"sse2", 1, 1, EDX, 26, do_sse2},     {"ssse3", 2, 1, ECX, 9, do_ssse3},
-	{"sse4_2", 2, 1, ECX, 20, do_sse4_2}, {"popcnt", 2, 1, ECX, 23, do_popcnt},
-	{"cx16", 2, 1, ECX, 13, NULL},	      {"movbe", 3, 1, ECX, 22, do_movbe},
-	{"avx2", 3, 7, EBX, 5, NULL},	      {"bmi2", 3, 7, EBX, 8, do_bmi2},
-	{"aes", 3, 1, ECX, 25, do_aes},	      {"smep", 3, 7, EBX, 7, NULL},
-	{"avx512f", 4, 7, EBX, 16, do_mask},  {"pcid", 4, 1, ECX, 17, NULL},
-	{"clwb", 4, 7, EBX, 24, do_clwb},     {"lahf_lm", 2, 0x80000001, ECX, 0, do_lahf},
+	{"sse2", 1, 1, EDX, 26, do_sse2},
+	{"ssse3", 2, 1, ECX, 9, do_ssse3},
+	{"sse4_2", 2, 1, ECX, 20, do_sse4_2},
+	{"popcnt", 2, 1, ECX, 23, do_popcnt},
+	{"cx16", 2, 1, ECX, 13, NULL},
+	{"movbe", 3, 1, ECX, 22, do_movbe},
+	{"bmi1", 3, 7, EBX, 3, do_bmi1},
+	{"avx2", 3, 7, EBX, 5, NULL},
+	{"bmi2", 3, 7, EBX, 8, do_bmi2},
+	{"aes", 3, 1, ECX, 25, do_aes},
+	{"smep", 3, 7, EBX, 7, NULL},
+	{"avx512f", 4, 7, EBX, 16, do_mask},
+	{"pcid", 4, 1, ECX, 17, NULL},
+	{"clwb", 4, 7, EBX, 24, do_clwb},
+	{"lahf_lm", 2, 0x80000001, ECX, 0, do_lahf},
 	{"hypervisor", 0, 1, ECX, 31, NULL},
 };
 
@@ -104,6 +117,25 @@ static void test_feature(unsigned n, bool has, bool native)
 		 features[n].name);
 }
 
+/* Their prefix means nothing to a processor that does not have them: BSR, BSF. */
+static void test_counts(bool native)
+{
+	bool lzcnt = cpuid(0x80000001, 0).ecx & 1u << 5, tzcnt = cpuid(7, 0).ebx & 1u << 3;
+	uint64_t leading = 0, kept = 77, trailing;
+
+	__asm__("lzcnt %1, %0" : "+r"(leading) : "r"(UINT64_C(0x100)) : "cc");
+	__asm__("tzcnt %1, %0" : "+r"(kept) : "r"(UINT64_C(0)) : "cc");
+	__asm__("tzcnt %1, %0" : "=r"(trailing) : "r"(UINT64_C(0x100)) : "cc");
+	if (native)
+		return;
+	pvg_test_equal(leading, lzcnt ? 55 : 8, "LZCNT, or BSR");
+	if (tzcnt)
+		pvg_test_equal(kept, 64, "TZCNT of 0");
+	else
+		pvg_test(kept != 64, "BSF of 0 counts nothing");
+	pvg_test_equal(trailing, 8, "TZCNT and BSF agree elsewhere");
+}
+
 int main(const char *cmdline)
 {
 	char level[4] = "", extra[16] = "", native[4] = "";
@@ -114,5 +146,6 @@ int main(const char *cmdline)
 		bool more = !pvg_strcmp(features[n].name, extra);
 		test_feature(n, features[n].level <= (unsigned)(level[0] - '0') || more, native[0] == '1');
 	}
+	test_counts(native[0] == '1');
 	return pvg_test_finish();
 }

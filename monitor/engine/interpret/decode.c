@@ -335,13 +335,17 @@ static insn_function *pick_native(struct engine_vcpu *c, struct insn *i, bool si
 		return d->emu.operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY ? vector_scatter : vector_gather;
 	if (!native_prepare(c, d, single))
 		return op_undefined;
+	/* Both forms have no corners: the copy, which has the prefix, is not executed. */
+	if (emu_ignores_prefix(&c->vm->cpu, &d->emu))
+		d->emu.info.mnemonic =
+			d->emu.info.mnemonic == ZYDIS_MNEMONIC_LZCNT ? ZYDIS_MNEMONIC_BSR : ZYDIS_MNEMONIC_BSF;
 	run = d->fpu ? vector_pick(i) : integer_pick(i);
 	return run ? run : native_run_insn;
 }
 
 bool decode_insn(struct engine_vcpu *c, struct insn *i, const struct emu_insn *emu, bool single)
 {
-	if (decode_is_absent(c, emu)) {
+	if (emu_is_absent(&c->vm->cpu, emu)) {
 		i->run = op_undefined;
 		return true;
 	}

@@ -33,7 +33,4 @@ insn_function *decode_narrow(struct insn *i, const struct emu_insn *emu);
 /* decode_system.c: what has to do with the system and does not end the block; NULL: another instruction. */
 insn_function *decode_system(const struct emu_insn *emu);
 
-/* The machine's processor does not have it, though the host's may. */
-bool decode_is_absent(const struct engine_vcpu *c, const struct emu_insn *emu);
-
 #endif

@@ -70,6 +70,13 @@ static bool is_odd_indirect(const struct compiler *c)
 		(op->type == ZYDIS_OPERAND_TYPE_REGISTER && op->reg.value == ZYDIS_REGISTER_RSP));
 }
 
+/* What it does is not what the host's processor does with it, but what the machine's model has. */
+static bool is_models(const struct compiler *c)
+{
+	const struct cpu *model = c->source->model;
+	return model && (emu_is_absent(model, &c->insn) || emu_ignores_prefix(model, &c->insn));
+}
+
 static enum outcome compile_insn(struct compiler *c)
 {
 	bool near = c->insn.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
@@ -77,6 +84,8 @@ static enum outcome compile_insn(struct compiler *c)
 	     ends;
 	c->start = c->e.len;
 	compiler_mark_exact(c, c->rip);
+	if (is_models(c))
+		return LEAVES;
 	if (is_narrow(c->source))
 		return compile_narrow(c);
 	switch (bt_classify(&c->insn, c->source->flavour)) {

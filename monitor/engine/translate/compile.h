@@ -188,7 +188,8 @@ struct bt_source {
 	const uint8_t *bytes; /* a private copy */
 	unsigned len;	      /* up to the end of the page, or all of an instruction that reaches into the next */
 	unsigned flavour;
-	bool hypercall; /* not the bytes count: it is the entry of the hypercall page */
+	const struct cpu *model; /* may lack what the host's processor executes; NULL: it does not */
+	bool hypercall;		 /* not the bytes count: it is the entry of the hypercall page */
 	/* What faults taught of places in the code: bits by enum bt_site for each byte of the page; NULL: site_mask
 	 * says it. */
 	const uint8_t *sites;

@@ -118,8 +118,8 @@ static void undo(struct translate *t, struct vcpu *vcpu, const struct bt_locus *
 static bool locate(struct translate *t, const struct bt_block *block, uint32_t host, struct bt_locus *locus)
 {
 	struct bt_place place;
-	struct bt_source source = {block->gva, block->bytes, block->guest_len, block->flavour,
-				   .hypercall = block->hypercall};
+	struct bt_source source = {block->gva,	   block->bytes,      block->guest_len,
+				   block->flavour, .model = t->model, .hypercall = block->hypercall};
 	memcpy(source.site_mask, block->site_mask, sizeof(source.site_mask));
 	cache_place(t, block->host, block->flavour, &place);
 	return bt_locate(&source, &place, host - block->host, locus);

@@ -76,7 +76,7 @@ void list_code(struct vcpu *vcpu, uint64_t gva, FILE *out)
 	static uint8_t bytes[X86_PAGE_SIZE];
 	struct translate *t = translate_of(vcpu->vm);
 	const struct bt_block *block = block_find(t, gva, flavour_of(t, vcpu));
-	struct bt_source source = {gva, bytes, 0, flavour_of(t, vcpu), .hypercall = false};
+	struct bt_source source = {gva, bytes, 0, flavour_of(t, vcpu), .model = t->model};
 	struct bt_place place;
 	if (block) {
 		source.bytes = block->bytes;

@@ -55,7 +55,8 @@ static bool is_missing(const struct region *r, uint64_t gva)
 static struct bt_block *make(struct region *r, uint64_t gva)
 {
 	unsigned offset = gva & X86_PAGE_MASK;
-	struct bt_source source = {gva, r->bytes + offset, X86_PAGE_SIZE - offset, r->flavour, .sites = r->page->sites};
+	struct bt_source source = {gva,	       r->bytes + offset,	X86_PAGE_SIZE - offset,
+				   r->flavour, .sites = r->page->sites, .model = r->t->model};
 	struct bt_block *block = block_make(r->t, r->page, NULL, &source);
 	if (!block)
 		return NULL;
@@ -148,7 +149,8 @@ static struct bt_block *make_over(struct region *r, uint64_t gva)
 	memcpy(bytes, r->bytes + offset, room);
 	if (ZYAN_FAILED(emu_decode_bytes(bt_mode(r->flavour), bytes, room + X86_INSN_MAX, &insn)))
 		return NULL;
-	struct bt_source source = {gva, bytes, insn.info.length, r->flavour, .sites = r->page->sites};
+	struct bt_source source = {
+		gva, bytes, insn.info.length, r->flavour, .sites = r->page->sites, .model = r->t->model};
 	return block_make(r->t, r->page, over, &source);
 }
 

@@ -335,6 +335,7 @@ static int translate_init(struct vm *vm)
 	if (!t)
 		return -ENOMEM;
 	t->vm = vm;
+	t->model = vm->cpu.chosen ? &vm->cpu : NULL;
 	t->fd = -1;
 	int error = engine_trap.init(vm);
 	if (error) {

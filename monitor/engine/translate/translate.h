@@ -131,6 +131,7 @@ struct cross_known {
 
 struct translate {
 	struct vm *vm;
+	const struct cpu *model; /* struct bt_source */
 	int fd;
 	uint8_t *memory; /* the whole memfd */
 	struct bt_state *state;

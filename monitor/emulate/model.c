@@ -1,11 +1,11 @@
 /*
- * What the host's processor executes and the machine's, by its model, does not have. LZCNT and TZCNT are left out:
- * where they are not there, their prefix means nothing and BSR and BSF are executed.
+ * What the host's processor executes and the machine's, by its model, does not have: #UD, but for LZCNT and TZCNT,
+ * whose prefix means nothing to a processor that does not know them (SDM 2A, there).
  */
 #include <string.h>
 
-#include "monitor/engine/interpret/decode.h"
-#include "monitor/vm/vm.h"
+#include "monitor/emulate/emulate.h"
+#include "monitor/vm/cpu.h"
 
 static const struct {
 	uint8_t set; /* ZydisISASet */
@@ -98,13 +98,13 @@ static bool is_shorter(ZydisISASet set)
 }
 
 /* By set, or AVX-512's extension; instructions that share a set, or depend on the mode, by name. */
-static bool has_set(const struct cpu *cpu, const struct emu_insn *emu)
+static bool has_set(const struct cpu *cpu, const struct emu_insn *insn)
 {
-	ZydisISASet set = emu->info.meta.isa_set;
+	ZydisISASet set = insn->info.meta.isa_set;
 	if (set == ZYDIS_ISA_SET_MOVDIR)
-		return cpu->has[emu->info.mnemonic == ZYDIS_MNEMONIC_MOVDIRI ? CPU_movdiri : CPU_movdir64b];
+		return cpu->has[insn->info.mnemonic == ZYDIS_MNEMONIC_MOVDIRI ? CPU_movdiri : CPU_movdir64b];
 	if (set == ZYDIS_ISA_SET_LAHF)
-		return !decode_is_long(emu) || cpu->has[CPU_lahf_lm];
+		return insn->info.machine_mode != ZYDIS_MACHINE_MODE_LONG_64 || cpu->has[CPU_lahf_lm];
 	for (unsigned n = 0; n < sizeof(sets) / sizeof(sets[0]); n++)
 		if (sets[n].set == set)
 			return cpu->has[sets[n].feature];
@@ -112,10 +112,18 @@ static bool has_set(const struct cpu *cpu, const struct emu_insn *emu)
 		if (set >= extensions[n].first && set <= extensions[n].last)
 			return cpu->has[CPU_avx512f] && cpu->has[extensions[n].feature] &&
 			       (!is_shorter(set) || cpu->has[CPU_avx512vl]);
-	return emu->info.encoding != ZYDIS_INSTRUCTION_ENCODING_EVEX;
+	return insn->info.encoding != ZYDIS_INSTRUCTION_ENCODING_EVEX;
 }
 
-bool decode_is_absent(const struct engine_vcpu *c, const struct emu_insn *emu)
+bool emu_is_absent(const struct cpu *cpu, const struct emu_insn *insn)
 {
-	return c->vm->cpu.chosen && !has_set(&c->vm->cpu, emu);
+	return cpu->chosen && !emu_ignores_prefix(cpu, insn) && !has_set(cpu, insn);
+}
+
+bool emu_ignores_prefix(const struct cpu *cpu, const struct emu_insn *insn)
+{
+	if (!cpu->chosen)
+		return false;
+	return (insn->info.mnemonic == ZYDIS_MNEMONIC_LZCNT && !cpu->has[CPU_abm]) ||
+	       (insn->info.mnemonic == ZYDIS_MNEMONIC_TZCNT && !cpu->has[CPU_bmi1]);
 }
