@@ -4,6 +4,8 @@
  */
 #include <pvguest/pvguest.h>
 
+#define HOT 300 /* rounds */
+
 static uint64_t pushf(void)
 {
 	uint64_t flags;
@@ -243,6 +245,31 @@ static void test_resume_flag(void)
 	pvg_test_equal(caught.rflags & X86_RFLAGS_RF, X86_RFLAGS_RF, "with RF set, as for other faults");
 }
 
+static void divide_by_zero(void *arg)
+{
+	__asm__ volatile("push %0\n\tpopfq\n\txor %%edx, %%edx\n\txor %%ecx, %%ecx\n\tdiv %%ecx"
+			 :
+			 : "r"((uint64_t)arg)
+			 : "rax", "rcx", "rdx", "cc", "memory");
+}
+
+/* The frame has NT as it was; the handler runs without it, or it could not return (SDM 3A 6.12.1.2). As often as it
+ * takes until whoever delivers that fast does so. */
+static void test_nested_task(void)
+{
+	struct pvg_caught caught;
+	const uint64_t flags = pushf();
+	unsigned wrong = 0;
+
+	for (unsigned n = 0; n < HOT; n++) {
+		uint64_t wanted = n & 1 ? X86_RFLAGS_NT : 0;
+		bool hit = pvg_catch(divide_by_zero, (void *)(flags | wanted), &caught);
+		popf(flags);
+		wrong += !hit || caught.vector != X86_VEC_DE || (caught.rflags & X86_RFLAGS_NT) != wanted;
+	}
+	pvg_test_equal(wrong, 0, "NT is in the frame, and cleared for the handler");
+}
+
 int main(const char *cmdline)
 {
 	if (!pvg_is_paravirt())
@@ -252,6 +279,7 @@ int main(const char *cmdline)
 	test_debug_registers();
 	test_load_of_ss();
 	test_resume_flag();
+	test_nested_task();
 	test_changing_code();
 	return pvg_test_finish();
 }
