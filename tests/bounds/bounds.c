@@ -281,6 +281,103 @@ static void attack_jumps(void)
 	}
 }
 
+#define JUMP 0xe3ff /* JMP *RBX */
+
+static void run_at(uint64_t gva)
+{
+	__asm__ volatile("test %0, %0\n\t"
+			 "lea 1f(%%rip), %%rbx\n\t"
+			 "jmp *%0\n"
+			 "1:"
+			 :
+			 : "r"(gva)
+			 : "rbx", "memory", "cc");
+}
+
+/* Jumps on a condition that does not hold, all to `target`, and one back: many links in few blocks. */
+static void fill_with_jumps(uint8_t *page, uint64_t gva, uint64_t target)
+{
+	unsigned at = 0;
+
+	for (; at + 8 < X86_PAGE_SIZE; at += 6) {
+		int32_t distance = (int32_t)(target - (gva + at + 6));
+
+		page[at] = 0x0f;
+		page[at + 1] = 0x84; /* JZ */
+		memcpy(page + at + 2, &distance, sizeof(distance));
+	}
+	*(uint16_t *)(page + at) = JUMP;
+}
+
+/* The table of the first 2 MiB behind SLOT_START. */
+static uint64_t *map_slot(void)
+{
+	uint64_t *l3 = new_page(), *l2 = new_page(), *l1 = new_page();
+
+	l3[0] = pvg_ptr_to_gpa(l2) | TABLE;
+	l2[0] = pvg_ptr_to_gpa(l1) | TABLE;
+	pvg_write_cr3(pvg_ptr_to_gpa(new_root(l3)));
+	return l1;
+}
+
+/* Code at one address that is of another frame each time, frames=N of them. */
+static void attack_same(void)
+{
+	uint64_t frames = option("frames", 40000), *l1 = map_slot(), root = pvg_read_cr3();
+
+	ready();
+	for (uint64_t n = 0; n < frames; n++) {
+		uint16_t *code = (uint16_t *)new_page();
+
+		*code = JUMP;
+		l1[0] = pvg_ptr_to_gpa(code) | LEAF;
+		pvg_write_cr3(root);
+		run_at(SLOT_START);
+	}
+}
+
+/* One page of code at places=N, each of which is looked up again when the root is loaded. */
+static void attack_views(void)
+{
+	uint64_t places = option("places", 20000), *l3, *root;
+	uint16_t *code = (uint16_t *)new_page();
+
+	*code = JUMP;
+	fill(many_places(0, &l3), pvg_ptr_to_gpa(code) | LEAF);
+	root = new_root(l3);
+	pvg_write_cr3(pvg_ptr_to_gpa(root));
+	for (uint64_t n = 0; n < places; n++)
+		run_at(SLOT_START + n * X86_PAGE_SIZE);
+	ready();
+	for (;;)
+		pvg_write_cr3(pvg_ptr_to_gpa(root));
+}
+
+/* Pages full of jumps to one address, whose code goes and comes without end. */
+static void attack_links(void)
+{
+	uint64_t pages = option("pages", 400), *l1 = map_slot();
+	volatile uint16_t *target = (uint16_t *)new_page();
+
+	*target = JUMP;
+	l1[0] = pvg_ptr_to_gpa((void *)target) | LEAF;
+	for (uint64_t n = 1; n <= pages; n++) {
+		uint8_t *page = (uint8_t *)new_page();
+
+		fill_with_jumps(page, SLOT_START + n * X86_PAGE_SIZE, SLOT_START);
+		l1[n] = pvg_ptr_to_gpa(page) | LEAF;
+	}
+	pvg_write_cr3(pvg_read_cr3());
+	for (uint64_t n = 1; n <= pages; n++)
+		for (unsigned at = 0; at + 8 < X86_PAGE_SIZE; at += 192)
+			run_at(SLOT_START + n * X86_PAGE_SIZE + at);
+	ready();
+	for (;;) {
+		run_at(SLOT_START);
+		*target = JUMP;
+	}
+}
+
 /* One instruction that reads 512 GiB. */
 static void attack_string(void)
 {
@@ -311,6 +408,7 @@ static const struct {
 	{"roots", attack_roots},	 {"garbage", attack_garbage}, {"updates", attack_updates},
 	{"multicall", attack_multicall}, {"whole", attack_whole},     {"code", attack_code},
 	{"string", attack_string},	 {"exits", attack_exits},     {"jumps", attack_jumps},
+	{"same", attack_same},		 {"views", attack_views},     {"links", attack_links},
 };
 
 static bool same(const char *a, const char *b)

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """
-A guest that has the monitor keep as much as it can: memory.py RING3 GUEST MIB [option of ring3 run...]
+A guest that has the monitor keep as much as it can: memory.py RING3 GUEST MIB[/SECONDS] [option of ring3 run...]
 MIB is the largest resident size of the monitor that is permitted, with the part of RAM that it touches, and the most that
-the page tables of all cells may come to.
+the page tables of all cells may come to; SECONDS the most time of a CPU that it takes besides the host's kernel.
 """
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -32,7 +33,8 @@ def page_tables(pid):
     return total
 
 
-ring3, guest, mib, *options = sys.argv[1:]
+ring3, guest, limits, *options = sys.argv[1:]
+mib, _, seconds = limits.partition("/")
 cells = 0
 with tempfile.TemporaryDirectory() as work:
     stats, out = os.path.join(work, "stats"), os.path.join(work, "out")
@@ -58,3 +60,6 @@ if max(peak, cells) > int(mib):
 for kept, most in ((shadow["memory_bytes"], shadow["memory_bytes_max"]), (code["bytes"], code["bytes_max"])):
     if kept > most + (1 << 20):
         sys.exit("FAIL: %d bytes are kept, and %d may be" % (kept, most))
+took = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+if seconds and took > float(seconds):
+    sys.exit("FAIL: %.1f s of CPU, %s are permitted" % (took, seconds))

@@ -21,9 +21,30 @@ bool block_is_live(const struct bt_block *block)
 struct bt_block *block_find(const struct translate *t, uint64_t gva, unsigned flavour)
 {
 	struct bt_block *block = t->hash[hash(t, gva)].blocks;
-	while (block && !(block->gva == gva && block->flavour == flavour && block_is_live(block)))
+	while (block && !(block->gva == gva && block->flavour == flavour))
 		block = block->hash_next;
 	return block;
+}
+
+void block_show(struct translate *t, struct bt_block *block)
+{
+	struct bt_block **list = &t->hash[hash(t, block->gva)].blocks;
+	if (block->found || !block_is_live(block))
+		return;
+	block->found = true;
+	block->hash_next = *list;
+	*list = block;
+}
+
+static void unfind(struct translate *t, struct bt_block *block)
+{
+	struct bt_block **at = &t->hash[hash(t, block->gva)].blocks;
+	if (!block->found)
+		return;
+	block->found = false;
+	while (*at != block)
+		at = &(*at)->hash_next;
+	*at = block->hash_next;
 }
 
 /* -------------------------------------------------------------------------------------------------- known targets */
@@ -154,8 +175,7 @@ struct bt_block *block_make(struct translate *t, struct bt_page *page, struct bt
 		stats_sensitive(&t->vm->stats, code.inside[n], STAT_WAY_translated, false);
 	t->vm->stats.cache.blocks++;
 	join(block, page, over);
-	block->hash_next = t->hash[hash(t, block->gva)].blocks;
-	t->hash[hash(t, block->gva)].blocks = block;
+	block_show(t, block);
 	take_links(t, block, &code);
 	take_waiting(t, block);
 	return block;
@@ -226,6 +246,7 @@ static void unlist(struct translate *t, struct bt_block *block)
 void block_hide(struct translate *t, struct bt_block *block, bool all)
 {
 	struct bt_link *link = block->incoming, *next;
+	unfind(t, block);
 	unlist(t, block);
 	block->incoming = NULL;
 	for (; link; link = next) {
@@ -240,11 +261,6 @@ void block_hide(struct translate *t, struct bt_block *block, bool all)
 
 void block_kill(struct translate *t, struct bt_block *block)
 {
-	struct bt_block **at = &t->hash[hash(t, block->gva)].blocks;
 	block_hide(t, block, true);
 	block->dead = true;
-	while (*at && *at != block)
-		at = &(*at)->hash_next;
-	if (*at)
-		*at = block->hash_next;
 }

@@ -31,6 +31,10 @@ static void enliven(struct translate *t, struct bt_page *page)
 	if (t->live)
 		t->live->before = &page->next_live;
 	t->live = page;
+	for (struct bt_block *block = page->blocks; block; block = block->next)
+		block_show(t, block);
+	for (struct bt_block *block = page->reaching; block; block = block->next_over)
+		block_show(t, block);
 }
 
 static void hide_blocks(struct translate *t, struct bt_page *page, bool all)

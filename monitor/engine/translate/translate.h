@@ -50,7 +50,7 @@ struct bt_block {
 	struct bt_page *over;	    /* that its only instruction reaches into; NULL: none */
 	struct bt_block *next;	    /* of the page */
 	struct bt_block *next_over; /* of those that reach into the same page */
-	struct bt_block *hash_next; /* of those with the same hash of gva */
+	struct bt_block *hash_next; /* of the live ones with the same hash of gva, if it is `found` */
 	struct bt_link *incoming;
 	/* Of those listed at the same entry of the table, in the order in which they are asked. */
 	struct bt_block *next_listed, *previous_listed;
@@ -61,7 +61,7 @@ struct bt_block {
 	uint16_t len, stubs, guest_len;
 	uint16_t flavour;
 	uint8_t link_count;
-	bool hypercall, calls, leaves, listed;
+	bool hypercall, calls, leaves, listed, found;
 	uint32_t site_mask[BT_SITES];
 	bool dead; /* dropped; its code stays until the cache is emptied, since the vCPU may have stopped in it */
 	struct bt_link link[];
@@ -151,6 +151,7 @@ struct translate {
 	unsigned piece_count, piece_max;
 	uint64_t secret; /* odd; of the hash of addresses */
 	struct {
+		/* The live ones: of those that were compiled for an address in turn there may be as many as frames. */
 		struct bt_block *blocks;
 		struct bt_link *waiting; /* for what is not compiled or not live, by the hash of that */
 	} hash[BT_HASH];
@@ -299,6 +300,7 @@ void learn_fill(struct translate *t, struct vcpu *vcpu);
 void learn_division(struct translate *t, struct vcpu *vcpu);
 
 /* blocks.c */
+/* The one that is live. */
 struct bt_block *block_find(const struct translate *t, uint64_t gva, unsigned flavour);
 /* What the block was compiled from is where it was, and live. */
 bool block_is_live(const struct bt_block *block);
@@ -310,7 +312,9 @@ struct bt_block *block_make(struct translate *t, struct bt_page *page, struct bt
 void link_set(struct translate *t, struct bt_link *link, struct bt_block *to);
 /* Indirect jumps find the block from now on. False: no room. */
 bool block_publish(struct translate *t, struct bt_block *block);
-/* Jumps from elsewhere find it no more; `all`: nor those of its own page. */
+/* It is found from now on, if its pages are live. */
+void block_show(struct translate *t, struct bt_block *block);
+/* It is found no more, nor by jumps from elsewhere; `all`: nor those of its own page. */
 void block_hide(struct translate *t, struct bt_block *block, bool all);
 /* Nobody finds it any more, nor goes there. */
 void block_kill(struct translate *t, struct bt_block *block);
