@@ -44,7 +44,7 @@ static int up(void **state)
 	spt = spt_create(&config, &ops, NULL);
 	if (ram < 0 || ftruncate(ram, RAM_SIZE) || !spt || cells_init(&cells, &placement, ram, false))
 		return -1;
-	return placement_init(&placement, &cells, 1);
+	return placement_init(&placement, 1);
 }
 
 static int down(void **state)

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "monitor/engine/trap/contention.h"
+#include "monitor/engine/trap/placement.h"
 #include "monitor/host/clock.h"
 
 /* Nobody computes for longer, whatever becomes of the test. */
@@ -118,13 +119,42 @@ static void it_lasts_longer_each_time(void **state)
 	}
 }
 
+#define MS (UINT64_C(1000000) * (1 << 20) / clock_tsc_to_ns(1 << 20))
+
+/* Between yields that take long, others run: then nobody yields, for a while. */
+static void crowds_are_slept_through(void **state)
+{
+	struct placement placement = {0};
+	uint64_t tsc = clock_tsc();
+
+	assert_int_equal(placement_init(&placement, 1), 0);
+	unsigned runner = placement.runner[true].yields, monitor = placement.monitor[false].yields;
+	assert_true(runner && monitor);
+	/* A guest that computes for long now and then is no crowd. */
+	for (unsigned n = 0; n < 100; n++)
+		assert_false(placement_yielded(&placement, tsc, tsc + (n % 3 ? 30 * MS : MS / 100)));
+	assert_int_equal(placement.runner[true].yields, runner);
+	unsigned epoch = placement.epoch;
+	for (unsigned n = 0; n < 3; n++)
+		assert_int_equal(placement_yielded(&placement, tsc, tsc + 3 * MS), n == 2);
+	assert_true(placement.epoch != epoch); /* cells are told */
+	for (unsigned kernel = 0; kernel < 2; kernel++)
+		assert_true(!placement.runner[kernel].yields && !placement.monitor[kernel].yields);
+	assert_true(!placement.peer.yields && !placement.runner[true].spins);
+	placement_note(&placement, NULL, tsc + 1000 * MS, 0);
+	assert_true(placement.crowded);
+	placement_note(&placement, NULL, tsc + 2100 * MS, 0);
+	assert_true(!placement.crowded && placement.runner[true].yields == runner);
+	assert_int_equal(placement.monitor[false].yields, monitor);
+	placement_exit(&placement);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(who_waits_is_found),
-		cmocka_unit_test(who_sleeps_waits_for_nobody),
-		cmocka_unit_test(who_is_gone_waits_for_nobody),
-		cmocka_unit_test(it_lasts_longer_each_time),
+		cmocka_unit_test(who_waits_is_found),		cmocka_unit_test(who_sleeps_waits_for_nobody),
+		cmocka_unit_test(who_is_gone_waits_for_nobody), cmocka_unit_test(it_lasts_longer_each_time),
+		cmocka_unit_test(crowds_are_slept_through),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

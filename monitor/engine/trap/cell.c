@@ -333,7 +333,7 @@ static int make_answers(struct cells *cells)
 	return 0;
 }
 
-int cells_init(struct cells *cells, const struct placement *placement, int ram_fd, bool traced)
+int cells_init(struct cells *cells, struct placement *placement, int ram_fd, bool traced)
 {
 	*cells = (struct cells){
 		.arena_fd = -1,

@@ -104,14 +104,14 @@ struct cells {
 	unsigned made, count, limit; /* cells ever made, alive, allowed */
 	uint64_t refused_ns;	     /* clock_ns() when the host last refused a process; 0: never */
 	uint64_t xcr0;
-	uint32_t bases;			   /* GATE_BASES_* */
-	const struct placement *placement; /* how to place new cells */
+	uint32_t bases;		     /* GATE_BASES_* */
+	struct placement *placement; /* how to place cells, and how to wait for them */
 	bool traced;
 	struct nursery nursery;
 };
 
 /* Prepares the arena and filters. 0 or negative errno with a message printed. */
-int cells_init(struct cells *cells, const struct placement *placement, int ram_fd, bool traced);
+int cells_init(struct cells *cells, struct placement *placement, int ram_fd, bool traced);
 /* Kills and reaps every cell. Valid after a failed or no init, if *cells was zeroed. */
 void cells_exit(struct cells *cells);
 

@@ -31,7 +31,7 @@ void direct_note_user(struct trap *trap, struct cell *cell, const struct vcpu *v
 	trap->direct.known = direct_lends_fpu(trap, vcpu) && !trap->transport->traced;
 	trap->cells.user = cell;
 	if (trap->direct.known)
-		placement_direct(&trap->placement, &trap->cells);
+		placement_direct(&trap->placement);
 	trap->direct.cs = vcpu->sreg[SREG_CS];
 	trap->direct.ss = vcpu->sreg[SREG_SS];
 }

@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "monitor/host/clock.h"
+
 static void futex_wake(_Atomic uint32_t *word)
 {
 	syscall(SYS_futex, word, FUTEX_WAKE, GATE_WAKE_ALL, NULL, NULL, 0);
@@ -86,8 +88,10 @@ enum handover handover_wait(struct cell *cell, struct patience patience, unsigne
 			patience.spins--;
 			_mm_pause();
 		} else if (patience.yields) {
-			patience.yields--;
+			uint64_t from = clock_tsc();
 			sched_yield();
+			patience.yields =
+				placement_yielded(cell->owner->placement, from, clock_tsc()) ? 0 : patience.yields - 1;
 		} else {
 			const struct timespec limit = {.tv_nsec = cell->wake_left ? WAKE_AFTER_NS
 								  : quiet_ns	  ? quiet_ns

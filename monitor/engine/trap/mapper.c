@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "monitor/engine/trap/cell.h"
+#include "monitor/engine/trap/placement.h"
 
 /* A cell that died answers nobody. */
 #define LOOK_NS 20000000
@@ -24,7 +25,8 @@ static int mapper_answer(struct cell *cell)
 {
 	const struct timespec limit = {.tv_nsec = LOOK_NS};
 	uint32_t answer;
-	for (unsigned yields = YIELDS; yields && atomic_load(cell->answer) == GATE_ANSWER_NONE; yields--)
+	for (unsigned yields = cell->owner->placement->crowded ? 0 : YIELDS;
+	     yields && atomic_load(cell->answer) == GATE_ANSWER_NONE; yields--)
 		sched_yield();
 	atomic_store(&cell->order->waited, 1);
 	while ((answer = atomic_load(cell->answer)) == GATE_ANSWER_NONE) {

@@ -29,6 +29,14 @@
 /* A mode is kept at least this long: changing moves tasks, and a busy host makes exits look rarer than they are. */
 #define HOLD_NS 50000000
 
+/*
+ * Where so many yields in a row took so long, others run in between, each for its slice. It is tried again after a
+ * while.
+ */
+#define CROWD_NS       2000000
+#define CROWD_YIELDS   3
+#define CROWD_LASTS_NS 2000000000
+
 static bool is_spread(const struct placement *placement)
 {
 	return placement->mode == PLACEMENT_APART || placement->mode == PLACEMENT_SPLIT;
@@ -44,9 +52,11 @@ void placement_pin(const struct placement *placement, pid_t task, bool monitor_s
 	sched_setaffinity(task, sizeof(set), &set);
 }
 
-static void placement_set(struct placement *placement, struct cells *cells, enum placement_mode mode)
+static void placement_set(struct placement *placement, enum placement_mode mode)
 {
-	const struct patience spin = {SPIN_ROUNDS, 0}, yield = {0, RUNNER_YIELDS}, yield_once = {0, MONITOR_YIELDS};
+	bool crowded = placement->crowded;
+	const struct patience spin = {SPIN_ROUNDS, 0}, yield = {0, crowded ? 0 : RUNNER_YIELDS},
+			      yield_once = {0, crowded ? 0 : MONITOR_YIELDS};
 	if (mode == PLACEMENT_APART && placement->direct)
 		mode = PLACEMENT_SPLIT;
 	bool apart = mode == PLACEMENT_APART, split = mode == PLACEMENT_SPLIT;
@@ -70,7 +80,7 @@ static int other_cpu(const struct placement *placement)
 	return -1;
 }
 
-int placement_init(struct placement *placement, struct cells *cells, unsigned cpus)
+int placement_init(struct placement *placement, unsigned cpus)
 {
 	sched_getaffinity(0, sizeof(placement->allowed), &placement->allowed);
 	placement->near = sched_getcpu();
@@ -82,16 +92,16 @@ int placement_init(struct placement *placement, struct cells *cells, unsigned cp
 	placement->two = cpus != 1 && placement->far >= 0;
 	placement->adaptive = cpus == 0 && placement->far >= 0;
 	placement->window_tsc = clock_tsc();
-	placement_set(placement, cells, cpus == 2 ? PLACEMENT_APART : PLACEMENT_TOGETHER);
+	placement_set(placement, cpus == 2 ? PLACEMENT_APART : PLACEMENT_TOGETHER);
 	return 0;
 }
 
-void placement_direct(struct placement *placement, struct cells *cells)
+void placement_direct(struct placement *placement)
 {
 	if (placement->direct)
 		return;
 	placement->direct = true;
-	placement_set(placement, cells, placement->mode);
+	placement_set(placement, placement->mode);
 }
 
 static struct waiter runner_of(const struct cell *cell)
@@ -125,7 +135,7 @@ static bool placement_contended(struct placement *placement, struct cells *cells
 		return true;
 	if (!is_spread(placement)) {
 		if (!placement->adaptive)
-			placement_set(placement, cells, PLACEMENT_APART);
+			placement_set(placement, PLACEMENT_APART);
 		return false;
 	}
 	if (!find_waiters(placement, cells, &near, &far))
@@ -139,7 +149,7 @@ static bool placement_contended(struct placement *placement, struct cells *cells
 		placement->near = placement->far;
 		placement->far = busy;
 	}
-	placement_set(placement, cells, PLACEMENT_TOGETHER);
+	placement_set(placement, PLACEMENT_TOGETHER);
 	return true;
 }
 
@@ -162,11 +172,34 @@ static void placement_judge(struct placement *placement, struct cells *cells, ui
 		placement->near = sched_getcpu();
 		placement->far = other_cpu(placement);
 	}
-	placement_set(placement, cells, mode);
+	placement_set(placement, mode);
+}
+
+bool placement_yielded(struct placement *placement, uint64_t from, uint64_t to)
+{
+	bool took_long = clock_tsc_to_ns(to - from) >= CROWD_NS;
+
+	placement->long_yields = took_long ? placement->long_yields + 1 : 0;
+	if (placement->long_yields < CROWD_YIELDS || placement->crowded)
+		return placement->crowded;
+	placement->crowded = true;
+	placement->crowded_tsc = to;
+	placement_set(placement, placement->mode);
+	return true;
+}
+
+/* Perhaps the others are gone. */
+static void try_yields(struct placement *placement)
+{
+	placement->crowded = false;
+	placement->long_yields = 0;
+	placement_set(placement, placement->mode);
 }
 
 void placement_note(struct placement *placement, struct cells *cells, uint64_t tsc, unsigned direct)
 {
+	if (placement->crowded && clock_tsc_to_ns(tsc - placement->crowded_tsc) > CROWD_LASTS_NS)
+		try_yields(placement);
 	placement->exits += 1 + direct;
 	if (!placement->two || placement->exits < WINDOW_EXITS)
 		return;

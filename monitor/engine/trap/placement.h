@@ -1,7 +1,8 @@
 /*
  * Where monitor and runners run, and how they wait for each other. On one CPU, hand-overs go by sched_yield and then
  * sleep; between two, both sides spin. A wake-up that crosses CPUs costs several times either, so nobody sleeps for
- * long with the other side on another CPU. A guest that computes is left to the host's scheduler.
+ * long with the other side on another CPU. A guest that computes is left to the host's scheduler. Where many programs
+ * want the CPU each yield lets all of them run, and whoever sleeps instead runs as soon as he is woken.
  */
 #ifndef MONITOR_ENGINE_TRAP_PLACEMENT_H
 #define MONITOR_ENGINE_TRAP_PLACEMENT_H
@@ -43,14 +44,19 @@ struct placement {
 	unsigned exits;		    /* in the present window */
 	uint64_t window_tsc;	    /* when it began */
 	struct contention contention;
+	unsigned long_yields; /* in a row */
+	bool crowded;	      /* other programs run between a yield and its end: nobody yields */
+	uint64_t crowded_tsc; /* since when */
 };
 
 /* cpus: 1 together, 2 apart, 0 adaptive. 0 or -EINVAL with a message if two are asked for and one is there. */
-int placement_init(struct placement *placement, struct cells *cells, unsigned cpus);
+int placement_init(struct placement *placement, unsigned cpus);
 /* The guest enters user mode directly from now on. */
-void placement_direct(struct placement *placement, struct cells *cells);
+void placement_direct(struct placement *placement);
 /* Notes an exit at tsc, with the direct entries since the last; may change the mode. */
 void placement_note(struct placement *placement, struct cells *cells, uint64_t tsc, unsigned direct);
+/* A yield took from one reading of the counter to the other. True: none is worth while now. */
+bool placement_yielded(struct placement *placement, uint64_t from, uint64_t to);
 /* Whether placement_quiet has to be called. */
 bool placement_watches(const struct placement *placement);
 /* Notes that no exit came for HANDOVER_QUIET_NS, but so many direct entries; may change the mode. */

@@ -411,7 +411,7 @@ static int trap_init(struct vm *vm)
 	trap->fpu_kept = true;
 	int error = cells_init(&trap->cells, &trap->placement, vm->mem.fd, trap->transport->traced);
 	if (!error)
-		error = placement_init(&trap->placement, &trap->cells, trap->transport->traced ? 1 : vm->config->cpus);
+		error = placement_init(&trap->placement, trap->transport->traced ? 1 : vm->config->cpus);
 	return error;
 }
 
