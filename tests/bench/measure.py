@@ -43,7 +43,8 @@ def problem(system, output):
 
 
 def run_program(system, budget):
-    """The figures of one run: {measure: [median, tenth, ninetieth]} in ns, or None; and the clock's rate."""
+    """The figures of one run: {measure: [median, tenth, ninetieth]} in ns, or None; and the clock's rate, None if all that
+    was printed came at once."""
     output = children.run(system.program(["--budget", str(budget)] + system.measures), PROGRAM_SECONDS)
     found = {m[1].decode(): [float(m[2]), float(m[3]), float(m[4])] for m in LINE.finditer(output.data)}
     start, end = START.search(output.data), END.search(output.data)
@@ -51,7 +52,7 @@ def run_program(system, budget):
         problem(system, output)
         return None
     seconds = output.when(end.end()) - output.when(start.end())
-    return {"rows": found, "clock": int(end[1]) / 1e9 / seconds}
+    return {"rows": found, "clock": int(end[1]) / 1e9 / seconds if seconds else None}
 
 
 def run_prompt(system):

@@ -78,7 +78,8 @@ def clocks(passes, keys):
     """How each system's clock goes by the host's: 1 is right."""
     found = {}
     for key in keys:
-        rates = [one["programs"][key]["clock"] for one in passes if one["programs"].get(key)]
+        runs = [one["programs"][key] for one in passes if one["programs"].get(key)]
+        rates = [run["clock"] for run in runs if run["clock"]]
         if rates:
             found[key] = statistics.median(rates)
     return found

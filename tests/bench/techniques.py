@@ -97,7 +97,10 @@ class Program:
 
 def rows_of(command, title):
     found = measure.run_program(Program(title, command), 0)
-    return {**{row: figures[:2] for row, figures in found["rows"].items()}, "clock": [found["clock"]] * 2} if found else {}
+    if not found:
+        return {}
+    clock = {"clock": [found["clock"]] * 2} if found["clock"] else {}
+    return {**{row: figures[:2] for row, figures in found["rows"].items()}, **clock}
 
 
 def nano(options, ways, tree):
