@@ -74,7 +74,8 @@ def run_loops(processor):
     for match in LOOP.finditer(output.data):
         begin = output.data.index(b"\n", match.start())
         by_host = (output.when(match.end()) - output.when(begin)) * 1e9
-        times[match[1].decode()].append(int(match[3]) if match[3] else by_host)
+        took = int(match[3]) if match[3] else by_host
+        times[match[1].decode()] += [took] if took else []  # none, if both lines came at once
         results.append(match[2].decode())
     if len(results) != len(times) * ROUNDS:
         problem(processor, output)
