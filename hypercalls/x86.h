@@ -126,12 +126,20 @@
 
 /* The XSAVE image: SDM 1 10.5.1, 13.4. MXCSR bit 6, DAZ, has every processor with AVX. */
 #define X86_FPU_FCW	   0
+#define X86_FPU_FSW	   2
+#define X86_FPU_FTW	   4
 #define X86_FPU_FOP	   6
 #define X86_FPU_FOP_MASK   0x7ff
 #define X86_FPU_FIP	   8
 #define X86_FPU_FDP	   16
 #define X86_FPU_MXCSR	   24
+#define X86_FPU_MXCSR_MASK 28
+#define X86_FPU_ST	   32
+#define X86_FPU_ST_COUNT   8
+#define X86_FPU_ST_SIZE	   10
+#define X86_FPU_SLOT	   16 /* of each ST, and each XMM */
 #define X86_FPU_XMM	   160
+#define X86_FPU_XMM_SIZE   256 /* of all 16 */
 #define X86_FPU_SOFTWARE   464
 #define X86_FPU_HEADER	   512
 #define X86_FPU_EXTENDED   576

@@ -107,6 +107,20 @@ struct spt_cpu {
 	uint64_t pdpte[SPT_PDPTES]; /* of SPT_PAE alone; loaded and checked by the caller */
 };
 
+/* By member, for what lies between them has no value. */
+static inline bool spt_same_rules(const struct spt_cpu *a, const struct spt_cpu *b)
+{
+	return a->paging == b->paging && a->wp == b->wp && a->nxe == b->nxe && a->smep == b->smep &&
+	       a->smap == b->smap && a->pge == b->pge && a->pse == b->pse;
+}
+static inline bool spt_same_roots(const struct spt_cpu *a, const struct spt_cpu *b)
+{
+	bool same = a->cr3 == b->cr3;
+	for (unsigned n = 0; n < SPT_PDPTES; n++)
+		same = same && a->pdpte[n] == b->pdpte[n];
+	return same;
+}
+
 struct spt *spt_create(const struct spt_config *config, const struct spt_ops *ops, void *ctx);
 void spt_destroy(struct spt *spt);
 /* What spaces of that mode can map from now on, NULL: as at first. All spaces are emptied, under the old view. 0 or an

@@ -135,17 +135,12 @@ static void print_array(const struct state_field *field, const char *name, const
 		fprintf(out, "%s all 0\n", name);
 }
 
-static void print_list(const struct state_list *list, const char *outer, const void *state, const char *only,
-		       FILE *out);
-
 static void print_field(const struct state_field *field, const char *outer, const void *state, const char *only,
 			FILE *out)
 {
-	static const struct state_field plain = {.count = 1};
-	struct state_field whole = plain;
+	const struct state_field whole = {.name = field->name, .count = 1};
 	char name[STATE_NAME_MAX];
 
-	whole.name = field->name;
 	append(name, outer, &whole, 0);
 	if (strncmp(name, only, strlen(only)))
 		return;

@@ -4,6 +4,26 @@
 	.text
 	.code32
 
+	/* What lies on the stack, and all registers, as a struct frame. */
+	.macro	HANDLE
+	pusha
+	push	%ds
+	push	%es
+	push	%fs
+	push	%gs
+	mov	$0x10, %eax
+	mov	%eax, %ds
+	mov	%eax, %es
+	push	%esp
+	call	handle
+	add	$4, %esp
+	pop	%gs
+	pop	%fs
+	pop	%es
+	pop	%ds
+	popa
+	.endm
+
 	.macro	STUB name vector error
 	.globl	stub_\name
 stub_\name:
@@ -23,22 +43,7 @@ stub_\name:
 	STUB	other 0x43 0
 
 all:
-	pusha
-	push	%ds
-	push	%es
-	push	%fs
-	push	%gs
-	mov	$0x10, %eax
-	mov	%eax, %ds
-	mov	%eax, %es
-	push	%esp
-	call	handle
-	add	$4, %esp
-	pop	%gs
-	pop	%fs
-	pop	%es
-	pop	%ds
-	popa
+	HANDLE
 	add	$8, %esp
 	iret
 
@@ -56,22 +61,7 @@ entry_fast:
 	pushl	%edx
 	pushl	$0
 	pushl	$0x45
-	pusha
-	push	%ds
-	push	%es
-	push	%fs
-	push	%gs
-	mov	$0x10, %eax
-	mov	%eax, %ds
-	mov	%eax, %es
-	push	%esp
-	call	handle
-	add	$4, %esp
-	pop	%gs
-	pop	%fs
-	pop	%es
-	pop	%ds
-	popa
+	HANDLE
 	add	$16, %esp
 	andl	$~0x200, (%esp)
 	popfl

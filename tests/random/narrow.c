@@ -148,7 +148,7 @@ static void generate_state(struct seq_random *r, struct narrow_state *s)
 		memcpy(s->fpu + n, &word, sizeof(word));
 	}
 	seq_put(s->fpu, 0x37f, 2);
-	seq_put(s->fpu + SEQ_FPU_MXCSR, 0x1f80, 4);
+	seq_put(s->fpu + X86_FPU_MXCSR, 0x1f80, 4);
 	seq_fpu(r, NARROW_CODE, s->fpu);
 }
 
@@ -247,9 +247,9 @@ static unsigned report(const struct narrow_sequence *s, const struct narrow_stat
 		bad += (unsigned)printf("flags: translated %#lx, processor %#lx\n", got->rflags, want->rflags);
 	if (!rest)
 		bad += differ("memory", want->memory, got->memory, 0, NARROW_MEMORY);
-	bad += differ("FPU image", want->fpu, got->fpu, 0, SEQ_FPU_FOP);
-	bad += differ("FPU image", want->fpu, got->fpu, SEQ_FPU_MXCSR, SEQ_FPU_MXCSR + 4);
-	bad += differ("FPU image", want->fpu, got->fpu, SEQ_FPU_ST, NARROW_XMM_END);
+	bad += differ("FPU image", want->fpu, got->fpu, 0, X86_FPU_FOP);
+	bad += differ("FPU image", want->fpu, got->fpu, X86_FPU_MXCSR, X86_FPU_MXCSR + 4);
+	bad += differ("FPU image", want->fpu, got->fpu, X86_FPU_ST, NARROW_XMM_END);
 	return bad + differ("FPU image", want->fpu, got->fpu, NARROW_YMM, NARROW_YMM_END);
 }
 

@@ -34,6 +34,8 @@
 #ifndef __ASSEMBLER__
 #include <stdint.h>
 
+#include "hypercalls/x86.h"
+
 /* Runs at CPL 3; changes the system's registers, which whoever runs it puts back. */
 #define SEQ_USER   1u
 #define SEQ_SYSTEM 2u
@@ -114,16 +116,6 @@ static inline void seq_registers_upper(struct seq_random *r, uint64_t gpr[16])
 		gpr[4] += low;
 }
 
-/* Of an XSAVE image, where the x87's state lies. */
-#define SEQ_FPU_FCW   0
-#define SEQ_FPU_FSW   2
-#define SEQ_FPU_FTW   4
-#define SEQ_FPU_FOP   6
-#define SEQ_FPU_FIP   8
-#define SEQ_FPU_FDP   16
-#define SEQ_FPU_MXCSR 24
-#define SEQ_FPU_ST    32 /* eight, 16 bytes apart */
-
 static inline void seq_put(uint8_t *to, uint64_t value, unsigned size)
 {
 	for (unsigned n = 0; n < size; n++)
@@ -140,19 +132,19 @@ static inline void seq_fpu(struct seq_random *r, uint64_t base, uint8_t *fpu)
 	unsigned open = bits & 15 ? 0 : bits >> 4 & 0x3f, raised = bits >> 10 & 0x3f, waits = (raised & open) != 0;
 	unsigned mxcsr_open = more & 15 ? 0 : more >> 4 & 0x3f;
 	if (bits >> 16 & 1) {
-		seq_put(fpu + SEQ_FPU_FCW, (0x7f ^ open) | (bits >> 17 & 0xf) << 8, 2);
-		seq_put(fpu + SEQ_FPU_FSW, raised | (waits ? 0x8080 : 0) | (bits >> 21 & 0x7f) << 8, 2);
-		seq_put(fpu + SEQ_FPU_FTW, bits >> 28 & 0xff, 1);
-		seq_put(fpu + SEQ_FPU_FOP, bits >> 36 & 0x7ff, 2);
-		seq_put(fpu + SEQ_FPU_FIP, base + (bits >> 48 & 0xfff), 8);
-		seq_put(fpu + SEQ_FPU_FDP, base + SEQ_DATA + (bits >> 52), 8);
+		seq_put(fpu + X86_FPU_FCW, (0x7f ^ open) | (bits >> 17 & 0xf) << 8, 2);
+		seq_put(fpu + X86_FPU_FSW, raised | (waits ? 0x8080 : 0) | (bits >> 21 & 0x7f) << 8, 2);
+		seq_put(fpu + X86_FPU_FTW, bits >> 28 & 0xff, 1);
+		seq_put(fpu + X86_FPU_FOP, bits >> 36 & 0x7ff, 2);
+		seq_put(fpu + X86_FPU_FIP, base + (bits >> 48 & 0xfff), 8);
+		seq_put(fpu + X86_FPU_FDP, base + SEQ_DATA + (bits >> 52), 8);
 		for (unsigned n = 0; n < 8; n++) {
-			seq_put(fpu + SEQ_FPU_ST + 16 * n, seq_random_value(r), 8);
-			seq_put(fpu + SEQ_FPU_ST + 16 * n + 8, 0x3fff + (seq_random(r) & 0x803f) - 0x1f, 2);
+			seq_put(fpu + X86_FPU_ST + 16 * n, seq_random_value(r), 8);
+			seq_put(fpu + X86_FPU_ST + 16 * n + 8, 0x3fff + (seq_random(r) & 0x803f) - 0x1f, 2);
 		}
 	}
 	if (more >> 16 & 1)
-		seq_put(fpu + SEQ_FPU_MXCSR, ((0x3full ^ mxcsr_open) << 7) | (more >> 17 & 0xe07f), 4);
+		seq_put(fpu + X86_FPU_MXCSR, ((0x3full ^ mxcsr_open) << 7) | (more >> 17 & 0xe07f), 4);
 }
 
 #endif

@@ -30,9 +30,7 @@ extern const struct insn_entry narrow_insns[], narrow_insns_end[];
 #define DATA		   FIX_DATA
 #define DATA_SIZE	   0x2000
 #define ARITHMETIC	   0x8d5u
-#define FPU_POINTERS	   6
 #define FPU_POINTERS_LEN   18
-#define FPU_MXCSR_MASK	   28
 #define FPU_MXCSR_MASK_LEN 4
 
 /* Where segments with a base begin. */
@@ -193,7 +191,7 @@ static unsigned report(const char *text, const struct state *start, const struct
 	/* Processors differ in what they take for the x87's initial state. */
 	for (unsigned n = 0; n < ENGINE_FPU_MAX && !bad; n++)
 		if (((want->fpu[n] ^ got->fpu[n]) & (n == X86_FPU_HEADER ? ~1 : ~0)) &&
-		    n - FPU_POINTERS >= FPU_POINTERS_LEN && n - FPU_MXCSR_MASK >= FPU_MXCSR_MASK_LEN)
+		    n - X86_FPU_FOP >= FPU_POINTERS_LEN && n - X86_FPU_MXCSR_MASK >= FPU_MXCSR_MASK_LEN)
 			bad += (unsigned)printf("%s: FPU image at %u: %#x, not %#x\n", text, n, got->fpu[n],
 						want->fpu[n]);
 	return bad;

@@ -30,14 +30,8 @@ extern const struct insn_entry interpret_insns[], interpret_insns_end[];
 #define DATA_SIZE  0x2000
 #define ARITHMETIC 0x8d5u
 /* The x87 instruction and data pointers tell where the instruction lay, and only XSAVE writes the mask of MXCSR. */
-#define FPU_POINTERS	   6 /* with the opcode of the last instruction */
 #define FPU_POINTERS_LEN   18
-#define FPU_MXCSR	   24
-#define FPU_MXCSR_MASK	   28
 #define FPU_MXCSR_MASK_LEN 4
-#define FPU_X87		   32
-#define FPU_XMM		   160
-#define FPU_HEADER	   512
 #define FPU_EXTENDED	   576
 
 static uint64_t seed = 0x243f6a8885a308d3;
@@ -107,11 +101,11 @@ static void randomize(struct state *s, const char *text, unsigned fpu_size)
 	s->rflags = (random64() & ARITHMETIC) | X86_RFLAGS_FIXED;
 	memcpy(s->fpu, &fcw, sizeof(fcw));
 	memcpy(s->fpu + 24, &mxcsr, sizeof(mxcsr));
-	for (unsigned n = FPU_XMM; n < FPU_XMM + 256; n++)
+	for (unsigned n = X86_FPU_XMM; n < X86_FPU_XMM + 256; n++)
 		s->fpu[n] = (uint8_t)random64();
 	for (unsigned n = FPU_EXTENDED; n < fpu_size; n++)
 		s->fpu[n] = (uint8_t)random64();
-	memcpy(s->fpu + FPU_HEADER, &components, sizeof(components));
+	memcpy(s->fpu + X86_FPU_HEADER, &components, sizeof(components));
 }
 
 static void run_native(struct engine_vcpu *c, const struct insn_entry *e, struct state *s)
@@ -154,17 +148,17 @@ static void expand(struct state *s)
 {
 	static const uint16_t fcw = X86_FCW_RESET;
 	uint64_t present, all = 0xe7;
-	memcpy(&present, s->fpu + FPU_HEADER, sizeof(present));
+	memcpy(&present, s->fpu + X86_FPU_HEADER, sizeof(present));
 	for (unsigned n = 2; n < 8; n++)
 		if (!(present >> n & 1) && (all >> n & 1))
 			memset(s->fpu + vector_component(n).offset, 0, vector_component(n).size);
 	if (!(present & 1)) {
-		memset(s->fpu, 0, FPU_MXCSR);
+		memset(s->fpu, 0, X86_FPU_MXCSR);
 		memcpy(s->fpu, &fcw, sizeof(fcw));
-		memset(s->fpu + FPU_X87, 0, FPU_XMM - FPU_X87);
+		memset(s->fpu + X86_FPU_ST, 0, X86_FPU_XMM - X86_FPU_ST);
 	}
 	present |= all;
-	memcpy(s->fpu + FPU_HEADER, &present, sizeof(present));
+	memcpy(s->fpu + X86_FPU_HEADER, &present, sizeof(present));
 }
 
 static unsigned report(const struct insn_entry *e, const struct state *start, const struct state *want,
@@ -186,8 +180,8 @@ static unsigned report(const struct insn_entry *e, const struct state *start, co
 			bad += (unsigned)printf("%s: memory at %#x (r15 %#lx): %#x, not %#x\n", e->text, DATA + n,
 						start->gpr[R15], got->data[n], want->data[n]);
 	for (unsigned n = 0; n < ENGINE_FPU_MAX && !bad; n++)
-		if (want->fpu[n] != got->fpu[n] && n - FPU_POINTERS >= FPU_POINTERS_LEN &&
-		    n - FPU_MXCSR_MASK >= FPU_MXCSR_MASK_LEN)
+		if (want->fpu[n] != got->fpu[n] && n - X86_FPU_FOP >= FPU_POINTERS_LEN &&
+		    n - X86_FPU_MXCSR_MASK >= FPU_MXCSR_MASK_LEN)
 			bad += (unsigned)printf("%s: FPU image at %u: %#x, not %#x\n", e->text, n, got->fpu[n],
 						want->fpu[n]);
 	return bad;

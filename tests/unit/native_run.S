@@ -7,9 +7,9 @@
 	.macro each_xmm direction
 	.irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 	.ifc \direction, load
-	movaps NATIVE_XMM + 16 * \n(%rcx), %xmm\n
+	movaps X86_FPU_XMM + 16 * \n(%rcx), %xmm\n
 	.else
-	movaps %xmm\n, NATIVE_XMM + 16 * \n(%rcx)
+	movaps %xmm\n, X86_FPU_XMM + 16 * \n(%rcx)
 	.endif
 	.endr
 	.endm
@@ -36,7 +36,7 @@ native_run:
 	je 4f
 	xrstor64 (%rcx)
 	jmp 1f
-4:	ldmxcsr NATIVE_MXCSR(%rcx)
+4:	ldmxcsr X86_FPU_MXCSR(%rcx)
 	each_xmm load
 1:	mov NATIVE_FLAGS(%rdi), %eax
 	addb $0x7f, %al
@@ -99,7 +99,7 @@ native_fault:
 	/* The test's own: exceptions masked, nothing in the registers. */
 	fninit
 	jmp 6f
-5:	stmxcsr NATIVE_MXCSR(%rcx)
+5:	stmxcsr X86_FPU_MXCSR(%rcx)
 	each_xmm store
 6:
 	pushq $0x1f80

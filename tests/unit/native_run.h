@@ -4,16 +4,14 @@
 #ifndef TESTS_UNIT_NATIVE_RUN_H
 #define TESTS_UNIT_NATIVE_RUN_H
 
+#include "hypercalls/x86.h"
+
 #define NATIVE_FLAGS 128
 #define NATIVE_FPU   136
 #define NATIVE_MASK  144
 
 /* As the mask: nothing but MXCSR and XMM registers, which the image holds whatever its header says. */
 #define NATIVE_SSE_ONLY 2
-#define NATIVE_MXCSR	24
-#define NATIVE_XMM	160
-#define NATIVE_XMM_SIZE 256
-#define NATIVE_HEADER	512
 
 #ifndef __ASSEMBLER__
 #include <stdbool.h>

@@ -23,7 +23,6 @@
 #define DATA	     FIX_DATA
 #define DATA_SIZE    0x4000
 #define POINTERS_END X86_FPU_MXCSR /* from FOP on: where the processor runs is told otherwise, native_pointers.c */
-#define MXCSR_MASK   28
 
 static const uint8_t xsave[] = {0x49, 0x0f, 0xae, 0x24, 0x24}, xrstor[] = {0x49, 0x0f, 0xae, 0x2c, 0x24}; /* [R12] */
 
@@ -128,14 +127,14 @@ static void expand(uint8_t *image, uint64_t components)
 		if (components & ~present & R3_BIT(n))
 			memset(image + vector_component(n).offset, 0, vector_component(n).size);
 	if (!(present & X86_XCR0_SSE))
-		memset(image + X86_FPU_XMM, 0, NATIVE_XMM_SIZE);
+		memset(image + X86_FPU_XMM, 0, X86_FPU_XMM_SIZE);
 	if (!(present & X86_XCR0_X87)) {
 		memset(image, 0, X86_FPU_MXCSR);
 		set16(image, X86_FCW_RESET);
 		memset(image + 32, 0, X86_FPU_XMM - 32);
 	}
 	memset(image + X86_FPU_FOP, 0, POINTERS_END - X86_FPU_FOP);
-	memset(image + MXCSR_MASK, 0, sizeof(uint32_t));
+	memset(image + X86_FPU_MXCSR_MASK, 0, sizeof(uint32_t));
 	present |= components;
 	memcpy(image + X86_FPU_HEADER, &present, sizeof(present));
 }

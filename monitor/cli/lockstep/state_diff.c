@@ -38,19 +38,7 @@ unsigned state_diff_devices(const struct vm *a, const struct vm *b, bool bulk, s
 
 /* ------------------------------------------------------------------------------------------------- XSAVE images */
 
-/* SDM 1 10.5.1, 13.4. */
-#define XSAVE_FCW	 0
-#define XSAVE_FSW	 2
-#define XSAVE_FTW	 4
-#define XSAVE_MXCSR	 24
-#define XSAVE_ST	 32
-#define XSAVE_ST_STRIDE	 16
-#define XSAVE_ST_SIZE	 10
-#define XSAVE_XMM	 160
-#define XSAVE_XMM_SIZE	 256
-#define XSAVE_BV	 512
 #define XSAVE_LEAF	 0xd
-#define FCW_INITIAL	 0x37f
 #define COMPONENT_X87	 0
 #define COMPONENT_SSE	 1
 #define COMPONENT_COUNT	 8
@@ -63,7 +51,7 @@ static const char *const component_names[COMPONENT_COUNT] = {
 static bool holds(const uint8_t *image, unsigned component)
 {
 	uint64_t bv;
-	memcpy(&bv, image + XSAVE_BV, sizeof(bv));
+	memcpy(&bv, image + X86_FPU_HEADER, sizeof(bv));
 	return bv >> component & 1;
 }
 
@@ -79,17 +67,18 @@ static bool same(const uint8_t *a, const uint8_t *b, unsigned component, unsigne
 
 static uint16_t control_word(const uint8_t *image)
 {
-	uint16_t fcw = FCW_INITIAL;
+	uint16_t fcw = X86_FCW_RESET;
 	if (holds(image, COMPONENT_X87))
-		memcpy(&fcw, image + XSAVE_FCW, sizeof(fcw));
+		memcpy(&fcw, image + X86_FPU_FCW, sizeof(fcw));
 	return fcw;
 }
 
 static bool same_x87(const uint8_t *a, const uint8_t *b)
 {
-	bool ok = control_word(a) == control_word(b) && same(a, b, COMPONENT_X87, XSAVE_FSW, XSAVE_FTW + 1 - XSAVE_FSW);
+	bool ok = control_word(a) == control_word(b) &&
+		  same(a, b, COMPONENT_X87, X86_FPU_FSW, X86_FPU_FTW + 1 - X86_FPU_FSW);
 	for (unsigned n = 0; n < 8; n++)
-		ok = ok && same(a, b, COMPONENT_X87, XSAVE_ST + n * XSAVE_ST_STRIDE, XSAVE_ST_SIZE);
+		ok = ok && same(a, b, COMPONENT_X87, X86_FPU_ST + n * X86_FPU_SLOT, X86_FPU_ST_SIZE);
 	return ok;
 }
 
@@ -97,9 +86,9 @@ const char *state_diff_fpu(const uint8_t *a, const uint8_t *b, unsigned size)
 {
 	if (!same_x87(a, b))
 		return component_names[COMPONENT_X87];
-	if (memcmp(a + XSAVE_MXCSR, b + XSAVE_MXCSR, sizeof(uint32_t)))
+	if (memcmp(a + X86_FPU_MXCSR, b + X86_FPU_MXCSR, sizeof(uint32_t)))
 		return "MXCSR";
-	if (!same(a, b, COMPONENT_SSE, XSAVE_XMM, XSAVE_XMM_SIZE))
+	if (!same(a, b, COMPONENT_SSE, X86_FPU_XMM, X86_FPU_XMM_SIZE))
 		return component_names[COMPONENT_SSE];
 	for (unsigned n = COMPONENT_SSE + 1; n < COMPONENT_COUNT; n++) {
 		const struct host_leaf place = host_cpuid(XSAVE_LEAF, n);

@@ -22,7 +22,7 @@
 
 static uint64_t *states(struct fpu *fpu)
 {
-	return (uint64_t *)(fpu->image + FX_STATES);
+	return (uint64_t *)(fpu->image + X86_FPU_HEADER);
 }
 
 /* Where the component lies is the processor's choice. */
@@ -31,7 +31,8 @@ static uint8_t *ymm_place(struct fpu *fpu)
 	const unsigned wanted = sizeof(fpu->no_ymm);
 	const struct host_leaf place = host_cpuid(CPUID_XSAVE, NUMBER_AVX);
 
-	if (place.eax == wanted && place.ebx >= FX_SIZE && fpu->size >= wanted && place.ebx <= fpu->size - wanted)
+	if (place.eax == wanted && place.ebx >= X86_FPU_EXTENDED && fpu->size >= wanted &&
+	    place.ebx <= fpu->size - wanted)
 		return fpu->image + place.ebx;
 	return fpu->no_ymm;
 }
@@ -41,21 +42,21 @@ void fpu_load(struct gdb *gdb, struct fpu *fpu)
 {
 	const struct engine_ops *ops = gdb->vm->engine_ops;
 
-	memset(fpu->image, 0, FX_SIZE);
+	memset(fpu->image, 0, X86_FPU_EXTENDED);
 	memset(fpu->no_ymm, 0, sizeof(fpu->no_ymm));
-	*(uint32_t *)(fpu->image + FX_MXCSR) = X86_MXCSR_RESET;
+	*(uint32_t *)(fpu->image + X86_FPU_MXCSR) = X86_MXCSR_RESET;
 	fpu->size = ops->fpu_size(gdb->vm);
 	fpu->ymm = ymm_place(fpu);
 	ops->fpu_get(gdb_vcpu(gdb), fpu->image, fpu->size);
 	if (!(*states(fpu) & X86_XCR0_X87)) {
-		memset(fpu->image, 0, FX_MXCSR);
-		memset(fpu->image + FX_ST, 0, FX_XMM - FX_ST);
-		*(uint16_t *)(fpu->image + FX_FCW) = X86_FCW_RESET;
+		memset(fpu->image, 0, X86_FPU_MXCSR);
+		memset(fpu->image + X86_FPU_ST, 0, X86_FPU_XMM - X86_FPU_ST);
+		*(uint16_t *)(fpu->image + X86_FPU_FCW) = X86_FCW_RESET;
 	}
 	if (!(*states(fpu) & X86_XCR0_SSE))
-		memset(fpu->image + FX_XMM, 0, FPU_YMM_COUNT * FX_SLOT);
+		memset(fpu->image + X86_FPU_XMM, 0, FPU_YMM_COUNT * X86_FPU_SLOT);
 	if (!(*states(fpu) & X86_XCR0_AVX))
-		memset(fpu->ymm, 0, FPU_YMM_COUNT * FX_SLOT);
+		memset(fpu->ymm, 0, FPU_YMM_COUNT * X86_FPU_SLOT);
 	*states(fpu) |= X86_XCR0_X87 | X86_XCR0_SSE;
 	if (fpu->ymm != fpu->no_ymm)
 		*states(fpu) |= X86_XCR0_AVX;
@@ -67,7 +68,7 @@ void fpu_store(struct gdb *gdb, struct fpu *fpu)
 }
 
 /* Of a register in use: what the value in it is (SDM 1 4.2.2, table 8-10). */
-static uint32_t tag_of(const uint8_t value[FX_SLOT])
+static uint32_t tag_of(const uint8_t value[X86_FPU_SLOT])
 {
 	uint64_t significand;
 	uint16_t exponent;
@@ -83,13 +84,13 @@ static uint32_t tag_of(const uint8_t value[FX_SLOT])
 /* Tags are by physical register, values lie in the image by distance from the top. */
 uint32_t fpu_full_tag(const struct fpu *fpu)
 {
-	uint8_t used = fpu->image[FX_FTW];
+	uint8_t used = fpu->image[X86_FPU_FTW];
 	uint16_t fsw;
 	uint32_t tag = 0;
 
-	memcpy(&fsw, fpu->image + FX_FSW, sizeof(fsw));
+	memcpy(&fsw, fpu->image + X86_FPU_FSW, sizeof(fsw));
 	for (unsigned i = 0; i < 8; i++) {
-		const uint8_t *value = fpu->image + FX_ST + FX_SLOT * ((i - FSW_TOP(fsw)) & 7);
+		const uint8_t *value = fpu->image + X86_FPU_ST + X86_FPU_SLOT * ((i - FSW_TOP(fsw)) & 7);
 		tag |= (used & R3_BIT(i) ? tag_of(value) : TAG_EMPTY) << TAG_BITS * i;
 	}
 	return tag;

@@ -8,27 +8,13 @@
 
 #include "monitor/debug/gdb/internal.h"
 
-/* Offsets in the FXSAVE area (SDM 1 table 10-2) and the XSAVE header behind it (13.4.2). */
-#define FX_FCW	  0
-#define FX_FSW	  2
-#define FX_FTW	  4
-#define FX_FOP	  6
-#define FX_FIP	  8
-#define FX_FDP	  16
-#define FX_MXCSR  24
-#define FX_ST	  32
-#define FX_XMM	  160
-#define FX_SLOT	  16
-#define FX_STATES 512
-#define FX_SIZE	  576
-
 #define FPU_YMM_COUNT 16
 
 struct fpu {
 	uint8_t image[ENGINE_FPU_MAX] __attribute__((aligned(64)));
 	unsigned size;
 	uint8_t *ymm; /* upper halves of YMM0 to YMM15, in the image where the machine has AVX */
-	uint8_t no_ymm[FPU_YMM_COUNT * FX_SLOT];
+	uint8_t no_ymm[FPU_YMM_COUNT * X86_FPU_SLOT];
 };
 
 void fpu_load(struct gdb *gdb, struct fpu *fpu);

@@ -64,14 +64,14 @@
 	ST(5), \
 	ST(6), \
 	ST(7), \
-	X87("fctrl", FX_FCW, 2), \
-	X87("fstat", FX_FSW, 2), \
-	X87("ftag", FX_FTW, 1), \
-	X87("fiseg", FX_FIP + 4, 4), \
-	X87("fioff", FX_FIP, 4), \
-	X87("foseg", FX_FDP + 4, 4), \
-	X87("fooff", FX_FDP, 4), \
-	X87("fop", FX_FOP, 2)
+	X87("fctrl", X86_FPU_FCW, 2), \
+	X87("fstat", X86_FPU_FSW, 2), \
+	X87("ftag", X86_FPU_FTW, 1), \
+	X87("fiseg", X86_FPU_FIP + 4, 4), \
+	X87("fioff", X86_FPU_FIP, 4), \
+	X87("foseg", X86_FPU_FDP + 4, 4), \
+	X87("fooff", X86_FPU_FDP, 4), \
+	X87("fop", X86_FPU_FOP, 2)
 #define SYSTEM \
 	{"cr0", "cr0_flags", 8, KIND_FIELD, offsetof(struct vcpu, cr0), 8, true, "org.ring3.x86.system"}, \
 	FIELD("cr2", cr2), \

@@ -19,13 +19,13 @@ static uint8_t *fpu_place(struct fpu *fpu, const struct reg *reg)
 {
 	switch (reg->kind) {
 	case KIND_ST:
-		return fpu->image + FX_ST + FX_SLOT * reg->index;
+		return fpu->image + X86_FPU_ST + X86_FPU_SLOT * reg->index;
 	case KIND_XMM:
-		return fpu->image + FX_XMM + FX_SLOT * reg->index;
+		return fpu->image + X86_FPU_XMM + X86_FPU_SLOT * reg->index;
 	case KIND_YMM:
-		return fpu->ymm + FX_SLOT * reg->index;
+		return fpu->ymm + X86_FPU_SLOT * reg->index;
 	case KIND_MXCSR:
-		return fpu->image + FX_MXCSR;
+		return fpu->image + X86_FPU_MXCSR;
 	default:
 		return fpu->image + reg->index;
 	}
@@ -52,7 +52,7 @@ static void get(struct gdb *gdb, const struct reg *reg, struct fpu *fpu, uint8_t
 		break;
 	case KIND_X87:
 		memcpy(to, fpu_place(fpu, reg), reg->width);
-		if (reg->index == FX_FTW)
+		if (reg->index == X86_FPU_FTW)
 			memcpy(to, &(uint32_t){fpu_full_tag(fpu)}, sizeof(uint32_t));
 		break;
 	default:
@@ -86,7 +86,7 @@ static bool set(struct gdb *gdb, const struct reg *reg, struct fpu *fpu, const u
 		memcpy((uint8_t *)vcpu + reg->index, &value, reg->width);
 		break;
 	case KIND_X87:
-		if (reg->index == FX_FTW)
+		if (reg->index == X86_FPU_FTW)
 			value = fpu_short_tag((uint32_t)value);
 		memcpy(fpu_place(fpu, reg), &value, reg->width);
 		break;

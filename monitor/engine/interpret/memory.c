@@ -122,23 +122,11 @@ static bool drop_page(struct engine_vcpu *c)
 	return true;
 }
 
-/* By member, for what lies between them has no value. */
-static bool same_rules(const struct spt_cpu *a, const struct spt_cpu *b)
-{
-	return a->paging == b->paging && a->wp == b->wp && a->nxe == b->nxe && a->smep == b->smep &&
-	       a->smap == b->smap && a->pge == b->pge && a->pse == b->pse;
-}
-
-static bool same_roots(const struct spt_cpu *a, const struct spt_cpu *b)
-{
-	return a->cr3 == b->cr3 && !memcmp(a->pdpte, b->pdpte, sizeof(a->pdpte));
-}
-
 /* After a change. Loads of CR3 leave global translations. */
 static void flush_for(struct engine_vcpu *c, const struct spt_cpu *paging, bool alike)
 {
 	bool kept = alike && spt_global_changes(c->vm->spt) == c->valid.global_changes &&
-		    same_rules(paging, &c->valid.paging);
+		    spt_same_rules(paging, &c->valid.paging);
 	c->valid.paging = *paging;
 	kept ? flush_local(c) : memory_flush(c);
 }
@@ -150,7 +138,7 @@ void memory_revalidate(struct engine_vcpu *c)
 	bool slow = c->watching || c->aligned;
 	paging.smap = c->smap;
 	bool alike = c->key == c->valid.key && slow == c->valid.slow;
-	if (alike && same_rules(&paging, &c->valid.paging) && same_roots(&paging, &c->valid.paging) &&
+	if (alike && spt_same_rules(&paging, &c->valid.paging) && spt_same_roots(&paging, &c->valid.paging) &&
 	    (changes == c->valid.changes || drop_page(c))) {
 		if (c->user != c->valid.user)
 			change_mode(c);

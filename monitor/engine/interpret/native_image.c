@@ -8,10 +8,8 @@
 #include "monitor/engine/interpret/native.h"
 #include "monitor/vm/vm.h"
 
-#define XMM_SIZE      256
-#define X87_CONTROL   24 /* control, status, tags, opcode, pointers */
-#define X87_REGISTERS 32
-#define EXTENDED      2
+#define X87_CONTROL X86_FPU_MXCSR /* control, status, tags, opcode, pointers */
+#define EXTENDED    2
 
 /*
  * Instructions in legacy encoding leave all but the lower halves of vector registers alone, and most of them the x87
@@ -47,15 +45,15 @@ void native_image_put(struct engine_vcpu *c, uint64_t mask)
 	memcpy(&present, c->fpu + X86_FPU_HEADER, sizeof(present));
 	if (!(present & X86_XCR0_SSE)) { /* XMM registers are always good as they stand */
 		present |= X86_XCR0_SSE;
-		memset(c->fpu + X86_FPU_XMM, 0, XMM_SIZE);
+		memset(c->fpu + X86_FPU_XMM, 0, X86_FPU_XMM_SIZE);
 		memcpy(c->fpu + X86_FPU_HEADER, &present, sizeof(present));
 	}
 	memcpy(image + X86_FPU_MXCSR, c->fpu + X86_FPU_MXCSR, sizeof(uint32_t));
-	memcpy(image + X86_FPU_XMM, c->fpu + X86_FPU_XMM, XMM_SIZE);
+	memcpy(image + X86_FPU_XMM, c->fpu + X86_FPU_XMM, X86_FPU_XMM_SIZE);
 	if (mask == TASK_SSE_ONLY)
 		return;
 	memcpy(image, c->fpu, X87_CONTROL);
-	memcpy(image + X87_REGISTERS, c->fpu + X87_REGISTERS, X86_FPU_XMM - X87_REGISTERS);
+	memcpy(image + X86_FPU_ST, c->fpu + X86_FPU_ST, X86_FPU_XMM - X86_FPU_ST);
 	header[0] = present & mask;
 	memcpy(image + X86_FPU_HEADER, header, sizeof(header));
 	copy_extended(image, c->fpu, header[0]);
@@ -69,12 +67,12 @@ void native_image_take(struct engine_vcpu *c, uint64_t mask)
 	memcpy(&mxcsr, image + X86_FPU_MXCSR, sizeof(mxcsr));
 	mxcsr &= X86_MXCSR_WRITABLE;
 	memcpy(c->fpu + X86_FPU_MXCSR, &mxcsr, sizeof(mxcsr));
-	memcpy(c->fpu + X86_FPU_XMM, image + X86_FPU_XMM, XMM_SIZE);
+	memcpy(c->fpu + X86_FPU_XMM, image + X86_FPU_XMM, X86_FPU_XMM_SIZE);
 	if (mask == TASK_SSE_ONLY)
 		return;
 	if (mask & X86_XCR0_X87) {
 		memcpy(c->fpu, image, X87_CONTROL);
-		memcpy(c->fpu + X87_REGISTERS, image + X87_REGISTERS, X86_FPU_XMM - X87_REGISTERS);
+		memcpy(c->fpu + X86_FPU_ST, image + X86_FPU_ST, X86_FPU_XMM - X86_FPU_ST);
 	}
 	memcpy(&saved, image + X86_FPU_HEADER, sizeof(saved));
 	memcpy(&present, c->fpu + X86_FPU_HEADER, sizeof(present));

@@ -12,15 +12,6 @@
 #define FIRST_EXTENDED 2
 #define COMPONENTS_END 63
 
-#define FSW		2
-#define FTW		4
-#define REGISTERS	32
-#define REGISTER	10
-#define REGISTER_STRIDE 16
-#define REGISTER_COUNT	8
-#define XMM_SIZE	256
-#define MXCSR_MASK	28
-
 /* Of the control word what reads as it is whatever was loaded, and how; of the status word what follows from both. */
 #define FCW_FIXED      0xe0c0
 #define FCW_AS_FIXED   0x0040
@@ -115,7 +106,7 @@ static bool is_plain_x87(const uint8_t *image)
 {
 	uint16_t fcw, fsw;
 	memcpy(&fcw, image + X86_FPU_FCW, sizeof(fcw));
-	memcpy(&fsw, image + FSW, sizeof(fsw));
+	memcpy(&fsw, image + X86_FPU_FSW, sizeof(fsw));
 	return (fcw & FCW_FIXED) == FCW_AS_FIXED && !(fsw & FSW_SUMMARY) && !(fsw & ~fcw & FSW_EXCEPTIONS);
 }
 
@@ -125,14 +116,14 @@ static void copy_x87(uint8_t *to, const uint8_t *from)
 	uint16_t fop;
 	memcpy(&fop, from + X86_FPU_FOP, sizeof(fop));
 	fop &= X86_FPU_FOP_MASK;
-	memcpy(to, from, FTW + 1);
-	to[FTW + 1] = 0;
+	memcpy(to, from, X86_FPU_FTW + 1);
+	to[X86_FPU_FTW + 1] = 0;
 	memcpy(to + X86_FPU_FOP, &fop, sizeof(fop));
 	memcpy(to + X86_FPU_FIP, from + X86_FPU_FIP, X86_FPU_MXCSR - X86_FPU_FIP);
-	for (unsigned n = 0; n < REGISTER_COUNT; n++) {
-		const unsigned at = REGISTERS + n * REGISTER_STRIDE;
-		memcpy(to + at, from + at, REGISTER);
-		memset(to + at + REGISTER, 0, REGISTER_STRIDE - REGISTER);
+	for (unsigned n = 0; n < X86_FPU_ST_COUNT; n++) {
+		const unsigned at = X86_FPU_ST + n * X86_FPU_SLOT;
+		memcpy(to + at, from + at, X86_FPU_ST_SIZE);
+		memset(to + at + X86_FPU_ST_SIZE, 0, X86_FPU_SLOT - X86_FPU_ST_SIZE);
 	}
 }
 
@@ -142,7 +133,7 @@ static void reset_x87(uint8_t *to)
 	const uint16_t fcw = X86_FCW_RESET;
 	memset(to, 0, X86_FPU_MXCSR);
 	memcpy(to, &fcw, sizeof(fcw));
-	memset(to + REGISTERS, 0, X86_FPU_XMM - REGISTERS);
+	memset(to + X86_FPU_ST, 0, X86_FPU_XMM - X86_FPU_ST);
 }
 
 /* From an image at hand, with this header; asked: components of NATIVE_COMPONENTS. False: nothing was done. */
@@ -166,9 +157,9 @@ static bool restore(struct engine_vcpu *c, const uint64_t *header, uint64_t aske
 	else if (asked & X86_XCR0_X87)
 		reset_x87(c->fpu);
 	if (found & X86_XCR0_SSE)
-		memcpy(c->fpu + X86_FPU_XMM, from + X86_FPU_XMM, XMM_SIZE);
+		memcpy(c->fpu + X86_FPU_XMM, from + X86_FPU_XMM, X86_FPU_XMM_SIZE);
 	else if (asked & X86_XCR0_SSE)
-		memset(c->fpu + X86_FPU_XMM, 0, XMM_SIZE);
+		memset(c->fpu + X86_FPU_XMM, 0, X86_FPU_XMM_SIZE);
 	for (struct walk w = walk_begin(layout, compacted); walk_on(&w);)
 		if (found >> w.n & 1)
 			memcpy(c->fpu + vector_component(w.n).offset, from + w.offset, w.size);
@@ -193,9 +184,9 @@ static uint64_t in_use(const struct engine_vcpu *c, uint64_t asked)
 	memcpy(&present, c->fpu + X86_FPU_HEADER, sizeof(present));
 	reset_x87(initial);
 	if (memcmp(initial, c->fpu, X86_FPU_MXCSR) != 0 ||
-	    memcmp(initial + REGISTERS, c->fpu + REGISTERS, X86_FPU_XMM - REGISTERS) != 0)
+	    memcmp(initial + X86_FPU_ST, c->fpu + X86_FPU_ST, X86_FPU_XMM - X86_FPU_ST) != 0)
 		used |= X86_XCR0_X87;
-	if (!is_zero(c->fpu + X86_FPU_XMM, XMM_SIZE))
+	if (!is_zero(c->fpu + X86_FPU_XMM, X86_FPU_XMM_SIZE))
 		used |= X86_XCR0_SSE;
 	for (struct walk w = walk_begin(present, false); walk_on(&w);)
 		if (w.offset + w.size <= c->fpu_size && !is_zero(c->fpu + w.offset, w.size))
@@ -210,7 +201,7 @@ static uint32_t mxcsr_mask(void)
 	uint8_t image[X86_FPU_HEADER] __attribute__((aligned(16)));
 	if (!mask) {
 		__builtin_ia32_fxsave64(image);
-		memcpy(&mask, image + MXCSR_MASK, sizeof(mask));
+		memcpy(&mask, image + X86_FPU_MXCSR_MASK, sizeof(mask));
 	}
 	return mask;
 }
@@ -225,14 +216,14 @@ static void save_legacy(const struct engine_vcpu *c, uint8_t *to, uint64_t store
 	if (mxcsr) {
 		const uint32_t mask = mxcsr_mask();
 		memcpy(to + X86_FPU_MXCSR, c->fpu + X86_FPU_MXCSR, sizeof(mask));
-		memcpy(to + MXCSR_MASK, &mask, sizeof(mask));
+		memcpy(to + X86_FPU_MXCSR_MASK, &mask, sizeof(mask));
 	}
 	if (!(stored & X86_XCR0_SSE))
 		return;
 	if (used & X86_XCR0_SSE)
-		memcpy(to + X86_FPU_XMM, c->fpu + X86_FPU_XMM, XMM_SIZE);
+		memcpy(to + X86_FPU_XMM, c->fpu + X86_FPU_XMM, X86_FPU_XMM_SIZE);
 	else
-		memset(to + X86_FPU_XMM, 0, XMM_SIZE);
+		memset(to + X86_FPU_XMM, 0, X86_FPU_XMM_SIZE);
 }
 
 static void save_extended(const struct engine_vcpu *c, uint8_t *to, struct walk w, uint64_t stored, uint64_t used)

@@ -127,22 +127,13 @@ static bool load_selector(struct compiler *c, const ZydisDecodedOperand *from)
 #define KNOWN(field) ((uint8_t)offsetof(struct bt_known, field))
 
 /*
- * R8D has the selector: loads it if the monitor knows what its descriptor does and that is as it was. NOT and LEA
- * subtract, since flags are the guest's. The store to `loaded` is what makes it done.
+ * ECX is a selector whose descriptor the monitor has seen, R9 its struct bt_known: goes on if R8D is the same and the
+ * descriptor as it was. NOT and LEA subtract, since flags are the guest's.
  */
-static void load_known(struct compiler *c, unsigned sreg)
+static void check_known(struct compiler *c)
 {
-	const size_t at = sreg * sizeof(uint64_t);
-	bool based = sreg == SREG_FS || sreg == SREG_GS;
-	keep_counter(c);
-	EMIT(0x45, 0x0f, 0xb6, 0xc8); /* MOVZX R9D, R8B */
-	emit_state(&c->e, OPCODE_LEA, R11, 0);
-	EMIT(0x47, 0x0f, 0xb7, 0x8c, 0x4b); /* MOVZX R9D, WORD [R11 + R9 * 2 + disp32] */
-	emit32(&c->e, SLOT(known_at));
-	EMIT(0x4f, OPCODE_LEA, 0x0c, 0x0b);				      /* LEA R9, [R11 + R9] */
-	EMIT(0x41, OPCODE_LOAD, 0x49, based ? KNOWN(selector) : KNOWN(flat)); /* MOV ECX, [R9 + disp8] */
-	EMIT(0xf7, 0xd1);						      /* NOT ECX */
-	EMIT(0x41, OPCODE_LEA, 0x4c, 0x08, 0x01);			      /* LEA ECX, [R8 + RCX + 1] */
+	EMIT(0xf7, 0xd1);			  /* NOT ECX */
+	EMIT(0x41, OPCODE_LEA, 0x4c, 0x08, 0x01); /* LEA ECX, [R8 + RCX + 1] */
 	unsigned same = emit_hop(&c->e, OPCODE_JRCXZ), other = emit_skip(&c->e);
 	emit_skip_end(&c->e, same);
 	EMIT(0x4d, OPCODE_LOAD, 0x59, KNOWN(descriptor.at)); /* MOV R11, [R9 + disp8] */
@@ -158,6 +149,21 @@ static void load_known(struct compiler *c, unsigned sreg)
 	MARK(HERE, .undo = BT_KEPT);
 	restore_counter(c);
 	compiler_mark_exact(c, c->rip);
+}
+
+/* R8D has the selector: loads it if the monitor knows what that does. The store to `loaded` is what makes it done. */
+static void load_known(struct compiler *c, unsigned sreg)
+{
+	const size_t at = sreg * sizeof(uint64_t);
+	bool based = sreg == SREG_FS || sreg == SREG_GS;
+	keep_counter(c);
+	EMIT(0x45, 0x0f, 0xb6, 0xc8); /* MOVZX R9D, R8B */
+	emit_state(&c->e, OPCODE_LEA, R11, 0);
+	EMIT(0x47, 0x0f, 0xb7, 0x8c, 0x4b); /* MOVZX R9D, WORD [R11 + R9 * 2 + disp32] */
+	emit32(&c->e, SLOT(known_at));
+	EMIT(0x4f, OPCODE_LEA, 0x0c, 0x0b);				      /* LEA R9, [R11 + R9] */
+	EMIT(0x41, OPCODE_LOAD, 0x49, based ? KNOWN(selector) : KNOWN(flat)); /* MOV ECX, [R9 + disp8] */
+	check_known(c);
 	emit_store(&c->e, R8, SLOT(selector) + at);
 	EMIT(0x4d, OPCODE_LOAD, 0x59, KNOWN(privileged)); /* MOV R11, [R9 + disp8] */
 	emit_store(&c->e, R11, SLOT(privileged) + at);
@@ -182,23 +188,8 @@ static bool verify_write(struct compiler *c)
 		return false;
 	keep_counter(c);
 	emit_load(&c->e, RCX, SLOT(cross_selector) + BT_KERNEL_SS * sizeof(uint64_t));
-	EMIT(0xf7, 0xd1);			  /* NOT ECX */
-	EMIT(0x41, OPCODE_LEA, 0x4c, 0x08, 0x01); /* LEA ECX, [R8 + RCX + 1] */
-	unsigned same = emit_hop(&c->e, OPCODE_JRCXZ), other = emit_skip(&c->e);
-	emit_skip_end(&c->e, same);
-	emit_load(&c->e, R11, segment + offsetof(struct bt_described, at));
-	EMIT(0x4d, OPCODE_LOAD, 0x1b); /* MOV R11, [R11] */
-	EMIT(0x49, 0xf7, 0xd3);	       /* NOT R11 */
-	emit_load(&c->e, RCX, segment + offsetof(struct bt_described, is));
-	EMIT(0x49, OPCODE_LEA, 0x4c, 0x0b, 0x01); /* LEA RCX, [R11 + RCX + 1] */
-	unsigned equal = emit_hop(&c->e, OPCODE_JRCXZ);
-	emit_skip_end(&c->e, other);
-	restore_counter(c);
-	give_up(c);
-	emit_skip_end(&c->e, equal);
-	MARK(HERE, .undo = BT_KEPT);
-	restore_counter(c);
-	compiler_mark_exact(c, c->rip);
+	emit_state(&c->e, OPCODE_LEA, R9, segment - offsetof(struct bt_known, descriptor));
+	check_known(c);
 	EMIT(0x41, 0x8c, 0xd0);	      /* MOV R8D, SS */
 	EMIT(0x41, 0x0f, 0x00, 0xe8); /* VERW R8W */
 	return true;

@@ -124,17 +124,13 @@ static bool still_there(struct translate *t, const struct bt_page *page, struct 
 	return reach->gpa + (page->gva - reach->gva) == page->frame << X86_PAGE_SHIFT;
 }
 
-static bool same_paging(const struct spt_cpu *a, const struct spt_cpu *b)
-{
-	return a->cr3 == b->cr3 && a->paging == b->paging && a->wp == b->wp && a->nxe == b->nxe && a->smep == b->smep &&
-	       a->pge == b->pge && a->pse == b->pse && !memcmp(a->pdpte, b->pdpte, sizeof(a->pdpte));
-}
-
 void pages_sync(struct translate *t, struct vcpu *vcpu)
 {
 	struct spt_cpu paging = vcpu_paging(vcpu);
 	uint64_t changes = spt_remaps(t->vm->spt);
-	if (t->synced && changes == t->changes && same_paging(&paging, &t->paging))
+	paging.smap = false; /* code is not data */
+	if (t->synced && changes == t->changes && spt_same_rules(&paging, &t->paging) &&
+	    spt_same_roots(&paging, &t->paging))
 		return;
 	t->paging = paging;
 	t->changes = changes;
