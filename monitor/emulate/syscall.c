@@ -132,7 +132,7 @@ enum emu_step emu_sysret(struct vcpu *vcpu, const struct emu_insn *insn)
 
 /*
  * The paravirtual entry arrives on the kernel's stack with the frame that IRETQ takes, so that no register needs saving
- * before there is a stack: what SYSCALL lacks. engine/trap/gate.S does the same without the monitor.
+ * before there is a stack: what SYSCALL lacks. engine/trap/gate_direct.S does the same without the monitor.
  */
 static void pv_syscall(struct vcpu *vcpu, uint64_t rflags)
 {

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -233,15 +232,12 @@ static void test_against_processor(void **state)
 static int setup(void **state)
 {
 	fix_setup(state);
-	if (mmap((void *)DATA, DATA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
-		 0) != (void *)DATA)
-		return -1;
-	return 0;
+	return fix_map_data(DATA_SIZE);
 }
 
 static int teardown(void **state)
 {
-	munmap((void *)DATA, DATA_SIZE);
+	fix_unmap_data(DATA_SIZE);
 	return fix_teardown(state);
 }
 

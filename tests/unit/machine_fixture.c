@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "monitor/vm/segment.h"
 
@@ -228,4 +229,17 @@ enum emu_result fix_run(struct machine_fixture *m, const uint8_t *code, size_t l
 	if (emu_decode(m->vcpu, &insn) != EMU_DONE)
 		return EMU_RAISED;
 	return emu_execute(m->vcpu, &insn);
+}
+
+int fix_map_data(size_t size)
+{
+	void *at = (void *)FIX_DATA;
+	return mmap(at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == at
+		       ? 0
+		       : -1;
+}
+
+void fix_unmap_data(size_t size)
+{
+	munmap((void *)FIX_DATA, size);
 }

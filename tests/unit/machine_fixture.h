@@ -81,6 +81,9 @@ void fix_reset(struct machine_fixture *m);
 /* cmocka's setup and teardown. */
 int fix_setup(void **state);
 int fix_teardown(void **state);
+/* The test has memory of its own at FIX_DATA, where the processor executes what is compared. 0 or -1. */
+int fix_map_data(size_t size);
+void fix_unmap_data(size_t size);
 
 /* Puts the vCPU in user mode: CPL 3, user selectors, RIP and RSP in user pages. */
 void fix_user(struct machine_fixture *m);

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -229,14 +228,12 @@ static int setup(void **state)
 	struct machine_fixture *m = *state;
 	m->vcpu->cr4 |= X86_CR4_OSXSAVE;
 	m->vcpu->xcr0 = m->vm.cpu.xcr0;
-	void *at = mmap((void *)DATA, DATA_SIZE, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	return at == (void *)DATA ? 0 : -1;
+	return fix_map_data(DATA_SIZE);
 }
 
 static int teardown(void **state)
 {
-	munmap((void *)DATA, DATA_SIZE);
+	fix_unmap_data(DATA_SIZE);
 	return fix_teardown(state);
 }
 

@@ -1,5 +1,5 @@
 /*
- * The monitor's side of the hand-over; the runner's is the macro HANDOVER of gate.S.
+ * The monitor's side of the hand-over; the runner's is the macro HANDOVER of gate_macros.S.
  */
 #include "monitor/engine/trap/handover.h"
 

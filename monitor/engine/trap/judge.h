@@ -3,8 +3,8 @@
  * kernel is shown nothing but what a processor could show it: whoever wrote the claim. Nothing a user cell says, and
  * not its death either, is more than an exception of the process in it.
  *
- * The gate judges the SYSCALL that it takes to the kernel without the monitor (gate.S, gate_direct_exited) by the same
- * numbers; what it does not find plain comes here.
+ * The gate judges the SYSCALL that it takes to the kernel without the monitor (gate_direct.S, gate_direct_exited) by
+ * the same numbers; what it does not find plain comes here.
  */
 #ifndef MONITOR_ENGINE_TRAP_JUDGE_H
 #define MONITOR_ENGINE_TRAP_JUDGE_H

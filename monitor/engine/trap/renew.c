@@ -20,7 +20,7 @@
 
 /*
  * Where the runner sleeps is the kernel's word: proc(5), /proc/PID/task/TID/syscall. What it does when it is woken
- * depends on nothing but these and what the monitor writes (HANDOVER in gate.S).
+ * depends on nothing but these and what the monitor writes (HANDOVER in gate_macros.S).
  */
 static bool sleeps_in_handler(const struct cell *cell, const char *path)
 {

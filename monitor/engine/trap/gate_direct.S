@@ -1,0 +1,326 @@
+/*
+ * Of the gate: from kernel mode to user mode and back past the monitor, where it has armed the kernel's cell for that.
+ */
+
+/*
+ * The iret hypercall to user mode, in a kernel cell that the monitor armed: enters the user cell without the monitor,
+ * and takes its SYSCALL back into the guest kernel. What is not the plain case goes the long way: the hypercall as such
+ * (registers but RAX RCX R11 still untouched), or the user cell's exit as GATE_KIND_PEER (its frame holds all).
+ */
+gate_direct:
+	mov	8 + IRET_CS(%rsp), %rcx
+	cmp	XCHG_USER_CS(%r11), %rcx
+	jne	.Lhypercall
+	mov	8 + IRET_SS(%rsp), %rcx
+	cmp	XCHG_USER_SS(%r11), %rcx
+	jne	.Lhypercall
+	mov	8 + IRET_RFLAGS(%rsp), %rcx
+	and	$~DIRECT_RFLAGS_FREE, %rcx
+	cmp	$X86_RFLAGS_IF, %rcx
+	jne	.Lhypercall
+	mov	XCHG_PEER_GREGS(%r11), %rcx
+	KEEP_REGISTERS
+	mov	%rdi, GREG_RDI(%rcx)
+	mov	%rsi, GREG_RSI(%rcx)
+	mov	%rbp, GREG_RBP(%rcx)
+	mov	%rbx, GREG_RBX(%rcx)
+	mov	%rdx, GREG_RDX(%rcx)
+	mov	8 + IRET_RAX(%rsp), %rax
+	mov	%rax, GREG_RAX(%rcx)
+	mov	8 + IRET_RCX(%rsp), %rax
+	mov	%rax, GREG_RCX(%rcx)
+	mov	8 + IRET_R11(%rsp), %rax
+	mov	%rax, GREG_R11(%rcx)
+	mov	8 + IRET_RSP(%rsp), %rax
+	mov	%rax, GREG_RSP(%rcx)
+	mov	8 + IRET_RIP(%rsp), %rax
+	mov	%rax, GREG_RIP(%rcx)
+	mov	8 + IRET_RFLAGS(%rsp), %rax
+	mov	%rax, GREG_EFL(%rcx)
+	mov	XCHG_VIF(%r11), %rax
+	movb	$1, (%rax)
+	mov	%r11, %rbx
+gate_direct_committed:
+	movl	$0, XCHG_STEPPED(%rbx)
+	mov	XCHG_PEER(%rbx), %r14
+	mov	XCHG_PEER_TURN(%rbx), %r13
+	movl	$GATE_RUN, %eax
+	xchgl	%eax, XCHG_STATE(%r14)
+	lock incl (%r13)
+	xorl	%r15d, %r15d
+	xchgq	%r15, XCHG_PREVIOUS(%rbx)
+	test	%r15, %r15
+	jz	2f
+	cmpl	$0, XCHG_RUNNER_WAITS(%r15)
+	jne	2f
+	/* Another user cell's runner waits awake where this one is to run: it makes room, and wakes it if it sleeps. */
+	cmpl	$0, XCHG_RUNNER_WAITS(%r14)
+	je	3f
+	movl	%r13d, %ecx
+	andl	$(GATE_TURN_SIZE - 1), %ecx
+	movl	%ecx, XCHG_WAKE(%r15)
+3:	movl	$GATE_EXITED, %eax
+	movl	$GATE_PARK, %ecx
+	lock cmpxchgl %ecx, XCHG_STATE(%r15)
+	jne	4f
+	cmpl	$0, XCHG_RUNNER_WAITS(%r15)
+	je	1f
+4:	movl	$GATE_WAKE_NONE, %eax
+	xchgl	%eax, XCHG_WAKE(%r15)
+	cmpl	$GATE_WAKE_NONE, %eax
+	je	1f
+2:	cmpl	$0, XCHG_RUNNER_WAITS(%r14)
+	je	1f
+	mov	%r13, %rdi
+	movl	$GATE_WAKE_ALL, %edx
+	FUTEX	HOST_FUTEX_WAKE
+1:	AWAIT	%r14, GATE_RUN, XCHG_PEER_SPINS, XCHG_PEER_YIELDS, gate_direct_exited
+	movl	$1, %eax
+	xchgl	%eax, XCHG_MONITOR_WAITS(%r14)
+5:	cmpl	$GATE_RUN, XCHG_STATE(%r14)
+	jne	6f
+	lea	XCHG_STATE(%r14), %rdi
+	movl	$GATE_RUN, %edx
+	FUTEX	HOST_FUTEX_WAIT
+	jmp	5b
+6:	movl	$0, XCHG_MONITOR_WAITS(%r14)
+gate_direct_exited:
+	cmpl	$GATE_KIND_SIGNAL, XCHG_KIND(%r14)
+	jne	gate_peer_exit
+	mov	XCHG_PEER_FRAME(%rbx), %rax
+	cmp	XCHG_FRAME(%r14), %rax
+	jne	gate_peer_exit
+	mov	XCHG_PEER_GREGS(%rbx), %r15
+	cmpl	$HOST_SIGSYS, GREG_SIGNO(%r15)
+	jne	gate_peer_exit
+	movl	GREG_CODE(%r15), %eax
+	subl	$HOST_SYS_SECCOMP, %eax
+	cmpl	$(HOST_SYS_DISPATCH - HOST_SYS_SECCOMP), %eax
+	ja	gate_peer_exit
+	cmpl	$HOST_ARCH, GREG_ARCH(%r15)
+	jne	gate_peer_exit
+	cmpl	$0x7fff, GREG_CALL_HIGH(%r15)	/* the host's vsyscall page lies in the upper half */
+	ja	gate_peer_exit
+	/* The frame is user mode's to write, also now: each word is read once. */
+	mov	GREG_RIP(%r15), %rcx
+	CHECK_RIP %rcx, gate_peer_exit
+	mov	GREG_RSP(%r15), %rdx
+	CHECK_CANONICAL %rdx, gate_peer_exit
+	movl	GREG_EFL(%r15), %r11d
+	andl	$JUDGE_RFLAGS_SYSCALL, %r11d
+	orl	$(X86_RFLAGS_FIXED | X86_RFLAGS_IF), %r11d
+	incl	XCHG_CYCLES(%rbx)
+	cmpl	$GATE_ARMED_BARE, XCHG_ARMED(%rbx)
+	je	gate_bare_entry
+	mov	XCHG_RSP0(%rbx), %rsp
+	pushq	XCHG_USER_SS(%rbx)
+	push	%rdx
+	push	%r11
+	pushq	XCHG_USER_CS(%rbx)
+	push	%rcx
+	pushq	$X86_RFLAGS_FIXED
+	popfq
+	mov	XCHG_VIF(%rbx), %rax
+	movb	$0, (%rax)
+gate_direct_enter:
+	mov	GREG_R8(%r15), %r8
+	mov	GREG_R9(%r15), %r9
+	mov	GREG_R10(%r15), %r10
+	mov	GREG_R12(%r15), %r12
+	mov	GREG_R13(%r15), %r13
+	mov	GREG_R14(%r15), %r14
+	mov	GREG_RDI(%r15), %rdi
+	mov	GREG_RSI(%r15), %rsi
+	mov	GREG_RBP(%r15), %rbp
+	mov	GREG_RBX(%r15), %rbx
+	mov	GREG_RDX(%r15), %rdx
+	mov	GREG_RAX(%r15), %rax
+	mov	GREG_R15(%r15), %r15
+	jmp	*gate_entry_pointer(%rip)
+/*
+ * SYSCALL as the processor does it, RSP included, which may well be canonical no more where the kernel's cell is folded;
+ * the translated entry sees to what is virtual.
+ */
+gate_bare_entry:
+	testl	%r11d, XCHG_SYSCALL_ODD(%rbx)
+	jnz	gate_peer_exit
+	cmpl	$GATE_BASES_INSNS, XCHG_BASES(%rbx)
+	jne	1f
+	mov	XCHG_FS_BASE(%r14), %rax
+	mov	XCHG_GS_BASE(%r14), %rdi
+	mov	XCHG_FOLD(%rbx), %r13
+	test	%r13, %r13
+	jnz	2f
+	wrfsbase %rax
+	jmp	3f
+2:	CHECK_CANONICAL %rax, gate_peer_exit
+	CHECK_CANONICAL %rdi, gate_peer_exit
+	mov	XCHG_FS_AT(%rbx), %rsi
+	mov	%rax, (%rsi)
+	add	%r13, %rdx
+	add	%r13, %rdi
+3:	wrgsbase %rdi
+1:	mov	%r11d, %eax
+	andl	XCHG_SYSCALL_KEPT(%rbx), %eax
+	orl	$X86_RFLAGS_FIXED, %eax
+	lea	XCHG_SCRATCH_TOP(%rbx), %rsp
+	push	%rax
+	popfq
+	mov	%rdx, %rsp
+	jmp	gate_direct_enter
+gate_direct_end:
+
+/*
+ * The fpu_switch hypercall in such a cell: the state lies in the user cell's frame. As with iret, what cannot be read or
+ * written, and what is odd, takes the long way, which does it all anew: until gate_fpu_load nothing has happened.
+ */
+gate_fpu:
+	cmpl	$0, XCHG_FPU_SIZE(%r11)
+	je	.Lhypercall
+	cmpl	$0, XCHG_STEPPED(%r11)
+	jne	.Lhypercall
+	test	%rsi, %rsi
+	jz	.Lhypercall
+	mov	%edi, %ecx
+	orl	%esi, %ecx
+	testl	$(FPU_ALIGNMENT - 1), %ecx
+	jnz	.Lhypercall
+	mov	%rdi, XCHG_GPR + 8 * RDI(%r11)
+	mov	%rsi, XCHG_GPR + 8 * RSI(%r11)
+	mov	%rdx, XCHG_GPR + 8 * RDX(%r11)
+gate_fpu_save:
+	cld
+	mov	(%rsp), %rcx
+	mov	%rcx, XCHG_RIP(%r11)
+	test	%rdi, %rdi
+	jz	2f
+	mov	XCHG_PEER_FPU(%r11), %rsi
+	TAKE_IMAGE
+	mov	%rdi, %rsi
+	mov	XCHG_GPR + 8 * RDI(%r11), %rdi
+	movl	XCHG_FPU_SIZE(%r11), %ecx
+	rep movsb
+	mov	XCHG_GPR + 8 * RSI(%r11), %rsi
+2:	TAKE_IMAGE
+gate_fpu_load:
+	/* Between the two parts lie marks of the host's. */
+	mov	%rdi, %rsi
+	mov	XCHG_PEER_FPU(%r11), %rdi
+	movl	$(X86_FPU_SOFTWARE / 8), %ecx
+	rep movsq
+	add	$(X86_FPU_HEADER - X86_FPU_SOFTWARE), %rsi
+	add	$(X86_FPU_HEADER - X86_FPU_SOFTWARE), %rdi
+	movl	XCHG_FPU_SIZE(%r11), %ecx
+	subl	$X86_FPU_HEADER, %ecx
+	rep movsb
+	mov	XCHG_GPR + 8 * RDI(%r11), %rdi
+	mov	XCHG_GPR + 8 * RSI(%r11), %rsi
+	mov	XCHG_GPR + 8 * RDX(%r11), %rdx
+	xorl	%eax, %eax
+	add	$8, %rsp
+	jmp	*gate_rip_pointer(%rip)
+
+gate_fpu_undo:
+	movabs	$GATE_XCHG, %r11
+	mov	XCHG_GPR + 8 * RDI(%r11), %rdi
+	mov	XCHG_GPR + 8 * RSI(%r11), %rsi
+	mov	XCHG_GPR + 8 * RDX(%r11), %rdx
+	movl	$R3_HC_fpu_switch, %eax
+	jmp	.Lhypercall
+
+/* Its own iret frame could not be read after all: the monitor says so to the guest. */
+gate_direct_undo:
+	movl	$R3_HC_iret, %eax
+	movabs	$GATE_XCHG, %r11
+	jmp	.Lhypercall
+
+/*
+ * IRETQ and SYSRET of a bare kernel, which its translation comes here for as it comes to gate_callout: to user mode if
+ * all is plain and the cell is armed, else to the monitor, which executes the instruction. The segments must be those
+ * that the monitor saw loaded, from the descriptors that it saw.
+ */
+	.globl gate_iret
+gate_iret:
+	SAVE_CALLOUT
+	cmpl	$GATE_ARMED_BARE, XCHG_ARMED(%rbx)
+	jne	gate_save_rest
+gate_bare:
+	mov	XCHG_GPR + 8 * RSP(%rbx), %rcx
+	mov	0(%rcx), %rdi
+	mov	8(%rcx), %rax
+	mov	16(%rcx), %rdx
+	mov	24(%rcx), %rsi
+	mov	32(%rcx), %r11
+	cmp	XCHG_USER_CS(%rbx), %rax
+	jne	gate_save_rest
+	cmp	XCHG_USER_SS(%rbx), %r11
+	jne	gate_save_rest
+	mov	XCHG_USER_CS_AT(%rbx), %rcx
+	mov	(%rcx), %rax
+	cmp	XCHG_USER_CS_IS(%rbx), %rax
+	jne	gate_save_rest
+	mov	XCHG_USER_SS_AT(%rbx), %rcx
+	mov	(%rcx), %rax
+	cmp	XCHG_USER_SS_IS(%rbx), %rax
+	jne	gate_save_rest
+	jmp	gate_bare_leave
+
+	.globl gate_sysret
+gate_sysret:
+	SAVE_CALLOUT
+	cmpl	$0, XCHG_SYSRET(%rbx)
+	je	gate_save_rest
+	mov	XCHG_GPR + 8 * RCX(%rbx), %rdi
+	mov	%r11, %rdx
+	mov	XCHG_GPR + 8 * RSP(%rbx), %rsi
+	sub	XCHG_FOLD(%rbx), %rsi
+
+/* RDI RIP, RDX RFLAGS, RSI RSP of user mode. */
+gate_bare_leave:
+	CHECK_RIP %rdi, gate_save_rest
+	mov	%rdx, %rax
+	and	$~BARE_RFLAGS_FREE, %rax
+	cmp	$X86_RFLAGS_IF, %rax
+	jne	gate_save_rest
+	mov	XCHG_PEER_GREGS(%rbx), %rcx
+	mov	%rdi, GREG_RIP(%rcx)
+	mov	%rdx, GREG_EFL(%rcx)
+	mov	%rsi, GREG_RSP(%rcx)
+	KEEP_REGISTERS
+	mov	%rbp, GREG_RBP(%rcx)
+	PASS_ON	RAX, GREG_RAX
+	PASS_ON	RCX, GREG_RCX
+	PASS_ON	RDX, GREG_RDX
+	PASS_ON	RBX, GREG_RBX
+	PASS_ON	RSI, GREG_RSI
+	PASS_ON	RDI, GREG_RDI
+	PASS_ON	11, GREG_R11
+	cmpl	$GATE_BASES_INSNS, XCHG_BASES(%rbx)
+	jne	gate_direct_committed
+	mov	XCHG_PEER(%rbx), %rcx
+	rdgsbase %rax
+	sub	XCHG_FOLD(%rbx), %rax
+	mov	%rax, XCHG_GS_BASE(%rcx)
+	cmpq	$0, XCHG_FOLD(%rbx)
+	jne	1f
+	rdfsbase %rax
+	jmp	2f
+1:	mov	XCHG_FS_AT(%rbx), %rax
+	mov	(%rax), %rax
+2:	mov	%rax, XCHG_FS_BASE(%rcx)
+	jmp	gate_direct_committed
+gate_bare_end:
+
+/* The frame or a descriptor could not be read: the monitor shows them, or says to the guest what is wrong. */
+gate_bare_undo:
+	movabs	$GATE_XCHG, %rbx
+	movl	$1, XCHG_UNREADABLE(%rbx)
+gate_bare_kicked:
+	movabs	$GATE_XCHG, %rbx
+	movl	$GATE_KIND_CALLOUT, XCHG_KIND(%rbx)
+	jmp	gate_save_rest
+
+gate_peer_exit:
+	movabs	$GATE_XCHG, %rbx
+	movl	$GATE_KIND_PEER, XCHG_KIND(%rbx)
+	jmp	gate_hypercall_wait
