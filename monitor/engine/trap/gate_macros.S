@@ -54,10 +54,10 @@
 
 /*
  * Hands over to the monitor and waits: tells it, then spins, yields and at last sleeps on this cell's turn. Parked, it
- * wakes the cell that takes its place on this CPU, which is cheaper than a wake-up from another one, and sleeps at once.
- * RBX = GATE_XCHG; clobbers RAX RCX RDX RSI RDI R8-R12. \told is where the state has been stored. From \asleep, where the
- * sleeping call returns to, all but RSP is set anew: whoever sleeps there, however it came, goes on as if it had handed
- * over (cell_renew).
+ * wakes the cell that takes its place on this CPU, which is cheaper than a wake-up from another one, and sleeps at
+ * once. RBX = GATE_XCHG; clobbers RAX RCX RDX RSI RDI R8-R12. \told is where the state has been stored. From \asleep,
+ * where the sleeping call returns to, all but RSP is set anew: whoever sleeps there, however it came, goes on as if it
+ * had handed over (cell_renew).
  *
  * The exchanges are full barriers: the store must be seen before the other side's flag is read, or both sleep.
  */
