@@ -34,6 +34,7 @@
  * while.
  */
 #define CROWD_NS       2000000
+#define CROWD_TICKS    1000000 /* of counters that have 500 MHz at least, in that time: asked first, for each yield */
 #define CROWD_YIELDS   3
 #define CROWD_LASTS_NS 2000000000
 
@@ -177,7 +178,7 @@ static void placement_judge(struct placement *placement, struct cells *cells, ui
 
 bool placement_yielded(struct placement *placement, uint64_t from, uint64_t to)
 {
-	bool took_long = clock_tsc_to_ns(to - from) >= CROWD_NS;
+	bool took_long = to - from >= CROWD_TICKS && clock_tsc_to_ns(to - from) >= CROWD_NS;
 
 	placement->long_yields = took_long ? placement->long_yields + 1 : 0;
 	if (placement->long_yields < CROWD_YIELDS || placement->crowded)
