@@ -6,6 +6,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "hypercalls/x86.h"
+
 #define LEAF_STATE 0xd
 #define NOT_ASKED  UINT32_MAX
 
@@ -101,7 +103,7 @@ int host_cpuid_keep(void)
 {
 	first();
 	first_extended();
-	host_xsave_size();
+	host_state_size();
 	kept_count = 0;
 	for (size_t n = 0; n < sizeof(told) / sizeof(told[0]); n++) {
 		for (uint32_t sub = 0; sub < told[n].subleaves; sub++) {
@@ -150,5 +152,31 @@ uint32_t host_xsave_size(void)
 
 	if (!size)
 		size = host_cpuid(LEAF_STATE, 0).ebx;
+	return size;
+}
+
+uint64_t host_state_components(void)
+{
+	uint32_t low, high;
+
+	if (!(host_cpuid(1, 0).ecx & bit_OSXSAVE))
+		return 0;
+	__asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	return ((uint64_t)high << 32 | low) & (X86_XCR0_X87 | X86_XCR0_SSE | X86_XCR0_AVX | X86_XCR0_AVX512);
+}
+
+uint32_t host_state_size(void)
+{
+	static uint32_t size;
+	uint64_t extended = host_state_components() & ~(X86_XCR0_X87 | X86_XCR0_SSE);
+
+	if (size || !host_xsave_size())
+		return size;
+	size = X86_FPU_EXTENDED;
+	for (uint32_t n = 0; extended >> n; n++) {
+		const struct host_leaf place = extended >> n & 1 ? host_cpuid(LEAF_STATE, n) : (struct host_leaf){0};
+		if (place.ebx + place.eax > size)
+			size = place.ebx + place.eax;
+	}
 	return size;
 }

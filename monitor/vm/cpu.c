@@ -48,16 +48,6 @@ bool cpu_feature_is_given(enum cpu_feature feature)
 	return features[feature].giver != CPU_BY_NOBODY;
 }
 
-/* The components that the host's kernel has switched on; 0 where there is no XSAVE. */
-static uint64_t host_xcr0(void)
-{
-	unsigned eax, edx;
-	if (!(host_cpuid(1, 0).ecx & bit_OSXSAVE))
-		return 0;
-	__asm__ volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
-	return (uint64_t)edx << 32 | eax;
-}
-
 static bool host_has(enum cpu_feature n)
 {
 	const struct host_leaf leaf = host_cpuid(features[n].leaf, features[n].subleaf);
@@ -86,7 +76,7 @@ static bool given(const struct cpu *cpu, enum cpu_feature n, enum cpu_software s
 	case CPU_BY_DIRECT:
 		return software == CPU_DIRECT && host_has(n);
 	case CPU_BY_HOST:
-		return host_has(n) && !(features[n].xcr0 & ~XCR0_ANY_HOST & ~host_xcr0());
+		return host_has(n) && !(features[n].xcr0 & ~XCR0_ANY_HOST & ~host_state_components());
 	default:
 		return false;
 	}
@@ -117,7 +107,7 @@ void cpu_describe(struct cpu *cpu, const struct cpu_model *model, enum cpu_softw
 			cpu->xcr0 |= features[n].xcr0;
 		}
 	}
-	cpu->xcr0 &= host_xcr0();
+	cpu->xcr0 &= host_state_components();
 }
 
 enum cpu_feature cpu_wanting(const struct cpu *cpu, const struct cpu_model *model)

@@ -78,8 +78,7 @@ void interp_raise(struct engine_vcpu *c, const struct insn *i, uint8_t vector, u
 
 static unsigned fpu_size(void)
 {
-	unsigned size = host_xsave_size();
-	return size <= ENGINE_FPU_MAX ? size : 0;
+	return host_xsave_size() <= ENGINE_FPU_MAX ? host_state_size() : 0;
 }
 
 bool interp_create(struct vcpu *vcpu)

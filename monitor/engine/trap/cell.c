@@ -23,6 +23,7 @@
 #include "monitor/engine/trap/placement.h"
 #include "monitor/engine/trap/reserve.h"
 #include "monitor/host/clock.h"
+#include "monitor/host/cpuid.h"
 #include "monitor/host/refusal.h"
 #include "monitor/vm/vcpu.h"
 
@@ -88,7 +89,7 @@ static int cell_learn_frame(struct cell *cell)
 		return -EPROTO;
 	cell->frame = (void *)(cell->stack + (cell->frame_gate - GATE_STACK));
 	uint64_t fpstate = cell->frame->uc.fpstate;
-	if (fpstate < GATE_STACK || fpstate >= GATE_END)
+	if (fpstate < GATE_STACK || fpstate + host_state_size() > GATE_END)
 		return -EPROTO;
 	cell->fpstate = cell->stack + (fpstate - GATE_STACK);
 	cell->csgsfs = cell->frame->uc.gregs[REG_CSGSFS];
@@ -303,14 +304,6 @@ struct cell *cell_take(struct cells *cells, struct spt_space *space)
 	return cell;
 }
 
-/* XGETBV of register 0, SDM 1 13.3: the state components that the host enabled. */
-static uint64_t host_xcr0(void)
-{
-	uint32_t low, high;
-	__asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-	return (uint64_t)high << 32 | low;
-}
-
 static int no_memory(void)
 {
 	int error = -errno;
@@ -356,7 +349,7 @@ int cells_init(struct cells *cells, struct placement *placement, int ram_fd, boo
 			error == EEXIST ? "they are taken by chance: run it again" : "raise 'ulimit -v'");
 		return -error;
 	}
-	cells->xcr0 = host_xcr0();
+	cells->xcr0 = host_state_components();
 	cells->bases = bases_mode();
 	cells->arena_fd = memfd_create("ring3 gate", MFD_CLOEXEC);
 	if (cells->arena_fd < 0 || ftruncate(cells->arena_fd, ARENA_SIZE))

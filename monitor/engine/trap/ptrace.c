@@ -16,6 +16,7 @@
 #include "monitor/boot/image.h"
 #include "monitor/engine/trap/bases.h"
 #include "monitor/engine/trap/trap.h"
+#include "monitor/host/cpuid.h"
 #include "monitor/vm/vm.h"
 
 #define STOP_SYSCALL (SIGTRAP | 0x80)
@@ -214,7 +215,9 @@ static bool ptrace_fpu_get(struct cell *cell, void *image, unsigned size)
 
 static void ptrace_fpu_set(struct cell *cell, const void *image, unsigned size)
 {
-	struct iovec io = {(void *)image, size};
+	uint8_t whole[ENGINE_FPU_MAX] = {0}; /* it takes no less than all that is switched on */
+	struct iovec io = {whole, host_xsave_size()};
+	memcpy(whole, image, size);
 	ptrace(PTRACE_SETREGSET, cell->runner, NT_X86_XSTATE, &io);
 }
 

@@ -374,8 +374,7 @@ static pid_t trap_tracee(struct vcpu *vcpu)
 
 static unsigned fpu_size(void)
 {
-	unsigned size = host_xsave_size();
-	return size <= GATE_FPU_SIZE ? size : 0;
+	return host_xsave_size() <= GATE_FPU_SIZE ? host_state_size() : 0;
 }
 
 static const struct transport *transport_find(const char *name)
