@@ -322,6 +322,7 @@
 #define X86_CPUID_7_C_OSPKE	 R3_BIT(4)
 
 /* I/O ports of a PC */
+#define X86_PORT_DMA1	     0x00
 #define X86_PORT_PIC1	     0x20
 #define X86_PORT_PIT	     0x40
 #define X86_PORT_KBD_DATA    0x60
@@ -329,11 +330,14 @@
 #define X86_PORT_KBD_COMMAND 0x64
 #define X86_PORT_RTC	     0x70
 #define X86_PORT_POST	     0x80
+#define X86_PORT_DMA_PAGE    0x81
 #define X86_PORT_SYSA	     0x92
 #define X86_PORT_PIC2	     0xa0
+#define X86_PORT_DMA2	     0xc0
 #define X86_PORT_DEBUGCON    0xe9
 #define X86_PORT_EXIT	     0xf4
 #define X86_PORT_VGA	     0x3c0
+#define X86_PORT_FLOPPY	     0x3f0
 #define X86_PORT_COM1	     0x3f8
 #define X86_PORT_ELCR	     0x4d0
 #define X86_PORT_PANIC	     0x505 /* QEMU's pvpanic, docs/specs/pvpanic.rst */

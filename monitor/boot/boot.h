@@ -40,7 +40,7 @@ struct boot_protocol {
 };
 
 extern const struct boot_protocol boot_linux, boot_linux_32, boot_linux_elf, boot_linux_elf_32, boot_multiboot,
-	boot_multiboot2, boot_pvh, boot_sector, boot_solo5, boot_bios, boot_ring3;
+	boot_multiboot2, boot_pvh, boot_sector, boot_disk, boot_solo5, boot_bios, boot_ring3;
 
 /* The protocol of the file whose head has been read; never NULL: the last one takes, and refuses, all others. */
 const struct boot_protocol *boot_protocol_of(const struct image *image);

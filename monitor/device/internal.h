@@ -7,7 +7,9 @@
 #include "monitor/device/acpi_pm.h"
 #include "monitor/device/ata.h"
 #include "monitor/device/bios_files.h"
+#include "monitor/device/dma.h"
 #include "monitor/device/firmware_log.h"
+#include "monitor/device/floppy.h"
 #include "monitor/device/fw_cfg.h"
 #include "monitor/device/hpet.h"
 #include "monitor/device/i8042.h"
@@ -32,6 +34,8 @@ struct machine {
 	struct solo5 solo5; /* of MACHINE_SOLO5 alone */
 
 	/* Of MACHINE_PC alone. */
+	struct dma dma;
+	struct floppy floppy; /* if there are disks for it */
 	struct rtc rtc;
 	struct i8042 keyboard;
 	struct vga vga;

@@ -26,6 +26,7 @@
 #define IRQ_PIT	     ACPI_IRQ_PIT
 #define IRQ_KEYBOARD 1
 #define IRQ_COM1     4
+#define IRQ_FLOPPY   6
 #define IRQ_RTC	     8
 #define IRQ_ATA	     14
 
@@ -140,6 +141,10 @@ static void attach_pc(struct vm *vm, struct machine *machine)
 	hpet_init(&machine->hpet, &vm->bus, &vm->timers, clock_guest_ns, set_hpet_line, machine);
 	machine->has_apics = true;
 	fw_cfg_init(&machine->fw_cfg, &vm->bus, vm->mem.ram, vm->vcpu_count);
+	dma_init(&machine->dma, &vm->bus, &vm->mem, !vm->config->bios);
+	if (vm->config->floppy_files[0])
+		floppy_init(&machine->floppy, &vm->bus, &machine->dma, vm->config->floppy_files,
+			    irq(machine, IRQ_FLOPPY), !vm->config->bios);
 	if (vm->config->testdev)
 		testdev_init(&machine->testdev, &vm->bus, (struct irq_line){.set = set_line, .controller = machine});
 	if (vm->config->testdev && !vm->config->bios)
@@ -178,6 +183,14 @@ static int no_memory(struct vm *vm)
 	return -ENOMEM;
 }
 
+static int check_floppies(const struct vm *vm)
+{
+	if (vm->kind == MACHINE_PC || !vm->config->floppy_files[0])
+		return 0;
+	fprintf(stderr, "ring3: --floppy: the machine of %s has no floppy drives: leave it out\n", vm->config->kernel);
+	return -EINVAL;
+}
+
 /* Keys are the keyboard's from the start, and the serial line has no input. */
 static int attach_screen(struct vm *vm, struct machine *machine)
 {
@@ -198,6 +211,8 @@ int machine_init(struct vm *vm)
 	const struct vm_config *config = vm->config;
 	bool input = !config->no_input && !config->screen;
 
+	if (check_floppies(vm))
+		return -EINVAL;
 	/* What shows the screen shows nothing else. */
 	vm->console = console_open(
 		vm, input ? STDIN_FILENO : -1,

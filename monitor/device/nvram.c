@@ -5,11 +5,13 @@
 #include "monitor/device/nvram.h"
 
 #include "hypercalls/x86.h"
+#include "monitor/device/floppy.h"
 #include "monitor/device/rtc.h"
 #include "monitor/vm/layout.h"
 #include "monitor/vm/vm.h"
 
 enum {
+	FLOPPIES = 0x10, /* types of the drives, the first one's in the high bits */
 	EQUIPMENT = 0x14,
 	BASE_MEMORY = 0x15,	/* KiB */
 	EXTENDED_MEMORY = 0x17, /* KiB from 1 MiB up; the same at 0x30, as the BIOS found it */
@@ -22,7 +24,10 @@ enum {
 	PROCESSORS = 0x5f,	/* less 1 */
 };
 
+#define EQUIPMENT_FLOPPY 0x01
 #define EQUIPMENT_FPU	 0x02
+#define EQUIPMENT_DRIVES 6 /* shift of their number, less 1 */
+#define BOOT_FLOPPY	 1
 #define BOOT_DISK	 2
 #define TRANSLATE_LBA	 1
 #define CHS_SECTORS	 (1024u * 16 * 63) /* that the BIOS addresses by what a drive says of itself */
@@ -63,14 +68,40 @@ static uint8_t translations(const struct vm_config *config)
 	return all;
 }
 
+static void put_equipment(struct rtc *rtc, const struct vm_config *config)
+{
+	unsigned types = 0, drives = 0;
+
+	for (; drives < VM_FLOPPIES_MAX && config->floppy_files[drives]; drives++)
+		types |= (unsigned)floppy_format_of(disk_sectors(config->floppy_files[drives]))->nvram
+			 << (drives ? 0 : 4);
+	put(rtc, FLOPPIES, types, 1);
+	put(rtc, EQUIPMENT, EQUIPMENT_FPU | (drives ? EQUIPMENT_FLOPPY | (drives - 1) << EQUIPMENT_DRIVES : 0), 1);
+}
+
+/* The disk, and a floppy before it only if that is asked for: but what is not there is not tried. */
+static unsigned boot_order(const struct vm_config *config)
+{
+	bool floppy = config->floppy_files[0], disk = config->disk_files[0] || !floppy;
+	unsigned order = 0, shift = 0;
+
+	for (const char *drive = config->boot_order ? config->boot_order : "ca"; *drive; drive++) {
+		if (!(*drive == 'a' ? floppy : disk))
+			continue;
+		order |= (*drive == 'a' ? BOOT_FLOPPY : BOOT_DISK) << shift;
+		shift += 4;
+	}
+	return order;
+}
+
 void nvram_fill(struct rtc *rtc, const struct vm *vm)
 {
 	unsigned sum = 0;
 
 	put_memory(rtc, &vm->mem);
-	put(rtc, EQUIPMENT, EQUIPMENT_FPU, 1);
+	put_equipment(rtc, vm->config);
 	put(rtc, TRANSLATION, translations(vm->config), 1);
-	put(rtc, BOOT_ORDER, BOOT_DISK, 1);
+	put(rtc, BOOT_ORDER, boot_order(vm->config), 1);
 	put(rtc, PROCESSORS, vm->vcpu_count - 1, 1);
 	for (unsigned i = CHECKSUM_FIRST; i < CHECKSUM; i++)
 		sum += rtc->bytes[i];

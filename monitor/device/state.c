@@ -95,6 +95,81 @@ static const struct state_field ata_fields[] = {
 #undef STATE_OF
 static const struct state_list ata_state = STATE_LIST(struct ata, ata_fields);
 
+#define STATE_OF struct dma_channel
+static const struct state_field dma_channel_fields[] = {
+	STATE_GUEST(first_address), STATE_GUEST(first_count), STATE_GUEST(address),
+	STATE_GUEST(count),	    STATE_GUEST(mode),
+};
+#undef STATE_OF
+static const struct state_list dma_channel_state = STATE_LIST(struct dma_channel, dma_channel_fields);
+
+#define STATE_OF struct dma_chip
+static const struct state_field dma_chip_fields[] = {
+	STATE_PARTS(channel, dma_channel_state),
+	STATE_GUEST(command),
+	STATE_GUEST(ended),
+	STATE_GUEST(requests),
+	STATE_GUEST(mask),
+	STATE_GUEST(high),
+};
+#undef STATE_OF
+static const struct state_list dma_chip_state = STATE_LIST(struct dma_chip, dma_chip_fields);
+
+#define STATE_OF struct dma
+static const struct state_field dma_fields[] = {
+	STATE_PARTS(chip, dma_chip_state),
+	STATE_ARRAY(page),
+	STATE_HOST(mem),
+	STATE_HOST(wire),
+};
+#undef STATE_OF
+static const struct state_list dma_state = STATE_LIST(struct dma, dma_fields);
+
+#define STATE_OF struct floppy_drive
+static const struct state_field floppy_drive_fields[] = {STATE_HOST(file), STATE_HOST(format), STATE_GUEST(changed)};
+#undef STATE_OF
+static const struct state_list floppy_drive_state = STATE_LIST(struct floppy_drive, floppy_drive_fields);
+
+#define STATE_OF struct floppy
+static const struct state_field floppy_fields[] = {
+	STATE_PARTS(drive, floppy_drive_state),
+	STATE_GUEST(output),
+	STATE_GUEST(tape),
+	STATE_GUEST(rate),
+	STATE_ARRAY(specify),
+	STATE_ARRAY(configure),
+	STATE_GUEST(perpendicular),
+	STATE_GUEST(locked),
+	STATE_ARRAY(cylinder),
+	STATE_GUEST(last_sector),
+	STATE_GUEST(passing),
+	STATE_GUEST(phase),
+	STATE_ARRAY(command),
+	STATE_GUEST(given),
+	STATE_GUEST(wanted),
+	STATE_ARRAY(result),
+	STATE_GUEST(told),
+	STATE_GUEST(results),
+	STATE_GUEST(ready),
+	STATE_GUEST(sought),
+	STATE_ARRAY(seek_status),
+	STATE_GUEST(was_reset),
+	STATE_GUEST(polls),
+	STATE_GUEST(task),
+	STATE_GUEST(c),
+	STATE_GUEST(h),
+	STATE_GUEST(r),
+	STATE_GUEST(n),
+	STATE_GUEST(left),
+	STATE_GUEST(at),
+	STATE_GUEST(filled),
+	STATE_ARRAY(buffer),
+	STATE_HOST(dma),
+	STATE_HOST(irq),
+};
+#undef STATE_OF
+static const struct state_list floppy_state = STATE_LIST(struct floppy, floppy_fields);
+
 #define STATE_OF struct solo5
 static const struct state_field solo5_fields[] = {STATE_HOST(vm), STATE_PART(timer, timer_state)};
 #undef STATE_OF
@@ -228,6 +303,8 @@ static const struct state_field machine_fields[] = {
 	STATE_PART(uart, uart_state),
 	STATE_PART(ata, ata_state),
 	STATE_PART(solo5, solo5_state),
+	STATE_PART(dma, dma_state),
+	STATE_PART(floppy, floppy_state),
 	STATE_PART(rtc, rtc_state),
 	STATE_NAMED_PART("i8042", keyboard, i8042_state),
 	STATE_PART(vga, vga_state),

@@ -37,9 +37,9 @@ struct disk_file {
 
 /* ------------------------------------------------------------------------------------------------------ opening */
 
-static int refuse(const char *path, const char *why)
+static int refuse(const struct disk_spec *spec, const char *path, const char *why)
 {
-	fprintf(stderr, "ring3: --disk %s: %s\n", path, why);
+	fprintf(stderr, "ring3: %s %s: %s\n", spec->option ? spec->option : "--disk", path, why);
 	return -1;
 }
 
@@ -52,32 +52,34 @@ int disk_lock(int fd, bool writes)
 	return errno == EACCES ? -EAGAIN : -errno;
 }
 
-static int lock(int fd, const char *path, bool writes)
+static int lock(const struct disk_spec *spec, int fd, const char *path, bool writes)
 {
 	int err = disk_lock(fd, writes);
 
 	if (!err)
 		return 0;
 	if (err == -EAGAIN)
-		return refuse(path, writes ? "somebody else uses it; end that guest, or give this one overlay=FILE"
-					   : "somebody else writes to it; end that guest first");
-	return refuse(path, strerror(-err));
+		return refuse(spec, path,
+			      writes ? "somebody else uses it; end that guest, or give this one overlay=FILE"
+				     : "somebody else writes to it; end that guest first");
+	return refuse(spec, path, strerror(-err));
 }
 
 /* A regular file, locked. */
-static int open_locked(const char *path, int flags, bool writes, struct stat *st)
+static int open_locked(const struct disk_spec *spec, const char *path, int flags, bool writes, struct stat *st)
 {
 	int fd = open(path, flags | O_CLOEXEC, 0666);
 
 	if (fd < 0) {
-		fprintf(stderr, "ring3: --disk %s: %s: check the path and its permissions\n", path, strerror(errno));
+		fprintf(stderr, "ring3: %s %s: %s: check the path and its permissions\n",
+			spec->option ? spec->option : "--disk", path, strerror(errno));
 		return -1;
 	}
 	if (fstat(fd, st)) {
-		refuse(path, strerror(errno));
+		refuse(spec, path, strerror(errno));
 	} else if (!S_ISREG(st->st_mode)) {
-		refuse(path, "this is no regular file: copy its contents to one first");
-	} else if (!lock(fd, path, writes)) {
+		refuse(spec, path, "this is no regular file: copy its contents to one first");
+	} else if (!lock(spec, fd, path, writes)) {
 		return fd;
 	}
 	close(fd);
@@ -88,16 +90,16 @@ static int open_base(struct disk_file *disk, struct stat *st)
 {
 	bool writes = !disk->spec.readonly && !disk->spec.overlay;
 
-	disk->base = open_locked(disk->spec.path, writes ? O_RDWR : O_RDONLY, writes, st);
+	disk->base = open_locked(&disk->spec, disk->spec.path, writes ? O_RDWR : O_RDONLY, writes, st);
 	if (disk->base < 0)
 		return -1;
 	disk->bytes = (uint64_t)st->st_size;
 	if (!disk->bytes || disk->bytes % DISK_SECTOR)
 		return refuse(
-			disk->spec.path,
+			&disk->spec, disk->spec.path,
 			"a disk is raw, of whole sectors of 512 bytes: this is none; make it longer with truncate");
 	if (disk->bytes / DISK_SECTOR > DISK_SECTORS_MAX)
-		return refuse(disk->spec.path, "a disk has at most 128 GiB: make it smaller");
+		return refuse(&disk->spec, disk->spec.path, "a disk has at most 128 GiB: make it smaller");
 	return 0;
 }
 
@@ -152,7 +154,7 @@ static int make_overlay(struct disk_file *disk, const struct header *header)
 
 	if (!err && ftruncate(disk->overlay, (off_t)(data_start(disk) + disk->bytes)))
 		err = -errno;
-	return err ? refuse(disk->spec.overlay, strerror(-err)) : 0;
+	return err ? refuse(&disk->spec, disk->spec.overlay, strerror(-err)) : 0;
 }
 
 static int open_overlay(struct disk_file *disk, const struct stat *base)
@@ -161,25 +163,26 @@ static int open_overlay(struct disk_file *disk, const struct stat *base)
 	struct stat st;
 	int err;
 
-	disk->overlay = open_locked(disk->spec.overlay, O_RDWR | O_CREAT | O_NOFOLLOW, true, &st);
+	disk->overlay = open_locked(&disk->spec, disk->spec.overlay, O_RDWR | O_CREAT | O_NOFOLLOW, true, &st);
 	if (disk->overlay < 0)
 		return -1;
 	disk->map_bytes = (disk->bytes / CLUSTER / 8 / CLUSTER + 1) * CLUSTER;
 	disk->map = calloc(1, disk->map_bytes);
 	if (!disk->map)
-		return refuse(disk->spec.overlay, "no memory left: end other programs first");
+		return refuse(&disk->spec, disk->spec.overlay, "no memory left: end other programs first");
 	if (!st.st_size)
 		return make_overlay(disk, &wanted);
 	err = transfer(disk->overlay, &found, sizeof(found), 0, false);
 	if (err)
-		return refuse(disk->spec.overlay, strerror(-err));
+		return refuse(&disk->spec, disk->spec.overlay, strerror(-err));
 	if (memcmp(found.magic, wanted.magic, sizeof(MAGIC)) || found.version != VERSION || found.cluster != CLUSTER)
-		return refuse(disk->spec.overlay, "this is no overlay of ring3: name a file that is not there yet");
+		return refuse(&disk->spec, disk->spec.overlay,
+			      "this is no overlay of ring3: name a file that is not there yet");
 	if (memcmp(&found, &wanted, sizeof(wanted)))
-		return refuse(disk->spec.overlay,
+		return refuse(&disk->spec, disk->spec.overlay,
 			      "this overlay belongs to another file, or that file was changed since: name a new one");
 	err = transfer(disk->overlay, disk->map, disk->map_bytes, CLUSTER, false);
-	return err ? refuse(disk->spec.overlay, strerror(-err)) : 0;
+	return err ? refuse(&disk->spec, disk->spec.overlay, strerror(-err)) : 0;
 }
 
 struct disk_file *disk_open(const struct disk_spec *spec)
@@ -188,7 +191,7 @@ struct disk_file *disk_open(const struct disk_spec *spec)
 	struct stat base;
 
 	if (!disk) {
-		refuse(spec->path, "no memory left: end other programs first");
+		refuse(spec, spec->path, "no memory left: end other programs first");
 		return NULL;
 	}
 	*disk = (struct disk_file){.spec = *spec, .base = -1, .overlay = -1};
@@ -214,6 +217,11 @@ void disk_close(struct disk_file *disk)
 uint32_t disk_sectors(const struct disk_file *disk)
 {
 	return (uint32_t)(disk->bytes / DISK_SECTOR);
+}
+
+bool disk_is_readonly(const struct disk_file *disk)
+{
+	return disk->spec.readonly;
 }
 
 /* ----------------------------------------------------------------------------------------------- with an overlay */

@@ -16,6 +16,7 @@ struct disk_spec {
 	const char *path;
 	const char *overlay; /* NULL: none */
 	bool readonly;
+	const char *option; /* that named it; NULL: --disk */
 };
 
 struct disk_file;
@@ -32,6 +33,7 @@ struct disk_file *disk_open(const struct disk_spec *spec);
 void disk_close(struct disk_file *disk);
 
 uint32_t disk_sectors(const struct disk_file *disk);
+bool disk_is_readonly(const struct disk_file *disk);
 /*
  * [sector, sector + count) lies within the disk. 0 or negative errno: the first failure of a disk is also told on
  * stderr. What was written outlives the host once disk_flush has returned 0.

@@ -19,9 +19,10 @@
 #include "monitor/vm/stats.h"
 #include "monitor/vm/vcpu.h"
 
-#define VM_MODULES_MAX 16
-#define VM_BLOCKS_MAX  64
-#define VM_DISKS_MAX   2
+#define VM_MODULES_MAX	16
+#define VM_BLOCKS_MAX	64
+#define VM_DISKS_MAX	2
+#define VM_FLOPPIES_MAX 2
 
 /* Exit statuses of the process; 0 to 119 belong to the guest. */
 enum vm_status {
@@ -54,10 +55,14 @@ struct vm_config {
 	struct disk_spec disks[VM_DISKS_MAX];
 	unsigned disk_count;
 	struct disk_file *disk_files[VM_DISKS_MAX]; /* opened by who runs it, for all its lives; NULL: none */
-	struct cpu_model cpu;			    /* as --cpu says */
-	bool testdev;				    /* pc-testdev, and QEMU's exit status */
-	uint64_t memory;			    /* bytes */
-	bool memory_given, engine_given;	    /* by the user: else what the image's boot protocol wants */
+	struct disk_spec floppies[VM_FLOPPIES_MAX];
+	unsigned floppy_count;
+	struct disk_file *floppy_files[VM_FLOPPIES_MAX]; /* likewise */
+	const char *boot_order;		 /* letters of drives that firmware tries, a: floppy, c: disk; NULL: default */
+	struct cpu_model cpu;		 /* as --cpu says */
+	bool testdev;			 /* pc-testdev, and QEMU's exit status */
+	uint64_t memory;		 /* bytes */
+	bool memory_given, engine_given; /* by the user: else what the image's boot protocol wants */
 	unsigned vcpus;
 	double timeout;			       /* seconds; 0: none */
 	const char *engine, *transport;	       /* NULL: default */

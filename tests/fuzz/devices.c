@@ -95,6 +95,33 @@ static void any_screen(struct vm *vm, FILE *nowhere)
 	rewind(nowhere);
 }
 
+/*
+ * A command of the floppy controller's that is mostly one it has, for a drive that may not be there, with the DMA
+ * channel set to whatever, or with bytes by its FIFO.
+ */
+static void any_floppy(struct vm *vm)
+{
+	static const uint8_t codes[] = {0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a, 0x0c,
+					0x0d, 0x0e, 0x0f, 0x10, 0x12, 0x13, 0x14, 0x16, 0x8f};
+	static const uint16_t dma[] = {0x0c, 0x04, 0x04, 0x05, 0x05, 0x81, 0x0b, 0x0a, 0x0f, 0xd4, 0xd6};
+	uint32_t value, code = codes[below(sizeof(codes))] | (draw() & 0xe0);
+
+	for (unsigned i = 0; i < sizeof(dma) / sizeof(dma[0]); i++) {
+		value = (uint8_t)draw();
+		if (!below(4))
+			bus_io(&vm->bus, dma[i], 1, true, &value);
+	}
+	value = below(8) ? 0x1c : (uint8_t)draw();
+	bus_io(&vm->bus, X86_PORT_FLOPPY + 2, 1, true, &value);
+	bus_io(&vm->bus, X86_PORT_FLOPPY + 5, 1, true, &code);
+	for (unsigned i = below(12); i; i--) {
+		value = below(4) ? (uint32_t)below(40) : (uint8_t)draw();
+		bus_io(&vm->bus, X86_PORT_FLOPPY + 5, 1, true, &value);
+	}
+	for (unsigned i = below(8) ? 10 : 2000; i; i--)
+		bus_io(&vm->bus, X86_PORT_FLOPPY + 5, 1, draw() & 1, &value);
+}
+
 static void any_interrupt(struct vm *vm)
 {
 	struct vcpu *vcpu = vm->vcpu[0];
@@ -107,13 +134,13 @@ static void any_interrupt(struct vm *vm)
 }
 
 /* A disk without a name: what is written to it is gone with the program. */
-static struct disk_file *scratch_disk(void)
+static struct disk_file *scratch_disk(off_t bytes)
 {
 	char path[] = "/tmp/ring3-disk-XXXXXX";
 	int fd = mkstemp(path);
 	struct disk_file *disk = NULL;
 
-	if (fd >= 0 && !ftruncate(fd, 1 << 20))
+	if (fd >= 0 && !ftruncate(fd, bytes))
 		disk = disk_open(&(struct disk_spec){.path = path});
 	if (!disk)
 		abort();
@@ -131,7 +158,9 @@ int main(int argc, char **argv)
 
 	state = (argc > 1 ? strtoull(argv[1], NULL, 0) : 1) * R3_U64(0x9e3779b97f4a7c15) + 1;
 	m->config.no_input = m->config.no_output = m->config.testdev = m->config.bios = true;
-	m->config.disk_files[0] = scratch_disk();
+	m->config.disk_files[0] = scratch_disk(1 << 20);
+	m->config.floppy_files[0] = scratch_disk(1440 << 10);
+	m->config.floppy_files[1] = scratch_disk(5 << 9);
 	vm->vcpu_count = 1;
 	vm->bus = (struct bus){0};
 	vm->kind = MACHINE_PC;
@@ -139,7 +168,10 @@ int main(int argc, char **argv)
 	if (machine_init(vm) || !nowhere)
 		return 1;
 	for (uint64_t n = 0; n < count; n++) {
-		switch (below(8)) {
+		switch (below(9)) {
+		case 8:
+			any_floppy(vm);
+			break;
 		case 0 ... 2:
 			any_port(vm);
 			break;
@@ -165,6 +197,8 @@ int main(int argc, char **argv)
 	fclose(nowhere);
 	machine_exit(vm);
 	disk_close(m->config.disk_files[0]);
+	disk_close(m->config.floppy_files[0]);
+	disk_close(m->config.floppy_files[1]);
 	fix_free(m);
 	return 0;
 }

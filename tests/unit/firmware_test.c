@@ -409,6 +409,9 @@ static void test_nvram(void **state)
 	for (unsigned i = 0x10; i < 0x2e; i++)
 		sum += rtc.bytes[i];
 	assert_int_equal(rtc.bytes[0x2e] << 8 | rtc.bytes[0x2f], sum);
+	assert_int_equal(nvram(0x10, 1), 0);
+	assert_int_equal(nvram(0x14, 1), 0x02);
+	assert_int_equal(nvram(0x3d, 1), 2);
 	/* With a hole: 3 GiB below it, 1 GiB above. */
 	vm.mem.hole_start = 0xc0000000;
 	vm.mem.hole_end = 0x100000000;
@@ -419,6 +422,39 @@ static void test_nvram(void **state)
 	assert_int_equal(nvram(0x5b, 3), 0x4000);
 	vm.mem.hole_start = vm.mem.hole_end = 0;
 	vm.mem.size = RAM;
+}
+
+static unsigned boot_order_of(const char *order)
+{
+	config.boot_order = order;
+	memset(&rtc, 0, sizeof(rtc));
+	nvram_fill(&rtc, &vm);
+	return nvram(0x3d, 1);
+}
+
+/* Drives by the lengths of their images, and what is booted first. */
+static void test_nvram_floppies(void **state)
+{
+	char path[64];
+
+	memset(bytes, 0, sizeof(bytes));
+	write_file(path, 512);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(truncate(path, i ? 2880 << 10 : 720 << 10), 0);
+		config.floppy_files[i] = disk_open(&(struct disk_spec){.path = path, .readonly = true});
+		assert_non_null(config.floppy_files[i]);
+		assert_int_equal(boot_order_of(NULL), 1);
+		assert_int_equal(nvram(0x10, 1), i ? 0x35 : 0x30);
+		assert_int_equal(nvram(0x14, 1), i ? 0x43 : 0x03);
+	}
+	config.disk_files[0] = config.floppy_files[0];
+	assert_int_equal(boot_order_of(NULL), 0x12);
+	assert_int_equal(boot_order_of("ac"), 0x21);
+	assert_int_equal(boot_order_of("a"), 1);
+	assert_int_equal(boot_order_of("c"), 2);
+	for (unsigned i = 0; i < 2; i++)
+		disk_close(config.floppy_files[i]);
+	unlink(path);
 }
 
 /* --------------------------------------------------------------------------------------------------------------- log
@@ -479,8 +515,9 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(dsdt),       T(reset),  T(refused), T(vga),	 T(vga_refused), T(rom),	   T(fetch),
-		T(memory_map), T(loader), T(display), T(screen), T(nvram),	 T(empty_channel), T(log),
+		T(dsdt),   T(reset), T(refused),	T(vga),		  T(vga_refused),
+		T(rom),	   T(fetch), T(memory_map),	T(loader),	  T(display),
+		T(screen), T(nvram), T(nvram_floppies), T(empty_channel), T(log),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -159,6 +159,18 @@ static void test_disks(void **state)
 	assert_refused("'overlay=' is none of", "--disk", "a.img,overlay=", "k.elf");
 	assert_refused("leave out readonly", "--disk", "a.img,readonly,overlay=b", "k.elf");
 	assert_refused("no more than 2 disks", "--disk", "a", "--disk", "b", "--disk", "c", "k.elf");
+	assert_run("--floppy", "a.img,readonly", "-fdb", "b.img", "-boot", "order=ac", "k.elf");
+	assert_int_equal(config.floppy_count, 2);
+	assert_string_equal(config.floppies[0].path, "a.img");
+	assert_string_equal(config.floppies[1].path, "b.img");
+	assert_true(config.floppies[0].readonly && !config.floppies[1].readonly);
+	assert_string_equal(config.boot_order, "ac");
+	assert_run("-drive", "if=floppy,format=raw,file=c.img", "--boot", "a", "k.elf");
+	assert_string_equal(config.floppies[0].path, "c.img");
+	assert_int_equal(config.disk_count, 0);
+	assert_refused("no more than 2 floppy drives", "-fda", "a", "-fda", "b", "-fda", "c", "k.elf");
+	assert_refused("there is no CD-ROM and no network", "--boot", "d", "k.elf");
+	assert_refused("give a for the floppy", "--boot", "order=", "k.elf");
 	assert_run("--machine", "testdev", "k.elf");
 	assert_true(config.testdev);
 	assert_refused("is not testdev", "--machine", "q35", "k.elf");

@@ -35,6 +35,12 @@ const struct argp_option options_table[] = {
 	{"block-sector-size", OPT_BLOCK_SECTOR, "NAME=BYTES", 0, "size of its blocks, after --block (default 512)", 1},
 	{"disk", OPT_DISK, "FILE[,readonly][,overlay=FILE]", 0,
 	 "a disk, raw; what is written goes to the overlay, if there is one; may be given twice", 1},
+	{"floppy", OPT_FLOPPY, "FILE[,readonly][,overlay=FILE]", 0,
+	 "a floppy disk, raw, of 360K, 720K, 1.2M, 1.44M or 2.88M; may be given twice", 1},
+	{"boot", OPT_BOOT, "a|c|ac|ca", 0,
+	 "what firmware tries to boot from, in this order: the floppy (a), the disk (c) (default: what is there, the "
+	 "disk first)",
+	 1},
 	{"machine", OPT_MACHINE, "testdev", 0, "a PC with QEMU's test device, and its exit status (v << 1) | 1", 1},
 	{"screen", OPT_SCREEN, NULL, 0,
 	 "show a PC's text screen on the terminal, and take keys for its keyboard; the serial line goes to stdout "
@@ -78,7 +84,8 @@ static const char doc[] =
 	"says is on stderr."
 	"\vOn a terminal, Ctrl-A X ends the guest, whatever it does, and Ctrl-A H lists the keys. "
 	"QEMU's spellings work too: -kernel FILE, -append STRING, -initrd FILE, -m SIZE, -smp N, -gdb "
-	"ADDR, -hda FILE, -hdb FILE, -drive file=FILE,format=raw, -d int for --trace fault,irq; others have no meaning "
+	"ADDR, -hda FILE, -hdb FILE, -fda FILE, -fdb FILE, -boot a, -drive file=FILE,format=raw, -d int for --trace "
+	"fault,irq; others have no meaning "
 	"here (-nographic, -serial stdio, "
 	"-no-reboot, -display none, -cpu MODEL, -enable-kvm) and are left out.";
 
@@ -342,6 +349,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return parse_block_sector(arg, config);
 	case OPT_DISK:
 		return options_disk(arg, config);
+	case OPT_FLOPPY:
+		return options_floppy(arg, config);
+	case OPT_BOOT:
+		return options_boot(arg, config);
 	case OPT_MACHINE:
 		return parse_machine(arg, config);
 	case OPT_SCREEN:
@@ -437,6 +448,8 @@ static char **copy_arguments(int argc, char **argv)
 /* What options say together. */
 static error_t check(struct vm_config *config)
 {
+	if (options_take_image(config))
+		return EINVAL;
 	if (config->bios && options_take_bios(config))
 		return EINVAL;
 	if (!config->kernel)

@@ -7,7 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "monitor/boot/image.h"
 #include "monitor/cli/common/options_table.h"
+#include "monitor/device/floppy.h"
 #include "monitor/vm/vm.h"
 
 error_t options_refuse(const char *format, ...)
@@ -22,33 +24,67 @@ error_t options_refuse(const char *format, ...)
 	return EINVAL;
 }
 
+/* FILE and what is said of it. The words are kept in `words`. */
+static error_t parse_drive(const char *option, const char *text, char words[OPTIONS_DISK_MAX], struct disk_spec *drive)
+{
+	char *next;
+
+	if (strlen(text) >= OPTIONS_DISK_MAX)
+		return options_refuse("%s: this is too long for a name", option);
+	next = strcpy(words, text);
+	*drive = (struct disk_spec){.path = strsep(&next, ","), .option = option};
+	for (char *word; (word = strsep(&next, ","));) {
+		if (!strcmp(word, "readonly"))
+			drive->readonly = true;
+		else if (!strncmp(word, "overlay=", strlen("overlay=")) && word[strlen("overlay=")])
+			drive->overlay = word + strlen("overlay=");
+		else
+			return options_refuse("%s: '%s' is none of readonly, overlay=FILE", option, word);
+	}
+	if (!*drive->path)
+		return options_refuse("%s: name a file", option);
+	if (drive->readonly && drive->overlay)
+		return options_refuse("%s %s: an overlay is written to: leave out readonly, or the overlay", option,
+				      drive->path);
+	return 0;
+}
+
 error_t options_disk(const char *text, struct vm_config *config)
 {
 	static char words[VM_DISKS_MAX][OPTIONS_DISK_MAX];
-	struct disk_spec *disk;
-	char *next;
+	unsigned n = config->disk_count;
 
-	if (config->disk_count == VM_DISKS_MAX)
+	if (n == VM_DISKS_MAX)
 		return options_refuse("--disk %s: there can be no more than %u disks", text, VM_DISKS_MAX);
-	if (strlen(text) >= OPTIONS_DISK_MAX)
-		return options_refuse("--disk: this is too long for a name");
-	disk = &config->disks[config->disk_count];
-	next = strcpy(words[config->disk_count], text);
-	*disk = (struct disk_spec){.path = strsep(&next, ",")};
-	for (char *word; (word = strsep(&next, ","));) {
-		if (!strcmp(word, "readonly"))
-			disk->readonly = true;
-		else if (!strncmp(word, "overlay=", strlen("overlay=")) && word[strlen("overlay=")])
-			disk->overlay = word + strlen("overlay=");
-		else
-			return options_refuse("--disk: '%s' is none of readonly, overlay=FILE", word);
-	}
-	if (!*disk->path)
-		return options_refuse("--disk: name a file");
-	if (disk->readonly && disk->overlay)
-		return options_refuse("--disk %s: an overlay is written to: leave out readonly, or the overlay",
-				      disk->path);
+	if (parse_drive("--disk", text, words[n], &config->disks[n]))
+		return EINVAL;
 	config->disk_count++;
+	return 0;
+}
+
+error_t options_floppy(const char *text, struct vm_config *config)
+{
+	static char words[VM_FLOPPIES_MAX][OPTIONS_DISK_MAX];
+	unsigned n = config->floppy_count;
+
+	if (n == VM_FLOPPIES_MAX)
+		return options_refuse("--floppy %s: there can be no more than %u floppy drives", text, VM_FLOPPIES_MAX);
+	if (parse_drive("--floppy", text, words[n], &config->floppies[n]))
+		return EINVAL;
+	config->floppy_count++;
+	return 0;
+}
+
+/* QEMU has a word before the letters, which may be left out. */
+error_t options_boot(const char *text, struct vm_config *config)
+{
+	const char *letters = strncmp(text, "order=", strlen("order=")) ? text : text + strlen("order=");
+
+	if (!*letters || letters[strspn(letters, "ac")] || strlen(letters) > 2)
+		return options_refuse("--boot: '%s' is no order to try drives in: give a for the floppy, c for the "
+				      "disk, or both: there is no CD-ROM and no network",
+				      letters);
+	config->boot_order = letters;
 	return 0;
 }
 
@@ -82,6 +118,52 @@ error_t options_bios(const char *text, struct vm_config *config)
 	config->bios_file = words;
 	config->vga_rom = vga ? vga + strlen("vga=") : vga_beside(words);
 	return 0;
+}
+
+/* Where Debian's package has it. */
+#define SEABIOS "/usr/share/seabios/bios-256k.bin"
+
+static error_t add_first(struct disk_spec *drives, unsigned *count, unsigned max, const char *option, const char *path)
+{
+	if (*count == max)
+		return options_refuse("%s is the image of a disk, and there are %u given with %s: leave one out", path,
+				      max, option);
+	memmove(&drives[1], &drives[0], *count * sizeof(*drives));
+	drives[0] = (struct disk_spec){.path = path, .option = option, .readonly = access(path, W_OK) != 0};
+	++*count;
+	return 0;
+}
+
+/* The image that is given as the kernel becomes the first drive of its kind. */
+static error_t take_image(struct vm_config *config, uint64_t bytes)
+{
+	bool floppy = bytes / DISK_SECTOR <= UINT32_MAX && floppy_format_of((uint32_t)(bytes / DISK_SECTOR));
+	const char *path = config->kernel;
+
+	if (floppy ? add_first(config->floppies, &config->floppy_count, VM_FLOPPIES_MAX, "--floppy", path)
+		   : add_first(config->disks, &config->disk_count, VM_DISKS_MAX, "--disk", path))
+		return EINVAL;
+	if (!config->boot_order)
+		config->boot_order = floppy ? "ac" : "ca";
+	config->kernel = NULL;
+	fprintf(stderr, "ring3: %s is the image of a disk: booting it with --bios " SEABIOS " %s\n", path,
+		floppy ? "--floppy" : "--disk");
+	return options_bios(SEABIOS, config);
+}
+
+error_t options_take_image(struct vm_config *config)
+{
+	bool has_seabios = !access(SEABIOS, R_OK), has_drives = config->disk_count || config->floppy_count;
+	uint64_t bytes;
+
+	if (config->bios)
+		return 0;
+	if (config->kernel)
+		return has_seabios && image_is_disk(config->kernel, &bytes) ? take_image(config, bytes) : 0;
+	if (!has_drives)
+		return 0;
+	return has_seabios ? options_bios(SEABIOS, config)
+			   : options_refuse("no firmware to boot the disk with: install seabios, or give --bios FILE");
 }
 
 error_t options_take_bios(struct vm_config *config)

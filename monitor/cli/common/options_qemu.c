@@ -26,7 +26,9 @@ static const struct spelling {
 	{"-gdb", "--gdb", false, NULL, NULL},
 	{"-hda", "--disk", false, NULL, NULL},
 	{"-hdb", "--disk", false, NULL, NULL},
-	{"-drive", "--disk", false, NULL, NULL},
+	{"-fda", "--floppy", false, NULL, NULL},
+	{"-fdb", "--floppy", false, NULL, NULL},
+	{"-boot", "--boot", false, NULL, NULL},
 	{"-D", "--trace-file", false, NULL, NULL},
 	{"-curses", "--screen", false, NULL, NULL},
 	{"-nographic", "", false, NULL, NULL},
@@ -152,17 +154,20 @@ static void rewrite_log(int *argc, char **argv, int at)
 	}
 }
 
-/* The value of -drive as --disk has it. NULL: it asks for what is no raw disk on an IDE bus, or does not say so. */
-static char *drive_value(const char *value)
+/*
+ * The value of -drive as --disk has it, or --floppy. NULL: it asks for what is no raw disk on an IDE bus and no floppy,
+ * or does not say so.
+ */
+static char *drive_value(const char *value, bool *floppy)
 {
 	static const char *const so_anyway[] = {"if=ide",  "media=disk",   "index=0",
 						"index=1", "readonly=off", "cache=writeback"};
-	static char disks[VM_DISKS_MAX][OPTIONS_DISK_MAX];
+	static char disks[VM_DISKS_MAX + VM_FLOPPIES_MAX][OPTIONS_DISK_MAX];
 	static unsigned count;
 	char words[OPTIONS_DISK_MAX], *file = NULL, *next = words;
 	bool raw = false, readonly = false;
 
-	if (strlen(value) >= sizeof(words) || count == VM_DISKS_MAX)
+	if (strlen(value) >= sizeof(words) || count == VM_DISKS_MAX + VM_FLOPPIES_MAX)
 		return NULL;
 	strcpy(words, value);
 	for (char *word; (word = strsep(&next, ","));) {
@@ -175,6 +180,8 @@ static char *drive_value(const char *value)
 			raw = true;
 		else if (!strcmp(word, "readonly=on"))
 			readonly = true;
+		else if (!strcmp(word, "if=floppy"))
+			*floppy = true;
 		else if (!so)
 			return NULL;
 	}
@@ -186,15 +193,18 @@ static char *drive_value(const char *value)
 
 static int rewrite_drive(int argc, char **argv, int at)
 {
-	char *value = at + 1 < argc ? drive_value(argv[at + 1]) : NULL;
+	static char disk_word[] = "--disk", floppy_word[] = "--floppy";
+	bool floppy = false;
+	char *value = at + 1 < argc ? drive_value(argv[at + 1], &floppy) : NULL;
 
 	if (!value) {
 		fprintf(stderr,
-			"ring3: -drive %s: a disk is file=FILE,format=raw[,if=ide][,readonly=on], and there "
-			"are at most two\n",
+			"ring3: -drive %s: a disk is file=FILE,format=raw[,if=ide|floppy][,readonly=on], and "
+			"there are at most two of a kind\n",
 			at + 1 < argc ? argv[at + 1] : "");
 		return -EINVAL;
 	}
+	argv[at] = floppy ? floppy_word : disk_word;
 	argv[at + 1] = value;
 	return 0;
 }

@@ -21,6 +21,7 @@ enum options_key {
 	OPT_BIOS = 256,
 	OPT_BLOCK,
 	OPT_BLOCK_SECTOR,
+	OPT_BOOT,
 	OPT_CODE_CACHE,
 	OPT_CELLS,
 	OPT_CORE,
@@ -28,6 +29,7 @@ enum options_key {
 	OPT_CPUS,
 	OPT_DISK,
 	OPT_ENGINE,
+	OPT_FLOPPY,
 	OPT_GDB,
 	OPT_JUNIT,
 	OPT_KERNEL,
@@ -48,10 +50,17 @@ struct vm_config;
 
 /* Prints one line and says that parsing is to end. */
 error_t options_refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* The values of --disk and --bios. 0 or as options_refuse. */
+/* The values of --disk, --floppy, --boot and --bios. 0 or as options_refuse. */
 error_t options_disk(const char *text, struct vm_config *config);
+error_t options_floppy(const char *text, struct vm_config *config);
+error_t options_boot(const char *text, struct vm_config *config);
 error_t options_bios(const char *text, struct vm_config *config);
-/* Firmware stands in a kernel's place, once all options are read. As above. */
+/*
+ * Once all options are read: the image of a disk in a kernel's place, and disks without a kernel, boot with SeaBIOS, if
+ * it is installed. As above.
+ */
+error_t options_take_image(struct vm_config *config);
+/* Firmware stands in a kernel's place. As above. */
 error_t options_take_bios(struct vm_config *config);
 
 /* Ends with an entry of zeroes. */

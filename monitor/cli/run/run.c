@@ -16,6 +16,7 @@
 #include "monitor/debug/stats/socket.h"
 #include "monitor/debug/trace/trace.h"
 #include "monitor/device/console.h"
+#include "monitor/device/floppy.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/events.h"
 #include "monitor/host/output_file.h"
@@ -98,6 +99,8 @@ static bool check_files(const struct vm_config *config)
 		output_protect(config->vga_rom);
 	for (unsigned i = 0; i < config->disk_count; i++)
 		output_protect(config->disks[i].path);
+	for (unsigned i = 0; i < config->floppy_count; i++)
+		output_protect(config->floppies[i].path);
 	/* A debugger may have the machine made anew: it reads them again. */
 	if (config->gdb) {
 		names_keep_to_read(config->kernel);
@@ -115,17 +118,37 @@ static bool check_files(const struct vm_config *config)
 	return true;
 }
 
+static bool open_drives(const struct disk_spec *specs, unsigned count, struct disk_file **files)
+{
+	for (unsigned i = 0; i < count; i++) {
+		files[i] = disk_open(&specs[i]);
+		if (!files[i])
+			return false;
+		if (specs[i].overlay)
+			output_protect(specs[i].overlay);
+	}
+	return true;
+}
+
+static bool check_floppies(const struct vm_config *config)
+{
+	for (unsigned i = 0; i < config->floppy_count; i++) {
+		if (floppy_format_of(disk_sectors(config->floppy_files[i])))
+			continue;
+		fprintf(stderr,
+			"ring3: --floppy %s: a floppy disk has 360, 720, 1200, 1440 or 2880 KiB: make it one of these "
+			"with truncate, or name it with --disk\n",
+			config->floppies[i].path);
+		return false;
+	}
+	return true;
+}
+
 /* For all lives of the machine: behind its walls the monitor opens none. */
 static bool open_disks(struct vm_config *config)
 {
-	for (unsigned i = 0; i < config->disk_count; i++) {
-		config->disk_files[i] = disk_open(&config->disks[i]);
-		if (!config->disk_files[i])
-			return false;
-		if (config->disks[i].overlay)
-			output_protect(config->disks[i].overlay);
-	}
-	return true;
+	return open_drives(config->disks, config->disk_count, config->disk_files) &&
+	       open_drives(config->floppies, config->floppy_count, config->floppy_files) && check_floppies(config);
 }
 
 /* The terminal that shows the screen: standard output, or the one that belongs to this session. */
@@ -144,6 +167,8 @@ static void close_disks(const struct vm_config *config)
 {
 	for (unsigned i = 0; i < config->disk_count; i++)
 		disk_close(config->disk_files[i]);
+	for (unsigned i = 0; i < config->floppy_count; i++)
+		disk_close(config->floppy_files[i]);
 }
 
 int cli_run(int argc, char **argv)

@@ -1,0 +1,57 @@
+/*
+ * The image of a disk or floppy: its first sector is a boot sector that wants the rest read, which takes firmware. The
+ * command line gives it some where it can (options_files.c); otherwise it is refused here, with words that help.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "monitor/boot/boot.h"
+#include "monitor/host/disk_file.h"
+
+#define SIGNATURE 510
+
+static bool is_disk(const struct image *image)
+{
+	return image->file_size > DISK_SECTOR && image->file_size % DISK_SECTOR == 0 &&
+	       image->head[SIGNATURE] == 0x55 && image->head[SIGNATURE + 1] == 0xaa &&
+	       memcmp(image->head, ELFMAG, SELFMAG) != 0;
+}
+
+static int refuse_disk(struct vm *vm)
+{
+	return image_refuse(vm->image->path, "is the image of a disk, which wants a PC's firmware: install seabios, or "
+					     "give --bios FILE and this as --floppy or --disk");
+}
+
+bool image_is_disk(const char *path, uint64_t *bytes)
+{
+	struct image *image = calloc(1, sizeof(*image));
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	bool is = false;
+	struct stat st;
+	ssize_t len;
+
+	if (image && fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode)) {
+		len = pread(fd, image->head, sizeof(image->head), 0);
+		image->head_len = len > 0 ? (size_t)len : 0;
+		image->file_size = *bytes = (uint64_t)st.st_size;
+		is = len > DISK_SECTOR && boot_protocol_of(image) == &boot_disk;
+	}
+	if (fd >= 0)
+		close(fd);
+	free(image);
+	return is;
+}
+
+const struct boot_protocol boot_disk = {
+	.name = "the image of a disk",
+	.machine = MACHINE_PC,
+	.memory = MEMORY_PC,
+	.engine = ENGINE_PC,
+	.bits = 16,
+	.recognises = is_disk,
+	.read = refuse_disk,
+};
