@@ -127,6 +127,7 @@
 /* The XSAVE image: SDM 1 10.5.1, 13.4. MXCSR bit 6, DAZ, has every processor with AVX. */
 #define X86_FPU_FCW	   0
 #define X86_FPU_FSW	   2
+#define X86_FSW_ES	   R3_BIT(7) /* an exception waits that is not masked */
 #define X86_FPU_FTW	   4
 #define X86_FPU_FOP	   6
 #define X86_FPU_FOP_MASK   0x7ff

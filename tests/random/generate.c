@@ -2,6 +2,7 @@
  * The generator: random encodings whose memory operands are led into the sequence's areas, single conditional jumps
  * over them, and templates.
  */
+#include <cpuid.h>
 #include <string.h>
 
 #include "monitor/emulate/emulate.h"
@@ -11,6 +12,9 @@
 #define ENCODING_MAX 32 /* what is tried, before it is known how long an instruction is */
 #define TRIES	     1000
 #define STORE_LEN    7
+
+#define BUS_LOCK_DETECT R3_BIT(24) /* of CPUID 7, ECX */
+
 /* How often each template stands alone. */
 #define TEMPLATE_TURNS 4
 
@@ -283,10 +287,18 @@ bool generate_host_is_amd(void)
 	return __builtin_cpu_is("amd");
 }
 
+bool generate_host_resents_locks(void)
+{
+	unsigned eax, ebx, ecx, edx;
+	return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (ecx & BUS_LOCK_DETECT);
+}
+
 static bool may_stand(const struct generator *g, const struct pattern *t)
 {
 	static const char letters[] = {'p', 'u', 'u', 'k', 't', 'k'};
 	if (strchr(t->where, 'A') && !generate_host_is_amd())
+		return false;
+	if (strchr(t->where, 'L') && generate_host_resents_locks())
 		return false;
 	return strchr(t->where, letters[g->where]);
 }

@@ -30,5 +30,7 @@ struct emu_insn;
 bool rules_allow(const struct emu_insn *insn, enum generate_where where);
 /* Where manuals leave things open, the interpreter does as these processors do. */
 bool generate_host_is_amd(void);
+/* The host sees a locked access that crosses a cache line, and may let whoever made it wait. */
+bool generate_host_resents_locks(void);
 
 #endif

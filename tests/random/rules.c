@@ -108,6 +108,14 @@ static bool is_unsteady(const struct emu_insn *insn)
 	}
 }
 
+/* It locks the bus where its operand crosses a cache line. */
+static bool is_locked(const struct emu_insn *insn)
+{
+	const ZydisDecodedOperand *op = &insn->operands[0];
+	return op->type == ZYDIS_OPERAND_TYPE_MEMORY &&
+	       ((insn->info.attributes & ZYDIS_ATTRIB_HAS_LOCK) || insn->info.mnemonic == ZYDIS_MNEMONIC_XCHG);
+}
+
 /* By a constant other than one, of which the manuals leave OF open. */
 static bool is_rotate_of_many(const struct emu_insn *insn)
 {
@@ -165,7 +173,8 @@ bool rules_allow(const struct emu_insn *insn, enum generate_where where)
 	bool refused = (where == GENERATE_USER || where == GENERATE_NO_FPU) && emu_is_sensitive(insn) &&
 		       emu_always_traps(insn);
 	if (insn->info.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || is_unsteady(insn) || is_makers_choice(insn) ||
-	    is_bit_string(insn) || is_hosts_interrupt(insn) || (is_sensitive(insn) && !refused))
+	    is_bit_string(insn) || (is_locked(insn) && generate_host_resents_locks()) || is_hosts_interrupt(insn) ||
+	    (is_sensitive(insn) && !refused))
 		return false;
 	for (unsigned n = 0; n < insn->info.operand_count; n++) {
 		const ZydisDecodedOperand *op = &insn->operands[n];

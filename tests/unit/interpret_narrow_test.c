@@ -78,6 +78,12 @@ static bool edi_is_index(const char *text)
 	return strstr(text, ",%edi");
 }
 
+/* Some hosts let whoever locks the bus wait for milliseconds: such an operand stays within a cache line. */
+static bool locks_memory(const char *text)
+{
+	return strstr(text, "lock") || !strncmp(text, "xchg", 4);
+}
+
 static void randomize(struct state *s, const char *text, unsigned fpu_size)
 {
 	const uint16_t fcw = X86_FCW_RESET;
@@ -90,6 +96,8 @@ static void randomize(struct state *s, const char *text, unsigned fpu_size)
 		s->data[n] = (uint8_t)(random64() & (random64() & 1 ? 0xff : 0x01));
 	s->gpr[RSP] = FIX_STACK;
 	s->gpr[RBP] = DATA + 0x800 + random64() % 64 + (random64() % 8 ? 0 : 0x7c0);
+	if (locks_memory(text))
+		s->gpr[RBP] = DATA + 0x800 + random64() % 32;
 	s->gpr[RBX] = DATA + 0x840;
 	s->gpr[RSI] = DATA + 0x400 + random64() % 0x400;
 	/* Addresses of 32 bits begin anew beyond 4 GiB. */

@@ -73,6 +73,12 @@ static bool is_string(const char *text)
 	return false;
 }
 
+/* Some hosts let whoever locks the bus wait for milliseconds: such an operand stays within a cache line. */
+static bool locks_memory(const char *text)
+{
+	return strstr(text, "lock") || !strncmp(text, "xchg", 4);
+}
+
 /* State that the instruction can be run on: addresses lie in the data. */
 static void randomize(struct state *s, const char *text, unsigned fpu_size)
 {
@@ -90,6 +96,8 @@ static void randomize(struct state *s, const char *text, unsigned fpu_size)
 	s->gpr[R14] = random64() % 8;
 	if (random64() % 8 == 0) /* across two pages */
 		s->gpr[R15] += 0x7c0;
+	if (locks_memory(text))
+		s->gpr[R15] = DATA + 0x800 + random64() % 32;
 	if (is_string(text)) {
 		s->gpr[RSI] = DATA + 0x400 + random64() % 0x400;
 		s->gpr[RDI] = DATA + 0x800 + random64() % 0x400;

@@ -93,10 +93,13 @@ struct state {
 	uint8_t fpu[ENGINE_FPU_MAX] __attribute__((aligned(64)));
 };
 
+/* Of components that the host has and the machine does not, nothing is asked. */
 static void run_native(const struct engine_vcpu *c, const uint8_t *code, struct state *s)
 {
 	struct native_state n = {.fpu = s->fpu, .mask = c->vcpu->vm->cpu.xcr0 & NATIVE_COMPONENTS};
 	memcpy(n.gpr, s->gpr, sizeof(n.gpr));
+	n.gpr[RAX] &= c->vcpu->vm->cpu.xcr0;
+	n.gpr[RDX] = 0;
 	memcpy((void *)DATA, s->data, DATA_SIZE);
 	native_reference(code, sizeof(xsave), &n, &s->vector);
 	memcpy(s->data, (void *)DATA, DATA_SIZE);

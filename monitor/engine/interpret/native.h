@@ -88,6 +88,9 @@ void native_image_take(struct engine_vcpu *c, uint64_t mask);
 struct x87_pointers {
 	uint16_t fop;
 	uint64_t fip, fdp;
+	/* Of the last instruction: they become fop and fdp if it raised an exception. last_fop 0: none was executed. */
+	uint16_t last_fop;
+	uint64_t last_fdp;
 };
 void native_pointers_get(const struct engine_vcpu *c, struct x87_pointers *p);
 void native_pointers_put(struct engine_vcpu *c, const struct x87_pointers *p);

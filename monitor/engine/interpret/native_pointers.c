@@ -135,9 +135,13 @@ static void set(struct engine_vcpu *c, struct x87_pointers *p, const struct insn
 {
 	const struct emu_insn *emu = &i->detail->emu;
 	p->fip = c->wide ? c->base + i->start : (uint32_t)(c->base + i->start);
-	p->fop = (uint16_t)((emu->info.opcode & 7) << 8 | emu->bytes[emu->info.raw.modrm.offset]);
+	p->last_fop = (uint16_t)((emu->info.opcode & 7) << 8 | emu->bytes[emu->info.raw.modrm.offset]);
+	if (c->vcpu->vm->cpu.amd)
+		p->fop = p->last_fop;
 	if (i->detail->size)
-		p->fdp = i->ea & EA_SEG ? (uint32_t)(gva - c->vcpu->sreg[i->within.sreg].base) : gva;
+		p->last_fdp = i->ea & EA_SEG ? (uint32_t)(gva - c->vcpu->sreg[i->within.sreg].base) : gva;
+	if (!c->vcpu->vm->cpu.has[CPU_fdp_excptn_only])
+		p->fdp = p->last_fdp;
 }
 
 /* Also of an x87 that is in its initial state but for them: FFREE of an empty register sets no more than the pointers,
@@ -145,13 +149,16 @@ static void set(struct engine_vcpu *c, struct x87_pointers *p, const struct insn
 void native_pointers_get(const struct engine_vcpu *c, struct x87_pointers *p)
 {
 	load_image(p, c->fpu, true);
+	p->last_fdp = p->fdp;
 }
 
+/* Intel's processors keep the opcode of an unmasked exception only (SDM 1 8.1.9.1), and later ones the operand too. */
 void native_pointers_put(struct engine_vcpu *c, const struct x87_pointers *p)
 {
-	memcpy(c->fpu + X86_FPU_FOP, &p->fop, sizeof(p->fop));
+	const bool raised = p->last_fop && c->fpu[X86_FPU_FSW] & X86_FSW_ES;
+	memcpy(c->fpu + X86_FPU_FOP, raised ? &p->last_fop : &p->fop, sizeof(p->fop));
 	memcpy(c->fpu + X86_FPU_FIP, &p->fip, sizeof(p->fip));
-	memcpy(c->fpu + X86_FPU_FDP, &p->fdp, sizeof(p->fdp));
+	memcpy(c->fpu + X86_FPU_FDP, raised ? &p->last_fdp : &p->fdp, sizeof(p->fdp));
 }
 
 void native_pointers_after(struct engine_vcpu *c, struct x87_pointers *p, const struct insn *i, uint64_t gva)
@@ -176,6 +183,8 @@ void native_pointers_after(struct engine_vcpu *c, struct x87_pointers *p, const 
 		load_xsave(c, p, emu, c->native->buffer);
 		break;
 	}
+	if (!p->last_fop)
+		p->last_fdp = p->fdp;
 }
 
 void native_pointers_store(const struct engine_vcpu *c, const struct x87_pointers *p, const struct emu_insn *emu,
@@ -186,8 +195,9 @@ void native_pointers_store(const struct engine_vcpu *c, const struct x87_pointer
 		real_environment_store(c, p, operand, at->size);
 		return;
 	}
-	const uint16_t fcs = p->fip ? c->vcpu->sreg[SREG_CS].selector : 0;
-	const uint16_t fds = p->fdp ? c->vcpu->sreg[SREG_DS].selector : 0;
+	const bool selectors = !c->vcpu->vm->cpu.has[CPU_zero_fcs_fds];
+	const uint16_t fcs = selectors && p->fip ? c->vcpu->sreg[SREG_CS].selector : 0;
+	const uint16_t fds = selectors && p->fdp ? c->vcpu->sreg[SREG_DS].selector : 0;
 	memcpy(operand + at->fip, &p->fip, at->size);
 	memcpy(operand + at->fcs, &fcs, sizeof(fcs));
 	if (at->fop)
