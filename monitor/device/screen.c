@@ -92,7 +92,12 @@ static void paint_text(struct screen *screen, const struct vga_picture *picture)
 
 static void paint_note(struct screen *screen)
 {
-	fputs("\033[0m\033[2J\033[1;1H(the guest shows graphics: there is text mode alone)", screen->out);
+	struct vga_graphics graphics = {0};
+
+	vga_look_graphics(screen->vga, &graphics);
+	fprintf(screen->out,
+		"\033[0m\033[2J\033[1;1H(the guest shows graphics, %u by %u in %u colours: here is text alone)",
+		graphics.width, graphics.height, graphics.colours);
 }
 
 /* The terminal's size now; it may have changed. */

@@ -138,7 +138,6 @@ static void test_modes(void **state)
 	out(0x3ce, 2, 0x0506);
 	assert_false(vga_look(&vga, NULL, &picture));
 	assert_int_equal(picture.lines, 0);
-	shows("");
 }
 
 static void test_lock(void **state)
@@ -165,6 +164,127 @@ static void test_attribute(void **state)
 	assert_false(picture.blinks);
 }
 
+/* What the data sheet has of a register comes back, and no more. */
+static void test_read_back(void **state)
+{
+	static const uint8_t sequencer[] = {0x03, 0x3d, 0x0f, 0x3f, 0x0e, 0x00},
+			     graphics[] = {0x0f, 0x0f, 0x0f, 0x1f, 0x03, 0x7b, 0x0f, 0x0f, 0xff, 0x00};
+
+	for (uint8_t i = 0; i < sizeof(sequencer); i++) {
+		out(0x3c4, 2, 0xff00u | i);
+		assert_int_equal(in(0x3c4, 2), sequencer[i] << 8 | i);
+	}
+	for (uint8_t i = 0; i < sizeof(graphics); i++) {
+		out(0x3ce, 2, 0xff00u | i);
+		assert_int_equal(in(0x3ce, 2), graphics[i] << 8 | i);
+	}
+	out(0x3c4, 1, 0xfa); /* indexes have as many bits as they need */
+	assert_int_equal(in(0x3c4, 1), 0x02);
+	out(0x3d4, 1, 0xea);
+	assert_int_equal(in(0x3d4, 1), 0x0a);
+	out(0x3c2, 1, 0xe3);
+	assert_int_equal(in(0x3cc, 1), 0xe3);
+	assert_int_equal(in(0x3c2, 1) & 0x10, 0x10);
+	out(0x3da, 1, 0x02);
+	assert_int_equal(in(0x3ca, 1), 0x02);
+	assert_int_equal(in(0x3c3, 1), 1);
+}
+
+/* The palette is the screen's as long as bit 5 of the index is set. */
+static void test_palette(void **state)
+{
+	in(0x3da, 1);
+	assert_int_equal(in(0x3c0, 1), 0x20);
+	out(0x3c0, 1, 0x26);
+	assert_int_equal(in(0x3c1, 1), 0x14); /* brown */
+	out(0x3c0, 1, 0x3f);
+	assert_int_equal(in(0x3c1, 1), 0x14);
+	out(0x3c0, 1, 0x06);
+	out(0x3c0, 1, 0xff);
+	assert_int_equal(in(0x3c1, 1), 0x3f);
+	out(0x3c0, 1, 0x34);
+	out(0x3c0, 1, 0xff);
+	assert_int_equal(in(0x3c1, 1), 0x0f);
+}
+
+static void colour_is(unsigned red, unsigned green, unsigned blue)
+{
+	assert_int_equal(in(0x3c9, 1), red);
+	assert_int_equal(in(0x3c9, 1), green);
+	assert_int_equal(in(0x3c9, 1), blue);
+}
+
+static void test_dac(void **state)
+{
+	assert_int_equal(in(0x3c6, 1), 0xff);
+	out(0x3c6, 1, 0x0f);
+	assert_int_equal(in(0x3c6, 1), 0x0f);
+	/* As the BIOS leaves them: the colours that text has by way of the palette. */
+	out(0x3c7, 1, 0x14);
+	assert_int_equal(in(0x3c7, 1), 3);
+	colour_is(0x2a, 0x15, 0x00);
+	out(0x3c7, 1, 0x3f);
+	colour_is(0x3f, 0x3f, 0x3f);
+	colour_is(0, 0, 0);
+	out(0x3c8, 1, 0xfe);
+	assert_int_equal(in(0x3c7, 1), 0);
+	for (unsigned n = 1; n <= 9; n++)
+		out(0x3c9, 1, 0xc0 | n);
+	assert_int_equal(in(0x3c8, 1), 1); /* it has gone round */
+	out(0x3c7, 1, 0xfe);
+	colour_is(1, 2, 3);
+	colour_is(4, 5, 6);
+	colour_is(7, 8, 9);
+	/* An index in the middle of a colour begins with its first component. */
+	out(0x3c8, 1, 5);
+	out(0x3c9, 1, 1);
+	out(0x3c8, 1, 5);
+	out(0x3c9, 1, 2);
+	out(0x3c7, 1, 5);
+	assert_int_equal(in(0x3c9, 1), 2);
+}
+
+/* A card set to a monochrome one's addresses answers there and nowhere else. */
+static void test_mono(void **state)
+{
+	assert_int_equal(in(0x3b4, 1), 0xff);
+	assert_int_equal(in(0x3ba, 1), 0xff);
+	out(0x3c2, 1, 0x66);
+	assert_int_equal(in(0x3d4, 1), 0xff);
+	assert_int_equal(in(0x3da, 1), 0xff);
+	out(0x3b4, 2, 0x120f);
+	assert_int_equal(in(0x3b5, 1), 0x12);
+	assert_int_not_equal(in(0x3ba, 1) & 8, in(0x3ba, 1) & 8);
+	out(0x3ce, 2, 0x0a06);
+	ram[VGA_MONO] = 'm';
+	shows("  |m\n");
+}
+
+/* Modes 13h and 12h, as their registers say. */
+static void test_graphics(void **state)
+{
+	struct vga_graphics graphics;
+
+	assert_false(vga_look_graphics(&vga, &graphics));
+	crtc(0x09, 0x41);
+	out(0x3ce, 2, 0x4005);
+	out(0x3ce, 2, 0x0506);
+	assert_true(vga_look_graphics(&vga, &graphics));
+	assert_int_equal(graphics.width, 320);
+	assert_int_equal(graphics.height, 200);
+	assert_int_equal(graphics.colours, 256);
+	shows("  (graphics, 320 by 200 in 256 colours, memory at 0xa0000)\n");
+	crtc(0x11, 0);
+	crtc(0x07, 0x3e);
+	crtc(0x09, 0x40);
+	crtc(0x12, 0xdf);
+	out(0x3ce, 2, 0x0005);
+	assert_true(vga_look_graphics(&vga, &graphics));
+	assert_int_equal(graphics.width, 640);
+	assert_int_equal(graphics.height, 480);
+	assert_int_equal(graphics.colours, 16);
+}
+
 static void test_every_register(void **state)
 {
 	for (uint16_t port = 0x3c0; port < 0x3e0; port++) {
@@ -174,6 +294,7 @@ static void test_every_register(void **state)
 			out(port, 2, value * 0x101);
 			in(port, 4);
 		}
+		out(0x3c2, 1, 0x67);
 		vga_look(&vga, NULL, &picture);
 	}
 	for (unsigned index = 0; index < 32; index++)
@@ -212,7 +333,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup(test_##name, setup)
 	const struct CMUnitTest tests[] = {
-		T(screen), T(cursor), T(modes), T(lock), T(attribute), T(every_register), T(characters),
+		T(screen),     T(cursor),    T(modes),	 T(lock), T(attribute), T(every_register),
+		T(characters), T(read_back), T(palette), T(dac),  T(mono),	T(graphics),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
