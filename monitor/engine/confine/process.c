@@ -7,6 +7,7 @@
 #include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -17,6 +18,10 @@
 
 #include "monitor/vm/engine.h"
 #include "monitor/vm/vcpu.h"
+
+/* Where nothing of the monitor's lies, nor of what its children map; a vdso is two pages today. */
+#define VDSO_PLACE     0x1000000
+#define VDSO_PAGES_MAX 16
 
 /* The sigaction the kernel takes: the C library's wrapper would put its own restorer in the host's text. */
 struct kernel_sigaction {
@@ -98,6 +103,21 @@ static void leave_lists(void)
 }
 
 /*
+ * SYSENTER, which Intel's processors have in 64-bit code as well, comes back from Linux in the vdso, as 32-bit code,
+ * also where the vdso is gone: RIP would tell the guest half of an address of the monitor's. Linux goes by where it was
+ * moved last, and moves it in one piece only; how long that is it does not say.
+ */
+static void leave_vdso(void)
+{
+	void *vdso = (void *)getauxval(AT_SYSINFO_EHDR);
+	const size_t page = 4096;
+	const int how = MREMAP_MAYMOVE | MREMAP_FIXED;
+	for (size_t size = page; vdso && size <= VDSO_PAGES_MAX * page; size += page)
+		if (mremap(vdso, size, size, how, (void *)VDSO_PLACE) != MAP_FAILED)
+			return;
+}
+
+/*
  * The monitor's handlers are no code here. Whatever came between fork and setpgid waits, and would have a frame for one
  * pushed on the guest's stack; to be ignored ends its waiting.
  */
@@ -126,6 +146,7 @@ static void begin(pid_t parent)
 		_exit(errno);
 	leave_rseq();
 	leave_lists();
+	leave_vdso();
 }
 
 /* --------------------------------------------------------------------------------------------------- in the monitor */
