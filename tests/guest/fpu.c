@@ -138,10 +138,21 @@ static void check_pointers(const char *after, bool kept, uint64_t fip, uint64_t 
 	pvg_test(dp == (uint32_t)fdp || (!kept && !dp), "x87 operand pointer after %s: %x", after, dp);
 }
 
+/* CPUID 7, EBX bit 6: the operand's place is kept of exceptions only. */
+static bool keeps_operands(void)
+{
+	uint32_t eax = 0, ebx, ecx, edx;
+	__asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx));
+	if (eax < 7)
+		return true;
+	__asm__ volatile("cpuid" : "=a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx) : "a"(7), "c"(0));
+	return !(ebx & R3_BIT(6));
+}
+
 /* SDM 1 8.1.8: where the last instruction lay that does not control the x87, and its operand in memory. */
 static void test_pointers(bool kept)
 {
-	const uint64_t at = (uint64_t)(uintptr_t)&operand;
+	const uint64_t at = keeps_operands() ? (uint64_t)(uintptr_t)&operand : 0;
 	fpu_reset(NULL);
 	pointers_after_load(NULL);
 	check_pointers("FLD", kept, (uint64_t)(uintptr_t)load_here, at);

@@ -460,11 +460,33 @@ static void test_bound_arpl(void **state)
 	assert_int_equal(c->gpr[RAX], 0xffffffff);
 }
 
+/* What later processors of Intel's keep for an exception that is not masked (CPUID 7, EBX bits 6 and 13). */
+static void test_environment_of_exceptions(void **state)
+{
+	struct machine_fixture *m = *state;
+	enter(m, 32, 0);
+	m->vm.cpu.amd = false;
+	m->vm.cpu.has[CPU_fdp_excptn_only] = m->vm.cpu.has[CPU_zero_fcs_fds] = true;
+	assert_int_equal(RUN(m, 32, "fninit; flds 0x19000; fnstenv 0x18000"), HALTED);
+	assert_int_equal(get32(m, FIX_DATA + 12), FIX_CODE + 2);
+	assert_int_equal(get32(m, FIX_DATA + 16), 0);
+	assert_int_equal(get32(m, FIX_DATA + 20), 0);
+	/* A signalling NaN, with the invalid operation not masked. */
+	fix_put64(m, 0x19000, 0x7fa00000);
+	m->vcpu->rip = FIX_CODE;
+	assert_int_equal(RUN(m, 32, "fninit; movl $0x37e, 0x18040; fldcw 0x18040; fadds 0x19000; fnstenv 0x18000"),
+			 HALTED);
+	assert_int_equal(get32(m, FIX_DATA + 16), 0x005 << 16);
+	assert_int_equal(get32(m, FIX_DATA + 20), 0x19000);
+}
+
 /* FNSTENV in its four formats: control, status and tags, then pointers to where the last instruction lay. */
 static void test_environment(void **state)
 {
 	struct machine_fixture *m = *state;
 	struct vcpu *c = enter(m, 32, 0);
+	m->vm.cpu.amd = true;
+	m->vm.cpu.has[CPU_fdp_excptn_only] = m->vm.cpu.has[CPU_zero_fcs_fds] = false;
 	assert_int_equal(RUN(m, 32, "fninit; flds 0x19000; fnstenv 0x18000; fldenv 0x18000; fnstenv 0x18020"), HALTED);
 	assert_int_equal(get32(m, FIX_DATA) & 0xffff, X86_FCW_RESET);
 	assert_int_equal(get32(m, FIX_DATA + 12), FIX_CODE + 2);
@@ -526,10 +548,13 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(push_pop),	  TEST(narrow_stack),	 TEST(stack_limit),  TEST(all_registers),      TEST(frames),
-		TEST(flags),	  TEST(branch_widths),	 TEST(branch_limit), TEST(limit_within_block), TEST(counts),
-		TEST(segments),	  TEST(string_segments), TEST(real_mode),    TEST(end_of_memory),      TEST(decimal),
-		TEST(bound_arpl), TEST(environment),	 TEST(same_bytes),   TEST(mask_registers),
+		TEST(push_pop),	     TEST(narrow_stack),   TEST(stack_limit),
+		TEST(all_registers), TEST(frames),	   TEST(flags),
+		TEST(branch_widths), TEST(branch_limit),   TEST(limit_within_block),
+		TEST(counts),	     TEST(segments),	   TEST(string_segments),
+		TEST(real_mode),     TEST(end_of_memory),  TEST(decimal),
+		TEST(bound_arpl),    TEST(environment),	   TEST(environment_of_exceptions),
+		TEST(same_bytes),    TEST(mask_registers),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
