@@ -190,6 +190,7 @@ struct board_device {
 static const struct board_device board[] = {
 	{"RTC_", "PNP0B00", {{X86_PORT_RTC, 2}}, 8},
 	{"KBD_", "PNP0303", {{X86_PORT_KBD_DATA, 1}, {X86_PORT_KBD_COMMAND, 1}}, 1},
+	{"MOU_", "PNP0F13", {{0}}, 12},
 	{"COM1", "PNP0501", {{X86_PORT_COM1, 8}}, 4},
 	{"PMIO", "PNP0C02", {{ACPI_PM_BASE, ACPI_PM_PORTS}}, -1},
 };

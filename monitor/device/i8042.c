@@ -1,6 +1,7 @@
 /*
  * The 8042 at ports 0x60 and 0x64 (IBM PS/2 Hardware Interface Technical Reference: keyboard and auxiliary device
- * controller), and its keyboard. Answers wait in a queue of fixed length: what finds no room is lost, as on the wire.
+ * controller), its keyboard and its mouse. Answers wait in a queue of fixed length: what finds no room is lost, as on
+ * the wire.
  */
 #include "monitor/device/i8042.h"
 
@@ -12,11 +13,13 @@
 #define STATUS_SYSTEM	   0x04
 #define STATUS_COMMAND	   0x08
 #define STATUS_UNLOCKED	   0x10
+#define STATUS_MOUSE	   0x20 /* the byte in the output is the mouse's */
 
 #define CONFIG_IRQ	 0x01
+#define CONFIG_MOUSE_IRQ 0x02
 #define CONFIG_SYSTEM	 0x04
 #define CONFIG_DISABLED	 0x10 /* the keyboard's clock is held */
-#define CONFIG_NO_MOUSE	 0x20
+#define CONFIG_NO_MOUSE	 0x20 /* the mouse's is */
 #define CONFIG_TRANSLATE 0x40 /* what the keyboard sends in set 2 comes out in set 1 */
 
 #define OUTPUT_NO_RESET 0x01
@@ -36,14 +39,13 @@ enum controller_command {
 	READ_OUTPUT_PORT = 0xd0,
 	WRITE_OUTPUT_PORT = 0xd1,
 	ECHO_KEYBOARD = 0xd2, /* the datum comes back as if the keyboard had sent it */
-	ECHO_MOUSE = 0xd3,
+	ECHO_MOUSE = 0xd3,    /* or the mouse */
 	WRITE_MOUSE = 0xd4,
 	PULSE = 0xf0, /* to 0xff: lines whose bit is clear go low for a moment */
 };
 
 #define SELF_TEST_PASSED 0x55
 #define TEST_PASSED	 0x00
-#define NO_DEVICE	 0x01 /* answer to the test of a port that nothing is plugged into: clock stuck low */
 #define INPUT_PORT	 0x80 /* not locked */
 
 enum keyboard_command {
@@ -74,15 +76,24 @@ enum keyboard_command {
 
 static void update_irq(struct i8042 *kbd)
 {
-	irq_set(&kbd->irq, kbd->queued && (kbd->config & CONFIG_IRQ));
+	bool mouse = kbd->mouse_bytes & 1;
+
+	irq_set(&kbd->irq, kbd->queued && !mouse && (kbd->config & CONFIG_IRQ));
+	irq_set(&kbd->mouse_irq, kbd->queued && mouse && (kbd->config & CONFIG_MOUSE_IRQ));
+}
+
+static void put_from(struct i8042 *kbd, uint8_t byte, bool mouse)
+{
+	if (kbd->queued == I8042_QUEUE)
+		return;
+	kbd->mouse_bytes |= (uint32_t)mouse << kbd->queued;
+	kbd->queue[kbd->queued++] = byte;
+	update_irq(kbd);
 }
 
 static void put(struct i8042 *kbd, uint8_t byte)
 {
-	if (kbd->queued == I8042_QUEUE)
-		return;
-	kbd->queue[kbd->queued++] = byte;
-	update_irq(kbd);
+	put_from(kbd, byte, false);
 }
 
 /* A byte from the keyboard. Translated, the prefix of a release becomes a bit of what follows. */
@@ -107,8 +118,10 @@ static uint8_t take(struct i8042 *kbd)
 	if (!kbd->queued)
 		return 0;
 	memmove(kbd->queue, kbd->queue + 1, --kbd->queued);
+	kbd->mouse_bytes >>= 1;
 	/* Each byte is an edge of its own. */
 	irq_set(&kbd->irq, false);
+	irq_set(&kbd->mouse_irq, false);
 	update_irq(kbd);
 	return byte;
 }
@@ -202,14 +215,18 @@ static void controller_command(struct i8042 *kbd, uint8_t command)
 	case WRITE_MOUSE:
 		kbd->command = command;
 		return;
-	case TEST_MOUSE:
-		put(kbd, NO_DEVICE);
+	case DISABLE_MOUSE:
+		kbd->config |= CONFIG_NO_MOUSE;
+		return;
+	case ENABLE_MOUSE:
+		kbd->config &= (uint8_t)~CONFIG_NO_MOUSE;
 		return;
 	case SELF_TEST:
 		kbd->config |= CONFIG_SYSTEM;
 		put(kbd, SELF_TEST_PASSED);
 		return;
 	case TEST_KEYBOARD:
+	case TEST_MOUSE:
 		put(kbd, TEST_PASSED);
 		return;
 	case DISABLE_KEYBOARD:
@@ -231,6 +248,15 @@ static void controller_command(struct i8042 *kbd, uint8_t command)
 	}
 }
 
+static void write_mouse(struct i8042 *kbd, uint8_t byte)
+{
+	uint8_t answer[MOUSE_ANSWER_MAX];
+	unsigned count = i8042_mouse_write(&kbd->mouse, byte, answer);
+
+	for (unsigned i = 0; i < count; i++)
+		put_from(kbd, answer[i], true);
+}
+
 static void controller_datum(struct i8042 *kbd, uint8_t datum)
 {
 	uint8_t command = kbd->command;
@@ -245,10 +271,11 @@ static void controller_datum(struct i8042 *kbd, uint8_t datum)
 		write_output_port(kbd, datum);
 		return;
 	case ECHO_KEYBOARD:
-	case ECHO_MOUSE: /* of one port: status does not say that it came from a mouse, and drivers need not wait */
-		put(kbd, datum);
+	case ECHO_MOUSE:
+		put_from(kbd, datum, command == ECHO_MOUSE);
 		return;
-	default: /* there is no mouse to hear it */
+	default:
+		write_mouse(kbd, datum);
 		return;
 	}
 }
@@ -283,7 +310,8 @@ static void access_command(void *device, uint16_t offset, unsigned size, bool wr
 	if (!kbd->queued && !kbd->talking && ++kbd->looks == LOOKS_TO_POLL)
 		kbd->talking = true;
 	*value = STATUS_UNLOCKED | (kbd->config & CONFIG_SYSTEM ? STATUS_SYSTEM : 0u) |
-		 (kbd->command ? STATUS_COMMAND : 0u) | (kbd->queued ? STATUS_OUTPUT_FULL : 0u);
+		 (kbd->command ? STATUS_COMMAND : 0u) | (kbd->queued ? STATUS_OUTPUT_FULL : 0u) |
+		 (kbd->mouse_bytes & 1 ? STATUS_MOUSE : 0u);
 }
 
 /* Port A: A20, which is always on here, and a reset line of its own. */
@@ -340,16 +368,18 @@ void i8042_type(struct i8042 *kbd, struct i8042_key key)
 			press(kbd, modifiers[i], false, true);
 }
 
-void i8042_init(struct i8042 *kbd, struct bus *bus, struct irq_line irq, void (*pull)(void *arg),
-		void (*reset)(void *arg), void *arg)
+void i8042_init(struct i8042 *kbd, struct bus *bus, struct irq_line irq, struct irq_line mouse_irq,
+		void (*pull)(void *arg), void (*reset)(void *arg), void *arg)
 {
 	*kbd = (struct i8042){.config = CONFIG_SYSTEM | CONFIG_NO_MOUSE | CONFIG_TRANSLATE,
 			      .output_port = OUTPUT_NO_RESET | OUTPUT_A20,
 			      .irq = irq,
+			      .mouse_irq = mouse_irq,
 			      .pull = pull,
 			      .reset = reset,
 			      .arg = arg};
 	keyboard_defaults(kbd);
+	i8042_mouse_init(&kbd->mouse);
 	bus_register(bus, X86_PORT_KBD_DATA, 1, 1, access_data, kbd, "keyboard");
 	bus_register(bus, X86_PORT_KBD_COMMAND, 1, 1, access_command, kbd, "keyboard");
 	bus_register(bus, X86_PORT_SYSA, 1, 1, access_port_a, kbd, "port-a");

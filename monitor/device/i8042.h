@@ -1,5 +1,5 @@
 /*
- * The keyboard controller of a PC, an 8042, with a keyboard of 101 keys and no mouse.
+ * The keyboard controller of a PC, an 8042, with a keyboard of 101 keys and a mouse.
  */
 #ifndef MONITOR_DEVICE_I8042_H
 #define MONITOR_DEVICE_I8042_H
@@ -9,9 +9,10 @@
 #include <stdint.h>
 
 #include "monitor/device/i8042_keys.h"
+#include "monitor/device/i8042_mouse.h"
 #include "monitor/vm/bus.h"
 
-#define I8042_QUEUE 32
+#define I8042_QUEUE 32 /* as many as bits in mouse_bytes */
 
 struct i8042 {
 	uint8_t config;		  /* the command byte */
@@ -25,14 +26,16 @@ struct i8042 {
 	unsigned looks;		    /* reads of the status in a row that found nothing, up to the first key */
 	uint8_t queue[I8042_QUEUE]; /* towards port 0x60, oldest first */
 	unsigned queued;
-	struct irq_line irq;
+	uint32_t mouse_bytes; /* those of them that come from the mouse, by bits */
+	struct i8042_mouse mouse;
+	struct irq_line irq, mouse_irq;
 	void (*pull)(void *arg);  /* somebody looks for a key and there is none: have one typed, if there is one */
 	void (*reset)(void *arg); /* the reset line was pulled */
 	void *arg;
 };
 
-void i8042_init(struct i8042 *kbd, struct bus *bus, struct irq_line irq, void (*pull)(void *arg),
-		void (*reset)(void *arg), void *arg);
+void i8042_init(struct i8042 *kbd, struct bus *bus, struct irq_line irq, struct irq_line mouse_irq,
+		void (*pull)(void *arg), void (*reset)(void *arg), void *arg);
 /* Time may have brought a key. */
 void i8042_update(struct i8042 *kbd);
 /* Somebody reads the keyboard, and a whole key finds room: it can be typed. */

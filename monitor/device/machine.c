@@ -28,6 +28,7 @@
 #define IRQ_COM1     4
 #define IRQ_FLOPPY   6
 #define IRQ_RTC	     8
+#define IRQ_MOUSE    12
 #define IRQ_ATA	     14
 
 /* --------------------------------------------------------------------------------------------------------- lines */
@@ -132,7 +133,8 @@ static void attach_pc(struct vm *vm, struct machine *machine)
 {
 	rtc_init(&machine->rtc, &vm->bus, &vm->timers, irq(machine, IRQ_RTC), clock_guest_ns, clock_guest_wall_ns());
 	nvram_fill(&machine->rtc, vm);
-	i8042_init(&machine->keyboard, &vm->bus, irq(machine, IRQ_KEYBOARD), pull_key, power_off, vm);
+	i8042_init(&machine->keyboard, &vm->bus, irq(machine, IRQ_KEYBOARD), irq(machine, IRQ_MOUSE), pull_key,
+		   power_off, vm);
 	vga_init(&machine->vga, &vm->bus);
 	acpi_pm_init(&machine->pm, &vm->bus, clock_guest_ns, power_off, vm);
 	pci_init(&machine->pci, &vm->bus, power_off, vm);

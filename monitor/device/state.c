@@ -189,13 +189,34 @@ static const struct state_field rtc_fields[] = {
 #undef STATE_OF
 static const struct state_list rtc_state = STATE_LIST(struct rtc, rtc_fields);
 
+#define STATE_OF struct i8042_mouse
+static const struct state_field i8042_mouse_fields[] = {
+	STATE_GUEST(command),	STATE_GUEST(rate),    STATE_GUEST(resolution), STATE_GUEST(remote),
+	STATE_GUEST(reporting), STATE_GUEST(scaling), STATE_GUEST(wrapping),   STATE_GUEST(last),
+};
+#undef STATE_OF
+static const struct state_list i8042_mouse_state = STATE_LIST(struct i8042_mouse, i8042_mouse_fields);
+
 #define STATE_OF struct i8042
 static const struct state_field i8042_fields[] = {
-	STATE_GUEST(config),	  STATE_GUEST(command),	 STATE_GUEST(keyboard_command),
-	STATE_GUEST(output_port), STATE_GUEST(scan_set), STATE_GUEST(releasing),
-	STATE_GUEST(scanning),	  STATE_GUEST(talking),	 STATE_GUEST(looks),
-	STATE_ARRAY(queue),	  STATE_GUEST(queued),	 STATE_HOST(irq),
-	STATE_HOST(pull),	  STATE_HOST(reset),	 STATE_HOST(arg),
+	STATE_GUEST(config),
+	STATE_GUEST(command),
+	STATE_GUEST(keyboard_command),
+	STATE_GUEST(output_port),
+	STATE_GUEST(scan_set),
+	STATE_GUEST(releasing),
+	STATE_GUEST(scanning),
+	STATE_GUEST(talking),
+	STATE_GUEST(looks),
+	STATE_ARRAY(queue),
+	STATE_GUEST(queued),
+	STATE_GUEST(mouse_bytes),
+	STATE_PART(mouse, i8042_mouse_state),
+	STATE_HOST(irq),
+	STATE_HOST(mouse_irq),
+	STATE_HOST(pull),
+	STATE_HOST(reset),
+	STATE_HOST(arg),
 };
 #undef STATE_OF
 static const struct state_list i8042_state = STATE_LIST(struct i8042, i8042_fields);

@@ -122,6 +122,17 @@ static void any_floppy(struct vm *vm)
 		bus_io(&vm->bus, X86_PORT_FLOPPY + 5, 1, draw() & 1, &value);
 }
 
+/* What the mouse is asked, and what stays unread of its answers. */
+static void any_mouse(struct vm *vm)
+{
+	uint32_t to_mouse = 0xd4, byte = below(4) ? 0xe0 | (uint32_t)below(32) : (uint8_t)draw();
+
+	bus_io(&vm->bus, X86_PORT_KBD_COMMAND, 1, true, &to_mouse);
+	bus_io(&vm->bus, X86_PORT_KBD_DATA, 1, true, &byte);
+	for (unsigned i = below(6); i; i--)
+		bus_io(&vm->bus, X86_PORT_KBD_DATA, 1, false, &byte);
+}
+
 static void any_interrupt(struct vm *vm)
 {
 	struct vcpu *vcpu = vm->vcpu[0];
@@ -168,7 +179,10 @@ int main(int argc, char **argv)
 	if (machine_init(vm) || !nowhere)
 		return 1;
 	for (uint64_t n = 0; n < count; n++) {
-		switch (below(9)) {
+		switch (below(10)) {
+		case 9:
+			any_mouse(vm);
+			break;
 		case 8:
 			any_floppy(vm);
 			break;

@@ -14,11 +14,17 @@
 static struct bus bus;
 static struct i8042 kbd;
 static unsigned edges, resets, pulls;
-static bool line;
+static bool line, mouse_line;
+static unsigned mouse_edges;
 static const char *typed; /* what pull has typed, one character at a time */
 
 static void set_line(void *controller, unsigned number, bool level)
 {
+	if (number == 12) {
+		mouse_edges += level && !mouse_line;
+		mouse_line = level;
+		return;
+	}
 	edges += level && !line;
 	line = level;
 }
@@ -44,9 +50,11 @@ static int setup(void **state)
 {
 	bus = (struct bus){0};
 	edges = resets = pulls = 0;
-	line = false;
+	line = mouse_line = false;
+	mouse_edges = 0;
 	typed = NULL;
-	i8042_init(&kbd, &bus, (struct irq_line){.set = set_line, .line = 1}, pull, reset, NULL);
+	i8042_init(&kbd, &bus, (struct irq_line){.set = set_line, .line = 1},
+		   (struct irq_line){.set = set_line, .line = 12}, pull, reset, NULL);
 	return 0;
 }
 
@@ -121,19 +129,119 @@ static void test_keyboard(void **state)
 	answers("\xfe", 1);
 }
 
-/* No mouse: what is sent to it vanishes, and the test of its port fails. */
-static void test_no_mouse(void **state)
+static void to_mouse(uint8_t byte)
+{
+	out(STATUS, 0xd4);
+	out(DATA, byte);
+}
+
+static void mouse_answers(const char *bytes, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		assert_int_equal(in(STATUS)&0x21, 0x21);
+		assert_int_equal(in(DATA), (uint8_t)bytes[i]);
+	}
+	assert_int_equal(in(STATUS)&0x21, 0);
+}
+
+/* The controller's side: its port is tested, switched and echoed, and its bytes are told from the keyboard's. */
+static void test_mouse_port(void **state)
 {
 	out(STATUS, 0xa9);
-	answers("\x01", 1);
-	out(STATUS, 0xd4);
-	out(DATA, 0xf2);
-	assert_int_equal(in(STATUS)&1, 0);
-	/* What a mouse would have said comes as a key's: bit 5 of the status tells. */
+	answers("\x00", 1);
+	out(STATUS, 0xa8);
+	out(STATUS, 0x20);
+	answers("\x44", 1);
+	out(STATUS, 0xa7);
+	out(STATUS, 0x20);
+	answers("\x64", 1);
 	out(STATUS, 0xd3);
 	out(DATA, 0x5a);
-	assert_int_equal(in(STATUS)&0x21, 1);
-	answers("\x5a", 1);
+	mouse_answers("\x5a", 1);
+	to_mouse(0xf2);
+	out(DATA, 0xee);
+	assert_int_equal(in(STATUS)&0x21, 0x21);
+	assert_int_equal(in(DATA), 0xfa);
+	assert_int_equal(in(DATA), 0x00);
+	assert_int_equal(in(STATUS)&0x21, 0x01);
+	assert_int_equal(in(DATA), 0xee);
+}
+
+static void test_mouse(void **state)
+{
+	to_mouse(0xff);
+	mouse_answers("\xfa\xaa\x00", 3);
+	to_mouse(0xe9);
+	mouse_answers("\xfa\x00\x02\x64", 4); /* stream mode, not reporting, 4 counts a millimetre, 100 a second */
+	to_mouse(0xf3);
+	mouse_answers("\xfa", 1);
+	to_mouse(200);
+	mouse_answers("\xfa", 1);
+	to_mouse(0xe8);
+	mouse_answers("\xfa", 1);
+	to_mouse(3);
+	mouse_answers("\xfa", 1);
+	to_mouse(0xf4);
+	mouse_answers("\xfa", 1);
+	to_mouse(0xe7);
+	mouse_answers("\xfa", 1);
+	to_mouse(0xe9);
+	mouse_answers("\xfa\x30\x03\xc8", 4);
+	to_mouse(0xf0);
+	mouse_answers("\xfa", 1);
+	to_mouse(0xeb);
+	mouse_answers("\xfa\x08\x00\x00", 4);
+	to_mouse(0xe9);
+	mouse_answers("\xfa\x70\x03\xc8", 4);
+	to_mouse(0xf6);
+	mouse_answers("\xfa", 1);
+	to_mouse(0xe9);
+	mouse_answers("\xfa\x00\x02\x64", 4);
+	to_mouse(0xfe); /* once more, its last byte */
+	mouse_answers("\x64", 1);
+	to_mouse(0x01);
+	mouse_answers("\xfe", 1);
+	to_mouse(0xf3);
+	mouse_answers("\xfa", 1);
+	to_mouse(0xff); /* no rate: a datum is no command */
+	mouse_answers("\xfe", 1);
+	/* The knock that a mouse with a wheel opens to, and this one does not. */
+	for (const char *rate = "\xc8\x64\x50"; *rate; rate++) {
+		to_mouse(0xf3);
+		to_mouse((uint8_t)*rate);
+		mouse_answers("\xfa\xfa", 2);
+	}
+	to_mouse(0xf2);
+	mouse_answers("\xfa\x00", 2);
+}
+
+static void test_mouse_wraps(void **state)
+{
+	to_mouse(0xee);
+	mouse_answers("\xfa", 1);
+	to_mouse(0xf4);
+	mouse_answers("\xf4", 1);
+	to_mouse(0xec);
+	mouse_answers("\xfa", 1);
+	to_mouse(0xe9);
+	mouse_answers("\xfa\x00\x02\x64", 4);
+}
+
+static void test_mouse_interrupts(void **state)
+{
+	out(STATUS, 0x60);
+	out(DATA, 0x43);
+	to_mouse(0xf2);
+	assert_int_equal(mouse_edges, 1);
+	in(DATA);
+	assert_int_equal(mouse_edges, 2);
+	in(DATA);
+	assert_false(mouse_line);
+	assert_int_equal(edges, 0);
+	out(DATA, 0xee);
+	assert_int_equal(edges, 1);
+	in(DATA);
+	assert_int_equal(mouse_edges, 2);
 }
 
 static void test_keys(void **state)
@@ -286,6 +394,7 @@ static void test_flood(void **state)
 			in(DATA);
 		type((uint8_t)(seed >> 24));
 		assert_true(kbd.queued <= I8042_QUEUE);
+		assert_int_equal((uint64_t)kbd.mouse_bytes >> kbd.queued, 0);
 	}
 }
 
@@ -293,8 +402,9 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup(test_##name, setup)
 	const struct CMUnitTest tests[] = {
-		T(self_test),  T(config), T(keyboard),	T(no_mouse), T(keys), T(pulled),      T(reset),
-		T(interrupts), T(flood),  T(sequences), T(polled),   T(sets), T(translation),
+		T(self_test),	     T(config), T(keyboard), T(mouse_port),  T(mouse),	    T(mouse_wraps),
+		T(mouse_interrupts), T(keys),	T(pulled),   T(reset),	     T(interrupts), T(flood),
+		T(sequences),	     T(polled), T(sets),     T(translation),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
