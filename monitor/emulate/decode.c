@@ -81,7 +81,7 @@ ZyanStatus emu_decode_bytes(ZydisMachineMode mode, const uint8_t *bytes, size_t 
 	ZydisDecoder decoder;
 	ZydisDecoderInit(&decoder, mode, stack_width(mode));
 	/* The operand-size prefix makes near branches of 16 bits on AMD's processors, and nothing on Intel's. */
-	ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_AMD_BRANCHES, cpu_host_is_amd());
+	ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_AMD_BRANCHES, cpu_decodes_as_amd());
 	if (len > sizeof(insn->bytes))
 		len = sizeof(insn->bytes);
 	/* What is looked at and what is kept is one copy, whatever memory the bytes lie in. */
@@ -97,7 +97,7 @@ ZyanStatus emu_decode_bytes(ZydisMachineMode mode, const uint8_t *bytes, size_t 
 
 bool emu_is_narrow_branch(const struct emu_insn *insn)
 {
-	return cpu_host_is_amd() && insn->info.machine_mode == ZYDIS_MACHINE_MODE_LONG_64 &&
+	return cpu_decodes_as_amd() && insn->info.machine_mode == ZYDIS_MACHINE_MODE_LONG_64 &&
 	       (insn->info.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) && !insn->info.raw.rex.W &&
 	       (insn->info.meta.branch_type == ZYDIS_BRANCH_TYPE_SHORT ||
 		insn->info.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR);
@@ -115,7 +115,7 @@ static bool is_complete_ud(ZydisMachineMode mode, const uint8_t *bytes, size_t l
 {
 	uint8_t padded[X86_INSN_MAX + 1] = {0};
 	struct emu_insn insn;
-	if (!cpu_host_is_amd())
+	if (!cpu_decodes_as_amd())
 		return false;
 	memcpy(padded, bytes, len);
 	return ZYAN_SUCCESS(emu_decode_bytes(mode, padded, sizeof(padded), &insn)) &&

@@ -82,6 +82,14 @@ static bool given(const struct cpu *cpu, enum cpu_feature n, enum cpu_software s
 	}
 }
 
+/* 1: AMD, -1: another, 0: the host's. Each decoding asks. */
+static int decodes_as;
+
+bool cpu_decodes_as_amd(void)
+{
+	return decodes_as ? decodes_as > 0 : cpu_host_is_amd();
+}
+
 bool cpu_host_is_amd(void)
 {
 	static int known; /* 1: it is, -1: it is not; each decoding asks */
@@ -98,6 +106,7 @@ void cpu_describe(struct cpu *cpu, const struct cpu_model *model, enum cpu_softw
 		cpu->amd = !cpu->amd;
 		cpu->spoofs = true;
 	}
+	decodes_as = cpu->amd ? 1 : -1;
 	for (unsigned n = 0; n < CPU_FEATURE_COUNT; n++) {
 		enum cpu_wish wish = model ? model->wish[n] : CPU_ANY;
 		cpu->has[n] = wish != CPU_WITHOUT && given(cpu, n, software, pc);

@@ -56,8 +56,10 @@ struct cpu {
 	bool chosen;		      /* it lacks what the host's processor executes: interpreted code is checked */
 };
 
-/* The vendor of the host's processor, by whose rules instructions are decoded and what runs directly behaves. */
+/* The vendor of the host's processor, by whose rules what runs directly behaves. */
 bool cpu_host_is_amd(void);
+/* The vendor that instructions are decoded by: the one of the guest's processor, of which a program has one kind. */
+bool cpu_decodes_as_amd(void);
 
 struct cpu_model;
 

@@ -605,7 +605,7 @@ static void undefined_before_a_hole(void **state)
 		memcpy(gm_ptr(&m->vm.mem, FIX_HOLE - 3, 3), codes[n], 3);
 		c->rip = FIX_HOLE - (codes[n][0] == 0x90 ? 2 : 3);
 		assert_int_equal(emu_decode(c, &insn), EMU_RAISED);
-		assert_int_equal(c->event.vector, cpu_host_is_amd() && n < 3 ? X86_VEC_UD : X86_VEC_PF);
+		assert_int_equal(c->event.vector, cpu_decodes_as_amd() && n < 3 ? X86_VEC_UD : X86_VEC_PF);
 		c->event_pending = false;
 	}
 }

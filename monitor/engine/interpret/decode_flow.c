@@ -40,7 +40,7 @@ static uint8_t loop_condition(const struct emu_insn *emu)
 	uint8_t condition = emu->info.mnemonic == ZYDIS_MNEMONIC_LOOPE	  ? 1
 			    : emu->info.mnemonic == ZYDIS_MNEMONIC_LOOPNE ? 2
 									  : 0;
-	for (unsigned n = 0; condition && cpu_host_is_amd() && n < emu->info.raw.prefix_count; n++) {
+	for (unsigned n = 0; condition && cpu_decodes_as_amd() && n < emu->info.raw.prefix_count; n++) {
 		if (emu->info.raw.prefixes[n].value == X86_PREFIX_REP)
 			condition = 1;
 		else if (emu->info.raw.prefixes[n].value == X86_PREFIX_REPNE)

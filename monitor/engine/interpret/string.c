@@ -191,7 +191,10 @@ static bool scas(struct engine_vcpu *c, const struct string *s, bool *again)
 static bool cmps(struct engine_vcpu *c, const struct string *s, bool *again)
 {
 	uint64_t left, right;
-	if (!read_source(c, s, &left) || !read_destination(c, s, &right))
+	/* Of two that fault, Intel's processors tell the destination. */
+	bool ok = c->vm->cpu.amd ? read_source(c, s, &left) && read_destination(c, s, &right)
+				 : read_destination(c, s, &right) && read_source(c, s, &left);
+	if (!ok)
 		return false;
 	compare(c, s, left, right, again);
 	advance(c, s, RSI, 1);
@@ -254,18 +257,43 @@ static bool pauses(struct engine_vcpu *c, const struct insn *i, unsigned turn)
 
 enum bulk { NO_BULK, BULK_MOVES, BULK_STORES };
 
+/* No iteration at all: Intel's processors clear upper halves as if there had been one, of what is only read RCX's
+ * alone. */
+static void none_to_repeat(struct engine_vcpu *c, const struct string *s, enum bulk how)
+{
+	if (c->vm->cpu.amd)
+		return;
+	add(c, s, RCX, 0);
+	if (how)
+		add(c, s, RDI, 0);
+	if (how == BULK_MOVES)
+		add(c, s, RSI, 0);
+}
+
+/* Comparisons that fault show the flags of the last iteration; on Intel's processors those from before (SDM 2B REP). */
+static void undo_flags(struct engine_vcpu *c, uint32_t flags)
+{
+	if (!c->vm->cpu.amd)
+		c->flags = flags;
+}
+
 static void repeat(struct engine_vcpu *c, const struct insn *i, iteration *once, enum bulk how)
 {
 	struct string s = describe(c, i);
+	const uint32_t flags = c->flags;
 	uint64_t left = remaining(c, &s);
 	bool again = true;
+	if (!left)
+		none_to_repeat(c, &s, how);
 	for (unsigned turn = 0; left && again; turn++) {
 		uint64_t done = how && !c->single && !c->watching
 					? bulk(c, &s, how == BULK_MOVES, left < ITERATIONS ? left : ITERATIONS)
 					: 0;
 		if (!done) {
-			if (!once(c, &s, &again))
+			if (!once(c, &s, &again)) {
+				undo_flags(c, flags);
 				FAULT;
+			}
 			done = 1;
 		}
 		count_off(c, &s, done);
