@@ -165,6 +165,9 @@ struct region {
 	uint32_t locked; /* frames in it that are locked */
 };
 
+/* A power of two. */
+#define SPT_PAGES_KEPT 64
+
 /* Entries looked at around a fault, at first. */
 #define SPT_WINDOW_MIN 16
 
@@ -196,16 +199,17 @@ struct spt {
 	struct frame *frames;
 	struct region *big, *huge;
 	struct spt_space **buckets;
-	size_t bucket_count;	 /* a power of two */
-	struct list refused;	 /* spaces */
-	struct list recent;	 /* all spaces, the one that faulted last at the end */
-	struct list uppers;	 /* upper spaces, the one that was loaded last at the end */
-	struct spt_space *upper; /* that of the root loaded last; NULL: it has none yet */
-	uint64_t epoch;		 /* one per CR3 load, as it is of remaps */
-	uint64_t remaps;	 /* spt_remaps */
-	uint64_t locked;	 /* times that a frame was locked */
-	uint64_t page_gva;	 /* of the last spt_invlpg */
-	uint64_t page_at;	 /* spt_changes with it */
+	size_t bucket_count;	       /* a power of two */
+	struct list refused;	       /* spaces */
+	struct list recent;	       /* all spaces, the one that faulted last at the end */
+	struct list uppers;	       /* upper spaces, the one that was loaded last at the end */
+	struct spt_space *upper;       /* that of the root loaded last; NULL: it has none yet */
+	uint64_t epoch;		       /* one per CR3 load, as it is of remaps */
+	uint64_t remaps;	       /* all that spt_remaps tells of */
+	uint64_t pages;		       /* calls of spt_invlpg, */
+	uint64_t page[SPT_PAGES_KEPT]; /* and for which pages, the last of them */
+	uint64_t locked;	       /* times that a frame was locked */
+	uint64_t page_at;	       /* spt_changes with the last one */
 	void (*written)(void *ctx, uint64_t gpa);
 	struct spt_stats stats;
 };

@@ -283,8 +283,13 @@ uint64_t spt_changes(const struct spt *spt);
 uint64_t spt_global_changes(const struct spt *spt);
 /* All that has changed since it was `since` is that spt_invlpg was called for the page of *gva. */
 bool spt_is_page_change(const struct spt *spt, uint64_t since, uint64_t *gva);
-/* Likewise, of translations alone. */
-uint64_t spt_remaps(const struct spt *spt);
+/* How often translations alone may have gone out of date: in all, by loads of CR3, and by spt_invlpg. */
+struct spt_remaps {
+	uint64_t all, loads, pages;
+};
+struct spt_remaps spt_remaps(const struct spt *spt);
+/* The page of spt_invlpg number n, from 0; false: that is forgotten. */
+bool spt_page_remapped(const struct spt *spt, uint64_t n, uint64_t *gva);
 
 void spt_get_stats(const struct spt *spt, struct spt_stats *out);
 

@@ -132,6 +132,7 @@ struct spt_space *spt_space_get(struct spt *spt, const struct spt_cpu *cpu, enum
 	/* Not loaded as others are: whose kernel mode has another root than user mode. */
 	if (!space && mode == SPT_UPPER) {
 		spt->epoch++;
+		spt->remaps++;
 		spt_upper_load(spt, cpu);
 		space = spt->upper;
 	}

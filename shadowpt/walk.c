@@ -328,9 +328,15 @@ bool spt_probe_gpa(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uin
 	return leaf->page_len;
 }
 
-uint64_t spt_remaps(const struct spt *spt)
+struct spt_remaps spt_remaps(const struct spt *spt)
 {
-	return spt->remaps;
+	return (struct spt_remaps){spt->remaps, spt->epoch, spt->pages};
+}
+
+bool spt_page_remapped(const struct spt *spt, uint64_t n, uint64_t *gva)
+{
+	*gva = spt->page[n % SPT_PAGES_KEPT];
+	return n < spt->pages && spt->pages - n <= SPT_PAGES_KEPT;
 }
 
 uint64_t spt_changes(const struct spt *spt)
@@ -345,6 +351,6 @@ uint64_t spt_global_changes(const struct spt *spt)
 
 bool spt_is_page_change(const struct spt *spt, uint64_t since, uint64_t *gva)
 {
-	*gva = spt->page_gva;
+	*gva = spt->page[(spt->pages - 1) % SPT_PAGES_KEPT];
 	return spt->page_at == since + 1 && spt_changes(spt) == spt->page_at;
 }

@@ -3,13 +3,14 @@
  */
 #include "escape.h"
 
-#define ROUNDS	2000
-#define SLOT	1 /* of the root: the attack's own */
-#define TARGET	(R3_BIT(39) * SLOT)
-#define CALLER	(TARGET + X86_PAGE_SIZE)
-#define OP_CALL 0xe8
-#define OP_RET	0xc3
-#define OP_NOP	0x90
+#define ROUNDS	   2000
+#define SLOT	   1 /* of the root: the attack's own */
+#define UPPER_SLOT 400
+#define TARGET	   (R3_BIT(39) * SLOT)
+#define CALLER	   (TARGET + X86_PAGE_SIZE)
+#define OP_CALL	   0xe8
+#define OP_RET	   0xc3
+#define OP_NOP	   0x90
 
 static const uint64_t places[] = {GATE_CACHE_STATE,	  GATE_CACHE_TABLES,	    GATE_CACHE_CODE,
 				  GATE_CACHE_CODE + 0x40, GATE_CACHE_CODE + 0x1003, GATE_CACHE_END - 8};
@@ -95,6 +96,13 @@ static void put_answer(uint8_t *code, uint32_t value)
 	code[5] = OP_RET;
 }
 
+/* Longer than an interpreter goes on by itself after an exit. */
+static void wait_a_little(void)
+{
+	for (volatile unsigned n = 0; n < 500; n++)
+		;
+}
+
 /*
  * A page of code calls into another, by a direct call; what is mapped there changes, by each way a processor is told of
  * it. The code that runs is the code that is mapped.
@@ -121,7 +129,70 @@ void attack_cache_remap(void)
 			pvg_write_cr3(pvg_read_cr3());
 		put_answer(code[which], n);
 		__asm__ volatile("" : : : "memory");
+		wait_a_little();
 		wrong += ((uint32_t(*)(void))CALLER)() != n;
+	}
+	pvg_test_equal(wrong, 0, "the code that is mapped ran");
+}
+
+/* Where nobody has code; more than are remembered. */
+static void invalidate_others(void)
+{
+	for (unsigned n = luck() % 4 ? luck() % 4 : luck() % 150; n; n--)
+		pvg_invlpg(TARGET + n * R3_BIT(X86_HUGE_SHIFT));
+}
+
+/* A way that suffices for a processor which has a translation that is global, or large. */
+static void tell(uint64_t at, bool global, bool large)
+{
+	const uint64_t cr4 = pvg_read_cr4();
+	switch (luck() % (global ? 2 : 3)) {
+	case 0:
+		pvg_invlpg(large ? (at & ~(R3_BIT(X86_LARGE_SHIFT) - 1)) + luck() % R3_BIT(X86_LARGE_SHIFT) : at);
+		break;
+	case 1:
+		pvg_write_cr4(cr4 ^ X86_CR4_PGE);
+		pvg_write_cr4(cr4);
+		break;
+	default:
+		pvg_write_cr3(pvg_read_cr3());
+	}
+	invalidate_others();
+}
+
+/*
+ * The same of translations that outlive loads of CR3, or did until they were made local; and of a page that is large at
+ * times, of which any address stands for all. Each is told of by what it takes and no more. Nothing is written: what is
+ * written too often is not translated.
+ */
+void attack_cache_global(void)
+{
+	uint64_t *root = pvg_gpa_to_ptr(pvg_read_cr3() & X86_PTE_ADDR);
+	/* Where a kernel of either half has code. */
+	const unsigned slot = (uint64_t)&attack_cache_global >> 63 ? UPPER_SLOT : SLOT;
+	uint64_t *directory = table_below(table_below(&root[slot])), *table = table_below(&directory[0]);
+	uint64_t entries[2], small = directory[0];
+	uint8_t *code[2] = {code_page(&entries[0]), code_page(&entries[1])};
+	const uint64_t page = entries[1] & X86_PTE_ADDR, large = page & ~(R3_BIT(X86_LARGE_SHIFT) - 1);
+	const uint64_t at = (uint64_t)((int64_t)(R3_BIT(39) * slot << 16) >> 16) + (page - large);
+	bool was_global = true, was_large = false;
+	unsigned wrong = 0;
+
+	for (uint32_t which = 0; which < 2; which++)
+		put_answer(code[which], which);
+	pvg_write_cr4(pvg_read_cr4() | X86_CR4_PGE);
+	for (unsigned n = 0; n < ROUNDS; n++) {
+		bool is_global = luck() & 1, is_large = luck() % 4 == 0;
+		unsigned which = is_large || (luck() & 1);
+		uint64_t flags = (is_global ? X86_PTE_G : 0) | (luck() & 1 ? X86_PTE_A : 0);
+
+		table[(page - large) >> X86_PAGE_SHIFT] = entries[which] | flags;
+		directory[0] = is_large ? large | flags | X86_PTE_PS | X86_PTE_P | X86_PTE_W : small;
+		tell(at, was_global, was_large);
+		was_global = is_global;
+		was_large = is_large;
+		wait_a_little();
+		wrong += ((uint32_t(*)(void))at)() != which;
 	}
 	pvg_test_equal(wrong, 0, "the code that is mapped ran");
 }

@@ -242,12 +242,46 @@ static void test_changes(void **state)
 	world_destroy(world);
 }
 
+/* Which kind of it, and of single pages which, as far back as is said. */
+static void test_remaps(void **state)
+{
+	struct world *world = world_create(RAM, 0, R3_BIT(47));
+	struct spt_cpu cpu = {.cr3 = ROOT};
+	struct spt_remaps was = spt_remaps(world->spt), is;
+	const unsigned many = 100;
+	uint64_t gva;
+
+	for (unsigned n = 0; n < many; n++) {
+		assert_int_equal(spt_invlpg(world->spt, &cpu, n * X86_PAGE_SIZE), 0);
+		assert_true(spt_page_remapped(world->spt, was.pages + n, &gva));
+		assert_int_equal(gva, n * X86_PAGE_SIZE);
+		assert_false(spt_page_remapped(world->spt, was.pages + n + 1, &gva));
+	}
+	for (unsigned n = 0; n < many; n++)
+		if (spt_page_remapped(world->spt, was.pages + n, &gva))
+			assert_int_equal(gva, n * X86_PAGE_SIZE);
+	assert_false(spt_page_remapped(world->spt, was.pages, &gva));
+	is = spt_remaps(world->spt);
+	assert_int_equal(is.all - was.all, many);
+	assert_int_equal(is.pages - was.pages, many);
+	assert_int_equal(is.loads, was.loads);
+	assert_int_equal(spt_cr3_load(world->spt, &cpu), 0);
+	assert_int_equal(spt_remaps(world->spt).all - is.all, 1);
+	assert_int_equal(spt_remaps(world->spt).loads - is.loads, 1);
+	assert_int_equal(spt_flush_all(world->spt), 0);
+	assert_int_equal(spt_remaps(world->spt).all - is.all, 2);
+	assert_int_equal(spt_remaps(world->spt).loads - is.loads, 1);
+	assert_int_equal(spt_remaps(world->spt).pages, is.pages);
+	world_destroy(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_entry), cmocka_unit_test(test_rights_combine),
 		cmocka_unit_test(test_roots),	    cmocka_unit_test(test_pse36),
 		cmocka_unit_test(test_no_paging),   cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_remaps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

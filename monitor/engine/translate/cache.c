@@ -186,7 +186,7 @@ static void forget_blocks(struct translate *t)
 	memset(t->frames, 0, (t->vm->mem.size >> X86_PAGE_SHIFT) * sizeof(t->frames[0]));
 	memset(t->hash, 0, sizeof(t->hash));
 	free_chunks(t);
-	t->live = NULL;
+	memset(t->live, 0, sizeof(t->live));
 }
 
 void cache_begin_table(struct translate *t, unsigned flavour)

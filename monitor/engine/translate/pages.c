@@ -11,6 +11,9 @@
 /* Large pages of the guest's that are remembered while the live ones are looked up, which come in no order. */
 #define REACHES 64
 
+/* A page of the guest's tables is no larger. */
+#define LARGEST_PAGE R3_BIT(X86_HUGE_SHIFT)
+
 /* Stores to a frame that drop what they hit: each is seen, and where more come the frame is let go. */
 #define STORES_MAX 8
 
@@ -21,16 +24,41 @@ bool pages_hold(const struct translate *t, uint64_t gpa)
 
 /* ---------------------------------------------------------------------------------------------------------- live */
 
-static void enliven(struct translate *t, struct bt_page *page)
+static enum live_kind kind_of(const struct bt_page *page)
 {
+	if (!page->global)
+		return LIVE_LOCAL;
+	return page->gva >> 63 ? LIVE_GLOBAL_UPPER : LIVE_GLOBAL_LOWER;
+}
+
+static void list_live(struct translate *t, struct bt_page *page)
+{
+	struct bt_page **head = &t->live[kind_of(page)];
+	page->next_live = *head;
+	page->before = head;
+	if (*head)
+		(*head)->before = &page->next_live;
+	*head = page;
+}
+
+static void unlist_live(struct bt_page *page)
+{
+	*page->before = page->next_live;
+	if (page->next_live)
+		page->next_live->before = page->before;
+}
+
+static void enliven(struct translate *t, struct bt_page *page, bool global)
+{
+	if (page->live && page->global == global)
+		return;
+	if (page->live)
+		unlist_live(page);
+	page->global = global;
+	list_live(t, page);
 	if (page->live)
 		return;
 	page->live = true;
-	page->next_live = t->live;
-	page->before = &t->live;
-	if (t->live)
-		t->live->before = &page->next_live;
-	t->live = page;
 	for (struct bt_block *block = page->blocks; block; block = block->next)
 		block_show(t, block);
 	for (struct bt_block *block = page->reaching; block; block = block->next_over)
@@ -47,9 +75,7 @@ static void hide_blocks(struct translate *t, struct bt_page *page, bool all)
 
 static void hide(struct translate *t, struct bt_page *page, bool all)
 {
-	*page->before = page->next_live;
-	if (page->next_live)
-		page->next_live->before = page->before;
+	unlist_live(page);
 	page->live = false;
 	hide_blocks(t, page, all);
 }
@@ -61,8 +87,9 @@ static void watch(struct translate *t, uint64_t frame)
 		vm_kill(t->vm, "the host refuses to protect guest code: %s", strerror(-error));
 }
 
-struct bt_page *page_get(struct translate *t, uint64_t gva, uint64_t frame, bool user)
+struct bt_page *page_get(struct translate *t, uint64_t gva, const struct spt_translation *at, bool user)
 {
+	const uint64_t frame = at->gpa >> X86_PAGE_SHIFT;
 	/* Watched before anything is read, so that no write between the two goes unseen. */
 	watch(t, frame);
 	t->stores[frame] = 0;
@@ -79,14 +106,14 @@ struct bt_page *page_get(struct translate *t, uint64_t gva, uint64_t frame, bool
 		page->next = t->frames[frame];
 		t->frames[frame] = page;
 	}
-	enliven(t, page);
+	enliven(t, page, at->global);
 	return page;
 }
 
 /* A page of the guest's tables from which code can be fetched. */
 struct reach {
 	uint64_t gva, gpa, len; /* 0: none */
-	bool users;
+	bool users, global;
 };
 
 /* The one of the page; no walk of the processor's own would change a thing: accessed bits are set. */
@@ -95,7 +122,7 @@ static bool find_reach(struct translate *t, const struct bt_page *page, struct r
 	struct spt_step steps[X86_PT_LEVELS];
 	unsigned count = spt_probe(t->vm->spt, &t->paging, page->gva, steps);
 	uint64_t all = ~0ull, any = 0;
-	*reach = (struct reach){page->gva, page->gva, X86_PAGE_SIZE, page->users};
+	*reach = (struct reach){page->gva, page->gva, X86_PAGE_SIZE, page->users, false};
 	if (t->paging.paging == SPT_NO_PAGING)
 		return true;
 	/* PAE's registers have neither rights nor an accessed bit. */
@@ -109,7 +136,8 @@ static bool find_reach(struct translate *t, const struct bt_page *page, struct r
 	if ((t->paging.nxe && (any & X86_PTE_NX)) || (page->users ? !users : t->paging.smep && users))
 		return false;
 	const struct spt_step *leaf = &steps[count - 1];
-	*reach = (struct reach){page->gva & ~(leaf->page_len - 1), leaf->page, leaf->page_len, page->users};
+	bool global = t->paging.pge && (leaf->entry & X86_PTE_G);
+	*reach = (struct reach){page->gva & ~(leaf->page_len - 1), leaf->page, leaf->page_len, page->users, global};
 	return true;
 }
 
@@ -124,24 +152,62 @@ static bool still_there(struct translate *t, const struct bt_page *page, struct 
 	return reach->gpa + (page->gva - reach->gva) == page->frame << X86_PAGE_SHIFT;
 }
 
+/* Those of a kind that lie where `mask` lets them differ from gva. */
+static void check(struct translate *t, enum live_kind kind, uint64_t gva, uint64_t mask)
+{
+	struct reach reaches[REACHES] = {{0}};
+	for (struct bt_page *page = t->live[kind], *next; page; page = next) {
+		next = page->next_live;
+		struct reach *reach = &reaches[(page->gva >> X86_LARGE_SHIFT) % REACHES];
+		if ((page->gva ^ gva) & ~mask)
+			continue;
+		if (!still_there(t, page, reach))
+			hide(t, page, false);
+		else if (!reach->global)
+			enliven(t, page, false);
+	}
+}
+
+/* Invalidated were single pages alone, each of which may have been as large as there are. False: which is forgotten. */
+static bool check_pages(struct translate *t, uint64_t from, uint64_t to)
+{
+	for (uint64_t n = from; n < to; n++) {
+		uint64_t gva;
+		if (!spt_page_remapped(t->vm->spt, n, &gva))
+			return false;
+		check(t, LIVE_LOCAL, gva, LARGEST_PAGE - 1);
+		check(t, gva >> 63 ? LIVE_GLOBAL_UPPER : LIVE_GLOBAL_LOWER, gva, LARGEST_PAGE - 1);
+	}
+	return true;
+}
+
+/* By no more than what has been forgotten: a processor may go by old translations as long as it has them. */
+static void check_changed(struct translate *t, const struct spt_remaps *was, const struct spt_remaps *is, bool alike)
+{
+	uint64_t others = (is->all - was->all) - (is->loads - was->loads) - (is->pages - was->pages);
+	bool single = alike && !others && check_pages(t, was->pages, is->pages);
+	if (!single || is->loads != was->loads)
+		check(t, LIVE_LOCAL, 0, UINT64_MAX);
+	for (enum live_kind kind = LIVE_LOCAL + 1; kind < LIVE_KINDS && !single; kind++)
+		check(t, kind, 0, UINT64_MAX);
+}
+
 void pages_sync(struct translate *t, struct vcpu *vcpu)
 {
+	const struct spt_remaps remaps = spt_remaps(t->vm->spt), was = t->remaps;
 	struct spt_cpu paging = vcpu_paging(vcpu);
-	uint64_t changes = spt_remaps(t->vm->spt);
 	paging.smap = false; /* code is not data */
-	if (t->synced && changes == t->changes && spt_same_rules(&paging, &t->paging) &&
-	    spt_same_roots(&paging, &t->paging))
+	bool alike = t->synced && spt_same_rules(&paging, &t->paging),
+	     same = alike && spt_same_roots(&paging, &t->paging);
+	if (same && remaps.all == was.all)
 		return;
+	/* A root that nobody loaded is another machine's state. */
+	alike &= same || remaps.loads != was.loads;
 	t->paging = paging;
-	t->changes = changes;
+	t->remaps = remaps;
 	t->synced = true;
 	form_check(t);
-	struct reach reaches[REACHES] = {{0}};
-	for (struct bt_page *page = t->live, *next; page; page = next) {
-		next = page->next_live;
-		if (!still_there(t, page, &reaches[(page->gva >> X86_LARGE_SHIFT) % REACHES]))
-			hide(t, page, false);
-	}
+	check_changed(t, &was, &remaps, alike);
 }
 
 /* ------------------------------------------------------------------------------------------------------- written */

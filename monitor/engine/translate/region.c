@@ -142,7 +142,7 @@ static struct bt_block *make_over(struct region *r, uint64_t gva)
 	if (room >= X86_INSN_MAX || !vcpu_canonical(next) || wraps || !find_frame(r->t, next, r->flavour, &at) ||
 	    is_hypercall_page(r->t, at.gpa))
 		return NULL;
-	struct bt_page *over = page_get(r->t, next, at.gpa >> X86_PAGE_SHIFT, r->page->users);
+	struct bt_page *over = page_get(r->t, next, &at, r->page->users);
 	if (!over || !gm_read(&r->t->vm->mem, at.gpa, bytes + room, X86_INSN_MAX))
 		return NULL;
 	struct emu_insn insn;
@@ -180,7 +180,7 @@ struct bt_block *region_find(struct translate *t, struct vcpu *vcpu, uint64_t gv
 	r.t = t;
 	r.flavour = flavour;
 	r.made = r.branch_count = r.return_count = 0;
-	r.page = page_get(t, gva & ~X86_PAGE_MASK, frame, user);
+	r.page = page_get(t, gva & ~X86_PAGE_MASK, &at, user);
 	if (!r.page)
 		return NULL;
 	/* The page may have been compiled under another root. */

@@ -67,10 +67,13 @@ struct bt_block {
 	struct bt_link link[];
 };
 
+/* Of the live pages, by what makes a processor forget where they lie. */
+enum live_kind { LIVE_LOCAL, LIVE_GLOBAL_LOWER, LIVE_GLOBAL_UPPER, LIVE_KINDS };
+
 struct bt_page {
-	uint64_t gva, frame; /* page-aligned gva; frame number */
-	bool users;	     /* fetched by user mode */
-	bool live;
+	uint64_t gva, frame;		    /* page-aligned gva; frame number */
+	bool users;			    /* fetched by user mode */
+	bool live, global;		    /* while live: by a translation that outlives loads of CR3 */
 	struct bt_block *blocks, *reaching; /* its own; those of the page before that reach into it */
 	uint8_t *sites;			    /* bt_source.sites; NULL: none yet */
 	struct bt_page *next;		    /* of the frame */
@@ -158,7 +161,7 @@ struct translate {
 	struct bt_page **frames; /* code of each frame, by gva and mode */
 	uint8_t *stores;	 /* by frame: those that the interpreter made since code of it was compiled */
 	uint8_t *hits; /* by frame: stores to it while code of it was compiled; outlives the emptying of the cache */
-	struct bt_page *live;
+	struct bt_page *live[LIVE_KINDS];
 
 	/* Where guest memory lies in kernel cells, see form.c. `slots` is a table by bits 40 to 55 of an address. */
 	enum bt_form form;
@@ -178,7 +181,7 @@ struct translate {
 
 	/* What `live` holds for. */
 	struct spt_cpu paging;
-	uint64_t changes;
+	struct spt_remaps remaps;
 	bool synced;
 
 	/* Of FORM_NARROW; cross.c. Kernel and user mode share a cell. */
@@ -320,8 +323,8 @@ void block_hide(struct translate *t, struct bt_block *block, bool all);
 void block_kill(struct translate *t, struct bt_block *block);
 
 /* pages.c */
-/* The page of gva and frame, made if need be, live from now on; the frame is watched. NULL: memory is out. */
-struct bt_page *page_get(struct translate *t, uint64_t gva, uint64_t frame, bool user);
+/* The page of gva, which is at `at`, made if need be, live from now on; the frame is watched. NULL: memory is out. */
+struct bt_page *page_get(struct translate *t, uint64_t gva, const struct spt_translation *at, bool user);
 /* Hides the pages that the address space in force has no more. */
 void pages_sync(struct translate *t, struct vcpu *vcpu);
 /* shadowpt: a watched frame is about to be written. */
