@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Random input to ring3 from outside, each run the same for the same seed:
 
-    seeded.py commands|images|guest|traces|words|races SEED SECONDS RING3 ELF...
+    seeded.py commands|images|packed|unikernels|disks|guest|traces|words|races SEED SECONDS RING3 ELF...
 
-`commands`: command lines; `images`: kernels' files with fields and bytes changed; `guest`: the guest of guest.c, which asks
+`commands`: command lines; `images`: kernels' files with fields and bytes changed; `packed`: the same behind gzip, whose
+own bytes change too; `unikernels`: Solo5's, above all their notes; `disks`: overlays, whose disk must stay as it is; `guest`: the guest of guest.c, which asks
 for random ports and hypercalls on each engine; `traces`: traces with bytes and lines changed, for `ring3 report`; `words` and `races`: guests
 that write random words into the gate, or change code, tables, descriptors and arguments while the monitor looks, beside a neighbour
 that must not notice (../escape/seeded.c). ring3 may refuse all of it and kill any guest, but it may not die of a
 signal, hang, report an error of its own (a sanitizer's, or status 125 where a guest runs) or leave a message that does
 not begin with its name. What went wrong is printed with the seed and number that make it again."""
+import gzip
 import os
 import random
 import struct
@@ -127,14 +129,26 @@ def foreign(rnd, image):
     image[at:at + len(header)] = header
 
 
-def images(rnd, ring3, elfs, work):
-    with open(rnd.choice(elfs), "rb") as file:
-        image = bytearray(file.read())
-    if not rnd.randrange(3):
-        foreign(rnd, image)
+def content(path):
+    with open(path, "rb") as file:
+        return bytearray(file.read())
+
+
+def changed(rnd, image):
     for _ in range(rnd.choice([1, 1, 2, 3, 8])):
         if len(image) > HEADER:
             change(rnd, image)
+    return image
+
+
+def images(rnd, ring3, elfs, work):
+    image = content(rnd.choice(elfs))
+    if not rnd.randrange(3):
+        foreign(rnd, image)
+    boot(rnd, ring3, changed(rnd, image), work)
+
+
+def boot(rnd, ring3, image, work):
     path = os.path.join(work, "image.elf")
     with open(path, "wb") as file:
         file.write(image)
@@ -147,6 +161,93 @@ def images(rnd, ring3, elfs, work):
     status, errors = run(line + [path], work)
     if status == 126 and not errors.startswith(b"ring3: "):
         raise Found("refused without saying why: %s" % errors[-300:])
+
+
+def scatter(rnd, data, start, end, times):
+    """Bytes, or words, of it become others."""
+    for _ in range(times):
+        width = rnd.choice([1, 1, 2, 4, 8])
+        at = rnd.randrange(start, max(start + 1, end - width))
+        value = rnd.choice(EDGES + [rnd.getrandbits(64)])
+        data[at:at + width] = struct.pack("<Q", value)[:width]
+
+
+def gzip_header(rnd):
+    """With any of the parts that it may have, whole or without an end."""
+    flags = rnd.choice([0, 2, 4, 8, 16, 28, 31, rnd.randrange(256)])
+    header = struct.pack("<BBBBIBB", 31, 139, rnd.choice([8, 8, 8, rnd.randrange(256)]), flags, rnd.getrandbits(32), 0, 3)
+    if flags & 4:
+        extra = rnd.choice([0, 3, 0xffff])
+        header += struct.pack("<H", extra) + b"x" * rnd.choice([extra, extra // 2])
+    for flag in (8, 16):
+        if flags & flag:
+            header += b"n" * rnd.choice([0, 5, 70000]) + rnd.choice([b"\0", b"\0", b""])
+    return header + (b"\0\0" if flags & 2 else b"")
+
+
+def packed(rnd, ring3, elfs, work):
+    image = content(rnd.choice(elfs))
+    if not rnd.randrange(4):
+        changed(rnd, image)
+    whole = bytearray(gzip.compress(bytes(image), rnd.choice([1, 9]), mtime=0))
+    how = rnd.randrange(5)
+    if how == 0:
+        whole[:10] = gzip_header(rnd)
+    elif how == 1: # two in one file, or what is none
+        whole += rnd.choice([bytes(whole), bytes(whole[:rnd.randrange(len(whole))]), b"\0" * 4096])
+    elif how == 2:
+        del whole[rnd.randrange(len(whole)):]
+    elif how == 3: # what its end says of length and sum
+        scatter(rnd, whole, len(whole) - 8, len(whole), 2)
+    else:
+        scatter(rnd, whole, 0, len(whole), rnd.choice([1, 2, 8]))
+    boot(rnd, ring3, whole, work)
+
+
+def unikernels(rnd, ring3, elfs, work):
+    image = content(rnd.choice(elfs))
+    if rnd.randrange(4):
+        at = image.find(rnd.choice([b"ABI1", b"MFT1"]))
+        scatter(rnd, image, at - 12, at + rnd.choice([16, 40, 300]), rnd.choice([1, 2, 4]))
+    else:
+        changed(rnd, image)
+    boot(rnd, ring3, image, work)
+
+
+# ----------------------------------------------------------------------------------------------------------- disks
+
+CLUSTER = 4096
+
+
+def disk_run(ring3, elf, engine, disk, overlay, words, work):
+    return run([ring3, "run", "-m", "16M", "--timeout", "5", "--engine", engine, "--append", "pv=off " + words, "--disk",
+                "%s,overlay=%s" % (disk, overlay), elf], work)
+
+
+def disks(rnd, ring3, elfs, work):
+    disk, overlay, kept = (os.path.join(work, name) for name in ("disk", "overlay", "kept"))
+    if not os.path.exists(kept):
+        with open(disk, "wb") as file:
+            file.write(b"\0" * rnd.choice([1 << 20, (1 << 20) + 512]))
+        status, errors = disk_run(ring3, elfs[0], "interpret", disk, kept, "word=0 write=7", work)
+        if status:
+            raise Found("no overlay was made: %s" % errors[-300:])
+    before, size = content(disk), os.path.getsize(kept)
+    with open(kept, "rb") as file:
+        data = bytearray(file.read(3 * CLUSTER))
+    # Most of the time its header stays, so that it is believed.
+    start = rnd.choice([0, CLUSTER, CLUSTER, CLUSTER])
+    scatter(rnd, data, start, rnd.choice([start + 64, start + 256, len(data)]), rnd.choice([1, 2, 8]))
+    with open(overlay, "wb") as file:
+        file.write(data)
+        file.truncate(rnd.choice([size, size, len(data), CLUSTER, CLUSTER + 1, 100, rnd.randrange(size), 1 << 40]))
+    engine = rnd.choice(["trap", "interpret", "hybrid", "translate"])
+    for _ in range(2): # what the first leaves is what the second begins with
+        status, errors = disk_run(ring3, elfs[0], engine, disk, overlay, "word=7 write=%d" % rnd.randrange(100), work)
+        if status in (125, 126) and not errors.startswith(b"ring3: "):
+            raise Found("refused without saying why: %s" % errors[-300:])
+    if content(disk) != before:
+        raise Found("the disk below an overlay has changed")
 
 
 # ---------------------------------------------------------------------------------------------------------- guests
