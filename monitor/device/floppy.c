@@ -87,7 +87,7 @@ void floppy_answer(struct floppy *floppy, const uint8_t *bytes, unsigned count, 
 
 static void write_fifo(struct floppy *floppy, uint8_t byte)
 {
-	if (floppy->phase == FLOPPY_EXECUTION && floppy_by_pio(floppy) && floppy_wants_bytes(floppy)) {
+	if (floppy->phase == FLOPPY_EXECUTION && floppy_is_ready(floppy) && floppy_wants_bytes(floppy)) {
 		floppy_give(floppy, byte);
 		return;
 	}
@@ -106,7 +106,7 @@ static uint8_t read_fifo(struct floppy *floppy)
 {
 	uint8_t byte;
 
-	if (floppy->phase == FLOPPY_EXECUTION && floppy_by_pio(floppy) && !floppy_wants_bytes(floppy))
+	if (floppy->phase == FLOPPY_EXECUTION && floppy_is_ready(floppy) && !floppy_wants_bytes(floppy))
 		return floppy_take(floppy);
 	if (floppy->phase != FLOPPY_RESULT)
 		return 0;
@@ -120,7 +120,10 @@ static uint8_t read_fifo(struct floppy *floppy)
 
 /* ------------------------------------------------------------------------------------------------------------ reset */
 
-/* What commands have set is kept, but for the FIFO's settings unless they are locked, and the perpendicular mode. */
+/*
+ * What commands have set is kept, but for the perpendicular mode and what CONFIGURE has set: the lock is for the FIFO's
+ * settings, and drives are polled again.
+ */
 static void enter_reset(struct floppy *floppy)
 {
 	await_command(floppy);
@@ -128,18 +131,14 @@ static void enter_reset(struct floppy *floppy)
 	floppy->sought = 0;
 	floppy->polls = 0;
 	floppy->perpendicular &= PERPENDICULAR_DRIVES;
-	if (!floppy->locked) {
-		floppy->configure[0] = (floppy->configure[0] & (uint8_t)~CONFIGURE_FIFO) | FIFO_OFF;
-		floppy->configure[1] = 0;
-	}
+	floppy->configure[0] = floppy->locked ? floppy->configure[0] & CONFIGURE_FIFO : FIFO_OFF;
+	floppy->configure[1] = floppy->locked ? floppy->configure[1] : 0;
 	floppy_interrupt(floppy, false);
 }
 
 /* It polls its drives, of which each is found to have become ready. */
 static void leave_reset(struct floppy *floppy)
 {
-	if (floppy->configure[0] & CONFIGURE_QUIET)
-		return;
 	floppy->was_reset = true;
 	floppy->polls = FLOPPY_UNITS;
 	floppy_interrupt(floppy, true);
@@ -182,7 +181,8 @@ static uint8_t status_of(const struct floppy *floppy)
 	default:
 		if (!floppy_by_pio(floppy))
 			return STATUS_BUSY;
-		return STATUS_READY | STATUS_PIO | STATUS_BUSY | (floppy_wants_bytes(floppy) ? 0 : STATUS_TO_HOST);
+		return STATUS_PIO | STATUS_BUSY | (floppy_is_ready(floppy) ? STATUS_READY : 0) |
+		       (floppy_wants_bytes(floppy) ? 0 : STATUS_TO_HOST);
 	}
 }
 
@@ -236,17 +236,19 @@ static void access_input(void *device, uint16_t offset, unsigned size, bool writ
 }
 
 void floppy_init(struct floppy *floppy, struct bus *bus, struct dma *dma, struct disk_file *const files[FLOPPY_DRIVES],
-		 struct irq_line irq, bool left)
+		 struct irq_line irq, struct timers *timers, uint64_t (*clock)(void), bool left)
 {
 	*floppy = (struct floppy){.output = left ? OUTPUT_RUN | OUTPUT_DMA : 0,
 				  .rate = RATE_RESET,
 				  .configure = {FIFO_OFF},
 				  .dma = dma,
+				  .clock = clock,
 				  .irq = irq};
 	for (unsigned n = 0; n < FLOPPY_DRIVES; n++)
 		if (files[n])
 			floppy->drive[n] = (struct floppy_drive){
 				.file = files[n], .format = floppy_format_of(disk_sectors(files[n])), .changed = true};
+	timer_add(timers, &floppy->timer, floppy_due, floppy);
 	dma_connect(dma, FLOPPY_DMA, floppy_run, floppy);
 	bus_register(bus, X86_PORT_FLOPPY + OUTPUT, FIFO - OUTPUT + 1, 1, access_floppy, floppy, "floppy");
 	bus_register(bus, X86_PORT_FLOPPY + INPUT, 1, 1, access_input, floppy, "floppy");

@@ -1,6 +1,8 @@
 /*
  * The floppy disk controller of a PC, an 82077AA in AT mode, with up to two drives. Each drive is of the kind that its
  * disk wants. Time does not pass in it: motors are at speed, heads where they are sent, and sectors under them at once.
+ * Only without DMA there are gaps between sectors, as drivers expect it; and bytes that nobody takes or brings are an
+ * overrun after a while.
  */
 #ifndef MONITOR_DEVICE_FLOPPY_H
 #define MONITOR_DEVICE_FLOPPY_H
@@ -9,6 +11,7 @@
 #include <stdint.h>
 
 #include "monitor/host/disk_file.h"
+#include "monitor/host/timer.h"
 #include "monitor/vm/bus.h"
 
 #define FLOPPY_DRIVES	   2
@@ -71,13 +74,16 @@ struct floppy {
 	unsigned left;	    /* sectors of those tasks that count them */
 	unsigned at, filled;
 	uint8_t buffer[DISK_SECTOR];
+	struct timer timer; /* of a gap, or of its patience */
+	unsigned seen;	    /* of `at`, when it was last looked at */
 
+	uint64_t (*clock)(void); /* ns */
 	struct dma *dma;
 	struct irq_line irq;
 };
 
 /* `left`: the controller is as firmware leaves it, instead of being held in reset. */
 void floppy_init(struct floppy *floppy, struct bus *bus, struct dma *dma, struct disk_file *const files[FLOPPY_DRIVES],
-		 struct irq_line irq, bool left);
+		 struct irq_line irq, struct timers *timers, uint64_t (*clock)(void), bool left);
 
 #endif

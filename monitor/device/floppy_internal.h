@@ -22,10 +22,9 @@
 #define HEAD_BIT      0x04
 #define BYTE_COUNT    0x80 /* of VERIFY: the last byte is a number of sectors */
 
-#define SPECIFY_PIO	0x01 /* the second byte */
-#define CONFIGURE_QUIET 0x10 /* drives are not polled */
-#define CONFIGURE_FIFO	0x2f /* FIFO off, its threshold */
-#define FIFO_OFF	0x20
+#define SPECIFY_PIO    0x01 /* the second byte */
+#define CONFIGURE_FIFO 0x2f /* FIFO off, its threshold */
+#define FIFO_OFF       0x20
 
 /* Status register 0. */
 #define ST0_ABNORMAL   0x40
@@ -37,6 +36,7 @@
 /* 1 */
 #define ST1_END	       0x80 /* of the cylinder, before the end of the transfer */
 #define ST1_DATA       0x20 /* is damaged */
+#define ST1_OVERRUN    0x10
 #define ST1_NO_SECTOR  0x04
 #define ST1_PROTECTED  0x02
 #define ST1_NO_ADDRESS 0x01 /* mark */
@@ -72,10 +72,14 @@ void floppy_format_track(struct floppy *floppy);
 void floppy_deleted(struct floppy *floppy);
 /* The execution phase goes as far as the DMA controller goes along. */
 void floppy_run(void *floppy);
+/* The timer's. */
+void floppy_due(void *floppy, uint64_t now);
 /* Its bytes come and go through the FIFO. */
 bool floppy_by_pio(const struct floppy *floppy);
-/* It waits for bytes from the processor, and not for a reader. */
+/* It takes bytes, and does not give them. */
 bool floppy_wants_bytes(const struct floppy *floppy);
+/* A byte can go by the FIFO now. */
+bool floppy_is_ready(const struct floppy *floppy);
 /* One byte by the FIFO. */
 uint8_t floppy_take(struct floppy *floppy);
 void floppy_give(struct floppy *floppy, uint8_t byte);

@@ -7,8 +7,10 @@
 #include "monitor/device/dma.h"
 #include "monitor/device/floppy_internal.h"
 
-#define SIZE_512 2 /* the code of a sector's size */
-#define ID_BYTES 4 /* FORMAT takes so many for each sector: C, H, R, N */
+#define SIZE_512    2 /* the code of a sector's size */
+#define GAP_NS	    UINT64_C(1000000)
+#define PATIENCE_NS UINT64_C(200000000) /* a turn of the disk */
+#define ID_BYTES    4			/* FORMAT takes so many for each sector: C, H, R, N */
 
 static unsigned head_of(const struct floppy *floppy)
 {
@@ -95,7 +97,7 @@ static void begin_sector(struct floppy *floppy)
 {
 	uint32_t sector;
 
-	floppy->at = 0;
+	floppy->at = floppy->seen = 0;
 	floppy->filled = floppy->task == FLOPPY_FORMAT ? ID_BYTES : DISK_SECTOR;
 	if (floppy->task != FLOPPY_FORMAT && !find_sector(floppy, &sector))
 		return;
@@ -104,39 +106,45 @@ static void begin_sector(struct floppy *floppy)
 		return;
 	}
 	floppy->phase = FLOPPY_EXECUTION;
+	timer_arm(&floppy->timer, floppy->clock() + PATIENCE_NS);
 	floppy->ready = floppy_by_pio(floppy) && floppy->task != FLOPPY_VERIFY;
 	floppy_interrupt(floppy, floppy->ready);
 }
 
-/* The one after: table 5-4 of the data sheet. True: the command's last sector is through. */
-static bool step_sector(struct floppy *floppy)
+/* The one after: the data sheet's table of what a result names. */
+static void step_sector(struct floppy *floppy)
 {
-	bool both = floppy->command[0] & CODE_MULTITRACK, last = floppy->r == floppy->last_sector;
+	bool both = floppy->command[0] & CODE_MULTITRACK;
 
-	floppy->r = last ? 1 : (uint8_t)(floppy->r + 1);
-	if (!last)
-		return false;
+	if (floppy->r != floppy->last_sector) {
+		floppy->r++;
+		return;
+	}
+	floppy->r = 1;
 	if (both && !floppy->h) {
 		floppy->h = 1;
 		floppy->command[1] |= HEAD_BIT;
-		return false;
+		return;
 	}
 	floppy->h = both ? 0 : floppy->h;
 	floppy->c++;
-	return true;
 }
 
-/* ended: by the DMA controller, which alone can say that all is well. */
+/* ended: by the DMA controller, which alone can say that all is well. Otherwise the last sector stays the last. */
 static void sector_through(struct floppy *floppy, bool ended)
 {
-	bool last = step_sector(floppy);
+	bool both = floppy->command[0] & CODE_MULTITRACK;
+	bool last = floppy->r == floppy->last_sector && (!both || floppy->h);
 
 	if (floppy->task == FLOPPY_VERIFY)
 		ended = floppy->command[1] & BYTE_COUNT ? !--floppy->left : last;
+	if (last && !ended) {
+		fail(floppy, ST1_END, 0);
+		return;
+	}
+	step_sector(floppy);
 	if (ended)
 		end(floppy, 0, 0, 0);
-	else if (last)
-		fail(floppy, ST1_END, 0);
 	else
 		begin_sector(floppy);
 }
@@ -209,13 +217,34 @@ void floppy_run(void *device)
 	}
 }
 
+void floppy_due(void *device, uint64_t now)
+{
+	struct floppy *floppy = device;
+
+	if (floppy->phase != FLOPPY_EXECUTION)
+		return;
+	if (floppy->at == floppy->filled) {
+		block_through(floppy, false);
+	} else if (floppy->at == floppy->seen) {
+		fail(floppy, ST1_OVERRUN, 0);
+	} else {
+		floppy->seen = floppy->at;
+		timer_arm(&floppy->timer, now + PATIENCE_NS);
+	}
+}
+
+bool floppy_is_ready(const struct floppy *floppy)
+{
+	return floppy_by_pio(floppy) && floppy->at < floppy->filled;
+}
+
 /* A byte went by the FIFO. The next sector, or the result, is an interrupt of its own. */
 static void byte_through(struct floppy *floppy)
 {
 	floppy->ready = false;
 	floppy_interrupt(floppy, false);
 	if (++floppy->at == floppy->filled)
-		block_through(floppy, false);
+		timer_arm(&floppy->timer, floppy->clock() + GAP_NS);
 }
 
 uint8_t floppy_take(struct floppy *floppy)

@@ -146,7 +146,7 @@ static void attach_pc(struct vm *vm, struct machine *machine)
 	dma_init(&machine->dma, &vm->bus, &vm->mem, !vm->config->bios);
 	if (vm->config->floppy_files[0])
 		floppy_init(&machine->floppy, &vm->bus, &machine->dma, vm->config->floppy_files,
-			    irq(machine, IRQ_FLOPPY), !vm->config->bios);
+			    irq(machine, IRQ_FLOPPY), &vm->timers, clock_guest_ns, !vm->config->bios);
 	if (vm->config->testdev)
 		testdev_init(&machine->testdev, &vm->bus, (struct irq_line){.set = set_line, .controller = machine});
 	if (vm->config->testdev && !vm->config->bios)

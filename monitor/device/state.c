@@ -164,6 +164,9 @@ static const struct state_field floppy_fields[] = {
 	STATE_GUEST(at),
 	STATE_GUEST(filled),
 	STATE_ARRAY(buffer),
+	STATE_PART(timer, timer_state),
+	STATE_GUEST(seen),
+	STATE_HOST(clock),
 	STATE_HOST(dma),
 	STATE_HOST(irq),
 };

@@ -32,6 +32,8 @@
 
 static struct bus bus;
 static struct dma dma;
+static struct timers timers;
+static uint64_t now;
 static struct floppy floppy;
 static struct disk_file *files[FLOPPY_DRIVES];
 static char path[] = "/tmp/ring3-floppy-XXXXXX";
@@ -77,15 +79,28 @@ static uint8_t in(uint16_t port)
 	return (uint8_t)value;
 }
 
+static uint64_t fake_clock(void)
+{
+	return now;
+}
+
+static void wait_ms(uint64_t ms)
+{
+	now += ms * 1000000;
+	timers_run(&timers, now);
+}
+
 static void attach(const struct disk_spec *spec)
 {
 	files[0] = disk_open(spec);
 	assert_non_null(files[0]);
 	bus = (struct bus){0};
+	timers = (struct timers){0};
 	line = false;
 	memset(ram, 0, sizeof(ram));
 	dma_init(&dma, &bus, NULL, true);
-	floppy_init(&floppy, &bus, &dma, files, (struct irq_line){.set = set_line, .line = 6}, true);
+	floppy_init(&floppy, &bus, &dma, files, (struct irq_line){.set = set_line, .line = 6}, &timers, fake_clock,
+		    true);
 	out(DOR, 0x1c);
 	out(INPUT, 0); /* 500 kbit/s */
 	edges = 0;
@@ -213,15 +228,25 @@ static void test_reset(void **state)
 	assert_int_equal(in(DOR), 0x0c);
 }
 
-/* With polling off a reset ends silently. */
-static void test_quiet_reset(void **state)
+/* Who has switched polling off and locked that waits for the end of a reset all the same, as Linux does. */
+static void test_unpolled_reset(void **state)
 {
 	COMMAND(0x13, 0, 0x57, 0x20);
-	out(DOR, 0x08);
-	out(DOR, 0x0c);
-	assert_false(line);
+	COMMAND(0x94);
+	ANSWERS(0x10);
+	out(STATUS, 0x80);
+	assert_true(line);
 	COMMAND(0x08);
-	ANSWERS(0x80);
+	ANSWERS(0xc0, 0);
+}
+
+static void soft_reset(void)
+{
+	out(STATUS, 0x80);
+	for (uint8_t unit = 0; unit < 4; unit++) {
+		COMMAND(0x08);
+		ANSWERS((uint8_t)(0xc0 | unit), floppy.cylinder[unit]);
+	}
 }
 
 static void test_settings(void **state)
@@ -238,17 +263,17 @@ static void test_settings(void **state)
 	ANSWERS(0x10);
 	COMMAND(0x0e);
 	ANSWERS(7, 0, 0, 0, 0xdf, 0x02, 0, 0x86, 0x57, 0x20);
-	out(STATUS, 0x80); /* locked: FIFO and its threshold are kept, the perpendicular mode is not */
+	soft_reset(); /* locked: FIFO and its threshold are kept, the perpendicular mode is not */
 	COMMAND(0x0e);
-	ANSWERS(7, 0, 0, 0, 0xdf, 0x02, 0, 0x84, 0x57, 0x20);
+	ANSWERS(7, 0, 0, 0, 0xdf, 0x02, 0, 0x84, 0x07, 0x20);
 	COMMAND(0x14);
 	ANSWERS(0x00);
-	out(STATUS, 0x80);
+	soft_reset();
 	COMMAND(0x0e);
-	ANSWERS(7, 0, 0, 0, 0xdf, 0x02, 0, 0x04, 0x70, 0x00);
+	ANSWERS(7, 0, 0, 0, 0xdf, 0x02, 0, 0x04, 0x20, 0x00);
 	COMMAND(0x12, 1); /* the mode alone */
 	COMMAND(0x0e);
-	ANSWERS(7, 0, 0, 0, 0xdf, 0x02, 0, 0x05, 0x70, 0x00);
+	ANSWERS(7, 0, 0, 0, 0xdf, 0x02, 0, 0x05, 0x20, 0x00);
 }
 
 static void test_invalid(void **state)
@@ -381,10 +406,10 @@ static void test_multitrack(void **state)
 	/* Nobody says that it is enough: the end of the cylinder does. */
 	to_memory(60);
 	COMMAND(READ, 0, 5, 0, 17, 2, 18, 0x1b, 0xff);
-	ANSWERS(0x44, 0x80, 0, 6, 0, 1, 2);
+	ANSWERS(0x44, 0x80, 0, 5, 1, 18, 2);
 	to_memory(60);
 	COMMAND(READ_SIDE, 0, 5, 0, 17, 2, 18, 0x1b, 0xff);
-	ANSWERS(0x40, 0x80, 0, 6, 0, 1, 2);
+	ANSWERS(0x40, 0x80, 0, 5, 0, 18, 2);
 	to_memory(18);
 	COMMAND(0x42, 4, 5, 1, 9, 2, 18, 0x1b, 0xff); /* the whole track, from its first sector */
 	ANSWERS(0x04, 0, 0, 6, 1, 1, 2);
@@ -464,6 +489,34 @@ static void test_late_channel(void **state)
 	assert_int_equal(in(STATUS), 0x80);
 }
 
+/* For a turn of the disk it waits: for a channel that does not open, and for who has begun to read and stops. */
+static void test_overrun(void **state)
+{
+	COMMAND(READ, 0, 2, 0, 1, 2, 18, 0x1b, 0xff);
+	wait_ms(199);
+	assert_int_equal(in(STATUS), 0x10);
+	wait_ms(1);
+	assert_true(line);
+	ANSWERS(0x40, 0x10, 0, 2, 0, 1, 2);
+	wait_ms(1000);
+	COMMAND(0x03, 0xdf, 0x03);
+	COMMAND(READ_SIDE, 0, 7, 0, 17, 2, 18, 0x1b, 0xff);
+	for (unsigned n = 0; n < DISK_SECTOR + 10; n++) {
+		in(FIFO);
+		wait_ms(150);
+	}
+	assert_int_equal(in(STATUS), 0xf0);
+	wait_ms(200);
+	wait_ms(200);
+	ANSWERS(0x40, 0x10, 0, 7, 0, 18, 2);
+	COMMAND(0x45, 0, 7, 0, 18, 2, 18, 0x1b, 0xff);
+	out(FIFO, 0xff);
+	wait_ms(200);
+	wait_ms(200);
+	ANSWERS(0x40, 0x10, 0, 7, 0, 18, 2);
+	assert_int_equal(on_file(number(7, 0, 18)), number(7, 0, 18));
+}
+
 /* Without DMA each sector is an interrupt, and the end of the track is the end. */
 static void test_pio(void **state)
 {
@@ -476,9 +529,15 @@ static void test_pio(void **state)
 		assert_int_equal(in(STATUS), 0xf0);
 		assert_int_equal(line, n % DISK_SECTOR == 0);
 		bytes[n] = in(FIFO);
+		if ((n + 1) % DISK_SECTOR == 0) { /* a gap */
+			assert_int_equal(in(STATUS), 0x70);
+			assert_int_equal(in(FIFO), 0);
+			assert_false(line);
+			wait_ms(1);
+		}
 	}
 	assert_int_equal(edges, 3);
-	ANSWERS(0x40, 0x80, 0, 8, 0, 1, 2);
+	ANSWERS(0x40, 0x80, 0, 7, 0, 18, 2);
 	memcpy(&word, bytes + DISK_SECTOR, sizeof(word));
 	assert_int_equal(word, number(7, 0, 18));
 	COMMAND(0x45, 0, 7, 0, 18, 2, 18, 0x1b, 0xff);
@@ -486,7 +545,10 @@ static void test_pio(void **state)
 		assert_int_equal(in(STATUS), 0xb0);
 		out(FIFO, (uint8_t)n);
 	}
-	ANSWERS(0x40, 0x80, 0, 8, 0, 1, 2);
+	assert_int_equal(in(STATUS), 0x30);
+	out(FIFO, 0xff);
+	wait_ms(1);
+	ANSWERS(0x40, 0x80, 0, 7, 0, 18, 2);
 	assert_int_equal(on_file(number(7, 0, 18)), 0x03020100);
 }
 
@@ -605,9 +667,9 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(reset),  T(quiet_reset), T(settings),	      T(invalid),     T(seek),	   T(absent),	    T(read_id),
-		T(read),   T(multitrack),  T(no_such_sector), T(write),	      T(readonly), T(late_channel), T(pio),
-		T(verify), T(format),	   T(formats),	      T(short_image), T(flood),
+		T(reset), T(unpolled_reset), T(settings),	T(invalid), T(seek),	    T(absent),	     T(read_id),
+		T(read),  T(multitrack),     T(no_such_sector), T(write),   T(readonly),    T(late_channel), T(overrun),
+		T(pio),	  T(verify),	     T(format),		T(formats), T(short_image), T(flood),
 	};
 
 	return cmocka_run_group_tests(tests, make_path, remove_path);
