@@ -13,14 +13,14 @@
 #include "monitor/vm/segment.h"
 
 static const struct boot_protocol *const protocols[] = {
-	&boot_linux,		       /* bzImage, by its 64-bit entry */
-	&boot_linux_32,		       /* by its 32-bit one */
-	&boot_multiboot,	       /* ELF of both classes, or flat */
-	&boot_multiboot2,	       /* likewise */
-	&boot_linux_elf,	       /* vmlinux */
+	&boot_linux,	  /* bzImage, by its 64-bit entry */
+	&boot_linux_32,	  /* by its 32-bit one */
+	&boot_disk,	  /* sectors for firmware: among them may be a kernel for Multiboot, such as GRUB */
+	&boot_multiboot,  /* ELF of both classes, or flat */
+	&boot_multiboot2, /* likewise */
+	&boot_linux_elf,  /* vmlinux */
 	&boot_linux_elf_32, &boot_pvh, /* ELF of both classes with Xen's note */
 	&boot_sector,		       /* 512 bytes, real mode */
-	&boot_disk,		       /* more of them, for firmware */
 	&boot_solo5,		       /* unikernels for Solo5's hvt */
 	&boot_ring3,		       /* ELF64 entered in 64-bit mode */
 };

@@ -636,6 +636,49 @@ static void test_linux_64(void **state)
 	assert_int_equal(vcpu_paging_mode(&vcpu), SPT_4_LEVEL);
 }
 
+static bool is_disk(size_t size)
+{
+	uint64_t bytes = 0;
+	bool is;
+
+	unlink(path);
+	write_file(path, flat, size);
+	is = image_is_disk(path, &bytes);
+	assert_true(!is || bytes == size);
+	return is;
+}
+
+/* A boot sector with more behind it, which may be a kernel for Multiboot: GRUB's disks have one. */
+static void test_disk(void **state)
+{
+	const uint32_t multiboot[] = {0x1badb002, 0x00010000, 0u - 0x1badb002 - 0x00010000, 0x100400, 0x100000};
+	struct capture c;
+
+	flat[510] = 0x55;
+	assert_false(is_disk(1024));
+	flat[511] = 0xaa;
+	assert_true(is_disk(1024));
+	memcpy(flat + 0x400, multiboot, sizeof(multiboot));
+	assert_true(is_disk(sizeof(flat)));
+	assert_false(is_disk(512)); /* entered as it is */
+	assert_false(is_disk(1025));
+	memcpy(flat + 0x202, "HdrS", 4); /* Linux's sector ends so too */
+	assert_false(is_disk(sizeof(flat)));
+	memset(flat + 0x202, 0, 4);
+	memcpy(flat, "\177ELF", 4);
+	assert_false(is_disk(sizeof(flat)));
+	memset(flat, 0, 4);
+	assert_false(image_is_disk("/nowhere/at/all", &(uint64_t){0}));
+	assert_false(image_is_disk("/dev/null", &(uint64_t){0}));
+	/* Without firmware it is refused, and not taken for that kernel. */
+	assert_true(is_disk(sizeof(flat)));
+	config.kernel = path;
+	capture_start(&c, stderr);
+	assert_int_not_equal(image_load(&vm), 0);
+	capture_end(&c);
+	assert_non_null(strstr(c.text, "is the image of a disk"));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
@@ -663,6 +706,7 @@ int main(void)
 		T(pvh_hostile),
 		T(sector),
 		T(no_sector),
+		T(disk),
 		T(sector_engine),
 		T(linux),
 		T(linux_old),
