@@ -253,6 +253,12 @@ static bool parse(struct lockstep *ls, int argc, char **argv, struct vm_config *
 		fprintf(stderr, "ring3: lockstep has none of --gdb, --screen, --stats: 'ring3 run' does\n");
 		return false;
 	}
+	if (config->disk_count || config->floppy_count) {
+		fprintf(stderr,
+			"ring3: lockstep has no disks and floppies, which two guests cannot share: 'ring3 run' has "
+			"them\n");
+		return false;
+	}
 	config->no_output = !console;
 	/* All on one processor, so that what identifies it is the same for both. */
 	config->cpus = 1;
