@@ -146,18 +146,21 @@ int boot_read_addresses(struct vm *vm, uint64_t offset, const struct boot_addres
 /* ------------------------------------------------------------------------------------------------- flat 32-bit mode */
 
 #define FLAT_GDT_ENTRIES 4
+#define FLAT_STACK_SIZE	 0x4000
 
 bool boot_enter_flat(struct boot *boot, struct vm *vm, uint16_t cs)
 {
 	const uint16_t ds = cs + X86_DESC_SIZE;
 	struct vcpu *vcpu = vm->vcpu[0];
 	uint64_t table[FLAT_GDT_ENTRIES] = {0}, gdt;
+	uint64_t stack = boot_alloc(boot, FLAT_STACK_SIZE, X86_PAGE_SIZE);
 
 	table[cs / X86_DESC_SIZE] = SEG_FLAT | X86_DESC_CODE | X86_DESC_DB;
 	table[ds / X86_DESC_SIZE] = SEG_FLAT | X86_DESC_DB;
 	gdt = boot_put(boot, table, sizeof(table), sizeof(uint64_t));
 
 	vcpu->rip = vm->image->entry;
+	vcpu->gpr[RSP] = stack + FLAT_STACK_SIZE;
 	vcpu->cr0 = X86_CR0_PE | X86_CR0_ET;
 	vcpu->cr3 = vcpu->cr4 = vcpu->efer = 0;
 	if (vm->cpu.xcr0)
@@ -166,7 +169,7 @@ bool boot_enter_flat(struct boot *boot, struct vm *vm, uint16_t cs)
 	for (unsigned i = 0; i < SREG_COUNT; i++)
 		vcpu->sreg[i] = seg_make(ds, table[ds / X86_DESC_SIZE]);
 	vcpu->sreg[SREG_CS] = seg_make(cs, table[cs / X86_DESC_SIZE]);
-	return gdt;
+	return stack && gdt;
 }
 
 /* ----------------------------------------------------------------------------------------------------- page tables */

@@ -97,7 +97,8 @@ int boot_read_addresses(struct vm *vm, uint64_t offset, const struct boot_addres
  * 8 or 16, and the data behind it. False if the area is full.
  *
  * Kernels are not to rely on selectors, and do: they keep those of the loader that they are tried with when they load
- * their own table, which agrees with QEMU's.
+ * their own table, which agrees with QEMU's. Nor on a stack, and there are kernels that push before they have one: the
+ * boot area begins with one, so that what grows past it meets memory that nothing else is in.
  */
 #define BOOT_FLAT_CS 0x08
 bool boot_enter_flat(struct boot *boot, struct vm *vm, uint16_t cs);

@@ -1,6 +1,9 @@
 /*
  * ACPI 6.4 chapter 4.8: PM1a event and control registers and the PM timer, 24 bits at 3.579545 MHz computed from host
  * time. The machine is in ACPI mode from the start, and no event ever comes: there is no button to press.
+ *
+ * Ports and sleep types are those of a PIIX4 as QEMU has it: kernels that read no ACPI tables switch off by 0x2000 at
+ * port 0x604.
  */
 #include "monitor/device/acpi_pm.h"
 

@@ -12,7 +12,7 @@
 #define ACPI_PM_CONTROL	 4     /* offsets from it */
 #define ACPI_PM_TIMER	 8
 #define ACPI_PM_PORTS	 12
-#define ACPI_PM_SLEEP_S5 5 /* SLP_TYP that switches the machine off */
+#define ACPI_PM_SLEEP_S5 0 /* SLP_TYP that switches the machine off: a PIIX4's */
 #define ACPI_PM_SCI	 9
 
 struct acpi_pm {

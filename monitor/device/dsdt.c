@@ -259,7 +259,7 @@ static void put_bridge(struct aml *aml, uint32_t memory)
 	close(aml, at);
 }
 
-/* Name (\_S5, Package () {5, 0, 0, 0}): what the sleep register takes to switch off. */
+/* Name (\_S5, Package () {0, 0, 0, 0}): what the sleep register takes to switch off. */
 static void put_power_off(struct aml *aml)
 {
 	put_name(aml, "_S5_");

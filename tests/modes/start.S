@@ -55,6 +55,8 @@ header_end:
 	.org	0x400
 #endif
 
+#define STACK_ROOM 0x4000
+
 	.section .start, "ax"
 	.code32
 	.globl	start
@@ -63,6 +65,13 @@ start:
 	mov	%esi, %ebx
 	xor	%eax, %eax
 #endif
+	/* The stack that was found: what is pushed there comes back. */
+	push	%ebx
+	sub	$STACK_ROOM - 8, %esp
+	push	%ebx
+	pop	%ebx
+	add	$STACK_ROOM - 8, %esp
+	pop	%ebx
 #if defined(MULTIBOOT2) || defined(PVH)
 	jmp	1f
 	/* The entry that the ELF header names. */

@@ -145,6 +145,7 @@ static void is_flat(uint64_t entry)
 	assert_true(vcpu.cr4 == 0 && vcpu.efer == 0);
 	assert_int_equal(vcpu_paging_mode(&vcpu), SPT_NO_PAGING);
 	assert_int_equal(vcpu_code_bits(&vcpu), 32);
+	assert_true(vcpu.gpr[RSP] == BOOT_START + 0x4000);
 	for (unsigned i = 0; i < SREG_COUNT; i++) {
 		const struct vcpu_segment *s = &vcpu.sreg[i];
 
