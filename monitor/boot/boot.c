@@ -126,18 +126,17 @@ uint64_t boot_put_cmdline(struct boot *boot, const struct vm *vm)
 	return gpa;
 }
 
-/* All differences are of numbers checked to be in order. */
+/* A beginning before the file wraps to one behind it; the other differences are of numbers checked to be in order. */
 int boot_read_addresses(struct vm *vm, uint64_t offset, const struct boot_addresses *at)
 {
 	const struct image *image = vm->image;
-	uint64_t before = (uint64_t)at->header - at->load, start, filesz, memsz;
+	uint64_t start = offset + at->load - at->header, filesz, memsz;
 
-	if (at->load > at->header || before > offset || (at->load_end && at->load_end < at->load))
+	if (start >= image->file_size || (at->load_end && at->load_end < at->load))
 		return image_refuse(image->path,
 				    "its Multiboot header loads 0x%" PRIx32 " to 0x%" PRIx32 ", but lies at 0x%" PRIx32
 				    " itself: correct the addresses",
 				    at->load, at->load_end, at->header);
-	start = offset - before;
 	filesz = at->load_end ? at->load_end - at->load : image->file_size - start;
 	memsz = at->bss_end > at->load && at->bss_end - at->load > filesz ? at->bss_end - at->load : filesz;
 	return image_add_flat(vm->image, vm, at->load, start, filesz, memsz);

@@ -83,8 +83,9 @@ uint32_t boot_upper_memory(const struct vm *vm);
 uint64_t boot_put_cmdline(struct boot *boot, const struct vm *vm);
 
 /*
- * Addresses in a Multiboot header: its own, and those of what is loaded. load_end 0: all of the file. bss_end 0: no
- * more than is loaded. As image_read_elf, for a header at `offset` in the file.
+ * Addresses in a Multiboot header: its own, and those of what is loaded, which may begin behind the header, as GRUB has
+ * it. load_end 0: all of the file. bss_end 0: no more than is loaded. As image_read_elf, for a header at `offset` in
+ * the file.
  */
 struct boot_addresses {
 	uint32_t header, load, load_end, bss_end;

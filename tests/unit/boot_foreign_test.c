@@ -277,13 +277,30 @@ static void test_addresses_open(void **state)
 	assert_int_equal(*(const uint8_t *)ram(0x301fff), 0x77);
 }
 
+/* What is loaded begins behind the header. */
+static void test_addresses_behind(void **state)
+{
+	put_header(flat + 0x100, R3_BIT(16), 0x300100, 0x300140, 0x301000, 0x309000, 0x300200);
+	flat[0x13f] = 0x55;
+	flat[0x140] = 0x66;
+	flat[0xfff] = 0x77;
+	flat_size = 0x1000;
+	booted();
+	is_flat(0x300200);
+	assert_int_equal(*(const uint8_t *)ram(0x30013f), 0);
+	assert_int_equal(*(const uint8_t *)ram(0x300140), 0x66);
+	assert_int_equal(*(const uint8_t *)ram(0x300fff), 0x77);
+}
+
 static void test_addresses_hostile(void **state)
 {
 	static const struct {
 		uint32_t header, load, load_end, bss_end, entry;
 		const char *fragment;
 	} bad[] = {
-		{0x300100, 0x300101, 0, 0, 0x300200, "correct the addresses"}, /* loads behind itself */
+		{0x300100, 0x301000, 0, 0, 0x300200, "correct the addresses"}, /* from behind the file */
+		{0x300100, 0xffffffff, 0, 0, 0x300200, "correct the addresses"},
+		{0x300100, 0x300fff, 0x301001, 0, 0x300fff, "truncated"},
 		{0x300100, 0x2fff00, 0, 0, 0x300200, "correct the addresses"}, /* from before the file */
 		{0x300100, 0x300000, 0x2fffff, 0, 0x300200, "correct the addresses"},
 		{0x300100, 0x300000, 0x302000, 0, 0x300200, "truncated"},
@@ -690,6 +707,7 @@ int main(void)
 		T(multiboot_32),
 		T(addresses),
 		T(addresses_open),
+		T(addresses_behind),
 		T(addresses_hostile),
 		T(multiboot_asks_more),
 		T(multiboot_far),
