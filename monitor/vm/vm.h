@@ -126,6 +126,7 @@ struct vm {
 	char reason[256];		   /* why it was killed, or panicked; empty if the guest ended itself */
 	char last_words[R3_PANIC_MAX + 1]; /* what it has written to X86_PORT_PANIC_TEXT */
 	bool dismissed;			   /* whoever looked at it ended it: nothing is to be told of it */
+	bool leaves;			   /* the process ends with it, and memory need not be given back before */
 };
 
 /*

@@ -259,6 +259,31 @@ static void attack_code(void)
 	}
 }
 
+/* As many blocks as are kept, from pages=N; it is ready then. */
+static void attack_kept(void)
+{
+	uint64_t pages = option("pages", 16), run = 64; /* so many bytes of code, then a jump */
+
+	for (uint64_t n = 0; n < pages; n++) {
+		uint8_t *page = (uint8_t *)new_page();
+
+		for (uint64_t i = 0; i < X86_PAGE_SIZE; i++)
+			page[i] = i % run == run - 2 ? 0xff : i % run == run - 1 ? 0xe3 : 0x9c;
+		for (uint64_t at = 0; at < X86_PAGE_SIZE; at += at % run == run - 2 ? 2 : 1)
+			__asm__ volatile("mov %%rsp, %%r12\n\t"
+					 "mov %1, %%rsp\n\t"
+					 "lea 1f(%%rip), %%rbx\n\t"
+					 "jmp *%0\n"
+					 "1:\tmov %%r12, %%rsp"
+					 :
+					 : "r"(page + at), "r"(stack + sizeof(stack))
+					 : "rbx", "r12", "memory", "cc");
+	}
+	ready();
+	for (;;)
+		;
+}
+
 /* Pages of JMP *RBX: to a translator, each is a block of its own. */
 static void attack_jumps(void)
 {
@@ -409,6 +434,7 @@ static const struct {
 	{"multicall", attack_multicall}, {"whole", attack_whole},     {"code", attack_code},
 	{"string", attack_string},	 {"exits", attack_exits},     {"jumps", attack_jumps},
 	{"same", attack_same},		 {"views", attack_views},     {"links", attack_links},
+	{"kept", attack_kept},
 };
 
 static bool same(const char *a, const char *b)

@@ -85,6 +85,7 @@ static int live(struct vm *vm, const struct vm_config *config)
 	tap_run_judge(vm);
 	trace_finish(vm);
 	stats_down(vm);
+	vm->leaves = !gdb_reset_wanted();
 	parts_down(vm, tried);
 	return vm->status;
 }

@@ -403,12 +403,20 @@ struct code *code_create(struct engine_vcpu *c)
 	return code;
 }
 
+/* Hundreds of MiB in small pieces: to give them back one by one takes longer than the host takes for all. */
+static struct code *volatile left_to_host;
+
 void code_destroy(struct engine_vcpu *c)
 {
 	struct code *code = c->code;
 	if (!code)
 		return;
 	spt_set_written(c->vm->spt, NULL);
+	if (c->vm->leaves) {
+		left_to_host = code;
+		c->code = NULL;
+		return;
+	}
 	code_drop_all(c);
 	code_collect(c);
 	block_free(code, code->single);
