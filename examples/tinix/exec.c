@@ -130,16 +130,17 @@ static bool parse_script(char *line, char **interpreter, char **argument)
 /* Follows scripts to the program that runs them. */
 static int open_program(const char *path, struct exec_args *args, struct inode **inode)
 {
-	char line[SCRIPT_LINE], next[SCRIPT_LINE];
+	char line[SCRIPT_LINE + 1], next[SCRIPT_LINE];
 	int err = inode_open_exec(path, inode);
 
 	for (unsigned depth = 0; !err; depth++) {
 		char *interpreter, *argument;
-		int64_t len = inode_read(*inode, line, sizeof(line) - 1, 0);
+		int64_t len = inode_read(*inode, line, SCRIPT_LINE, 0);
 
 		if (len < 2 || line[0] != '#' || line[1] != '!')
 			return 0;
-		line[len] = '\0';
+		/* The last of them may end the line, and is nothing else. */
+		line[len == SCRIPT_LINE && line[len - 1] != '\n' ? len - 1 : len] = '\0';
 		inode_put(*inode);
 		*inode = NULL;
 		if (depth == INTERPRETERS_MAX)

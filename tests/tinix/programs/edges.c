@@ -226,6 +226,10 @@ static void programs(const char *self)
 	memcpy(line + 255, "-and-more\n", 10);
 	write_file("script", line, 265, 0755);
 	run("cut name", "./script", (char *[]){"zero", NULL});
+	/* The line's end is the last byte that is read. */
+	line[255] = '\n';
+	write_file("script", line, 256, 0755);
+	run("whole name", "./script", (char *[]){"zero", NULL});
 	for (int depth = 1; depth <= 6; depth++) {
 		snprintf(path, sizeof(path), "./nested%d", depth - 1);
 		snprintf(line, sizeof(line), "#!%s\n", depth == 1 ? self : path);
