@@ -232,7 +232,8 @@ uint64_t boot_page_tables(struct boot *boot, uint64_t end)
 /* ------------------------------------------------------------------------------------------------------ memory map */
 
 /* A PC's: low memory, then adapters and firmware, where the tables of MACHINE_PC lie, then RAM on both sides of the
- * hole. The plain machine keeps its low memory for what the monitor puts there. */
+ * hole, which ends in a ROM's place: there are kernels that map all up to the map's end, and then look for the devices.
+ * The plain machine keeps its low memory for what the monitor puts there. */
 unsigned boot_memory_map(const struct vm *vm, struct boot_range range[BOOT_RANGES_MAX])
 {
 	const struct guest_mem *mem = &vm->mem;
@@ -243,6 +244,8 @@ unsigned boot_memory_map(const struct vm *vm, struct boot_range range[BOOT_RANGE
 	range[count++] = (struct boot_range){0, pc ? PC_LOW_END : BOOT_END, pc};
 	range[count++] = (struct boot_range){pc ? PC_FIRMWARE_START : BOOT_END, IMAGE_START, false};
 	range[count++] = (struct boot_range){IMAGE_START, low_end, true};
+	if (pc)
+		range[count++] = (struct boot_range){PC_ROM_START, PC_HOLE_END, false};
 	if (mem->hole_end)
 		range[count++] = (struct boot_range){mem->hole_end, mem->size, true};
 	return count;

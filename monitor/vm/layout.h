@@ -30,6 +30,7 @@
 #define PC_RSDP		  PC_FIRMWARE_START /* ACPI's root pointer */
 #define PC_HOLE_START	  0xc0000000u
 #define PC_HOLE_END	  0x100000000u
+#define PC_ROM_START	  0xfffc0000u /* the last of the hole is a ROM's */
 
 /*
  * PML4 slot 127, which is not the guest's where its code runs directly. No allocator of a program or kernel picks it

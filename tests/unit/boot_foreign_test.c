@@ -189,8 +189,8 @@ static void test_multiboot(void **state)
 	assert_int_equal(word(mods + 16), MAKER_BASE + 0x6000);
 	assert_int_equal(word(mods + 20), MAKER_BASE + 0x6000 + MODULE_B);
 	assert_int_equal(*(const uint8_t *)ram(word(mods + 16)), 0xbb);
-	/* Three ranges, each with its size before it. */
-	assert_int_equal(word(info + 44), 3 * 24);
+	/* Four ranges, each with its size before it. */
+	assert_int_equal(word(info + 44), 4 * 24);
 	assert_int_equal(word(word(info + 48)), 20);
 	assert_int_equal(word(word(info + 48) + 20), 1);
 	assert_int_equal(word(word(info + 48) + 24 + 20), 2);
@@ -465,7 +465,7 @@ static void test_multiboot2(void **state)
 	at = tag(4, &size);
 	assert_true(word(at) == 639 && word(at + 4) == 15 * 1024);
 	at = tag(6, &size);
-	assert_true(size == 16 + 3 * 24 && word(at) == 24 && word(at + 4) == 0);
+	assert_true(size == 16 + 4 * 24 && word(at) == 24 && word(at + 4) == 0);
 	assert_true(word(at + 8) == 0 && word(at + 16) == PC_LOW_END && word(at + 24) == 1);
 	at = tag(8, &size);
 	assert_true(quad(at) == 0xb8000 && word(at + 8) == 160 && word(at + 12) == 80 && word(at + 16) == 25);
@@ -550,7 +550,7 @@ static void test_pvh(void **state)
 		assert_int_equal(info->magic, HVM_START_MAGIC);
 		assert_int_equal(info->version, 1);
 		assert_string_equal(ram(info->cmdline_paddr), "one two");
-		assert_int_equal(info->memmap_entries, 3);
+		assert_int_equal(info->memmap_entries, 4);
 		assert_int_equal(info->rsdp_paddr, PC_RSDP);
 		assert_int_equal(info->nr_modules, 2);
 		list = ram(info->modlist_paddr);
