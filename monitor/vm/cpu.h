@@ -89,6 +89,8 @@ struct cpuid_query {
 	unsigned id, count; /* of this processor, and how many there are */
 	bool apic_off;	    /* IA32_APIC_BASE says so: the feature is not shown then */
 	uint64_t misc_enable;
+	bool long_mode; /* where SYSENTER is not: Intel's CPUID does not show it then, as no processor of theirs lacks
+			   it */
 };
 void cpu_cpuid(const struct cpu *cpu, const struct cpuid_query *query, uint32_t answer[CPUID_REGISTERS]);
 

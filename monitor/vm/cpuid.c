@@ -33,6 +33,7 @@
 #define FEATURES_COUNT_AT 16		 /* ... how many processors */
 #define FEATURES_APIC	  0x200u	 /* leaf 1, EDX, and AMD's leaf that repeats it */
 #define FEATURES_ID_AT	  24		 /* ... and which this is */
+#define FEATURES_SEP	  0x800u	 /* leaf 1, EDX */
 #define CACHE_SHARERS	  0xffffc000u	 /* leaf 4, EAX: threads of a cache, cores of a package, both less 1 */
 #define EXTENSIONS_MAX	  1u		 /* the last subleaf of leaf 7 */
 #define FEATURES_NX	  0x100000u	 /* extended leaf 1, EDX */
@@ -117,6 +118,8 @@ static void features_leaf(const struct cpu *cpu, const struct cpuid_query *q, ui
 		r[CPUID_ECX] |= bit_OSXSAVE;
 	if (q->apic_off)
 		r[CPUID_EDX] &= ~FEATURES_APIC;
+	if (q->long_mode && !cpu->amd)
+		r[CPUID_EDX] &= ~FEATURES_SEP;
 }
 
 static void extended_features_leaf(const struct cpu *cpu, const struct cpuid_query *q, uint32_t r[CPUID_REGISTERS])

@@ -259,7 +259,8 @@ void vcpu_cpuid(struct vcpu *vcpu)
 					  vcpu->id,
 					  vcpu->vm->vcpu_count,
 					  !(vcpu->apic_base & X86_APIC_BASE_ENABLE),
-					  vcpu->misc_enable};
+					  vcpu->misc_enable,
+					  vcpu_is_long(vcpu)};
 	uint32_t answer[CPUID_REGISTERS];
 	bool users = vcpu->cpl == 3 && vcpu_code_bits(vcpu) == 64;
 	if (users ? vcpu->vm->cpu.host_users : vcpu->vm->cpu.host_kernel)

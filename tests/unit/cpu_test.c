@@ -15,7 +15,7 @@
 
 static uint32_t ask(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf, enum cpuid_register reg)
 {
-	const struct cpuid_query query = {leaf, subleaf, X86_CR4_OSXSAVE, cpu->xcr0, 2, 3, false, 0};
+	const struct cpuid_query query = {leaf, subleaf, X86_CR4_OSXSAVE, cpu->xcr0, 2, 3, false, 0, true};
 	uint32_t answer[CPUID_REGISTERS];
 	cpu_cpuid(cpu, &query, answer);
 	return answer[reg];

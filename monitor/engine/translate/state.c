@@ -112,11 +112,12 @@ static void fill_gate(struct translate *t, struct bt_state *state, struct vcpu *
 /* What CPUID's answers depend on is not as it was: they are asked for anew. */
 static void fill_identity(struct translate *t, const struct vcpu *vcpu)
 {
-	if (t->identified.cr4 == vcpu->cr4 && t->identified.xcr0 == vcpu->xcr0 &&
+	if (t->identified.cr4 == vcpu->cr4 && t->identified.xcr0 == vcpu->xcr0 && t->identified.efer == vcpu->efer &&
 	    t->identified.apic_base == vcpu->apic_base && t->identified.misc_enable == vcpu->misc_enable)
 		return;
 	t->identified.cr4 = vcpu->cr4;
 	t->identified.xcr0 = vcpu->xcr0;
+	t->identified.efer = vcpu->efer;
 	t->identified.apic_base = vcpu->apic_base;
 	t->identified.misc_enable = vcpu->misc_enable;
 	/* The negatives of questions that are looked for elsewhere: 0, and of the first all ones. */

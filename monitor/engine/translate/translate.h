@@ -142,7 +142,7 @@ struct translate {
 	unsigned begun; /* by flavour: its table is filled */
 	struct bt_identity *identity;
 	struct {
-		uint64_t cr4, xcr0, apic_base, misc_enable;
+		uint64_t cr4, xcr0, efer, apic_base, misc_enable;
 	} identified; /* what these answers go by */
 	uint8_t *code;
 	uint32_t used, limit; /* bytes of code */
