@@ -37,8 +37,6 @@ struct multiboot_range {
 #define CPUID_FSGSBASE	 R3_BIT(0) /* EBX */
 #define CPUID_XSTATE	 0xd	   /* EAX: what XCR0 may have */
 
-#define XCR0 (X86_XCR0_X87 | X86_XCR0_SSE | X86_XCR0_AVX | X86_XCR0_AVX512)
-
 static struct hvm_start_info info = {.magic = HVM_START_MAGIC, .version = HVM_START_VERSION};
 static struct hvm_memmap_entry ranges[RANGES_MAX];
 static struct hvm_modlist_entry modules[MODULES_MAX];
@@ -124,7 +122,7 @@ static void set_processor(void)
 		cr4 |= X86_CR4_OSXSAVE;
 	__asm__ volatile("mov %0, %%cr4" : : "r"(cr4) : "memory");
 	if (cr4 & X86_CR4_OSXSAVE)
-		__asm__ volatile("xsetbv" : : "a"(cpuid(CPUID_XSTATE).eax & XCR0), "d"(0), "c"(0));
+		__asm__ volatile("xsetbv" : : "a"(cpuid(CPUID_XSTATE).eax & PVG_XCR0), "d"(0), "c"(0));
 }
 
 const struct hvm_start_info *pvg_bare_info(uint64_t way, uint64_t gpa)

@@ -14,6 +14,9 @@
 #define XCOMP_BV	520
 #define HEADER_RESERVED 56 /* from XCOMP_BV on */
 
+#define CPUID_XSTATE   0xd /* with a component's number in ECX: EAX its size, EBX its offset */
+#define FIRST_EXTENDED 2
+
 static unsigned size;
 static uint64_t components;
 static uint32_t mxcsr_mask;
@@ -26,6 +29,15 @@ static void store(void *image)
 			 : "memory");
 }
 
+/* In the standard form. */
+static unsigned component_end(unsigned n)
+{
+	uint32_t eax = CPUID_XSTATE, ebx, ecx = n, edx;
+
+	__asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+	return ebx + eax;
+}
+
 static void measure(void)
 {
 	static uint8_t probe[X86_PAGE_SIZE * 4] __attribute__((aligned(PVG_FPU_ALIGNMENT)));
@@ -34,12 +46,12 @@ static void measure(void)
 	__asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx));
 	if (!(ecx & OSXSAVE))
 		pvg_panic("this processor has no XSAVE, by which register state is kept (QEMU has it with -cpu max)");
-	eax = 0xd;
-	ecx = 0;
-	__asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
 	__asm__ volatile("xgetbv" : "=a"(eax), "=d"(high) : "c"(0));
-	size = ebx;
-	components = (uint64_t)high << 32 | eax;
+	components = ((uint64_t)high << 32 | eax) & PVG_XCR0;
+	size = X86_FPU_EXTENDED;
+	for (unsigned n = FIRST_EXTENDED; components >> n; n++)
+		if (components >> n & 1 && component_end(n) > size)
+			size = component_end(n);
 	if (size > sizeof(probe))
 		pvg_panic("register state of %u bytes is larger than any known", size);
 	store(probe);

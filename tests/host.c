@@ -2,7 +2,7 @@
  * What this host keeps from programs that a processor would give them, tried in children:  host
  * Prints a list for CMake, empty on most: int_n=FROM-TO (vectors whose INT n does not fault where it stands),
  * debug_registers (a watchpoint set through ptrace does not hit), bases (what WRFSBASE writes is not kept), avx (there
- * is none), cpuid_faulting (CPUID cannot be made to fault).
+ * is none), cpuid_faulting (CPUID cannot be made to fault), plain_xcr0 (XGETBV tells of more than guests have).
  */
 #define _GNU_SOURCE
 #include <asm/prctl.h>
@@ -22,7 +22,8 @@
 #define HWCAP2_FSGSBASE 2	 /* arch/x86/include/uapi/asm/hwcap2.h */
 #define WRITES_4_BYTES	0xd0001l /* DR7: breakpoint 0, writes, four bytes */
 #define INT_LINUX	0x80
-#define INT_INTO	4 /* 1, 3 and 4 are for programs to call */
+#define GUESTS_XCR0	0xe7u /* x87, SSE, AVX, AVX-512: SDM 1 13.1 */
+#define INT_INTO	4     /* 1, 3 and 4 are for programs to call */
 
 static uint8_t *code;
 
@@ -80,6 +81,14 @@ static int watchpoint_hits(void)
 	return 1;
 }
 
+static unsigned xgetbv(void)
+{
+	unsigned low, high;
+
+	__asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	return low | high;
+}
+
 int main(void)
 {
 	unsigned from = 0, to = 0;
@@ -103,5 +112,7 @@ int main(void)
 		printf("avx;");
 	if (syscall(SYS_arch_prctl, ARCH_SET_CPUID, 0) || syscall(SYS_arch_prctl, ARCH_SET_CPUID, 1))
 		printf("cpuid_faulting;");
+	if (__builtin_cpu_supports("avx") && (xgetbv() & ~GUESTS_XCR0))
+		printf("plain_xcr0;");
 	return 0;
 }

@@ -100,7 +100,7 @@ void machine_read(struct machine_system *s)
 	s->dr[6] = pvg_read_dr6();
 	s->dr[7] = pvg_read_dr7();
 	if (s->cr4 & X86_CR4_OSXSAVE)
-		s->xcr0 = xgetbv();
+		s->xcr0 = xgetbv() & pvg_fpu_components();
 }
 
 void machine_restore(void)

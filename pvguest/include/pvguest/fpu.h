@@ -1,5 +1,5 @@
 /*
- * FPU, SSE and AVX state as XSAVE images in standard form (SDM 1 13.4), of all that XCR0 enables. The library itself
+ * FPU, SSE and AVX state as XSAVE images in standard form (SDM 1 13.4), of what XCR0 enables. The library itself
  * never uses these registers.
  */
 #ifndef PVGUEST_FPU_H
@@ -13,9 +13,9 @@ PVG_BEGIN
 
 #define PVG_FPU_ALIGNMENT 64
 
-/* Bytes of an image here (CPUID leaf 0xD). */
+/* Bytes of an image here, of these components (CPUID leaf 0xD). */
 unsigned pvg_fpu_size(void);
-/* XCR0: the state components there are. */
+/* The state components there are: of XCR0 those that ring3 keeps, x87, SSE, AVX and AVX-512. */
 uint64_t pvg_fpu_components(void);
 /* Writes the image of a processor just reset. */
 void pvg_fpu_reset(void *image);
