@@ -19,6 +19,14 @@ uint32_t *spt_frame_writer_count(struct spt *spt, unsigned level, uint64_t gpa)
 	return level == LEVEL_PAGE ? &spt_frame(spt, gpa)->writer_count : &region_at(spt, level, gpa)->writer_count;
 }
 
+bool spt_frame_is_writable(struct spt *spt, uint64_t gpa)
+{
+	for (unsigned level = LEVEL_PAGE; level <= LEVEL_HUGE; level++)
+		if (*spt_frame_writers(spt, level, gpa))
+			return true;
+	return false;
+}
+
 bool spt_frames_locked(struct spt *spt, unsigned level, uint64_t gpa)
 {
 	return level == LEVEL_PAGE ? spt_frame(spt, gpa)->locks : region_at(spt, level, gpa)->locked;

@@ -6,7 +6,7 @@
  * the split of a large spte. A frame with uses has a struct table, whose snapshot[i] is the guest's entry from which
  * every use's slot i was derived, short of accessed and dirty bits set since. Two states of a table:
  *   protected: its frame is locked, so the live entries equal the snapshot;
- *   unsync:    the guest may write it; every use is on its space's unsync list until a comparison.
+ *   unsync:    the guest may write it; every use is on its space's unsync list until some comparisons found nothing.
  * No spte maps a locked frame writable. Frames are locked by their table, by a watch, or both.
  *
  * What a guest can name in many places is bounded, so that no single call takes long: the uses of a table, the
@@ -403,6 +403,8 @@ void spt_frame_lock(struct spt *spt, uint64_t gpa);
 void spt_frame_unlock(struct spt *spt, uint64_t gpa);
 /* Locked frames in the page of this level at gpa. */
 bool spt_frames_locked(struct spt *spt, unsigned level, uint64_t gpa);
+/* Some space maps it so. */
+bool spt_frame_is_writable(struct spt *spt, uint64_t gpa);
 /* List of the leaves of that level that map gpa writable. */
 struct spte **spt_frame_writers(struct spt *spt, unsigned level, uint64_t gpa);
 /* How many these are. */

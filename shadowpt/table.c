@@ -74,10 +74,16 @@ struct table *spt_table_get(struct spt *spt, uint64_t gpa, bool narrow)
 	if (!table)
 		return NULL;
 	spt->stats.memory += sizeof(*table);
-	*table = (struct table){.gpa = gpa, .live = spt->ops.frame(spt->ctx, gpa), .narrow = narrow};
+	/* Whoever can write it is about to, or it is gone, before it has been compared often: protected it is after
+	 * that. */
+	*table = (struct table){.gpa = gpa,
+				.live = spt->ops.frame(spt->ctx, gpa),
+				.narrow = narrow,
+				.unsync = spt_frame_is_writable(spt, gpa)};
 	list_init(&table->uses);
 	frame->table = table;
-	spt_frame_lock(spt, gpa);
+	if (!table->unsync)
+		spt_frame_lock(spt, gpa);
 	for (unsigned i = 0; i < entries_of(table); i++)
 		spt_table_note(table, i, spt_table_live(table, i));
 	return table;

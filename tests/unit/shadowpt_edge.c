@@ -367,9 +367,15 @@ static void test_table_write(void **state)
 	fill(SPT_KERNEL, KERNEL + DATA, X86_PF_W);
 	fill(SPT_KERNEL, KERNEL, X86_PF_W);
 	assert_true(mapped_in(ROOT, SPT_KERNEL, KERNEL + at, at, RWX));
-	/* Tables found: of the large page that maps them, their pages alone are protected. */
+	/* Tables found that can be written: they are compared a few times first. */
 	w->maps = w->unmaps = w->protects = 0;
 	fill(SPT_USER, GVA, X86_PF_W);
+	assert_int_equal(world_ops(w), 1);
+	assert_int_equal(spt_cr3_load(w->spt, &cpu), 0);
+	assert_true(mapped_in(ROOT, SPT_KERNEL, KERNEL + (at & ~X86_PAGE_MASK), at & ~X86_PAGE_MASK, RWX));
+	for (unsigned i = 0; i < 20; i++)
+		assert_int_equal(spt_cr3_load(w->spt, &cpu), 0);
+	/* Of the large page that maps them, their pages alone are protected. */
 	assert_int_equal(w->maps, 1);
 	assert_int_equal(w->unmaps, 0);
 	assert_int_equal(w->protects, 3); /* one for each table below the root that is new */
@@ -377,10 +383,11 @@ static void test_table_write(void **state)
 	assert_true(mapped_in(ROOT, SPT_KERNEL, KERNEL + DATA, DATA, RWX));
 	/* Root switch: nothing written, nothing done. */
 	ops = world_ops(w);
+	uint64_t resyncs = stats().resyncs;
 	for (unsigned i = 0; i < 100; i++)
 		assert_int_equal(spt_cr3_load(w->spt, &cpu), 0);
 	assert_int_equal(world_ops(w), ops);
-	assert_int_equal(stats().resyncs, 0);
+	assert_int_equal(stats().resyncs, resyncs);
 	/* A write: one fault, then free; the change is seen at the next load and not before. */
 	fill(SPT_KERNEL, KERNEL + at, X86_PF_W);
 	assert_int_equal(w->last_map.len, PAGES(1));
@@ -392,7 +399,7 @@ static void test_table_write(void **state)
 	assert_int_equal(spt_cr3_load(w->spt, &cpu), 0);
 	assert_true(nothing_at(ROOT, SPT_USER, GVA));
 	assert_int_equal(world_ops(w), ops + 1);
-	assert_int_equal(stats().resyncs, 1);
+	assert_int_equal(stats().resyncs, resyncs + 1);
 	fill(SPT_USER, GVA, X86_PF_W);
 	assert_true(mapped_in(ROOT, SPT_USER, GVA, DATA + PAGES(9), RWX));
 }
@@ -423,9 +430,9 @@ static void test_table_protected_again(void **state)
 	}
 	assert_in_range(loads, 2, 20);
 	assert_true(mapped_in(ROOT, SPT_KERNEL, KERNEL + page, page, SPT_EXEC));
-	assert_int_equal(stats().table_writes, 1);
+	assert_int_equal(stats().table_writes, 0);
 	fill(SPT_KERNEL, KERNEL + at, X86_PF_W);
-	assert_int_equal(stats().table_writes, 2);
+	assert_int_equal(stats().table_writes, 1);
 	*entry = 0;
 	assert_int_equal(spt_cr3_load(w->spt, &cpu), 0);
 	assert_true(nothing_at(ROOT, SPT_USER, GVA));

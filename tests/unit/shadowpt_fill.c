@@ -519,6 +519,13 @@ static void step_rare(void)
 	}
 }
 
+/* At times so many in a row that tables which are written no more are protected. */
+static void step_loads(void)
+{
+	for (unsigned count = chance(10) ? 40 : 1; count; count--)
+		load_root(chance(60) ? t.root : random_below(ROOTS));
+}
+
 static void step(void)
 {
 	unsigned what = random_below(1000);
@@ -536,7 +543,7 @@ static void step(void)
 	else if (what < 880)
 		step_invlpg();
 	else if (what < 920)
-		load_root(chance(60) ? t.root : random_below(ROOTS));
+		step_loads();
 	else if (what < 960)
 		step_monitor_write();
 	else if (what < 997)

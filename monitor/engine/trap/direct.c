@@ -184,9 +184,12 @@ static uint32_t arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 void direct_arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 {
 	struct cell *peer = direct_peer(trap, vcpu);
-	if (peer && !space_flush(vcpu->vm, peer))
-		peer = NULL;
 	uint32_t armed = peer ? arm(trap, cell, vcpu) : 0;
+	/* Orders to a cell that is not entered wait: what is unmapped now is mapped when it is, most often. */
+	if (armed && !space_flush(vcpu->vm, peer)) {
+		armed = 0;
+		peer = NULL;
+	}
 	cell->armed = armed;
 	cell->peer = peer;
 	if (cell->armed) {
