@@ -25,6 +25,7 @@
 #define R3_FEATURE_MMU_UPDATE 8	 /* mmu_update and mmu_flush */
 #define R3_FEATURE_MULTICALL  16 /* multicall */
 #define R3_FEATURE_FPU	      32 /* fpu_switch, get_segment_base, R3_CALLBACK_DIRECT */
+#define R3_FEATURE_SITES      64 /* R3_CALLBACK_SITES */
 
 /* Errors: Linux's numbers, returned negated */
 #define R3_EPERM  1
@@ -62,6 +63,11 @@
 #define R3_CALLBACK_DIRECT 2
 /* value: top of the stack that #DF arrives on, from the kernel as well; 0 for the stack that any trap would find. */
 #define R3_CALLBACK_DOUBLE_FAULT 3
+/*
+ * value: 1 if the monitor may make SYSCALLs of user mode cheaper that come from one place again and again. Programs run
+ * a copy of such a page then; what they and the kernel read of it, whichever way, stays as it was.
+ */
+#define R3_CALLBACK_SITES 4
 
 /* set_segment_base */
 #define R3_SEGBASE_FS	     0

@@ -46,8 +46,10 @@ void pvg_syscall_register(pvg_trap_handler handler, void *arg)
 {
 	slots[PVG_TRAP_SYSCALL_NUMBER] = (struct trap_slot){handler, arg};
 	/* The library touches what user mode keeps in FPU, FS and GS by hypercalls alone. */
-	if (pvg_is_paravirt())
+	if (pvg_is_paravirt()) {
 		pvg_hypercall2(R3_HC_set_callback, R3_CALLBACK_DIRECT, 1);
+		pvg_hypercall2(R3_HC_set_callback, R3_CALLBACK_SITES, 1);
+	}
 	pvg_ops->set_syscall_entry((uint64_t)(pvg_is_paravirt() ? pvg_syscall_paravirt : pvg_syscall_native));
 }
 

@@ -59,8 +59,9 @@ void spt_frame_changed(struct spt *spt, uint64_t gpa)
 		return;
 	frame->watched = false;
 	spt_frame_unlock(spt, gpa);
-	if (spt->written)
-		spt->written(spt->ctx, gpa & ~X86_PAGE_MASK);
+	for (unsigned who = 0; who < SPT_WATCHERS; who++)
+		if (spt->written[who])
+			spt->written[who](spt->ctx, gpa & ~X86_PAGE_MASK);
 }
 
 void spt_frame_written(struct spt *spt, uint64_t gpa)
@@ -101,7 +102,7 @@ void spt_unwatch(struct spt *spt, uint64_t gpa)
 	}
 }
 
-void spt_set_written(struct spt *spt, void (*written)(void *ctx, uint64_t gpa))
+void spt_set_written(struct spt *spt, enum spt_watcher who, void (*written)(void *ctx, uint64_t gpa))
 {
-	spt->written = written;
+	spt->written[who] = written;
 }

@@ -210,7 +210,7 @@ struct spt {
 	uint64_t page[SPT_PAGES_KEPT]; /* and for which pages, the last of them */
 	uint64_t locked;	       /* times that a frame was locked */
 	uint64_t page_at;	       /* spt_changes with the last one */
-	void (*written)(void *ctx, uint64_t gpa);
+	void (*written[SPT_WATCHERS])(void *ctx, uint64_t gpa);
 	struct spt_stats stats;
 };
 

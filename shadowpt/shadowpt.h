@@ -247,16 +247,22 @@ void spt_note_write(struct spt *spt, uint64_t gpa, uint64_t len);
 
 /* -------------------------------------------------------------------------------------------- watching frames */
 
+enum spt_watcher {
+	SPT_WATCH_CODE,	 /* whoever keeps code decoded or translated */
+	SPT_WATCH_SITES, /* whoever shows changed copies of pages */
+	SPT_WATCHERS
+};
+
 /*
  * Write-protects the frame at gpa in every space; outside RAM it does nothing. The next guest write to it reaches
- * spt_fault, which calls `written` once, takes the watch off and lets the write proceed. spt_translate for a write,
- * spt_entry_write, spt_note_write and accessed and dirty bits set on the guest's behalf end a watch likewise. Table
- * frames are watched by the library itself in the same way; both may hold for one frame. `written` must not call the
- * library. Returns 0 or an op's error.
+ * spt_fault, which calls `written` of each watcher once, takes the watch off and lets the write proceed. spt_translate
+ * for a write, spt_entry_write, spt_note_write and accessed and dirty bits set on the guest's behalf end a watch
+ * likewise. Table frames are watched by the library itself in the same way; both may hold for one frame. `written` must
+ * not call the library. Returns 0 or an op's error.
  */
 int spt_watch(struct spt *spt, uint64_t gpa);
 void spt_unwatch(struct spt *spt, uint64_t gpa);
-void spt_set_written(struct spt *spt, void (*written)(void *ctx, uint64_t gpa));
+void spt_set_written(struct spt *spt, enum spt_watcher who, void (*written)(void *ctx, uint64_t gpa));
 
 /* ------------------------------------------------------------------------------------------------- to look at */
 

@@ -64,6 +64,11 @@ int64_t hc_call_set_callback(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
 			return -R3_EINVAL;
 		vcpu->pv.direct = value;
 		return 0;
+	case R3_CALLBACK_SITES:
+		if (value > 1)
+			return -R3_EINVAL;
+		vcpu->pv.sites = value;
+		return 0;
 	case R3_CALLBACK_DOUBLE_FAULT:
 		if (!hc_address_valid(value))
 			return -R3_EINVAL;

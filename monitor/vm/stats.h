@@ -101,6 +101,7 @@ struct stats {
 	uint32_t sensitive[STATS_SENSITIVE][STAT_WAY_COUNT]; /* by emu_id */
 	uint64_t hypercalls[STATS_HYPERCALLS];		     /* by number, those in multicalls included */
 	uint64_t contended; /* times that the guest went to one CPU because another program wanted the other */
+	uint64_t sites, sites_undone; /* places of SYSCALL made cheap, pages of such given back */
 	struct stats_code code;
 	struct stats_cache cache;
 };

@@ -119,6 +119,7 @@ struct vcpu {
 		uint64_t syscall_entry;
 		uint64_t user_root; /* CR3 of user mode; 0: as in kernel mode */
 		bool direct;	    /* FPU, FS and GS base are user mode's alone (R3_CALLBACK_DIRECT) */
+		bool sites;	    /* places of SYSCALL may be made cheaper (R3_CALLBACK_SITES) */
 	} pv;
 
 	/* A hypercall that gave way to what asked for attention: it goes on before the next guest instruction. */

@@ -98,6 +98,7 @@ static const struct state_field vcpu_fields[] = {
 	STATE_NAMED("SYSCALL entry", pv.syscall_entry),
 	STATE_NAMED("user root", pv.user_root),
 	STATE_NAMED("FPU of user mode", pv.direct),
+	STATE_NAMED("cheap SYSCALL", pv.sites),
 
 	/* Under way between an exit and the next entry; engines are at other points then. */
 	STATE_OPEN("interrupt waits", interrupt_waits),

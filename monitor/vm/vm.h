@@ -69,6 +69,7 @@ struct vm_config {
 	uint64_t code_cache;		       /* bytes of code that engine `translate` keeps; 0: as many as it can */
 	bool two_cells;			       /* `translate`: 32-bit user mode in a cell of its own */
 	unsigned cpus;			       /* host CPUs to use: 1 or 2; 0: choose */
+	bool no_patch;			       /* SYSCALLs of programs stay as they are */
 	const char *stats_file;		       /* NULL: none */
 	const char *trace_events, *trace_file; /* NULL: none; monitor/trace/trace.h */
 	int argc;			       /* the command line as a whole, for the record */

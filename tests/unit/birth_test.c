@@ -42,6 +42,7 @@ static int up(void **state)
 {
 	ram = memfd_create("ram", MFD_CLOEXEC);
 	spt = spt_create(&config, &ops, NULL);
+	sites_init(&cells.sites, false, NULL);
 	if (ram < 0 || ftruncate(ram, RAM_SIZE) || !spt || cells_init(&cells, &placement, ram, false))
 		return -1;
 	return placement_init(&placement, 1);

@@ -308,10 +308,13 @@ static void stack_and_entry_points_are_checked(void **state)
 	assert_int_equal(HC(f, set_callback, R3_CALLBACK_DIRECT, 1), 0);
 	assert_true(f->vcpu->pv.direct);
 	assert_int_equal(HC(f, set_callback, R3_CALLBACK_DIRECT, 2), -R3_EINVAL);
+	assert_int_equal(HC(f, set_callback, R3_CALLBACK_SITES, 1), 0);
+	assert_true(f->vcpu->pv.sites);
+	assert_int_equal(HC(f, set_callback, R3_CALLBACK_SITES, 2), -R3_EINVAL);
 	assert_int_equal(HC(f, set_callback, R3_CALLBACK_DOUBLE_FAULT, FIX_CODE), 0);
 	assert_int_equal(HC(f, set_callback, R3_CALLBACK_DOUBLE_FAULT, FIX_NONCANONICAL), -R3_EINVAL);
 	assert_int_equal(f->vcpu->pv.double_fault_stack, FIX_CODE);
-	assert_int_equal(HC(f, set_callback, 4, 0), -R3_EINVAL);
+	assert_int_equal(HC(f, set_callback, 5, 0), -R3_EINVAL);
 }
 
 static void segment_bases(void **state)

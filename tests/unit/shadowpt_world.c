@@ -190,7 +190,7 @@ struct world *world_create(uint64_t ram_size, uint64_t gva_lowest, uint64_t gva_
 	assert_non_null(world->ram);
 	world->spt = spt_create(&world->config, &ops, world);
 	assert_non_null(world->spt);
-	spt_set_written(world->spt, on_written);
+	spt_set_written(world->spt, SPT_WATCH_CODE, on_written);
 	return world;
 }
 

@@ -56,6 +56,9 @@ const struct argp_option options_table[] = {
 	 "--engine=translate",
 	 1},
 	{"cpus", OPT_CPUS, "1|2|auto", 0, "host processors to use (default auto)", 1},
+	{"no-patch", OPT_NO_PATCH, NULL, 0,
+	 "leave SYSCALL instructions of programs as they are, also where the guest's kernel lets them be made cheaper",
+	 1},
 	{"timeout", OPT_TIMEOUT, "SECONDS", 0, "end the guest after that time, with status 124", 1},
 	{"core", OPT_CORE, "FILE", 0,
 	 "write an ELF core of the guest to FILE if it crashes, panics or is ended from outside", 1},
@@ -368,6 +371,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return parse_cells(arg, config);
 	case OPT_CPUS:
 		return parse_cpus(arg, config);
+	case OPT_NO_PATCH:
+		config->no_patch = true;
+		return 0;
 	case OPT_TIMEOUT:
 		return parse_timeout(arg, config);
 	case OPT_CORE:
@@ -377,10 +383,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		config->stats_file = arg;
 		return 0;
 	case OPT_JUNIT:
-		config->junit_file = arg;
-		config->tap = true;
-		return 0;
 	case OPT_TAP:
+		config->junit_file = arg ? arg : config->junit_file;
 		config->tap = true;
 		return 0;
 	case OPT_NARRATE:
@@ -395,9 +399,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		config->trace_file = arg;
 		return 0;
 	case OPT_GDB:
-		return parse_gdb(arg, config);
 	case OPT_GDB_DEFAULT:
-		return parse_gdb(OPTIONS_GDB_DEFAULT, config);
+		return parse_gdb(arg ? arg : OPTIONS_GDB_DEFAULT, config);
 	case OPT_GDB_STOP:
 		config->gdb_stop = true;
 		return 0;

@@ -27,6 +27,7 @@ enum options_key {
 	OPT_CORE,
 	OPT_CPU,
 	OPT_CPUS,
+	OPT_NO_PATCH,
 	OPT_DISK,
 	OPT_ENGINE,
 	OPT_FLOPPY,

@@ -22,6 +22,7 @@
 #include "monitor/cli/doctor/internal.h"
 #include "monitor/engine/trap/gate.h"
 #include "monitor/engine/trap/reserve.h"
+#include "monitor/engine/trap/sites.h"
 #include "monitor/host/cpuid.h"
 #include "monitor/host/debug_registers.h"
 #include "monitor/host/refusal.h"
@@ -278,6 +279,15 @@ static void check_user_dispatch(struct doctor_result *result)
 		     err ? reason(err) : "");
 }
 
+static void check_protection_keys(struct doctor_result *result)
+{
+	if (sites_possible())
+		doctor_found(result, DOCTOR_INFO, NULL, "programs' SYSCALLs need no signal where they are frequent");
+	else
+		doctor_found(result, DOCTOR_INFO, NULL,
+			     "none: each SYSCALL of a program costs a signal; ring3 does not need them");
+}
+
 static void check_debug_registers(struct doctor_result *result)
 {
 	if (debug_registers_fire())
@@ -324,6 +334,7 @@ const struct doctor_check doctor_live[] = {
 	{"rseq", "restartable sequences", check_rseq},
 	{"tsc", "clock", check_tsc},
 	{"cpuid", "what CPUID shows", check_cpuid},
+	{"protection_keys", "code that can be executed and not read", check_protection_keys},
 	{"debug_registers", "debug registers, for watchpoints", check_debug_registers},
 	{"user_namespaces", "user namespaces", check_user_namespaces},
 	{"user_dispatch", "syscall user dispatch", check_user_dispatch},

@@ -117,6 +117,11 @@ static json_t *json_cache(const struct stats_cache *cache)
 			 json_count(cache->flushes), "adapted", json_count(cache->adapted));
 }
 
+static json_t *json_sites(const struct stats *stats)
+{
+	return json_pack("{s:o, s:o}", "patched", json_count(stats->sites), "undone", json_count(stats->sites_undone));
+}
+
 /* How often the monitor did it. */
 static uint64_t done_by_monitor(const uint32_t count[STAT_WAY_COUNT])
 {
@@ -188,15 +193,15 @@ json_t *stats_json(const struct vm *vm)
 	const struct vm_config *config = vm->config;
 
 	return json_pack(
-		"{s:s, s:i, s:o, s:o, s:o, s:{s:i, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+		"{s:s, s:i, s:o, s:o, s:o, s:{s:i, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 		"schema", STATS_SCHEMA, "version", STATS_VERSION, "image", stats_json_text(config->kernel), "engine",
 		stats_json_text(vm->engine_ops ? vm->engine_ops->name : config->engine), "transport",
 		stats_json_text(config->transport), "exit", "status", vm->status, "reason", stats_json_text(vm->reason),
 		"wall_ns", json_count(clock_ns() - vm->stats.start_ns), "vcpus", json_vcpus(vm), "marks",
 		json_marks(&vm->stats), "post_codes", json_post_codes(&vm->stats), "shadow", json_shadow(vm), "code",
 		json_code(&vm->stats.code), "cache", json_cache(&vm->stats.cache), "memory", json_memory(vm),
-		"contended", json_count(vm->stats.contended), "sensitive", stats_json_sensitive(&vm->stats),
-		"hypercalls", stats_json_hypercalls(&vm->stats));
+		"contended", json_count(vm->stats.contended), "sites", json_sites(&vm->stats), "sensitive",
+		stats_json_sensitive(&vm->stats), "hypercalls", stats_json_hypercalls(&vm->stats));
 }
 
 static int complain(const char *path, int err)

@@ -399,7 +399,7 @@ struct code *code_create(struct engine_vcpu *c)
 	code->stats = &c->vm->stats.code;
 	code->stats->bytes_max = budget_code(c->vm->mem.size);
 	code->hypercall_page = c->vm->image ? image_hypercall_page(c->vm) : 0;
-	spt_set_written(c->vm->spt, code_written);
+	spt_set_written(c->vm->spt, SPT_WATCH_CODE, code_written);
 	return code;
 }
 
@@ -411,7 +411,7 @@ void code_destroy(struct engine_vcpu *c)
 	struct code *code = c->code;
 	if (!code)
 		return;
-	spt_set_written(c->vm->spt, NULL);
+	spt_set_written(c->vm->spt, SPT_WATCH_CODE, NULL);
 	if (c->vm->leaves) {
 		left_to_host = code;
 		c->code = NULL;

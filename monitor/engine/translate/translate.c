@@ -357,7 +357,7 @@ static int translate_init(struct vm *vm)
 		return error;
 	interpret_set_stored(vm, pages_stored);
 	trap->cells.cache_fd = t->fd;
-	spt_set_written(vm->spt, pages_written);
+	spt_set_written(vm->spt, SPT_WATCH_CODE, pages_written);
 	return 0;
 }
 

@@ -77,7 +77,8 @@ static void child_common(const struct cells *cells)
 	confine_map(GATE_ANSWERS, GATE_ANSWERS_SIZE, PROT_READ, cells->answers_fd, 0);
 }
 
-/* Runs in the forked child until the gate takes over. It keeps two descriptors: guest RAM, and the answers. */
+/* Runs in the forked child until the gate takes over. It keeps three descriptors: guest RAM, the answers,
+ * and the copies of pages (sites.h). */
 static void child_main(const void *arg)
 {
 	const struct cell *cell = arg;
@@ -89,7 +90,7 @@ static void child_main(const void *arg)
 	for (unsigned i = 0; i < count; i++)
 		confine_map(ops[i].args[0], ops[i].args[1], (int)ops[i].args[2], (int)ops[i].args[4],
 			    (off_t)ops[i].args[5]);
-	confine_close_all_but((const int[]){cells->ram_fd, cells->answers_fd}, 2);
+	confine_close_all_but((const int[]){cells->ram_fd, cells->answers_fd, cells->sites.fd}, 3);
 	confine_reset_fpu();
 	((void (*)(void))gate_address(gate_boot))();
 	__builtin_unreachable();
@@ -99,7 +100,7 @@ static void child_main(const void *arg)
 static void nursery_main(const void *arg)
 {
 	const struct cells *cells = arg;
-	const int keep[] = {cells->ram_fd, cells->answers_fd, cells->arena_fd, cells->cache_fd};
+	const int keep[] = {cells->ram_fd, cells->answers_fd, cells->arena_fd, cells->cache_fd, cells->sites.fd};
 
 	child_common(cells);
 	confine_map(NURSERY_TEXT, GATE_PAGE, PROT_READ | PROT_EXEC, cells->arena_fd, ARENA_NURSERY);

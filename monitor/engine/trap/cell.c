@@ -74,6 +74,7 @@ static int cell_map_pages(struct cell *cell)
 	cell->xchg->wake = GATE_WAKE_NONE;
 	cell->xchg->xsave = 1;
 	cell->xchg->xcr0 = cells->xcr0;
+	cell->xchg->pkru = cell->kernel ? 0 : sites_pkru(&cells->sites);
 	cell->xchg->altstack = (stack_t){.ss_sp = (void *)GATE_STACK, .ss_size = GATE_STACK_SIZE};
 	return 0;
 }
@@ -102,6 +103,7 @@ static int cell_learn_frame(struct cell *cell)
 	cell->fresh = true;
 	if (cell->kernel)
 		return 0;
+	cell->xchg->site_frame = cell->frame_gate;
 	cell->boot_frame = malloc(GATE_END - cell->frame_gate);
 	if (!cell->boot_frame)
 		return -ENOMEM;
@@ -202,6 +204,7 @@ void cell_destroy(struct cell *cell)
 		}
 	cells->count--;
 	cells->used[cell->slot] = false;
+	sites_forget(cell);
 	cell_end(cell);
 	cell_unmap_pages(cell);
 	if (cells->holder == cell)
@@ -329,6 +332,7 @@ static int make_answers(struct cells *cells)
 int cells_init(struct cells *cells, struct placement *placement, int ram_fd, bool traced)
 {
 	*cells = (struct cells){
+		.sites = cells->sites,
 		.arena_fd = -1,
 		.answers_fd = -1,
 		.cache_fd = -1,
@@ -364,7 +368,7 @@ int cells_init(struct cells *cells, struct placement *placement, int ram_fd, boo
 	memcpy(shared, gate_text, gate_text_end - gate_text);
 	cells->shared = shared;
 	cells->turns = (void *)(shared + ARENA_TURN);
-	filter_fill((void *)(shared + ARENA_DATA), ram_fd, cells->answers_fd, cells->bases);
+	filter_fill((void *)(shared + ARENA_DATA), ram_fd, cells->answers_fd, cells->sites.fd, cells->bases);
 	return 0;
 }
 
@@ -381,5 +385,6 @@ void cells_exit(struct cells *cells)
 		close(cells->answers_fd);
 	if (cells->arena_fd > 0)
 		close(cells->arena_fd);
-	*cells = (struct cells){.arena_fd = -1, .answers_fd = -1, .cache_fd = -1};
+	sites_exit(&cells->sites);
+	*cells = (struct cells){.arena_fd = -1, .answers_fd = -1, .cache_fd = -1, .sites.fd = -1};
 }

@@ -16,6 +16,7 @@
 
 #include "monitor/engine/trap/gate.h"
 #include "monitor/engine/trap/nursery.h"
+#include "monitor/engine/trap/sites.h"
 #include "shadowpt/shadowpt.h"
 
 struct cells;
@@ -88,6 +89,8 @@ struct cell {
 	bool fresh;	 /* frame's mask is still the boot one */
 	bool empty;	 /* no guest page is mapped */
 	unsigned queued; /* operations in order, not yet carried out */
+
+	struct cell_sites sites;
 };
 
 struct cells {
@@ -108,9 +111,10 @@ struct cells {
 	struct placement *placement; /* how to place cells, and how to wait for them */
 	bool traced;
 	struct nursery nursery;
+	struct sites sites;
 };
 
-/* Prepares the arena and filters. 0 or negative errno with a message printed. */
+/* Prepares the arena and filters; cells->sites is prepared. 0 or negative errno with a message printed. */
 int cells_init(struct cells *cells, struct placement *placement, int ram_fd, bool traced);
 /* Kills and reaps every cell. Valid after a failed or no init, if *cells was zeroed. */
 void cells_exit(struct cells *cells);

@@ -23,7 +23,7 @@ static void name_descriptor(struct sock_filter *code, unsigned len, uint32_t sta
 		abort();
 }
 
-void filter_fill(struct gate_data *data, int ram_fd, int answers_fd, uint32_t bases)
+void filter_fill(struct gate_data *data, int ram_fd, int answers_fd, int sites_fd, uint32_t bases)
 {
 	struct confine_programs programs = {
 		.code = data->code,
@@ -39,4 +39,5 @@ void filter_fill(struct gate_data *data, int ram_fd, int answers_fd, uint32_t ba
 	data->mapper = CONFINE_FILTER_ADD(&programs, mapper);
 	name_descriptor(to, data->mapper.len, FILTER_RAM_FD, ram_fd);
 	name_descriptor(to, data->mapper.len, FILTER_ANSWERS_FD, answers_fd);
+	name_descriptor(to, data->mapper.len, FILTER_SITES_FD, sites_fd);
 }

@@ -11,7 +11,10 @@
 /* And for the one of the answers. */
 #define FILTER_ANSWERS_FD 0x414e53
 
-/* Fills data with both programs; bases: GATE_BASES_*. */
-void filter_fill(struct gate_data *data, int ram_fd, int answers_fd, uint32_t bases);
+/* And for the one of changed copies of pages. */
+#define FILTER_SITES_FD 0x534954
+
+/* Fills data with both programs; bases: GATE_BASES_*; sites_fd may be -1, for none. */
+void filter_fill(struct gate_data *data, int ram_fd, int answers_fd, int sites_fd, uint32_t bases);
 
 #endif

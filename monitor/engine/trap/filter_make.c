@@ -57,6 +57,10 @@ static void make_mapper(void)
 
 	ALLOW(filter, mmap, SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_TYPE | MAP_FIXED, MAP_SHARED | MAP_FIXED),
 	      SCMP_A4(SCMP_CMP_EQ, FILTER_RAM_FD, 0));
+	/* Copies of pages are executed, and nothing else. */
+	ALLOW(filter, mmap, SCMP_A2(SCMP_CMP_EQ, PROT_EXEC, 0),
+	      SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_TYPE | MAP_FIXED, MAP_SHARED | MAP_FIXED),
+	      SCMP_A4(SCMP_CMP_EQ, FILTER_SITES_FD, 0));
 	allow(filter, SCMP_SYS(munmap), 0, NULL);
 	allow(filter, SCMP_SYS(mprotect), 0, NULL);
 	ALLOW(filter, futex, SCMP_A0(SCMP_CMP_EQ, GATE_ORDER + offsetof(struct gate_order, sequence), 0));

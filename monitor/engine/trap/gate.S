@@ -156,8 +156,51 @@ gate_leave:
 	lea	XCHG_RFLAGS(%rbx), %rsp
 	jmp	gate_last
 .Lleave_by_call:
-	SIGRETURN
+	/* What the copies of pages rest on (sites.h), whatever the guest's image of its FPU says. */
+	movl	XCHG_PKRU(%rbx), %eax
+	test	%eax, %eax
+	jz	1f
+	mov	SIGFRAME_FPSTATE(%rsp), %rcx
+	orq	$X86_XCR0_PKRU, X86_FPU_HEADER(%rcx)
+	movl	$GATE_PKRU, (%rcx,%rax)
+1:	SIGRETURN
 gate_leave_end:
+
+/*
+ * A SYSCALL that needs no signal (sites.h): RCX is where it returns to, R11 is free. All is as if SIGSYS had come; a
+ * signal that comes once RSP is at the frame lies below it, and is lost if it is a kick, as those are that come while
+ * the handler above has not handed over.
+ */
+	.globl gate_site
+gate_site:
+	mov	%rsp, gate_rsp_pointer(%rip)
+	mov	gate_site_frame_pointer(%rip), %rsp
+	mov	%rbx, SIGFRAME_GREGS + GREG_RBX(%rsp)
+	movabs	$GATE_XCHG, %rbx
+	mov	%rcx, SIGFRAME_GREGS + GREG_RIP(%rsp)
+	mov	%rcx, SIGFRAME_GREGS + GREG_RCX(%rsp)
+	mov	%rcx, SIGFRAME_GREGS + GREG_CALL(%rsp)
+	pushfq
+	pop	%rcx
+	mov	%rcx, SIGFRAME_GREGS + GREG_EFL(%rsp)
+	mov	%rcx, SIGFRAME_GREGS + GREG_R11(%rsp)
+	mov	XCHG_GPR + 8 * RSP(%rbx), %rcx
+	mov	%rcx, SIGFRAME_GREGS + GREG_RSP(%rsp)
+	mov	%rax, SIGFRAME_GREGS + GREG_RAX(%rsp)
+	mov	%rdx, SIGFRAME_GREGS + GREG_RDX(%rsp)
+	mov	%rbp, SIGFRAME_GREGS + GREG_RBP(%rsp)
+	mov	%rsi, SIGFRAME_GREGS + GREG_RSI(%rsp)
+	mov	%rdi, SIGFRAME_GREGS + GREG_RDI(%rsp)
+	lea	SIGFRAME_GREGS(%rsp), %rcx
+	KEEP_REGISTERS
+	movl	$HOST_SIGSYS, SIGFRAME_SIGNO(%rsp)
+	movl	$HOST_SYS_DISPATCH, GREG_CODE(%rcx)
+	movl	$HOST_ARCH, GREG_ARCH(%rcx)
+	mov	XCHG_XCR0(%rbx), %eax
+	mov	XCHG_XCR0 + 4(%rbx), %edx
+	mov	SIGFRAME_FPSTATE(%rsp), %rcx
+	xsaveopt64 (%rcx)
+	jmp	.Lexit
 
 /*
  * A signal met the gate itself; RAX is where. A kick, or the single-step trap of RFLAGS just loaded, goes on, but not
@@ -379,6 +422,8 @@ gate_mapper:
 	jmp	.Lawait
 
 	.set	gate_rip_pointer, gate_text + (GATE_XCHG - GATE_TEXT) + XCHG_RIP
+	.set	gate_rsp_pointer, gate_text + (GATE_XCHG - GATE_TEXT) + XCHG_GPR + 8 * RSP
+	.set	gate_site_frame_pointer, gate_text + (GATE_XCHG - GATE_TEXT) + XCHG_SITE_FRAME
 	.set	gate_rbx_pointer, gate_text + (GATE_XCHG - GATE_TEXT) + XCHG_GPR + 8 * RBX
 	.globl gate_text_end
 gate_text_end:

@@ -107,6 +107,9 @@
 #define GATE_BASES_CALLS	  2
 #define GATE_BASE_UNKNOWN	  (-1) /* no base: not canonical with any other bit */
 
+/* Of user cells: no access by any key but the first. What Linux gives to each task and each signal handler. */
+#define GATE_PKRU 0x55555554
+
 /* Makes a running cell come out. Ignored by default, so never deadly. */
 #define GATE_KICK_SIGNAL SIGURG
 
@@ -156,6 +159,12 @@ struct gate_xchg {
 
 	uint64_t vif;	      /* address of the virtual interrupt flag in GATE_SHARED */
 	uint64_t entry, rsp0; /* of the kernel's SYSCALL handler */
+	/* The runner writes: where user mode goes on after its last SYSCALL, and which it was. */
+	uint64_t site_rip;
+	uint32_t site_nr;
+	/* User cells; monitor writes before boot: where PKRU lies in an XSAVE image, 0 if there is none. */
+	uint32_t pkru;
+	uint64_t site_frame; /* likewise: where the signal frame lies */
 	/*
 	 * GATE_ARMED_BARE: so much higher the kernel's cell has addresses, RSP and GS; not 0: FS is not the guest's
 	 * there, which lies at this address.
@@ -215,7 +224,7 @@ _Static_assert(sizeof(struct gate_data) <= GATE_DATA_SIZE, "filters fit their pa
 
 /* gate.S; copied into the arena, never run in the monitor. Offsets from gate_text are offsets from GATE_TEXT. */
 extern const char gate_text[], gate_text_end[], gate_hypercall[], gate_callout[], gate_iret[], gate_sysret[],
-	gate_handler[], gate_handler_asleep[], gate_boot[];
+	gate_handler[], gate_handler_asleep[], gate_boot[], gate_site[];
 /* What the monitor copies into the guest's hypercall page. */
 extern const char gate_hypercall_stub[], gate_hypercall_stub_end[];
 extern const char gate_ptrace_stub[], gate_ptrace_stub_end[];

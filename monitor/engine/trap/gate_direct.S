@@ -110,6 +110,9 @@ gate_direct_exited:
 	andl	$JUDGE_RFLAGS_SYSCALL, %r11d
 	orl	$(X86_RFLAGS_FIXED | X86_RFLAGS_IF), %r11d
 	incl	XCHG_CYCLES(%rbx)
+	mov	%rcx, XCHG_SITE_RIP(%rbx)
+	movl	GREG_RAX(%r15), %eax
+	movl	%eax, XCHG_SITE_NR(%rbx)
 	cmpl	$GATE_ARMED_BARE, XCHG_ARMED(%rbx)
 	je	gate_bare_entry
 	mov	XCHG_RSP0(%rbx), %rsp

@@ -64,6 +64,10 @@ void gate_offsets(void)
 	OFFSET(XCHG_VIF, gate_xchg, vif);
 	OFFSET(XCHG_ENTRY, gate_xchg, entry);
 	OFFSET(XCHG_RSP0, gate_xchg, rsp0);
+	OFFSET(XCHG_SITE_RIP, gate_xchg, site_rip);
+	OFFSET(XCHG_SITE_NR, gate_xchg, site_nr);
+	OFFSET(XCHG_SITE_FRAME, gate_xchg, site_frame);
+	OFFSET(XCHG_PKRU, gate_xchg, pkru);
 	OFFSET(XCHG_FOLD, gate_xchg, fold);
 	OFFSET(XCHG_FS_AT, gate_xchg, fs_at);
 	OFFSET(XCHG_USER_CS, gate_xchg, user_cs);
@@ -129,6 +133,7 @@ void gate_offsets(void)
 	CONSTANT(GREG_SIGNO, GREGS_TO_INFO + offsetof(siginfo_t, si_signo));
 	CONSTANT(GREG_CODE, GREGS_TO_INFO + offsetof(siginfo_t, si_code));
 	CONSTANT(GREG_ARCH, GREGS_TO_INFO + offsetof(siginfo_t, si_arch));
+	CONSTANT(GREG_CALL, GREGS_TO_INFO + offsetof(siginfo_t, si_call_addr));
 	CONSTANT(GREG_CALL_HIGH, GREGS_TO_INFO + offsetof(siginfo_t, si_call_addr) + 4);
 	OFFSET(SIGFRAME_GREGS, cell_frame, uc.gregs);
 	OFFSET(SIGFRAME_FPSTATE, cell_frame, uc.fpstate);

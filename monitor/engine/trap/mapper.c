@@ -95,6 +95,7 @@ int cell_empty(struct cell *cell)
 	struct gate_op low = {SYS_munmap, {0, GATE_TEXT}},
 		       high = {SYS_munmap, {LAYOUT_GATE_END, LAYOUT_TASK_END - LAYOUT_GATE_END}};
 	cell->queued = 0;
+	sites_forget(cell);
 	int error = cell_queue(cell, &low);
 	if (!error)
 		error = cell_queue(cell, &high);

@@ -80,6 +80,7 @@ static enum transport_wait signal_wait(struct trap *trap, struct cell *cell, boo
 	struct placement *placement = &trap->placement;
 	unsigned quiet_ns = kicked ? HANDOVER_KICK_NS : HANDOVER_QUIET_NS;
 	struct patience patience = placement->monitor[cell->kernel];
+	unsigned direct;
 	for (;;) {
 		bool watch = kicked || placement_watches(placement) || cell->armed;
 		switch (handover_wait(cell, patience, watch ? quiet_ns : 0)) {
@@ -90,8 +91,12 @@ static enum transport_wait signal_wait(struct trap *trap, struct cell *cell, boo
 		case HANDOVER_QUIET:
 			if (kicked)
 				return TRANSPORT_NUDGED;
-			placement_quiet(placement, &trap->cells, direct_cycles(trap, cell));
+			direct = direct_cycles(trap, cell);
+			placement_quiet(placement, &trap->cells, direct);
 			direct_place(trap, cell);
+			if (direct && cell->peer &&
+			    sites_note(cell->peer, direct, cell->xchg->site_rip, cell->xchg->site_nr))
+				return TRANSPORT_NUDGED;
 			patience = (struct patience){0, 0};
 		}
 	}

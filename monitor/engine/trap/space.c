@@ -35,13 +35,17 @@ static int space_map(void *ctx, struct spt_space *space, uint64_t gva, uint64_t 
 	struct vm *vm = ctx;
 	int flags = MAP_SHARED | MAP_FIXED | (len <= POPULATE_MAX ? MAP_POPULATE : 0);
 	struct gate_op op = {SYS_mmap, {gva, len, host_prot(prot), flags, vm->mem.fd, gpa}};
-	return cell_queue(*spt_space_owner(space), &op);
+	int error = sites_give_way(*spt_space_owner(space), gva, len, true);
+	return error ? error : cell_queue(*spt_space_owner(space), &op);
 }
 
 static int unmap(struct spt_space *space, uint64_t from, uint64_t to)
 {
 	struct gate_op op = {SYS_munmap, {from, to - from}};
-	return from < to ? cell_queue(*spt_space_owner(space), &op) : 0;
+	if (from >= to)
+		return 0;
+	int error = sites_give_way(*spt_space_owner(space), from, to - from, true);
+	return error ? error : cell_queue(*spt_space_owner(space), &op);
 }
 
 /* A range may reach over the gate, since nothing of the guest's is there. */
@@ -55,7 +59,8 @@ static int space_unmap(void *ctx, struct spt_space *space, uint64_t gva, uint64_
 static int space_protect(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len, unsigned prot)
 {
 	struct gate_op op = {SYS_mprotect, {gva, len, host_prot(prot)}};
-	return cell_queue(*spt_space_owner(space), &op);
+	int error = sites_give_way(*spt_space_owner(space), gva, len, false);
+	return error ? error : cell_queue(*spt_space_owner(space), &op);
 }
 
 static int space_settle(void *ctx, struct spt_space *space)

@@ -219,8 +219,10 @@ static void trap_take_exit(struct vcpu *vcpu, struct cell *cell, struct vm_exit 
 	*exit = (struct vm_exit){.reason = EXIT_DEAD};
 	if (!cell->dead)
 		cell = trap->transport->fetch(trap, cell, vcpu, exit);
-	if (vcpu->cpl == 3 && !cell->kernel)
+	if (vcpu->cpl == 3 && !cell->kernel) {
+		sites_take_exit(trap, cell, vcpu, exit);
 		judge_user_exit(vcpu, exit);
+	}
 	if (exit->reason == EXIT_DEAD && vcpu->cpl == 3 && trap->narrow && cell->twin[0])
 		vm_refused(vcpu->vm, "%s: in which mode is not known: give it --cells two", trap_broken_reason(cell));
 	else if (exit->reason == EXIT_DEAD && vcpu->cpl == 3)
@@ -293,6 +295,8 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 		return;
 	}
 	trap_look_after_cells(trap);
+	if (vcpu->debug.attached)
+		sites_give_all(&trap->cells);
 	struct cell *cell = trap_cell(vcpu);
 	if (!cell)
 		return;
@@ -337,6 +341,8 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	trap_take_exit(vcpu, cell, exit);
 	if (vcpu->cpl == 0 && cell->kernel)
 		direct_take_kernel(trap, cell, vcpu, direct);
+	if (direct && cell->peer && sites_note(cell->peer, direct, cell->xchg->site_rip, cell->xchg->site_nr))
+		sites_patch(trap, cell->peer, vcpu);
 	/* Kicked or faulted before the instruction in the shadow was through: it is in the shadow still. */
 	if (vcpu->rip != rip || (step.ours && exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_DB))
 		vcpu->interrupt_shadow = false;
@@ -408,6 +414,7 @@ static int trap_init(struct vm *vm)
 	/* A cell is born with the registers of the monitor, which are no affair of the guest's. */
 	vcpu_fpu_reset(trap->fpu, trap->fpu_size);
 	trap->fpu_kept = true;
+	sites_init(&trap->cells.sites, !trap->transport->traced && !vm->config->no_patch, &vm->stats.sites_undone);
 	int error = cells_init(&trap->cells, &trap->placement, vm->mem.fd, trap->transport->traced);
 	if (!error)
 		error = placement_init(&trap->placement, trap->transport->traced ? 1 : vm->config->cpus);
