@@ -82,6 +82,9 @@ int sites_give_way(struct cell *cell, uint64_t gva, uint64_t len, bool replaced)
 {
 	int error = 0;
 
+	for (unsigned n = 0; n < SITES_TRIED; n++)
+		if (sites_overlap(cell->sites.tried[n] - 1, gva, len))
+			cell->sites.tried[n] = 0;
 	for (unsigned n = cell->sites.count; n-- && !error;) {
 		bool page = sites_overlap(sites_shown(cell, n)->gva, gva, len),
 		     entries = sites_overlap(sites_shown(cell, n)->entries, gva, len);
@@ -120,10 +123,12 @@ void sites_written(void *ctx, uint64_t gpa)
 	for (unsigned n = 0; n < SITES_REFUSED; n++)
 		if (sites->refused[n] == gpa)
 			sites->refused[n] = SITES_NONE;
-	for (struct cell *cell = trap_of(vm)->cells.all; cell; cell = cell->next)
+	for (struct cell *cell = trap_of(vm)->cells.all; cell; cell = cell->next) {
+		memset(cell->sites.tried, 0, sizeof(cell->sites.tried));
 		for (unsigned n = cell->sites.count; n--;)
 			if (sites_shown(cell, n)->gpa == gpa)
 				give_back_now(cell, n);
+	}
 }
 
 /* The program does with this page what the copy would show: it is left alone. */

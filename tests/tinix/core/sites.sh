@@ -17,5 +17,5 @@ echo "patched $patched, undone $undone"
 if [ "$option" = --no-patch ] || ! grep -qw ospke /proc/cpuinfo; then
 	[ "$patched" -eq 0 ]
 else
-	[ "$patched" -ge 8 ] && [ "$undone" -ge 4 ]
+	[ "$patched" -ge 16 ] && [ "$undone" -ge 10 ]
 fi
