@@ -255,8 +255,8 @@ void direct_take_bases(const struct trap *trap, const struct cell *cell, struct 
 void direct_take_user(struct trap *trap, struct vcpu *vcpu)
 {
 	vcpu->cpl = 3;
-	if (!is_paravirtual(vcpu))
-		vcpu_set_if(vcpu, true);
+	/* The gate enters user mode with interrupts let in only, and may have masked them for the kernel since. */
+	vcpu_set_if(vcpu, true);
 	vcpu->sreg[SREG_CS] = trap->direct.cs;
 	vcpu->sreg[SREG_SS] = trap->direct.ss;
 }
