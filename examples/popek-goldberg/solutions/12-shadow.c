@@ -1,7 +1,7 @@
 /*
- * Solution of 12-shadow: how many exits it takes to change a page table. The monitor keeps a table that it has shadowed
- * read-only. The first store to it faults; after that the table is left writable, and compared when CR3 is loaded. So
- * 64 stores cost one fault, and one comparison.
+ * Solution of 12-shadow: how many exits it takes to change a page table. A table that the guest can write when the
+ * monitor finds it stays writable, and is compared when CR3 is loaded; any other is read-only until the first store to
+ * it faults. So 64 stores cost one comparison.
  */
 #include <pvguest/pvguest.h>
 
