@@ -147,6 +147,7 @@ static void test_pasted_words(void **state)
 	assert_refused("a disk is file=FILE,format=raw", "-drive", "file=x,format=qcow2", "k.elf");
 	assert_refused("a disk is file=FILE,format=raw", "-drive", "file=x", "k.elf");
 	assert_refused("there is no option '-device'", "k.elf", "-device", "e1000");
+	assert_refused("--disk FILE,readonly", "-cdrom", "k.iso");
 }
 
 static void test_disks(void **state)

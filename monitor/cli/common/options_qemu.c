@@ -237,7 +237,11 @@ int options_rewrite(int *argc, char **argv)
 		if (spelling)
 			argv[i] = (char *)spelling->ours;
 		else if (argv[i][1] != '-' && !is_short(argv[i])) {
-			fprintf(stderr, "ring3: there is no option '%s'\n", argv[i]);
+			fprintf(stderr, "ring3: there is no option '%s'%s\n", argv[i],
+				strcmp(argv[i], "-cdrom")
+					? ""
+					: ": there is no CD drive; an image that boots from disks too, "
+					  "as most do, is --disk FILE,readonly");
 			return -EINVAL;
 		}
 		i += value_follows(argv[i]) ? 2 : 1;
