@@ -257,15 +257,16 @@ struct registers {
 static bool call_keeps(const uint8_t *at, uint64_t count, long want)
 {
 	static struct registers after;
-	static uint64_t flags;
+	static uint64_t flags, stamp;
 	uint64_t rax;
 
+	stamp++; /* what the call before left is not what is to be kept now */
 	__asm__ volatile("sub $128, %%rsp; push %%rbp; push %%rbx\n\t"
 			 "mov %[at], %%r8; mov %[count], %%rbx\n\t"
 			 "mov $0x1111, %%edx; mov $0x2222, %%esi; mov $0x3333, %%edi; mov $0x4444, %%ebp\n\t"
 			 "mov $0x5555, %%r9d; mov $0x6666, %%r10d; mov $0x7777, %%r12d; mov $0x8888, %%r13d\n\t"
 			 "mov $0x9999, %%r14d; mov $0xaaaa, %%r15d\n\t"
-			 "pcmpeqd %%xmm5, %%xmm5; psrlq $3, %%xmm5\n\t"
+			 "movq %[stamp], %%xmm5; punpcklqdq %%xmm5, %%xmm5\n\t"
 			 "movq %%rdx, -0x40(%%rsp); movq %%r15, -0x18(%%rsp); movq %%r14, -0x88(%%rsp)\n\t"
 			 "std; call *%%r8; pushf; cld; pop %%r8\n\t"
 			 "mov %%r8, %[flags]\n\t"
@@ -278,7 +279,7 @@ static bool call_keeps(const uint8_t *at, uint64_t count, long want)
 			 "mov %%rcx, 200(%%r8); mov %%r11, 208(%%r8); movdqu %%xmm5, 216(%%r8)\n\t"
 			 "pop %%rbx; pop %%rbp; add $128, %%rsp"
 			 : "=a"(rax), [flags] "=m"(flags), [after] "=m"(after)
-			 : [at] "r"(at), [count] "r"(count)
+			 : [at] "r"(at), [count] "r"(count), [stamp] "m"(stamp)
 			 : "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm5",
 			   "memory", "cc");
 	static const uint64_t wanted[] = {0x1111, 0x2222, 0x3333, 0x4444, 0x5555,
@@ -287,7 +288,7 @@ static bool call_keeps(const uint8_t *at, uint64_t count, long want)
 	memcpy(xmm, after.xmm, sizeof(xmm));
 	return !memcmp(after.r, wanted, sizeof(wanted)) && after.red[0] == 0x1111 && after.red[1] == 0xaaaa &&
 	       after.red[2] == 0x9999 && after.rcx == (uintptr_t)at + MOV + 2 && (after.r11 & 0x400) &&
-	       (flags & 0x400) && xmm[0] == UINT64_MAX >> 3 && xmm[1] == xmm[0] && (long)rax == want;
+	       (flags & 0x400) && xmm[0] == stamp && xmm[1] == stamp && (long)rax == want;
 }
 
 static void keeps(void)
