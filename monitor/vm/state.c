@@ -51,22 +51,37 @@ struct comparison {
 	bool bulk;
 };
 
-static void compare_list(struct comparison *c, const struct state_list *list, const char *outer, const void *a,
+/* An element, and the part that it is in. Most are as they should be, so names are made of those that are not. */
+struct place {
+	const struct place *outer;
+	const struct state_field *field;
+	size_t n;
+};
+
+/* Parts are no deeper than the structs they are of. */
+static void name_place(char name[STATE_NAME_MAX], const struct place *place)
+{
+	char outer[STATE_NAME_MAX] = "";
+
+	if (place->outer)
+		name_place(outer, place->outer);
+	append(name, outer, place->field, place->n);
+}
+
+static void compare_list(struct comparison *c, const struct state_list *list, const struct place *outer, const void *a,
 			 const void *b);
 
-static void compare_parts(struct comparison *c, const struct state_field *field, const char *outer, const void *a,
-			  const void *b)
+static void compare_parts(struct comparison *c, const struct state_field *field, const struct place *outer,
+			  const void *a, const void *b)
 {
-	char name[STATE_NAME_MAX];
-
 	for (size_t n = 0; n < field->count; n++) {
-		append(name, outer, field, n);
-		compare_list(c, field->part, name, element(a, field, n), element(b, field, n));
+		const struct place place = {outer, field, n};
+		compare_list(c, field->part, &place, element(a, field, n), element(b, field, n));
 	}
 }
 
-static void compare_field(struct comparison *c, const struct state_field *field, const char *outer, const void *a,
-			  const void *b)
+static void compare_field(struct comparison *c, const struct state_field *field, const struct place *outer,
+			  const void *a, const void *b)
 {
 	size_t bytes = field->size * field->count, n = 0;
 
@@ -75,13 +90,12 @@ static void compare_field(struct comparison *c, const struct state_field *field,
 	while (!memcmp(element(a, field, n), element(b, field, n), field->size))
 		n++;
 	struct state_difference *out = &c->out[c->found++];
-	append(out->name, outer, field, n);
+	name_place(out->name, &(struct place){outer, field, n});
 	out->value[0] = number(element(a, field, n), field->size);
 	out->value[1] = number(element(b, field, n), field->size);
 }
 
-/* Parts are no deeper than the structs they are of. */
-static void compare_list(struct comparison *c, const struct state_list *list, const char *outer, const void *a,
+static void compare_list(struct comparison *c, const struct state_list *list, const struct place *outer, const void *a,
 			 const void *b)
 {
 	for (const struct state_field *field = list->field; field < list->field + list->fields; field++) {
@@ -99,7 +113,7 @@ size_t state_compare(const struct state_list *list, const void *a, const void *b
 {
 	struct comparison c = {.out = out, .max = max, .bulk = bulk};
 
-	compare_list(&c, list, "", a, b);
+	compare_list(&c, list, NULL, a, b);
 	return c.found;
 }
 
