@@ -119,6 +119,8 @@
 #define X86_XCR0_AVX512 (R3_U64(7) << 5)
 #define X86_XCR0_PKRU	R3_BIT(9)
 #define X86_XCR0_AMX	(R3_U64(3) << 17)
+/* What guests have of it. Code that runs directly sees the host's XCR0, which may have more. */
+#define R3_GUEST_XCR0 (X86_XCR0_X87 | X86_XCR0_SSE | X86_XCR0_AVX | X86_XCR0_AVX512)
 
 /* x87 and SSE control words after reset: SDM 1 8.1.5, 10.2.3 */
 #define X86_FCW_RESET	0x37f

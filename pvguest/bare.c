@@ -122,7 +122,7 @@ static void set_processor(void)
 		cr4 |= X86_CR4_OSXSAVE;
 	__asm__ volatile("mov %0, %%cr4" : : "r"(cr4) : "memory");
 	if (cr4 & X86_CR4_OSXSAVE)
-		__asm__ volatile("xsetbv" : : "a"(cpuid(CPUID_XSTATE).eax & PVG_XCR0), "d"(0), "c"(0));
+		__asm__ volatile("xsetbv" : : "a"(cpuid(CPUID_XSTATE).eax & R3_GUEST_XCR0), "d"(0), "c"(0));
 }
 
 const struct hvm_start_info *pvg_bare_info(uint64_t way, uint64_t gpa)

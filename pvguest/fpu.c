@@ -47,7 +47,7 @@ static void measure(void)
 	if (!(ecx & OSXSAVE))
 		pvg_panic("this processor has no XSAVE, by which register state is kept (QEMU has it with -cpu max)");
 	__asm__ volatile("xgetbv" : "=a"(eax), "=d"(high) : "c"(0));
-	components = ((uint64_t)high << 32 | eax) & PVG_XCR0;
+	components = ((uint64_t)high << 32 | eax) & R3_GUEST_XCR0;
 	size = X86_FPU_EXTENDED;
 	for (unsigned n = FIRST_EXTENDED; components >> n; n++)
 		if (components >> n & 1 && component_end(n) > size)

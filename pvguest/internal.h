@@ -26,9 +26,6 @@ extern const char pvg_syscall_native[], pvg_syscall_paravirt[];
 extern uint64_t pvg_syscall_stack;
 void pvg_user_return(struct pvg_frame *frame);
 
-/* The state components of guests. Code that runs directly sees the host's XCR0, which may have more. */
-#define PVG_XCR0 (X86_XCR0_X87 | X86_XCR0_SSE | X86_XCR0_AVX | X86_XCR0_AVX512)
-
 /* fpu.c: by XSAVE and XRSTOR */
 void pvg_fpu_store(void *image);
 void pvg_fpu_load(const void *image);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "hypercalls/x86.h"
+#include "monitor/device/ps2.h"
 
 #define STATUS_OUTPUT_FULL 0x01
 #define STATUS_SYSTEM	   0x04
@@ -52,18 +53,8 @@ enum keyboard_command {
 	SET_LEDS = 0xed,
 	ECHO = 0xee,
 	SCAN_SET = 0xf0,
-	IDENTIFY = 0xf2,
-	SET_RATE = 0xf3,
-	ENABLE = 0xf4,
-	DISABLE = 0xf5,
-	SET_DEFAULTS = 0xf6,
-	RESEND = 0xfe,
-	RESET = 0xff,
 };
 
-#define ACK	      0xfa
-#define RESEND_IT     0xfe
-#define TEST_DONE     0xaa
 #define KEY_BREAK     0x80 /* set 1: the key was released */
 #define SETS	      2	   /* of scan codes that it has */
 #define RELEASED      0xf0 /* set 2: the prefix of that */
@@ -140,10 +131,10 @@ static void keyboard_datum(struct i8042 *kbd, uint8_t datum)
 
 	kbd->keyboard_command = 0;
 	if (command == SCAN_SET && datum > SETS) {
-		send(kbd, RESEND_IT);
+		send(kbd, PS2_AGAIN);
 		return;
 	}
-	send(kbd, ACK);
+	send(kbd, PS2_ACK);
 	if (command == SCAN_SET && datum)
 		kbd->scan_set = datum;
 	else if (command == SCAN_SET)
@@ -160,34 +151,34 @@ static void keyboard_write(struct i8042 *kbd, uint8_t byte)
 	switch (byte) {
 	case SET_LEDS:
 	case SCAN_SET:
-	case SET_RATE:
+	case PS2_SET_RATE:
 		kbd->keyboard_command = byte;
-		send(kbd, ACK);
+		send(kbd, PS2_ACK);
 		return;
 	case ECHO:
 		send(kbd, ECHO);
 		return;
-	case IDENTIFY:
-		send(kbd, ACK);
+	case PS2_IDENTIFY:
+		send(kbd, PS2_ACK);
 		send(kbd, 0xab); /* an MF2 keyboard */
 		send(kbd, 0x83);
 		return;
-	case ENABLE:
-	case DISABLE:
-		kbd->scanning = byte == ENABLE;
-		send(kbd, ACK);
+	case PS2_ENABLE:
+	case PS2_DISABLE:
+		kbd->scanning = byte == PS2_ENABLE;
+		send(kbd, PS2_ACK);
 		return;
-	case SET_DEFAULTS:
+	case PS2_SET_DEFAULTS:
 		keyboard_defaults(kbd);
-		send(kbd, ACK);
+		send(kbd, PS2_ACK);
 		return;
-	case RESET:
+	case PS2_RESET:
 		keyboard_defaults(kbd);
-		send(kbd, ACK);
-		send(kbd, TEST_DONE);
+		send(kbd, PS2_ACK);
+		send(kbd, PS2_TEST_DONE);
 		return;
 	default:
-		send(kbd, RESEND_IT);
+		send(kbd, PS2_AGAIN);
 		return;
 	}
 }

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "monitor/device/ps2.h"
+
 enum command {
 	SET_SCALING_1 = 0xe6, /* one to one */
 	SET_SCALING_2 = 0xe7,
@@ -15,18 +17,8 @@ enum command {
 	END_WRAP = 0xec,
 	SET_WRAP = 0xee,
 	SET_REMOTE = 0xf0,
-	IDENTIFY = 0xf2,
-	SET_RATE = 0xf3,
-	ENABLE = 0xf4,
-	DISABLE = 0xf5,
-	SET_DEFAULTS = 0xf6,
-	RESEND = 0xfe,
-	RESET = 0xff,
 };
 
-#define ACK	       0xfa
-#define AGAIN	       0xfe /* that was no command */
-#define TEST_DONE      0xaa
 #define ID	       0x00
 #define STATUS_REMOTE  0x40
 #define STATUS_ENABLED 0x20
@@ -60,13 +52,13 @@ static unsigned take_datum(struct i8042_mouse *mouse, uint8_t datum, uint8_t ans
 	uint8_t command = mouse->command;
 
 	mouse->command = 0;
-	if (command == SET_RATE && is_rate(datum))
+	if (command == PS2_SET_RATE && is_rate(datum))
 		mouse->rate = datum;
 	else if (command == SET_RESOLUTION && datum < RESOLUTIONS)
 		mouse->resolution = datum;
 	else
-		return SAY(AGAIN);
-	return SAY(ACK);
+		return SAY(PS2_AGAIN);
+	return SAY(PS2_ACK);
 }
 
 static uint8_t status_of(const struct i8042_mouse *mouse)
@@ -83,7 +75,7 @@ static unsigned execute(struct i8042_mouse *mouse, uint8_t command, uint8_t answ
 		mouse->scaling = command == SET_SCALING_2;
 		break;
 	case SET_RESOLUTION:
-	case SET_RATE:
+	case PS2_SET_RATE:
 		mouse->command = command;
 		break;
 	case SET_STREAM:
@@ -94,35 +86,35 @@ static unsigned execute(struct i8042_mouse *mouse, uint8_t command, uint8_t answ
 	case END_WRAP:
 		mouse->wrapping = command == SET_WRAP;
 		break;
-	case ENABLE:
-	case DISABLE:
-		mouse->reporting = command == ENABLE;
+	case PS2_ENABLE:
+	case PS2_DISABLE:
+		mouse->reporting = command == PS2_ENABLE;
 		break;
-	case SET_DEFAULTS:
+	case PS2_SET_DEFAULTS:
 		defaults(mouse);
 		break;
 	case READ_STATUS:
-		return SAY(ACK, status_of(mouse), mouse->resolution, mouse->rate);
+		return SAY(PS2_ACK, status_of(mouse), mouse->resolution, mouse->rate);
 	case READ_DATA:
-		return SAY(ACK, DATA_ALWAYS, 0, 0);
-	case IDENTIFY:
-		return SAY(ACK, ID);
-	case RESEND:
+		return SAY(PS2_ACK, DATA_ALWAYS, 0, 0);
+	case PS2_IDENTIFY:
+		return SAY(PS2_ACK, ID);
+	case PS2_RESEND:
 		return SAY(mouse->last);
-	case RESET:
+	case PS2_RESET:
 		defaults(mouse);
-		return SAY(ACK, TEST_DONE, ID);
+		return SAY(PS2_ACK, PS2_TEST_DONE, ID);
 	default:
-		return SAY(AGAIN);
+		return SAY(PS2_AGAIN);
 	}
-	return SAY(ACK);
+	return SAY(PS2_ACK);
 }
 
 unsigned i8042_mouse_write(struct i8042_mouse *mouse, uint8_t byte, uint8_t answer[MOUSE_ANSWER_MAX])
 {
 	unsigned count;
 
-	if (mouse->wrapping && byte != RESET && byte != END_WRAP)
+	if (mouse->wrapping && byte != PS2_RESET && byte != END_WRAP)
 		count = SAY(byte);
 	else if (mouse->command)
 		count = take_datum(mouse, byte, answer);

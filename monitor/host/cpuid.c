@@ -162,7 +162,7 @@ uint64_t host_state_components(void)
 	if (!(host_cpuid(1, 0).ecx & bit_OSXSAVE))
 		return 0;
 	__asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-	return ((uint64_t)high << 32 | low) & (X86_XCR0_X87 | X86_XCR0_SSE | X86_XCR0_AVX | X86_XCR0_AVX512);
+	return ((uint64_t)high << 32 | low) & R3_GUEST_XCR0;
 }
 
 uint32_t host_state_size(void)

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "hypercalls/x86.h"
 #include "monitor/vm/engine.h"
 #include "monitor/vm/vcpu.h"
 
@@ -110,9 +111,8 @@ static void leave_lists(void)
 static void leave_vdso(void)
 {
 	void *vdso = (void *)getauxval(AT_SYSINFO_EHDR);
-	const size_t page = 4096;
 	const int how = MREMAP_MAYMOVE | MREMAP_FIXED;
-	for (size_t size = page; vdso && size <= VDSO_PAGES_MAX * page; size += page)
+	for (size_t size = X86_PAGE_SIZE; vdso && size <= VDSO_PAGES_MAX * X86_PAGE_SIZE; size += X86_PAGE_SIZE)
 		if (mremap(vdso, size, size, how, (void *)VDSO_PLACE) != MAP_FAILED)
 			return;
 }
