@@ -2,29 +2,14 @@
  * pvg_catch_call(point, function, arg): calls function(arg) and returns 0, or returns 1 when catch.c sent the trapping
  * context to pvg_catch_land with RSP = point->rsp.
  */
+#include "pvguest/callee_saved.S"
+
 	.text
 	.globl	pvg_catch_call
 	.type	pvg_catch_call, @function
 pvg_catch_call:
 	.cfi_startproc
-	push	%rbx
-	.cfi_adjust_cfa_offset 8
-	.cfi_rel_offset rbx, 0
-	push	%rbp
-	.cfi_adjust_cfa_offset 8
-	.cfi_rel_offset rbp, 0
-	push	%r12
-	.cfi_adjust_cfa_offset 8
-	.cfi_rel_offset r12, 0
-	push	%r13
-	.cfi_adjust_cfa_offset 8
-	.cfi_rel_offset r13, 0
-	push	%r14
-	.cfi_adjust_cfa_offset 8
-	.cfi_rel_offset r14, 0
-	push	%r15
-	.cfi_adjust_cfa_offset 8
-	.cfi_rel_offset r15, 0
+	push_callee_saved
 	sub	$8, %rsp
 	.cfi_adjust_cfa_offset 8
 	mov	%rsp, (%rdi)		/* point->rsp */
@@ -37,18 +22,7 @@ pvg_catch_land:
 	mov	$1, %eax
 1:	add	$8, %rsp
 	.cfi_adjust_cfa_offset -8
-	pop	%r15
-	.cfi_adjust_cfa_offset -8
-	pop	%r14
-	.cfi_adjust_cfa_offset -8
-	pop	%r13
-	.cfi_adjust_cfa_offset -8
-	pop	%r12
-	.cfi_adjust_cfa_offset -8
-	pop	%rbp
-	.cfi_adjust_cfa_offset -8
-	pop	%rbx
-	.cfi_adjust_cfa_offset -8
+	pop_callee_saved
 	ret
 	.cfi_endproc
 	.size	pvg_catch_call, . - pvg_catch_call

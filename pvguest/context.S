@@ -1,49 +1,17 @@
 /*
  * pvg_context_switch(from, to): what a C caller expects to be kept goes on the old stack, and comes from the new one.
  */
+#include "pvguest/callee_saved.S"
+
 	.text
 	.globl	pvg_context_switch
 	.type	pvg_context_switch, @function
 pvg_context_switch:
 	.cfi_startproc
-	push	%rbx
-	.cfi_adjust_cfa_offset 8
-	.cfi_rel_offset rbx, 0
-	push	%rbp
-	.cfi_adjust_cfa_offset 8
-	.cfi_rel_offset rbp, 0
-	push	%r12
-	.cfi_adjust_cfa_offset 8
-	.cfi_rel_offset r12, 0
-	push	%r13
-	.cfi_adjust_cfa_offset 8
-	.cfi_rel_offset r13, 0
-	push	%r14
-	.cfi_adjust_cfa_offset 8
-	.cfi_rel_offset r14, 0
-	push	%r15
-	.cfi_adjust_cfa_offset 8
-	.cfi_rel_offset r15, 0
+	push_callee_saved
 	mov	%rsp, (%rdi)
 	mov	(%rsi), %rsp
-	pop	%r15
-	.cfi_adjust_cfa_offset -8
-	.cfi_restore r15
-	pop	%r14
-	.cfi_adjust_cfa_offset -8
-	.cfi_restore r14
-	pop	%r13
-	.cfi_adjust_cfa_offset -8
-	.cfi_restore r13
-	pop	%r12
-	.cfi_adjust_cfa_offset -8
-	.cfi_restore r12
-	pop	%rbp
-	.cfi_adjust_cfa_offset -8
-	.cfi_restore rbp
-	pop	%rbx
-	.cfi_adjust_cfa_offset -8
-	.cfi_restore rbx
+	pop_callee_saved
 	ret
 	.cfi_endproc
 	.size	pvg_context_switch, . - pvg_context_switch

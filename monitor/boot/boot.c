@@ -171,6 +171,20 @@ bool boot_enter_flat(struct boot *boot, struct vm *vm, uint16_t cs)
 	return stack && gdt;
 }
 
+int boot_flat(struct vm *vm, uint32_t eax, uint64_t (*put_info)(struct boot *boot, const struct vm *vm))
+{
+	struct boot boot;
+	uint64_t info;
+
+	boot_begin(&boot, vm);
+	info = boot_enter_flat(&boot, vm, BOOT_FLAT_CS) ? put_info(&boot, vm) : 0;
+	if (!info)
+		return boot_too_long();
+	vm->vcpu[0]->gpr[RAX] = eax;
+	vm->vcpu[0]->gpr[RBX] = info;
+	return 0;
+}
+
 /* ----------------------------------------------------------------------------------------------------- page tables */
 
 #define LARGE_SIZE R3_BIT(X86_LARGE_SHIFT)

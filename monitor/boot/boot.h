@@ -104,6 +104,10 @@ int boot_read_addresses(struct vm *vm, uint64_t offset, const struct boot_addres
 #define BOOT_FLAT_CS 0x08
 bool boot_enter_flat(struct boot *boot, struct vm *vm, uint16_t cs);
 
+/* The same, with `eax` in EAX and in EBX the gpa of what put_info put, who returns 0 if it does not fit. Outcomes as
+ * `boot`'s. */
+int boot_flat(struct vm *vm, uint32_t eax, uint64_t (*put_info)(struct boot *boot, const struct vm *vm));
+
 /* The zero page of Linux's 64-bit boot protocol, for kernels in ELF that want one too: its gpa, 0 if it does not fit.
  */
 uint64_t boot_zero_page(struct boot *boot, const struct vm *vm);

@@ -128,16 +128,7 @@ static uint64_t put_info(struct boot *boot, const struct vm *vm)
 
 static int multiboot_boot(struct vm *vm)
 {
-	struct boot boot;
-	uint64_t info;
-
-	boot_begin(&boot, vm);
-	info = boot_enter_flat(&boot, vm, BOOT_FLAT_CS) ? put_info(&boot, vm) : 0;
-	if (!info)
-		return boot_too_long();
-	vm->vcpu[0]->gpr[RAX] = MB1_BOOT_MAGIC;
-	vm->vcpu[0]->gpr[RBX] = info;
-	return 0;
+	return boot_flat(vm, MB1_BOOT_MAGIC, put_info);
 }
 
 const struct boot_protocol boot_multiboot = {

@@ -17,15 +17,7 @@ static int read_kernel(struct vm *vm)
 
 static int pvh_boot(struct vm *vm)
 {
-	struct boot boot;
-	uint64_t info;
-
-	boot_begin(&boot, vm);
-	info = boot_enter_flat(&boot, vm, BOOT_FLAT_CS) ? boot_start_info(&boot, vm) : 0;
-	if (!info)
-		return boot_too_long();
-	vm->vcpu[0]->gpr[RBX] = info;
-	return 0;
+	return boot_flat(vm, 0, boot_start_info);
 }
 
 const struct boot_protocol boot_pvh = {

@@ -2,17 +2,13 @@
  * A disk that firmware boots: its first sector prints by INT 10h, asks INT 15h for memory, has INT 13h read the second
  * one and a copy of it, both ways, prints what they say, and echoes keys by INT 16h until q.
  */
+#include "tests/modes/boot_sector.S"
+
 	.code16
 	.text
 	.globl	start
 start:
-	ljmp	$0, $1f
-1:	xor	%ax, %ax
-	mov	%ax, %ds
-	mov	%ax, %es
-	mov	%ax, %ss
-	mov	$0x7c00, %sp
-	sti
+	begin_by_firmware
 	mov	%dl, drive
 	mov	$hello, %si
 	call	print
@@ -79,11 +75,7 @@ disk:	mov	drive, %dl
 	jc	bad
 	ret
 
-bad:	mov	$wrong, %si
-	call	print
-	mov	$99, %al
-	out	%al, $0xf4
-	hlt
+bad:	end_wrong
 
 print:	lodsb
 	test	%al, %al

@@ -3,6 +3,8 @@
  * the last one, and a whole track of the far side, write one sector and read it back, and reset the controller. It says
  * so on the serial line.
  */
+#include "tests/modes/boot_sector.S"
+
 	.set	track, 18 * 512
 	.set	side, 40 * 2 + 1	/* cylinder 40, head 1 */
 	.set	buffer, 0x8000
@@ -11,13 +13,7 @@
 	.text
 	.globl	start
 start:
-	ljmp	$0, $1f
-1:	xor	%ax, %ax
-	mov	%ax, %ds
-	mov	%ax, %es
-	mov	%ax, %ss
-	mov	$0x7c00, %sp
-	sti
+	begin_by_firmware
 	test	%dl, %dl		/* the first floppy */
 	jnz	bad
 
@@ -96,19 +92,9 @@ disk:	mov	$buffer, %bx
 	jc	bad
 	ret
 
-bad:	mov	$wrong, %si
-	call	print
-	mov	$99, %al
-	out	%al, $0xf4
-	hlt
+bad:	end_wrong
 
-print:	mov	$0x3f8, %dx
-1:	lodsb
-	test	%al, %al
-	jz	2f
-	out	%al, %dx
-	jmp	1b
-2:	ret
+print:	print_serial
 
 drive:	.asciz	"floppy: drive\n"
 whole:	.asciz	"floppy: whole track\n"

@@ -1,6 +1,8 @@
 /*
  * A boot sector, in real mode: says what it finds, goes to flat 32-bit protected mode and comes back.
  */
+#include "tests/modes/boot_sector.S"
+
 	.code16
 	.text
 	.globl	start
@@ -61,21 +63,9 @@ home:
 	call	print
 	xor	%ax, %ax
 	out	%al, $0xf4
-bad:
-	mov	$wrong, %si
-	call	print
-	mov	$99, %al
-	out	%al, $0xf4
-	hlt
+bad:	end_wrong
 
-print:
-	mov	$0x3f8, %dx
-1:	lodsb
-	test	%al, %al
-	jz	2f
-	out	%al, %dx
-	jmp	1b
-2:	ret
+print:	print_serial
 
 real:	.asciz	"boot sector: real mode, drive 0x80\n"
 again:	.asciz	"boot sector: protected mode and back\n"

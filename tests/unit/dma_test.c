@@ -11,31 +11,12 @@
 #include <string.h>
 
 #include "monitor/device/dma.h"
-#include "monitor/vm/guest_mem.h"
-
-#define RAM 0x178000u /* its end is none of 64 KiB */
+#include "tests/unit/ports.h"
+#include "tests/unit/ram.h"
 
 static struct bus bus;
 static struct dma dma;
-static uint8_t ram[RAM];
 static unsigned openings;
-
-/* The door to guest memory, for this test's RAM. */
-bool gm_read(const struct guest_mem *gm, uint64_t gpa, void *to, uint64_t len)
-{
-	if (gpa > RAM || len > RAM - gpa)
-		return false;
-	memcpy(to, ram + gpa, len);
-	return true;
-}
-
-bool gm_write(const struct guest_mem *gm, uint64_t gpa, const void *from, uint64_t len)
-{
-	if (gpa > RAM || len > RAM - gpa)
-		return false;
-	memcpy(ram + gpa, from, len);
-	return true;
-}
 
 static int setup(void **state)
 {
@@ -48,17 +29,12 @@ static int setup(void **state)
 
 static void out(uint16_t port, uint8_t datum)
 {
-	uint32_t value = datum;
-
-	bus_io(&bus, port, 1, true, &value);
+	port_out(&bus, port, datum);
 }
 
 static uint8_t in(uint16_t port)
 {
-	uint32_t value = 0;
-
-	bus_io(&bus, port, 1, false, &value);
-	return (uint8_t)value;
+	return port_in(&bus, port);
 }
 
 static unsigned in_word(uint16_t port)
@@ -152,10 +128,10 @@ static void test_no_ram(void **state)
 	uint8_t bytes[4];
 	bool ended;
 
-	program(0x44, RAM - 2, 3);
+	program(0x44, RAM_SIZE - 2, 3);
 	assert_int_equal(dma_to_memory(&dma, 2, "abcd", 4, &ended), 4);
-	assert_memory_equal(ram + RAM - 2, "ab", 2);
-	program(0x48, RAM - 2, 3);
+	assert_memory_equal(ram + RAM_SIZE - 2, "ab", 2);
+	program(0x48, RAM_SIZE - 2, 3);
 	assert_int_equal(dma_from_memory(&dma, 2, bytes, 4, &ended), 4);
 	assert_memory_equal(bytes, "ab\xff\xff", 4);
 	program(0x44, 0xff0000, 3);

@@ -16,9 +16,9 @@
 
 #include "monitor/device/dma.h"
 #include "monitor/device/floppy.h"
-#include "monitor/vm/guest_mem.h"
+#include "tests/unit/ports.h"
+#include "tests/unit/ram.h"
 
-#define RAM	       0x40000u
 #define AT	       0x10000u
 #define PER_TRACK      18u
 #define READ	       0xe6 /* multi-track, MFM, skip */
@@ -37,25 +37,8 @@ static uint64_t now;
 static struct floppy floppy;
 static struct disk_file *files[FLOPPY_DRIVES];
 static char path[] = "/tmp/ring3-floppy-XXXXXX";
-static uint8_t ram[RAM];
 static unsigned edges;
 static bool line;
-
-bool gm_read(const struct guest_mem *gm, uint64_t gpa, void *to, uint64_t len)
-{
-	if (gpa > RAM || len > RAM - gpa)
-		return false;
-	memcpy(to, ram + gpa, len);
-	return true;
-}
-
-bool gm_write(const struct guest_mem *gm, uint64_t gpa, const void *from, uint64_t len)
-{
-	if (gpa > RAM || len > RAM - gpa)
-		return false;
-	memcpy(ram + gpa, from, len);
-	return true;
-}
 
 static void set_line(void *controller, unsigned number, bool level)
 {
@@ -66,17 +49,12 @@ static void set_line(void *controller, unsigned number, bool level)
 
 static void out(uint16_t port, uint8_t datum)
 {
-	uint32_t value = datum;
-
-	bus_io(&bus, port, 1, true, &value);
+	port_out(&bus, port, datum);
 }
 
 static uint8_t in(uint16_t port)
 {
-	uint32_t value = 0;
-
-	bus_io(&bus, port, 1, false, &value);
-	return (uint8_t)value;
+	return port_in(&bus, port);
 }
 
 static uint64_t fake_clock(void)

@@ -10,6 +10,7 @@
 
 #include "hypercalls/x86.h"
 #include "monitor/device/i8042.h"
+#include "tests/unit/ports.h"
 
 static struct bus bus;
 static struct i8042 kbd;
@@ -60,17 +61,12 @@ static int setup(void **state)
 
 static void out(uint16_t port, uint8_t datum)
 {
-	uint32_t value = datum;
-
-	bus_io(&bus, port, 1, true, &value);
+	port_out(&bus, port, datum);
 }
 
 static uint8_t in(uint16_t port)
 {
-	uint32_t value = 0;
-
-	bus_io(&bus, port, 1, false, &value);
-	return (uint8_t)value;
+	return port_in(&bus, port);
 }
 
 #define DATA   X86_PORT_KBD_DATA

@@ -256,22 +256,10 @@ static void test_against_processor(void **state)
 	assert_int_equal(failed, 0);
 }
 
-static int setup(void **state)
-{
-	fix_setup(state);
-	return fix_map_data(DATA_SIZE);
-}
-
-static int teardown(void **state)
-{
-	fix_unmap_data(DATA_SIZE);
-	return fix_teardown(state);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_against_processor, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_against_processor, fix_setup_data, fix_teardown_data),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

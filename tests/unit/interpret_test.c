@@ -80,11 +80,11 @@ static bool locks_memory(const char *text)
 }
 
 /* State that the instruction can be run on: addresses lie in the data. */
-static void randomize(struct state *s, const char *text, unsigned fpu_size)
+static void randomize(const struct engine_vcpu *c, struct state *s, const char *text)
 {
 	const uint16_t fcw = X86_FCW_RESET;
 	const uint32_t mxcsr = X86_MXCSR_RESET;
-	const uint64_t components = 0xe6;
+	const uint64_t components = c->vcpu->vm->cpu.xcr0 & R3_GUEST_XCR0 & ~X86_XCR0_X87;
 	memset(s, 0, sizeof(*s));
 	for (unsigned n = 0; n < GPR_COUNT; n++)
 		s->gpr[n] = random_value();
@@ -110,14 +110,14 @@ static void randomize(struct state *s, const char *text, unsigned fpu_size)
 	memcpy(s->fpu + 24, &mxcsr, sizeof(mxcsr));
 	for (unsigned n = X86_FPU_XMM; n < X86_FPU_XMM + 256; n++)
 		s->fpu[n] = (uint8_t)random64();
-	for (unsigned n = FPU_EXTENDED; n < fpu_size; n++)
+	for (unsigned n = FPU_EXTENDED; n < c->fpu_size; n++)
 		s->fpu[n] = (uint8_t)random64();
 	memcpy(s->fpu + X86_FPU_HEADER, &components, sizeof(components));
 }
 
 static void run_native(struct engine_vcpu *c, const struct insn_entry *e, struct state *s)
 {
-	struct native_state n = {.fpu = s->fpu, .mask = c->vcpu->vm->cpu.xcr0 & 0xe7};
+	struct native_state n = {.fpu = s->fpu, .mask = c->vcpu->vm->cpu.xcr0 & R3_GUEST_XCR0};
 	memcpy(n.gpr, s->gpr, sizeof(n.gpr));
 	memcpy((void *)DATA, s->data, DATA_SIZE);
 	n.flags = (s->rflags & 0xd5) << 8 | !!(s->rflags & X86_RFLAGS_OF);
@@ -154,7 +154,7 @@ static void run_interpreted(struct machine_fixture *m, struct state *s, bool sin
 static void expand(struct state *s)
 {
 	static const uint16_t fcw = X86_FCW_RESET;
-	uint64_t present, all = 0xe7;
+	uint64_t present, all = R3_GUEST_XCR0;
 	memcpy(&present, s->fpu + X86_FPU_HEADER, sizeof(present));
 	for (unsigned n = 2; n < 8; n++)
 		if (!(present >> n & 1) && (all >> n & 1))
@@ -198,7 +198,7 @@ static bool same_as_processor(struct machine_fixture *m, const struct insn_entry
 {
 	static struct state start, want, got;
 	struct engine_vcpu *c = m->vcpu->engine;
-	randomize(&start, e->text, c->fpu_size);
+	randomize(c, &start, e->text);
 	want = got = start;
 	run_native(c, e, &want);
 	/* Images of the environment hold the pointers. */
@@ -237,22 +237,10 @@ static void test_against_processor(void **state)
 	assert_int_equal(failed, 0);
 }
 
-static int setup(void **state)
-{
-	fix_setup(state);
-	return fix_map_data(DATA_SIZE);
-}
-
-static int teardown(void **state)
-{
-	fix_unmap_data(DATA_SIZE);
-	return fix_teardown(state);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_against_processor, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_against_processor, fix_setup_data, fix_teardown_data),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

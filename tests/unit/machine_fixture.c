@@ -231,15 +231,19 @@ enum emu_result fix_run(struct machine_fixture *m, const uint8_t *code, size_t l
 	return emu_execute(m->vcpu, &insn);
 }
 
-int fix_map_data(size_t size)
+int fix_setup_data(void **state)
 {
 	void *at = (void *)FIX_DATA;
-	return mmap(at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == at
+
+	fix_setup(state);
+	return mmap(at, FIX_DATA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+		    0) == at
 		       ? 0
 		       : -1;
 }
 
-void fix_unmap_data(size_t size)
+int fix_teardown_data(void **state)
 {
-	munmap((void *)FIX_DATA, size);
+	munmap((void *)FIX_DATA, FIX_DATA_SIZE);
+	return fix_teardown(state);
 }

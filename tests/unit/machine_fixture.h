@@ -20,6 +20,7 @@
 #define FIX_SHARED	 0x9000
 #define FIX_CODE	 0x10000 /* kernel code */
 #define FIX_DATA	 0x18000 /* kernel data */
+#define FIX_DATA_SIZE	 0x4000u /* what tests against the processor have of it at most */
 #define FIX_HANDLER	 0x20000 /* handler of vector n: + 16 * n */
 #define FIX_STACK	 0x30000 /* kernel stack's top */
 #define FIX_RSP0	 0x34000 /* in the TSS */
@@ -81,9 +82,9 @@ void fix_reset(struct machine_fixture *m);
 /* cmocka's setup and teardown. */
 int fix_setup(void **state);
 int fix_teardown(void **state);
-/* The test has memory of its own at FIX_DATA, where the processor executes what is compared. 0 or -1. */
-int fix_map_data(size_t size);
-void fix_unmap_data(size_t size);
+/* The same, with memory of the test's own at FIX_DATA too, where the processor executes what is compared. */
+int fix_setup_data(void **state);
+int fix_teardown_data(void **state);
 
 /* Puts the vCPU in user mode: CPL 3, user selectors, RIP and RSP in user pages. */
 void fix_user(struct machine_fixture *m);

@@ -20,7 +20,6 @@
 
 #define ROUNDS	     4000
 #define DATA	     FIX_DATA
-#define DATA_SIZE    0x4000
 #define POINTERS_END X86_FPU_MXCSR /* from FOP on: where the processor runs is told otherwise, native_pointers.c */
 
 static const uint8_t xsave[] = {0x49, 0x0f, 0xae, 0x24, 0x24}, xrstor[] = {0x49, 0x0f, 0xae, 0x2c, 0x24}; /* [R12] */
@@ -89,7 +88,7 @@ static void make_image(uint8_t *image, unsigned size, uint64_t components, bool 
 struct state {
 	uint64_t gpr[GPR_COUNT];
 	uint8_t vector;
-	uint8_t data[DATA_SIZE];
+	uint8_t data[FIX_DATA_SIZE];
 	uint8_t fpu[ENGINE_FPU_MAX] __attribute__((aligned(64)));
 };
 
@@ -100,9 +99,9 @@ static void run_native(const struct engine_vcpu *c, const uint8_t *code, struct 
 	memcpy(n.gpr, s->gpr, sizeof(n.gpr));
 	n.gpr[RAX] &= c->vcpu->vm->cpu.xcr0;
 	n.gpr[RDX] = 0;
-	memcpy((void *)DATA, s->data, DATA_SIZE);
+	memcpy((void *)DATA, s->data, FIX_DATA_SIZE);
 	native_reference(code, sizeof(xsave), &n, &s->vector);
-	memcpy(s->data, (void *)DATA, DATA_SIZE);
+	memcpy(s->data, (void *)DATA, FIX_DATA_SIZE);
 }
 
 static void run_interpreted(struct machine_fixture *m, struct state *s)
@@ -111,12 +110,12 @@ static void run_interpreted(struct machine_fixture *m, struct state *s)
 	struct engine_vcpu *c = vcpu->engine;
 	struct vm_exit exit;
 	memcpy(vcpu->gpr, s->gpr, sizeof(s->gpr));
-	memcpy(m->vm.mem.base + DATA, s->data, DATA_SIZE);
+	memcpy(m->vm.mem.base + DATA, s->data, FIX_DATA_SIZE);
 	memcpy(c->fpu, s->fpu, sizeof(s->fpu));
 	vcpu->rip = FIX_CODE;
 	interpret_enter(vcpu, &exit);
 	s->vector = exit.reason == EXIT_EXCEPTION ? exit.vector : 0;
-	memcpy(s->data, m->vm.mem.base + DATA, DATA_SIZE);
+	memcpy(s->data, m->vm.mem.base + DATA, FIX_DATA_SIZE);
 	memcpy(s->fpu, c->fpu, sizeof(s->fpu));
 }
 
@@ -179,8 +178,8 @@ static bool same(struct machine_fixture *m, unsigned round)
 	expand(got.fpu, components);
 	level(&want, components);
 	level(&got, components);
-	unsigned data = differing(want.data, got.data, DATA_SIZE), fpu = differing(want.fpu, got.fpu, c->fpu_size);
-	bool alike = want.vector == got.vector && data == DATA_SIZE && fpu == c->fpu_size;
+	unsigned data = differing(want.data, got.data, FIX_DATA_SIZE), fpu = differing(want.fpu, got.fpu, c->fpu_size);
+	bool alike = want.vector == got.vector && data == FIX_DATA_SIZE && fpu == c->fpu_size;
 	if (!alike)
 		printf("round %u, mask %#lx: vector %u, not %u; memory differs from %#x on, the state from %#x on\n",
 		       round, want.gpr[RAX], got.vector, want.vector, data, fpu);
@@ -227,24 +226,18 @@ static void test_plain(void **state)
 
 static int setup(void **state)
 {
-	fix_setup(state);
+	int status = fix_setup_data(state);
 	struct machine_fixture *m = *state;
 	m->vcpu->cr4 |= X86_CR4_OSXSAVE;
 	m->vcpu->xcr0 = m->vm.cpu.xcr0;
-	return fix_map_data(DATA_SIZE);
-}
-
-static int teardown(void **state)
-{
-	fix_unmap_data(DATA_SIZE);
-	return fix_teardown(state);
+	return status;
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_against_processor, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_plain, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_against_processor, setup, fix_teardown_data),
+		cmocka_unit_test_setup_teardown(test_plain, setup, fix_teardown_data),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

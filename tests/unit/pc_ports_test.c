@@ -16,6 +16,7 @@
 #include "monitor/device/fw_cfg.h"
 #include "monitor/device/pci.h"
 #include "monitor/device/testdev.h"
+#include "tests/unit/ports.h"
 
 static struct bus bus;
 static struct acpi_pm pm;
@@ -59,10 +60,7 @@ static void out(uint16_t port, unsigned size, uint32_t value)
 
 static uint32_t in(uint16_t port, unsigned size)
 {
-	uint32_t value = 0;
-
-	bus_io(&bus, port, size, false, &value);
-	return size == 4 ? value : value & ((1u << 8 * size) - 1);
+	return port_in_sized(&bus, port, size);
 }
 
 /* ----------------------------------------------------------------------------------------------- power management */

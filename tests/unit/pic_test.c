@@ -11,6 +11,7 @@
 #include "hypercalls/x86.h"
 #include "monitor/device/pic.h"
 #include "monitor/vm/bus.h"
+#include "tests/unit/ports.h"
 
 #define MASTER X86_PORT_PIC1
 #define SLAVE  X86_PORT_PIC2
@@ -39,17 +40,12 @@ static struct pic pic;
 
 static uint8_t in(uint16_t port)
 {
-	uint32_t value = 0;
-
-	bus_io(&bus, port, 1, false, &value);
-	return (uint8_t)value;
+	return port_in(&bus, port);
 }
 
 static void out(uint16_t port, uint8_t byte)
 {
-	uint32_t value = byte;
-
-	bus_io(&bus, port, 1, true, &value);
+	port_out(&bus, port, byte);
 }
 
 static void raise_line(unsigned line)

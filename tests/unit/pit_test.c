@@ -10,6 +10,7 @@
 
 #include "hypercalls/x86.h"
 #include "monitor/device/pit.h"
+#include "tests/unit/ports.h"
 
 #define CONTROL (X86_PORT_PIT + 3)
 #define SECOND	1000000000ull
@@ -68,17 +69,12 @@ static void run_until(uint64_t end)
 
 static uint8_t in(uint16_t port)
 {
-	uint32_t value = 0;
-
-	bus_io(&bus, port, 1, false, &value);
-	return (uint8_t)value;
+	return port_in(&bus, port);
 }
 
 static void out(uint16_t port, unsigned byte)
 {
-	uint32_t value = byte;
-
-	bus_io(&bus, port, 1, true, &value);
+	port_out(&bus, port, (uint8_t)byte);
 }
 
 static void program(unsigned ch, unsigned word, unsigned count)

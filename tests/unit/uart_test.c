@@ -13,6 +13,7 @@
 #include "monitor/device/console.h"
 #include "monitor/device/pic.h"
 #include "monitor/device/uart.h"
+#include "tests/unit/ports.h"
 
 enum { DATA, IER, IIR, LCR, MCR, LSR, MSR, SCR };
 #define FCR IIR
@@ -74,17 +75,12 @@ static void type(const char *text)
 
 static uint8_t in(unsigned reg)
 {
-	uint32_t value = 0;
-
-	bus_io(&bus, (uint16_t)(X86_PORT_COM1 + reg), 1, false, &value);
-	return (uint8_t)value;
+	return port_in(&bus, (uint16_t)(X86_PORT_COM1 + reg));
 }
 
 static void out(unsigned reg, uint8_t byte)
 {
-	uint32_t value = byte;
-
-	bus_io(&bus, (uint16_t)(X86_PORT_COM1 + reg), 1, true, &value);
+	port_out(&bus, (uint16_t)(X86_PORT_COM1 + reg), byte);
 }
 
 static void out_pic(uint16_t port, uint8_t byte)

@@ -14,6 +14,7 @@
 #include "hypercalls/x86.h"
 #include "monitor/device/cp437.h"
 #include "monitor/device/vga.h"
+#include "tests/unit/ports.h"
 
 static struct bus bus;
 static struct vga vga;
@@ -44,10 +45,7 @@ static void out(uint16_t port, unsigned size, uint32_t value)
 
 static uint32_t in(uint16_t port, unsigned size)
 {
-	uint32_t value = 0;
-
-	bus_io(&bus, port, size, false, &value);
-	return size == 4 ? value : value & ((1u << 8 * size) - 1);
+	return port_in_sized(&bus, port, size);
 }
 
 static void crtc(uint8_t index, uint8_t value)
