@@ -113,10 +113,9 @@ gate_handler:
 	/* The frame of a signal that comes while this waits may outlive the program: it shall not have its registers. */
 .Lagain:
 	xorl	%ebp, %ebp
-	xorl	%r8d, %r8d
-	xorl	%r13d, %r13d
-	xorl	%r14d, %r14d
-	xorl	%r15d, %r15d
+	.irp	reg, r8d, r9d, r10d, r11d, r12d, r13d, r14d, r15d
+	xorl	%\reg, %\reg
+	.endr
 	movl	$GATE_KIND_SIGNAL, XCHG_KIND(%rbx)
 	.globl gate_handler_asleep
 	HANDOVER gate_told gate_handler_asleep
