@@ -42,6 +42,13 @@ _Noreturn void forge_exit(void);
 /* Says that it handed over, and runs on beside the monitor. */
 void forge_handover(uint32_t kind);
 
+#define FORGING_TICKS 50000000 /* of the time stamp counter: tens of ms */
+/* For as long as user code may run beside the monitor: long enough to be seen, and then it comes back by itself. */
+static inline bool while_forging(uint64_t start)
+{
+	return pvg_rdtsc() - start < FORGING_TICKS;
+}
+
 /*
  * One claim of a user cell: an honest one of some kind, but for what `change` does to it. What the guest's kernel is
  * shown of it; all zeroes if nothing. forge_begin comes before.

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,27 @@ static void cell_unmap_pages(struct cell *cell)
 	fallocate(cell->owner->arena_fd, how, arena_own(cell->slot), GATE_OWN_SIZE);
 }
 
+void cell_init_exchange(struct cell *cell)
+{
+	const size_t handover = offsetof(struct gate_xchg, spins);
+	struct cells *cells = cell->owner;
+	struct gate_xchg *xchg = cell->xchg;
+
+	memset((uint8_t *)xchg + handover, 0, GATE_XCHG_SIZE - handover);
+	xchg->kind = GATE_KIND_SIGNAL;
+	xchg->turn = cell->slot * sizeof(uint32_t);
+	xchg->wake = GATE_WAKE_NONE;
+	xchg->dispatch = !cells->traced;
+	xchg->bases = cells->bases;
+	xchg->frame = xchg->site_frame = cell->frame_gate;
+	xchg->host_fs_base = xchg->host_gs_base = GATE_BASE_UNKNOWN;
+	xchg->xsave = 1;
+	xchg->xcr0 = cells->xcr0;
+	xchg->pkru = cell->kernel ? 0 : sites_pkru(&cells->sites);
+	xchg->altstack = (stack_t){.ss_sp = (void *)GATE_STACK, .ss_size = GATE_STACK_SIZE};
+	cell_set_patience(cell);
+}
+
 static int cell_map_pages(struct cell *cell)
 {
 	struct cells *cells = cell->owner;
@@ -67,15 +89,7 @@ static int cell_map_pages(struct cell *cell)
 	cell->order->answer = cell->slot * sizeof(uint32_t);
 	cell->answer = &cells->answers[cell->slot];
 	cell->turn = &cells->turns[cell->slot];
-	cell->xchg->turn = cell->slot * sizeof(uint32_t);
-	cell->xchg->bases = cells->bases;
-	cell->xchg->host_fs_base = cell->xchg->host_gs_base = GATE_BASE_UNKNOWN;
-	cell->xchg->dispatch = !cells->traced;
-	cell->xchg->wake = GATE_WAKE_NONE;
-	cell->xchg->xsave = 1;
-	cell->xchg->xcr0 = cells->xcr0;
-	cell->xchg->pkru = cell->kernel ? 0 : sites_pkru(&cells->sites);
-	cell->xchg->altstack = (stack_t){.ss_sp = (void *)GATE_STACK, .ss_size = GATE_STACK_SIZE};
+	cell_init_exchange(cell);
 	return 0;
 }
 

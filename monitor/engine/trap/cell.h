@@ -149,6 +149,8 @@ int cell_empty(struct cell *cell);
  * Negative errno: it cannot be trusted, or died; it must be destroyed.
  */
 int cell_renew(struct cell *cell);
+/* The exchange page as at birth, whatever a program wrote there, but for the words of the hand-over itself. */
+void cell_init_exchange(struct cell *cell);
 /* Has the runner wait as the placement says, whatever stands in its memory. */
 void cell_set_patience(struct cell *cell);
 /* Has the tasks run where, and wait how, the placement says now. Cheap if they do already. */

@@ -45,7 +45,7 @@ gate_save_rest:
 	movabs	$GATE_FPU, %rcx
 	xsaveopt64 (%rcx)
 gate_hypercall_wait:
-	HANDOVER gate_hypercall_told gate_hypercall_asleep
+	HANDOVER gate_hypercall_told gate_hypercall_asleep AS_IT_IS
 
 /*
  * From here to gate_restore_end registers are being replaced. A kick that arrives in between must not be lost: the
@@ -108,17 +108,19 @@ gate_handler:
 	sub	%rcx, %rax
 	cmp	$(gate_text_end - gate_text), %rax
 	jb	.Lin_gate
-.Lexit:	mov	%rsp, XCHG_FRAME(%rbx)
+.Lexit:	xorl	%r13d, %r13d	/* the host has put the FPU in its initial state */
+.Lexit_with_fpu:
+	mov	%rsp, XCHG_FRAME(%rbx)
 	SAVE_BASES
 	/* The frame of a signal that comes while this waits may outlive the program: it shall not have its registers. */
 .Lagain:
 	xorl	%ebp, %ebp
-	.irp	reg, r8d, r9d, r10d, r11d, r12d, r13d, r14d, r15d
+	.irp	reg, r8d, r9d, r10d, r11d, r12d, r14d, r15d
 	xorl	%\reg, %\reg
 	.endr
 	movl	$GATE_KIND_SIGNAL, XCHG_KIND(%rbx)
 	.globl gate_handler_asleep
-	HANDOVER gate_told gate_handler_asleep
+	HANDOVER gate_told gate_handler_asleep FORGET_FPU
 gate_leave:
 	LOAD_BASES
 	cmpl	$HOST_KICK, SIGFRAME_SIGNO(%rsp)
@@ -199,7 +201,8 @@ gate_site:
 	mov	XCHG_XCR0 + 4(%rbx), %edx
 	mov	SIGFRAME_FPSTATE(%rsp), %rcx
 	xsaveopt64 (%rcx)
-	jmp	.Lexit
+	movl	$1, %r13d
+	jmp	.Lexit_with_fpu
 
 /*
  * A signal met the gate itself; RAX is where. A kick, or the single-step trap of RFLAGS just loaded, goes on, but not
@@ -263,6 +266,7 @@ gate_site:
 	movl	$0, XCHG_RUNNER_WAITS(%rbx)
 	mov	XCHG_FRAME(%rbx), %rsp
 	movl	$HOST_KICK, SIGFRAME_SIGNO(%rsp)
+	xorl	%r13d, %r13d
 	jmp	.Lagain
 .Lexit_last:
 	COMPLETE
@@ -419,6 +423,11 @@ gate_mapper:
 	movl	$1, %edx
 	FUTEX	HOST_FUTEX_WAKE
 	jmp	.Lawait
+
+	/* An XSAVE image of nothing but initial state. */
+	.balign	64
+gate_fpu_initial:
+	.skip	X86_FPU_HEADER + 64
 
 	.set	gate_rip_pointer, gate_text + (GATE_XCHG - GATE_TEXT) + XCHG_RIP
 	.set	gate_rsp_pointer, gate_text + (GATE_XCHG - GATE_TEXT) + XCHG_GPR + 8 * RSP

@@ -52,16 +52,30 @@
 13:
 .endm
 
+/* Sleeps as it is. */
+.macro AS_IT_IS
+.endm
+
+/* R13D not 0: the FPU is as guest code left it, and is not to be. Clobbers RAX RDX. */
+.macro FORGET_FPU
+	testl	%r13d, %r13d
+	jz	1f
+	mov	XCHG_XCR0(%rbx), %eax
+	mov	XCHG_XCR0 + 4(%rbx), %edx
+	xrstor64 gate_fpu_initial(%rip)
+1:
+.endm
+
 /*
  * Hands over to the monitor and waits: tells it, then spins, yields and at last sleeps on this cell's turn. Parked, it
  * wakes the cell that takes its place on this CPU, which is cheaper than a wake-up from another one, and sleeps at
- * once. RBX = GATE_XCHG; clobbers RAX RCX RDX RSI RDI R8-R12. \told is where the state has been stored. From \asleep,
- * where the sleeping call returns to, all but RSP is set anew: whoever sleeps there, however it came, goes on as if it
+ * once, after \before. RBX = GATE_XCHG; clobbers RAX RCX RDX RSI RDI R8-R12. \told is where the state has been stored.
+ * From \asleep, where the sleeping call returns to, all but RSP is set anew: whoever sleeps there, however it came, goes on as if it
  * had handed over (cell_renew).
  *
  * The exchanges are full barriers: the store must be seen before the other side's flag is read, or both sleep.
  */
-.macro HANDOVER told asleep
+.macro HANDOVER told asleep before
 	movl	$GATE_EXITED, %eax
 	xchgl	%eax, XCHG_STATE(%rbx)
 \told:
@@ -74,7 +88,8 @@
 	jmp	5f
 4:	testl	$1, XCHG_STATE(%rbx)
 	jz	9f
-5:	movl	$1, %eax
+5:	\before
+	movl	$1, %eax
 	xchgl	%eax, XCHG_RUNNER_WAITS(%rbx)
 	movl	$-1, %edi
 	xchgl	%edi, XCHG_WAKE(%rbx)

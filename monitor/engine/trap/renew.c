@@ -71,14 +71,9 @@ int cell_renew(struct cell *cell)
 	if (error || cell->kernel)
 		return error;
 	atomic_store(&cell->xchg->runner_waits, 1);
-	cell->xchg->wake = GATE_WAKE_NONE;
-	cell->xchg->bases = cell->owner->bases;
-	cell->xchg->host_fs_base = cell->xchg->host_gs_base = GATE_BASE_UNKNOWN;
-	cell_set_patience(cell);
+	cell_init_exchange(cell);
 	cell->in_signal = true; /* the last exit may have been forged as a hypercall */
 	memset(cell->fpu, 0, GATE_PAGE);
-	memset(cell->xchg->gpr, 0, sizeof(cell->xchg->gpr));
-	cell->xchg->rip = cell->xchg->rflags = 0;
 	if (cell->kicked)
 		clear_below_frame(cell);
 	memcpy(cell->frame, cell->boot_frame, GATE_END - cell->frame_gate);
