@@ -235,6 +235,14 @@
 #define X86_MSR_INT_PENDING    0xc0010055
 #define X86_MSR_DE_CFG	       0xc0011029
 
+/* Memory types, and what is on in the registers that give them to ranges: SDM 3A 11.11 */
+#define X86_MEMORY_UC	      0u
+#define X86_MEMORY_WP	      5u
+#define X86_MEMORY_WB	      6u
+#define X86_MTRR_VALID	      0x800u /* in a mask */
+#define X86_MTRR_ENABLE	      0x800u /* in the default type */
+#define X86_MTRR_ENABLE_FIXED 0x400u
+
 /* STAR: selectors of SYSCALL in bits 47:32, of SYSRET in 63:48 (SDM 2B SYSCALL, SYSRET) */
 #define X86_STAR_SYSCALL_SHIFT 32
 #define X86_STAR_SYSRET_SHIFT  48

@@ -35,42 +35,10 @@ const struct boot_protocol *boot_protocol_of(const struct image *image)
 	return protocols[last];
 }
 
-/* What kernels read of the BIOS data area without asking the BIOS: IBM PC/AT Technical Reference, section 5. */
-static const struct {
-	uint16_t gpa, value;
-} bios_data[] = {
-	{0x400, X86_PORT_COM1},
-	{0x40e, PC_LOW_END >> 4}, /* segment of the extended BIOS data area */
-	{0x413, PC_LOW_END >> 10},
-	{0x449, 3}, /* video mode, and its width, page size and CRTC port */
-	{0x44a, 80},
-	{0x44c, 0x1000},
-	{0x463, 0x3d4},
-};
-
-#define EQUIPMENT	 0x410
-#define EQUIPMENT_BASE	 0x0226 /* FPU, mouse, 80 by 25 in colour, one serial port */
-#define EQUIPMENT_FLOPPY 0x01
-#define EQUIPMENT_DRIVES 6 /* shift of their number, less 1 */
-
-static void put_bios_data(const struct vm *vm)
-{
-	unsigned drives = vm->config->floppy_count;
-	uint16_t equipment = EQUIPMENT_BASE;
-
-	for (unsigned i = 0; i < sizeof(bios_data) / sizeof(bios_data[0]); i++)
-		if (!gm_write(&vm->mem, bios_data[i].gpa, &bios_data[i].value, sizeof(bios_data[i].value)))
-			abort();
-	if (drives)
-		equipment |= (uint16_t)(EQUIPMENT_FLOPPY | (drives - 1) << EQUIPMENT_DRIVES);
-	if (!gm_write(&vm->mem, EQUIPMENT, &equipment, sizeof(equipment)))
-		abort();
-}
-
 int image_boot(struct vm *vm)
 {
 	if (vm->kind == MACHINE_PC && !vm->config->bios)
-		put_bios_data(vm);
+		boot_without_firmware(vm);
 	return vm->image->protocol->boot(vm);
 }
 

@@ -74,6 +74,8 @@ unsigned boot_memory_map(const struct vm *vm, struct boot_range range[BOOT_RANGE
 
 /* The start information of PVH: its gpa, 0 if it does not fit. */
 uint64_t boot_start_info(struct boot *boot, const struct vm *vm);
+/* Memory and registers of a PC as its firmware leaves them, where there is none. */
+void boot_without_firmware(const struct vm *vm);
 /* Says that the boot information does not fit its area: -E2BIG. */
 int boot_too_long(void);
 

@@ -7,9 +7,8 @@
 #define CAPABILITIES	    (VCPU_MTRR_RANGES | CAP_FIXED | CAP_WRITE_COMBINING)
 #define CAP_FIXED	    0x100u
 #define CAP_WRITE_COMBINING 0x400u
-#define DEFAULT_BITS	    0xcffu /* a type, and what is on */
 #define TYPE		    0xffu
-#define MASK_VALID	    0x800u
+#define DEFAULT_BITS	    (TYPE | X86_MTRR_ENABLE | X86_MTRR_ENABLE_FIXED)
 #define ADDRESS		    (R3_BIT(CPU_PHYSICAL_BITS) - X86_PAGE_SIZE)
 
 /* UC WC WT WP WB */
@@ -22,11 +21,11 @@ static bool is_type(uint64_t value)
 static uint64_t *fixed(struct vcpu *vcpu, uint32_t number)
 {
 	if (number == X86_MSR_MTRR_64K)
-		return &vcpu->mtrr.fixed[0];
+		return &vcpu->mtrr.fixed[VCPU_MTRR_64K];
 	if (number >= X86_MSR_MTRR_16K && number < X86_MSR_MTRR_16K + 2)
-		return &vcpu->mtrr.fixed[1 + number - X86_MSR_MTRR_16K];
+		return &vcpu->mtrr.fixed[VCPU_MTRR_16K + number - X86_MSR_MTRR_16K];
 	if (number >= X86_MSR_MTRR_4K && number < X86_MSR_MTRR_4K + 8)
-		return &vcpu->mtrr.fixed[3 + number - X86_MSR_MTRR_4K];
+		return &vcpu->mtrr.fixed[VCPU_MTRR_4K + number - X86_MSR_MTRR_4K];
 	return NULL;
 }
 
@@ -57,7 +56,7 @@ static bool write_range(uint64_t *at, uint32_t number, uint64_t value)
 {
 	bool base = !(number & 1);
 
-	if (value & ~(ADDRESS | (base ? TYPE : MASK_VALID)) || (base && !is_type(value)))
+	if (value & ~(ADDRESS | (base ? TYPE : X86_MTRR_VALID)) || (base && !is_type(value)))
 		return false;
 	*at = value;
 	return true;

@@ -32,7 +32,6 @@ enum cpu_giver {
 	CPU_BY_AMD,
 	CPU_BY_INTEL,
 	CPU_BY_PC,
-	CPU_BY_FIRMWARE,
 	CPU_BY_NOBODY
 };
 

@@ -30,7 +30,6 @@ struct vcpu *vcpu_create(struct vm *vm, unsigned id)
 		cpu_describe(&vm->cpu, vm->config ? &vm->config->cpu : NULL,
 			     vm->engine_ops ? vm->engine_ops->software : CPU_ALL_CODE, vm->kind == MACHINE_PC);
 		vm->cpu.legacy_modes = vm->kind == MACHINE_PC;
-		vm->cpu.has[CPU_mtrr] = vm->config && vm->config->bios;
 	}
 	vcpu->rflags = X86_RFLAGS_FIXED;
 	vcpu->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_PG;

@@ -39,7 +39,12 @@ struct vcpu_table {
 
 #define VCPU_NO_LINE 0xff
 
+/* Memory type range registers, the fixed ones by the memory that each of their eight bytes stands for. */
 #define VCPU_MTRR_RANGES 8
+enum { VCPU_MTRR_64K, VCPU_MTRR_16K, VCPU_MTRR_4K = VCPU_MTRR_16K + 2, VCPU_MTRR_FIXED = VCPU_MTRR_4K + 8 };
+struct vcpu_mtrr {
+	uint64_t all_else, range[2 * VCPU_MTRR_RANGES], fixed[VCPU_MTRR_FIXED];
+};
 
 /* An exception or interrupt on its way to the guest. */
 struct vcpu_event {
@@ -89,9 +94,7 @@ struct vcpu {
 	struct vcpu_table gdtr, idtr;
 	uint64_t efer, star, lstar, cstar, sfmask, kernel_gs_base, apic_base, pat, tsc_aux;
 	uint64_t sysenter_cs, sysenter_esp, sysenter_eip, mcg_status, misc_enable, hwcr, de_cfg;
-	struct {
-		uint64_t all_else, range[2 * VCPU_MTRR_RANGES], fixed[11];
-	} mtrr;
+	struct vcpu_mtrr mtrr;
 	uint64_t tsc_offset; /* guest TSC = host TSC + this, for RDMSR; RDTSC itself runs directly */
 	/* FS and GS base live in sreg[].base; the engine carries them in and out of the running cell. */
 

@@ -697,11 +697,52 @@ static void test_disk(void **state)
 	assert_non_null(strstr(c.text, "is the image of a disk"));
 }
 
+/* The type of the byte at gpa as its registers give it, where at most one range holds it: SDM 3A 11.11.4.1 */
+static unsigned memory_type(uint64_t gpa)
+{
+	const struct vcpu_mtrr *mtrr = &vcpu.mtrr;
+	unsigned index, byte;
+
+	if (gpa < IMAGE_START) {
+		index = gpa < 0x80000 ? VCPU_MTRR_64K
+				      : (gpa < 0xc0000 ? VCPU_MTRR_16K + (gpa - 0x80000) / 0x20000
+						       : VCPU_MTRR_4K + (gpa - 0xc0000) / 0x8000);
+		byte = gpa < 0x80000 ? gpa >> 16 : gpa < 0xc0000 ? gpa >> 14 & 7 : gpa >> 12 & 7;
+		return mtrr->fixed[index] >> 8 * byte & 0xff;
+	}
+	for (unsigned i = 0; i < VCPU_MTRR_RANGES; i++) {
+		uint64_t base = mtrr->range[2 * i], mask = mtrr->range[2 * i + 1] & ~X86_PAGE_MASK;
+
+		if ((mtrr->range[2 * i + 1] & X86_MTRR_VALID) && (gpa & mask) == (base & mask))
+			return base & 0xff;
+	}
+	return mtrr->all_else & 0xff;
+}
+
+static void test_memory_types(void **state)
+{
+	static const struct {
+		uint64_t gpa;
+		unsigned type;
+	} cases[] = {{0, X86_MEMORY_WB},	   {PC_LOW_END - 1, X86_MEMORY_WB}, {0xa0000, X86_MEMORY_UC},
+		     {0xbffff, X86_MEMORY_UC},	   {0xc0000, X86_MEMORY_WP},	    {IMAGE_START - 1, X86_MEMORY_WP},
+		     {IMAGE_START, X86_MEMORY_WB}, {0xbfffffff, X86_MEMORY_WB},	    {0xc0000000, X86_MEMORY_UC},
+		     {0xfee00000, X86_MEMORY_UC},  {0xffffffff, X86_MEMORY_UC},	    {0x100000000, X86_MEMORY_WB}};
+
+	memset(&vcpu.mtrr, 0, sizeof(vcpu.mtrr));
+	put_header(maker.text + 0x40, 7, 0, 0, 0, 0, 0);
+	booted();
+	assert_true(vcpu.mtrr.all_else & X86_MTRR_ENABLE && vcpu.mtrr.all_else & X86_MTRR_ENABLE_FIXED);
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(memory_type(cases[i].gpa), cases[i].type);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(multiboot),
+		T(memory_types),
 		T(multiboot_entry),
 		T(multiboot_physical_entry),
 		T(multiboot_32),

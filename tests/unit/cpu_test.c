@@ -65,7 +65,7 @@ static void apic(void **state)
 	struct cpuid_query query = {.leaf = 1, .count = 1};
 	uint32_t answer[CPUID_REGISTERS];
 	cpu_describe(&cpu, NULL, CPU_ALL_CODE, true);
-	assert_true(cpu.has[CPU_apic] && cpu.has[CPU_x2apic] && cpu.has[CPU_tsc_deadline]);
+	assert_true(cpu.has[CPU_apic] && cpu.has[CPU_x2apic] && cpu.has[CPU_tsc_deadline] && cpu.has[CPU_mtrr]);
 	cpu_cpuid(&cpu, &query, answer);
 	assert_true(answer[CPUID_EDX] & 0x200);
 	query.apic_off = true;

@@ -467,7 +467,7 @@ static void msr_round_trips(void **state)
 	FIX_FAULTS(m, "rdmsr", X86_VEC_GP, 0);
 }
 
-/* Where firmware starts the machine: kept, with the checks of the manual; else there are none. */
+/* In a PC: kept, with the checks of the manual; else there are none. */
 static void mtrrs(void **state)
 {
 	static const struct {
