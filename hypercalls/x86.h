@@ -40,6 +40,7 @@
 #define X86_PF_U    R3_BIT(2)
 #define X86_PF_RSVD R3_BIT(3)
 #define X86_PF_I    R3_BIT(4)
+#define X86_PF_PK   R3_BIT(5)
 
 /* Selector error code: SDM 3A 6.13 */
 #define X86_SELERR_EXT R3_BIT(0)
@@ -178,24 +179,31 @@
 #define X86_DR7_RW_ACCESS      3
 
 /* Paging: SDM 3A 4.5 */
-#define X86_PTE_P	R3_BIT(0)
-#define X86_PTE_W	R3_BIT(1)
-#define X86_PTE_U	R3_BIT(2)
-#define X86_PTE_PWT	R3_BIT(3)
-#define X86_PTE_PCD	R3_BIT(4)
-#define X86_PTE_A	R3_BIT(5)
-#define X86_PTE_D	R3_BIT(6)
-#define X86_PTE_PS	R3_BIT(7)
-#define X86_PTE_G	R3_BIT(8)
-#define X86_PTE_NX	R3_BIT(63)
-#define X86_PTE_ADDR	R3_U64(0x000ffffffffff000)
-#define X86_PAGE_SHIFT	12
-#define X86_PAGE_SIZE	R3_BIT(X86_PAGE_SHIFT)
-#define X86_PAGE_MASK	(X86_PAGE_SIZE - 1)
-#define X86_LARGE_SHIFT 21
-#define X86_HUGE_SHIFT	30
-#define X86_PT_ENTRIES	512
-#define X86_PT_LEVELS	4
+#define X86_PTE_P    R3_BIT(0)
+#define X86_PTE_W    R3_BIT(1)
+#define X86_PTE_U    R3_BIT(2)
+#define X86_PTE_PWT  R3_BIT(3)
+#define X86_PTE_PCD  R3_BIT(4)
+#define X86_PTE_A    R3_BIT(5)
+#define X86_PTE_D    R3_BIT(6)
+#define X86_PTE_PS   R3_BIT(7)
+#define X86_PTE_G    R3_BIT(8)
+#define X86_PTE_NX   R3_BIT(63)
+#define X86_PTE_ADDR R3_U64(0x000ffffffffff000)
+
+/* Protection keys: the four bits of a page's entry, and the two bits that PKRU and IA32_PKRS have for each key. */
+#define X86_PTE_KEY_SHIFT 59
+#define X86_PTE_KEYS	  16
+#define X86_KEY_AD	  1u /* no access to data */
+#define X86_KEY_WD	  2u /* no writing */
+#define X86_KEY_BITS	  2
+#define X86_PAGE_SHIFT	  12
+#define X86_PAGE_SIZE	  R3_BIT(X86_PAGE_SHIFT)
+#define X86_PAGE_MASK	  (X86_PAGE_SIZE - 1)
+#define X86_LARGE_SHIFT	  21
+#define X86_HUGE_SHIFT	  30
+#define X86_PT_ENTRIES	  512
+#define X86_PT_LEVELS	  4
 
 /* Model-specific registers: SDM 4 chapter 2, APM 2 appendix A */
 #define X86_MSR_TSC	       0x10
@@ -217,6 +225,7 @@
 #define X86_MSR_MTRR_16K       0x258 /* two */
 #define X86_MSR_MTRR_4K	       0x268 /* eight */
 #define X86_MSR_PAT	       0x277
+#define X86_MSR_PKRS	       0x6e1
 #define X86_MSR_MTRR_DEFAULT   0x2ff
 #define X86_MSR_EFER	       0xc0000080
 #define X86_MSR_STAR	       0xc0000081

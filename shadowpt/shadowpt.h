@@ -102,6 +102,8 @@ struct spt_cpu {
 	bool nxe;		    /* EFER.NXE with CR4.PAE */
 	bool smep;		    /* CR4.SMEP */
 	bool smap;		    /* CR4.SMAP, and AC does not lift it for these accesses */
+	uint32_t user_keys;	    /* PKRU, of SPT_4_LEVEL alone; 0 without CR4.PKE */
+	uint32_t kernel_keys;	    /* IA32_PKRS, likewise; 0 without CR4.PKS */
 	bool pge;		    /* CR4.PGE: G bits count */
 	bool pse;		    /* CR4.PSE: 4 MiB pages; of SPT_32_BIT alone */
 	uint64_t pdpte[SPT_PDPTES]; /* of SPT_PAE alone; loaded and checked by the caller */
@@ -111,7 +113,8 @@ struct spt_cpu {
 static inline bool spt_same_rules(const struct spt_cpu *a, const struct spt_cpu *b)
 {
 	return a->paging == b->paging && a->wp == b->wp && a->nxe == b->nxe && a->smep == b->smep &&
-	       a->smap == b->smap && a->pge == b->pge && a->pse == b->pse;
+	       a->smap == b->smap && a->user_keys == b->user_keys && a->kernel_keys == b->kernel_keys &&
+	       a->pge == b->pge && a->pse == b->pse;
 }
 static inline bool spt_same_roots(const struct spt_cpu *a, const struct spt_cpu *b)
 {

@@ -138,10 +138,34 @@ static bool first_table(const struct spt_cpu *cpu, uint64_t gva, uint64_t *table
 	return true;
 }
 
+/* What the key in the leaf forbids, SDM 3A 4.6.2: of user pages to everybody, of supervisor pages to the supervisor. */
+static bool key_forbids(const struct spt_cpu *cpu, struct rights rights, uint64_t leaf, uint32_t access)
+{
+	unsigned key = leaf >> X86_PTE_KEY_SHIFT & (X86_PTE_KEYS - 1);
+	bool by_user = access & X86_PF_U;
+	uint32_t bits = rights.user ? cpu->user_keys : by_user ? 0 : cpu->kernel_keys;
+
+	if (access & X86_PF_I)
+		return false;
+	bits >>= key * X86_KEY_BITS;
+	return (bits & X86_KEY_AD) || ((bits & X86_KEY_WD) && (access & X86_PF_W) && (by_user || cpu->wp));
+}
+
+/* All but the key, of a page that is there. */
+static bool may_access(const struct spt_cpu *cpu, struct rights rights, uint32_t access)
+{
+	unsigned prot = spt_rights_prot(rights, cpu, access);
+
+	if (cpu->smap && rights.user && !(access & (X86_PF_U | X86_PF_I)))
+		return false;
+	return spt_rights_readable(rights, access) && (!(access & X86_PF_W) || prot & SPT_WRITE) &&
+	       (!(access & X86_PF_I) || prot & SPT_EXEC);
+}
+
 static bool walk_read(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uint32_t access, struct walk *walk)
 {
 	const struct format *format = &formats[cpu->paging];
-	unsigned level = format->top, prot;
+	unsigned level = format->top;
 	uint64_t table, entry;
 
 	walk->rights = (struct rights){.user = true, .write = true};
@@ -165,11 +189,9 @@ static bool walk_read(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, 
 		if (is_leaf(cpu, level, entry))
 			break;
 	}
-	prot = spt_rights_prot(walk->rights, cpu, access);
-	if (cpu->smap && walk->rights.user && !(access & (X86_PF_U | X86_PF_I)))
-		return fail(walk, cpu, access, X86_PF_P);
-	if (!spt_rights_readable(walk->rights, access) || ((access & X86_PF_W) && !(prot & SPT_WRITE)) ||
-	    ((access & X86_PF_I) && !(prot & SPT_EXEC)))
+	if (key_forbids(cpu, walk->rights, entry, access))
+		return fail(walk, cpu, access, X86_PF_P | X86_PF_PK);
+	if (!may_access(cpu, walk->rights, access))
 		return fail(walk, cpu, access, X86_PF_P);
 	walk->page_len = R3_BIT(shift_of(format, level));
 	walk->gpa = spt_entry_page(cpu, level, entry) | (gva & (walk->page_len - 1));

@@ -20,6 +20,9 @@ struct handler {
 	X(CLAC, emu_clac, TRAPS) \
 	X(STAC, emu_stac, TRAPS) \
 	X(CLTS, emu_clts, TRAPS) \
+	/* Where the host has keys, code that runs directly uses its own. */ \
+	X(RDPKRU, emu_rdpkru, MAY_PASS) \
+	X(WRPKRU, emu_wrpkru, MAY_PASS) \
 	X(LMSW, emu_lmsw, TRAPS) \
 	X(XSETBV, emu_xsetbv, TRAPS) \
 	X(LGDT, emu_lgdt, TRAPS) \

@@ -22,6 +22,7 @@ typedef enum emu_step emu_function(struct vcpu *vcpu, const struct emu_insn *ins
 emu_function emu_cli, emu_sti, emu_hlt, emu_clac, emu_stac;
 /* control.c */
 emu_function emu_mov_cr, emu_clts, emu_lmsw, emu_xsetbv;
+emu_function emu_rdpkru, emu_wrpkru;
 /* debug.c */
 emu_function emu_mov_dr;
 /* tables.c */

@@ -133,6 +133,7 @@ static const struct msr msrs[] = {
 	{ONE(X86_MSR_MTRR_CAP), CPU_mtrr, .kind = MSR_MTRR},
 	{X86_MSR_MTRR_FIRST, X86_MSR_PAT - 1, CPU_mtrr, .kind = MSR_MTRR},
 	{ONE(X86_MSR_MTRR_DEFAULT), CPU_mtrr, .kind = MSR_MTRR},
+	{ONE(X86_MSR_PKRS), CPU_pks, .kind = MSR_MASKED, .bits = LOW_HALF, AT(pkrs)},
 	{X86_MSR_X2APIC_FIRST, X86_MSR_X2APIC_LAST, CPU_x2apic, .kind = MSR_X2APIC},
 	{ONE(X86_MSR_EFER), CPU_lm, .kind = MSR_CHECKED, AT(efer), .write = write_efer},
 	{ONE(X86_MSR_STAR), CPU_syscall, .kind = MSR_MASKED, .bits = ~R3_U64(0), AT(star)},

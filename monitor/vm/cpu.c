@@ -116,7 +116,7 @@ void cpu_describe(struct cpu *cpu, const struct cpu_model *model, enum cpu_softw
 			cpu->xcr0 |= features[n].xcr0;
 		}
 	}
-	cpu->xcr0 &= host_state_components();
+	cpu->xcr0 &= host_state_components() | (cpu->has[CPU_xsave] ? X86_XCR0_PKRU : 0);
 }
 
 enum cpu_feature cpu_wanting(const struct cpu *cpu, const struct cpu_model *model)

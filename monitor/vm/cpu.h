@@ -93,4 +93,11 @@ struct cpuid_query {
 };
 void cpu_cpuid(const struct cpu *cpu, const struct cpuid_query *query, uint32_t answer[CPUID_REGISTERS]);
 
+/* Where state component n >= 2 lies in an XSAVE image in standard form; size 0: nobody has it. */
+struct cpu_component {
+	uint32_t offset, size;
+	bool aligned; /* to 64 bytes in the compacted form */
+};
+struct cpu_component cpu_component(unsigned n);
+
 #endif

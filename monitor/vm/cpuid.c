@@ -48,6 +48,7 @@
 #define STATE_COUNT   63u
 #define STATE_ALIGNED R3_BIT(1)
 #define STATE_ALIGN   64u
+#define STATE_PKRU    8u
 
 static uint32_t smaller(uint32_t a, uint32_t b)
 {
@@ -69,21 +70,31 @@ static void add_features(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf,
 		r[n] |= cpu_feature_bits(cpu, leaf, subleaf, n);
 }
 
-/* Bytes of an XSAVE image of these components, whose places in the standard form are the host's. */
+/* As the host has it; protection keys are the machine's own, and lie behind all others where the host has none. */
+struct cpu_component cpu_component(unsigned n)
+{
+	uint32_t r[CPUID_REGISTERS];
+
+	host(LEAF_STATE, n, r);
+	if (R3_BIT(n) == X86_XCR0_PKRU && !r[CPUID_EAX])
+		return (struct cpu_component){.offset = host_state_size(), .size = STATE_PKRU};
+	return (struct cpu_component){r[CPUID_EBX], r[CPUID_EAX], r[CPUID_ECX] & STATE_ALIGNED};
+}
+
+/* Bytes of an XSAVE image of these components. */
 static uint32_t state_size(uint64_t xcr0, bool compact)
 {
 	uint32_t end = STATE_LEGACY;
 	for (unsigned n = STATE_FIRST; n < STATE_COUNT; n++) {
-		uint32_t r[CPUID_REGISTERS];
 		if (!(xcr0 >> n & 1))
 			continue;
-		host(LEAF_STATE, n, r);
-		if (compact && (r[CPUID_ECX] & STATE_ALIGNED))
+		const struct cpu_component at = cpu_component(n);
+		if (compact && at.aligned)
 			end = (end + STATE_ALIGN - 1) & ~(STATE_ALIGN - 1);
 		if (compact)
-			end += r[CPUID_EAX];
-		else if (r[CPUID_EBX] + r[CPUID_EAX] > end)
-			end = r[CPUID_EBX] + r[CPUID_EAX];
+			end += at.size;
+		else if (at.offset + at.size > end)
+			end = at.offset + at.size;
 	}
 	return end;
 }
@@ -102,7 +113,10 @@ static void state_leaf(const struct cpu *cpu, const struct cpuid_query *q, uint3
 		if (cpu->has[CPU_xsavec])
 			r[CPUID_EBX] = state_size(q->xcr0, true);
 	} else if (q->subleaf < STATE_COUNT && (cpu->xcr0 >> q->subleaf & 1)) {
-		host(LEAF_STATE, q->subleaf, r);
+		const struct cpu_component at = cpu_component(q->subleaf);
+		r[CPUID_EAX] = at.size;
+		r[CPUID_EBX] = at.offset;
+		r[CPUID_ECX] = at.aligned ? STATE_ALIGNED : 0;
 	}
 }
 
@@ -185,6 +199,8 @@ static void fill(const struct cpu *cpu, const struct cpuid_query *q, uint32_t r[
 		r[CPUID_EAX] = smaller(r[CPUID_EAX], EXTENSIONS_MAX);
 		r[CPUID_EBX] = r[CPUID_ECX] = r[CPUID_EDX] = 0;
 		add_features(cpu, q->leaf, q->subleaf, r);
+		if (q->subleaf == 0 && (q->cr4 & X86_CR4_PKE))
+			r[CPUID_ECX] |= bit_OSPKE;
 		break;
 	case LEAF_STATE:
 		state_leaf(cpu, q, r);

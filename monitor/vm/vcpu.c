@@ -34,7 +34,7 @@ struct vcpu *vcpu_create(struct vm *vm, unsigned id)
 	vcpu->rflags = X86_RFLAGS_FIXED;
 	vcpu->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_PG;
 	vcpu->cr4 = CR4_BOOT & vm->cpu.cr4;
-	vcpu->xcr0 = vm->cpu.xcr0;
+	vcpu->xcr0 = vm->cpu.xcr0 & R3_GUEST_XCR0;
 	vcpu->efer = (X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE) & vm->cpu.efer;
 	vcpu->pat = X86_PAT_RESET;
 	vcpu->misc_enable = X86_MISC_RESET;
@@ -196,6 +196,10 @@ struct spt_cpu vcpu_paging(const struct vcpu *vcpu)
 		.pge = vcpu->cr4 & X86_CR4_PGE,
 		.pse = vcpu->cr4 & X86_CR4_PSE,
 	};
+	if (paging.paging == SPT_4_LEVEL) {
+		paging.user_keys = vcpu->cr4 & X86_CR4_PKE ? vcpu->pkru : 0;
+		paging.kernel_keys = vcpu->cr4 & X86_CR4_PKS ? (uint32_t)vcpu->pkrs : 0;
+	}
 	memcpy(paging.pdpte, vcpu->pdpte, sizeof(paging.pdpte));
 	return paging;
 }

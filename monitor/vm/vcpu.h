@@ -95,6 +95,8 @@ struct vcpu {
 	uint64_t efer, star, lstar, cstar, sfmask, kernel_gs_base, apic_base, pat, tsc_aux;
 	uint64_t sysenter_cs, sysenter_esp, sysenter_eip, mcg_status, misc_enable, hwcr, de_cfg;
 	struct vcpu_mtrr mtrr;
+	uint32_t pkru;
+	uint64_t pkrs;
 	uint64_t tsc_offset; /* guest TSC = host TSC + this, for RDMSR; RDTSC itself runs directly */
 	/* FS and GS base live in sreg[].base; the engine carries them in and out of the running cell. */
 

@@ -86,6 +86,8 @@ static const struct state_field vcpu_fields[] = {
 	STATE_NAMED("MTRR_DEF_TYPE", mtrr.all_else),
 	STATE_NAMED_ARRAY("MTRR_PHYS", mtrr.range),
 	STATE_NAMED_ARRAY("MTRR_FIX", mtrr.fixed),
+	STATE_NAMED("PKRU", pkru),
+	STATE_NAMED("PKRS", pkrs),
 	STATE_NAMED("TSC offset", tsc_offset),
 	STATE_NAMED("NMI", nmi),
 	STATE_NAMED_ARRAY("DR", dr),

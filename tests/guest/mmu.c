@@ -136,6 +136,48 @@ static void test_no_execute(void)
 	pvg_assert(!pvg_unmap(space, AT, 1));
 }
 
+static void set_keys(bool user, uint32_t keys)
+{
+	if (user)
+		__asm__ volatile("wrpkru" : : "a"(keys), "c"(0), "d"(0) : "memory");
+	else
+		pvg_wrmsr(X86_MSR_PKRS, keys);
+}
+
+/* What the processor keeps from a page by its key, where it has keys for such pages: PKU, PKS. */
+static void test_keys(bool user)
+{
+	const uint64_t key = 5, on = user ? X86_CR4_PKE : X86_CR4_PKS, smap = pvg_read_cr4() & X86_CR4_SMAP;
+	const uint32_t ad = X86_KEY_AD << 2 * key, wd = X86_KEY_WD << 2 * key, bit = user ? 3 : 31;
+	struct pvg_space *space = pvg_space_current();
+	uint32_t a = 7, b, c = 0, d;
+
+	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	if (!(c >> bit & 1)) {
+		pvg_test_skip("protection keys", "this machine has none");
+		return;
+	}
+	map_one(space, AT, new_page(1), X86_PTE_W | (user ? X86_PTE_U : 0) | key << X86_PTE_KEY_SHIFT);
+	pvg_write_cr4((pvg_read_cr4() & ~X86_CR4_SMAP) | on);
+	set_keys(user, ~(ad | wd | X86_KEY_AD | X86_KEY_WD)); /* all else has key 0 */
+	pvg_test_equal((uint64_t)fault_of(write_word, AT), (uint64_t)-1, "other keys: write");
+	set_keys(user, wd);
+	pvg_test_equal((uint64_t)fault_of(read_word, AT), (uint64_t)-1, "write disabled: read");
+	pvg_test_equal((uint64_t)fault_of(write_word, AT), X86_PF_P | X86_PF_W | X86_PF_PK, "write faults");
+	pvg_write_cr0(pvg_read_cr0() & ~X86_CR0_WP);
+	pvg_test_equal((uint64_t)fault_of(write_word, AT), (uint64_t)-1, "CR0.WP clear: the kernel may write");
+	set_keys(user, ad);
+	pvg_test_equal((uint64_t)fault_of(write_word, AT), X86_PF_P | X86_PF_W | X86_PF_PK, "access disabled: write");
+	pvg_write_cr0(pvg_read_cr0() | X86_CR0_WP);
+	pvg_test_equal((uint64_t)fault_of(read_word, AT), X86_PF_P | X86_PF_PK, "read");
+	pvg_write_cr4(pvg_read_cr4() & ~on);
+	pvg_test_equal((uint64_t)fault_of(read_word, AT), (uint64_t)-1, "CR4 clear: read");
+	pvg_write_cr4(pvg_read_cr4() | on);
+	set_keys(user, 0);
+	pvg_write_cr4((pvg_read_cr4() & ~on) | smap);
+	pvg_assert(!pvg_unmap(space, AT, 1));
+}
+
 static void test_large_page(void)
 {
 	struct pvg_space *space = pvg_space_current();
@@ -332,6 +374,8 @@ int main(const char *cmdline)
 	test_accessed_dirty();
 	test_write_protection();
 	test_no_execute();
+	test_keys(true);
+	test_keys(false);
 	test_large_page();
 	test_invalidation();
 	test_flush_of_all();

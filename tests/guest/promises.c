@@ -131,6 +131,7 @@ static void test_msrs(void)
 		{"TSC_ADJUST", 7, 1, 1, 0x3b},
 		{"TSC deadline", 1, 2, 24, 0x6e0},
 		{"x2APIC number", 1, 2, 21, 0x802},
+		{"PKRS", 7, 2, 31, X86_MSR_PKRS},
 		{"TSC_AUX", 0x80000001, 3, 27, X86_MSR_TSC_AUX},
 		{"speculation control", 7, 3, 26, 0x48},
 		{"LSTAR", 0x80000001, 3, 11, X86_MSR_LSTAR},

@@ -47,15 +47,43 @@ static void engines_differ(void **state)
 
 static void absent_unless_given(void **state)
 {
-	static const enum cpu_feature absent[] = {CPU_pcid, CPU_pku, CPU_la57, CPU_apic, CPU_x2apic,
-						  CPU_vmx,  CPU_svm, CPU_vme,  CPU_mtrr, CPU_xsaves};
+	static const enum cpu_feature absent[] = {CPU_pcid, CPU_la57, CPU_apic, CPU_x2apic, CPU_vmx,
+						  CPU_svm,  CPU_vme,  CPU_mtrr, CPU_xsaves};
 	struct cpu cpu;
 	cpu_describe(&cpu, NULL, CPU_ALL_CODE, false);
 	for (unsigned n = 0; n < sizeof(absent) / sizeof(absent[0]); n++)
 		assert_false(cpu.has[absent[n]]);
-	assert_false(cpu.cr4 & (X86_CR4_PCIDE | X86_CR4_PKE | X86_CR4_LA57 | X86_CR4_VME));
+	assert_false(cpu.cr4 & (X86_CR4_PCIDE | X86_CR4_LA57 | X86_CR4_VME));
 	assert_true(cpu.cr4 & X86_CR4_TSD);
-	assert_false(cpu.xcr0 & X86_XCR0_PKRU);
+}
+
+/* Keys of user pages where all code is interpreted, those of the kernel's pages where all of the kernel's is. */
+static void protection_keys(void **state)
+{
+	const struct cpu_component place = cpu_component(9);
+	struct cpu cpu;
+	struct cpuid_query query = {.leaf = 7, .count = 1};
+	uint32_t answer[CPUID_REGISTERS];
+	cpu_describe(&cpu, NULL, CPU_ALL_KERNELS, true);
+	assert_true(cpu.has[CPU_pks] && !cpu.has[CPU_pku]);
+	assert_false(cpu.cr4 & X86_CR4_PKE || cpu.xcr0 & X86_XCR0_PKRU);
+	cpu_describe(&cpu, NULL, CPU_ALL_CODE, true);
+	assert_true(cpu.has[CPU_pks] && cpu.has[CPU_pku]);
+	assert_true(cpu.cr4 & X86_CR4_PKE && cpu.cr4 & X86_CR4_PKS);
+	cpu_cpuid(&cpu, &query, answer);
+	assert_int_equal(answer[CPUID_ECX] & (bit_PKU | bit_OSPKE), bit_PKU);
+	query.cr4 = X86_CR4_PKE;
+	cpu_cpuid(&cpu, &query, answer);
+	assert_int_equal(answer[CPUID_ECX] & (bit_PKU | bit_OSPKE), bit_PKU | bit_OSPKE);
+	assert_int_equal(!!(cpu.xcr0 & X86_XCR0_PKRU), cpu.has[CPU_xsave]);
+	if (!cpu.has[CPU_xsave])
+		return;
+	for (unsigned n = 2; n < 8; n++)
+		if (cpu.xcr0 >> n & 1)
+			assert_true(cpu_component(n).offset + cpu_component(n).size <= place.offset);
+	assert_int_equal(ask(&cpu, 0xd, 9, CPUID_EAX), 8);
+	assert_int_equal(ask(&cpu, 0xd, 9, CPUID_EBX), place.offset);
+	assert_int_equal(ask(&cpu, 0xd, 0, CPUID_ECX), place.offset + 8);
 }
 
 /* What a PC alone has; and its APIC can be switched off. */
@@ -119,7 +147,7 @@ static void leaves(void **state)
 		assert_int_equal(ask(&cpu, 0xb, n, CPUID_EBX), 0);
 	assert_int_equal(ask(&cpu, 7, 2, CPUID_EDX), 0);
 	assert_int_equal(ask(&cpu, 0xd, 0, CPUID_EAX), (uint32_t)cpu.xcr0);
-	assert_int_equal(ask(&cpu, 0xd, 9, CPUID_EAX), 0);
+	assert_int_equal(ask(&cpu, 0xd, 8, CPUID_EAX), 0);
 }
 
 /* Beyond the last leaf AMD's processors say 0, Intel's what the last basic one says. */
@@ -254,12 +282,19 @@ static void kept(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(engines_differ), cmocka_unit_test(absent_unless_given),
-		cmocka_unit_test(models),	  cmocka_unit_test(smap),
-		cmocka_unit_test(vendors),	  cmocka_unit_test(models_changed),
-		cmocka_unit_test(kept),		  cmocka_unit_test(misc_enable),
-		cmocka_unit_test(leaks),	  cmocka_unit_test(host_leaves),
-		cmocka_unit_test(apic),		  cmocka_unit_test(leaves),
+		cmocka_unit_test(engines_differ),
+		cmocka_unit_test(absent_unless_given),
+		cmocka_unit_test(protection_keys),
+		cmocka_unit_test(models),
+		cmocka_unit_test(smap),
+		cmocka_unit_test(vendors),
+		cmocka_unit_test(models_changed),
+		cmocka_unit_test(kept),
+		cmocka_unit_test(misc_enable),
+		cmocka_unit_test(leaks),
+		cmocka_unit_test(host_leaves),
+		cmocka_unit_test(apic),
+		cmocka_unit_test(leaves),
 		cmocka_unit_test(beyond),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

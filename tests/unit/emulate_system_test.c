@@ -173,7 +173,7 @@ static void cr2_cr3_cr8(void **state)
 static void cr4(void **state)
 {
 	static const uint64_t refused[] = {X86_CR4_VME, X86_CR4_PVI,  X86_CR4_LA57, X86_CR4_PCIDE,
-					   X86_CR4_PKE, X86_CR4_VMXE, R3_BIT(32)};
+					   X86_CR4_CET, X86_CR4_VMXE, R3_BIT(32)};
 	struct machine_fixture *m = *state;
 	uint64_t *rax = &m->vcpu->gpr[RAX];
 	const uint64_t now = m->vcpu->cr4;
@@ -560,6 +560,46 @@ static void clac_stac(void **state)
 	FIX_FAULTS(m, "clac", X86_VEC_UD, 0);
 }
 
+/* RDPKRU and WRPKRU: for programs too, where CR4 has them; IA32_PKRS has 32 bits. */
+static void protection_keys(void **state)
+{
+	struct machine_fixture *m = *state;
+	struct vcpu *c = m->vcpu;
+	const uint64_t high = R3_U64(0x500000000);
+	c->cr4 &= ~X86_CR4_PKE;
+	FIX_FAULTS(m, "rdpkru", X86_VEC_UD, 0);
+	FIX_FAULTS(m, "wrpkru", X86_VEC_UD, 0);
+	c->cr4 |= X86_CR4_PKE;
+	c->gpr[RCX] = c->gpr[RDX] = high; /* of which 32 bits count */
+	c->gpr[RAX] = high | 0x8000000c;
+	FIX_DONE(m, "wrpkru");
+	assert_int_equal(c->pkru, 0x8000000c);
+	assert_int_equal(vcpu_paging(c).user_keys, 0x8000000c);
+	c->gpr[RAX] = ~R3_U64(0);
+	FIX_DONE(m, "rdpkru");
+	assert_true(c->gpr[RAX] == 0x8000000c && c->gpr[RDX] == 0);
+	c->gpr[RDX] = 1;
+	FIX_FAULTS(m, "wrpkru", X86_VEC_GP, 0);
+	c->gpr[RDX] = 0;
+	c->gpr[RCX] = 1;
+	FIX_FAULTS(m, "wrpkru", X86_VEC_GP, 0);
+	FIX_FAULTS(m, "rdpkru", X86_VEC_GP, 0);
+	wrmsr(m, X86_MSR_PKRS, R3_BIT(32));
+	FIX_FAULTS(m, "wrmsr", X86_VEC_GP, 0);
+	m->vm.cpu.has[CPU_pks] = false;
+	FIX_FAULTS(m, "rdmsr", X86_VEC_GP, 0);
+	m->vm.cpu.has[CPU_pks] = true;
+	wrmsr(m, X86_MSR_PKRS, 0xffffffff);
+	FIX_DONE(m, "wrmsr");
+	assert_int_equal(vcpu_paging(c).kernel_keys, 0);
+	c->cr4 |= X86_CR4_PKS;
+	assert_int_equal(vcpu_paging(c).kernel_keys, 0xffffffff);
+	fix_user(m);
+	c->gpr[RAX] = c->gpr[RCX] = 0;
+	FIX_DONE(m, "wrpkru");
+	assert_int_equal(c->pkru, 0);
+}
+
 static void invpcid(void **state)
 {
 	struct machine_fixture *m = *state;
@@ -745,6 +785,7 @@ int main(void)
 		T(mtrrs),
 		T(msr_vendors),
 		T(clac_stac),
+		T(protection_keys),
 		T(invpcid),
 		T(tsc),
 		T(swapgs),

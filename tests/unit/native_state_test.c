@@ -97,7 +97,7 @@ static void run_native(const struct engine_vcpu *c, const uint8_t *code, struct 
 {
 	struct native_state n = {.fpu = s->fpu, .mask = c->vcpu->vm->cpu.xcr0 & NATIVE_COMPONENTS};
 	memcpy(n.gpr, s->gpr, sizeof(n.gpr));
-	n.gpr[RAX] &= c->vcpu->vm->cpu.xcr0;
+	n.gpr[RAX] &= c->vcpu->xcr0;
 	n.gpr[RDX] = 0;
 	memcpy((void *)DATA, s->data, FIX_DATA_SIZE);
 	native_reference(code, sizeof(xsave), &n, &s->vector);
@@ -199,6 +199,68 @@ static void test_against_processor(void **state)
 	assert_int_equal(failed, 0);
 }
 
+/* XSAVE64, XSAVE, XSAVEOPT64, XSAVEC64 of [R12]. */
+static const struct {
+	uint8_t code[6], size;
+	bool part, compacted;
+} savers[] = {{{0x49, 0x0f, 0xae, 0x24, 0x24}, 5, false, false},
+	      {{0x41, 0x0f, 0xae, 0x24, 0x24}, 5, false, false},
+	      {{0x49, 0x0f, 0xae, 0x34, 0x24}, 5, true, false},
+	      {{0x49, 0x0f, 0xc7, 0x24, 0x24}, 5, true, true}};
+static const uint8_t xrstor_32[] = {0x41, 0x0f, 0xae, 0x2c, 0x24};
+
+static void step(struct machine_fixture *m, const uint8_t *code, uint64_t mask)
+{
+	static const uint8_t syscall[] = {0x0f, 0x05};
+	struct vm_exit exit;
+	fix_put(m, FIX_CODE, code, 5);
+	fix_put(m, FIX_CODE + 5, syscall, sizeof(syscall));
+	m->vcpu->gpr[RAX] = mask;
+	m->vcpu->gpr[RDX] = 0;
+	m->vcpu->gpr[R12] = DATA;
+	m->vcpu->rip = FIX_CODE;
+	interpret_enter(m->vcpu, &exit);
+	assert_int_equal(exit.reason, EXIT_SYSCALL);
+}
+
+/* The component of protection keys, in each form of an image, asked for and not, in its initial state and not; saved
+ * and loaded as a plain image, and as one that the task is wanted for. */
+static void test_keys(void **state)
+{
+	struct machine_fixture *m = *state;
+	struct vcpu *c = m->vcpu;
+	uint8_t *image = m->vm.mem.base + DATA;
+	uint64_t header[2], value;
+	c->xcr0 |= X86_XCR0_PKRU;
+	assert_int_equal(interpret_create(&m->vm, NULL), 0);
+	for (unsigned n = 0; n < 64; n++) {
+		unsigned which = n % 4;
+		bool initial = n & 4, asked = n & 8, odd = n & 16, by_task = n & 32;
+		uint32_t keys = initial ? 0 : 0x12345678;
+		uint64_t mask = asked ? ~0ull : ~X86_XCR0_PKRU;
+		unsigned place = savers[which].compacted ? native_state_place(c->xcr0 | X86_FPU_COMPACTED, 9)
+							 : cpu_component(9).offset;
+		if (savers[which].compacted && !m->vm.cpu.has[CPU_xsavec])
+			continue;
+		memset(image, 0xcc, FIX_DATA_SIZE);
+		memset(image + X86_FPU_HEADER, 0, X86_FPU_EXTENDED - X86_FPU_HEADER);
+		set16(c->engine->fpu + 2, odd ? 0x3f : 0); /* exceptions that the control word keeps */
+		set16(c->engine->fpu, odd ? 0x37e : X86_FCW_RESET);
+		c->pkru = keys;
+		step(m, savers[which].code, mask);
+		memcpy(header, image + X86_FPU_HEADER, sizeof(header));
+		memcpy(&value, image + place, sizeof(value));
+		assert_int_equal(!!(header[0] & X86_XCR0_PKRU), asked && !initial);
+		assert_int_equal(!!(header[1] & X86_XCR0_PKRU), asked && savers[which].compacted);
+		assert_true(value == (asked && !(initial && savers[which].part) ? keys : 0xcccccccccccccccc));
+		c->pkru = 0xffff;
+		step(m, by_task ? xrstor_32 : xrstor, mask);
+		assert_int_equal(c->pkru, asked ? keys : 0xffff);
+		assert_int_equal(c->engine->paging.user_keys, c->cr4 & X86_CR4_PKE ? c->pkru : 0);
+	}
+	interpret_destroy(&m->vm);
+}
+
 /* What counts as a plain image, and is not handed over. */
 static void test_plain(void **state)
 {
@@ -228,8 +290,8 @@ static int setup(void **state)
 {
 	int status = fix_setup_data(state);
 	struct machine_fixture *m = *state;
-	m->vcpu->cr4 |= X86_CR4_OSXSAVE;
-	m->vcpu->xcr0 = m->vm.cpu.xcr0;
+	m->vcpu->cr4 |= X86_CR4_OSXSAVE | X86_CR4_PKE;
+	m->vcpu->xcr0 = m->vm.cpu.xcr0 & NATIVE_COMPONENTS;
 	return status;
 }
 
@@ -238,6 +300,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_against_processor, setup, fix_teardown_data),
 		cmocka_unit_test_setup_teardown(test_plain, setup, fix_teardown_data),
+		cmocka_unit_test_setup_teardown(test_keys, setup, fix_teardown_data),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

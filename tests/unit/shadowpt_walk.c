@@ -145,6 +145,35 @@ static void test_rights_combine(void **state)
 	world_destroy(world);
 }
 
+/* Each key with each value of its bits, of a page at each level, whatever else is permitted; the other keys say the
+ * contrary. */
+static void test_keys(void **state)
+{
+	static const uint32_t kinds[] = {0, X86_PF_W, X86_PF_I};
+	struct world *world = world_create(RAM, 0, R3_BIT(47));
+
+	for (unsigned n = 0; n < 3 * 8 * X86_PTE_KEYS * 4 * 16; n++) {
+		unsigned leaf = 1 + n % 3, rights = n / 3 % 8, key = n / 24 % X86_PTE_KEYS, bits = n / 384 % 4,
+			 mode = n / 1536;
+		uint32_t keys = bits << key * X86_KEY_BITS | (~0u & ~(3u << key * X86_KEY_BITS)) * (bits == 0);
+		struct spt_cpu cpu = {.cr3 = ROOT,
+				      .nxe = true,
+				      .wp = mode & 1,
+				      .smap = mode & 2,
+				      .user_keys = mode & 4 ? keys : 0,
+				      .kernel_keys = mode & 8 ? keys : 0};
+		uint64_t entries[LEVELS + 1];
+
+		lead(entries, leaf, rights);
+		entries[leaf] |= (uint64_t)key << 59;
+		for (unsigned kind = 0; kind < 3; kind++) {
+			compare(world, &cpu, GVA, kinds[kind], entries);
+			compare(world, &cpu, GVA, kinds[kind] | X86_PF_U, entries);
+		}
+	}
+	world_destroy(world);
+}
+
 static void test_addresses(void **state)
 {
 	static const uint64_t gvas[] = {R3_BIT(47), ~0ull << 47,      (~0ull << 47) - 1,
@@ -233,7 +262,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_entry), cmocka_unit_test(test_rights_combine),
 		cmocka_unit_test(test_addresses),   cmocka_unit_test(test_probe),
-		cmocka_unit_test(test_race),
+		cmocka_unit_test(test_race),	    cmocka_unit_test(test_keys),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -367,6 +367,19 @@ static int way_32_bit(struct world *world, const struct spt_cpu *cpu, uint64_t g
 	return -1;
 }
 
+/* SDM 3A 4.6.2, 4.7: the page's key forbids what the access does, whatever else does. */
+static bool keyed(const struct spt_cpu *cpu, const struct way *way, uint32_t access)
+{
+	const unsigned key = (unsigned)(way->last >> 59) % 16;
+	const bool ad = (way->user ? cpu->user_keys : cpu->kernel_keys) >> (2 * key) & 1;
+	const bool wd = (way->user ? cpu->user_keys : cpu->kernel_keys) >> (2 * key + 1) & 1;
+	const bool by_user = access & X86_PF_U;
+
+	if ((access & X86_PF_I) || (by_user && !way->user))
+		return false;
+	return ad || (wd && (access & X86_PF_W) && (by_user || cpu->wp));
+}
+
 struct reference reference_walk(struct world *world, const struct spt_cpu *cpu, uint64_t gva, uint32_t access,
 				bool mark)
 {
@@ -393,6 +406,8 @@ struct reference reference_walk(struct world *world, const struct spt_cpu *cpu, 
 	}
 	if (error >= 0)
 		return refused(cpu, access, (uint32_t)error);
+	if (keyed(cpu, &way, access))
+		return refused(cpu, access, X86_PF_P | X86_PF_PK);
 	if (by_user && !way.user)
 		return refused(cpu, access, X86_PF_P);
 	if (cpu->smap && way.user && !by_user && !(access & X86_PF_I))

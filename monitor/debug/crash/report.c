@@ -62,9 +62,10 @@ static void print_page_fault(const struct vcpu_event *event, FILE *out)
 {
 	const char *access = event->error & X86_PF_I ? "fetch" : event->error & X86_PF_W ? "write" : "read";
 
-	fprintf(out, ": %s %s of 0x%016" PRIx64 ", %s%s", event->error & X86_PF_U ? "user" : "supervisor", access,
+	fprintf(out, ": %s %s of 0x%016" PRIx64 ", %s%s%s", event->error & X86_PF_U ? "user" : "supervisor", access,
 		event->cr2, event->error & X86_PF_P ? "not permitted" : "not mapped",
-		event->error & X86_PF_RSVD ? ", reserved bit set" : "");
+		event->error & X86_PF_RSVD ? ", reserved bit set" : "",
+		event->error & X86_PF_PK ? ", forbidden by its protection key" : "");
 }
 
 static void print_event(const struct vcpu_event *event, FILE *out)

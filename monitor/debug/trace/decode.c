@@ -94,12 +94,13 @@ static void add_text(struct trace_words *words, const char *name, const char *te
 /* SDM 3A 4.7. */
 static const char *access_text(char *text, size_t size, uint64_t error, bool guest_fault)
 {
-	snprintf(text, size, "%s %s%s%s", error & X86_PF_U ? "user" : "supervisor",
+	snprintf(text, size, "%s %s%s%s%s", error & X86_PF_U ? "user" : "supervisor",
 		 error & X86_PF_I   ? "fetch"
 		 : error & X86_PF_W ? "write"
 				    : "read",
 		 guest_fault ? error & X86_PF_P ? ", not permitted" : ", not mapped" : "",
-		 error & X86_PF_RSVD ? ", reserved bit set" : "");
+		 error & X86_PF_RSVD ? ", reserved bit set" : "",
+		 error & X86_PF_PK ? ", forbidden by its protection key" : "");
 	return text;
 }
 

@@ -410,7 +410,7 @@ static void fpu_get(struct vcpu *vcpu, void *image, unsigned size)
 
 static void fpu_set(struct vcpu *vcpu, void *image, unsigned size)
 {
-	vcpu_fpu_sanitize(image, size, vcpu->vm->cpu.xcr0);
+	vcpu_fpu_sanitize(image, size, vcpu->vm->cpu.xcr0 & R3_GUEST_XCR0);
 	memcpy(vcpu->engine->fpu, image, size);
 }
 

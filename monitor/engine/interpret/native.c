@@ -312,6 +312,8 @@ static bool add(struct engine_vcpu *c, struct batch *b, const struct insn *i)
 		operand_failed(c, i);
 		return false;
 	}
+	if (native_is_state(&d->emu))
+		native_keys_before(c, i);
 	if (d->size)
 		memcpy(operand_of(c, d), c->native->buffer, c->native->size);
 	b->gva[b->count++] = gva;
@@ -358,6 +360,7 @@ static bool state_done(struct engine_vcpu *c, const struct insn *i)
 		return false;
 	if (!i->detail->writes)
 		native_fpu_set(c);
+	native_keys_after(c, i);
 	return true;
 }
 
@@ -384,8 +387,11 @@ void native_run_insn(struct engine_vcpu *c, const struct insn *i)
 		return;
 	i += b.count - 1;
 	const struct insn_detail *d = i->detail;
-	if (d->writes) {
+	if (d->writes)
 		memcpy(c->native->buffer, operand_of(c, d), c->native->size);
+	if (native_is_state(&d->emu))
+		native_keys_after(c, i);
+	if (d->writes) {
 		if (!native_operand_out(c, i, b.gva[b.count - 1]))
 			FAULT;
 	}

@@ -24,6 +24,7 @@ struct native {
 	struct task task;
 	unsigned used;			/* slots; the first is code_single's */
 	unsigned size;			/* of the memory operand of the instruction that runs */
+	uint32_t pkru;			/* what XRSTOR leaves of it */
 	uint64_t enabled;		/* its bytes that a mask lets through, if it could not be accessed as a whole */
 	uint8_t buffer[ENGINE_FPU_MAX]; /* that operand, on its way to and from the task */
 };
@@ -100,9 +101,24 @@ void native_pointers_store(const struct engine_vcpu *c, const struct x87_pointer
 
 /* native_state.c: bytes that XSAVE, XRSTOR and their like access of their image at gva; 0: the exit is set. */
 unsigned native_state_size(struct engine_vcpu *c, const struct insn *i, uint64_t gva);
+/* Components that the instruction is asked for, as far as XCR0 has them. */
+uint64_t native_state_asked(const struct engine_vcpu *c);
+/* The header of the image in the buffer is one that XRSTOR takes. */
+bool native_state_is_good(const struct engine_vcpu *c);
+/* Where component n lies in an image with this XCOMP_BV. */
+unsigned native_state_place(uint64_t layout, unsigned n);
+/* Of an instruction that saves: without what is in its initial state, without gaps. */
+struct native_saving {
+	bool part, compacted;
+};
+struct native_saving native_state_saving(const struct emu_insn *emu);
 /* Such an instruction done without the task, between the buffer and the FPU image, which is up to date. False: it is
  * the task's, and nothing was done. */
 bool native_state_done(struct engine_vcpu *c, const struct insn *i);
+
+/* native_keys.c: around such an instruction, whose image is in the buffer. */
+void native_keys_before(struct engine_vcpu *c, const struct insn *i);
+void native_keys_after(struct engine_vcpu *c, const struct insn *i);
 
 /* native.c: brings the FPU image up to date, and back where it lives. */
 void native_fpu_get(struct engine_vcpu *c);
@@ -120,12 +136,8 @@ void native_fault_raise(struct engine_vcpu *c, const struct insn *i, uint8_t vec
 
 /* vector.c */
 
-/* Where state component n >= 2 lies in an XSAVE image in standard form; size 0: the host has it not. */
-struct vector_component {
-	uint32_t offset, size;
-	bool aligned; /* to 64 bytes in the compacted form */
-};
-struct vector_component vector_component(unsigned n);
+/* As cpu_component. */
+struct cpu_component vector_component(unsigned n);
 /* The bytes of the memory operand that its mask enables, bit by bit; the FPU image is up to date. */
 uint64_t vector_enabled(struct engine_vcpu *c, const struct insn_detail *d);
 /* Gathers and scatters. */

@@ -32,7 +32,7 @@ uint64_t native_components(const struct engine_vcpu *c, const struct insn_detail
 static void copy_extended(uint8_t *to, const uint8_t *from, uint64_t mask)
 {
 	for (unsigned n = EXTENDED; mask >> n; n++) {
-		struct vector_component at = vector_component(n);
+		struct cpu_component at = vector_component(n);
 		if (mask >> n & 1)
 			memcpy(to + at.offset, from + at.offset, at.size);
 	}

@@ -35,7 +35,7 @@ static bool walk_on(struct walk *w)
 	while (++w->n < COMPONENTS_END) {
 		if (!(w->layout >> w->n & 1))
 			continue;
-		const struct vector_component at = vector_component(w->n);
+		const struct cpu_component at = vector_component(w->n);
 		w->size = at.size;
 		w->offset = !w->compacted ? at.offset : at.aligned ? (w->next + 63) & ~63u : w->next;
 		w->next = w->offset + w->size;
@@ -68,24 +68,32 @@ static bool is_header(const struct engine_vcpu *c, const uint64_t *header)
 	return !(header[1] & ~X86_FPU_COMPACTED & ~allowed) && !(header[0] & ~header[1]);
 }
 
-static uint64_t asked_of(const struct engine_vcpu *c)
+bool native_state_is_good(const struct engine_vcpu *c)
+{
+	uint64_t header[XSAVE_HEADER / sizeof(uint64_t)];
+	memcpy(header, c->native->buffer + X86_FPU_HEADER, sizeof(header));
+	return is_header(c, header);
+}
+
+unsigned native_state_place(uint64_t layout, unsigned n)
+{
+	struct walk w = walk_begin(layout & ~X86_FPU_COMPACTED, layout & X86_FPU_COMPACTED);
+	while (walk_on(&w))
+		if (w.n == n)
+			return w.offset;
+	return vector_component(n).offset;
+}
+
+uint64_t native_state_asked(const struct engine_vcpu *c)
 {
 	return ((uint32_t)c->gpr[RAX] | c->gpr[RDX] << 32) & c->vcpu->xcr0;
 }
 
 unsigned native_state_size(struct engine_vcpu *c, const struct insn *i, uint64_t gva)
 {
-	uint64_t asked = asked_of(c), header[XSAVE_HEADER / sizeof(uint64_t)];
-	switch (i->detail->emu.info.mnemonic) {
-	case ZYDIS_MNEMONIC_XSAVEC:
-	case ZYDIS_MNEMONIC_XSAVEC64:
-		return extent(asked, asked, true);
-	case ZYDIS_MNEMONIC_XRSTOR:
-	case ZYDIS_MNEMONIC_XRSTOR64:
-		break;
-	default:
-		return extent(asked, asked, false);
-	}
+	uint64_t asked = native_state_asked(c), header[XSAVE_HEADER / sizeof(uint64_t)];
+	if (i->detail->writes)
+		return extent(asked, asked, native_state_saving(&i->detail->emu).compacted);
 	if (!memory_read(c, gva + X86_FPU_HEADER, header, sizeof(header), i->ea)) {
 		c->rip = c->base + i->start;
 		return 0;
@@ -95,7 +103,7 @@ unsigned native_state_size(struct engine_vcpu *c, const struct insn *i, uint64_t
 	if (!is_header(c, header))
 		return X86_FPU_EXTENDED;
 	unsigned size = extent(asked & header[0], compacted ? header[1] & c->vcpu->xcr0 : asked, compacted);
-	return size < c->fpu_size ? size : c->fpu_size;
+	return size < ENGINE_FPU_MAX ? size : ENGINE_FPU_MAX;
 }
 
 /* ------------------------------------------------------------------------------------------------------- in software
@@ -264,23 +272,29 @@ static bool save(struct engine_vcpu *c, uint64_t asked, bool compacted, bool par
 	return true;
 }
 
+struct native_saving native_state_saving(const struct emu_insn *emu)
+{
+	switch (emu->info.mnemonic) {
+	case ZYDIS_MNEMONIC_XSAVEOPT:
+	case ZYDIS_MNEMONIC_XSAVEOPT64:
+		return (struct native_saving){.part = true};
+	case ZYDIS_MNEMONIC_XSAVEC:
+	case ZYDIS_MNEMONIC_XSAVEC64:
+		return (struct native_saving){.part = true, .compacted = true};
+	default:
+		return (struct native_saving){0};
+	}
+}
+
 bool native_state_done(struct engine_vcpu *c, const struct insn *i)
 {
-	uint64_t header[XSAVE_HEADER / sizeof(uint64_t)], asked = asked_of(c);
+	const struct native_saving saving = native_state_saving(&i->detail->emu);
+	uint64_t header[2], asked = native_state_asked(c) & ~X86_XCR0_PKRU;
 	/* Else the pointers have 32 bits, and selectors. */
 	if (!i->detail->emu.info.raw.rex.W || asked & ~NATIVE_COMPONENTS)
 		return false;
-	switch (i->detail->emu.info.mnemonic) {
-	case ZYDIS_MNEMONIC_XRSTOR64:
-		memcpy(header, c->native->buffer + X86_FPU_HEADER, sizeof(header));
-		return is_header(c, header) && restore(c, header, asked);
-	case ZYDIS_MNEMONIC_XSAVE64:
-		return save(c, asked, false, false);
-	case ZYDIS_MNEMONIC_XSAVEOPT64:
-		return save(c, asked, false, true);
-	case ZYDIS_MNEMONIC_XSAVEC64:
-		return save(c, asked, true, true);
-	default:
-		return false;
-	}
+	if (i->detail->writes)
+		return save(c, asked, saving.compacted, saving.part);
+	memcpy(header, c->native->buffer + X86_FPU_HEADER, sizeof(header));
+	return native_state_is_good(c) && restore(c, header, asked);
 }

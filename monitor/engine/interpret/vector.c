@@ -21,15 +21,13 @@
 #define ZMM_SIZE	64
 #define SHORT_REGISTERS 16
 
-struct vector_component vector_component(unsigned n)
+struct cpu_component vector_component(unsigned n)
 {
-	static struct vector_component known[64];
+	static struct cpu_component known[64];
 	static bool asked[64];
 	/* Also of those that the processor lacks: CPUID may be a trap. */
-	if (!asked[n]) {
-		const struct host_leaf r = host_cpuid(XSAVE_LEAF, n);
-		known[n] = (struct vector_component){.offset = r.ebx, .size = r.eax, .aligned = r.ecx & 2};
-	}
+	if (!asked[n])
+		known[n] = cpu_component(n);
 	asked[n] = true;
 	return known[n];
 }
