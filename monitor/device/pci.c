@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "hypercalls/x86.h"
+#include "monitor/device/acpi_pm.h"
 
 #define ADDRESS_ENABLE	    0x80000000u
 #define ADDRESS_FUNCTION(a) ((a) >> 8 & 0xffff)
@@ -26,6 +27,7 @@ enum {
 	HEADER_TYPE = 0x0e,
 	SUBSYSTEM = 0x2c,
 	INTERRUPT_LINE = 0x3c,
+	INTERRUPT_PIN = 0x3d,
 };
 #define COMMAND_SPACES 0x07 /* ports, memory, bus master */
 #define MULTIFUNCTION  0x80
@@ -43,6 +45,17 @@ enum {
 #define PIIX3_IDE	0x70108086u
 #define PIIX3_IDE_CLASS 0x01010000u /* both channels where they always were, no bus master */
 #define PIIX3_TIMING	0x40
+
+/* The power management of a PIIX4, as boards had it with a PIIX3 when there was ACPI. Its ports stay where the FADT has
+ * them, and there are none of its SMBus. */
+#define PIIX4_PM	 0x71138086u
+#define PIIX4_PM_CLASS	 0x06800003u /* revision 3: the PM timer reads as it should */
+#define PIIX4_BASE	 0x40
+#define PIIX4_BASE_IO	 1
+#define PIIX4_APM_SMI	 0x5b /* an APM command is an SMI: that SMM is set up already, of which there is none, */
+#define PIIX4_APM_SMI_ON 0x02 /* so that firmware does not wait for it */
+#define PIIX4_PORTS	 0x80
+#define PIIX4_PORTS_ON	 1
 
 /* Of the four interrupts of PCI. */
 static const uint8_t piix3_lines[PCI_PINS] = {10, 10, 11, 11};
@@ -128,13 +141,19 @@ unsigned pci_line_of(unsigned slot, unsigned pin)
 
 void pci_add_piix3(struct pci *pci)
 {
-	struct pci_function *isa = add(pci, PIIX3_AT, PIIX3_ISA, PIIX3_ISA_CLASS), *ide;
+	struct pci_function *isa = add(pci, PIIX3_AT, PIIX3_ISA, PIIX3_ISA_CLASS), *ide, *pm;
 
 	isa->config[HEADER_TYPE] = MULTIFUNCTION;
 	memcpy(isa->config + PIIX3_ROUTES, piix3_lines, sizeof(piix3_lines));
 	permit(isa, PIIX3_ROUTES, 4, UINT8_MAX);
 	ide = add(pci, PIIX3_AT + 1, PIIX3_IDE, PIIX3_IDE_CLASS);
 	permit(ide, PIIX3_TIMING, 4, UINT8_MAX);
+	pm = add(pci, PIIX3_AT + 3, PIIX4_PM, PIIX4_PM_CLASS);
+	set(pm, PIIX4_BASE, ACPI_PM_BASE | PIIX4_BASE_IO);
+	pm->config[INTERRUPT_LINE] = ACPI_PM_SCI;
+	pm->config[INTERRUPT_PIN] = 1;
+	pm->config[PIIX4_APM_SMI] = PIIX4_APM_SMI_ON;
+	pm->config[PIIX4_PORTS] = PIIX4_PORTS_ON;
 }
 
 void pci_init(struct pci *pci, struct bus *bus, void (*reset)(void *arg), void *arg)

@@ -154,6 +154,15 @@ static void test_pci_piix3(void **state)
 	out(X86_PORT_PCI + 4, 4, 0x0b0b0a0a);
 	assert_int_equal(config(0x0860), 0x0b0b0a0a);
 	assert_int_equal(config(0x0a00), UINT32_MAX);
+	/* Power management: its ports are on, where the FADT has them, and stay there; the SMBus has none. */
+	assert_int_equal(config(0x0b00), 0x71138086);
+	assert_int_equal(config(0x0b08), 0x06800003);
+	assert_int_equal(config(0x0b3c), ACPI_PM_SCI | 0x100);
+	assert_int_equal(config(0x0b80), 1);
+	assert_int_equal(config(0x0b90) | config(0x0bd0), 0);
+	assert_int_equal(config(0x0b40), ACPI_PM_BASE | 1);
+	out(X86_PORT_PCI + 4, 4, 0xb001);
+	assert_int_equal(config(0x0b40), ACPI_PM_BASE | 1);
 	assert_int_equal(config(0x10800), UINT32_MAX);
 }
 
