@@ -10,7 +10,12 @@ static uint64_t *bitmap;
 static size_t words;
 static size_t lowest; /* no word below has a free page */
 static size_t available;
-static size_t run_hint; /* where the latest run ended: below, free pages are few and far between */
+/* Where the latest run ended, or was freed: below, free pages are few and far between. Of short ones and of long. */
+static size_t run_hint[2];
+static size_t freed, freed_count; /* the pages freed last, as far as they lie side by side */
+
+#define RUN_SHORT 2
+#define RUN_LONG  8
 
 #define NO_PAGE SIZE_MAX
 
@@ -113,7 +118,8 @@ static size_t find_run(size_t page, size_t count, size_t align)
 
 void *pvg_pages_alloc(size_t count, size_t align)
 {
-	size_t page = find_run(count > 1 ? run_hint : 0, count, align);
+	size_t *hint = &run_hint[count >= RUN_LONG];
+	size_t page = find_run(count >= RUN_SHORT ? *hint : 0, count, align);
 	void *pages;
 
 	pvg_assert(count && align && !(align & (align - 1)));
@@ -121,8 +127,8 @@ void *pvg_pages_alloc(size_t count, size_t align)
 		page = find_run(0, count, align);
 	if (page == NO_PAGE)
 		return NULL;
-	if (count > 1)
-		run_hint = page + count;
+	if (count >= RUN_SHORT)
+		*hint = page + count;
 	for (size_t i = 0; i < count; i++)
 		set_free(page + i, false);
 	pages = pvg_gpa_to_ptr(page << X86_PAGE_SHIFT);
@@ -134,12 +140,31 @@ void pvg_page_free(void *page)
 	pvg_pages_free(page, 1);
 }
 
+/* Memory that was never used the host has to provide first, which takes it longer than anything here. */
+static void note_freed(size_t page, size_t count)
+{
+	if (page + count == freed) {
+		freed = page;
+		freed_count += count;
+	} else if (page == freed + freed_count) {
+		freed_count += count;
+	} else {
+		freed = page;
+		freed_count = count;
+	}
+	if (freed_count >= RUN_SHORT && freed < run_hint[false])
+		run_hint[false] = freed;
+	if (freed_count >= RUN_LONG && freed < run_hint[true])
+		run_hint[true] = freed;
+}
+
 void pvg_pages_free(void *pages, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		pvg_assert(!is_free(page_number(pages) + i));
 		set_free(page_number(pages) + i, true);
 	}
+	note_freed(page_number(pages), count);
 }
 
 size_t pvg_pages_available(void)

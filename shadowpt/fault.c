@@ -187,7 +187,18 @@ static unsigned next_window(struct spt_space *space, uint64_t base, uint64_t siz
 	return space->window;
 }
 
-/* Maps the page of the fault, and with it what lies next to it in a window of that many entries. */
+/*
+ * Pages that lie in a row cost the host's one call however many they are: so a row goes on beyond the window, as far as
+ * reading goes; what is written the host would make page by page.
+ */
+static bool in_row(const struct fill *fill, struct node *node, unsigned i, unsigned next, unsigned count,
+		   struct around *around)
+{
+	return node->level == LEVEL_PAGE && (count < SPT_ROW_WRITTEN || !(around->prot[next] & SPT_WRITE)) &&
+	       is_neighbour(fill, node, i, next, around) && continues(LEVEL_PAGE, around, i, next);
+}
+
+/* Maps the page of the fault, and with it what lies next to it in a window of that many entries, or in a row. */
 static void fill_around(const struct fill *fill, struct node *node, unsigned window, struct run *filled)
 {
 	unsigned level = node->level, i = level_index(fill->gva, level), first = i, last = i;
@@ -202,6 +213,10 @@ static void fill_around(const struct fill *fill, struct node *node, unsigned win
 	while (first > low && is_neighbour(fill, node, first - 1, first, &around))
 		first--;
 	while (last < high && is_neighbour(fill, node, last + 1, last, &around))
+		last++;
+	while (first > 0 && in_row(fill, node, first - 1, first, last - first + 1, &around))
+		first--;
+	while (last + 1 < X86_PT_ENTRIES && in_row(fill, node, last + 1, last, last - first + 1, &around))
 		last++;
 	for (unsigned at = first; at <= last; at++)
 		spt_node_put(node, at, around.page[at], around.prot[at], fill->gva, &run);

@@ -170,6 +170,8 @@ struct region {
 
 /* Entries looked at around a fault, at first. */
 #define SPT_WINDOW_MIN 16
+/* Pages in a row that are mapped at once though they can be written. */
+#define SPT_ROW_WRITTEN 32
 
 struct spt_space {
 	struct spt *spt;

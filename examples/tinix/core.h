@@ -229,6 +229,8 @@ uint64_t mm_find_free(struct mm *mm, uint64_t length);
 /* fault.c: makes address accessible as the areas permit. */
 enum fault_result { FAULT_OK, FAULT_UNMAPPED, FAULT_FORBIDDEN, FAULT_BEYOND_FILE, FAULT_NO_MEMORY };
 enum fault_result mm_fault(struct mm *mm, uint64_t address, unsigned prot);
+/* Makes what a new program will need at once: of each area so many pages that faults for them would cost more. */
+void mm_populate(struct mm *mm);
 void fault_init(void);
 
 /* usercopy.c: as in tinix.h, for an mm that need not be the current one. */

@@ -6,8 +6,9 @@
 #define INTERPRETERS_MAX 5   /* scripts that name scripts */
 #define SCRIPT_LINE	 256 /* bytes of the first line that count */
 #define PLATFORM	 "x86_64"
-#define CLOCK_TICKS	 100 /* a second: AT_CLKTCK */
-#define RANDOM_BYTES	 16  /* AT_RANDOM */
+#define CLOCK_TICKS	 100		 /* a second: AT_CLKTCK */
+#define RANDOM_BYTES	 16		 /* AT_RANDOM */
+#define STACK_AHEAD	 (3 * PAGE_SIZE) /* that a program has from the start */
 
 /* ----------------------------------------------------------------------------------------------------- arguments */
 
@@ -231,7 +232,7 @@ static int64_t build_stack(struct mm *mm, const char *path, const struct exec_ar
 	uint64_t platform = strings - sizeof(PLATFORM), random = (platform - RANDOM_BYTES) & ~15ul;
 	uint64_t rsp = (random - words * sizeof(uint64_t)) & ~15ul;
 	const struct vma vma = {
-		.start = page_down(rsp),
+		.start = page_down(rsp) - STACK_AHEAD,
 		.end = STACK_TOP,
 		.prot = PROT_READ | PROT_WRITE | (image->stack_executes ? PROT_EXEC : 0),
 		.stack = true,
@@ -316,6 +317,7 @@ int exec_program(const char *path, struct exec_args *args)
 	if (!err) {
 		mm->brk_start = mm->brk = page_up(image.end);
 		rsp = build_stack(mm, path, args, &image);
+		mm_populate(mm);
 		err = rsp < 0 ? (int)rsp : files_exec(current);
 	}
 	if (err) {

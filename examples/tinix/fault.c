@@ -5,7 +5,10 @@
 
 #define AROUND_PAGES 16 /* of a file are mapped by one fault */
 #define AHEAD_PAGES  32 /* of anonymous memory at most, where addresses are touched one after the other */
-#define AHEAD_PAGES  32 /* of anonymous memory at most, where addresses are touched one after the other */
+/* A new program gets these of each area from the start: a fault costs as much as a hundred entries, or thirty copies.
+ */
+#define FILE_PAGES    256
+#define PRIVATE_PAGES 32
 
 static bool permits(const struct vma *vma, unsigned wanted)
 {
@@ -112,6 +115,60 @@ static unsigned pages_ahead(struct mm *mm, const struct vma *vma, uint64_t addre
 	while (count < mm->ahead && count < room && !(entry[count] & X86_PTE_P))
 		count++;
 	return count;
+}
+
+/* Copies of the file's pages, or zeroes, for what is missing of [start, end), which lies in one table; in a row. */
+static void make_private(struct mm *mm, const struct vma *vma, uint64_t start, uint64_t end)
+{
+	uint64_t *entry = table_entry(mm, start), pages = (end - start) / PAGE_SIZE;
+	char *copies = entry ? pages_new((unsigned)pages) : NULL;
+
+	for (uint64_t i = 0; copies && i < pages; i++) {
+		char *copy = copies + i * PAGE_SIZE, *page = NULL;
+
+		if (!(entry[i] & X86_PTE_P) && vma->inode)
+			page = inode_page(vma->inode, file_index(vma, start + i * PAGE_SIZE));
+		if (page)
+			memcpy(copy, page, PAGE_SIZE);
+		if (entry[i] & X86_PTE_P || (vma->inode && !page))
+			page_put(copy);
+		else
+			set_entry(mm, entry + i, copy, table_bits(vma->prot));
+		if (page)
+			page_put(page);
+	}
+}
+
+static void map_file_pages(struct mm *mm, const struct vma *vma, uint64_t start, uint64_t end)
+{
+	uint64_t *entry = table_entry(mm, start);
+
+	for (; entry && start < end; start += PAGE_SIZE, entry++) {
+		void *page = *entry & X86_PTE_P ? NULL : inode_page(vma->inode, file_index(vma, start));
+
+		if (page)
+			set_entry(mm, entry, page, table_bits(vma->prot));
+	}
+}
+
+void mm_populate(struct mm *mm)
+{
+	list_each(node, &mm->vmas)
+	{
+		const struct vma *vma = list_entry(node, struct vma, link);
+		bool private = vma->prot & PROT_WRITE;
+		uint64_t end = vma->start + (private ? PRIVATE_PAGES : FILE_PAGES) * PAGE_SIZE;
+
+		end = min_u64(end, vma->end);
+		for (uint64_t start = vma->start, next; start < end; start = next) {
+			next = min_u64(end, page_down(start) +
+						    (X86_PT_ENTRIES - start / PAGE_SIZE % X86_PT_ENTRIES) * PAGE_SIZE);
+			if (private)
+				make_private(mm, vma, start, next);
+			else if (vma->inode)
+				map_file_pages(mm, vma, start, next);
+		}
+	}
 }
 
 static enum fault_result map_anonymous(struct mm *mm, const struct vma *vma, uint64_t address, uint64_t *entry)

@@ -13,6 +13,8 @@
 #define TABLE_BITS (X86_PTE_P | X86_PTE_U | X86_PTE_A)
 /* With more writable pages than these a table is shared by fork. Taking away W costs the parent a fault for each. */
 #define COPY_PAGES_MAX 64
+/* Up to these are copied at once: a fault, which each of parent and child may have, costs more than thirty copies. */
+#define COPY_NOW_MAX 48
 
 static uint64_t *table_of(uint64_t entry)
 {
@@ -198,27 +200,41 @@ int table_protect(struct mm *mm, uint64_t start, uint64_t end, unsigned prot)
 	return each_table(mm, start, end, prot, protect_table);
 }
 
+static bool is_private(uint64_t entry)
+{
+	return (entry & (X86_PTE_W | PTE_KEEP)) == X86_PTE_W;
+}
+
 static unsigned count_writable(const uint64_t *table)
 {
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < X86_PT_ENTRIES; i++)
-		count += (table[i] & (X86_PTE_P | X86_PTE_W | PTE_KEEP)) == (X86_PTE_P | X86_PTE_W);
+		count += table[i] & X86_PTE_P && is_private(table[i]);
 	return count;
 }
 
-/* Neither can write from now on without a copy of its own. */
-static uint64_t *copy_table(struct mm *parent, uint64_t *table)
+/* Of pages that they could both write each has one: copied now if there are few, else by the first who writes. */
+static uint64_t *copy_table(struct mm *parent, uint64_t *table, unsigned writable)
 {
 	uint64_t *copy = page_new();
+	char *pages = writable && writable <= COPY_NOW_MAX ? pages_new(writable) : NULL;
 
+	if (!copy && pages)
+		pvg_pages_free(pages, writable);
 	for (unsigned i = 0; copy && i < X86_PT_ENTRIES; i++) {
 		uint64_t entry = table[i];
 
 		if (!(entry & X86_PTE_P))
 			continue;
+		if (pages && is_private(entry)) {
+			memcpy(pages, table_of(entry), PAGE_SIZE);
+			copy[i] = pvg_ptr_to_gpa(pages) | (entry & ~X86_PTE_ADDR);
+			pages += PAGE_SIZE;
+			continue;
+		}
 		page_get(table_of(entry));
-		copy[i] = entry & PTE_KEEP ? entry : entry & ~X86_PTE_W;
+		copy[i] = is_private(entry) ? entry & ~X86_PTE_W : entry;
 		if (copy[i] != entry)
 			pvg_entry_store(&parent->space, &table[i], copy[i]);
 	}
@@ -228,6 +244,7 @@ static uint64_t *copy_table(struct mm *parent, uint64_t *table)
 static int fork_table(struct mm *child, struct mm *parent, uint64_t *above, uint64_t address)
 {
 	uint64_t *table = table_of(*above), *copy, bits = TABLE_BITS;
+	unsigned writable = count_writable(table);
 	int err;
 	uint64_t *entry = pvg_entry_make(&child->space, address, LEVEL_PD, &err);
 
@@ -235,11 +252,11 @@ static int fork_table(struct mm *child, struct mm *parent, uint64_t *above, uint
 		return -ENOMEM;
 	if (!(*above & X86_PTE_W)) {
 		copy = page_get(table);
-	} else if (count_writable(table) > COPY_PAGES_MAX) {
+	} else if (writable > COPY_PAGES_MAX) {
 		copy = page_get(table);
 		pvg_entry_store(&parent->space, above, *above & ~X86_PTE_W);
 	} else {
-		copy = copy_table(parent, table);
+		copy = copy_table(parent, table, writable);
 		bits |= X86_PTE_W;
 	}
 	if (!copy)

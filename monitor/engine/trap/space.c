@@ -17,7 +17,7 @@
 #define REFUSALS_MAX 3
 
 /* Runs of up to this many pages are populated when mapped: cheaper than the host's own fault for each. */
-#define POPULATE_MAX (16 * X86_PAGE_SIZE)
+#define POPULATE_MAX (32 * X86_PAGE_SIZE)
 
 static void *space_frame(void *ctx, uint64_t gpa)
 {
