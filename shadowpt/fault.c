@@ -214,10 +214,10 @@ static void fill_around(const struct fill *fill, struct node *node, unsigned win
 		first--;
 	while (last < high && is_neighbour(fill, node, last + 1, last, &around))
 		last++;
-	while (first > 0 && in_row(fill, node, first - 1, first, last - first + 1, &around))
-		first--;
 	while (last + 1 < X86_PT_ENTRIES && in_row(fill, node, last + 1, last, last - first + 1, &around))
 		last++;
+	while (first > 0 && in_row(fill, node, first - 1, first, last - first + 1, &around))
+		first--;
 	for (unsigned at = first; at <= last; at++)
 		spt_node_put(node, at, around.page[at], around.prot[at], fill->gva, &run);
 	spt_node_flush(fill->space, &run);

@@ -153,16 +153,34 @@ static void test_window(void **state)
 	map_pages(GVA, DATA, 512, PTE_READY);
 	fill(SPT_USER, GVA + PAGES(100), 0);
 	assert_int_equal(w->last_map.gva, GVA + PAGES(96));
-	assert_int_equal(w->last_map.len, PAGES(16));
-	/* Elsewhere: no larger. Right after: twice as large, less what is there. */
+	assert_int_equal(w->last_map.len, PAGES(SPT_ROW_WRITTEN));
+	/* Elsewhere: no larger. Right after: twice as large, less what is there, but for the row. */
 	fill(SPT_USER, GVA + PAGES(300), 0);
-	assert_int_equal(w->last_map.len, PAGES(16));
-	fill(SPT_USER, GVA + PAGES(304), 0);
-	assert_int_equal(w->last_map.gva, GVA + PAGES(304));
-	assert_int_equal(w->last_map.len, PAGES(16));
+	assert_int_equal(w->last_map.gva, GVA + PAGES(288));
+	assert_int_equal(w->last_map.len, PAGES(SPT_ROW_WRITTEN));
 	fill(SPT_USER, GVA + PAGES(320), 0);
-	assert_int_equal(w->last_map.len, PAGES(64));
-	assert_int_equal(world_ops(w), 4);
+	assert_int_equal(w->last_map.gva, GVA + PAGES(320));
+	assert_int_equal(w->last_map.len, PAGES(SPT_ROW_WRITTEN));
+	fill(SPT_USER, GVA + PAGES(352), 0);
+	assert_int_equal(w->last_map.gva, GVA + PAGES(352));
+	assert_int_equal(w->last_map.len, PAGES(384 - 352));
+	fill(SPT_USER, GVA + PAGES(384), 0);
+	assert_int_equal(w->last_map.len, PAGES(128));
+	assert_int_equal(world_ops(w), 5);
+}
+
+/* What cannot be written is mapped as far as it lies in a row; a frame elsewhere ends that, and entries without A. */
+static void test_row(void **state)
+{
+	map_pages(GVA, DATA, 512, PTE_READY & ~X86_PTE_W);
+	*entry_for(ROOT, GVA + PAGES(40), LEVEL_PAGE) &= ~X86_PTE_A;
+	*entry_for(ROOT, GVA + PAGES(400), LEVEL_PAGE) ^= PAGES(1024);
+	fill(SPT_USER, GVA + PAGES(100), 0);
+	assert_int_equal(w->last_map.gva, GVA + PAGES(41));
+	assert_int_equal(w->last_map.len, PAGES(400 - 41));
+	assert_true(nothing_at(ROOT, SPT_USER, GVA + PAGES(40)));
+	assert_true(nothing_at(ROOT, SPT_USER, GVA + PAGES(400)));
+	assert_int_equal(world_ops(w), 1);
 }
 
 /* A write gives back what neighbours lost to a watch or a table that is gone; not where it is still there. */
@@ -822,6 +840,7 @@ int main(void)
 		TEST(test_sequence),
 		TEST(test_sequence_down),
 		TEST(test_window),
+		TEST(test_row),
 		TEST(test_neighbours_writable),
 		TEST(test_neighbour_flags),
 		TEST(test_neighbour_changes),
