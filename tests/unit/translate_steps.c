@@ -105,6 +105,7 @@ static bool rebuild(struct user_regs_struct *regs, const struct bt_locus *locus)
 		take_both(regs);
 		break;
 	case BT_FOUR:
+	case BT_LENT:
 		take_both(regs);
 		regs->rdx = s->scratch;
 		regs->rbx = s->scratch2;

@@ -217,6 +217,10 @@ static void test_msrs(void **state)
 	struct snapshot end = RUN_FROM(regs, true, WRMSR);
 	assert_int_equal(end.regs.rip, world->code + 2);
 	assert_int_equal(world->up ? page()->fs : end.regs.fs_base, base);
+	regs.rcx = X86_MSR_GS_BASE;
+	end = RUN_FROM(regs, true, WRMSR);
+	assert_int_equal(end.regs.rip, world->code + 2);
+	assert_int_equal(end.regs.gs_base, base);
 	regs.rcx = X86_MSR_LSTAR;
 	end = RUN_FROM(regs, true, WRMSR);
 	assert_given_up(&end);

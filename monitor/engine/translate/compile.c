@@ -127,7 +127,10 @@ static enum outcome compile_insn(struct compiler *c)
 		compiler_done_inside(c);
 		return ends ? ENDS : GOES_ON;
 	case BT_LEAVE:
-		break;
+		if (!compile_lent(c))
+			return LEAVES;
+		compiler_done_inside(c);
+		return GOES_ON;
 	}
 	return LEAVES;
 }

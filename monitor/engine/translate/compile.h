@@ -155,6 +155,13 @@ struct bt_state {
 	struct {
 		uint64_t at, low, high, handler, keeps, delivered;
 	} gate;
+	/*
+	 * Where the cell has the FPU's state while it is lent to user mode, 0: it has not, or the guest may not use it;
+	 * its components; those that the guest has enabled; what its images must not name; and what it asks for.
+	 */
+	struct {
+		uint64_t at, components, enabled, refused, asked[2];
+	} fpu;
 	struct bt_known known[BT_KNOWN + 1]; /* the first one is never found */
 	uint16_t known_at[UINT8_MAX + 1];    /* by the low byte of the selector: offset of one in the state */
 };
@@ -245,6 +252,7 @@ enum bt_undo {
 	BT_DELIVERED, /* as BT_STATUS, and RIP is bt_state.target */
 	BT_RETURNS,   /* as BT_BOTH, RIP is bt_state.target, RSP bt_state.scratch, the flags are in bt_state.stack[0] */
 	BT_FOUR,      /* as BT_BOTH, bt_state.scratch belongs in RDX and scratch2 in RBX */
+	BT_LENT,      /* likewise; an exception, but for page faults, may be none of the guest's */
 	BT_SWAPPED,   /* as BT_BOTH, and bt_state.kernel_gs is to be RAX */
 	BT_WINDOW,    /* BT_NARROW, of all whose upper halves are cleared: that suffices */
 	BT_KEPT,      /* BT_NARROW: RCX is in R10 */

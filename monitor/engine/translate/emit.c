@@ -87,6 +87,23 @@ void emit_load_word(struct emit *e, unsigned reg, size_t slot)
 	emit_displacement(e, e->place->state + slot, 0);
 }
 
+static void emit_vector(struct emit *e, const uint8_t opcode[3], unsigned xmm, size_t slot)
+{
+	emit_bytes(e, opcode, 3);
+	emit8(e, xmm << 3 | MODRM_RIP);
+	emit_displacement(e, e->place->state + slot, 0);
+}
+
+void emit_load_vector(struct emit *e, unsigned xmm, size_t slot)
+{
+	emit_vector(e, (const uint8_t[]){0xf3, 0x0f, 0x7e}, xmm, slot);
+}
+
+void emit_store_vector(struct emit *e, unsigned xmm, size_t slot)
+{
+	emit_vector(e, (const uint8_t[]){0x66, 0x0f, 0xd6}, xmm, slot);
+}
+
 void emit_store_imm(struct emit *e, uint64_t address, uint32_t value)
 {
 	emit8(e, 0xc7);
@@ -176,5 +193,7 @@ unsigned emit_skip(struct emit *e)
 
 void emit_skip_end(struct emit *e, unsigned skip)
 {
+	if (e->len - skip > INT8_MAX)
+		abort();
 	e->bytes[skip - 1] = (uint8_t)(e->len - skip);
 }

@@ -68,7 +68,10 @@ void emit_load(struct emit *e, unsigned reg, size_t slot);
 void emit_load_half(struct emit *e, unsigned reg, size_t slot);
 /* The low 16 bits of one of the low eight registers alone. */
 void emit_load_word(struct emit *e, unsigned reg, size_t slot);
-/* opcode with register and the slot: likewise. */
+/* MOVQ XMM, [slot]; MOVQ [slot], XMM: of the low eight. */
+void emit_load_vector(struct emit *e, unsigned xmm, size_t slot);
+void emit_store_vector(struct emit *e, unsigned xmm, size_t slot);
+/* opcode with register and the slot: all 64 bits. */
 void emit_state(struct emit *e, unsigned opcode, unsigned reg, size_t slot);
 /* Stores the address of the instruction behind it, low half only. */
 void emit_store_address(struct emit *e, size_t slot);

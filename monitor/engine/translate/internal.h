@@ -75,6 +75,8 @@ bool compiler_copy_lea(struct compiler *c);
 void compiler_operand_lea(struct compiler *c, unsigned reg, const ZydisDecodedOperand *op);
 /* As compile_copy, for BT_UPPER. user: the operand in memory is user memory. */
 bool upper_copy(struct compiler *c, bool user);
+/* The address of user memory becomes that which the cell has; scratch is lost. Both are of the low eight registers. */
+void upper_reach_user(struct compiler *c, unsigned address, unsigned scratch);
 /* The operand in memory, if there is one, is based on RSP. */
 bool upper_is_relocated(const struct emu_insn *insn);
 /* The prefix that it needs, 0: none. False: it cannot be had so. */
@@ -129,6 +131,9 @@ bool show_msr(struct compiler *c);
 bool show_table(struct compiler *c, size_t slot);
 bool show_segment(struct compiler *c);
 bool show_writable(struct compiler *c);
+
+/* lent.c: as compile_inside, where the FPU is left to user mode. */
+bool compile_lent(struct compiler *c);
 
 /* deliver.c */
 /* IRETQ to where the kernel was: false: nothing was emitted. */

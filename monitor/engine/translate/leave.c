@@ -78,6 +78,7 @@ static void undo(struct translate *t, struct vcpu *vcpu, const struct bt_locus *
 		take_both(vcpu, state);
 		break;
 	case BT_FOUR:
+	case BT_LENT:
 		take_both(vcpu, state);
 		vcpu->gpr[RDX] = state->scratch;
 		vcpu->gpr[RBX] = state->scratch2;
@@ -175,7 +176,7 @@ enum leave leave_cache(struct translate *t, struct vcpu *vcpu, struct bt_link **
 	const struct bt_piece *piece = host < t->used ? cache_piece(t, (uint32_t)host) : NULL;
 	struct bt_locus locus;
 	t->resume.block = NULL;
-	t->delivering = false;
+	t->doubtful = false;
 	if (!piece)
 		return LEAVE_FORGED;
 	struct bt_block *block = piece->block;
@@ -194,7 +195,7 @@ enum leave leave_cache(struct translate *t, struct vcpu *vcpu, struct bt_link **
 	if (locus.undo == BT_UNDERWAY || locus.undo == BT_JUMPED)
 		return leave_underway(t, vcpu);
 	undo(t, vcpu, &locus);
-	t->delivering = locus.undo == BT_DELIVERS;
+	t->doubtful = locus.undo == BT_DELIVERS || locus.undo == BT_LENT;
 	*follows_sti = locus.shadow;
 	if (locus.resume != BT_NOWHERE) {
 		t->resume.block = block;

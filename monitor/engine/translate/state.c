@@ -135,6 +135,20 @@ void state_note_identity(struct translate *t, const struct vcpu *vcpu, uint32_t 
 	answer->edx = (uint32_t)vcpu->gpr[RDX];
 }
 
+/* direct_arm knows where it is. */
+static void fill_fpu(struct translate *t, struct bt_state *state, const struct vcpu *vcpu)
+{
+	struct trap *trap = trap_of(t->vm);
+	const uint64_t components = trap->cells.xcr0;
+	const bool may = trap->direct.lends && (vcpu->cr4 & X86_CR4_OSXSAVE) &&
+			 !(vcpu->cr0 & (X86_CR0_TS | X86_CR0_EM)) && !(vcpu->xcr0 & ~components);
+	state->fpu.at = 0;
+	state->fpu.components = components;
+	state->fpu.enabled = vcpu->xcr0;
+	state->fpu.refused = ~(vcpu->xcr0 | X86_FPU_COMPACTED);
+	trap->direct.fpu_at = may ? &state->fpu.at : NULL;
+}
+
 void state_fill(struct translate *t, struct vcpu *vcpu)
 {
 	struct bt_state *state = t->state;
@@ -171,6 +185,7 @@ void state_fill(struct translate *t, struct vcpu *vcpu)
 	for (unsigned n = 0; n < SREG_COUNT; n++)
 		fill_match(t, state, vcpu, n);
 	fill_gate(t, state, vcpu);
+	fill_fpu(t, state, vcpu);
 	fill_identity(t, vcpu);
 	if (t->form == FORM_NARROW) {
 		cross_fill(t, vcpu);

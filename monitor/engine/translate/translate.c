@@ -133,8 +133,8 @@ static bool is_stray(const struct translate *t, struct vm_exit *exit)
 {
 	if (exit->reason != EXIT_EXCEPTION)
 		return false;
-	/* A stack that is none: which exception comes of that the manual has a table for. */
-	if (t->delivering && exit->vector != X86_VEC_PF)
+	/* A stack that is none: which exception comes of that the manual has a table for. Or user mode's own image. */
+	if (t->doubtful && exit->vector != X86_VEC_PF)
 		return true;
 	if (t->form == FORM_PLAIN)
 		return false;

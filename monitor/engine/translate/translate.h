@@ -193,8 +193,8 @@ struct translate {
 
 	uint64_t emptied; /* times */
 
-	/* The vCPU stopped where an exception was being delivered in the cache. */
-	bool delivering;
+	/* The vCPU stopped where an exception, but for page faults, may be none of the guest's. */
+	bool doubtful;
 	/* Where the vCPU stopped last, if the block can go on there: NULL block: nowhere. */
 	struct {
 		struct bt_block *block;

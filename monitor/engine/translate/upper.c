@@ -300,6 +300,12 @@ void compiler_operand_lea(struct compiler *c, unsigned reg, const ZydisDecodedOp
 	emit_bytes(&c->e, insn->bytes + modrm + 1, end - modrm - 1u);
 }
 
+void upper_reach_user(struct compiler *c, unsigned address, unsigned scratch)
+{
+	emit_displacement_of(&c->e, scratch, address);
+	emit_lea(&c->e, 64, address, address, scratch, 0);
+}
+
 /* The bit's number in a register leads away from the operand's address, to another piece perhaps. */
 static bool is_bit_string(const struct emu_insn *insn)
 {

@@ -270,7 +270,7 @@ static bool move_base(struct compiler *c)
 	}
 }
 
-/* FS and KERNEL_GS, which kernels set when they switch between programs. */
+/* FS, GS and KERNEL_GS, which kernels set when they switch between programs. */
 static bool write_msr(struct compiler *c)
 {
 	struct virtual v;
@@ -283,20 +283,29 @@ static bool write_msr(struct compiler *c)
 	virtual_canonical(c, &v);
 	emit_compare(&c->e, SLOT(msr), X86_MSR_FS_BASE);
 	unsigned fs = emit_hop(&c->e, OPCODE_JZ);
+	emit_compare(&c->e, SLOT(msr), X86_MSR_GS_BASE);
+	unsigned gs = emit_hop(&c->e, OPCODE_JZ);
 	emit_compare(&c->e, SLOT(msr), X86_MSR_KERNEL_GS_BASE);
 	virtual_unless(c, &v, OPCODE_JNZ);
 	virtual_plain(c, &v);
 	emit_state(&c->e, OPCODE_ADD, RCX, SLOT(upper));
-	set_slot(c, SLOT(kernel_gs));
-	unsigned done = emit_skip(&c->e);
+	emit_store(&c->e, RCX, SLOT(kernel_gs));
+	MARK(.rip = c->next, .undo = BT_STATUS);
+	unsigned kernel_done = emit_skip(&c->e);
+	emit_skip_end(&c->e, gs);
+	MARK(.rip = c->rip, .undo = BT_STATUS);
+	load_gs(c);
+	MARK(.rip = c->next, .undo = BT_STATUS);
+	unsigned gs_done = emit_skip(&c->e);
 	emit_skip_end(&c->e, fs);
 	MARK(.rip = c->rip, .undo = BT_STATUS);
 	if (c->source->flavour & BT_UPPER)
 		emit_store(&c->e, RCX, SLOT(fs));
 	else
 		EMIT(0xf3, REX_W, 0x0f, 0xae, 0xd1); /* WRFSBASE RCX */
+	emit_skip_end(&c->e, kernel_done);
+	emit_skip_end(&c->e, gs_done);
 	virtual_end(c, c->next);
-	emit_skip_end(&c->e, done);
 	return true;
 }
 

@@ -203,6 +203,8 @@ void direct_arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 	}
 	cell->xchg->armed = armed;
 	cell->xchg->sysret = cell->xchg->sysret && armed == GATE_ARMED_BARE;
+	if (trap->direct.fpu_at)
+		*trap->direct.fpu_at = armed == GATE_ARMED_BARE ? cell->xchg->peer_fpu : 0;
 	/* The guest left the FPU to user mode: the kernel cell's own is of no interest. */
 	cell->xchg->xsave = !direct_lends_fpu(trap, vcpu);
 }

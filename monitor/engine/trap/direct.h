@@ -32,6 +32,10 @@ struct direct {
 	 */
 	uint64_t fold, fs_at, fs_base, gs_base;
 
+	/* Likewise: where its code looks for the FPU's state in user mode's frame, 0 where it is not to be had; or
+	 * NULL. */
+	uint64_t *fpu_at;
+
 	struct vcpu_segment cs, ss; /* what user mode runs with, as the monitor loaded them */
 	uint64_t total;		    /* direct entries ever */
 };
