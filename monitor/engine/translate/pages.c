@@ -163,8 +163,8 @@ static void check(struct translate *t, enum live_kind kind, uint64_t gva, uint64
 			continue;
 		if (!still_there(t, page, reach))
 			hide(t, page, false);
-		else if (!reach->global)
-			enliven(t, page, false);
+		else
+			enliven(t, page, reach->global);
 	}
 }
 
