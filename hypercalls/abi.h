@@ -26,6 +26,7 @@
 #define R3_FEATURE_MULTICALL  16 /* multicall */
 #define R3_FEATURE_FPU	      32 /* fpu_switch, get_segment_base, R3_CALLBACK_DIRECT */
 #define R3_FEATURE_SITES      64 /* R3_CALLBACK_SITES */
+#define R3_FEATURE_SWITCH     128 /* user_switch */
 
 /* Errors: Linux's numbers, returned negated */
 #define R3_EPERM  1
@@ -121,6 +122,17 @@ struct r3_vcpu_info {
 	uint8_t reserved0[6];
 	uint64_t cr2; /* monitor writes: faulting gva of the latest page fault delivered through the trap table */
 	uint64_t reserved[6];
+};
+
+/*
+ * What user_switch changes. Of `from` it reads where FPU state goes, and writes the bases. Bases are canonical, rsp0 lies
+ * in the lower half, both fpu are as fpu_switch takes them, and none is 0.
+ */
+struct r3_user_context {
+	uint64_t root; /* as for set_user_root */
+	uint64_t rsp0; /* as for stack_switch */
+	uint64_t fs_base, gs_base;
+	uint64_t fpu; /* gva of FPU state */
 };
 
 /*

@@ -11,6 +11,8 @@
 static struct r3_shared_info shared_page __attribute__((aligned(4096)));
 static volatile struct r3_vcpu_info *const vcpu_info = &shared_page.vcpu[0];
 
+static bool switches; /* the monitor has user_switch */
+
 static struct r3_mmu_update pte_queue[PTE_QUEUE];
 static unsigned pte_queued;
 
@@ -30,6 +32,7 @@ static void init(void)
 	must(pvg_hypercall2(R3_HC_set_callback, R3_CALLBACK_EVENT, PVG_VEC_EVENT), "set_callback");
 	/* A monitor that does not know it delivers #DF where other traps go. */
 	pvg_hypercall2(R3_HC_set_callback, R3_CALLBACK_DOUBLE_FAULT, (uint64_t)pvg_double_fault_stack_top);
+	switches = pvg_hypercall0(R3_HC_features) & R3_FEATURE_SWITCH;
 }
 
 static void irq_enable(void)
@@ -127,10 +130,31 @@ static void batch_add(struct batch *batch, uint64_t nr, uint64_t a0, uint64_t a1
 	batch->entries[batch->count++] = (struct r3_multicall_entry){.nr = nr, .args = {a0, a1}};
 }
 
+/* From one context to another: most often the monitor has nothing to do for it. */
+static void switch_contexts(struct pvg_user *from, struct pvg_user *to)
+{
+	struct r3_user_context old = {.fpu = (uint64_t)from->fpu}, new = {
+									   .root = to->space->root,
+									   .rsp0 = to->stack_top,
+									   .fs_base = to->fs_base,
+									   .gs_base = to->gs_base,
+									   .fpu = (uint64_t)to->fpu,
+								   };
+
+	to->space->used = true;
+	must(pvg_hypercall2(R3_HC_user_switch, (uint64_t)&old, (uint64_t) & new), "user_switch");
+	from->fs_base = old.fs_base;
+	from->gs_base = old.gs_base;
+}
+
 static void user_switch(struct pvg_user *from, struct pvg_user *to)
 {
 	struct batch batch;
 
+	if (switches && from && to && from != to) {
+		switch_contexts(from, to);
+		return;
+	}
 	batch.count = 0;
 	if (from) {
 		batch_add(&batch, R3_HC_get_segment_base, R3_SEGBASE_FS, 0);

@@ -146,6 +146,9 @@ enum spt_mode spt_space_mode(const struct spt_space *space);
 /* Of an upper space: the one that had it last. */
 uint64_t spt_space_root(const struct spt_space *space);
 
+/* No table of the space's has been written since its entries were looked at: a load of CR3 would change nothing. */
+bool spt_space_is_synced(const struct spt_space *space);
+
 /* Forgets and frees the space without any effect: the caller has emptied or discarded the real address space. */
 void spt_space_discard(struct spt_space *space);
 /* Unmaps everything in the space and keeps it. 0 or an op's error. */

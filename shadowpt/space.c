@@ -177,6 +177,11 @@ enum spt_paging spt_space_paging(const struct spt_space *space)
 	return space->paging;
 }
 
+bool spt_space_is_synced(const struct spt_space *space)
+{
+	return list_empty(&space->unsync);
+}
+
 uint64_t spt_space_root(const struct spt_space *space)
 {
 	return space->root;

@@ -163,9 +163,9 @@ void mm_populate(struct mm *mm)
 		for (uint64_t start = vma->start, next; start < end; start = next) {
 			next = min_u64(end, page_down(start) +
 						    (X86_PT_ENTRIES - start / PAGE_SIZE % X86_PT_ENTRIES) * PAGE_SIZE);
-			if (private)
+			if (private && memory_is_plenty())
 				make_private(mm, vma, start, next);
-			else if (vma->inode)
+			else if (!private && vma->inode)
 				map_file_pages(mm, vma, start, next);
 		}
 	}

@@ -83,6 +83,11 @@ uint64_t memory_free(void)
 	return pvg_pages_available() * PAGE_SIZE;
 }
 
+bool memory_is_plenty(void)
+{
+	return memory_free() >= memory_total() / 2;
+}
+
 static void *large_alloc(size_t size)
 {
 	size_t count = page_up(size) / PAGE_SIZE;

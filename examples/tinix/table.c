@@ -13,7 +13,8 @@
 #define TABLE_BITS (X86_PTE_P | X86_PTE_U | X86_PTE_A)
 /* With more writable pages than these a table is shared by fork. Taking away W costs the parent a fault for each. */
 #define COPY_PAGES_MAX 64
-/* Up to these are copied at once: a fault, which each of parent and child may have, costs more than thirty copies. */
+/* Up to these are copied at once, if there is room: a fault, which parent and child may have, costs more than thirty.
+ */
 #define COPY_NOW_MAX 48
 
 static uint64_t *table_of(uint64_t entry)
@@ -218,7 +219,7 @@ static unsigned count_writable(const uint64_t *table)
 static uint64_t *copy_table(struct mm *parent, uint64_t *table, unsigned writable)
 {
 	uint64_t *copy = page_new();
-	char *pages = writable && writable <= COPY_NOW_MAX ? pages_new(writable) : NULL;
+	char *pages = writable && writable <= COPY_NOW_MAX && memory_is_plenty() ? pages_new(writable) : NULL;
 
 	if (!copy && pages)
 		pvg_pages_free(pages, writable);

@@ -48,6 +48,7 @@ void page_put(void *page);  /* one less; the last frees it */
 unsigned page_refs(const void *page);
 uint64_t memory_total(void); /* bytes */
 uint64_t memory_free(void);
+bool memory_is_plenty(void); /* to spend it on time */
 
 /* Zeroed memory of up to 64 KiB, aligned to 16, or NULL. kfree(NULL) does nothing. */
 void *kalloc(size_t size);

@@ -13,7 +13,7 @@ int64_t hc_call_abi_version(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
 int64_t hc_call_features(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
 {
 	return R3_FEATURE_VIF | R3_FEATURE_CLOCK | R3_FEATURE_EVTCHN | R3_FEATURE_MMU_UPDATE | R3_FEATURE_MULTICALL |
-	       R3_FEATURE_FPU | R3_FEATURE_SITES;
+	       R3_FEATURE_FPU | R3_FEATURE_SITES | R3_FEATURE_SWITCH;
 }
 
 int64_t hc_call_exit(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])

@@ -66,3 +66,35 @@ int64_t hc_call_fpu_switch(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
 	engine->fpu_set(vcpu, image, size);
 	return 0;
 }
+
+static bool is_loadable(const struct r3_user_context *to)
+{
+	return !(to->root >> CPU_PHYSICAL_BITS) && hc_address_valid(to->rsp0) && vcpu_canonical(to->fs_base) &&
+	       vcpu_canonical(to->gs_base) && to->fpu;
+}
+
+/* All is checked before anything is changed, but for where FPU state cannot be written or read. */
+int64_t hc_call_user_switch(struct vcpu *vcpu, const uint64_t arg[HC_ARGS])
+{
+	struct r3_user_context from, to;
+	struct gm_fault fault;
+
+	if (!gm_read_gva(vcpu, arg[0], &from, sizeof(from), GM_CPL, &fault) ||
+	    !gm_read_gva(vcpu, arg[1], &to, sizeof(to), GM_CPL, &fault))
+		return -R3_EFAULT;
+	if (!from.fpu || !is_loadable(&to))
+		return -R3_EINVAL;
+	from.fs_base = vcpu->sreg[SREG_FS].base;
+	from.gs_base = vcpu->sreg[SREG_GS].base;
+	if (!gm_write_gva(vcpu, arg[0], &from, sizeof(from), GM_CPL, &fault))
+		return -R3_EFAULT;
+	int64_t result = hc_call_fpu_switch(vcpu, (const uint64_t[HC_ARGS]){from.fpu, to.fpu});
+	if (!result)
+		result = hc_call_set_user_root(vcpu, (const uint64_t[HC_ARGS]){to.root});
+	if (result)
+		return result;
+	vcpu->pv.rsp0 = to.rsp0;
+	vcpu->sreg[SREG_FS].base = to.fs_base;
+	vcpu->sreg[SREG_GS].base = to.gs_base;
+	return 0;
+}

@@ -115,6 +115,11 @@ static void open_view(void)
 /* With `direct=1` user mode is entered and left by the gate alone where that is possible (R3_CALLBACK_DIRECT). */
 static char direct[2];
 
+uint64_t user_stack_of_traps(void)
+{
+	return (uint64_t)trap_stack + sizeof(trap_stack);
+}
+
 void user_init(void)
 {
 	if (pvg_option("view", view, sizeof(view)))
@@ -123,7 +128,7 @@ void user_init(void)
 		open_table(pvg_read_cr3() & X86_PTE_ADDR, X86_PT_LEVELS, 0);
 	pvg_write_cr3(pvg_read_cr3());
 	pvg_trap_allow_user(VEC_BACK);
-	pvg_set_kernel_stack((uint64_t)trap_stack + sizeof(trap_stack));
+	pvg_set_kernel_stack(user_stack_of_traps());
 	if (pvg_option("direct", direct, sizeof(direct)))
 		pvg_assert(!pvg_hypercall2(R3_HC_set_callback, R3_CALLBACK_DIRECT, 1));
 }

@@ -53,7 +53,7 @@ struct context {
 	struct pvg_frame saved; /* where it stands while others run */
 };
 
-static struct pvg_space space;
+static struct pvg_space spaces[2];
 static struct pvg_context kernel, runner;
 static struct context contexts[2], *current;
 static uint8_t stacks[2][16384] __attribute__((aligned(16)));
@@ -149,17 +149,18 @@ static void run(struct context *context, const char *label, uint64_t rdi, uint64
 	resume(context);
 }
 
-static void make_space(void)
+static void make_spaces(void)
 {
 	void *code = pvg_page_alloc(), *stack = pvg_page_alloc();
 
 	memcpy(code, user_program, user_program_end - user_program);
-	pvg_assert(!pvg_space_create(&space));
-	pvg_assert(!pvg_map(&space, USER_CODE, pvg_ptr_to_gpa(code), 1, X86_PTE_P | X86_PTE_U));
-	pvg_assert(!pvg_map(&space, USER_STACK, pvg_ptr_to_gpa(stack), 1, USER_PAGE | X86_PTE_NX));
 	for (unsigned i = 0; i < 2; i++) {
-		contexts[i].user = (struct pvg_user){
-			.stack_top = (uint64_t)stacks[i] + sizeof(stacks[i]), .space = &space, .fpu = fpu_images[i]};
+		pvg_assert(!pvg_space_create(&spaces[i]));
+		pvg_assert(!pvg_map(&spaces[i], USER_CODE, pvg_ptr_to_gpa(code), 1, X86_PTE_P | X86_PTE_U));
+		pvg_assert(!pvg_map(&spaces[i], USER_STACK, pvg_ptr_to_gpa(stack), 1, USER_PAGE | X86_PTE_NX));
+		contexts[i].user = (struct pvg_user){.stack_top = (uint64_t)stacks[i] + sizeof(stacks[i]),
+						     .space = &spaces[i],
+						     .fpu = fpu_images[i]};
 		pvg_fpu_reset(fpu_images[i]);
 	}
 }
@@ -198,7 +199,7 @@ static void test_faults(void)
 	pvg_test_equal(stop.vector, X86_VEC_PF, "a hole gives #PF");
 	pvg_test_equal(stop.error, X86_PF_W | X86_PF_U, "for a user write");
 	pvg_test_equal(stop_address, USER_HOLE, "at the address");
-	pvg_assert(!pvg_map(&space, USER_HOLE, pvg_ptr_to_gpa(page), 1, USER_PAGE | X86_PTE_NX));
+	pvg_assert(!pvg_map(&spaces[0], USER_HOLE, pvg_ptr_to_gpa(page), 1, USER_PAGE | X86_PTE_NX));
 	resume(&contexts[0]);
 	pvg_test_equal(stop.vector, SYSCALL_STOP, "and goes on once it is mapped");
 	pvg_test_equal(stop.rax, 7, "with what it stored");
@@ -210,7 +211,7 @@ static void test_faults(void)
 
 static void test_walls(void)
 {
-	const uint64_t kernel_data = (uint64_t)&space, gate = 0x3f8000000000;
+	const uint64_t kernel_data = (uint64_t)&spaces, gate = 0x3f8000000000;
 
 	run(&contexts[0], user_kernel, kernel_data, 0);
 	pvg_test(stop.vector == X86_VEC_PF && stop.error & X86_PF_U, "kernel memory is out of reach");
@@ -309,10 +310,44 @@ static void test_bases(void)
 		pvg_test(right, "and FS and GS bases");
 }
 
+/* What user_switch does not take, while a program waits: nothing of it has happened. */
+static void test_switch_refused(void)
+{
+	struct pvg_user *user = &contexts[0].user, *other = &contexts[1].user;
+	struct r3_user_context from = {.fpu = (uint64_t)user->fpu}, good = {
+									    .root = other->space->root,
+									    .rsp0 = other->stack_top,
+									    .fpu = (uint64_t)other->fpu,
+								    };
+	struct r3_user_context to[5] = {good, good, good, good, good};
+	bool right = true;
+
+	to[0].root = R3_BIT(60);
+	to[1].rsp0 = R3_BIT(47);
+	to[2].fs_base = R3_BIT(47);
+	to[3].gs_base = R3_BIT(63);
+	to[4].fpu = (uint64_t)other->fpu + 8;
+	run(&contexts[0], user_vector, 3, 0);
+	for (unsigned i = 0; i < 5; i++) {
+		right &= pvg_hypercall2(R3_HC_user_switch, (uint64_t)&from, (uint64_t)&to[i]) == -R3_EINVAL;
+		contexts[0].saved.rdi = -1;
+		resume(&contexts[0]);
+		right &= stop.rsi == 3 * (i + 1ull) && stop.rdx == 3;
+	}
+	to[0] = good;
+	to[0].fpu = R3_BIT(40);
+	right &= pvg_hypercall2(R3_HC_user_switch, (uint64_t)&from, (uint64_t)&to[0]) == -R3_EFAULT;
+	right &= pvg_hypercall2(R3_HC_user_switch, (uint64_t)&from, R3_BIT(40)) == -R3_EFAULT;
+	right &= pvg_hypercall2(R3_HC_user_switch, R3_BIT(40), (uint64_t)&good) == -R3_EFAULT;
+	contexts[0].saved.rdi = -1;
+	resume(&contexts[0]);
+	pvg_test(right && stop.rsi == 3 * 6 && stop.rdx == 3, "contexts that are none are not switched to");
+}
+
 int main(const char *cmdline)
 {
-	(void)cmdline;
-	make_space();
+	char pv[4];
+	make_spaces();
 	pvg_syscall_register(on_syscall, NULL);
 	pvg_user_return_register(on_return);
 	for (unsigned vector = 0; vector < 32; vector++)
@@ -324,6 +359,8 @@ int main(const char *cmdline)
 	test_vector_state();
 	test_images();
 	test_bases();
+	if (pvg_option("pv", pv, sizeof(pv)) && !pvg_strcmp(pv, "on"))
+		test_switch_refused();
 	test_walls();
 	test_calls();
 	return pvg_test_finish();

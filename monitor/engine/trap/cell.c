@@ -230,6 +230,9 @@ void cell_destroy(struct cell *cell)
 	for (struct cell *other = cells->all; other; other = other->next)
 		if (other->peer == cell)
 			other->peer = NULL;
+	for (unsigned n = 0; n < GATE_PEERS_KNOWN; n++)
+		if (cells->recent[n].cell == cell)
+			cells->recent[n].cell = NULL;
 	free(cell->boot_frame);
 	free(cell);
 }

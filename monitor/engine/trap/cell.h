@@ -54,6 +54,8 @@ struct cell {
 	bool kernel; /* sees all cells through GATE_PEERS; such a cell never runs the code of user mode itself */
 	bool armed;  /* may enter `peer` directly, see direct.h */
 	struct cell *peer;
+	uint32_t known;	     /* peers that it may change to by itself, one bit each of cells.recent */
+	uint32_t current;    /* xchg->current as it was written, or read last */
 	uint32_t cycles;     /* of xchg->cycles, when looked at last */
 	uint64_t shared_gpa; /* what GATE_SHARED shows; 0: nothing yet */
 
@@ -93,11 +95,19 @@ struct cell {
 	struct cell_sites sites;
 };
 
+/* A user cell that ran of late, and for which root of user mode's. */
+struct cell_recent {
+	struct cell *cell;
+	uint64_t root;
+};
+
 struct cells {
 	struct cell *all;
 	struct cell *holder; /* the cell whose runner holds the vCPU's FPU state; NULL: none */
 	struct cell *last;   /* the cell entered last */
 	struct cell *user;   /* the user cell that ran last, as far as the monitor knows */
+	struct cell_recent recent[GATE_PEERS_KNOWN];
+	unsigned recent_next; /* the one to be replaced */
 	int arena_fd, ram_fd, answers_fd;
 	int cache_fd;		     /* what kernel cells show at GATE_CACHE; -1: nothing */
 	uint8_t *shared;	     /* the arena's shared part */

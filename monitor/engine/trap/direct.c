@@ -79,27 +79,121 @@ static uint64_t peer_address(const struct cell *peer)
 	return GATE_PEERS + (uint64_t)peer->slot * GATE_OWN_SIZE;
 }
 
+static struct gate_peer peer_of(const struct cell *peer)
+{
+	uint64_t gregs = peer->frame_gate + offsetof(struct cell_frame, uc.gregs);
+	return (struct gate_peer){
+		.page = peer_address(peer),
+		.gregs = peer_address(peer) + (gregs - GATE_XCHG),
+		.frame = peer->frame_gate,
+		.turn = GATE_TURN + peer->slot * sizeof(uint32_t),
+		.fpu = peer_address(peer) + (uint64_t)(peer->fpstate - (uint8_t *)peer->xchg),
+	};
+}
+
 /* How the peer is entered and left, whatever the kernel. */
 static void describe_peer(struct gate_xchg *xchg, struct trap *trap, const struct cell *peer)
 {
-	uint64_t gregs = peer->frame_gate + offsetof(struct cell_frame, uc.gregs);
-	xchg->peer = peer_address(peer);
-	xchg->peer_gregs = peer_address(peer) + (gregs - GATE_XCHG);
-	xchg->peer_frame = peer->frame_gate;
-	xchg->peer_fpu = peer_address(peer) + (uint64_t)(peer->fpstate - (uint8_t *)peer->xchg);
-	xchg->peer_turn = GATE_TURN + peer->slot * sizeof(uint32_t);
+	const struct gate_peer is = peer_of(peer);
+	xchg->peer = is.page;
+	xchg->peer_gregs = is.gregs;
+	xchg->peer_frame = is.frame;
+	xchg->peer_fpu = is.fpu;
+	xchg->peer_turn = is.turn;
 	const struct cell *user = trap->cells.user;
 	xchg->previous = user && user != peer && !user->dead ? peer_address(user) : 0;
 	xchg->user_cs = trap->direct.cs.selector;
 	xchg->user_ss = trap->direct.ss.selector;
 }
 
+/* ------------------------------------------------------------------------------------------- changing the peer */
+
+/* The peer's number among those that ran of late. */
+static uint32_t remember(struct cells *cells, struct cell *peer, uint64_t root)
+{
+	unsigned n = 0;
+	while (n < GATE_PEERS_KNOWN && cells->recent[n].cell != peer)
+		n++;
+	if (n == GATE_PEERS_KNOWN)
+		n = cells->recent_next++ % GATE_PEERS_KNOWN;
+	cells->recent[n] = (struct cell_recent){peer, root};
+	return n;
+}
+
+/*
+ * The kernel may have user mode go on there without the monitor: nothing waits to be done in that cell, its frame is
+ * what its runner will load, and to load the root would change nothing.
+ */
+static bool is_ready(const struct cell_recent *recent)
+{
+	const struct cell *user = recent->cell;
+	return user && user->space && !user->dead && !user->fresh && user->in_signal && !user->queued &&
+	       spt_space_root(user->space) == (recent->root & X86_PTE_ADDR) && spt_space_is_synced(user->space);
+}
+
+static void forget_peers(struct cell *cell)
+{
+	for (unsigned n = 0; n < GATE_PEERS_KNOWN; n++)
+		cell->xchg->peers[n].root = GATE_PEER_NONE;
+	cell->known = 0;
+}
+
+static void know_peers(struct trap *trap, struct cell *cell)
+{
+	struct cells *cells = &trap->cells;
+	cell->known = 0;
+	for (unsigned n = 0; n < GATE_PEERS_KNOWN; n++) {
+		const struct cell_recent *recent = &cells->recent[n];
+		if (!is_ready(recent)) {
+			cell->xchg->peers[n].root = GATE_PEER_NONE;
+			continue;
+		}
+		cell_place(recent->cell);
+		cell->xchg->peers[n] = peer_of(recent->cell);
+		cell->xchg->peers[n].root = recent->root;
+		cell->xchg->peers[n].number = n;
+		cell->known |= 1u << n;
+	}
+}
+
+/* Where the cell says to be: NULL if it says what it cannot know. */
+static const struct cell_recent *direct_now(const struct trap *trap, const struct cell *cell, uint32_t current)
+{
+	bool known = current < GATE_PEERS_KNOWN && (cell->known >> current & 1);
+	return known && trap->cells.recent[current].cell ? &trap->cells.recent[current] : NULL;
+}
+
+struct cell *direct_peer_now(const struct trap *trap, const struct cell *cell)
+{
+	uint32_t current = cell->xchg->current;
+	const struct cell_recent *now = current != cell->current ? direct_now(trap, cell, current) : NULL;
+	return now ? now->cell : cell->peer;
+}
+
+void direct_follow(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
+{
+	uint32_t current = cell->xchg->current;
+	uint64_t rsp0 = cell->xchg->rsp0;
+	const struct cell_recent *now = cell->armed ? direct_now(trap, cell, current) : NULL;
+	if (!now || current == cell->current || rsp0 >= LAYOUT_TASK_END)
+		return;
+	cell->current = current;
+	cell->peer = now->cell;
+	trap->cells.holder = now->cell;
+	vcpu->pv.user_root = now->root;
+	vcpu->pv.rsp0 = rsp0;
+	/* Not the last program's, if what is there now is no base. */
+	vcpu->sreg[SREG_FS].base = vcpu->sreg[SREG_GS].base = 0;
+	bases_take(now->cell, vcpu);
+}
+
 void direct_place(struct trap *trap, struct cell *cell)
 {
 	cell_place(cell);
-	if (!cell->armed || !cell->peer)
+	struct cell *peer = cell->armed ? direct_peer_now(trap, cell) : NULL;
+	if (!peer)
 		return;
-	cell_place(cell->peer);
+	cell_place(peer);
 	cell->xchg->peer_spins = trap->placement.peer.spins;
 	cell->xchg->peer_yields = trap->placement.peer.yields;
 }
@@ -197,6 +291,13 @@ void direct_arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 		direct_place(trap, cell);
 		trap_hold_fpu(trap, peer, vcpu);
 		describe_peer(cell->xchg, trap, peer);
+		cell->current = remember(&trap->cells, peer, vcpu_user_root(vcpu));
+		cell->xchg->current = cell->current;
+		/* Bases that the host wants told are told by who tells them. */
+		if (armed == GATE_ARMED_PARAVIRT && trap->cells.bases == GATE_BASES_INSNS)
+			know_peers(trap, cell);
+		else
+			forget_peers(cell);
 		/* The gate does it where the kernel's are not the guest's. */
 		if (!trap->direct.fold)
 			bases_give(peer, vcpu->sreg[SREG_FS].base, vcpu->sreg[SREG_GS].base);
@@ -217,8 +318,9 @@ unsigned direct_cycles(struct trap *trap, struct cell *cell)
 	unsigned since = now - cell->cycles;
 	cell->cycles = now;
 	trap->direct.total += since;
-	if (since && cell->peer)
-		trap->cells.user = cell->peer;
+	struct cell *peer = since ? direct_peer_now(trap, cell) : NULL;
+	if (peer)
+		trap->cells.user = peer;
 	return since;
 }
 

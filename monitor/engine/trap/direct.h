@@ -3,7 +3,10 @@
  * (R3_CALLBACK_DIRECT) has its iret hypercalls and the SYSCALLs that answer them done by the gate: the kernel cell sees
  * the user cell's exchange page and signal frame, resumes it, waits for it, and enters the kernel's SYSCALL handler.
  * The monitor sleeps meanwhile; it arms a kernel cell whenever it resumes it, and learns of anything but a SYSCALL as
- * an exit of the user cell. Nothing here is new power: a guest kernel may do to its user mode what it likes.
+ * an exit of the user cell. So it goes from one program to another by itself (user_switch): the kernel's cell knows the
+ * user cells that ran of late and are as the monitor left them, and the monitor looks afterwards at which one it is. No
+ * more than that number is believed, and it must be one of those. Nothing here is new power: a guest kernel may do to
+ * its user mode what it likes.
  *
  * A bare kernel has the same done, as its translation comes to the gate for IRETQ, SYSRET and behind SYSCALL. The FPU's
  * state stays in the user cell, and translated code leaves where it wants it. So do the bases where the host wants a
@@ -46,6 +49,10 @@ void direct_note_user(struct trap *trap, struct cell *cell, const struct vcpu *v
 void direct_arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu);
 /* Has the cell, and the one that it enters directly, run where the placement says now, while they run. */
 void direct_place(struct trap *trap, struct cell *cell);
+/* The user cell that an armed cell enters while it runs: it may have changed that by itself. */
+struct cell *direct_peer_now(const struct trap *trap, const struct cell *cell);
+/* An exit of the cell: takes over what user_switch has changed, if it is armed and names a peer that it knows. */
+void direct_follow(struct trap *trap, struct cell *cell, struct vcpu *vcpu);
 /* FPU state, and bases, stay where user mode has them while the kernel runs. */
 bool direct_lends_fpu(const struct trap *trap, const struct vcpu *vcpu);
 bool direct_lends_bases(const struct trap *trap, const struct vcpu *vcpu);

@@ -27,6 +27,8 @@ gate_hypercall:
 	je	gate_direct
 	cmpl	$R3_HC_fpu_switch, %eax
 	je	gate_fpu
+	cmpl	$R3_HC_user_switch, %eax
+	je	gate_switch
 .Lhypercall:
 	mov	%rbx, XCHG_GPR + 8 * RBX(%r11)
 	mov	%r11, %rbx
@@ -257,6 +259,7 @@ gate_site:
 	REDIRECT gate_direct, gate_direct_committed, gate_direct_undo
 	REDIRECT gate_direct_exited, gate_direct_end, gate_peer_exit
 	REDIRECT gate_fpu_save, gate_fpu_load, gate_fpu_undo
+	REDIRECT gate_switch_begin, gate_switch_committed, gate_switch_undo
 	REDIRECT gate_bare, gate_bare_end, gate_bare_kicked
 	WITHIN	gate_told, gate_leave_end, .Lkicked_again
 .Lsigreturn:
@@ -293,6 +296,7 @@ gate_site:
 	WITHIN	gate_last, gate_last_end, .Lexit_last
 	REDIRECT gate_direct, gate_direct_committed, gate_direct_undo
 	REDIRECT gate_fpu_save, gate_fpu_load, gate_fpu_undo
+	REDIRECT gate_switch_begin, gate_switch_committed, gate_switch_undo
 	REDIRECT gate_bare, gate_bare_end, gate_bare_undo
 	REDIRECT gate_direct_exited, gate_direct_end, gate_peer_exit
 	jmp	.Lexit

@@ -81,6 +81,10 @@
 #define GATE_ARMED_PARAVIRT 1
 #define GATE_ARMED_BARE	    2 /* a translated kernel that returns by IRETQ or SYSRET and has SYSCALL enter at LSTAR */
 
+/* Peers that a kernel's cell knows of. No root has bits below those of its address. */
+#define GATE_PEERS_KNOWN 32
+#define GATE_PEER_NONE	 1
+
 /* gate_xchg.kind */
 #define GATE_KIND_SIGNAL    1 /* state is in the signal frame */
 #define GATE_KIND_HYPERCALL 2 /* state is in gate_xchg.gpr */
@@ -121,6 +125,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A user cell that its kernel's goes on with by itself (user_switch): where its pages are in GATE_PEERS, and its turn.
+ */
+struct gate_peer {
+	uint64_t root; /* of user mode; GATE_PEER_NONE: none */
+	uint64_t page, gregs, frame, turn, fpu;
+	uint64_t number; /* of this entry */
+};
+
 struct gate_xchg {
 	_Atomic uint32_t state;		/* both; the monitor sleeps on it */
 	_Atomic uint32_t monitor_waits; /* monitor writes: it sleeps on state, wake it */
@@ -156,6 +168,12 @@ struct gate_xchg {
 	uint64_t peer_fpu;   /* the FPU state in its frame */
 	uint64_t
 		previous; /* another user cell's page there, whose runner may wait awake; 0: none. The gate clears it */
+
+	/* Peers to change to, and which it is; `next` and what follows the gate keeps while it changes. */
+	struct gate_peer peers[GATE_PEERS_KNOWN];
+	uint64_t peers_end[1];
+	uint32_t current, reserved;
+	uint64_t next, next_fs_base, next_gs_base, next_rsp0, store;
 
 	uint64_t vif;	      /* address of the virtual interrupt flag in GATE_SHARED */
 	uint64_t entry, rsp0; /* of the kernel's SYSCALL handler */

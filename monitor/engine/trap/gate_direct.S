@@ -206,16 +206,8 @@ gate_fpu_save:
 	mov	XCHG_GPR + 8 * RSI(%r11), %rsi
 2:	TAKE_IMAGE
 gate_fpu_load:
-	/* Between the two parts lie marks of the host's. */
-	mov	%rdi, %rsi
 	mov	XCHG_PEER_FPU(%r11), %rdi
-	movl	$(X86_FPU_SOFTWARE / 8), %ecx
-	rep movsq
-	add	$(X86_FPU_HEADER - X86_FPU_SOFTWARE), %rsi
-	add	$(X86_FPU_HEADER - X86_FPU_SOFTWARE), %rdi
-	movl	XCHG_FPU_SIZE(%r11), %ecx
-	subl	$X86_FPU_HEADER, %ecx
-	rep movsb
+	GIVE_IMAGE
 	mov	XCHG_GPR + 8 * RDI(%r11), %rdi
 	mov	XCHG_GPR + 8 * RSI(%r11), %rsi
 	mov	XCHG_GPR + 8 * RDX(%r11), %rdx
@@ -229,6 +221,114 @@ gate_fpu_undo:
 	mov	XCHG_GPR + 8 * RSI(%r11), %rsi
 	mov	XCHG_GPR + 8 * RDX(%r11), %rdx
 	movl	$R3_HC_fpu_switch, %eax
+	jmp	.Lhypercall
+
+/*
+ * The user_switch hypercall in such a cell: another user cell becomes its peer, one that the monitor knows to be as its
+ * kernel left it (direct.h). As above, until gate_switch_committed nothing has happened, and from there on nothing stops
+ * it: the monitor, which has its registers then, finds the new peer's number.
+ */
+gate_switch:
+	cmpl	$GATE_ARMED_PARAVIRT, XCHG_ARMED(%r11)
+	jne	.Lhypercall
+	cmpl	$0, XCHG_FPU_SIZE(%r11)
+	je	.Lhypercall
+	cmpl	$0, XCHG_STEPPED(%r11)
+	jne	.Lhypercall
+	mov	%rdi, XCHG_GPR + 8 * RDI(%r11)
+	mov	%rsi, XCHG_GPR + 8 * RSI(%r11)
+	mov	%rdx, XCHG_GPR + 8 * RDX(%r11)
+gate_switch_begin:
+	cld
+	mov	(%rsp), %rcx
+	mov	%rcx, XCHG_RIP(%r11)
+	mov	CONTEXT_ROOT(%rsi), %rax
+	lea	XCHG_PEERS(%r11), %rcx
+	lea	XCHG_PEERS_END(%r11), %rdx
+1:	cmp	%rax, PEER_ROOT(%rcx)
+	je	2f
+	add	$PEER_SIZE, %rcx
+	cmp	%rdx, %rcx
+	jb	1b
+	jmp	gate_switch_undo
+2:	mov	PEER_PAGE(%rcx), %rax
+	cmp	%rax, XCHG_PEER(%r11)
+	je	gate_switch_undo
+	mov	%rcx, XCHG_NEXT(%r11)
+	mov	CONTEXT_RSP0(%rsi), %rax
+	mov	%rax, XCHG_NEXT_RSP0(%r11)
+	shr	$JUDGE_CANONICAL_SHIFT, %rax
+	jnz	gate_switch_undo
+	mov	CONTEXT_FS_BASE(%rsi), %rax
+	CHECK_CANONICAL %rax, gate_switch_undo, %rdx
+	mov	%rax, XCHG_NEXT_FS_BASE(%r11)
+	mov	CONTEXT_GS_BASE(%rsi), %rax
+	CHECK_CANONICAL %rax, gate_switch_undo, %rdx
+	mov	%rax, XCHG_NEXT_GS_BASE(%r11)
+	mov	CONTEXT_FPU(%rdi), %rax
+	CHECK_IMAGE %rax, %al, gate_switch_undo
+	mov	%rax, XCHG_STORE(%r11)
+	/* Bases in the user cell's page are user mode's to write. */
+	mov	XCHG_PEER(%r11), %rcx
+	mov	XCHG_FS_BASE(%rcx), %rax
+	CHECK_CANONICAL %rax, gate_switch_undo, %rdx
+	mov	%rax, CONTEXT_FS_BASE(%rdi)
+	mov	XCHG_GS_BASE(%rcx), %rax
+	CHECK_CANONICAL %rax, gate_switch_undo, %rdx
+	mov	%rax, CONTEXT_GS_BASE(%rdi)
+	mov	XCHG_PEER_FPU(%r11), %rsi
+	TAKE_IMAGE
+	mov	%rdi, %rsi
+	mov	XCHG_STORE(%r11), %rdi
+	movl	XCHG_FPU_SIZE(%r11), %ecx
+	rep movsb
+	mov	XCHG_GPR + 8 * RSI(%r11), %rsi
+	mov	CONTEXT_FPU(%rsi), %rsi
+	CHECK_IMAGE %rsi, %sil, gate_switch_undo
+	TAKE_IMAGE
+gate_switch_committed:
+	mov	XCHG_NEXT(%r11), %rdx
+	mov	PEER_FPU(%rdx), %rdi
+	mov	%rdi, XCHG_PEER_FPU(%r11)
+	GIVE_IMAGE
+	mov	PEER_PAGE(%rdx), %rcx
+	mov	XCHG_NEXT_FS_BASE(%r11), %rax
+	mov	%rax, XCHG_FS_BASE(%rcx)
+	mov	XCHG_NEXT_GS_BASE(%r11), %rax
+	mov	%rax, XCHG_GS_BASE(%rcx)
+	mov	XCHG_NEXT_RSP0(%r11), %rax
+	mov	%rax, XCHG_RSP0(%r11)
+	/* Who ran last may wait awake: it stays the same until another one runs. */
+	mov	XCHG_PREVIOUS(%r11), %rax
+	test	%rax, %rax
+	jnz	1f
+	mov	XCHG_PEER(%r11), %rax
+1:	cmp	%rcx, %rax
+	jne	2f
+	xorl	%eax, %eax
+2:	mov	%rax, XCHG_PREVIOUS(%r11)
+	mov	%rcx, XCHG_PEER(%r11)
+	mov	PEER_GREGS(%rdx), %rax
+	mov	%rax, XCHG_PEER_GREGS(%r11)
+	mov	PEER_FRAME(%rdx), %rax
+	mov	%rax, XCHG_PEER_FRAME(%r11)
+	mov	PEER_TURN(%rdx), %rax
+	mov	%rax, XCHG_PEER_TURN(%r11)
+	movl	PEER_NUMBER(%rdx), %eax
+	movl	%eax, XCHG_CURRENT(%r11)
+	mov	XCHG_GPR + 8 * RDI(%r11), %rdi
+	mov	XCHG_GPR + 8 * RSI(%r11), %rsi
+	mov	XCHG_GPR + 8 * RDX(%r11), %rdx
+	xorl	%eax, %eax
+	add	$8, %rsp
+	jmp	*gate_rip_pointer(%rip)
+
+gate_switch_undo:
+	movabs	$GATE_XCHG, %r11
+	mov	XCHG_GPR + 8 * RDI(%r11), %rdi
+	mov	XCHG_GPR + 8 * RSI(%r11), %rsi
+	mov	XCHG_GPR + 8 * RDX(%r11), %rdx
+	movl	$R3_HC_user_switch, %eax
 	jmp	.Lhypercall
 
 /* Its own iret frame could not be read after all: the monitor says so to the guest. */

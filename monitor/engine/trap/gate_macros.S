@@ -213,13 +213,36 @@
 	je	\odd
 .endm
 
-/* Goes to \odd unless an address may be this. Clobbers RSI. */
-.macro CHECK_CANONICAL address odd
-	mov	\address, %rsi
-	sar	$JUDGE_CANONICAL_SHIFT, %rsi
-	incq	%rsi
-	cmp	$1, %rsi
+/* Goes to \odd unless an address may be this. Clobbers \temp. */
+.macro CHECK_CANONICAL address odd temp=%rsi
+	mov	\address, \temp
+	sar	$JUDGE_CANONICAL_SHIFT, \temp
+	incq	\temp
+	cmp	$1, \temp
 	ja	\odd
+.endm
+
+/* Goes to \odd unless it may be the address of an FPU image. */
+.macro CHECK_IMAGE address low odd
+	test	\address, \address
+	jz	\odd
+	testb	$(FPU_ALIGNMENT - 1), \low
+	jnz	\odd
+.endm
+
+/*
+ * Loads the image at GATE_FPU into the frame of a user cell whose FPU state is at RDI: between the two parts lie marks of
+ * the host's. R11 = GATE_XCHG; clobbers RCX RSI RDI.
+ */
+.macro GIVE_IMAGE
+	movabs	$GATE_FPU, %rsi
+	movl	$(X86_FPU_SOFTWARE / 8), %ecx
+	rep movsq
+	add	$(X86_FPU_HEADER - X86_FPU_SOFTWARE), %rsi
+	add	$(X86_FPU_HEADER - X86_FPU_SOFTWARE), %rdi
+	movl	XCHG_FPU_SIZE(%r11), %ecx
+	subl	$X86_FPU_HEADER, %ecx
+	rep movsb
 .endm
 
 /* Registers that no entry of the gate has used, to the frame at RCX. */

@@ -81,6 +81,7 @@ static enum transport_wait signal_wait(struct trap *trap, struct cell *cell, boo
 	unsigned quiet_ns = kicked ? HANDOVER_KICK_NS : HANDOVER_QUIET_NS;
 	struct patience patience = placement->monitor[cell->kernel];
 	unsigned direct;
+	struct cell *peer;
 	for (;;) {
 		bool watch = kicked || placement_watches(placement) || cell->armed;
 		switch (handover_wait(cell, patience, watch ? quiet_ns : 0)) {
@@ -94,8 +95,8 @@ static enum transport_wait signal_wait(struct trap *trap, struct cell *cell, boo
 			direct = direct_cycles(trap, cell);
 			placement_quiet(placement, &trap->cells, direct);
 			direct_place(trap, cell);
-			if (direct && cell->peer &&
-			    sites_note(cell->peer, direct, cell->xchg->site_rip, cell->xchg->site_nr))
+			peer = direct_peer_now(trap, cell);
+			if (direct && peer && sites_note(peer, direct, cell->xchg->site_rip, cell->xchg->site_nr))
 				return TRANSPORT_NUDGED;
 			patience = (struct patience){0, 0};
 		}

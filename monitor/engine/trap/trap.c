@@ -244,7 +244,9 @@ static void trap_wait(struct vcpu *vcpu, struct cell *cell)
 	struct trap *trap = &vcpu->vm->engine->trap;
 	struct resist resist = {0};
 	while (trap->transport->wait(trap, cell, resist.kicks > 0) == TRANSPORT_NUDGED) {
-		struct cell *peer = cell->armed && cell->peer && !cell->peer->dead ? cell->peer : NULL;
+		struct cell *peer = cell->armed ? direct_peer_now(trap, cell) : NULL;
+		if (peer && peer->dead)
+			peer = NULL;
 		if (cell_is_dead(cell))
 			return;
 		if (resist_note(&resist, cell, peer)) {
@@ -336,6 +338,7 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	if (trap->exit_tsc)
 		stats->monitor_tsc += entry - trap->exit_tsc;
 	trap->exit_tsc = out;
+	direct_follow(trap, cell, vcpu);
 	unsigned direct = direct_cycles(trap, cell);
 	stats->exits[STAT_direct] = trap->direct.total;
 	trap_take_exit(vcpu, cell, exit);
