@@ -58,8 +58,9 @@
  */
 #define R3_CALLBACK_SYSCALL 1
 /*
- * value: 1 if the kernel leaves FPU, FS and GS base to user mode and handles them by fpu_switch, set_segment_base and
- * get_segment_base alone. Then SYSCALL and iret may pass between user and kernel mode without the monitor.
+ * value: 1 if the kernel leaves FPU, FS and GS base to user mode and handles them by fpu_switch, set_segment_base,
+ * get_segment_base and user_switch alone. Then SYSCALL and iret may pass between user and kernel mode without the
+ * monitor, and user_switch from one program to another.
  */
 #define R3_CALLBACK_DIRECT 2
 /* value: top of the stack that #DF arrives on, from the kernel as well; 0 for the stack that any trap would find. */
