@@ -193,7 +193,7 @@ static void test_interrupt_flag(void **state)
 /* An interrupt waits, or flags that are not the processor's to load: the monitor is to execute them. */
 static void test_interrupt_flag_given_up(void **state)
 {
-	state_page()->hold = 1;
+	state_page()->hold = X86_RFLAGS_IF;
 	struct snapshot end = RUN(GVA_HIGH, false, 0xfb);
 	assert_false(end.enabled);
 	assert_int_equal(end.regs.rip, GVA_HIGH);
@@ -201,6 +201,14 @@ static void test_interrupt_flag_given_up(void **state)
 	end = run(GVA_HIGH, (const uint8_t[]){0x9d}, 1, false, ~(uint64_t)ARITHMETIC);
 	assert_int_equal(end.regs.rip, GVA_HIGH);
 	assert_int_equal(end.regs.rsp, STACK);
+	/* What keeps interrupts masked lets none in; flags of its own keep all. */
+	for (unsigned own = 0; own < 2; own++) {
+		state_page()->hold = X86_RFLAGS_IF | (own ? X86_RFLAGS_FIXED : 0);
+		*(word *)STACK = X86_RFLAGS_ZF;
+		end = run(GVA_HIGH, (const uint8_t[]){0x9d}, 1, false, ~(uint64_t)ARITHMETIC);
+		assert_int_equal(end.regs.rip, GVA_HIGH + !own);
+		assert_false(end.enabled);
+	}
 	state_page()->hold = 0;
 	*(word *)STACK = 0x2 | X86_RFLAGS_TF;
 	end = run(GVA_HIGH, (const uint8_t[]){0x9d}, 1, false, ~(uint64_t)ARITHMETIC);

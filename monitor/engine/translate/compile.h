@@ -113,7 +113,9 @@ struct bt_state {
 	/* Written by the monitor before each entry; translated code changes iflag. */
 	uint64_t iflag;	 /* RFLAGS.IF in its place, or 0 */
 	uint64_t pushed; /* to be added to what PUSHF pushes, beside iflag */
-	uint64_t hold;	 /* not 0: setting IF, and POPF, are the monitor's */
+	/* Bits of RFLAGS: POPF of one of them is the monitor's, IF or, which all have, FIXED. Not 0: so are STI, IRET.
+	 */
+	uint64_t hold;
 	uint64_t cr0, cr2, cr3, cr4, cr8, ldtr, tr, tsc_aux;
 	uint64_t selector[6]; /* in the order of the encoding */
 	/* What a load is compared with that changes nothing; where the descriptor lies in the cell. */

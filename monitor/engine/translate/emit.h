@@ -31,6 +31,7 @@
 #define OPCODE_AND_TO	  0x21
 #define OPCODE_SUB	  0x2b
 #define OPCODE_COMPARE	  0x3b
+#define OPCODE_TEST	  0x85
 #define OPCODE_STORE	  0x89
 #define OPCODE_LOAD	  0x8b
 #define OPCODE_PUSH_IMM32 0x68

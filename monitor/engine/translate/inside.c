@@ -82,7 +82,8 @@ static bool inside_pushf(struct compiler *c)
 /* It may change arithmetic flags before it is sure to be done: it is made anew, and then loads them all. */
 static bool inside_popf(struct compiler *c)
 {
-	static const uint8_t test_ecx[] = {0xf7, 0xc1}, and_ecx[] = {0x81, 0xe1};
+	static const uint8_t test_ecx[] = {0xf7, 0xc1}, and_ecx[] = {0x81, 0xe1},
+			     or_ecx[] = {0x83, 0xc9, X86_RFLAGS_FIXED};
 	if (c->insn.info.operand_width != 64)
 		return false;
 	emit_store(&c->e, RCX, SLOT(rcx));
@@ -91,7 +92,8 @@ static bool inside_popf(struct compiler *c)
 	emit_bytes(&c->e, test_ecx, sizeof(test_ecx));
 	emit32(&c->e, ~(uint32_t)BT_POPF_FREE);
 	unsigned odd = emit_hop(&c->e, OPCODE_JNZ);
-	emit_compare_zero(&c->e, SLOT(hold));
+	emit_bytes(&c->e, or_ecx, sizeof(or_ecx));
+	emit_state(&c->e, OPCODE_TEST, RCX, SLOT(hold));
 	unsigned go = emit_hop(&c->e, OPCODE_JZ);
 	land(c, odd);
 	give_up(c);

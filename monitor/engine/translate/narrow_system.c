@@ -83,7 +83,8 @@ static bool pop_flags(struct compiler *c)
 	EMIT(0x41, 0xf7, 0xc0); /* TEST R8D, imm32 */
 	emit32(&c->e, ~(uint32_t)BT_POPF_FREE);
 	unsigned odd = emit_hop(&c->e, OPCODE_JNZ);
-	emit_compare_zero(&c->e, SLOT(hold));
+	EMIT(0x41, 0x83, 0xc8, X86_RFLAGS_FIXED); /* OR R8D, imm8 */
+	emit_state(&c->e, OPCODE_TEST, R8, SLOT(hold));
 	unsigned go = emit_hop(&c->e, OPCODE_JZ);
 	emit_skip_end(&c->e, odd);
 	give_up(c);

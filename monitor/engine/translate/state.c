@@ -156,7 +156,8 @@ void state_fill(struct translate *t, struct vcpu *vcpu)
 	state->iflag = vcpu_if(vcpu) ? X86_RFLAGS_IF : 0;
 	state->pushed = pushed - X86_RFLAGS_IF;
 	/* IRET ends what keeps NMIs waiting. */
-	state->hold = vcpu->interrupt_waits || pushed || vcpu->nmi != NMI_OPEN;
+	state->hold = vcpu->interrupt_waits || pushed || vcpu->nmi != NMI_OPEN ? X86_RFLAGS_IF : 0;
+	state->hold |= pushed ? X86_RFLAGS_FIXED : 0;
 	state->held = machine_irq_held(vcpu);
 	state->upper = t->form == FORM_UPPER ? UPPER_BASE : 0;
 	state->kernel_gs = vcpu->kernel_gs_base + state->upper;
