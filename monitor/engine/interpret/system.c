@@ -178,6 +178,11 @@ static bool is_simple_mov(const struct engine_vcpu *c, const struct emu_insn *em
 	}
 }
 
+static bool is_base(uint32_t msr)
+{
+	return msr == X86_MSR_FS_BASE || msr == X86_MSR_GS_BASE || msr == X86_MSR_KERNEL_GS_BASE;
+}
+
 /* What translated code mostly does itself: with flags, with what registers hold, within the kernel, and
  * of 32-bit code between it and its programs.
  */
@@ -201,6 +206,9 @@ static bool is_simple(const struct engine_vcpu *c, const struct emu_insn *emu)
 	case ZYDIS_MNEMONIC_SWAPGS:
 	case ZYDIS_MNEMONIC_CLTS:
 		return c->wide;
+	case ZYDIS_MNEMONIC_RDMSR:
+	case ZYDIS_MNEMONIC_WRMSR:
+		return c->wide && is_base((uint32_t)c->gpr[RCX]);
 	case ZYDIS_MNEMONIC_MOV:
 		return is_simple_mov(c, emu);
 	default:
