@@ -81,9 +81,9 @@ static void forge_user(uint64_t arg)
 {
 	/*
 	 * So that the kernel's cell is armed, and there is a frame. A translated kernel's is when the interpreter has
-	 * tried some calls in vain (engine/translate/linger.c).
+	 * tried some calls in vain (engine/translate/linger.c, stay.c).
 	 */
-	for (unsigned i = 0; i < 12; i++)
+	for (unsigned i = 0; i < 50; i++)
 		raw_syscall(1, 0, 0, 0, 0, 0, 0);
 	forging = true;
 	claim.fpstate = forge_frame()->fpstate;

@@ -18,6 +18,9 @@
 /* A block's instructions start within this many bytes, so that the last ends within 255. */
 #define BLOCK_BYTES 240
 
+/* What an instruction costs to decode, in executed ones. */
+#define DECODED_AS 40
+
 struct code {
 	struct code_page **page; /* by frame of guest RAM */
 	struct block *dead;
@@ -227,6 +230,10 @@ const struct block *code_single(struct engine_vcpu *c)
 	block_free(code, code->single);
 	code->single = NULL;
 	c->rip = interp_rip(c);
+	if (c->visits) {
+		leave_with(c, (struct vm_exit){.reason = EXIT_KICK});
+		return NULL;
+	}
 	if (!fetch(c, &at))
 		return NULL;
 	c->vcpu->rip = c->rip;
@@ -298,6 +305,8 @@ static struct block *build(struct engine_vcpu *c, struct code_page *page, uint64
 	if (!block)
 		return NULL;
 	*block = (struct block){.count = count};
+	if (c->visits)
+		c->limit -= c->limit < count * DECODED_AS ? c->limit : count * DECODED_AS;
 	memcpy(block->insn, insns, (count + 1) * sizeof(struct insn));
 	cover(page, offset, at);
 	return block;

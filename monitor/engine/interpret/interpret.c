@@ -10,6 +10,7 @@
 
 #include "monitor/boot/image.h"
 #include "monitor/engine/interpret/interp.h"
+#include "monitor/engine/interpret/ops.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/cpuid.h"
 #include "monitor/vm/segment.h"
@@ -74,6 +75,16 @@ void interp_raise(struct engine_vcpu *c, const struct insn *i, uint8_t vector, u
 	c->rip = c->base + i->start;
 	c->leave = true;
 	*c->exit = (struct vm_exit){EXIT_EXCEPTION, vector, error, 0};
+}
+
+bool interp_leaves_to_cell(struct engine_vcpu *c, const struct insn *i)
+{
+	if (likely(!c->visits))
+		return false;
+	c->rip = c->base + i->start;
+	c->leave = true;
+	*c->exit = (struct vm_exit){.reason = EXIT_KICK};
+	return true;
 }
 
 static unsigned fpu_size(void)
@@ -324,6 +335,30 @@ unsigned interpret_on(struct vcpu *vcpu, struct vm_exit *exit, unsigned patience
 	interpret_enter(vcpu, exit);
 	c->limit = UINT64_MAX;
 	return c->met;
+}
+
+bool interpret_visit(struct vcpu *vcpu, struct vm_exit *exit, unsigned patience)
+{
+	struct engine_vcpu *c = vcpu->engine;
+	c->visits = true;
+	interpret_on(vcpu, exit, patience);
+	c->visits = false;
+	/* Of the fault before: there are no breakpoints that it would be for. */
+	vcpu->rflags &= ~X86_RFLAGS_RF;
+	switch (exit->reason) {
+	case EXIT_SYSCALL:
+	case EXIT_INT80:
+	case EXIT_DEAD:
+		return true;
+	case EXIT_EXCEPTION:
+		/* Others are the processor's to find: what the interpreter does not know, it may. */
+		if (exit->vector == X86_VEC_PF)
+			return true;
+		*exit = (struct vm_exit){.reason = EXIT_KICK};
+		return false;
+	default:
+		return atomic_load(&vcpu->vm->attention) || vcpu->event_pending;
+	}
 }
 
 /* ----------------------------------------------------------------------------------------------- the contract */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "monitor/engine/interpret/ops.h"
 #include "monitor/host/clock.h"
 #include "monitor/vm/vm.h"
 
@@ -367,6 +368,8 @@ static bool state_done(struct engine_vcpu *c, const struct insn *i)
 void native_run_insn(struct engine_vcpu *c, const struct insn *i)
 {
 	struct batch b = {.first = i};
+	if (interp_leaves_to_cell(c, i))
+		return;
 	if (unlikely(clock_frozen()) && emu_is_random(&i->detail->emu)) {
 		draw(c, i->detail);
 		NEXT;

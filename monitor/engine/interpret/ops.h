@@ -6,6 +6,12 @@
 
 #include "monitor/engine/interpret/interp.h"
 
+/*
+ * interpret.c: in a stay of user mode the instruction is left to the cell that user mode runs in otherwise, and has not
+ * happened. True: so it is.
+ */
+bool interp_leaves_to_cell(struct engine_vcpu *c, const struct insn *i);
+
 /* Operand forms: register or memory, then register or immediate; memory is the destination in MR and MI. */
 enum form { FORM_RR, FORM_RI, FORM_RM, FORM_MR, FORM_MI, FORM_COUNT };
 /* By operand size: 8, 16, 32, 64 bits. */

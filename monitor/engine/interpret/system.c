@@ -6,6 +6,7 @@
 
 #include "monitor/engine/interpret/ops.h"
 #include "monitor/host/clock.h"
+#include "monitor/host/cpuid.h"
 #include "monitor/vm/vm.h"
 
 void op_nop(struct engine_vcpu *c, const struct insn *i)
@@ -219,7 +220,7 @@ static bool is_simple(const struct engine_vcpu *c, const struct emu_insn *emu)
 void op_sensitive(struct engine_vcpu *c, const struct insn *i)
 {
 	struct vcpu *vcpu = c->vcpu;
-	if (paused(c, i))
+	if (interp_leaves_to_cell(c, i) || paused(c, i))
 		return;
 	c->rip = c->base + i->start;
 	interp_store(c);
@@ -291,6 +292,16 @@ void op_protected(struct engine_vcpu *c, const struct insn *i)
 void op_cpuid(struct engine_vcpu *c, const struct insn *i)
 {
 	struct vcpu *vcpu = c->vcpu;
+	uint32_t answer[4];
+	/* Cells have the host's, unless it was asked to have the instruction fault. */
+	if (c->visits && !host_cpuid_is_kept()) {
+		host_cpuid_raw((uint32_t)c->gpr[RAX], (uint32_t)c->gpr[RCX], answer);
+		c->gpr[RAX] = answer[0];
+		c->gpr[RBX] = answer[1];
+		c->gpr[RCX] = answer[2];
+		c->gpr[RDX] = answer[3];
+		NEXT;
+	}
 	memcpy(vcpu->gpr, c->gpr, sizeof(vcpu->gpr));
 	vcpu_cpuid(vcpu);
 	memcpy(c->gpr, vcpu->gpr, sizeof(vcpu->gpr));
@@ -305,7 +316,9 @@ static void set_edx_eax(struct engine_vcpu *c, uint64_t value)
 
 static bool read_tsc(struct engine_vcpu *c, const struct insn *i)
 {
-	if (paused(c, i))
+	/* Cells have the host's counter. */
+	bool moved = c->vcpu->tsc_offset || clock_frozen();
+	if ((moved && interp_leaves_to_cell(c, i)) || paused(c, i))
 		return false;
 	if (c->user && (c->vcpu->cr4 & X86_CR4_TSD)) {
 		interp_raise(c, i, X86_VEC_GP, 0);
@@ -337,6 +350,8 @@ void op_rdpid(struct engine_vcpu *c, const struct insn *i)
 
 void op_xgetbv(struct engine_vcpu *c, const struct insn *i)
 {
+	if (interp_leaves_to_cell(c, i))
+		return;
 	uint32_t which = (uint32_t)c->gpr[RCX];
 	if (!(c->vcpu->cr4 & X86_CR4_OSXSAVE)) {
 		interp_raise(c, i, X86_VEC_UD, 0);

@@ -297,6 +297,35 @@ void vector_run_from_vector(struct engine_vcpu *c, const struct insn *i)
 	NEXT;
 }
 
+/* The highest bit of each byte. */
+void vector_run_mask(struct engine_vcpu *c, const struct insn *i)
+{
+	const struct insn_detail *d = i->detail;
+	uint8_t s[WHOLE] = {0};
+	uint64_t mask = 0;
+	PLAIN_OR_TASK(false);
+	memcpy(s, vector_xmm(c, i->src), HALF);
+	if (d->width == WHOLE)
+		memcpy(s + HALF, vector_high(c, i->src), HALF);
+	for (unsigned n = 0; n < WHOLE; n++)
+		mask |= (uint64_t)(s[n] >> 7) << n;
+	SET64(i->dst, mask);
+	NEXT;
+}
+
+void vector_run_broadcast(struct engine_vcpu *c, const struct insn *i)
+{
+	const struct insn_detail *d = i->detail;
+	uint8_t r[WHOLE];
+	PLAIN_OR_TASK(false);
+	for (unsigned n = 0; n < WHOLE; n += d->element)
+		copy(r + n, vector_xmm(c, i->src), d->element);
+	vector_store_result(c, i, r);
+	if (unlikely(c->fpu_of))
+		native_fpu_set(c);
+	NEXT;
+}
+
 #define COMPARE(name) __asm__ volatile(#name " %1, %2\n\tlahf\n\tseto %%al" : "=&a"(ax) : "x"(s), "x"(r) : "cc")
 
 void vector_run_compare(struct engine_vcpu *c, const struct insn *i)

@@ -28,6 +28,8 @@ enum vector_kind {
 	VECTOR_TO_GPR,	     /* CVTTSD2SI and its like */
 	VECTOR_SHUFFLE,	     /* PSHUFD, SHUFPS, SHUFPD */
 	VECTOR_EXTRACT,	     /* VEXTRACTI128, VEXTRACTF128 */
+	VECTOR_MASK,	     /* PMOVMSKB */
+	VECTOR_BROADCAST,    /* VPBROADCASTB and its like, of a register */
 };
 
 struct vector_entry {
@@ -39,8 +41,8 @@ struct vector_entry {
 
 insn_function vector_run_operation, vector_run_shift, vector_run_load, vector_run_store, vector_run_merge,
 	vector_run_to_vector, vector_run_from_vector, vector_run_compare, vector_run_from_gpr, vector_run_to_gpr,
-	vector_run_shuffle, vector_run_extract, vector_run_rotate, vector_run_permute, vector_run_zeroupper,
-	vector_run_ldmxcsr, vector_move, vector_load64, vector_store64;
+	vector_run_shuffle, vector_run_extract, vector_run_mask, vector_run_broadcast, vector_run_rotate,
+	vector_run_permute, vector_run_zeroupper, vector_run_ldmxcsr, vector_move, vector_load64, vector_store64;
 
 /* XMM register n in the image. */
 static inline uint8_t *vector_xmm(struct engine_vcpu *c, unsigned n)

@@ -86,6 +86,9 @@ static const struct vector_entry entries[] = {
 	E_OTHER(PSHUFD, VECTOR_SHUFFLE)		E_OTHER(SHUFPS, VECTOR_SHUFFLE)
 	E_OTHER(SHUFPD, VECTOR_SHUFFLE)
 	E_VEX(VEXTRACTI128, VECTOR_EXTRACT)	E_VEX(VEXTRACTF128, VECTOR_EXTRACT)
+	E_OTHER(PMOVMSKB, VECTOR_MASK)
+	E_VEX(VPBROADCASTB, VECTOR_BROADCAST)	E_VEX(VPBROADCASTW, VECTOR_BROADCAST)
+	E_VEX(VPBROADCASTD, VECTOR_BROADCAST)	E_VEX(VPBROADCASTQ, VECTOR_BROADCAST)
 };
 /* clang-format on */
 
@@ -151,6 +154,25 @@ static insn_function *pick_element(struct insn *i, const ZydisDecodedOperand *to
 	return three ? NULL : vector_run_to_vector;
 }
 
+static insn_function *pick_broadcast(struct insn *i, const ZydisDecodedOperand *from)
+{
+	struct insn_detail *d = i->detail;
+	switch (d->vector->vex) {
+	case ZYDIS_MNEMONIC_VPBROADCASTB:
+		d->element = 1;
+		break;
+	case ZYDIS_MNEMONIC_VPBROADCASTW:
+		d->element = 2;
+		break;
+	case ZYDIS_MNEMONIC_VPBROADCASTD:
+		d->element = 4;
+		break;
+	default:
+		d->element = 8;
+	}
+	return is_vector(from) && CPU_FEATURE_ACTIVE(AVX2) ? vector_run_broadcast : NULL;
+}
+
 static insn_function *pick(struct insn *i, const ZydisDecodedOperand *to, const ZydisDecodedOperand *from, bool three)
 {
 	struct insn_detail *d = i->detail;
@@ -185,6 +207,10 @@ static insn_function *pick(struct insn *i, const ZydisDecodedOperand *to, const 
 		return vector_run_shuffle;
 	case VECTOR_EXTRACT:
 		return vector_run_extract;
+	case VECTOR_MASK:
+		return is_vector(from) ? vector_run_mask : NULL;
+	case VECTOR_BROADCAST:
+		return pick_broadcast(i, from);
 	}
 	return NULL;
 }

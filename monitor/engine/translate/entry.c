@@ -54,8 +54,8 @@ bool entry_returns(const struct translate *t, const struct vcpu *vcpu)
 {
 	/* After a page fault the monitor fills the page on the way; IRETQ ends what keeps NMIs waiting. */
 	bool moves = t->form == FORM_PLAIN || form_moves_gs(t);
-	return moves && trap_of(t->vm)->direct.lends && !(vcpu->rflags & ODD) && !vcpu->refill.wanted &&
-	       vcpu->nmi == NMI_OPEN && !hybrid_interprets_user(vcpu);
+	return moves && !stay_expected(t) && trap_of(t->vm)->direct.lends && !(vcpu->rflags & ODD) &&
+	       !vcpu->refill.wanted && vcpu->nmi == NMI_OPEN && !hybrid_interprets_user(vcpu);
 }
 
 uint64_t entry_address(struct translate *t, struct vcpu *vcpu)

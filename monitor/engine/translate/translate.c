@@ -253,12 +253,14 @@ static void enter_user(struct translate *t, struct vcpu *vcpu, struct vm_exit *e
 {
 	if (t->form == FORM_NARROW)
 		form_choose(t, vcpu);
-	engine_trap.enter(vcpu, exit);
+	if (!stay_run(t, vcpu, exit))
+		engine_trap.enter(vcpu, exit);
 	linger_begin(t, vcpu, exit);
 }
 
 static void enter_kernel(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 {
+	stay_note_fault(t, vcpu);
 	if (!linger(t, vcpu, exit))
 		enter_translated(t, vcpu, exit);
 }

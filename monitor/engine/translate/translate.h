@@ -213,6 +213,12 @@ struct translate {
 	bool lingers;
 	uint64_t salt;
 	uint8_t vain[LINGER_SITES];
+	/* stay.c: stays in user mode that are interpreted yet; faults that are to go by before; how often in a row that
+	 * was in vain; where the last fault was. */
+	struct {
+		unsigned left, skip, vain;
+		uint64_t gva;
+	} stay;
 	/* Instructions that left because what they need was lent to user mode, less entries to user mode of either
 	 * kind, which were so many; whether these are too many. */
 	struct {
@@ -388,6 +394,15 @@ void entry_take(struct vcpu *vcpu);
 void linger_begin(struct translate *t, const struct vcpu *vcpu, const struct vm_exit *exit);
 /* True: the interpreter has run, and *exit is for the run loop; else the kernel is to be entered. */
 bool linger(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit);
+
+/*
+ * stay.c: as interpret_visit, if the stay in user mode that begins is likely to be short; false also where it is not.
+ * stay_expected: one is, so that the kernel must not return past the monitor. The kernel is entered: perhaps because of
+ * a page fault of user mode.
+ */
+bool stay_run(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit);
+bool stay_expected(const struct translate *t);
+void stay_note_fault(struct translate *t, struct vcpu *vcpu);
 
 /*
  * cross.c: from user mode of 32-bit code to its kernel and back, where both share a cell, and segments that are loaded
