@@ -250,9 +250,11 @@ static bool arm_bare(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 	struct gate_xchg *xchg = cell->xchg;
 	const struct direct *direct = &trap->direct;
 	uint64_t cs_at = 0, ss_at = 0;
+	if (!direct->bare_entry)
+		return false;
 	bool described = is_as_described(vcpu, &direct->cs, &cs_at) && is_as_described(vcpu, &direct->ss, &ss_at);
 	bool sysret = sysret_matches(trap, vcpu);
-	if (!direct->bare_entry || (!described && !sysret) || drops_segments(vcpu))
+	if ((!described && !sysret) || drops_segments(vcpu))
 		return false;
 	xchg->user_cs_at = described ? cs_at + direct->fold : 0;
 	xchg->user_ss_at = described ? ss_at + direct->fold : 0;

@@ -38,9 +38,14 @@
 #define CROWD_YIELDS   3
 #define CROWD_LASTS_NS 2000000000
 
+static bool is_spread_mode(enum placement_mode mode)
+{
+	return mode == PLACEMENT_APART || mode == PLACEMENT_SPLIT;
+}
+
 static bool is_spread(const struct placement *placement)
 {
-	return placement->mode == PLACEMENT_APART || placement->mode == PLACEMENT_SPLIT;
+	return is_spread_mode(placement->mode);
 }
 
 void placement_pin(const struct placement *placement, pid_t task, bool monitor_side)
@@ -58,11 +63,12 @@ static void placement_set(struct placement *placement, enum placement_mode mode)
 	bool crowded = placement->crowded;
 	const struct patience spin = {SPIN_ROUNDS, 0}, yield = {0, crowded ? 0 : RUNNER_YIELDS},
 			      yield_once = {0, crowded ? 0 : MONITOR_YIELDS};
-	if (mode == PLACEMENT_APART && placement->direct)
-		mode = PLACEMENT_SPLIT;
+	if (is_spread_mode(mode))
+		mode = placement->passes ? PLACEMENT_SPLIT : PLACEMENT_APART;
 	bool apart = mode == PLACEMENT_APART, split = mode == PLACEMENT_SPLIT;
 	placement->mode = mode;
-	placement->runner[false] = apart || split ? spin : yield;
+	/* Where user mode can be entered directly, its kernel may have to run on that CPU next. */
+	placement->runner[false] = split || (apart && !placement->direct) ? spin : yield;
 	placement->runner[true] = apart ? spin : yield;
 	placement->monitor[false] = apart || split ? spin : yield_once;
 	placement->monitor[true] = apart ? spin : yield_once;
@@ -101,8 +107,19 @@ void placement_direct(struct placement *placement)
 {
 	if (placement->direct)
 		return;
-	placement->direct = true;
+	placement->direct = placement->passes = true;
 	placement_set(placement, placement->mode);
+}
+
+/* Between APART and SPLIT: by what was more often of late. */
+static void judge_passages(struct placement *placement, bool passes)
+{
+	bool held = clock_tsc_to_ns(clock_tsc() - placement->since_tsc) < HOLD_NS;
+	if (!placement->direct || placement->passes == passes || held)
+		return;
+	placement->passes = passes;
+	if (is_spread(placement))
+		placement_set(placement, placement->mode);
 }
 
 static struct waiter runner_of(const struct cell *cell)
@@ -202,11 +219,14 @@ void placement_note(struct placement *placement, struct cells *cells, uint64_t t
 	if (placement->crowded && clock_tsc_to_ns(tsc - placement->crowded_tsc) > CROWD_LASTS_NS)
 		try_yields(placement);
 	placement->exits += 1 + direct;
+	placement->passages += direct;
 	if (!placement->two || placement->exits < WINDOW_EXITS)
 		return;
 	uint64_t each = clock_tsc_to_ns(tsc - placement->window_tsc) / placement->exits;
-	placement->exits = 0;
+	bool passes = placement->passages > placement->exits / 2;
+	placement->exits = placement->passages = 0;
 	placement->window_tsc = tsc;
+	judge_passages(placement, passes);
 	placement_judge(placement, cells, each);
 }
 
@@ -217,8 +237,11 @@ bool placement_watches(const struct placement *placement)
 
 void placement_quiet(struct placement *placement, struct cells *cells, unsigned direct)
 {
-	if (placement->two)
-		placement_judge(placement, cells, HANDOVER_QUIET_NS / (direct + 1));
+	if (!placement->two)
+		return;
+	if (direct)
+		judge_passages(placement, true);
+	placement_judge(placement, cells, HANDOVER_QUIET_NS / (direct + 1));
 }
 
 void placement_exit(struct placement *placement)

@@ -31,7 +31,8 @@ struct patience {
 struct placement {
 	bool adaptive; /* the mode follows the rate of exits */
 	bool two;      /* there are two CPUs to use, if no other program wants one of them */
-	bool direct;   /* the guest enters user mode directly: never APART, but SPLIT */
+	bool direct;   /* the guest can enter user mode directly, */
+	bool passes;   /* and does so more often than the monitor is wanted: SPLIT, not APART */
 	enum placement_mode mode;
 	cpu_set_t allowed;
 	int near, far; /* host CPUs: user mode's, and the monitor's if it has one of its own */
@@ -41,7 +42,7 @@ struct placement {
 	struct patience peer;	    /* kernel cell waiting for a user cell */
 	unsigned epoch;		    /* of the mode: cells placed in an earlier one are placed anew when they run */
 	uint64_t since_tsc;	    /* when the mode began */
-	unsigned exits;		    /* in the present window */
+	unsigned exits, passages;   /* in the present window: in all, and direct entries among them */
 	uint64_t window_tsc;	    /* when it began */
 	struct contention contention;
 	unsigned long_yields; /* in a row */
