@@ -38,14 +38,28 @@ static struct placement placement;
 static struct spt *spt;
 static int ram;
 
-static int up(void **state)
+static int up_with(int sites)
 {
 	ram = memfd_create("ram", MFD_CLOEXEC);
 	spt = spt_create(&config, &ops, NULL);
 	sites_init(&cells.sites, false, NULL);
+	cells.sites.fd = sites;
 	if (ram < 0 || ftruncate(ram, RAM_SIZE) || !spt || cells_init(&cells, &placement, ram, false))
 		return -1;
 	return placement_init(&placement, 1);
+}
+
+static int up(void **state)
+{
+	return up_with(-1);
+}
+
+/* As where the host has protection keys. */
+static int up_with_sites(void **state)
+{
+	int sites = memfd_create("sites", MFD_CLOEXEC);
+
+	return sites < 0 || ftruncate(sites, SITES_SLOTS * 2 * X86_PAGE_SIZE) ? -1 : up_with(sites);
 }
 
 static int down(void **state)
@@ -69,7 +83,17 @@ static struct cell *make(unsigned n)
 	return cell;
 }
 
-/* The host's word: this process is its parent, and its two tasks are there. */
+/* Lists that the host would walk when a task ends, in memory that is the guest's by then. */
+static void has_no_list(pid_t task)
+{
+	void *head = &head;
+	size_t len;
+
+	assert_int_equal(syscall(SYS_get_robust_list, task, &head, &len), 0);
+	assert_null(head);
+}
+
+/* The host's word: this process is its parent, its two tasks are there, and have no lists of its own. */
 static void look_at(const struct cell *cell)
 {
 	char path[64], state;
@@ -86,6 +110,8 @@ static void look_at(const struct cell *cell)
 	assert_int_equal(parent, getpid());
 	assert_int_equal(group, cell->pid);
 	assert_int_equal(tasks, 2);
+	has_no_list(cell->pid);
+	has_no_list(cell->runner);
 }
 
 static unsigned descriptors_of(const struct cell *cell)
@@ -177,6 +203,51 @@ static void a_cell_that_is_killed_answers_no_order(void **state)
 	assert_true(cell->dead);
 }
 
+/* Whether the mapper carries the order out, or refuses it and lives: else the host has ended its cell. */
+static bool may_map(unsigned n, int prot, int flags, int fd)
+{
+	const struct gate_op op = {SYS_mmap,
+				   {0x10000000, X86_PAGE_SIZE, (uint64_t)prot, (uint64_t)flags, (uint32_t)fd, 0}};
+	struct cell *cell = make(n);
+
+	assert_non_null(cell);
+	assert_int_equal(cell_queue(cell, &op), 0);
+	int error = cell_flush(cell);
+	assert_true(!error || error == -ESRCH);
+	assert_int_equal(cell->dead, error == -ESRCH);
+	return !error;
+}
+
+static void may_map_nothing_else(unsigned first, int fd)
+{
+	const int file = MAP_SHARED | MAP_FIXED, anonymous = file | MAP_ANONYMOUS, all = PROT_READ | PROT_WRITE;
+
+	for (unsigned n = first; n < first + CELLS; n += 6) { /* of the monitor's own, and of the nursery's */
+		assert_true(may_map(n, all, file, ram));
+		assert_false(may_map(n + 1, all, MAP_SHARED, ram));
+		assert_false(may_map(n + 2, all, MAP_PRIVATE | MAP_FIXED, ram));
+		assert_false(may_map(n + 3, PROT_EXEC, anonymous, ram));
+		assert_false(may_map(n + 4, PROT_EXEC, anonymous, fd));
+		assert_false(may_map(n + 5, PROT_EXEC, file, cells.answers_fd));
+	}
+}
+
+static void a_mapper_maps_guest_ram_alone(void **state)
+{
+	may_map_nothing_else(1, -1);
+}
+
+/* Copies of pages are executed, and nothing else. */
+static void a_mapper_shows_copies_to_be_executed(void **state)
+{
+	const int file = MAP_SHARED | MAP_FIXED;
+
+	assert_true(may_map(1, PROT_EXEC, file, cells.sites.fd));
+	assert_false(may_map(2, PROT_READ | PROT_EXEC, file, cells.sites.fd));
+	assert_false(may_map(3, PROT_READ, file, cells.sites.fd));
+	may_map_nothing_else(4, cells.sites.fd);
+}
+
 static volatile sig_atomic_t handled;
 
 static void note(int signal)
@@ -217,6 +288,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_nursery_that_is_killed_is_done_without, up, down),
 		cmocka_unit_test_setup_teardown(what_is_mapped_over_is_not_unmapped, up, down),
 		cmocka_unit_test_setup_teardown(a_cell_that_is_killed_answers_no_order, up, down),
+		cmocka_unit_test_setup_teardown(a_mapper_maps_guest_ram_alone, up, down),
+		cmocka_unit_test_setup_teardown(a_mapper_shows_copies_to_be_executed, up_with_sites, down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

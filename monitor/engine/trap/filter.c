@@ -36,8 +36,12 @@ void filter_fill(struct gate_data *data, int ram_fd, int answers_fd, int sites_f
 	else
 		data->runner = CONFINE_FILTER_ADD(&programs, runner_by_calls);
 	struct sock_filter *to = programs.code + programs.used;
-	data->mapper = CONFINE_FILTER_ADD(&programs, mapper);
+	if (sites_fd >= 0)
+		data->mapper = CONFINE_FILTER_ADD(&programs, mapper_of_sites);
+	else
+		data->mapper = CONFINE_FILTER_ADD(&programs, mapper_of_ram);
 	name_descriptor(to, data->mapper.len, FILTER_RAM_FD, ram_fd);
 	name_descriptor(to, data->mapper.len, FILTER_ANSWERS_FD, answers_fd);
-	name_descriptor(to, data->mapper.len, FILTER_SITES_FD, sites_fd);
+	if (sites_fd >= 0)
+		name_descriptor(to, data->mapper.len, FILTER_SITES_FD, sites_fd);
 }

@@ -50,30 +50,33 @@ static void make_runner(const char *name, bool bases_by_calls)
 	print_end(filter, name);
 }
 
+/* An anonymous mapping is one of no descriptor, whichever is named. */
+#define OF_A_FILE SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_TYPE | MAP_FIXED | MAP_ANONYMOUS, MAP_SHARED | MAP_FIXED)
+
 /* Shared fixed mappings of guest RAM, their removal and protection; waiting for orders; the answer. */
-static void make_mapper(void)
+static void make_mapper(const char *name, bool sites)
 {
 	scmp_filter_ctx filter = print_begin(SCMP_ACT_KILL_PROCESS);
 
-	ALLOW(filter, mmap, SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_TYPE | MAP_FIXED, MAP_SHARED | MAP_FIXED),
-	      SCMP_A4(SCMP_CMP_EQ, FILTER_RAM_FD, 0));
+	ALLOW(filter, mmap, OF_A_FILE, SCMP_A4(SCMP_CMP_EQ, FILTER_RAM_FD, 0));
 	/* Copies of pages are executed, and nothing else. */
-	ALLOW(filter, mmap, SCMP_A2(SCMP_CMP_EQ, PROT_EXEC, 0),
-	      SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_TYPE | MAP_FIXED, MAP_SHARED | MAP_FIXED),
-	      SCMP_A4(SCMP_CMP_EQ, FILTER_SITES_FD, 0));
+	if (sites)
+		ALLOW(filter, mmap, SCMP_A2(SCMP_CMP_EQ, PROT_EXEC, 0), OF_A_FILE,
+		      SCMP_A4(SCMP_CMP_EQ, FILTER_SITES_FD, 0));
 	allow(filter, SCMP_SYS(munmap), 0, NULL);
 	allow(filter, SCMP_SYS(mprotect), 0, NULL);
 	ALLOW(filter, futex, SCMP_A0(SCMP_CMP_EQ, GATE_ORDER + offsetof(struct gate_order, sequence), 0));
 	ALLOW(filter, futex, SCMP_A0(SCMP_CMP_MASKED_EQ, ~(uint64_t)(GATE_ANSWERS_SIZE - 1), GATE_ANSWERS),
 	      SCMP_A1(SCMP_CMP_EQ, FUTEX_WAKE, 0));
 	ALLOW(filter, pwrite64, SCMP_A0(SCMP_CMP_EQ, FILTER_ANSWERS_FD, 0), SCMP_A2(SCMP_CMP_EQ, 1, 0));
-	print_end(filter, "mapper");
+	print_end(filter, name);
 }
 
 int main(void)
 {
 	make_runner("runner_by_insns", false);
 	make_runner("runner_by_calls", true);
-	make_mapper();
+	make_mapper("mapper_of_ram", false);
+	make_mapper("mapper_of_sites", true);
 	return fflush(stdout) || ferror(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
 }
