@@ -448,11 +448,6 @@ static void try_pat(void)
 	msr_round_trip(X86_MSR_PAT, R3_U64(0x0606060606060606));
 }
 
-static void try_apic_base(void)
-{
-	say("at 0x%llx", pvg_rdmsr(X86_MSR_APIC_BASE) & X86_PTE_ADDR);
-}
-
 static void try_tsc(void)
 {
 	uint64_t first = pvg_rdmsr(X86_MSR_TSC);
@@ -670,7 +665,6 @@ static const struct {
 	{"rdmsr, wrmsr GS base", try_gs_base},
 	{"rdmsr, wrmsr kernel GS", try_kernel_gs_base},
 	{"rdmsr, wrmsr PAT", try_pat},
-	{"rdmsr APIC base", try_apic_base},
 	{"rdmsr TSC", try_tsc},
 	{"wrmsr, non-canonical", try_lstar_bad},
 	{"rdmsr, unknown", try_rdmsr_bad},

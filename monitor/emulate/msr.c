@@ -71,18 +71,9 @@ static bool write_pat(struct vcpu *vcpu, uint64_t value)
 	return true;
 }
 
-#define APIC_BASE_BITS (((R3_BIT(CPU_PHYSICAL_BITS) - 1) & ~X86_PAGE_MASK) | X86_APIC_BASE_BSP | X86_APIC_BASE_ENABLE)
-
-/* A machine without APICs keeps what it is told. */
 static bool write_apic_base(struct vcpu *vcpu, uint64_t value)
 {
-	struct lapic *apic = machine_lapic(vcpu->vm);
-	if (apic)
-		return lapic_write_base(apic, value);
-	if (value & ~APIC_BASE_BITS)
-		return false;
-	vcpu->apic_base = value;
-	return true;
+	return lapic_write_base(machine_lapic(vcpu->vm), value);
 }
 
 static bool write_tsc_deadline(struct vcpu *vcpu, uint64_t value)
@@ -116,15 +107,15 @@ static bool write_misc_enable(struct vcpu *vcpu, uint64_t value)
 
 static const struct msr msrs[] = {
 	{ONE(X86_MSR_TSC), CPU_tsc, .kind = MSR_CHECKED, .write = write_tsc},
-	{ONE(X86_MSR_APIC_BASE), CPU_msr, .kind = MSR_CHECKED, AT(apic_base), .write = write_apic_base},
+	{ONE(X86_MSR_APIC_BASE), CPU_apic, .kind = MSR_CHECKED, AT(apic_base), .write = write_apic_base},
 	{ONE(X86_MSR_PATCH_LEVEL), CPU_msr, .kind = MSR_IGNORANT, .bits = NO_MICROCODE},
-	/* There in long mode too, whose instructions for them are not everywhere. */
 	{ONE(X86_MSR_CAPABILITIES), CPU_arch_capabilities, .kind = MSR_CONSTANT, .bits = KEPT_APART},
-	{ONE(X86_MSR_SYSENTER_CS), CPU_msr, .kind = MSR_TRUNCATED, .bits = LOW_HALF, AT(sysenter_cs)},
-	{ONE(X86_MSR_SYSENTER_ESP), CPU_msr, AMDS, MSR_TRUNCATED, .bits = LOW_HALF, AT(sysenter_esp)},
-	{ONE(X86_MSR_SYSENTER_EIP), CPU_msr, AMDS, MSR_TRUNCATED, .bits = LOW_HALF, AT(sysenter_eip)},
-	{ONE(X86_MSR_SYSENTER_ESP), CPU_msr, INTELS, MSR_CANONICAL, AT(sysenter_esp)},
-	{ONE(X86_MSR_SYSENTER_EIP), CPU_msr, INTELS, MSR_CANONICAL, AT(sysenter_eip)},
+	/* There in long mode too, whose instructions for them are not everywhere. */
+	{ONE(X86_MSR_SYSENTER_CS), CPU_sep, .kind = MSR_TRUNCATED, .bits = LOW_HALF, AT(sysenter_cs)},
+	{ONE(X86_MSR_SYSENTER_ESP), CPU_sep, AMDS, MSR_TRUNCATED, .bits = LOW_HALF, AT(sysenter_esp)},
+	{ONE(X86_MSR_SYSENTER_EIP), CPU_sep, AMDS, MSR_TRUNCATED, .bits = LOW_HALF, AT(sysenter_eip)},
+	{ONE(X86_MSR_SYSENTER_ESP), CPU_sep, INTELS, MSR_CANONICAL, AT(sysenter_esp)},
+	{ONE(X86_MSR_SYSENTER_EIP), CPU_sep, INTELS, MSR_CANONICAL, AT(sysenter_eip)},
 	{ONE(X86_MSR_MISC_ENABLE), CPU_msr, INTELS, MSR_CHECKED, AT(misc_enable), .write = write_misc_enable},
 	{ONE(X86_MSR_MCG_CAP), CPU_mca, .kind = MSR_CONSTANT, .bits = MCG_NO_BANKS},
 	{ONE(X86_MSR_MCG_STATUS), CPU_mca, .kind = MSR_MASKED, .bits = X86_MCG_STATUS, AT(mcg_status)},

@@ -443,8 +443,6 @@ static void msr_round_trips(void **state)
 		{X86_MSR_SFMASK, 0xffffffff, R3_BIT(32)},
 		{X86_MSR_PAT, 0x0007010600070506, 0x0002040600070406},
 		{X86_MSR_PAT, 0, 0x0800000000000000},
-		{X86_MSR_APIC_BASE, 0xfee00900, 0xfee00d00},
-		{X86_MSR_APIC_BASE, 0xfec00800, R3_BIT(CPU_PHYSICAL_BITS)},
 		{X86_MSR_EFER, 0xd01, 0x4d01},
 		{X86_MSR_TSC_AUX, 0x12345678, 0},
 		{X86_MSR_MCG_STATUS, 5, 8},
@@ -543,6 +541,50 @@ static void msr_vendors(void **state)
 	FIX_DONE(m, "wrmsr");
 	wrmsr(m, X86_MSR_EFER, m->vcpu->efer | X86_EFER_NXE);
 	FIX_FAULTS(m, "wrmsr", X86_VEC_GP, 0);
+}
+
+/* A register is there with the feature that CPUID has for it, and goes with it. */
+static void msrs_of_features(void **state)
+{
+	static const struct {
+		enum cpu_feature feature;
+		uint32_t msr;
+	} cases[] = {
+		{CPU_apic, X86_MSR_APIC_BASE},
+		{CPU_sep, X86_MSR_SYSENTER_CS},
+		{CPU_sep, X86_MSR_SYSENTER_ESP},
+		{CPU_sep, X86_MSR_SYSENTER_EIP},
+		{CPU_tsc, X86_MSR_TSC},
+		{CPU_mca, X86_MSR_MCG_CAP},
+		{CPU_mca, X86_MSR_MCG_STATUS},
+		{CPU_pat, X86_MSR_PAT},
+		{CPU_lm, X86_MSR_EFER},
+		{CPU_lm, X86_MSR_FS_BASE},
+		{CPU_lm, X86_MSR_GS_BASE},
+		{CPU_lm, X86_MSR_KERNEL_GS_BASE},
+		{CPU_syscall, X86_MSR_STAR},
+		{CPU_syscall, X86_MSR_LSTAR},
+		{CPU_syscall, X86_MSR_CSTAR},
+		{CPU_syscall, X86_MSR_SFMASK},
+		{CPU_rdtscp, X86_MSR_TSC_AUX},
+		{CPU_mtrr, X86_MSR_MTRR_DEFAULT},
+		{CPU_tsc_deadline, X86_MSR_TSC_DEADLINE},
+		{CPU_x2apic, X86_MSR_X2APIC_FIRST + 2},
+	};
+	struct machine_fixture *m = *state;
+	for (unsigned amd = 0; amd < 2; amd++) {
+		m->vm.cpu.amd = amd;
+		for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+			bool had = m->vm.cpu.has[cases[i].feature];
+			if (had)
+				rdmsr(m, cases[i].msr);
+			m->vm.cpu.has[cases[i].feature] = false;
+			wrmsr(m, cases[i].msr, 0);
+			FIX_FAULTS(m, "wrmsr", X86_VEC_GP, 0);
+			FIX_FAULTS(m, "rdmsr", X86_VEC_GP, 0);
+			m->vm.cpu.has[cases[i].feature] = had;
+		}
+	}
 }
 
 static void clac_stac(void **state)
@@ -784,6 +826,7 @@ int main(void)
 		T(msr_round_trips),
 		T(mtrrs),
 		T(msr_vendors),
+		T(msrs_of_features),
 		T(clac_stac),
 		T(protection_keys),
 		T(invpcid),
