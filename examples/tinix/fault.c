@@ -234,6 +234,16 @@ static bool vsyscall(struct pvg_frame *frame, uint64_t address)
 	return true;
 }
 
+/* Nobody learns what the kernel has mapped; and what nobody may access is not there. */
+static uint64_t shown_error(uint64_t address, uint64_t error)
+{
+	const struct vma *vma = address < USER_END ? vma_find(current->mm, address) : NULL;
+
+	if (address >= USER_END)
+		return error | X86_PF_P;
+	return vma && address >= vma->start && !permits(vma, PROT_READ) ? error & ~(uint64_t)X86_PF_P : error;
+}
+
 static void page_fault(struct pvg_frame *frame, void *arg)
 {
 	uint64_t address = pvg_fault_address();
@@ -246,8 +256,7 @@ static void page_fault(struct pvg_frame *frame, void *arg)
 		return;
 	current->usage.minor_faults++;
 	current->core->trap_vector = X86_VEC_PF;
-	/* Nobody learns what the kernel has mapped. */
-	current->core->trap_error = frame->error | (address >= USER_END ? X86_PF_P : 0);
+	current->core->trap_error = shown_error(address, frame->error);
 	current->core->trap_address = address;
 	switch (mm_fault(current->mm, address, wanted)) {
 	case FAULT_OK:

@@ -276,6 +276,16 @@ static unsigned tty_poll(struct file *file)
 
 /* ------------------------------------------------------------------------------------------------------- ioctl */
 
+static void take_termios(const struct termios *termios, bool flush)
+{
+	if (flush)
+		line_flush_input(&tty.line);
+	line_set(&tty.line, termios);
+	if (!(termios->c_iflag & IXON))
+		tty.line.stopped = false;
+	changed();
+}
+
 static int64_t set_termios(unsigned request, uint64_t arg)
 {
 	struct termios termios;
@@ -285,12 +295,7 @@ static int64_t set_termios(unsigned request, uint64_t arg)
 		return error;
 	if (copy_from_user(&termios, arg, sizeof(termios)))
 		return -EFAULT;
-	if (request == TCSETSF)
-		line_flush_input(&tty.line);
-	line_set(&tty.line, &termios);
-	if (!(termios.c_iflag & IXON))
-		tty.line.stopped = false;
-	changed();
+	take_termios(&termios, request == TCSETSF || request == TCSETSF2);
 	return 0;
 }
 
@@ -308,6 +313,46 @@ static int64_t get_termios2(uint64_t arg)
 
 	memcpy(termios.c_cc, now_set->c_cc, sizeof(termios.c_cc));
 	return copy_to_user(arg, &termios, sizeof(termios));
+}
+
+/* System V's, of 16 bits each and the first few characters. */
+static int64_t get_termio(uint64_t arg)
+{
+	const struct termios *now_set = &tty.line.termios;
+	struct termio termio = {.c_iflag = (unsigned short)now_set->c_iflag,
+				.c_oflag = (unsigned short)now_set->c_oflag,
+				.c_cflag = (unsigned short)now_set->c_cflag,
+				.c_lflag = (unsigned short)now_set->c_lflag,
+				.c_line = now_set->c_line};
+
+	memcpy(termio.c_cc, now_set->c_cc, sizeof(termio.c_cc));
+	return copy_to_user(arg, &termio, sizeof(termio));
+}
+
+static void set_low(tcflag_t *flags, unsigned short low)
+{
+	*flags = (*flags & ~(tcflag_t)UINT16_MAX) | low;
+}
+
+/* What it has no place for stays. */
+static int64_t set_termio(unsigned request, uint64_t arg)
+{
+	struct termios termios = tty.line.termios;
+	struct termio termio;
+	int64_t error = foreground_only(SIGTTOU);
+
+	if (error)
+		return error;
+	if (copy_from_user(&termio, arg, sizeof(termio)))
+		return -EFAULT;
+	set_low(&termios.c_iflag, termio.c_iflag);
+	set_low(&termios.c_oflag, termio.c_oflag);
+	set_low(&termios.c_cflag, termio.c_cflag);
+	set_low(&termios.c_lflag, termio.c_lflag);
+	termios.c_line = termio.c_line;
+	memcpy(termios.c_cc, termio.c_cc, sizeof(termio.c_cc));
+	take_termios(&termios, request == TCSETAF);
+	return 0;
 }
 
 /* TCXONC: the user's side of flow control, and ours. */
@@ -370,7 +415,13 @@ static int64_t tty_ioctl(struct file *file, unsigned request, uint64_t arg)
 	case TCSETS2: /* begins as the older structure, and speeds mean nothing here */
 	case TCSETSW2:
 	case TCSETSF2:
-		return set_termios(request == TCSETSF2 ? TCSETSF : TCSETS, arg);
+		return set_termios(request, arg);
+	case TCGETA:
+		return get_termio(arg);
+	case TCSETA:
+	case TCSETAW:
+	case TCSETAF:
+		return set_termio(request, arg);
 	case TCXONC:
 		return flow(arg);
 	case TIOCNOTTY:

@@ -9,6 +9,7 @@
 #include <spawn.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
@@ -308,6 +309,35 @@ static void many_in_turn(int spaces)
 	      (long)(before.freeram - after.freeram));
 }
 
+/* As Linux has it; not every C library does. */
+struct old_termio {
+	unsigned short c_iflag, c_oflag, c_cflag, c_lflag;
+	unsigned char c_line, c_cc[8];
+};
+
+/* System V's termios: flags of 16 bits and the first characters; what it has no place for stays. */
+static void old_terminal(void)
+{
+	struct old_termio old;
+	struct termios before, after;
+
+	if (!check(!tcgetattr(1, &before) && !ioctl(1, TCGETA, &old), "TCGETA"))
+		return;
+	check(old.c_lflag == (unsigned short)before.c_lflag && old.c_oflag == (unsigned short)before.c_oflag &&
+		      old.c_iflag == (unsigned short)before.c_iflag && !memcmp(old.c_cc, before.c_cc, sizeof(old.c_cc)),
+	      "shows what TCGETS shows");
+	old.c_lflag &= (unsigned short)~ECHO;
+	old.c_cc[VERASE] = 'x';
+	before.c_cc[VSTART] = 'y';
+	tcsetattr(1, TCSANOW, &before);
+	check(!ioctl(1, TCSETA, &old) && !tcgetattr(1, &after), "TCSETA");
+	check(!(after.c_lflag & ECHO) && after.c_cc[VERASE] == 'x' && after.c_cc[VSTART] == 'y',
+	      "sets that and no more");
+	check((after.c_lflag & ~0xffffu) == (before.c_lflag & ~0xffffu), "nor flags above");
+	check(!ioctl(1, TCSETAF, &old) && !ioctl(1, TCSETAW, &old), "TCSETAF, TCSETAW");
+	check(ioctl(1, TCGETA, 16) == -1 && errno == EFAULT, "TCGETA to nowhere");
+}
+
 /* Arguments: processes at once, and address spaces in turn. */
 int main(int argc, char **argv)
 {
@@ -324,6 +354,7 @@ int main(int argc, char **argv)
 	orphans();
 	programs(argv[0]);
 	auxiliary();
+	old_terminal();
 	threads();
 	groups();
 	check_equal(run_child(new_session, NULL), 0, "setsid");

@@ -65,7 +65,7 @@ static int child(void (*function)(void))
 static sigjmp_buf back;
 static volatile struct {
 	int code;
-	unsigned long address, vector, cr2, rip;
+	unsigned long address, vector, error, cr2, rip;
 } told;
 
 static void note(int signal, siginfo_t *info, void *context)
@@ -75,6 +75,7 @@ static void note(int signal, siginfo_t *info, void *context)
 	told.code = info->si_code;
 	told.address = (unsigned long)info->si_addr;
 	told.vector = (unsigned long)regs[REG_TRAPNO];
+	told.error = (unsigned long)regs[REG_ERR];
 	told.cr2 = (unsigned long)regs[REG_CR2];
 	told.rip = (unsigned long)regs[REG_RIP];
 	siglongjmp(back, signal);
@@ -92,12 +93,30 @@ static void catch (int signal)
 		int signal = sigsetjmp(back, 1);                                                                       \
 		if (!signal)                                                                                           \
 			__asm__ volatile(__VA_ARGS__);                                                                 \
-		printf("%s: signal %d code %d vector %lu address %s\n", name, signal, told.code, told.vector,          \
+		printf("%s: signal %d code %d vector %lu error %lu address %s\n", name, signal, told.code,             \
+		       told.vector, told.error,                                                                        \
 		       !told.address		  ? "0"                                                                \
 		       : told.address == told.rip ? "rip"                                                              \
 		       : told.address == told.cr2 ? "cr2"                                                              \
 						  : "other");                                                          \
 	} while (0)
+
+/* What is not there, what nobody may access, and what may be read. */
+static void page_faults(void)
+{
+	char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	*page = 1;
+	FAULT("execute data", "call *%0; nop" : : "r"(page));
+	mprotect(page, 4096, PROT_READ);
+	FAULT("write what is read", "movb $0, (%0)" : : "r"(page));
+	mprotect(page, 4096, PROT_NONE);
+	FAULT("read nobody's", "movb (%0), %%al" : : "r"(page) : "rax");
+	FAULT("write nobody's", "movb $0, (%0)" : : "r"(page));
+	FAULT("execute nobody's", "call *%0; nop" : : "r"(page));
+	munmap(page, 4096);
+	FAULT("write nothing", "movb $0, (%0)" : : "r"(page));
+}
 
 static void faults(void)
 {
@@ -105,6 +124,7 @@ static void faults(void)
 
 	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		catch (signals[i]);
+	page_faults();
 	FAULT("null", "mov 0x18, %%rax" : : : "rax");
 	FAULT("privileged", "hlt" : :);
 	FAULT("breakpoint", "int3" : :);
