@@ -182,6 +182,7 @@ struct spt_space {
 	struct spt_space *hash_next;
 	struct node *top;    /* NULL: nothing mapped */
 	struct list unsync;  /* uses of unsync tables */
+	struct list written; /* in spt->written_users while there are any, of user mode's */
 	int error;	     /* a refused op's, until settled */
 	struct list refused; /* in spt->refused while error is set */
 	struct list recent;  /* in spt->recent */
@@ -204,6 +205,7 @@ struct spt {
 	size_t bucket_count;	       /* a power of two */
 	struct list refused;	       /* spaces */
 	struct list recent;	       /* all spaces, the one that faulted last at the end */
+	struct list written_users;     /* spaces of user mode with tables that are unsync */
 	struct list uppers;	       /* upper spaces, the one that was loaded last at the end */
 	struct spt_space *upper;       /* that of the root loaded last; NULL: it has none yet */
 	uint64_t epoch;		       /* one per CR3 load, as it is of remaps */

@@ -21,6 +21,10 @@ int spt_invlpg(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva)
 	return spt_settle(spt, NULL);
 }
 
+/*
+ * Of kernel mode what is in force now is brought up to date; of user mode all: its code may run on in a space that it
+ * says it has left, and the processor would have forgotten that.
+ */
 int spt_cr3_load(struct spt *spt, const struct spt_cpu *cpu)
 {
 	spt->epoch++;
@@ -32,6 +36,10 @@ int spt_cr3_load(struct spt *spt, const struct spt_cpu *cpu)
 			spt_space_follow(space, cpu);
 			spt_space_sync(space);
 		}
+	}
+	for (struct list *at = spt->written_users.next, *next; at != &spt->written_users; at = next) {
+		next = at->next;
+		spt_space_sync(LIST_ITEM(at, struct spt_space, written));
 	}
 	spt_upper_load(spt, cpu);
 	return spt_settle(spt, NULL);

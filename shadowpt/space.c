@@ -29,6 +29,7 @@ struct spt *spt_create(const struct spt_config *config, const struct spt_ops *op
 	list_init(&spt->refused);
 	list_init(&spt->recent);
 	list_init(&spt->uppers);
+	list_init(&spt->written_users);
 	spt->buckets = calloc(spt->bucket_count, sizeof(struct spt_space *));
 	spt->frames = calloc(pages_of(config->ram_size, LEVEL_PAGE), sizeof(struct frame));
 	spt->big = calloc(pages_of(config->ram_size, LEVEL_BIG), sizeof(struct region));
@@ -148,6 +149,7 @@ struct spt_space *spt_space_get(struct spt *spt, const struct spt_cpu *cpu, enum
 	space->mode = mode;
 	space->window = SPT_WINDOW_MIN;
 	list_init(&space->unsync);
+	list_init(&space->written);
 	list_init(&space->refused);
 	list_add(&spt->recent, &space->recent);
 	if (spt->stats.spaces >= spt->bucket_count)
@@ -208,6 +210,7 @@ void spt_space_discard(struct spt_space *space)
 	*link = space->hash_next;
 	list_remove(&space->refused);
 	list_remove(&space->recent);
+	list_remove(&space->written);
 	list_remove(&space->upper);
 	if (spt->upper == space)
 		spt->upper = NULL;

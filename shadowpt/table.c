@@ -101,6 +101,15 @@ static void drop_oldest_use(struct table *table, const struct spt_space *space, 
 	}
 }
 
+static void add_unsync(struct node *node)
+{
+	struct spt_space *space = node->space;
+
+	list_add(&space->unsync, &node->unsync);
+	if (space->mode == SPT_USER && list_empty(&space->written))
+		list_add(&space->spt->written_users, &space->written);
+}
+
 void spt_table_add_use(struct table *table, struct node *node, uint64_t gva)
 {
 	if (table->use_count >= TABLE_USES_MAX)
@@ -109,7 +118,7 @@ void spt_table_add_use(struct table *table, struct node *node, uint64_t gva)
 	list_add(&table->uses, &node->use);
 	table->use_count++;
 	if (table->unsync)
-		list_add(&node->space->unsync, &node->unsync);
+		add_unsync(node);
 }
 
 void spt_table_remove_use(struct table *table, struct node *node)
@@ -182,11 +191,8 @@ void spt_table_written(struct spt *spt, struct table *table)
 	table->unsync = true;
 	table->clean = 0;
 	spt_frame_unlock(spt, table->gpa);
-	for (struct list *at = table->uses.next; at != &table->uses; at = at->next) {
-		struct node *node = LIST_ITEM(at, struct node, use);
-
-		list_add(&node->space->unsync, &node->unsync);
-	}
+	for (struct list *at = table->uses.next; at != &table->uses; at = at->next)
+		add_unsync(LIST_ITEM(at, struct node, use));
 	spt->stats.table_writes++;
 }
 
@@ -241,4 +247,6 @@ void spt_space_sync(struct spt_space *space)
 			table_protect(spt, table);
 	}
 	list_move_all(&space->unsync, &done);
+	if (list_empty(&space->unsync))
+		list_remove(&space->written);
 }

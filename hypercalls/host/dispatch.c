@@ -48,6 +48,7 @@ void hc_dispatch(struct vcpu *vcpu)
 	vcpu->call.unfinished = result == HC_GAVE_WAY;
 	if (vcpu->call.unfinished)
 		return;
+	vm_settle(vcpu->vm);
 	if (since)
 		trace_hypercall(vcpu, nr, arg, result, since, false);
 	/* iret loads a whole context, RAX with it, unless its frame cannot be read. */

@@ -28,6 +28,7 @@ enum emu_step emu_raise_fault(struct vcpu *vcpu, const struct gm_fault *fault)
 
 enum emu_step emu_shadow(struct vcpu *vcpu, int error)
 {
+	vm_settle(vcpu->vm);
 	if (error && !vcpu->vm->ended) {
 		fprintf(stderr,
 			"ring3: the host refused a change of shadow page tables: %s; free memory or raise "

@@ -78,6 +78,12 @@ struct engine_ops {
 	void (*space_drop)(struct vm *vm, struct spt_space *space);
 
 	/*
+	 * The guest had translations forgotten, and may count upon that: what they showed is out of the reach of every
+	 * address space on return, also where guest code runs on that claims to have stopped. NULL: it is at once.
+	 */
+	void (*settle)(struct vm *vm);
+
+	/*
 	 * Has the processor watch addresses while guest code runs, in every address space: a hit is EXIT_EXCEPTION of
 	 * X86_VEC_DB, before the instruction for execution, after it for data. What the monitor does on the guest's
 	 * behalf is not seen. Control 0: none. 0 or negative errno, then nothing changed; -ENOTSUP for a condition that

@@ -91,6 +91,12 @@ static bool time_is_over(const struct vm *vm)
 	return limit > 0 && (double)(clock_machine_ns() - vm->start_ns) > limit * (double)CLOCK_NS_PER_SEC;
 }
 
+void vm_settle(struct vm *vm)
+{
+	if (vm->engine_ops && vm->engine_ops->settle)
+		vm->engine_ops->settle(vm);
+}
+
 bool vm_is_over(const struct vm *vm)
 {
 	return events_quit_signal() || time_is_over(vm);

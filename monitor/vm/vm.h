@@ -154,6 +154,8 @@ void vm_output_lost(struct vm *vm);
 void vm_kick(struct vm *vm);
 /* A signal asks for the guest's end, or its time is over: whatever takes long ends early. Any thread. */
 bool vm_is_over(const struct vm *vm);
+/* As engine_ops.settle. */
+void vm_settle(struct vm *vm);
 /* Ends the guest if it is over. True if it has ended. */
 bool vm_end_if_over(struct vm *vm);
 

@@ -28,5 +28,12 @@ for number in $(seq "$arguments"); do
 	done
 	[ $named -gt 0 ] || { echo "argument $number names no test"; bad=1; }
 done
+# So does each kind of attack in the table.
+attacks=0
+while read -r name; do
+	attacks=$((attacks + 1))
+	is_there "$name" || { echo "the table of attacks names $name, which is not there"; bad=1; }
+done < <(sed -n 's/^| [^|]* |//p' <<<"$section" | grep -oE '`[a-z0-9_]+\.[a-z0-9_.]+`' | tr -d '`')
+[ $attacks -gt 20 ] || { echo "$attacks tests in the table of attacks: the section reads otherwise than this check"; bad=1; }
 [ "$arguments" -gt 5 ] || { echo "$arguments arguments: the section reads otherwise than this check"; bad=1; }
 exit $bad

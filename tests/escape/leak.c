@@ -217,7 +217,7 @@ void attack_leak(void)
 	pvg_test_equal(found, 0, "no program reads another's words");
 	user_run(leave_by_sysenter, 0, &caught);
 	pvg_printf("landed %lx\n", caught.rip);
-	pvg_printf("held %lx %lx\n", pvg_ptr_to_gpa(kept), (uint64_t)sizeof(kept));
+	pvg_printf("held %lx %lx %x\n", pvg_ptr_to_gpa(kept), (uint64_t)sizeof(kept), MEMORY_GPA);
 	pvg_console_flush();
 	pvg_timer_every(20 * PVG_NS_PER_MS, tick, NULL);
 	while (pvg_getc() < 0)

@@ -2,7 +2,7 @@
 """
 What a guest can read, against what is not its own: leak.py [--plant WHAT] RING3 GUEST WORDS [option of run...]
 
-Two guests of leak.c run side by side until they wait. Then all that they can read is looked through: the pages that
+Two guests of leak.c, or of narrow_leak.c, run side by side until they wait. Then all that they can read is looked through: the pages that
 their cells map, and what programs kept of the gate as they found it. No word in it may be an address of a mapping
 of the monitor's; no secret of either monitor (words of its environment and arguments, the random bytes that the host's
 kernel gave it, of which the C library made its canaries) may lie there or in guest RAM; and a process of user mode
@@ -24,7 +24,6 @@ PAGE = 4096
 AT_RANDOM, AT_HWCAP2, HWCAP2_FSGSBASE = 25, 26, 2
 GATE, GATE_TURN, GATE_XCHG, GATE_END = 0x3F8000000000, 0x3F8000004000, 0x3F800000B000, 0x3F8014000000
 RAM = "/memfd:ring3-ram"
-MEMORY = 0xA0000  # leak.c: a page of each program's
 SPARSE = 1 << 30  # a sanitizer's mappings of everything
 findings, looked = [], []
 
@@ -151,7 +150,7 @@ def look_at_cell(guest, cell):
     user = any(start == GATE_TURN and "w" not in rights for start, _, rights, _, _ in mapped)
     for start, end, rights, offset, path in mapped:
         if RAM in path:
-            first, last = (offset - MEMORY) // PAGE, (offset + end - start - MEMORY) // PAGE
+            first, last = (offset - guest.kept[2]) // PAGE, (offset + end - start - guest.kept[2]) // PAGE
             programs.update(range(max(0, first), min(guest.programs, last)))
         elif not path.startswith("/memfd:"):
             # Names of files, sealed where they were: the pages are not inherited.
@@ -172,7 +171,10 @@ def plant(guest, what):
 
 def look_where_it_landed(guest):
     """SYSENTER comes back with half of an address, if with one of the monitor's, then of its vdso."""
-    landed = int(re.search(rb"^landed ([0-9a-f]+)", guest.said, re.M).group(1), 16)
+    said = re.search(rb"^landed ([0-9a-f]+)", guest.said, re.M)
+    if not said:  # code of 32 bits has one that leads into its kernel
+        return
+    landed = int(said.group(1), 16)
     for start, end, _, _, path in mappings(guest.pid):
         if path == "[vdso]" and landed - start & HALF < end - start:
             findings.append("%s: SYSENTER came back at %#x, the monitor's vdso lies at %#x" % (guest.name, landed, start))
@@ -180,7 +182,7 @@ def look_where_it_landed(guest):
 
 def look(guest):
     look_where_it_landed(guest)
-    kept, size = guest.kept
+    kept, size, _ = guest.kept
     for name, path in guest.shared():
         for offset, data in pieces(path):
             where = "%s at %#x" % (name, offset)

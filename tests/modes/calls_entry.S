@@ -82,7 +82,7 @@ stub_leaky:
 	pop	%eax
 	iret
 
-	/* run_user(entry, flags): what it returns is the program's EAX at its last call. */
+	/* run_user(entry, flags), registers zero: what it returns is the program's EAX at its last call. */
 	.globl	run_user
 run_user:
 	push	%ebp
@@ -101,6 +101,9 @@ run_user:
 	push	%edx
 	push	$0x1b
 	push	%eax
+	.irp	reg, eax, ebx, ecx, edx, ebp, esi, edi
+	xor	%\reg, %\reg
+	.endr
 	iret
 
 	.globl	stub_end

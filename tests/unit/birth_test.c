@@ -248,6 +248,49 @@ static void a_mapper_shows_copies_to_be_executed(void **state)
 	may_map_nothing_else(4, cells.sites.fd);
 }
 
+/* What is taken from a cell of user mode is owed until it is gone; what is given to it, or taken from the kernel, is
+ * not. */
+static void what_is_taken_from_user_mode_is_owed(void **state)
+{
+	const uint64_t at = 0x10000000, flags = MAP_SHARED | MAP_FIXED;
+	const struct gate_op map = {SYS_mmap, {at, X86_PAGE_SIZE, PROT_READ, flags, (uint64_t)ram, 0}},
+			     unmap = {SYS_munmap, {at, X86_PAGE_SIZE}},
+			     protect = {SYS_mprotect, {at, X86_PAGE_SIZE, PROT_READ}};
+	struct cell *user = make(1), *kernel = make(2);
+
+	assert_int_equal(cell_queue(user, &map), 0);
+	assert_int_equal(cell_queue(kernel, &unmap), 0);
+	assert_null(cells.owing);
+	assert_int_equal(cell_queue(user, &protect), 0);
+	assert_int_equal(cell_queue(user, &unmap), 0);
+	assert_ptr_equal(cells.owing, user);
+	assert_null(user->owing);
+	assert_int_equal(cell_flush(user), 0);
+	assert_null(cells.owing);
+	assert_int_equal(cell_queue(user, &unmap), 0);
+	cell_destroy(user);
+	assert_null(cells.owing);
+}
+
+/* A copy that another cell's page is made of next. */
+static void a_copy_that_gives_way_is_owed(void **state)
+{
+	const uint64_t page = 0x10000000;
+	struct sites_slot *slot = &cells.sites.slot[0];
+	struct cell *cell = make(1);
+	uint64_t undone = 0;
+
+	cells.sites.undone = &undone;
+	*slot = (struct sites_slot){.gva = page, .entries = page + (1 << 20), .cells = 1};
+	cell->sites.slot[cell->sites.count++] = 0;
+	assert_int_equal(sites_give_way(cell, page, X86_PAGE_SIZE, true), 0);
+	assert_int_equal(undone, 1);
+	assert_int_equal(slot->cells, 0);
+	assert_ptr_equal(cells.owing, cell);
+	assert_int_equal(cell_flush(cell), 0);
+	assert_null(cells.owing);
+}
+
 static volatile sig_atomic_t handled;
 
 static void note(int signal)
@@ -289,6 +332,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_mapped_over_is_not_unmapped, up, down),
 		cmocka_unit_test_setup_teardown(a_cell_that_is_killed_answers_no_order, up, down),
 		cmocka_unit_test_setup_teardown(a_mapper_maps_guest_ram_alone, up, down),
+		cmocka_unit_test_setup_teardown(what_is_taken_from_user_mode_is_owed, up, down),
+		cmocka_unit_test_setup_teardown(a_copy_that_gives_way_is_owed, up_with_sites, down),
 		cmocka_unit_test_setup_teardown(a_mapper_shows_copies_to_be_executed, up_with_sites, down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

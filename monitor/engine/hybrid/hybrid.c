@@ -4,6 +4,7 @@
  */
 #include "monitor/engine/hybrid/hybrid.h"
 #include "monitor/engine/interpret/interpret.h"
+#include "monitor/engine/trap/space.h"
 #include "monitor/host/clock.h"
 #include "monitor/vm/engine.h"
 #include "monitor/vm/layout.h"
@@ -131,6 +132,7 @@ const struct engine_ops engine_hybrid = {
 	.fill_hypercall_page = interpret_fill_hypercall_page,
 	.space_lost = hybrid_space_lost,
 	.space_drop = hybrid_space_drop,
+	.settle = space_settle_all,
 	.watch = interpret_watch,
 	.watch_hits = interpret_watch_hits,
 	.kick = hybrid_kick,

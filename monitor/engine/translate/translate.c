@@ -10,6 +10,7 @@
 #include "monitor/engine/interpret/interpret.h"
 #include "monitor/engine/translate/translate.h"
 #include "monitor/engine/trap/gate.h"
+#include "monitor/engine/trap/space.h"
 #include "monitor/engine/trap/trap.h"
 #include "monitor/vm/engine.h"
 #include "monitor/vm/vm.h"
@@ -473,6 +474,7 @@ const struct engine_ops engine_translate = {
 	.fill_hypercall_page = interpret_fill_hypercall_page,
 	.space_lost = hybrid_space_lost,
 	.space_drop = hybrid_space_drop,
+	.settle = space_settle_all,
 	.watch = interpret_watch,
 	.watch_hits = interpret_watch_hits,
 	.kick = hybrid_kick,

@@ -219,6 +219,7 @@ void cell_destroy(struct cell *cell)
 	cells->count--;
 	cells->used[cell->slot] = false;
 	sites_forget(cell);
+	cell_owes_nothing(cell);
 	cell_end(cell);
 	cell_unmap_pages(cell);
 	if (cells->holder == cell)

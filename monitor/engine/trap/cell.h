@@ -87,10 +87,12 @@ struct cell {
 	bool kicked;	     /* a frame of the gate's own code may lie below `frame` */
 	bool wake_left;	     /* the runner slept, and another one, which may be lying, was told to wake it */
 
-	bool in_signal;	 /* the runner waits in the handler, not in the hypercall path */
-	bool fresh;	 /* frame's mask is still the boot one */
-	bool empty;	 /* no guest page is mapped */
-	unsigned queued; /* operations in order, not yet carried out */
+	bool in_signal;	    /* the runner waits in the handler, not in the hypercall path */
+	bool fresh;	    /* frame's mask is still the boot one */
+	bool empty;	    /* no guest page is mapped */
+	unsigned queued;    /* operations in order, not yet carried out */
+	bool owes;	    /* one of them takes something away that the guest's kernel may count upon */
+	struct cell *owing; /* another one that does */
 
 	struct cell_sites sites;
 };
@@ -103,6 +105,7 @@ struct cell_recent {
 
 struct cells {
 	struct cell *all;
+	struct cell *owing;  /* of user mode: who stopped there may only have said so */
 	struct cell *holder; /* the cell whose runner holds the vCPU's FPU state; NULL: none */
 	struct cell *last;   /* the cell entered last */
 	struct cell *user;   /* the user cell that ran last, as far as the monitor knows */
@@ -150,6 +153,9 @@ void cell_end(struct cell *cell);
 
 /* Queues a system call for the mapper; carries out what is queued first if the order page is full. */
 int cell_queue(struct cell *cell, const struct gate_op *op);
+/* What the cell shows is not to be there any more: once it is queued, cells->owing has the cell until it is done. */
+void cell_owe(struct cell *cell);
+void cell_owes_nothing(struct cell *cell);
 /* Has the mapper carry out what is queued. 0, or the first error as a negative errno; -ESRCH if the cell died. */
 int cell_flush(struct cell *cell);
 /* Unmaps all guest pages. As cell_flush. */

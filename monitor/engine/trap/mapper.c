@@ -37,8 +37,30 @@ static int mapper_answer(struct cell *cell)
 	return -(int)answer;
 }
 
+void cell_owe(struct cell *cell)
+{
+	struct cells *cells = cell->owner;
+	if (cell->owes || cell->kernel || cells->traced)
+		return;
+	cell->owes = true;
+	cell->owing = cells->owing;
+	cells->owing = cell;
+}
+
+void cell_owes_nothing(struct cell *cell)
+{
+	struct cell **link = &cell->owner->owing;
+	while (*link && *link != cell)
+		link = &(*link)->owing;
+	if (*link)
+		*link = cell->owing;
+	cell->owes = false;
+}
+
 int cell_flush(struct cell *cell)
 {
+	if (cell->owes)
+		cell_owes_nothing(cell);
 	if (!cell->queued)
 		return 0;
 	if (cell->dead)
@@ -75,6 +97,8 @@ static bool replaces_last(const struct cell *cell, const struct gate_op *op)
 int cell_queue(struct cell *cell, const struct gate_op *op)
 {
 	cell->empty = false;
+	if (op->nr != SYS_mmap)
+		cell_owe(cell);
 	if (joins_last(cell, op)) {
 		cell->order->ops[cell->queued - 1].args[1] += op->args[1];
 		return 0;

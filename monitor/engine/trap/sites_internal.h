@@ -41,6 +41,7 @@ static inline struct sites_slot *sites_shown(const struct cell *cell, unsigned n
 static inline void sites_drop(struct cell *cell, unsigned n)
 {
 	sites_shown(cell, n)->cells--;
+	cell_owe(cell);
 	cell->sites.slot[n] = cell->sites.slot[--cell->sites.count];
 }
 

@@ -282,6 +282,7 @@ void sites_patch(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 {
 	struct cell_sites *sites = &cell->sites;
 
+	space_settle_all(vcpu->vm); /* what nobody shows any more is gone before it is made another page's */
 	for (unsigned n = 0; n < SITES_HOT && cell->space && !cell->dead; n++) {
 		const uint64_t rip = sites->hot[n].rip;
 		if (sites->hot[n].calls < HOT_CALLS)

@@ -144,6 +144,18 @@ bool space_flush(struct vm *vm, struct cell *cell)
 	return !error;
 }
 
+void space_settle_all(struct vm *vm)
+{
+	struct cells *cells = &trap_of(vm)->cells;
+	/* Nothing of a guest that is to end reads what others are given. */
+	while (cells->owing && !vm_is_over(vm)) {
+		struct cell *cell = cells->owing;
+		int error = cell_flush(cell);
+		if (error && cell->space)
+			space_lost(vm, cell->space, error);
+	}
+}
+
 void space_prefill(struct vcpu *vcpu, struct cell *cell)
 {
 	const uint64_t wanted[] = {vcpu->rip, vcpu->gpr[RSP]};

@@ -24,6 +24,8 @@ void space_leave(struct vm *vm, struct spt_space *space);
 void space_drop_kernels(struct vm *vm);
 /* Has the mapper carry out what is queued for the cell. False: the host refused, and the cell lost its space. */
 bool space_flush(struct vm *vm, struct cell *cell);
+/* As engine_ops.settle. */
+void space_settle_all(struct vm *vm);
 /*
  * An order has to go to the cell: what the vCPU's first instruction needs goes with it, where it is known. Each page by
  * itself would cost a fault and an order of its own. The cell may lose its space.

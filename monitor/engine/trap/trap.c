@@ -454,6 +454,7 @@ const struct engine_ops engine_trap = {
 	.fill_hypercall_page = trap_fill_hypercall_page,
 	.space_lost = space_lost,
 	.space_drop = space_drop,
+	.settle = space_settle_all,
 	.enter = trap_enter,
 	.kick = trap_kick,
 	.tracee = trap_tracee,
