@@ -477,6 +477,29 @@ static void test_compared_once(void **state)
 }
 
 /* Two roots with a subtree in common: what one changes goes from both, and only that. */
+/* Of user mode what its tables lose is gone with the load of any root: its code may not have stopped. */
+static void test_left_root(void **state)
+{
+	uint64_t *entry = kernel_and_user();
+	struct spt_cpu other = cpu;
+
+	other.cr3 = ROOT2;
+	fill(SPT_USER, GVA, X86_PF_W);
+	assert_int_equal(spt_cr3_load(w->spt, &other), 0);
+	spt_note_write(w->spt, gpa_of(entry), 8);
+	*entry = 0;
+	assert_true(mapped_in(ROOT, SPT_USER, GVA, DATA, RWX));
+	assert_int_equal(spt_cr3_load(w->spt, &other), 0);
+	assert_true(nothing_at(ROOT, SPT_USER, GVA));
+	/* Once nobody writes any more they are protected, and no load looks at them. */
+	for (unsigned i = 0; i < 20; i++)
+		assert_int_equal(spt_cr3_load(w->spt, &other), 0);
+	uint64_t resyncs = stats().resyncs;
+	assert_int_equal(spt_cr3_load(w->spt, &other), 0);
+	assert_int_equal(stats().resyncs, resyncs);
+	assert_true(list_empty(&w->spt->written_users));
+}
+
 static void test_entry_write(void **state)
 {
 	struct spt_outcome out;
@@ -852,6 +875,7 @@ int main(void)
 		TEST(test_table_write),
 		TEST(test_table_protected_again),
 		TEST(test_compared_once),
+		TEST(test_left_root),
 		TEST(test_entry_write),
 		TEST(test_page_size_bit),
 		TEST(test_invlpg_large),
