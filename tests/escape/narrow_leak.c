@@ -319,6 +319,13 @@ static uint8_t in(uint16_t port)
 	return value;
 }
 
+static int is_typed(void)
+{
+	uint8_t status = in(UART_STATUS);
+
+	return status & 1;
+}
+
 /* For the timer, over and over, until something is typed. */
 static void wait(void)
 {
@@ -331,7 +338,7 @@ static void wait(void)
 	out(X86_PORT_PIT, 0);
 	out(X86_PORT_PIT, 0);
 	out(UART_ENABLE, 1); /* what is typed goes to who listens */
-	while (!(in(UART_STATUS) & 1))
+	while (!is_typed())
 		__asm__ volatile("sti\n\thlt\n\tcli");
 }
 
