@@ -168,7 +168,8 @@ void attack_seeded_words(void)
 #define TABLES	   4
 #define UPDATES	   64
 #define CALLS	   16
-#define SLOT_START R3_BIT(39)
+#define SLOT	   2u /* of the root; the one below may show user mode its kernel's memory */
+#define SLOT_START (SLOT * R3_BIT(39))
 #define TABLE_BITS (X86_PTE_P | X86_PTE_W | X86_PTE_U | X86_PTE_A)
 
 static uint64_t *tables[TABLES];
@@ -189,7 +190,7 @@ static void change_tables(uint64_t luck)
 {
 	uint64_t next = pvg_ptr_to_gpa(tables[(luck >> 16) % TABLES]);
 
-	((volatile uint64_t *)tables[luck % TABLES])[(luck >> 8) % 8] =
+	((volatile uint64_t *)user_view(tables[luck % TABLES]))[(luck >> 8) % 8] =
 		(luck >> 24) % 8 ? next | (luck >> 32 & 0x17f) : (luck >> 32 & ~0xfffull) | TABLE_BITS;
 }
 
@@ -212,7 +213,7 @@ static void change_all(uint64_t luck)
 
 	changing_code[0] = 0x90; /* what it writes is its cell's to write now */
 	for (unsigned i = 0; i < TABLES; i++)
-		tables[i][X86_PT_ENTRIES - 1] = 0;
+		((volatile uint64_t *)user_view(tables[i]))[X86_PT_ENTRIES - 1] = 0;
 	updates[0].value = calls[0].nr = 0;
 	raw_syscall(1, 0, 0, 0, 0, 0, 0);
 	frame = forge_frame();
@@ -291,7 +292,7 @@ void attack_seeded_races(void)
 		tables[i] = pvg_page_alloc();
 		memset(tables[i], 0, X86_PAGE_SIZE);
 	}
-	root[1] = pvg_ptr_to_gpa(tables[0]) | TABLE_BITS;
+	root[SLOT] = pvg_ptr_to_gpa(tables[0]) | TABLE_BITS;
 	pvg_write_cr3(pvg_read_cr3());
 	user_run(change_all, luck() | 1, &caught);
 	if (!pvg_is_paravirt())

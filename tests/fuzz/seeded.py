@@ -333,9 +333,12 @@ def claims(rnd, ring3, elfs, work):
 
 
 def races(rnd, ring3, elfs, work):
-    engine = rnd.choice(["trap", "hybrid", "translate", "interpret"])
-    attack(ring3, elfs, work, "attack=seeded_races seed=%d pv=%s idt=%d" % (rnd.getrandbits(32), rnd.choice(["on", "off"]), engine != "trap"),
-           ["--engine", engine], OWN_FAULT)
+    engine = rnd.choice(["trap", "hybrid", "translate", "translate upper", "interpret"])
+    words = "attack=seeded_races seed=%d idt=%d" % (rnd.getrandbits(32), engine != "trap")
+    if engine == "translate upper":
+        attack(ring3, [elfs[2], elfs[1]], work, words + " pv=off view=1", ["--engine", "translate"], OWN_FAULT)
+    else:
+        attack(ring3, elfs, work, words + " pv=" + rnd.choice(["on", "off"]), ["--engine", engine], OWN_FAULT)
 
 
 def neighbour_is_unharmed():
