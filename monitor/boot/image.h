@@ -32,8 +32,12 @@ int image_open(struct vm *vm);
 /* Loads it and the modules into vm->mem; opens it first if that was not done. As image_open. */
 int image_load(struct vm *vm);
 void image_free(struct vm *vm);
-/* The file is the image of a disk that firmware boots, and no kernel; its bytes. Prints nothing. */
-bool image_is_disk(const char *path, uint64_t *bytes);
+/* The file is the image of a disk or CD that firmware boots, and no kernel. Prints nothing. */
+struct image_drive {
+	uint64_t bytes;
+	bool is_cd;
+};
+bool image_is_drive(const char *path, struct image_drive *drive);
 
 /* What the image's boot protocol wants: its machine, RAM in bytes and engine (NULL: any) where the user names none. */
 enum vm_kind image_machine(const struct vm *vm);

@@ -1,5 +1,5 @@
 /*
- * IDENTIFY DEVICE: ATA/ATAPI-6 table 27.
+ * IDENTIFY DEVICE and IDENTIFY PACKET DEVICE: ATA/ATAPI-6 tables 27 and 31.
  */
 #include "monitor/device/ata_identify.h"
 
@@ -38,6 +38,7 @@ enum {
 };
 
 #define CONFIG_FIXED	 0x0040
+#define CONFIG_CD_ROM	 0x85c0 /* a removable disc, packets of 12 bytes, which it takes within 50 us */
 #define MULTIPLE_FIXED	 0x8000
 #define CAPABILITY_LBA	 0x0200
 #define CAPABILITIES_ONE 0x4000
@@ -46,6 +47,9 @@ enum {
 #define PIO_3_AND_4	 0x0003
 #define PIO_4_NS	 120
 #define VERSIONS_TO_6	 0x007e
+#define VALID_PIO	 0x0002
+#define PACKETS		 0x0010
+#define DEVICE_RESET	 0x0200
 #define CACHE_AND_AHEAD	 0x0060
 #define FLUSH_CACHE	 0x1000
 #define WORDS_ARE_MEANT	 0x4000
@@ -110,5 +114,30 @@ void ata_identify(uint8_t *to, uint32_t sectors, unsigned number, unsigned multi
 	addressed = cylinders(sectors, heads, per_track) * heads * per_track;
 	put_long(w + W_NOW_CAPACITY, addressed < sectors ? addressed : sectors);
 	put_long(w + W_LBA_SECTORS, sectors);
+	memcpy(to, w, sizeof(w));
+}
+
+void atapi_identify(uint8_t *to)
+{
+	uint16_t w[WORDS] = {
+		[W_CONFIG] = CONFIG_CD_ROM,
+		[W_CAPABILITIES] = CAPABILITY_LBA,
+		[W_CAPABILITIES + 1] = CAPABILITIES_ONE,
+		[W_VALID] = VALID_PIO,
+		[W_PIO] = PIO_3_AND_4,
+		[W_PIO_NS] = PIO_4_NS,
+		[W_PIO_NS_FLOW] = PIO_4_NS,
+		[W_VERSIONS] = VERSIONS_TO_6,
+		[W_SUPPORTED] = PACKETS | DEVICE_RESET,
+		[W_SUPPORTED + 1] = WORDS_ARE_MEANT | FLUSH_CACHE,
+		[W_SUPPORTED + 2] = WORDS_ARE_MEANT,
+		[W_ENABLED] = PACKETS | DEVICE_RESET,
+		[W_ENABLED + 1] = FLUSH_CACHE,
+		[W_ENABLED + 2] = WORDS_ARE_MEANT,
+	};
+
+	put_text(w + W_SERIAL, 10, "RING3-2");
+	put_text(w + W_FIRMWARE, 4, "1");
+	put_text(w + W_MODEL, 20, "RING3 CD-ROM");
 	memcpy(to, w, sizeof(w));
 }

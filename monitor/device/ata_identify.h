@@ -14,4 +14,7 @@
 void ata_identify(uint8_t *to, uint32_t sectors, unsigned number, unsigned multiple, unsigned heads,
 		  unsigned per_track);
 
+/* Those of IDENTIFY PACKET DEVICE, of a CD-ROM drive. */
+void atapi_identify(uint8_t *to);
+
 #endif

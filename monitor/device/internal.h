@@ -6,6 +6,7 @@
 
 #include "monitor/device/acpi_pm.h"
 #include "monitor/device/ata.h"
+#include "monitor/device/atapi.h"
 #include "monitor/device/bios_files.h"
 #include "monitor/device/dma.h"
 #include "monitor/device/firmware_log.h"
@@ -36,6 +37,7 @@ struct machine {
 	/* Of MACHINE_PC alone. */
 	struct dma dma;
 	struct floppy floppy; /* if there are disks for it */
+	struct atapi atapi;   /* if there is a disc for it */
 	struct rtc rtc;
 	struct i8042 keyboard;
 	struct vga vga;

@@ -30,6 +30,7 @@
 #define IRQ_RTC	     8
 #define IRQ_MOUSE    12
 #define IRQ_ATA	     14
+#define IRQ_ATAPI    15
 
 /* --------------------------------------------------------------------------------------------------------- lines */
 
@@ -120,7 +121,10 @@ static void attach_piix3(struct vm *vm, struct machine *machine)
 	pci_add_piix3(&machine->pci);
 	if (!vm->config->disk_files[0])
 		ata_attach_empty(&vm->bus, ATA_PORT, ATA_PORT_CONTROL);
-	ata_attach_empty(&vm->bus, ATA_PORT_2, ATA_PORT_2_CONTROL);
+	if (vm->config->cdrom_file)
+		atapi_init(&machine->atapi, &vm->bus, vm->config->cdrom_file, irq(machine, IRQ_ATAPI));
+	else
+		ata_attach_empty(&vm->bus, ATA_PORT_2, ATA_PORT_2_CONTROL);
 }
 
 static void put_tables(struct vm *vm)
@@ -151,7 +155,7 @@ static void attach_pc(struct vm *vm, struct machine *machine)
 		testdev_init(&machine->testdev, &vm->bus, (struct irq_line){.set = set_line, .controller = machine});
 	if (vm->config->testdev && !vm->config->bios)
 		testdev_leave_firmware(vm);
-	if (vm->config->bios || vm->config->disk_files[0])
+	if (vm->config->bios || vm->config->disk_files[0] || vm->config->cdrom_file)
 		attach_piix3(vm, machine);
 	if (vm->config->bios)
 		attach_firmware(vm, machine);
@@ -185,11 +189,16 @@ static int no_memory(struct vm *vm)
 	return -ENOMEM;
 }
 
-static int check_floppies(const struct vm *vm)
+static int check_drives(const struct vm *vm)
 {
-	if (vm->kind == MACHINE_PC || !vm->config->floppy_files[0])
+	if (vm->kind == MACHINE_PC || (!vm->config->floppy_files[0] && !vm->config->cdrom_file))
 		return 0;
-	fprintf(stderr, "ring3: --floppy: the machine of %s has no floppy drives: leave it out\n", vm->config->kernel);
+	if (vm->config->floppy_files[0])
+		fprintf(stderr, "ring3: --floppy: the machine of %s has no floppy drives: leave it out\n",
+			vm->config->kernel);
+	else
+		fprintf(stderr, "ring3: --cdrom: the machine of %s has no CD-ROM drive: leave it out\n",
+			vm->config->kernel);
 	return -EINVAL;
 }
 
@@ -213,7 +222,7 @@ int machine_init(struct vm *vm)
 	const struct vm_config *config = vm->config;
 	bool input = !config->no_input && !config->screen;
 
-	if (check_floppies(vm))
+	if (check_drives(vm))
 		return -EINVAL;
 	/* What shows the screen shows nothing else. */
 	vm->console = console_open(

@@ -18,6 +18,7 @@ enum {
 	CHECKSUM = 0x2e,	/* of 0x10 to 0x2d, high byte first */
 	EXTENDED_FOUND = 0x30,
 	HIGH_MEMORY = 0x34,	/* 64 KiB from 16 MiB up */
+	BOOT_THIRD = 0x38,	/* in its high bits: which is tried last */
 	TRANSLATION = 0x39,	/* of disks: two bits each */
 	BOOT_ORDER = 0x3d,	/* four bits each, the first in the low ones */
 	MEMORY_ABOVE_4G = 0x5b, /* 64 KiB, three bytes */
@@ -29,6 +30,8 @@ enum {
 #define EQUIPMENT_DRIVES 6 /* shift of their number, less 1 */
 #define BOOT_FLOPPY	 1
 #define BOOT_DISK	 2
+#define BOOT_CD		 3
+#define BOOT_BITS	 4
 #define TRANSLATE_LBA	 1
 #define CHS_SECTORS	 (1024u * 16 * 63) /* that the BIOS addresses by what a drive says of itself */
 #define KIB_BELOW	 (UINT64_C(16) << 20)
@@ -79,29 +82,30 @@ static void put_equipment(struct rtc *rtc, const struct vm_config *config)
 	put(rtc, EQUIPMENT, EQUIPMENT_FPU | (drives ? EQUIPMENT_FLOPPY | (drives - 1) << EQUIPMENT_DRIVES : 0), 1);
 }
 
-/* The disk, and a floppy before it only if that is asked for: but what is not there is not tried. */
+/* The disk, then floppy and CD, unless another order is asked for: but what is not there is not tried. */
 static unsigned boot_order(const struct vm_config *config)
 {
-	bool floppy = config->floppy_files[0], disk = config->disk_files[0] || !floppy;
+	bool floppy = config->floppy_files[0], cd = config->cdrom_file, disk = config->disk_files[0] || !(floppy || cd);
 	unsigned order = 0, shift = 0;
 
-	for (const char *drive = config->boot_order ? config->boot_order : "ca"; *drive; drive++) {
-		if (!(*drive == 'a' ? floppy : disk))
+	for (const char *drive = config->boot_order ? config->boot_order : "cad"; *drive; drive++) {
+		if (!(*drive == 'a' ? floppy : *drive == 'c' ? disk : cd))
 			continue;
-		order |= (*drive == 'a' ? BOOT_FLOPPY : BOOT_DISK) << shift;
-		shift += 4;
+		order |= (*drive == 'a' ? BOOT_FLOPPY : *drive == 'c' ? BOOT_DISK : BOOT_CD) << shift;
+		shift += BOOT_BITS;
 	}
 	return order;
 }
 
 void nvram_fill(struct rtc *rtc, const struct vm *vm)
 {
-	unsigned sum = 0;
+	unsigned sum = 0, order = boot_order(vm->config);
 
 	put_memory(rtc, &vm->mem);
 	put_equipment(rtc, vm->config);
 	put(rtc, TRANSLATION, translations(vm->config), 1);
-	put(rtc, BOOT_ORDER, boot_order(vm->config), 1);
+	put(rtc, BOOT_ORDER, order & 0xff, 1);
+	put(rtc, BOOT_THIRD, order >> 2 * BOOT_BITS << BOOT_BITS, 1);
 	put(rtc, PROCESSORS, vm->vcpu_count - 1, 1);
 	for (unsigned i = CHECKSUM_FIRST; i < CHECKSUM; i++)
 		sum += rtc->bytes[i];

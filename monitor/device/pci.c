@@ -38,13 +38,14 @@ enum {
 #define BRIDGE_PAM     0x59	   /* attributes of the memory from 0xc0000 to 1 MiB */
 #define BRIDGE_SMRAM   0x72
 
-#define PIIX3_AT	0x08 /* device 1 */
-#define PIIX3_ISA	0x70008086u
-#define PIIX3_ISA_CLASS 0x06010000u
-#define PIIX3_ROUTES	0x60 /* of the four interrupts of PCI */
-#define PIIX3_IDE	0x70108086u
-#define PIIX3_IDE_CLASS 0x01010000u /* both channels where they always were, no bus master */
-#define PIIX3_TIMING	0x40
+#define PIIX3_AT	  0x08 /* device 1 */
+#define PIIX3_ISA	  0x70008086u
+#define PIIX3_ISA_CLASS	  0x06010000u
+#define PIIX3_ROUTES	  0x60 /* of the four interrupts of PCI */
+#define PIIX3_IDE	  0x70108086u
+#define PIIX3_IDE_CLASS	  0x01010000u /* both channels where they always were, no bus master */
+#define PIIX3_TIMING	  0x40
+#define PIIX3_CHANNELS_ON 0x80008000u /* as firmware has them: drivers leave alone what is off */
 
 /* The power management of a PIIX4, as boards had it with a PIIX3 when there was ACPI. Its ports stay where the FADT has
  * them, and there are none of its SMBus. */
@@ -148,6 +149,7 @@ void pci_add_piix3(struct pci *pci)
 	permit(isa, PIIX3_ROUTES, 4, UINT8_MAX);
 	ide = add(pci, PIIX3_AT + 1, PIIX3_IDE, PIIX3_IDE_CLASS);
 	permit(ide, PIIX3_TIMING, 4, UINT8_MAX);
+	set(ide, PIIX3_TIMING, PIIX3_CHANNELS_ON);
 	pm = add(pci, PIIX3_AT + 3, PIIX4_PM, PIIX4_PM_CLASS);
 	set(pm, PIIX4_BASE, ACPI_PM_BASE | PIIX4_BASE_IO);
 	pm->config[INTERRUPT_LINE] = ACPI_PM_SCI;

@@ -95,6 +95,18 @@ static const struct state_field ata_fields[] = {
 #undef STATE_OF
 static const struct state_list ata_state = STATE_LIST(struct ata, ata_fields);
 
+#define STATE_OF struct atapi
+static const struct state_field atapi_fields[] = {
+	STATE_HOST(file),    STATE_GUEST(features),  STATE_GUEST(reason),    STATE_GUEST(low),
+	STATE_GUEST(select), STATE_GUEST(control),   STATE_GUEST(status),    STATE_GUEST(error),
+	STATE_GUEST(limit),  STATE_GUEST(interrupt), STATE_GUEST(sense_key), STATE_GUEST(sense_code),
+	STATE_GUEST(phase),  STATE_GUEST(by_packet), STATE_ARRAY(packet),    STATE_GUEST(got),
+	STATE_GUEST(asked),  STATE_GUEST(at),	     STATE_GUEST(end),	     STATE_GUEST(filled),
+	STATE_GUEST(sector), STATE_GUEST(left),	     STATE_ARRAY(buffer),    STATE_HOST(irq),
+};
+#undef STATE_OF
+static const struct state_list atapi_state = STATE_LIST(struct atapi, atapi_fields);
+
 #define STATE_OF struct dma_channel
 static const struct state_field dma_channel_fields[] = {
 	STATE_GUEST(first_address), STATE_GUEST(first_count), STATE_GUEST(address),
@@ -332,6 +344,7 @@ static const struct state_field machine_fields[] = {
 	STATE_PART(ata, ata_state),
 	STATE_PART(solo5, solo5_state),
 	STATE_PART(dma, dma_state),
+	STATE_PART(atapi, atapi_state),
 	STATE_PART(floppy, floppy_state),
 	STATE_PART(rtc, rtc_state),
 	STATE_NAMED_PART("i8042", keyboard, i8042_state),

@@ -58,10 +58,12 @@ struct vm_config {
 	struct disk_spec floppies[VM_FLOPPIES_MAX];
 	unsigned floppy_count;
 	struct disk_file *floppy_files[VM_FLOPPIES_MAX]; /* likewise */
-	const char *boot_order;		 /* letters of drives that firmware tries, a: floppy, c: disk; NULL: default */
-	struct cpu_model cpu;		 /* as --cpu says */
-	bool testdev;			 /* pc-testdev, and QEMU's exit status */
-	uint64_t memory;		 /* bytes */
+	struct disk_spec cdrom;				 /* path NULL: none */
+	struct disk_file *cdrom_file;
+	const char *boot_order; /* letters of drives that firmware tries, a: floppy, c: disk, d: CD; NULL: default */
+	struct cpu_model cpu;	/* as --cpu says */
+	bool testdev;		/* pc-testdev, and QEMU's exit status */
+	uint64_t memory;	/* bytes */
 	bool memory_given, engine_given; /* by the user: else what the image's boot protocol wants */
 	unsigned vcpus;
 	double timeout;			       /* seconds; 0: none */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "monitor/device/ata.h"
 #include "monitor/device/hpet.h"
 #include "monitor/device/ioapic.h"
 #include "monitor/device/lapic.h"
@@ -122,6 +123,29 @@ static void any_floppy(struct vm *vm)
 		bus_io(&vm->bus, X86_PORT_FLOPPY + 5, 1, draw() & 1, &value);
 }
 
+/* A packet that is mostly one the CD-ROM drive knows, and some of what it answers. */
+static void any_packet(struct vm *vm)
+{
+	static const uint8_t codes[] = {0x00, 0x03, 0x12, 0x1b, 0x1e, 0x25, 0x28, 0x2b, 0x43,
+					0x46, 0x4a, 0x51, 0x5a, 0xa8, 0xbb, 0xbd, 0xbe};
+	uint32_t value;
+
+	for (unsigned reg = 1; reg < 7; reg++) {
+		value = reg == 6 || reg == 1 ? 0 : (uint8_t)draw();
+		bus_io(&vm->bus, (uint16_t)(ATA_PORT_2 + reg), 1, true, &value);
+	}
+	value = below(8) ? 0xa0 : (uint8_t)draw();
+	bus_io(&vm->bus, ATA_PORT_2 + 7, 1, true, &value);
+	for (unsigned n = 0; n < 6; n++) {
+		value = below(4) ? (uint32_t)below(4) << 8 : (uint16_t)draw();
+		if (!n)
+			value = (uint32_t)below(4) << 8 | codes[below(sizeof(codes))];
+		bus_io(&vm->bus, ATA_PORT_2, 2, true, &value);
+	}
+	for (unsigned n = below(64) ? 20 : 9000; n; n--)
+		bus_io(&vm->bus, ATA_PORT_2, 1u << below(3), false, &value);
+}
+
 /* What the mouse is asked, and what stays unread of its answers. */
 static void any_mouse(struct vm *vm)
 {
@@ -172,6 +196,7 @@ int main(int argc, char **argv)
 	m->config.disk_files[0] = scratch_disk(1 << 20);
 	m->config.floppy_files[0] = scratch_disk(1440 << 10);
 	m->config.floppy_files[1] = scratch_disk(5 << 9);
+	m->config.cdrom_file = scratch_disk(100 * 2048 + 512);
 	vm->vcpu_count = 1;
 	vm->bus = (struct bus){0};
 	vm->kind = MACHINE_PC;
@@ -179,7 +204,10 @@ int main(int argc, char **argv)
 	if (machine_init(vm) || !nowhere)
 		return 1;
 	for (uint64_t n = 0; n < count; n++) {
-		switch (below(10)) {
+		switch (below(11)) {
+		case 10:
+			any_packet(vm);
+			break;
 		case 9:
 			any_mouse(vm);
 			break;
@@ -213,6 +241,7 @@ int main(int argc, char **argv)
 	disk_close(m->config.disk_files[0]);
 	disk_close(m->config.floppy_files[0]);
 	disk_close(m->config.floppy_files[1]);
+	disk_close(m->config.cdrom_file);
 	fix_free(m);
 	return 0;
 }

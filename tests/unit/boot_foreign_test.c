@@ -656,13 +656,13 @@ static void test_linux_64(void **state)
 
 static bool is_disk(size_t size)
 {
-	uint64_t bytes = 0;
+	struct image_drive drive;
 	bool is;
 
 	unlink(path);
 	write_file(path, flat, size);
-	is = image_is_disk(path, &bytes);
-	assert_true(!is || bytes == size);
+	is = image_is_drive(path, &drive);
+	assert_true(!is || (drive.bytes == size && !drive.is_cd));
 	return is;
 }
 
@@ -686,8 +686,8 @@ static void test_disk(void **state)
 	memcpy(flat, "\177ELF", 4);
 	assert_false(is_disk(sizeof(flat)));
 	memset(flat, 0, 4);
-	assert_false(image_is_disk("/nowhere/at/all", &(uint64_t){0}));
-	assert_false(image_is_disk("/dev/null", &(uint64_t){0}));
+	assert_false(image_is_drive("/nowhere/at/all", &(struct image_drive){0}));
+	assert_false(image_is_drive("/dev/null", &(struct image_drive){0}));
 	/* Without firmware it is refused, and not taken for that kernel. */
 	assert_true(is_disk(sizeof(flat)));
 	config.kernel = path;
@@ -695,6 +695,31 @@ static void test_disk(void **state)
 	assert_int_not_equal(image_load(&vm), 0);
 	capture_end(&c);
 	assert_non_null(strstr(c.text, "is the image of a disk"));
+}
+
+/* The image of a CD, whether its first sector is a disk's or empty. */
+static void test_cd(void **state)
+{
+	static uint8_t cd[0x9000];
+	struct image_drive drive;
+	struct capture c;
+
+	for (unsigned n = 0; n < 2; n++) {
+		unlink(path);
+		memcpy(cd + 0x8000, "\1CD001\1", 7);
+		write_file(path, cd, sizeof(cd));
+		assert_true(image_is_drive(path, &drive));
+		assert_true(drive.is_cd && drive.bytes == sizeof(cd));
+		memcpy(cd + 510, "\x55\xaa", 2);
+	}
+	config.kernel = path;
+	capture_start(&c, stderr);
+	assert_int_not_equal(image_load(&vm), 0);
+	capture_end(&c);
+	assert_non_null(strstr(c.text, "--cdrom"));
+	unlink(path);
+	write_file(path, cd, 0x8003);
+	assert_false(image_is_drive(path, &drive) && drive.is_cd);
 }
 
 /* The type of the byte at gpa as its registers give it, where at most one range holds it: SDM 3A 11.11.4.1 */
@@ -743,6 +768,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(multiboot),
 		T(memory_types),
+		T(cd),
 		T(multiboot_entry),
 		T(multiboot_physical_entry),
 		T(multiboot_32),

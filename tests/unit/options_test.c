@@ -147,7 +147,14 @@ static void test_pasted_words(void **state)
 	assert_refused("a disk is file=FILE,format=raw", "-drive", "file=x,format=qcow2", "k.elf");
 	assert_refused("a disk is file=FILE,format=raw", "-drive", "file=x", "k.elf");
 	assert_refused("there is no option '-device'", "k.elf", "-device", "e1000");
-	assert_refused("--disk FILE,readonly", "-cdrom", "k.iso");
+	assert_run("-cdrom", "a.iso", "k.elf");
+	assert_string_equal(config.cdrom.path, "a.iso");
+	assert_true(config.cdrom.readonly);
+	assert_run("-drive", "file=b.iso,media=cdrom", "--boot", "dca", "k.elf");
+	assert_string_equal(config.cdrom.path, "b.iso");
+	assert_string_equal(config.boot_order, "dca");
+	assert_refused("there is one drive", "-cdrom", "a.iso", "--cdrom", "b.iso", "k.elf");
+	assert_refused("leave out the overlay", "--cdrom", "a.iso,overlay=b", "k.elf");
 }
 
 static void test_disks(void **state)
@@ -170,7 +177,7 @@ static void test_disks(void **state)
 	assert_string_equal(config.floppies[0].path, "c.img");
 	assert_int_equal(config.disk_count, 0);
 	assert_refused("no more than 2 floppy drives", "-fda", "a", "-fda", "b", "-fda", "c", "k.elf");
-	assert_refused("there is no CD-ROM and no network", "--boot", "d", "k.elf");
+	assert_refused("there is no network", "--boot", "n", "k.elf");
 	assert_refused("give a for the floppy", "--boot", "order=", "k.elf");
 	assert_run("--machine", "testdev", "k.elf");
 	assert_true(config.testdev);

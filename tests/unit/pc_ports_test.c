@@ -148,6 +148,7 @@ static void test_pci_piix3(void **state)
 	assert_int_equal(config(0x080c) >> 16 & 0xff, 0x80);
 	assert_int_equal(config(0x0900), 0x70108086);
 	assert_int_equal(config(0x0908), 0x01010000);
+	assert_int_equal(config(0x0940), 0x80008000);
 	for (uint32_t bar = 0x10; bar < 0x28; bar += 4)
 		assert_int_equal(config(0x0900 | bar), 0);
 	config(0x0860);

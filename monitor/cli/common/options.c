@@ -37,9 +37,10 @@ const struct argp_option options_table[] = {
 	 "a disk, raw; what is written goes to the overlay, if there is one; may be given twice", 1},
 	{"floppy", OPT_FLOPPY, "FILE[,readonly][,overlay=FILE]", 0,
 	 "a floppy disk, raw, of 360K, 720K, 1.2M, 1.44M or 2.88M; may be given twice", 1},
-	{"boot", OPT_BOOT, "a|c|ac|ca", 0,
-	 "what firmware tries to boot from, in this order: the floppy (a), the disk (c) (default: what is there, the "
-	 "disk first)",
+	{"cdrom", OPT_CDROM, "FILE", 0, "a CD-ROM in its drive: an ISO image, which is not written to", 1},
+	{"boot", OPT_BOOT, "[a][c][d]", 0,
+	 "what firmware tries to boot from, in this order: the floppy (a), the disk (c), the CD-ROM (d) (default: cad, "
+	 "as far as it is there)",
 	 1},
 	{"machine", OPT_MACHINE, "testdev", 0, "a PC with QEMU's test device, and its exit status (v << 1) | 1", 1},
 	{"screen", OPT_SCREEN, NULL, 0,
@@ -47,14 +48,12 @@ const struct argp_option options_table[] = {
 	 "if that is a file or pipe",
 	 1},
 	{"cpu", OPT_CPU, "MODEL[,+FEATURE][,-FEATURE][,vendor=NAME]", 0,
-	 "the processor that CPUID shows, see docs/kernels.md; 'help' lists them (default: host)", 1},
+	 "the processor that CPUID shows (default host): 'help' lists what there is", 1},
 	{"smp", OPT_SMP, "N", 0, "number of virtual processors (this build: 1)", 1},
 	{"code-cache", OPT_CODE_CACHE, "SIZE", 0,
-	 "room for translated code, as --memory (default: 56M); for --engine=translate", 1},
+	 "with --engine=translate: room for translated code, as --memory (default 56M)", 1},
 	{"cells", OPT_CELLS, "one|two", 0,
-	 "whether kernel and programs of a 32-bit guest share a process, or are kept apart by it (default one); for "
-	 "--engine=translate",
-	 1},
+	 "with --engine=translate: processes that kernel and programs of a 32-bit guest have (default one)", 1},
 	{"cpus", OPT_CPUS, "1|2|auto", 0, "host processors to use (default auto)", 1},
 	{"no-patch", OPT_NO_PATCH, NULL, 0,
 	 "leave SYSCALL instructions of programs as they are, also where the guest's kernel lets them be made cheaper",
@@ -87,7 +86,8 @@ static const char doc[] =
 	"says is on stderr."
 	"\vOn a terminal, Ctrl-A X ends the guest, whatever it does, and Ctrl-A H lists the keys. "
 	"QEMU's spellings work too: -kernel FILE, -append STRING, -initrd FILE, -m SIZE, -smp N, -gdb "
-	"ADDR, -hda FILE, -hdb FILE, -fda FILE, -fdb FILE, -boot a, -drive file=FILE,format=raw, -d int for --trace "
+	"ADDR, -hda FILE, -hdb FILE, -fda FILE, -fdb FILE, -cdrom FILE, -boot a, -drive file=FILE,format=raw, -d int "
+	"for --trace "
 	"fault,irq; others have no meaning "
 	"here (-nographic, -serial stdio, "
 	"-no-reboot, -display none, -cpu MODEL, -enable-kvm) and are left out.";
@@ -354,6 +354,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return options_disk(arg, config);
 	case OPT_FLOPPY:
 		return options_floppy(arg, config);
+	case OPT_CDROM:
+		return options_cdrom(arg, config);
 	case OPT_BOOT:
 		return options_boot(arg, config);
 	case OPT_MACHINE:

@@ -75,14 +75,31 @@ error_t options_floppy(const char *text, struct vm_config *config)
 	return 0;
 }
 
+/* There is one drive, whose disc nobody writes on. */
+error_t options_cdrom(const char *text, struct vm_config *config)
+{
+	static char words[OPTIONS_DISK_MAX];
+
+	if (config->cdrom.path)
+		return options_refuse("--cdrom %s: there is one drive, which has %s: leave one out", text,
+				      config->cdrom.path);
+	if (parse_drive("--cdrom", text, words, &config->cdrom))
+		return EINVAL;
+	if (config->cdrom.overlay)
+		return options_refuse("--cdrom %s: a CD-ROM is not written to: leave out the overlay",
+				      config->cdrom.path);
+	config->cdrom.readonly = true;
+	return 0;
+}
+
 /* QEMU has a word before the letters, which may be left out. */
 error_t options_boot(const char *text, struct vm_config *config)
 {
 	const char *letters = strncmp(text, "order=", strlen("order=")) ? text : text + strlen("order=");
 
-	if (!*letters || letters[strspn(letters, "ac")] || strlen(letters) > 2)
+	if (!*letters || letters[strspn(letters, "acd")] || strlen(letters) > 3)
 		return options_refuse("--boot: '%s' is no order to try drives in: give a for the floppy, c for the "
-				      "disk, or both: there is no CD-ROM and no network",
+				      "disk, d for the CD-ROM, or more of them: there is no network",
 				      letters);
 	config->boot_order = letters;
 	return 0;
@@ -134,32 +151,41 @@ static error_t add_first(struct disk_spec *drives, unsigned *count, unsigned max
 	return 0;
 }
 
-/* The image that is given as the kernel becomes the first drive of its kind. */
-static error_t take_image(struct vm_config *config, uint64_t bytes)
+static error_t boot_image(struct vm_config *config, const char *kind, const char *option, const char *order)
 {
-	bool floppy = bytes / DISK_SECTOR <= UINT32_MAX && floppy_format_of((uint32_t)(bytes / DISK_SECTOR));
+	fprintf(stderr, "ring3: %s is the image of a %s: booting it with --bios " SEABIOS " %s\n", config->kernel, kind,
+		option);
+	if (!config->boot_order)
+		config->boot_order = order;
+	config->kernel = NULL;
+	return options_bios(SEABIOS, config);
+}
+
+/* The image that is given as the kernel becomes the first drive of its kind. */
+static error_t take_image(struct vm_config *config, const struct image_drive *drive)
+{
+	const uint64_t sectors = drive->bytes / DISK_SECTOR;
+	bool floppy = sectors <= UINT32_MAX && floppy_format_of((uint32_t)sectors);
 	const char *path = config->kernel;
 
+	if (drive->is_cd)
+		return options_cdrom(path, config) ? EINVAL : boot_image(config, "CD", "--cdrom", "dca");
 	if (floppy ? add_first(config->floppies, &config->floppy_count, VM_FLOPPIES_MAX, "--floppy", path)
 		   : add_first(config->disks, &config->disk_count, VM_DISKS_MAX, "--disk", path))
 		return EINVAL;
-	if (!config->boot_order)
-		config->boot_order = floppy ? "ac" : "ca";
-	config->kernel = NULL;
-	fprintf(stderr, "ring3: %s is the image of a disk: booting it with --bios " SEABIOS " %s\n", path,
-		floppy ? "--floppy" : "--disk");
-	return options_bios(SEABIOS, config);
+	return boot_image(config, "disk", floppy ? "--floppy" : "--disk", floppy ? "acd" : "cad");
 }
 
 error_t options_take_image(struct vm_config *config)
 {
-	bool has_seabios = !access(SEABIOS, R_OK), has_drives = config->disk_count || config->floppy_count;
-	uint64_t bytes;
+	bool has_seabios = !access(SEABIOS, R_OK),
+	     has_drives = config->disk_count || config->floppy_count || config->cdrom.path;
+	struct image_drive drive;
 
 	if (config->bios)
 		return 0;
 	if (config->kernel)
-		return has_seabios && image_is_disk(config->kernel, &bytes) ? take_image(config, bytes) : 0;
+		return has_seabios && image_is_drive(config->kernel, &drive) ? take_image(config, &drive) : 0;
 	if (!has_drives)
 		return 0;
 	return has_seabios ? options_bios(SEABIOS, config)

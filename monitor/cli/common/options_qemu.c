@@ -28,6 +28,7 @@ static const struct spelling {
 	{"-hdb", "--disk", false, NULL, NULL},
 	{"-fda", "--floppy", false, NULL, NULL},
 	{"-fdb", "--floppy", false, NULL, NULL},
+	{"-cdrom", "--cdrom", false, NULL, NULL},
 	{"-boot", "--boot", false, NULL, NULL},
 	{"-D", "--trace-file", false, NULL, NULL},
 	{"-curses", "--screen", false, NULL, NULL},
@@ -155,16 +156,17 @@ static void rewrite_log(int *argc, char **argv, int at)
 }
 
 /*
- * The value of -drive as --disk has it, or --floppy. NULL: it asks for what is no raw disk on an IDE bus and no floppy,
- * or does not say so.
+ * The value of -drive as --disk has it, --floppy or --cdrom, whichever it is. NULL: it asks for what is no raw disk on
+ * an IDE bus, no floppy and no CD, or does not say so.
  */
-static char *drive_value(const char *value, bool *floppy)
+static char *drive_value(const char *value, char **option)
 {
 	static const char *const so_anyway[] = {"if=ide",  "media=disk",   "index=0",
 						"index=1", "readonly=off", "cache=writeback"};
 	static char disks[VM_DISKS_MAX + VM_FLOPPIES_MAX][OPTIONS_DISK_MAX];
 	static unsigned count;
 	char words[OPTIONS_DISK_MAX], *file = NULL, *next = words;
+	static char floppy_word[] = "--floppy", cdrom_word[] = "--cdrom";
 	bool raw = false, readonly = false;
 
 	if (strlen(value) >= sizeof(words) || count == VM_DISKS_MAX + VM_FLOPPIES_MAX)
@@ -181,11 +183,13 @@ static char *drive_value(const char *value, bool *floppy)
 		else if (!strcmp(word, "readonly=on"))
 			readonly = true;
 		else if (!strcmp(word, "if=floppy"))
-			*floppy = true;
+			*option = floppy_word;
+		else if (!strcmp(word, "media=cdrom"))
+			*option = cdrom_word;
 		else if (!so)
 			return NULL;
 	}
-	if (!file || !raw)
+	if (!file || !(raw || *option == cdrom_word))
 		return NULL;
 	snprintf(disks[count], sizeof(disks[count]), "%s%s", file, readonly ? ",readonly" : "");
 	return disks[count++];
@@ -193,18 +197,18 @@ static char *drive_value(const char *value, bool *floppy)
 
 static int rewrite_drive(int argc, char **argv, int at)
 {
-	static char disk_word[] = "--disk", floppy_word[] = "--floppy";
-	bool floppy = false;
-	char *value = at + 1 < argc ? drive_value(argv[at + 1], &floppy) : NULL;
+	static char disk_word[] = "--disk";
+	char *option = disk_word, *value = at + 1 < argc ? drive_value(argv[at + 1], &option) : NULL;
 
 	if (!value) {
 		fprintf(stderr,
-			"ring3: -drive %s: a disk is file=FILE,format=raw[,if=ide|floppy][,readonly=on], and "
+			"ring3: -drive %s: a disk is file=FILE,format=raw[,if=ide|floppy][,readonly=on], a CD "
+			"file=FILE,media=cdrom, and "
 			"there are at most two of a kind\n",
 			at + 1 < argc ? argv[at + 1] : "");
 		return -EINVAL;
 	}
-	argv[at] = floppy ? floppy_word : disk_word;
+	argv[at] = option;
 	argv[at + 1] = value;
 	return 0;
 }
@@ -237,11 +241,7 @@ int options_rewrite(int *argc, char **argv)
 		if (spelling)
 			argv[i] = (char *)spelling->ours;
 		else if (argv[i][1] != '-' && !is_short(argv[i])) {
-			fprintf(stderr, "ring3: there is no option '%s'%s\n", argv[i],
-				strcmp(argv[i], "-cdrom")
-					? ""
-					: ": there is no CD drive; an image that boots from disks too, "
-					  "as most do, is --disk FILE,readonly");
+			fprintf(stderr, "ring3: there is no option '%s'\n", argv[i]);
 			return -EINVAL;
 		}
 		i += value_follows(argv[i]) ? 2 : 1;

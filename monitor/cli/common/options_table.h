@@ -22,6 +22,7 @@ enum options_key {
 	OPT_BLOCK,
 	OPT_BLOCK_SECTOR,
 	OPT_BOOT,
+	OPT_CDROM,
 	OPT_CODE_CACHE,
 	OPT_CELLS,
 	OPT_CORE,
@@ -51,9 +52,10 @@ struct vm_config;
 
 /* Prints one line and says that parsing is to end. */
 error_t options_refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* The values of --disk, --floppy, --boot and --bios. 0 or as options_refuse. */
+/* The values of --disk, --floppy, --cdrom, --boot and --bios. 0 or as options_refuse. */
 error_t options_disk(const char *text, struct vm_config *config);
 error_t options_floppy(const char *text, struct vm_config *config);
+error_t options_cdrom(const char *text, struct vm_config *config);
 error_t options_boot(const char *text, struct vm_config *config);
 error_t options_bios(const char *text, struct vm_config *config);
 /*

@@ -168,9 +168,9 @@ static bool parse(int argc, char **argv, struct vm_config *config, const char **
 		fprintf(stderr, "ring3: compare has no --gdb, --screen, --stats or --trace: 'ring3 run' does\n");
 		return false;
 	}
-	if (config->bios || config->disk_count || config->floppy_count) {
-		fprintf(stderr,
-			"ring3: compare runs kernels, without firmware, disks and floppies: 'ring3 run' has them\n");
+	if (config->bios || config->disk_count || config->floppy_count || config->cdrom.path) {
+		fprintf(stderr, "ring3: compare runs kernels, without firmware, disks, floppies and CDs: 'ring3 run' "
+				"has them\n");
 		return false;
 	}
 	return check_path("json", *json) && check_path("svg", *svg) && (!*svg || compare_can_plot());

@@ -253,10 +253,10 @@ static bool parse(struct lockstep *ls, int argc, char **argv, struct vm_config *
 		fprintf(stderr, "ring3: lockstep has none of --gdb, --screen, --stats: 'ring3 run' does\n");
 		return false;
 	}
-	if (config->disk_count || config->floppy_count) {
-		fprintf(stderr,
-			"ring3: lockstep has no disks and floppies, which two guests cannot share: 'ring3 run' has "
-			"them\n");
+	if (config->disk_count || config->floppy_count || config->cdrom.path) {
+		fprintf(stderr, "ring3: lockstep has no disks, floppies and CDs, which two guests cannot share: 'ring3 "
+				"run' has "
+				"them\n");
 		return false;
 	}
 	config->no_output = !console;

@@ -102,6 +102,8 @@ static bool check_files(const struct vm_config *config)
 		output_protect(config->disks[i].path);
 	for (unsigned i = 0; i < config->floppy_count; i++)
 		output_protect(config->floppies[i].path);
+	if (config->cdrom.path)
+		output_protect(config->cdrom.path);
 	/* A debugger may have the machine made anew: it reads them again. */
 	if (config->gdb) {
 		names_keep_to_read(config->kernel);
@@ -149,7 +151,8 @@ static bool check_floppies(const struct vm_config *config)
 static bool open_disks(struct vm_config *config)
 {
 	return open_drives(config->disks, config->disk_count, config->disk_files) &&
-	       open_drives(config->floppies, config->floppy_count, config->floppy_files) && check_floppies(config);
+	       open_drives(config->floppies, config->floppy_count, config->floppy_files) && check_floppies(config) &&
+	       open_drives(&config->cdrom, config->cdrom.path != NULL, &config->cdrom_file);
 }
 
 /* The terminal that shows the screen: standard output, or the one that belongs to this session. */
@@ -170,6 +173,7 @@ static void close_disks(const struct vm_config *config)
 		disk_close(config->disk_files[i]);
 	for (unsigned i = 0; i < config->floppy_count; i++)
 		disk_close(config->floppy_files[i]);
+	disk_close(config->cdrom_file);
 }
 
 int cli_run(int argc, char **argv)
