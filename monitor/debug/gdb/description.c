@@ -59,8 +59,10 @@ static void print_types(FILE *out, const char *feature)
 
 const char *registers_xml(const struct gdb *gdb)
 {
-	static char *texts[2];
-	char **text = &texts[gdb->narrow];
+	static const char *const architectures[] = {"i8086", "i386", "i386:x86-64"};
+	static char *texts[3];
+	unsigned width = gdb->bits / 32; /* 16, 32 or 64 */
+	char **text = &texts[width];
 	bool system = false;
 	size_t size, count;
 	const struct reg *regs = registers_list(gdb, &count);
@@ -71,7 +73,7 @@ const char *registers_xml(const struct gdb *gdb)
 	fprintf(out,
 		"<?xml version=\"1.0\"?><!DOCTYPE target SYSTEM \"gdb-target.dtd\"><target version=\"1.0\">"
 		"<architecture>%s</architecture>",
-		gdb->narrow ? "i386" : "i386:x86-64");
+		architectures[width]);
 	for (size_t i = 0; i < count; i++) {
 		const struct reg *reg = &regs[i];
 		if (reg->feature) {

@@ -114,16 +114,16 @@ void gdb_dismiss(struct gdb *gdb)
 /* -------------------------------------------------------------------------------------------------------- serving */
 
 /* The debugger takes one width for all of its connection: the file's that it will look at, else the code's now. */
-static bool is_narrow(struct gdb *gdb)
+static unsigned bits_of(struct gdb *gdb)
 {
 	unsigned bits = image_bits(gdb->vm);
 
-	return (bits ? bits : vcpu_code_bits(gdb_vcpu(gdb))) < 64;
+	return bits ? bits : vcpu_code_bits(gdb_vcpu(gdb));
 }
 
 static void attach(struct gdb *gdb)
 {
-	gdb->narrow = is_narrow(gdb);
+	gdb->bits = bits_of(gdb);
 	gdb->parser.state = PARSE_IDLE;
 	gdb->sent_len = 0;
 	gdb->stop_asked = !gdb->stopped;

@@ -55,7 +55,7 @@ struct gdb {
 	struct gdb_link link;
 	struct gdb_parser parser;
 	bool no_ack;
-	bool narrow;		       /* the debugger was told of 32-bit registers */
+	unsigned bits;		       /* of code, as the debugger was told: registers are narrow below 64 */
 	bool physical;		       /* memory packets mean guest-physical addresses */
 	char sent[2 * GDB_PACKET + 8]; /* the last packet, for a peer that asks again */
 	size_t sent_len;

@@ -212,7 +212,7 @@ const struct reg *registers_list(const struct gdb *gdb, size_t *count)
 {
 	bool avx = gdb->vm->cpu.has[CPU_avx];
 
-	if (gdb->narrow) {
+	if (gdb->bits < 64) {
 		*count = sizeof(regs_32) / sizeof(regs_32[0]) - (avx ? 0 : YMM_COUNT_32);
 		return regs_32;
 	}

@@ -21,7 +21,7 @@ struct reg {
 	const char *feature; /* begins with this one */
 };
 
-/* Those of the debugger's present connection (gdb->narrow), and how many. */
+/* Those of the debugger's present connection (gdb->bits), and how many. */
 const struct reg *registers_list(const struct gdb *gdb, size_t *count);
 
 #endif
