@@ -213,7 +213,6 @@ struct spt {
 	uint64_t pages;		       /* calls of spt_invlpg, */
 	uint64_t page[SPT_PAGES_KEPT]; /* and for which pages, the last of them */
 	uint64_t locked;	       /* times that a frame was locked */
-	uint64_t page_at;	       /* spt_changes with the last one */
 	void (*written[SPT_WATCHERS])(void *ctx, uint64_t gpa);
 	struct spt_stats stats;
 };

@@ -11,7 +11,6 @@ int spt_invlpg(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva)
 {
 	spt->remaps++;
 	spt->page[spt->pages++ % SPT_PAGES_KEPT] = gva;
-	spt->page_at = spt_changes(spt);
 	for (enum spt_mode mode = SPT_KERNEL; mode < SPT_MODES; mode++) {
 		struct spt_space *space = spt_space_find(spt, cpu, mode);
 

@@ -293,8 +293,6 @@ struct spt_stats {
 uint64_t spt_changes(const struct spt *spt);
 /* Likewise, of global translations: loads of CR3 leave those. */
 uint64_t spt_global_changes(const struct spt *spt);
-/* All that has changed since it was `since` is that spt_invlpg was called for the page of *gva. */
-bool spt_is_page_change(const struct spt *spt, uint64_t since, uint64_t *gva);
 /* How often translations alone may have gone out of date: in all, by loads of CR3, and by spt_invlpg. */
 struct spt_remaps {
 	uint64_t all, loads, pages;

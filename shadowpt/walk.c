@@ -370,9 +370,3 @@ uint64_t spt_global_changes(const struct spt *spt)
 {
 	return spt_changes(spt) - spt->epoch;
 }
-
-bool spt_is_page_change(const struct spt *spt, uint64_t since, uint64_t *gva)
-{
-	*gva = spt->page[(spt->pages - 1) % SPT_PAGES_KEPT];
-	return spt->page_at == since + 1 && spt_changes(spt) == spt->page_at;
-}

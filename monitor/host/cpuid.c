@@ -155,14 +155,19 @@ uint32_t host_xsave_size(void)
 	return size;
 }
 
-uint64_t host_state_components(void)
+uint64_t host_xcr0(void)
 {
 	uint32_t low, high;
 
 	if (!(host_cpuid(1, 0).ecx & bit_OSXSAVE))
 		return 0;
 	__asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-	return ((uint64_t)high << 32 | low) & R3_GUEST_XCR0;
+	return (uint64_t)high << 32 | low;
+}
+
+uint64_t host_state_components(void)
+{
+	return host_xcr0() & R3_GUEST_XCR0;
 }
 
 uint32_t host_state_size(void)

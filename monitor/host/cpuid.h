@@ -36,6 +36,8 @@ bool host_cpuid_can_keep(void);
 /* Bytes of an XSAVE image with all that the host's kernel has switched on; 0 without XSAVE. SDM 1 13.2 */
 uint32_t host_xsave_size(void);
 
+/* Register 0 of XGETBV; 0 without XSAVE. */
+uint64_t host_xcr0(void);
 /*
  * The state components that guests have: of those switched on, x87, SSE, AVX, AVX-512. Not protection keys, which are
  * for the host's own pages, nor tiles, which a task has to ask for: signal frames have no room for them.

@@ -199,7 +199,7 @@ struct engine_vcpu {
 		uint32_t user;
 		unsigned key;
 		bool slow; /* watched or checked for alignment: they are not used at all */
-		uint64_t changes, global_changes;
+		uint64_t changes, global_changes, pages;
 	} valid;
 	uint64_t executed; /* instructions */
 	/* interpret_on: of `executed`, where it ends; by so much each sensitive instruction moves it. */

@@ -98,6 +98,7 @@ static bool may_be_fetched(const struct engine_vcpu *c, uint64_t gva)
 static void note_changes(struct engine_vcpu *c)
 {
 	c->valid.changes = spt_changes(c->vm->spt);
+	c->valid.pages = spt_remaps(c->vm->spt).pages;
 	c->valid.global_changes = spt_global_changes(c->vm->spt);
 }
 
@@ -111,13 +112,18 @@ void memory_watch(struct engine_vcpu *c, uint64_t gpa)
 		note_changes(c);
 }
 
-/* A page was invalidated, and nothing else: drops its translations. False: more has to go. */
-static bool drop_page(struct engine_vcpu *c)
+/* Pages were invalidated, and nothing else: drops their translations. False: more has to go. */
+static bool drop_pages(struct engine_vcpu *c)
 {
-	uint64_t gva;
-	if (!spt_is_page_change(c->vm->spt, c->valid.changes, &gva) || may_be_large(c, gva) || may_be_fetched(c, gva))
+	const struct spt *spt = c->vm->spt;
+	uint64_t gva, n = c->valid.pages, pages = spt_remaps(spt).pages;
+	if (spt_changes(spt) - c->valid.changes != pages - n)
 		return false;
-	*tlb_entry(c, gva) = (struct tlb_entry){0};
+	for (; n < pages; n++) {
+		if (!spt_page_remapped(spt, n, &gva) || may_be_large(c, gva) || may_be_fetched(c, gva))
+			return false;
+		*tlb_entry(c, gva) = (struct tlb_entry){0};
+	}
 	note_changes(c);
 	return true;
 }
@@ -139,7 +145,7 @@ void memory_revalidate(struct engine_vcpu *c)
 	paging.smap = c->smap;
 	bool alike = c->key == c->valid.key && slow == c->valid.slow;
 	if (alike && spt_same_rules(&paging, &c->valid.paging) && spt_same_roots(&paging, &c->valid.paging) &&
-	    (changes == c->valid.changes || drop_page(c))) {
+	    (changes == c->valid.changes || drop_pages(c))) {
 		if (c->user != c->valid.user)
 			change_mode(c);
 		return;

@@ -350,9 +350,14 @@ void op_rdpid(struct engine_vcpu *c, const struct insn *i)
 
 void op_xgetbv(struct engine_vcpu *c, const struct insn *i)
 {
+	uint32_t which = (uint32_t)c->gpr[RCX];
+	uint64_t cells = c->visits ? host_xcr0() : 0;
+	if (!which && cells) {
+		set_edx_eax(c, cells);
+		NEXT;
+	}
 	if (interp_leaves_to_cell(c, i))
 		return;
-	uint32_t which = (uint32_t)c->gpr[RCX];
 	if (!(c->vcpu->cr4 & X86_CR4_OSXSAVE)) {
 		interp_raise(c, i, X86_VEC_UD, 0);
 		return;

@@ -10,12 +10,19 @@
 #include "monitor/engine/trap/trap.h"
 #include "monitor/vm/vm.h"
 
-/* Instructions that cost less than a visit to the cell. */
-#define PATIENCE 1000
+/* Instructions that cost less than a visit to the cell: one that shows the code, and one that has a fault for each
+ * page. */
+#define PATIENCE_WARM 1000
+#define PATIENCE_COLD 16000
+/* Of the kernel, from where it met memory of such a program. */
+#define PATIENCE_KERNEL 200
 /* Stays that are interpreted after a page fault, unless there is another. */
 #define STAYS 32
 /* After the n-th in vain in a row so many faults go by: 2^n - 1, at most. */
 #define VAIN_MAX 6
+
+/* No page. */
+#define NOWHERE UINT64_MAX
 
 /* Nobody looks on, and nothing needs single steps. */
 static bool is_plain(const struct vcpu *vcpu)
@@ -43,22 +50,33 @@ bool stay_expected(const struct translate *t)
 	return t->stay.left;
 }
 
+static struct spt_space *user_space(const struct translate *t, const struct vcpu *vcpu)
+{
+	struct spt_cpu paging = vcpu_paging(vcpu);
+	struct spt_space *space = spt_space_find(t->vm->spt, &paging, SPT_USER);
+	return space && *spt_space_owner(space) ? space : NULL;
+}
+
 /* The page of the last fault, as the guest's kernel has it now, with those around it. */
 static void prefill(struct translate *t, struct vcpu *vcpu)
 {
 	struct spt_cpu paging = vcpu_paging(vcpu);
-	struct spt_space *space = spt_space_find(t->vm->spt, &paging, SPT_USER);
-	int error = space && *spt_space_owner(space) ? spt_prefill(space, &paging, t->stay.gva) : 0;
+	struct spt_space *space = user_space(t, vcpu);
+	int error = space ? spt_prefill(space, &paging, t->stay.gva) : 0;
 	if (error)
 		t->vm->engine_ops->space_lost(t->vm, space, error);
 }
 
 bool stay_run(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 {
-	if (!t->stay.left || !is_plain(vcpu))
+	if (!is_plain(vcpu))
+		t->stay.left = 0;
+	if (!t->stay.left)
 		return false;
 	t->stay.left--;
-	if (interpret_visit(vcpu, exit, PATIENCE)) {
+	struct spt_space *space = user_space(t, vcpu);
+	bool warm = space && spt_maps(space, vcpu->rip, SPT_EXEC);
+	if (interpret_visit(vcpu, exit, warm ? PATIENCE_WARM : PATIENCE_COLD)) {
 		if (exit->reason == EXIT_EXCEPTION)
 			t->stay.vain = 0;
 		return true;
@@ -68,4 +86,19 @@ bool stay_run(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 	t->stay.skip = (1u << t->stay.vain) - 1;
 	prefill(t, vcpu);
 	return false;
+}
+
+bool stay_reach(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
+{
+	uint64_t page = exit->gva & ~X86_PAGE_MASK;
+	bool fault = exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_PF;
+	if (!t->stay.left || t->form != FORM_UPPER || !fault || vcpu->cpl != 0 || page >= GVA_LOWER_END ||
+	    page == t->stay.reached || !is_plain(vcpu))
+		return false;
+	t->stay.reached = page;
+	interpret_on(vcpu, exit, PATIENCE_KERNEL);
+	/* It has not been met if the guest's kernel has to see to it first. */
+	if (exit->reason == EXIT_EXCEPTION)
+		t->stay.reached = NOWHERE;
+	return true;
 }

@@ -217,6 +217,8 @@ static void enter_translated(struct translate *t, struct vcpu *vcpu, struct vm_e
 			here = t->form == FORM_NARROW || vcpu->cpl == cpl;
 			if (here && is_stray(t, exit))
 				execute_stray(t, vcpu, exit);
+			else if (here && stay_reach(t, vcpu, exit))
+				return;
 			else if (vcpu->cpl == 0 && exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_DE)
 				learn_division(t, vcpu);
 			else if (here && is_store_to_code(t, vcpu, exit))

@@ -214,10 +214,10 @@ struct translate {
 	uint64_t salt;
 	uint8_t vain[LINGER_SITES];
 	/* stay.c: stays in user mode that are interpreted yet; faults that are to go by before; how often in a row that
-	 * was in vain; where the last fault was. */
+	 * was in vain; where the last fault was; and which page of user mode's the kernel met last. */
 	struct {
 		unsigned left, skip, vain;
-		uint64_t gva;
+		uint64_t gva, reached;
 	} stay;
 	/* Instructions that left because what they need was lent to user mode, less entries to user mode of either
 	 * kind, which were so many; whether these are too many. */
@@ -402,6 +402,9 @@ bool linger(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit);
  */
 bool stay_run(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit);
 bool stay_expected(const struct translate *t);
+/* The kernel met user memory that its cell does not show. True: it is interpreted there, since once is all, most often.
+ */
+bool stay_reach(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit);
 void stay_note_fault(struct translate *t, struct vcpu *vcpu);
 
 /*
