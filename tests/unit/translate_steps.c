@@ -73,6 +73,7 @@ static bool rebuild(struct user_regs_struct *regs, const struct bt_locus *locus)
 	unsigned long long *const low[] = {&regs->rax, &regs->rcx, &regs->rdx, &regs->rbx,
 					   &regs->rsp, &regs->rbp, &regs->rsi, &regs->rdi};
 	bool enabled = s->iflag;
+	uint64_t value;
 	regs->rip = locus->rip;
 	regs->rsp += (uint64_t)(int64_t)locus->rsp;
 	regs->rdi -= locus->moved_di ? s->moved_di : 0;
@@ -113,6 +114,12 @@ static bool rebuild(struct user_regs_struct *regs, const struct bt_locus *locus)
 	case BT_SWAPPED:
 		s->kernel_gs = regs->rax;
 		take_both(regs);
+		break;
+	case BT_GIVEN:
+		value = regs->rcx;
+		take_status(regs);
+		take_both(regs);
+		*low[locus->reg] = value;
 		break;
 	case BT_DELIVERS:
 	case BT_DELIVERED:

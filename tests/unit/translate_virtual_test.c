@@ -391,6 +391,45 @@ static void test_writable_segments(void **state)
 	VERW(regs, false, 0x0f, 0x00, 0x6b, 0x08);
 }
 
+/* VERR, LAR and LSL of the same segments, and of what is none of code or data. */
+static void test_segments_asked_about(void **state)
+{
+	const uint64_t data = 0x00cf92000000ffff, small = 0x004092345678ffff, system = 0x000089000000ffff;
+	struct user_regs_struct regs = registers();
+	struct snapshot end;
+	page()->descriptors.at = world->code + world->up + 0x4100;
+	page()->descriptors.end = 0x2f - 6;
+	describe(0x18, data), describe(0x20, small), describe(0x28, system);
+	regs.r9 = regs.rax = regs.rcx = regs.rdx = 0xdeadbeef0018;
+	VERW(regs, true, 0x41, 0x0f, 0x00, 0xe1);	    /* VERR R9W */
+	end = RUN_FROM(regs, true, 0x41, 0x0f, 0x02, 0xd9); /* LAR EBX, R9D */
+	assert_int_equal(end.regs.rbx, 0xcf9200);
+	assert_int_equal(end.regs.eflags & ARITHMETIC, (FLAGS | X86_RFLAGS_ZF) & ARITHMETIC);
+	assert_int_equal(RUN_FROM(regs, true, 0x0f, 0x03, 0xc2).regs.rax, 0xffffffff);	     /* LSL EAX, EDX */
+	assert_int_equal(RUN_FROM(regs, true, 0x48, 0x0f, 0x03, 0xc8).regs.rcx, 0xffffffff); /* LSL RCX, EAX */
+	assert_int_equal(RUN_FROM(regs, true, 0x0f, 0x02, 0xc9).regs.rcx, 0xcf9200);	     /* LAR ECX, ECX */
+	*at(0x2008) = 0x20;
+	end = RUN_FROM(regs, true, 0x0f, 0x03, 0x7b, 0x08); /* LSL EDI, [RBX + 8] */
+	assert_int_equal(end.regs.rdi, 0xffff);
+	assert_int_equal(end.regs.rax, regs.rax);
+	assert_int_equal(end.regs.rcx, regs.rcx);
+	static const uint16_t others[] = {0, 0x1b, 0x1c, 0x28, 0x30};
+	for (unsigned n = 0; n < sizeof(others) / sizeof(others[0]); n++) {
+		regs.r9 = others[n];
+		VERW(regs, false, 0x41, 0x0f, 0x00, 0xe1);
+		end = RUN_FROM(regs, true, 0x41, 0x0f, 0x02, 0xd9);
+		assert_given_up(&end);
+		assert_int_equal(end.regs.rbx, regs.rbx);
+		end = RUN_FROM(regs, true, 0x41, 0x0f, 0x03, 0xd9);
+		assert_given_up(&end);
+	}
+	/* A register whose other half stays, and those that take more. */
+	regs.r9 = 0x18;
+	assert_int_equal(RUN_FROM(regs, true, 0x66, 0x41, 0x0f, 0x02, 0xd9).regs.rip, world->code); /* LAR BX, R9W */
+	assert_int_equal(RUN_FROM(regs, true, 0x45, 0x0f, 0x02, 0xd9).regs.rip, world->code);	    /* LAR R11D, R9D */
+	assert_int_equal(RUN_FROM(regs, true, 0x41, 0x0f, 0x02, 0xe1).regs.rip, world->code);	    /* LAR ESP, R9D */
+}
+
 /* -------------------------------------------------------------------------------------------- returns, exceptions */
 
 static void frame(uint64_t rip, uint64_t cs, uint64_t rflags, uint64_t rsp, uint64_t ss)
@@ -603,6 +642,7 @@ int main(void)
 		BOTH(test_segments_shown),
 		BOTH(test_segments),
 		BOTH(test_writable_segments),
+		BOTH(test_segments_asked_about),
 		BOTH(test_iret),
 		BOTH(test_iret_given_up),
 		BOTH(test_faults),

@@ -250,6 +250,7 @@ enum bt_undo {
 	BT_BOTH,      /* and bt_state.rax in RAX */
 	BT_POPPED,    /* as BT_COUNTER, and IF is as in RCX */
 	BT_STATUS,    /* as BT_BOTH, and the arithmetic flags are in AX as LAHF and SETO AL left them */
+	BT_GIVEN,     /* as BT_STATUS, and `reg` becomes RCX as it is now */
 	BT_DELIVERS,  /* as BT_STATUS, and RSP is bt_state.scratch */
 	BT_DELIVERED, /* as BT_STATUS, and RIP is bt_state.target */
 	BT_RETURNS,   /* as BT_BOTH, RIP is bt_state.target, RSP bt_state.scratch, the flags are in bt_state.stack[0] */

@@ -45,6 +45,7 @@
 #define OPCODE_JNO	  0x71
 #define OPCODE_JNZ	  0x75
 #define OPCODE_JZ	  0x74
+#define OPCODE_JNS	  0x79
 #define OPCODE_JMP	  0xeb
 #define OPCODE_JRCXZ	  0xe3
 

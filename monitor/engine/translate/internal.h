@@ -130,7 +130,11 @@ bool show_identity(struct compiler *c);
 bool show_msr(struct compiler *c);
 bool show_table(struct compiler *c, size_t slot);
 bool show_segment(struct compiler *c);
-bool show_writable(struct compiler *c);
+
+/* ask.c, likewise: VERR, VERW, LAR and LSL. */
+bool ask_readable(struct compiler *c);
+bool ask_writable(struct compiler *c);
+bool ask_descriptor(struct compiler *c);
 
 /* lent.c: as compile_inside, where the FPU is left to user mode. */
 bool compile_lent(struct compiler *c);

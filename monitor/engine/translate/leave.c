@@ -42,6 +42,7 @@ static void take_both(struct vcpu *vcpu, const volatile struct bt_state *state)
 static void undo(struct translate *t, struct vcpu *vcpu, const struct bt_locus *locus)
 {
 	const volatile struct bt_state *state = t->state;
+	uint64_t value;
 	vcpu->rip = locus->rip;
 	if (t->form == FORM_NARROW) {
 		bool enabled = vcpu_if(vcpu);
@@ -86,6 +87,12 @@ static void undo(struct translate *t, struct vcpu *vcpu, const struct bt_locus *
 	case BT_SWAPPED:
 		state_take_kernel_gs(t, vcpu, vcpu->gpr[RAX]);
 		take_both(vcpu, state);
+		break;
+	case BT_GIVEN:
+		value = vcpu->gpr[RCX];
+		take_status(vcpu);
+		take_both(vcpu, state);
+		vcpu->gpr[locus->reg] = value;
 		break;
 	case BT_DELIVERS:
 	case BT_DELIVERED:

@@ -1,6 +1,5 @@
 /*
- * Instructions of 64-bit code that show what the machine has: CPUID, RDMSR, SGDT, SIDT, VERW, PUSH of a segment
- * register.
+ * Instructions of 64-bit code that show what the machine has: CPUID, RDMSR, SGDT, SIDT, PUSH of a segment register.
  */
 #include <stddef.h>
 
@@ -156,53 +155,6 @@ bool show_table(struct compiler *c, size_t slot)
 	MARK(.rip = c->next, .undo = BT_BOTH);
 	emit_load(&c->e, RAX, SLOT(rax));
 	emit_load(&c->e, RCX, SLOT(rcx));
-	return true;
-}
-
-/* MOVZX ECX, the operand */
-static void load_selector(struct compiler *c)
-{
-	const ZydisDecodedOperand *op = &c->insn.operands[0];
-	const bool relative = compiler_is_rip_relative(&c->insn);
-	if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
-		unsigned reg = ZydisRegisterGetId(op->reg.value);
-		EMIT((uint8_t)(REX | (reg & 8) >> 3), 0x0f, 0xb7, (uint8_t)(0xc8 | (reg & 7)));
-		return;
-	}
-	if (relative)
-		emit_constant64(&c->e, RCX, compiler_operand_address(c));
-	else
-		compiler_operand_lea(c, RCX, op);
-	if (c->source->flavour & BT_UPPER && op->mem.base != ZYDIS_REGISTER_RSP)
-		emit8(&c->e, PREFIX_FS);
-	EMIT(0x0f, 0xb7, 0x09); /* MOVZX ECX, WORD [RCX] */
-}
-
-/* VERW where the answer is yes: a segment of the GDT that may be written, asked for with RPL 0, by CPL 0. */
-bool show_writable(struct compiler *c)
-{
-	enum { WRITABLE = (X86_DESC_P | X86_DESC_S | X86_DESC_RW) >> 40, CODE = X86_DESC_CODE >> 40, SHIFT = 40 };
-	const ZydisDecodedOperand *op = &c->insn.operands[0];
-	const bool memory = op->type == ZYDIS_OPERAND_TYPE_MEMORY;
-	struct virtual v;
-	if (c->user || (memory && (c->insn.info.address_width != 64 || bt_uses_base(&c->insn))) ||
-	    (!memory && c->source->flavour & BT_UPPER && ZydisRegisterGetId(op->reg.value) == RSP))
-		return false;
-	virtual_begin(c, &v, load_selector);
-	EMIT(0xf6, 0xc1, X86_SEL_RPL | X86_SEL_TI); /* TEST CL, imm8 */
-	virtual_unless(c, &v, OPCODE_JNZ);
-	virtual_unless(c, &v, OPCODE_JRCXZ);
-	emit_state(&c->e, OPCODE_COMPARE, RCX, SLOT(descriptors.end));
-	virtual_unless(c, &v, OPCODE_JAE);
-	emit_state(&c->e, OPCODE_ADD, RCX, SLOT(descriptors.at));
-	virtual_follow(c, 0);
-	EMIT(REX_W, 0xc1, 0xe9, SHIFT);	   /* SHR RCX, imm8 */
-	EMIT(0x80, 0xe1, WRITABLE | CODE); /* AND CL, imm8 */
-	EMIT(0x80, 0xf9, WRITABLE);	   /* CMP CL, imm8 */
-	virtual_unless(c, &v, OPCODE_JNZ);
-	virtual_plain(c, &v);
-	EMIT(0x80, 0xcc, X86_RFLAGS_ZF); /* OR AH, imm8 */
-	virtual_end(c, c->next);
 	return true;
 }
 

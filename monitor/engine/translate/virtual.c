@@ -374,8 +374,13 @@ bool compile_virtual(struct compiler *c)
 		return flavour & BT_READ && show_table(c, SLOT(idtr));
 	case ZYDIS_MNEMONIC_PUSH:
 		return flavour & BT_READ && show_segment(c);
+	case ZYDIS_MNEMONIC_VERR:
+		return flavour & BT_READ && ask_readable(c);
 	case ZYDIS_MNEMONIC_VERW:
-		return flavour & BT_READ && show_writable(c);
+		return flavour & BT_READ && ask_writable(c);
+	case ZYDIS_MNEMONIC_LAR:
+	case ZYDIS_MNEMONIC_LSL:
+		return flavour & BT_READ && ask_descriptor(c);
 	case ZYDIS_MNEMONIC_CLTS:
 		return reads && clear_ts(c);
 	case ZYDIS_MNEMONIC_SWAPGS:
