@@ -65,6 +65,10 @@ static struct pvg_frame stop;
 static uint64_t stop_address;
 static unsigned calls;
 static volatile unsigned ticks;
+/* Exceptions of the kernel's own between SYSCALL and the return, and those that showed other segments than SYSCALL
+ * loads. */
+static unsigned inside, odd_segments;
+static bool bare;
 
 static uint64_t address_of(const char *label)
 {
@@ -84,6 +88,8 @@ static void on_syscall(struct pvg_frame *frame, void *arg)
 {
 	(void)arg;
 	calls++;
+	if (calls % 32 == 0)
+		__asm__ volatile("int3" : : : "memory");
 	if (frame->rdi == 0 && frame->rax < CALLS) {
 		frame->rax++;
 		return;
@@ -99,6 +105,17 @@ static void on_fault(struct pvg_frame *frame, void *arg)
 		pvg_panic_frame(frame, "fault in the kernel");
 	stop_address = frame->vector == X86_VEC_PF ? pvg_fault_address() : 0;
 	leave_user(frame);
+}
+
+static void on_breakpoint(struct pvg_frame *frame, void *arg)
+{
+	if (frame->cs & X86_SEL_RPL) {
+		on_fault(frame, arg);
+		return;
+	}
+	const uint64_t cs = (PVG_STAR >> X86_STAR_SYSCALL_SHIFT) & 0xffff;
+	inside++;
+	odd_segments += frame->cs != cs || (bare && frame->ss != cs + 8);
 }
 
 static void tick(void *arg)
@@ -346,12 +363,15 @@ static void test_switch_refused(void)
 
 int main(const char *cmdline)
 {
-	char pv[4];
+	char text[4];
+	(void)cmdline;
 	make_spaces();
 	pvg_syscall_register(on_syscall, NULL);
 	pvg_user_return_register(on_return);
 	for (unsigned vector = 0; vector < 32; vector++)
 		pvg_trap_register(vector, on_fault, NULL);
+	pvg_trap_register(X86_VEC_BP, on_breakpoint, NULL);
+	bare = pvg_option("pv", text, sizeof(text)) && !pvg_strcmp(text, "off");
 	pvg_irq_disable();
 	test_calls();
 	test_interrupts();
@@ -359,9 +379,10 @@ int main(const char *cmdline)
 	test_vector_state();
 	test_images();
 	test_bases();
-	if (pvg_option("pv", pv, sizeof(pv)) && !pvg_strcmp(pv, "on"))
+	if (pvg_option("pv", text, sizeof(text)) && !pvg_strcmp(text, "on"))
 		test_switch_refused();
 	test_walls();
 	test_calls();
+	pvg_test(inside && !odd_segments, "behind SYSCALL the kernel has its segments");
 	return pvg_test_finish();
 }

@@ -313,6 +313,26 @@ static void test_refusals(void **state)
 	REFUSED(BT_CROSS_OUT, *at(STACK - 16) = state_page->selector[SREG_CS] = 0x30);
 }
 
+/* Behind STI nobody who stops on the way could tell that no interrupt may come yet: the monitor does it. */
+static void test_iret_behind_sti(void **state)
+{
+	static const uint8_t bytes[] = {0x90, 0xcf, 0xfb, 0xcf}; /* NOP; IRETD; STI; IRETD */
+	static struct bt_code block;
+	struct bt_place place = kernel;
+	place.cross[BT_CROSS_OUT] = TEST_GATE;
+	for (unsigned sti = 0; sti < 2; sti++) {
+		const struct bt_source source = {.gva = 0x80100000,
+						 .bytes = bytes + 2 * sti,
+						 .len = 2,
+						 .flavour = BT_NARROW | BT_IF | BT_CLOCK | BT_READ | BT_BASES};
+		assert_true(bt_compile(&source, &place, &block));
+		assert_int_equal(block.insns, 2);
+		assert_int_equal(block.leaves, sti);
+	}
+	assert_int_equal(block.exits[block.exit_count - 1].kind, BT_INSN);
+	assert_int_equal(block.exits[block.exit_count - 1].target, 0x80100001);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -320,6 +340,7 @@ int main(void)
 		cmocka_unit_test(test_iret),
 		cmocka_unit_test(test_fast),
 		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_iret_behind_sti),
 	};
 	return cmocka_run_group_tests(tests, start_child, end_child);
 }
