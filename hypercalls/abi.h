@@ -19,13 +19,13 @@
 #define R3_HYPERCALL_PAGE_SIZE 4096
 
 /* Features */
-#define R3_FEATURE_VIF	      1	 /* virtual interrupt flag and upcalls in the shared-info page */
-#define R3_FEATURE_CLOCK      2	 /* clock in the shared-info page */
-#define R3_FEATURE_EVTCHN     4	 /* local event channels */
-#define R3_FEATURE_MMU_UPDATE 8	 /* mmu_update and mmu_flush */
-#define R3_FEATURE_MULTICALL  16 /* multicall */
-#define R3_FEATURE_FPU	      32 /* fpu_switch, get_segment_base, R3_CALLBACK_DIRECT */
-#define R3_FEATURE_SITES      64 /* R3_CALLBACK_SITES */
+#define R3_FEATURE_VIF	      1	  /* virtual interrupt flag and upcalls in the shared-info page */
+#define R3_FEATURE_CLOCK      2	  /* clock in the shared-info page */
+#define R3_FEATURE_EVTCHN     4	  /* local event channels */
+#define R3_FEATURE_MMU_UPDATE 8	  /* mmu_update and mmu_flush */
+#define R3_FEATURE_MULTICALL  16  /* multicall */
+#define R3_FEATURE_FPU	      32  /* fpu_switch, get_segment_base, R3_CALLBACK_DIRECT */
+#define R3_FEATURE_SITES      64  /* R3_CALLBACK_SITES */
 #define R3_FEATURE_SWITCH     128 /* user_switch */
 
 /* Errors: Linux's numbers, returned negated */
@@ -126,8 +126,8 @@ struct r3_vcpu_info {
 };
 
 /*
- * What user_switch changes. Of `from` it reads where FPU state goes, and writes the bases. Bases are canonical, rsp0 lies
- * in the lower half, both fpu are as fpu_switch takes them, and none is 0.
+ * What user_switch changes. Of `from` it reads where FPU state goes, and writes the bases. Bases are canonical, rsp0
+ * lies in the lower half, both fpu are as fpu_switch takes them, and none is 0.
  */
 struct r3_user_context {
 	uint64_t root; /* as for set_user_root */
