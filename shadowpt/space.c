@@ -179,9 +179,9 @@ enum spt_paging spt_space_paging(const struct spt_space *space)
 	return space->paging;
 }
 
-bool spt_space_is_synced(const struct spt_space *space)
+bool spt_users_are_synced(const struct spt *spt)
 {
-	return list_empty(&space->unsync);
+	return list_empty(&spt->written_users);
 }
 
 uint64_t spt_space_root(const struct spt_space *space)

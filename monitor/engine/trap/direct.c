@@ -121,14 +121,14 @@ static uint32_t remember(struct cells *cells, struct cell *peer, uint64_t root)
 }
 
 /*
- * The kernel may have user mode go on there without the monitor: nothing waits to be done in that cell, its frame is
- * what its runner will load, and to load the root would change nothing.
+ * The kernel may have user mode go on there without the monitor: nothing waits to be done in that cell, and its frame
+ * is what its runner will load.
  */
 static bool is_ready(const struct cell_recent *recent)
 {
 	const struct cell *user = recent->cell;
 	return user && user->space && !user->dead && !user->fresh && user->in_signal && !user->queued &&
-	       spt_space_root(user->space) == (recent->root & X86_PTE_ADDR) && spt_space_is_synced(user->space);
+	       spt_space_root(user->space) == (recent->root & X86_PTE_ADDR);
 }
 
 static void forget_peers(struct cell *cell)
@@ -295,8 +295,10 @@ void direct_arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 		describe_peer(cell->xchg, trap, peer);
 		cell->current = remember(&trap->cells, peer, vcpu_user_root(vcpu));
 		cell->xchg->current = cell->current;
-		/* Bases that the host wants told are told by who tells them. */
-		if (armed == GATE_ARMED_PARAVIRT && trap->cells.bases == GATE_BASES_INSNS)
+		/* Bases that the host wants told are told by who tells them; and what to load a root would take away is
+		 * the monitor's to find. */
+		if (armed == GATE_ARMED_PARAVIRT && trap->cells.bases == GATE_BASES_INSNS &&
+		    spt_users_are_synced(vcpu->vm->spt))
 			know_peers(trap, cell);
 		else
 			forget_peers(cell);
