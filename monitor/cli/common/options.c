@@ -328,6 +328,20 @@ static error_t parse_kernel(const char *path, struct vm_config *config)
 	return 0;
 }
 
+static error_t parse_drives(int key, const char *arg, struct vm_config *config)
+{
+	switch (key) {
+	case OPT_DISK:
+		return options_disk(arg, config);
+	case OPT_FLOPPY:
+		return options_floppy(arg, config);
+	case OPT_CDROM:
+		return options_cdrom(arg, config);
+	default:
+		return options_boot(arg, config);
+	}
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct vm_config *config = state->input;
@@ -351,13 +365,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_BLOCK_SECTOR:
 		return parse_block_sector(arg, config);
 	case OPT_DISK:
-		return options_disk(arg, config);
 	case OPT_FLOPPY:
-		return options_floppy(arg, config);
 	case OPT_CDROM:
-		return options_cdrom(arg, config);
 	case OPT_BOOT:
-		return options_boot(arg, config);
+		return parse_drives(key, arg, config);
 	case OPT_MACHINE:
 		return parse_machine(arg, config);
 	case OPT_SCREEN:
