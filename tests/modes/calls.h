@@ -44,7 +44,8 @@ void out(uint16_t port, uint8_t value);
 void set_sysenter(uint16_t cs, const void *entry, uint32_t stack);
 /* Sets up all of the above, paging included. */
 void start_tables(void);
-/* Runs the program from `entry` with EFLAGS, all other registers zero, until it calls INT 41h, whose EAX is returned. */
+/* Runs the program from `entry` with EFLAGS, all other registers zero, until it calls INT 41h, whose EAX is returned.
+ */
 uint32_t run_user(const void *entry, uint32_t flags);
 
 #define GATE_INTERRUPT 0xe
