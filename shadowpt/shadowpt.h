@@ -146,7 +146,8 @@ enum spt_mode spt_space_mode(const struct spt_space *space);
 /* Of an upper space: the one that had it last. */
 uint64_t spt_space_root(const struct spt_space *space);
 
-/* No table of user mode's, of any root, may have been written since it was looked at: a load of CR3 takes nothing away. */
+/* No table of user mode's, of any root, may have been written since it was looked at: a load of CR3 takes nothing away.
+ */
 bool spt_users_are_synced(const struct spt *spt);
 
 /* Forgets and frees the space without any effect: the caller has emptied or discarded the real address space. */
