@@ -5,27 +5,9 @@
 #include "monitor/device/ata.h"
 
 #include "monitor/device/ata_identify.h"
+#include "monitor/device/ata_registers.h"
 
-enum { REG_DATA, REG_ERROR, REG_COUNT, REG_LOW, REG_MID, REG_HIGH, REG_SELECT, REG_STATUS, REGISTERS };
-
-#define STATUS_ERROR 0x01
-#define STATUS_DATA  0x08
-#define STATUS_SEEK  0x10 /* complete */
-#define STATUS_FAULT 0x20
-#define STATUS_READY 0x40
-#define STATUS_BUSY  0x80
-#define STATUS_REST  (STATUS_READY | STATUS_SEEK)
-
-#define ERROR_ABORTED	 0x04
-#define ERROR_NOT_FOUND	 0x10
-#define ERROR_UNREADABLE 0x40
-#define ERROR_DIAGNOSTIC 0x01 /* all is well */
-
-#define SELECT_DRIVE   0x10
-#define SELECT_LBA     0x40
-#define SELECT_FIXED   0xa0
-#define CONTROL_SILENT 0x02
-#define CONTROL_RESET  0x04
+#define STATUS_REST (STATUS_READY | STATUS_SEEK)
 
 #define CMD_RECALIBRATE	   0x10
 #define CMD_READ	   0x20
@@ -35,28 +17,17 @@ enum { REG_DATA, REG_ERROR, REG_COUNT, REG_LOW, REG_MID, REG_HIGH, REG_SELECT, R
 #define CMD_VERIFY	   0x40
 #define CMD_VERIFY_ONCE	   0x41
 #define CMD_SEEK	   0x70
-#define CMD_DIAGNOSTIC	   0x90
 #define CMD_GEOMETRY	   0x91
 #define CMD_READ_MULTIPLE  0xc4
 #define CMD_WRITE_MULTIPLE 0xc5
 #define CMD_SET_MULTIPLE   0xc6
-#define CMD_STANDBY_NOW	   0xe0
-#define CMD_IDLE_NOW	   0xe1
-#define CMD_STANDBY	   0xe2
-#define CMD_IDLE	   0xe3
-#define CMD_CHECK_POWER	   0xe5
-#define CMD_FLUSH	   0xe7
 #define CMD_IDENTIFY	   0xec
-#define CMD_FEATURES	   0xef
 #define CMD_NATIVE_MAX	   0xf8
 
-#define FEATURE_MODE	  0x03
 #define FEATURE_CACHE_ON  0x02
 #define FEATURE_CACHE_OFF 0x82
 #define FEATURE_AHEAD_ON  0xaa
 #define FEATURE_AHEAD_OFF 0x55
-#define MODE_PIO	  0x0f /* the count register of FEATURE_MODE: flow-control modes 0 to 4, or the default */
-#define POWER_ACTIVE	  0xff
 
 static struct ata_drive *selected(struct ata *ata)
 {
@@ -409,8 +380,9 @@ static void access_data(struct ata *ata, unsigned size, bool write, uint32_t *va
 		*value = word;
 }
 
-static uint8_t read_register(struct ata *ata, unsigned reg)
+static uint8_t read_register(void *device, unsigned reg)
 {
+	struct ata *ata = device;
 	const struct ata_drive *drive = selected(ata);
 
 	switch (reg) {
@@ -433,8 +405,10 @@ static uint8_t read_register(struct ata *ata, unsigned reg)
 	}
 }
 
-static void write_register(struct ata *ata, unsigned reg, uint8_t value)
+static void write_register(void *device, unsigned reg, uint8_t value)
 {
+	struct ata *ata = device;
+
 	if (ata->control & CONTROL_RESET)
 		return;
 	switch (reg) {
@@ -468,21 +442,10 @@ static void write_register(struct ata *ata, unsigned reg, uint8_t value)
 
 static void access_ata(void *device, uint16_t offset, unsigned size, bool write, uint32_t *value)
 {
-	struct ata *ata = device;
-	uint32_t word = 0;
-
-	if (offset == REG_DATA) {
-		access_data(ata, size, write, value);
-		return;
-	}
-	for (unsigned n = 0; n < size; n++) {
-		if (write)
-			write_register(ata, offset + n, (uint8_t)(*value >> 8 * n));
-		else
-			word |= (uint32_t)read_register(ata, offset + n) << 8 * n;
-	}
-	if (!write)
-		*value = word;
+	if (offset == REG_DATA)
+		access_data(device, size, write, value);
+	else
+		ata_access_bytes(device, offset, size, write, value, read_register, write_register);
 }
 
 /* Reset lasts as long as the bit is set. */

@@ -8,45 +8,22 @@
 
 #include "monitor/device/ata.h"
 #include "monitor/device/ata_identify.h"
+#include "monitor/device/ata_registers.h"
 
-enum { REG_DATA, REG_ERROR, REG_REASON, REG_LOW, REG_MID, REG_HIGH, REG_SELECT, REG_STATUS, REGISTERS };
-
-#define STATUS_ERROR 0x01
-#define STATUS_DATA  0x08
-#define STATUS_READY 0x40
-#define STATUS_BUSY  0x80
-
-#define ERROR_ABORTED	 0x04
-#define ERROR_SENSE	 4    /* shift of the sense key */
-#define ERROR_DIAGNOSTIC 0x01 /* all is well */
+#define ERROR_SENSE 4 /* shift of the sense key */
 
 #define REASON_COMMAND 1 /* else data */
 #define REASON_TO_HOST 2
 
-#define FEATURE_DMA    0x01
-#define SELECT_DRIVE   0x10
-#define SELECT_FIXED   0xa0
-#define CONTROL_SILENT 0x02
-#define CONTROL_RESET  0x04
+#define FEATURE_DMA 0x01
 
 #define SIGNATURE 0xeb14 /* in the byte count's registers */
 
 #define CMD_DEVICE_RESET    0x08
-#define CMD_DIAGNOSTIC	    0x90
 #define CMD_PACKET	    0xa0
 #define CMD_IDENTIFY_PACKET 0xa1
-#define CMD_STANDBY_NOW	    0xe0
-#define CMD_IDLE_NOW	    0xe1
-#define CMD_STANDBY	    0xe2
-#define CMD_IDLE	    0xe3
-#define CMD_CHECK_POWER	    0xe5
-#define CMD_FLUSH	    0xe7
-#define CMD_FEATURES	    0xef
 
-#define FEATURE_MODE 0x03
-#define MODE_PIO     0x0f
-#define POWER_ACTIVE 0xff
-#define IDENTIFY     512
+#define IDENTIFY 512
 
 #define BLOCK_MAX 0xfffe /* also what a byte count of 0 means: a block of odd length can only be the last */
 
@@ -303,8 +280,9 @@ static void access_data(struct atapi *atapi, unsigned size, bool write, uint32_t
 		*value = word;
 }
 
-static uint8_t read_register(struct atapi *atapi, unsigned reg)
+static uint8_t read_register(void *device, unsigned reg)
 {
+	struct atapi *atapi = device;
 	switch (reg) {
 	case REG_ERROR:
 		return atapi->error;
@@ -327,8 +305,10 @@ static uint8_t read_register(struct atapi *atapi, unsigned reg)
 	}
 }
 
-static void write_register(struct atapi *atapi, unsigned reg, uint8_t value)
+static void write_register(void *device, unsigned reg, uint8_t value)
 {
+	struct atapi *atapi = device;
+
 	if (atapi->control & CONTROL_RESET)
 		return;
 	switch (reg) {
@@ -357,21 +337,10 @@ static void write_register(struct atapi *atapi, unsigned reg, uint8_t value)
 
 static void access_atapi(void *device, uint16_t offset, unsigned size, bool write, uint32_t *value)
 {
-	struct atapi *atapi = device;
-	uint32_t word = 0;
-
-	if (offset == REG_DATA) {
-		access_data(atapi, size, write, value);
-		return;
-	}
-	for (unsigned n = 0; n < size; n++) {
-		if (write)
-			write_register(atapi, offset + n, (uint8_t)(*value >> 8 * n));
-		else
-			word |= (uint32_t)read_register(atapi, offset + n) << 8 * n;
-	}
-	if (!write)
-		*value = word;
+	if (offset == REG_DATA)
+		access_data(device, size, write, value);
+	else
+		ata_access_bytes(device, offset, size, write, value, read_register, write_register);
 }
 
 /* Reset lasts as long as the bit is set. */

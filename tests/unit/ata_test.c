@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "monitor/device/ata.h"
+#include "tests/unit/ports.h"
 
 #define SECTORS 1000u
 #define LBA	0xe0
@@ -74,34 +75,19 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void out8(uint16_t port, uint8_t datum)
-{
-	uint32_t value = datum;
-
-	bus_io(&bus, port, 1, true, &value);
-}
-
-static uint8_t in8(uint16_t port)
-{
-	uint32_t value = 0;
-
-	bus_io(&bus, port, 1, false, &value);
-	return (uint8_t)value;
-}
-
 static uint8_t status(void)
 {
-	return in8(ATA_PORT + 7);
+	return port_in(&bus, ATA_PORT + 7);
 }
 
 static void command(uint8_t code, uint32_t sector, uint8_t count)
 {
-	out8(ATA_PORT + 2, count);
-	out8(ATA_PORT + 3, (uint8_t)sector);
-	out8(ATA_PORT + 4, (uint8_t)(sector >> 8));
-	out8(ATA_PORT + 5, (uint8_t)(sector >> 16));
-	out8(ATA_PORT + 6, (uint8_t)(LBA | sector >> 24));
-	out8(ATA_PORT + 7, code);
+	port_out(&bus, ATA_PORT + 2, count);
+	port_out(&bus, ATA_PORT + 3, (uint8_t)sector);
+	port_out(&bus, ATA_PORT + 4, (uint8_t)(sector >> 8));
+	port_out(&bus, ATA_PORT + 5, (uint8_t)(sector >> 16));
+	port_out(&bus, ATA_PORT + 6, (uint8_t)(LBA | sector >> 24));
+	port_out(&bus, ATA_PORT + 7, code);
 }
 
 static void transfer(bool write, uint32_t *words, unsigned sectors)
@@ -124,10 +110,10 @@ static void test_identify(void **state)
 {
 	uint16_t words[256];
 
-	out8(ATA_PORT + 6, 0xa0);
-	out8(ATA_PORT + 7, 0xec);
+	port_out(&bus, ATA_PORT + 6, 0xa0);
+	port_out(&bus, ATA_PORT + 7, 0xec);
 	assert_true(line);
-	assert_int_equal(in8(ATA_PORT_CONTROL), DATA);
+	assert_int_equal(port_in(&bus, ATA_PORT_CONTROL), DATA);
 	assert_true(line); /* the other status register says nothing of the interrupt */
 	assert_int_equal(status(), DATA);
 	assert_false(line);
@@ -138,7 +124,7 @@ static void test_identify(void **state)
 	assert_int_equal(words[1], 2); /* firmware wants cylinders, of however small a disk */
 	assert_int_equal(words[57] | words[58] << 16, SECTORS);
 	assert_memory_equal(&words[27], "IRGN 3IDKS  ", 12);
-	assert_int_equal(in8(ATA_PORT), 0xff); /* nothing more */
+	assert_int_equal(port_in(&bus, ATA_PORT), 0xff); /* nothing more */
 }
 
 static void test_read(void **state)
@@ -154,15 +140,15 @@ static void test_read(void **state)
 	}
 	assert_int_equal(edges, 3);
 	assert_int_equal(status(), READY);
-	assert_int_equal(in8(ATA_PORT + 3), 7);
-	assert_int_equal(in8(ATA_PORT + 2), 0);
+	assert_int_equal(port_in(&bus, ATA_PORT + 3), 7);
+	assert_int_equal(port_in(&bus, ATA_PORT + 2), 0);
 	/* By halves of words, and bytes. */
 	command(0x20, 0x103, 1);
 	uint32_t half = 0;
 	bus_io(&bus, ATA_PORT, 2, false, &half);
 	assert_int_equal(half, 0x103);
 	for (unsigned n = 2; n < DISK_SECTOR; n++)
-		in8(ATA_PORT);
+		port_in(&bus, ATA_PORT);
 	assert_int_equal(status(), READY);
 }
 
@@ -193,7 +179,7 @@ static void test_multiple(void **state)
 
 	command(0xc4, 0, 5); /* not set yet */
 	assert_int_equal(status(), READY | 1);
-	assert_int_equal(in8(ATA_PORT + 1), 4);
+	assert_int_equal(port_in(&bus, ATA_PORT + 1), 4);
 	command(0xc6, 0, 3);
 	assert_int_equal(status(), READY | 1);
 	command(0xc6, 0, 4);
@@ -218,51 +204,51 @@ static void test_ends(void **state)
 {
 	command(0x20, SECTORS - 1, 2);
 	assert_int_equal(status(), READY | 1);
-	assert_int_equal(in8(ATA_PORT + 1), 0x10);
+	assert_int_equal(port_in(&bus, ATA_PORT + 1), 0x10);
 	command(0x20, 0x0fffffff, 0);
-	assert_int_equal(in8(ATA_PORT + 1), 0x10);
+	assert_int_equal(port_in(&bus, ATA_PORT + 1), 0x10);
 	command(0x40, 0, 0); /* 256 sectors */
 	assert_int_equal(status(), READY);
 	command(0xf8, 0, 0);
-	assert_int_equal(in8(ATA_PORT + 3) | in8(ATA_PORT + 4) << 8, SECTORS - 1);
+	assert_int_equal(port_in(&bus, ATA_PORT + 3) | port_in(&bus, ATA_PORT + 4) << 8, SECTORS - 1);
 	command(0x25, 0, 1); /* 48 bits: not here */
-	assert_int_equal(in8(ATA_PORT + 1), 4);
+	assert_int_equal(port_in(&bus, ATA_PORT + 1), 4);
 }
 
 static void test_cylinders(void **state)
 {
 	uint32_t words[128];
 
-	out8(ATA_PORT + 2, 1);
-	out8(ATA_PORT + 3, 4);
-	out8(ATA_PORT + 4, 0);
-	out8(ATA_PORT + 5, 0);
-	out8(ATA_PORT + 6, 0xa2);
-	out8(ATA_PORT + 7, 0x20);
+	port_out(&bus, ATA_PORT + 2, 1);
+	port_out(&bus, ATA_PORT + 3, 4);
+	port_out(&bus, ATA_PORT + 4, 0);
+	port_out(&bus, ATA_PORT + 5, 0);
+	port_out(&bus, ATA_PORT + 6, 0xa2);
+	port_out(&bus, ATA_PORT + 7, 0x20);
 	transfer(false, words, 1);
 	assert_int_equal(words[0], 2 * 63 + 3);
-	out8(ATA_PORT + 3, 0); /* sectors count from 1 */
-	out8(ATA_PORT + 7, 0x20);
-	assert_int_equal(in8(ATA_PORT + 1), 0x10);
+	port_out(&bus, ATA_PORT + 3, 0); /* sectors count from 1 */
+	port_out(&bus, ATA_PORT + 7, 0x20);
+	assert_int_equal(port_in(&bus, ATA_PORT + 1), 0x10);
 }
 
 static void test_reset(void **state)
 {
 	command(0x30, 0, 1);
-	out8(ATA_PORT_CONTROL, 4);
-	assert_int_equal(in8(ATA_PORT_CONTROL), 0x80);
-	out8(ATA_PORT + 7, 0xec);
-	out8(ATA_PORT_CONTROL, 2);
+	port_out(&bus, ATA_PORT_CONTROL, 4);
+	assert_int_equal(port_in(&bus, ATA_PORT_CONTROL), 0x80);
+	port_out(&bus, ATA_PORT + 7, 0xec);
+	port_out(&bus, ATA_PORT_CONTROL, 2);
 	assert_int_equal(status(), READY);
-	assert_int_equal(in8(ATA_PORT + 1), 1);
-	assert_int_equal(in8(ATA_PORT + 2), 1);
-	assert_int_equal(in8(ATA_PORT + 3), 1);
-	assert_int_equal(in8(ATA_PORT + 4), 0);
+	assert_int_equal(port_in(&bus, ATA_PORT + 1), 1);
+	assert_int_equal(port_in(&bus, ATA_PORT + 2), 1);
+	assert_int_equal(port_in(&bus, ATA_PORT + 3), 1);
+	assert_int_equal(port_in(&bus, ATA_PORT + 4), 0);
 	command(0xec, 0, 0); /* no interrupt is wanted */
 	assert_false(line);
-	out8(ATA_PORT + 6, 0xb0); /* nobody */
+	port_out(&bus, ATA_PORT + 6, 0xb0); /* nobody */
 	assert_int_equal(status(), 0);
-	out8(ATA_PORT + 7, 0xec);
+	port_out(&bus, ATA_PORT + 7, 0xec);
 	assert_int_equal(status(), 0);
 }
 
@@ -275,7 +261,7 @@ static void test_readonly(void **state)
 	command(0x30, 3, 1);
 	transfer(true, words, 1);
 	assert_int_equal(status(), READY | 0x21);
-	assert_int_equal(in8(ATA_PORT + 1), 4);
+	assert_int_equal(port_in(&bus, ATA_PORT + 1), 4);
 	assert_int_equal(on_file(base, 3 * DISK_SECTOR), 3);
 }
 
@@ -292,7 +278,7 @@ static void test_host_is_full(void **state)
 	transfer(true, words, 1);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
 	assert_int_equal(status(), READY | 0x21);
-	assert_int_equal(in8(ATA_PORT + 3), 20);
+	assert_int_equal(port_in(&bus, ATA_PORT + 3), 20);
 	assert_int_equal(on_file(base, 20 * DISK_SECTOR), 20);
 }
 

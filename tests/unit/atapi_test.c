@@ -15,6 +15,7 @@
 
 #include "monitor/device/ata.h"
 #include "monitor/device/atapi.h"
+#include "tests/unit/ports.h"
 
 #define SECTORS 40u /* and half a one */
 #define READY	0x40
@@ -69,29 +70,14 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void out8(uint16_t port, uint8_t datum)
-{
-	uint32_t value = datum;
-
-	bus_io(&bus, port, 1, true, &value);
-}
-
-static uint8_t in8(uint16_t port)
-{
-	uint32_t value = 0;
-
-	bus_io(&bus, port, 1, false, &value);
-	return (uint8_t)value;
-}
-
 static uint8_t reg(unsigned n)
 {
-	return in8((uint16_t)(ATA_PORT_2 + n));
+	return port_in(&bus, (uint16_t)(ATA_PORT_2 + n));
 }
 
 static void set_reg(unsigned n, uint8_t value)
 {
-	out8((uint16_t)(ATA_PORT_2 + n), value);
+	port_out(&bus, (uint16_t)(ATA_PORT_2 + n), value);
 }
 
 static unsigned block_bytes(void)
@@ -107,7 +93,7 @@ static void send(const uint8_t packet[ATAPI_PACKET], uint16_t limit)
 	set_reg(4, (uint8_t)limit);
 	set_reg(5, limit >> 8);
 	set_reg(7, 0xa0);
-	assert_int_equal(in8(ATA_PORT_2_CONTROL), DATA);
+	assert_int_equal(port_in(&bus, ATA_PORT_2_CONTROL), DATA);
 	assert_int_equal(reg(2), REASON_PACKET);
 	assert_false(line); /* it says that it waits for packets so soon that no interrupt is wanted */
 	for (unsigned n = 0; n < ATAPI_PACKET; n += 2) {
@@ -153,7 +139,7 @@ static unsigned ask(const uint8_t packet[ATAPI_PACKET], uint8_t *to, unsigned si
 	memset(to, 0xcc, size);
 	send(packet, 0);
 	got = take(to, size, 0, &blocks);
-	assert_int_equal(in8(ATA_PORT_2_CONTROL), READY);
+	assert_int_equal(port_in(&bus, ATA_PORT_2_CONTROL), READY);
 	return got;
 }
 
@@ -189,9 +175,9 @@ static void test_signature(void **state)
 	assert_true(signed_as_packets());
 	assert_int_equal(reg(7), 0);
 	set_reg(4, 0);
-	out8(ATA_PORT_2_CONTROL, 4);
+	port_out(&bus, ATA_PORT_2_CONTROL, 4);
 	assert_int_equal(reg(7), 0x80);
-	out8(ATA_PORT_2_CONTROL, 0);
+	port_out(&bus, ATA_PORT_2_CONTROL, 0);
 	assert_true(signed_as_packets());
 	assert_int_equal(reg(1), 1);
 	set_reg(4, 0);
@@ -358,14 +344,14 @@ static void test_torn(void **state)
 	assert_int_equal(ask(PACKET(0x28, 0, 0, 0, 0, 2, 0, 0, 1), a, sizeof(a)), sizeof(a));
 	assert_int_equal(a[0], 2);
 	send(PACKET(0x28, 0, 0, 0, 0, 1, 0, 0, 2), 0);
-	out8(ATA_PORT_2_CONTROL, 4);
-	out8(ATA_PORT_2_CONTROL, 2); /* and silence */
+	port_out(&bus, ATA_PORT_2_CONTROL, 4);
+	port_out(&bus, ATA_PORT_2_CONTROL, 2); /* and silence */
 	word = 0;
 	bus_io(&bus, ATA_PORT_2, 4, false, &word);
 	assert_int_equal(word, UINT32_MAX);
 	set_reg(7, 0xa1);
 	assert_false(line);
-	out8(ATA_PORT_2_CONTROL, 0);
+	port_out(&bus, ATA_PORT_2_CONTROL, 0);
 	assert_true(line);
 }
 

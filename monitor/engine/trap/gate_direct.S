@@ -188,9 +188,7 @@ gate_fpu:
 	orl	%esi, %ecx
 	testl	$(FPU_ALIGNMENT - 1), %ecx
 	jnz	.Lhypercall
-	mov	%rdi, XCHG_GPR + 8 * RDI(%r11)
-	mov	%rsi, XCHG_GPR + 8 * RSI(%r11)
-	mov	%rdx, XCHG_GPR + 8 * RDX(%r11)
+	KEEP_ARGUMENTS
 gate_fpu_save:
 	cld
 	mov	(%rsp), %rcx
@@ -208,18 +206,14 @@ gate_fpu_save:
 gate_fpu_load:
 	mov	XCHG_PEER_FPU(%r11), %rdi
 	GIVE_IMAGE
-	mov	XCHG_GPR + 8 * RDI(%r11), %rdi
-	mov	XCHG_GPR + 8 * RSI(%r11), %rsi
-	mov	XCHG_GPR + 8 * RDX(%r11), %rdx
+	GIVE_ARGUMENTS
 	xorl	%eax, %eax
 	add	$8, %rsp
 	jmp	*gate_rip_pointer(%rip)
 
 gate_fpu_undo:
 	movabs	$GATE_XCHG, %r11
-	mov	XCHG_GPR + 8 * RDI(%r11), %rdi
-	mov	XCHG_GPR + 8 * RSI(%r11), %rsi
-	mov	XCHG_GPR + 8 * RDX(%r11), %rdx
+	GIVE_ARGUMENTS
 	movl	$R3_HC_fpu_switch, %eax
 	jmp	.Lhypercall
 
@@ -235,9 +229,7 @@ gate_switch:
 	je	.Lhypercall
 	cmpl	$0, XCHG_STEPPED(%r11)
 	jne	.Lhypercall
-	mov	%rdi, XCHG_GPR + 8 * RDI(%r11)
-	mov	%rsi, XCHG_GPR + 8 * RSI(%r11)
-	mov	%rdx, XCHG_GPR + 8 * RDX(%r11)
+	KEEP_ARGUMENTS
 gate_switch_begin:
 	cld
 	mov	(%rsp), %rcx
@@ -316,18 +308,14 @@ gate_switch_committed:
 	mov	%rax, XCHG_PEER_TURN(%r11)
 	movl	PEER_NUMBER(%rdx), %eax
 	movl	%eax, XCHG_CURRENT(%r11)
-	mov	XCHG_GPR + 8 * RDI(%r11), %rdi
-	mov	XCHG_GPR + 8 * RSI(%r11), %rsi
-	mov	XCHG_GPR + 8 * RDX(%r11), %rdx
+	GIVE_ARGUMENTS
 	xorl	%eax, %eax
 	add	$8, %rsp
 	jmp	*gate_rip_pointer(%rip)
 
 gate_switch_undo:
 	movabs	$GATE_XCHG, %r11
-	mov	XCHG_GPR + 8 * RDI(%r11), %rdi
-	mov	XCHG_GPR + 8 * RSI(%r11), %rsi
-	mov	XCHG_GPR + 8 * RDX(%r11), %rdx
+	GIVE_ARGUMENTS
 	movl	$R3_HC_user_switch, %eax
 	jmp	.Lhypercall
 

@@ -245,6 +245,19 @@
 	rep movsb
 .endm
 
+/* The registers that a hypercall done here works in. R11 = GATE_XCHG. */
+.macro KEEP_ARGUMENTS
+	mov	%rdi, XCHG_GPR + 8 * RDI(%r11)
+	mov	%rsi, XCHG_GPR + 8 * RSI(%r11)
+	mov	%rdx, XCHG_GPR + 8 * RDX(%r11)
+.endm
+
+.macro GIVE_ARGUMENTS
+	mov	XCHG_GPR + 8 * RDI(%r11), %rdi
+	mov	XCHG_GPR + 8 * RSI(%r11), %rsi
+	mov	XCHG_GPR + 8 * RDX(%r11), %rdx
+.endm
+
 /* Registers that no entry of the gate has used, to the frame at RCX. */
 .macro KEEP_REGISTERS
 	mov	%r8, GREG_R8(%rcx)
