@@ -24,6 +24,13 @@
 #define STACK	   (KERNEL + 0x4800)
 #define KERNEL_END (KERNEL + 0x5000)
 #define GS_BASE	   (KERNEL + 0x1000)
+/* Code and data of a kernel that no sign-extended displacement reaches, between holes. */
+#define FAR	 0xffff900000200000
+#define FAR_DATA (FAR + 0x2000)
+#define FAR_GS	 0x10
+#define FAR_END	 (FAR + 0x3000)
+/* The most that an operand and what a bit's number leads to take. */
+#define PATTERN_SIZE 0x600
 /* User memory: the guest's address, and where it is shown. */
 #define USER	  0x550000003000
 #define USER_HOST 0x220000003000
@@ -55,7 +62,7 @@ static bool map(uint64_t address, uint64_t size)
 static int start(void **state)
 {
 	uint64_t *table = (uint64_t *)TEST_SLOTS;
-	if (!map(host(KERNEL), KERNEL_END - KERNEL) || !map(USER_HOST, USER_SIZE) ||
+	if (!map(host(KERNEL), KERNEL_END - KERNEL) || !map(host(FAR), FAR_END - FAR) || !map(USER_HOST, USER_SIZE) ||
 	    !map(TEST_SLOTS, 65536 * sizeof(*table)))
 		return -1;
 	for (unsigned n = 0; n < 65536; n++)
@@ -80,14 +87,19 @@ static struct user_regs_struct registers(void)
 	return r;
 }
 
-static struct snapshot run(struct user_regs_struct regs, uint32_t user, int part, const uint8_t *insn, unsigned len)
+static struct snapshot run_at(uint64_t gva, struct user_regs_struct regs, uint32_t user, int part, const uint8_t *insn,
+			      unsigned len)
 {
 	uint8_t bytes[16];
 	memcpy(bytes, insn, len);
 	bytes[len] = 0xf4;
-	struct bt_source source = {
-		.gva = KERNEL, .bytes = bytes, .len = len + 1, .flavour = FLAVOUR, .site_mask = {user}};
+	struct bt_source source = {.gva = gva, .bytes = bytes, .len = len + 1, .flavour = FLAVOUR, .site_mask = {user}};
 	return steps_run(&source, &regs, true, ~0ull, part);
+}
+
+static struct snapshot run(struct user_regs_struct regs, uint32_t user, int part, const uint8_t *insn, unsigned len)
+{
+	return run_at(KERNEL, regs, user, part, insn, len);
 }
 
 #define RUN_FROM(regs, user, part, ...)                                                                                \
@@ -105,7 +117,7 @@ static void test_rules_hold_of_random_bytes(void **state)
 	uint8_t bytes[200];
 	for (unsigned n = 0; n < BLOCKS_RANDOM; n++) {
 		uint64_t random = test_random_bytes(bytes, sizeof(bytes));
-		struct bt_source source = {.gva = KERNEL,
+		struct bt_source source = {.gva = n & 1 ? KERNEL : FAR,
 					   .bytes = bytes,
 					   .len = 1 + (unsigned)(random % sizeof(bytes)),
 					   .flavour = BT_UPPER | ((unsigned)(random >> 8) & FLAVOUR),
@@ -192,6 +204,141 @@ static void test_stack_is_written(void **state)
 	assert_int_equal(end.regs.rax, STACK);
 	/* POP SP is left to the monitor. */
 	assert_int_equal(RUN(0, 0x66, 0x5c).regs.rip, KERNEL);
+}
+
+/* The instruction, whose displacement is the four bytes from `disp`, with an operand at `to`. */
+static struct snapshot run_far(uint64_t gs_base, uint64_t to, unsigned disp, const uint8_t *insn, unsigned len)
+{
+	struct user_regs_struct regs = registers();
+	uint8_t bytes[X86_INSN_MAX];
+	const int32_t displacement = (int32_t)(to - FAR - len);
+	memcpy(bytes, insn, len);
+	memcpy(bytes + disp, &displacement, sizeof(displacement));
+	regs.gs_base = gs_base;
+	return run_at(FAR, regs, 0, 0, bytes, len);
+}
+
+#define RUN_FAR_GS(gs_base, to, disp, ...)                                                                             \
+	run_far(gs_base, to, disp, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+#define RUN_FAR(to, disp, ...) RUN_FAR_GS(FAR_GS, to, disp, __VA_ARGS__)
+
+static void assert_far_done(const struct snapshot *end, unsigned len)
+{
+	assert_int_equal(end->regs.rip, FAR + len);
+	assert_int_equal(end->regs.rsp, STACK);
+}
+
+/* Relative to RIP, where no displacement of 32 bits leads: through a register, or RSP where that is a value. */
+static void test_far_operands(void **state)
+{
+	*at(FAR_DATA) = 0x1122334455667788, *at(FAR_DATA + FAR_GS) = 0x77;
+	struct snapshot end = RUN_FAR(FAR_DATA, 3, 0x48, 0x8b, 0x05, 0, 0, 0, 0); /* MOV RAX, [RIP] */
+	assert_far_done(&end, 7);
+	assert_int_equal(end.regs.rax, 0x1122334455667788);
+	end = RUN_FAR(FAR_DATA, 4, 0x65, 0x48, 0x8b, 0x05, 0, 0, 0, 0); /* MOV RAX, GS:[RIP] */
+	assert_far_done(&end, 8);
+	assert_int_equal(end.regs.rax, 0x77);
+	end = RUN_FAR(FAR_DATA, 3, 0x4f, 0x01, 0x05, 0, 0, 0, 0); /* ADD [RIP], R8, with REX.X and REX.B set */
+	assert_far_done(&end, 7);
+	assert_int_equal(*at(FAR_DATA), 0x1122334455667790);
+	end = RUN_FAR(FAR_DATA, 2, 0xc6, 0x05, 0, 0, 0, 0, 0x12); /* MOV BYTE [RIP], 0x12 */
+	assert_far_done(&end, 7);
+	assert_int_equal(*at(FAR_DATA), 0x1122334455667712);
+	*at(FAR_DATA) = 0x1111, *at(FAR_DATA + 8) = 0x2222;
+	end = RUN_FAR(FAR_DATA, 5, 0xf0, 0x48, 0x0f, 0xc7, 0x0d, 0, 0, 0, 0); /* LOCK CMPXCHG16B [RIP] */
+	assert_far_done(&end, 9);
+	assert_int_equal(*at(FAR_DATA + 8), 3);
+	end = RUN_FAR(FAR_DATA, 5, 0xc4, 0xe2, 0xf0, 0xf2, 0x05, 0, 0, 0, 0); /* ANDN RAX, RCX, [RIP]: VEX */
+	assert_far_done(&end, 9);
+}
+
+static void test_far_stack(void **state)
+{
+	struct snapshot end = RUN_FAR(FAR_DATA, 3, 0x48, 0x89, 0x25, 0, 0, 0, 0); /* MOV [RIP], RSP */
+	assert_far_done(&end, 7);
+	assert_int_equal(*at(FAR_DATA), STACK);
+	end = RUN_FAR(FAR_DATA, 3, 0x48, 0x3b, 0x25, 0, 0, 0, 0); /* CMP RSP, [RIP] */
+	assert_far_done(&end, 7);
+	assert_true(end.regs.eflags & X86_RFLAGS_ZF);
+	*at(FAR_DATA) = 0x18;
+	end = RUN_FAR(FAR_DATA, 3, 0x48, 0x03, 0x25, 0, 0, 0, 0); /* ADD RSP, [RIP] */
+	assert_int_equal(end.regs.rip, FAR + 7);
+	assert_int_equal(end.regs.rsp, STACK + 0x18);
+	*at(FAR_DATA) = FAR_END;
+	end = RUN_FAR(FAR_DATA, 3, 0x48, 0x8b, 0x25, 0, 0, 0, 0); /* MOV RSP, [RIP] */
+	assert_int_equal(end.regs.rip, FAR + 7);
+	assert_int_equal(end.regs.rsp, FAR_END);
+	end = RUN_FAR(FAR_DATA, 3, 0x48, 0x87, 0x25, 0, 0, 0, 0); /* XCHG [RIP], RSP */
+	assert_int_equal(end.regs.rsp, FAR_END);
+	assert_int_equal(*at(FAR_DATA), STACK);
+	RUN_FAR(FAR_DATA, 2, 0xff, 0x35, 0, 0, 0, 0); /* PUSH [RIP] */
+	assert_int_equal(*at(STACK - 8), STACK);
+	*at(STACK) = 0x4321;
+	end = RUN_FAR(FAR_DATA, 2, 0x8f, 0x05, 0, 0, 0, 0); /* POP [RIP] */
+	assert_int_equal(end.regs.rsp, STACK + 8);
+	assert_int_equal(*at(FAR_DATA), 0x4321);
+	/* With a segment's base RSP cannot be the operand's address: MOV GS:[RIP], RSP is left to the monitor. */
+	end = RUN_FAR_GS(-UPPER_BASE, FAR_DATA, 4, 0x65, 0x48, 0x89, 0x25, 0, 0, 0, 0);
+	assert_int_equal(end.regs.rip, FAR);
+}
+
+/* What is missing there is so with the registers as they were. */
+static void test_far_faults(void **state)
+{
+	static const uint64_t holes[] = {FAR_END, FAR_END - 4, FAR - 0x1000};
+	for (unsigned n = 0; n < sizeof(holes) / sizeof(holes[0]); n++) {
+		assert_int_equal(RUN_FAR(holes[n], 3, 0x48, 0x01, 0x05, 0, 0, 0, 0).regs.rip, FAR); /* ADD [RIP], RAX */
+		assert_int_equal(RUN_FAR(holes[n], 3, 0x48, 0x87, 0x25, 0, 0, 0, 0).regs.rip,
+				 FAR); /* XCHG [RIP], RSP */
+		assert_int_equal(RUN_FAR(holes[n], 3, 0x48, 0x8b, 0x25, 0, 0, 0, 0).regs.rip, FAR); /* MOV RSP, [RIP] */
+	}
+}
+
+/* Relative to RIP, on general registers, and does not tell where it is. */
+static bool is_plain_relative(const uint8_t *bytes, unsigned len, struct emu_insn *insn)
+{
+	return ZYAN_SUCCESS(emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, bytes, len, insn)) &&
+	       insn->info.raw.modrm.offset && insn->info.raw.disp.size == 32 && !bt_uses_fpu(insn) &&
+	       insn->info.mnemonic != ZYDIS_MNEMONIC_LEA;
+}
+
+static struct snapshot run_on_pattern(uint64_t gva, const struct emu_insn *insn)
+{
+	const uint64_t data = gva == FAR ? FAR_DATA : DATA;
+	const int32_t disp = (int32_t)(data - gva - insn->info.length);
+	uint8_t bytes[X86_INSN_MAX];
+	memcpy(bytes, insn->bytes, sizeof(bytes));
+	memcpy(bytes + insn->info.raw.disp.offset, &disp, sizeof(disp));
+	memset(at(data), 0x35, PATTERN_SIZE);
+	struct snapshot end = run_at(gva, registers(), 0, 0, bytes, insn->info.length);
+	if (end.regs.rip - gva <= X86_INSN_MAX)
+		end.regs.rip -= gva;
+	return end;
+}
+
+/* Near and far each instruction does the same to registers and memory, or nothing. */
+static void test_far_is_like_near(void **state)
+{
+	static const uint8_t starts[][3] = {{0}, {0x66}, {0x48}, {0x40}, {0x0f}, {0x48, 0x0f}};
+	unsigned done = 0;
+	for (unsigned n = 0; n < sizeof(starts) / sizeof(starts[0]) * 0x800; n++) {
+		const uint8_t *start = starts[n >> 11];
+		uint8_t bytes[X86_INSN_MAX] = {0};
+		unsigned len = (unsigned)strlen((const char *)start);
+		struct emu_insn insn;
+		memcpy(bytes, start, len);
+		bytes[len++] = (uint8_t)(n >> 3);
+		bytes[len++] = (uint8_t)((n & 7) << 3 | 5);
+		if (!is_plain_relative(bytes, sizeof(bytes), &insn))
+			continue;
+		struct snapshot near = run_on_pattern(KERNEL, &insn), far = run_on_pattern(FAR, &insn);
+		if (memcmp(&near.regs, &far.regs, sizeof(near.regs)) || memcmp(at(DATA), at(FAR_DATA), PATTERN_SIZE))
+			fail_msg("%s, number %#x: rip %llx %llx, rsp %llx %llx",
+				 ZydisMnemonicGetString(insn.info.mnemonic), n, near.regs.rip, far.regs.rip,
+				 near.regs.rsp, far.regs.rsp);
+		done += near.regs.rip == insn.info.length;
+	}
+	assert_true(done > 500);
 }
 
 /* From kernel to user memory and back, both directions, none, and onto a hole. */
@@ -358,6 +505,10 @@ int main(void)
 		cmocka_unit_test(test_rules_hold_of_random_bytes),
 		cmocka_unit_test(test_sti_in_a_full_block),
 		cmocka_unit_test(test_operands),
+		cmocka_unit_test(test_far_operands),
+		cmocka_unit_test(test_far_stack),
+		cmocka_unit_test(test_far_faults),
+		cmocka_unit_test(test_far_is_like_near),
 		cmocka_unit_test(test_stack_is_read),
 		cmocka_unit_test(test_stack_is_written),
 		cmocka_unit_test(test_strings),

@@ -127,8 +127,7 @@ bool compiler_copy_absolute(struct compiler *c, uint8_t segment)
 	return true;
 }
 
-/* [register], which holds the address meanwhile. */
-static bool copy_through_register(struct compiler *c)
+bool compiler_copy_through_register(struct compiler *c, uint8_t segment)
 {
 	int reg = compiler_free_register(&c->insn, 0);
 	uint8_t bytes[sizeof(c->insn.bytes)];
@@ -140,7 +139,7 @@ static bool copy_through_register(struct compiler *c)
 	emit_store(&c->e, (unsigned)reg, SLOT(scratch));
 	compiler_mark(c, (struct bt_locus){.rip = c->rip, .undo = BT_SCRATCH, .reg = (uint8_t)reg});
 	emit_constant(&c->e, (unsigned)reg, compiler_operand_address(c));
-	emit_bytes(&c->e, bytes, modrm);
+	emit_head(&c->e, &c->insn, bytes, modrm, segment);
 	emit8(&c->e, (bytes[modrm] & MODRM_REG) | (uint8_t)reg);
 	emit_bytes(&c->e, bytes + disp + 4, c->insn.info.length - disp - 4);
 	compiler_mark(c, (struct bt_locus){.rip = c->next, .undo = BT_SCRATCH, .reg = (uint8_t)reg});
@@ -168,5 +167,5 @@ bool compile_copy(struct compiler *c)
 		return false;
 	if (c->insn.info.mnemonic == ZYDIS_MNEMONIC_LEA)
 		return compiler_copy_lea(c);
-	return compiler_copy_absolute(c, 0) || copy_through_register(c);
+	return compiler_copy_absolute(c, 0) || compiler_copy_through_register(c, 0);
 }

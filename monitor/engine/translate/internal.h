@@ -66,7 +66,9 @@ bool compiler_copy_head(struct compiler *c, unsigned len, uint8_t segment);
 /* The instruction, its operand relative to RIP as [disp32] without base and index. False, as has: there is no such. */
 bool compiler_has_absolute(const struct compiler *c);
 bool compiler_copy_absolute(struct compiler *c, uint8_t segment);
-/* The instruction with [base + index], two of the low eight registers, for its operand in memory. */
+/* Likewise as [register], which holds the address meanwhile. False: none is free. */
+bool compiler_copy_through_register(struct compiler *c, uint8_t segment);
+/* The instruction with [base + index], two of the low eight registers, for its operand in memory; RSP is no index. */
 void compiler_copy_with_operand(struct compiler *c, unsigned base, unsigned index);
 /* LEA of an address relative to RIP. */
 bool compiler_copy_lea(struct compiler *c);

@@ -96,8 +96,9 @@ static bool copy_operands(struct compiler *c)
 	uint8_t segment;
 	if (!upper_segment(&c->insn, &segment))
 		return false;
-	return compiler_is_rip_relative(&c->insn) ? compiler_copy_absolute(c, segment)
-						  : compiler_copy_head(c, c->insn.info.length, segment);
+	if (!compiler_is_rip_relative(&c->insn))
+		return compiler_copy_head(c, c->insn.info.length, segment);
+	return compiler_copy_absolute(c, segment) || compiler_copy_through_register(c, segment);
 }
 
 /* ----------------------------------------------------------------------------------------------- RSP as a value */
@@ -146,24 +147,30 @@ static bool replace(struct emu_insn *insn, const ZydisDecodedOperand *op, unsign
 
 /*
  * Another register stands in for RSP. What the instruction writes there goes to RSP when it is done: BT_STACK says so
- * until that has happened.
+ * until that has happened. Meanwhile RSP can hold the operand's address, where no displacement leads there.
  */
 static bool copy_stack(struct compiler *c, const ZydisDecodedOperand *op)
 {
 	int found = compiler_free_register(&c->insn, 0);
 	uint8_t segment;
 	bool writes = op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
-	bool odd = compiler_is_rip_relative(&c->insn) && !compiler_has_absolute(c);
+	bool far = compiler_is_rip_relative(&c->insn) && !compiler_has_absolute(c);
 	/* POP SP: the upper bits are of RSP as it is incremented. */
-	odd |= c->insn.info.mnemonic == ZYDIS_MNEMONIC_POP && op->size == 16;
+	bool odd = (c->insn.info.mnemonic == ZYDIS_MNEMONIC_POP && op->size == 16) || (far && bt_uses_base(&c->insn));
 	if (found < 0 || odd || !upper_segment(&c->insn, &segment) || !replace(&c->insn, op, (unsigned)found))
 		return false;
 	uint8_t reg = (uint8_t)found;
 	emit_store(&c->e, reg, SLOT(scratch));
 	MARK(.rip = c->rip, .undo = BT_SCRATCH, .reg = reg);
 	emit_guest_stack(&c->e, reg);
-	copy_operands(c);
-	if (writes) {
+	if (far) {
+		MARK(.rip = c->rip, .undo = BT_STACK, .reg = reg);
+		emit_constant64(&c->e, RSP, compiler_operand_address(c) + UPPER_BASE);
+		compiler_copy_with_operand(c, RSP, RSP);
+	} else {
+		copy_operands(c);
+	}
+	if (writes || far) {
 		MARK(.rip = c->next, .undo = BT_STACK, .reg = reg);
 		emit_set_stack(&c->e, reg, 0);
 	}
