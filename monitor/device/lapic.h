@@ -37,6 +37,7 @@ struct lapic {
 	bool nmi; /* one waits */
 
 	uint32_t divide, initial;
+	bool stopped;	   /* it was at 0 when mode or divider changed: until it is loaded */
 	uint64_t start;	   /* clock() when the counter was loaded */
 	uint64_t deadline; /* IA32_TSC_DEADLINE; 0: none */
 	struct timer timer;

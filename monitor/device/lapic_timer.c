@@ -38,7 +38,7 @@ uint32_t lapic_timer_count(const struct lapic *apic)
 {
 	uint64_t gone = (apic->clock() - apic->start) >> divider_shift(apic);
 
-	if (!apic->initial || mode(apic) == LAPIC_DEADLINE)
+	if (!apic->initial || apic->stopped || mode(apic) == LAPIC_DEADLINE)
 		return 0;
 	if (mode(apic) == LAPIC_PERIODIC)
 		return apic->initial - (uint32_t)(gone % apic->initial);
@@ -59,7 +59,7 @@ static uint64_t next_zero(const struct lapic *apic)
 {
 	uint64_t period = period_ns(apic), gone = apic->clock() - apic->start;
 
-	if (!period)
+	if (!period || apic->stopped)
 		return TIMER_NEVER;
 	if (mode(apic) == LAPIC_PERIODIC)
 		return apic->start + (gone / period + 1) * period;
@@ -98,15 +98,25 @@ static void expired(void *arg, uint64_t now)
 		timer_arm(&apic->timer, now + SHORTEST_INTERVAL_NS);
 }
 
+/* After a change of mode or divider the count goes on from where it was. */
+static void count_from(struct lapic *apic, uint32_t left)
+{
+	apic->stopped = !left;
+	apic->start = apic->clock() - ((uint64_t)(apic->initial - left) << divider_shift(apic));
+}
+
 /* To and from deadlines the timer is disarmed. */
 void lapic_timer_set_mode(struct lapic *apic, uint32_t lvt)
 {
 	enum lapic_timer_mode before = mode(apic);
+	uint32_t left = lapic_timer_count(apic);
 
 	apic->lvt[LAPIC_LVT_TIMER] = lvt;
 	if ((before == LAPIC_DEADLINE) != (mode(apic) == LAPIC_DEADLINE)) {
 		apic->deadline = 0;
 		apic->initial = 0;
+	} else if (before != mode(apic)) {
+		count_from(apic, left);
 	}
 	lapic_timer_arm(apic);
 }
@@ -117,17 +127,17 @@ void lapic_timer_load(struct lapic *apic, uint32_t initial)
 	if (mode(apic) == LAPIC_DEADLINE)
 		return;
 	apic->initial = initial;
+	apic->stopped = false;
 	apic->start = apic->clock();
 	lapic_timer_arm(apic);
 }
 
 void lapic_timer_divide(struct lapic *apic, uint32_t divide)
 {
-	uint64_t left = lapic_timer_count(apic);
+	uint32_t left = lapic_timer_count(apic);
 
 	apic->divide = divide;
-	/* The count goes on from where it is. */
-	apic->start = apic->clock() - ((apic->initial - left) << divider_shift(apic));
+	count_from(apic, left);
 	lapic_timer_arm(apic);
 }
 

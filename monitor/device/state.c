@@ -283,12 +283,14 @@ static const struct state_list pci_state = STATE_LIST(struct pci, pci_fields);
 
 #define STATE_OF struct lapic
 static const struct state_field lapic_fields[] = {
-	STATE_HOST(vcpu),	 STATE_HOST(region),  STATE_GUEST(id),	     STATE_GUEST(task_low),
-	STATE_GUEST(logical),	 STATE_GUEST(format), STATE_GUEST(spurious), STATE_GUEST(error),
-	STATE_GUEST(error_next), STATE_ARRAY(lvt),    STATE_GUEST(command),  STATE_ARRAY(in_service),
-	STATE_ARRAY(requests),	 STATE_ARRAY(levels), STATE_GUEST(nmi),	     STATE_GUEST(divide),
-	STATE_GUEST(initial),	 STATE_GUEST(start),  STATE_GUEST(deadline), STATE_PART(timer, timer_state),
-	STATE_HOST(clock),	 STATE_HOST(ended),   STATE_HOST(arg),
+	STATE_HOST(vcpu),      STATE_HOST(region),    STATE_GUEST(id),
+	STATE_GUEST(task_low), STATE_GUEST(logical),  STATE_GUEST(format),
+	STATE_GUEST(spurious), STATE_GUEST(error),    STATE_GUEST(error_next),
+	STATE_ARRAY(lvt),      STATE_GUEST(command),  STATE_ARRAY(in_service),
+	STATE_ARRAY(requests), STATE_ARRAY(levels),   STATE_GUEST(nmi),
+	STATE_GUEST(divide),   STATE_GUEST(initial),  STATE_GUEST(stopped),
+	STATE_GUEST(start),    STATE_GUEST(deadline), STATE_PART(timer, timer_state),
+	STATE_HOST(clock),     STATE_HOST(ended),     STATE_HOST(arg),
 };
 #undef STATE_OF
 static const struct state_list lapic_state = STATE_LIST(struct lapic, lapic_fields);

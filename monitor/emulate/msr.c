@@ -73,6 +73,9 @@ static bool write_pat(struct vcpu *vcpu, uint64_t value)
 
 static bool write_apic_base(struct vcpu *vcpu, uint64_t value)
 {
+	/* The bit of the mode is reserved where CPUID has none. */
+	if ((value & X86_APIC_BASE_X2APIC) && !vcpu->vm->cpu.has[CPU_x2apic])
+		return false;
 	return lapic_write_base(machine_lapic(vcpu->vm), value);
 }
 

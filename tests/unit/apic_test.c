@@ -298,6 +298,36 @@ static void test_divider_change(void **state)
 	assert_takes(0x40);
 }
 
+/* The count goes on from where it is in the other mode, and what has come to 0 stays there. */
+static void test_mode_change(void **state)
+{
+	set(LVT_TIMER, 0x20040);
+	set(DIVIDE, 0xb);
+	set(INITIAL, 1000000);
+	pass(2250000);
+	assert_takes(0x40);
+	set(EOI, 0);
+	set(LVT_TIMER, 0x40); /* one shot */
+	assert_int_equal(get(CURRENT), 750000);
+	pass(749999);
+	assert_false(lapic_pending(&apic));
+	pass(1);
+	assert_takes(0x40);
+	set(EOI, 0);
+	assert_int_equal(get(CURRENT), 0);
+	set(LVT_TIMER, 0x20040);
+	pass(5000000);
+	assert_int_equal(get(CURRENT), 0);
+	assert_int_equal(get(INITIAL), 1000000);
+	set(DIVIDE, 0);
+	pass(5000000);
+	assert_int_equal(get(CURRENT), 0);
+	assert_false(lapic_pending(&apic));
+	set(INITIAL, 1000);
+	pass(2000);
+	assert_takes(0x40);
+}
+
 static void test_storm_is_bounded(void **state)
 {
 	set(LVT_TIMER, 0x20040);
@@ -455,6 +485,7 @@ int main(void)
 		cmocka_unit_test_setup(test_one_shot, setup),
 		cmocka_unit_test_setup(test_periodic, setup),
 		cmocka_unit_test_setup(test_divider_change, setup),
+		cmocka_unit_test_setup(test_mode_change, setup),
 		cmocka_unit_test_setup(test_storm_is_bounded, setup),
 		cmocka_unit_test_setup(test_deadline, setup),
 		cmocka_unit_test_setup(test_modes, setup),
