@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define BUDGET_BASE (UINT64_C(32) << 20)
-#define BUDGET_MOST (UINT64_C(512) << 20)
+#define BUDGET_MOST (UINT64_C(320) << 20)
 
 static inline uint64_t budget(uint64_t share)
 {
