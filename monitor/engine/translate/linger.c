@@ -9,6 +9,8 @@
 /* Instructions that cost less than an exit, with the monitor on the same CPU and on another. */
 #define PATIENCE_TOGETHER 400
 #define PATIENCE_APART	  60
+/* Where each access to memory may be an exit. */
+#define PATIENCE_BEYOND 10000
 /* One success makes up for so many times in vain; after VAIN_MAX the address is left alone. */
 #define MAKES_UP 2
 #define VAIN_MAX 8
@@ -22,18 +24,32 @@ void linger_begin(struct translate *t, const struct vcpu *vcpu, const struct vm_
 {
 	bool told = state_is_told(t->vm) || vcpu->debug.attached || vcpu->debug.pause;
 	t->lingers = (t->mode & BT_IF) && !told;
+	t->beyond = false;
 	/* Most kernels have the number of a system call there. */
 	t->salt = exit->reason == EXIT_SYSCALL ? vcpu->gpr[RAX] : 0;
 }
 
+void linger_beyond(struct translate *t, const struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	linger_begin(t, vcpu, exit);
+	t->beyond = t->lingers;
+}
+
+static unsigned patience(struct translate *t)
+{
+	if (t->beyond)
+		return PATIENCE_BEYOND;
+	return trap_of(t->vm)->placement.monitor[true].spins ? PATIENCE_APART : PATIENCE_TOGETHER;
+}
+
 bool linger(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 {
-	uint8_t *vain = site(t, vcpu);
-	bool apart = trap_of(t->vm)->placement.monitor[true].spins;
+	uint8_t unused = 0, *vain = t->beyond ? &unused : site(t, vcpu);
 	if (!t->lingers || *vain >= VAIN_MAX)
 		return false;
 	bool returns = entry_returns(t, vcpu);
-	unsigned saved = interpret_on(vcpu, exit, apart ? PATIENCE_APART : PATIENCE_TOGETHER);
+	unsigned saved = interpret_on(vcpu, exit, patience(t));
+	t->beyond = false;
 	/* The return to user mode would have been no exit. */
 	if (saved && returns && vcpu->cpl == 3)
 		saved--;

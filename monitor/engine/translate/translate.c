@@ -187,6 +187,13 @@ static bool is_load_fault(const struct vm_exit *exit)
 	return exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_PF && !(exit->error & (X86_PF_W | X86_PF_I));
 }
 
+/* A kernel of the lower half reaches for the upper one, which its cell does not have. */
+static bool is_beyond(const struct translate *t, const struct vm_exit *exit)
+{
+	return t->form == FORM_PLAIN && exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_PF &&
+	       !(exit->error & X86_PF_I) && exit->gva >> 63;
+}
+
 static void enter_translated(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 {
 	struct bt_link *link = NULL;
@@ -225,6 +232,8 @@ static void enter_translated(struct translate *t, struct vcpu *vcpu, struct vm_e
 				store_to_code(t, vcpu, exit);
 			else if (t->form == FORM_NARROW && vcpu->cpl == 0 && is_load_fault(exit))
 				learn_device(t, vcpu, exit->gva);
+			else if (here && is_beyond(t, exit))
+				linger_beyond(t, vcpu, exit);
 			/* Where one page is missing others are; a device has more than one register. */
 			if (exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_PF &&
 			    (t->form == FORM_NARROW || is_device(vcpu, exit->gva)))

@@ -210,7 +210,7 @@ struct translate {
 	} entry;
 	/* linger.c: whether the interpreter goes on, what tells apart what comes to the same address, and by both how
 	 * often that was in vain. */
-	bool lingers;
+	bool lingers, beyond;
 	uint64_t salt;
 	uint8_t vain[LINGER_SITES];
 	/* stay.c: stays in user mode that are interpreted yet; faults that are to go by before; how often in a row that
@@ -394,6 +394,8 @@ void entry_take(struct vcpu *vcpu);
 void linger_begin(struct translate *t, const struct vcpu *vcpu, const struct vm_exit *exit);
 /* True: the interpreter has run, and *exit is for the run loop; else the kernel is to be entered. */
 bool linger(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit);
+/* Instead of linger_begin, and for longer: the exit was an access that no cell can have. */
+void linger_beyond(struct translate *t, const struct vcpu *vcpu, const struct vm_exit *exit);
 
 /*
  * stay.c: as interpret_visit, if the stay in user mode that begins is likely to be short; false also where it is not.
