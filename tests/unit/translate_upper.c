@@ -25,7 +25,7 @@
 #define KERNEL_END (KERNEL + 0x5000)
 #define GS_BASE	   (KERNEL + 0x1000)
 /* Code and data of a kernel that no sign-extended displacement reaches, between holes. */
-#define FAR	 0xffff900000200000
+#define FAR	 0xffffa00000200000
 #define FAR_DATA (FAR + 0x2000)
 #define FAR_GS	 0x10
 #define FAR_END	 (FAR + 0x3000)
