@@ -1,8 +1,9 @@
 # What `run`, `test` and `.ci/run` share; sourced by bash with `root` set to the source tree. Owns installing packages,
 # building quietly, and counting tests.
 
-# Where the environment is empty the shell has a PATH of its own, and does not pass it on: cmake finds itself by it.
-export PATH
+# Where the environment is empty the shell has a PATH of its own, which ends with this folder, and does not pass it on:
+# cmake finds itself by it.
+export PATH=${PATH%:.}
 
 say() {
 	echo "ring3: $*" >&2
