@@ -22,8 +22,8 @@
 #define HWCAP2_FSGSBASE 2	 /* arch/x86/include/uapi/asm/hwcap2.h */
 #define WRITES_4_BYTES	0xd0001l /* DR7: breakpoint 0, writes, four bytes */
 #define INT_LINUX	0x80
-#define GUESTS_XCR0	0xe7u /* x87, SSE, AVX, AVX-512: SDM 1 13.1 */
-#define INT_INTO	4     /* 1, 3 and 4 are for programs to call */
+#define GUESTS_XCR0	0x2e7u /* x87, SSE, AVX, AVX-512, PKRU: SDM 1 13.1 */
+#define INT_INTO	4      /* 1, 3 and 4 are for programs to call */
 
 static uint8_t *code;
 
