@@ -208,6 +208,12 @@ struct spt {
 	struct list written_users;     /* spaces of user mode with tables that are unsync */
 	struct list uppers;	       /* upper spaces, the one that was loaded last at the end */
 	struct spt_space *upper;       /* that of the root loaded last; NULL: it has none yet */
+	const void *bound;	       /* the one that was so last */
+	uint64_t binds;		       /* how often it became another one */
+	uint16_t used[X86_PT_ENTRIES]; /* its top-level entries in use, when spt_agreements was `used_at` */
+	unsigned used_count;
+	uint64_t used_at;
+	unsigned upper_first;	       /* entry of the top level from which on upper spaces have what there is */
 	uint64_t epoch;		       /* one per CR3 load, as it is of remaps */
 	uint64_t remaps;	       /* all that spt_remaps tells of */
 	uint64_t pages;		       /* calls of spt_invlpg, */

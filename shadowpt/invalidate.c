@@ -63,6 +63,8 @@ int spt_set_view(struct spt *spt, enum spt_mode mode, const struct spt_view *vie
 		spt->view[mode].count = 0;
 	else
 		spt->view[mode] = spt->config.view;
+	if (mode == SPT_UPPER)
+		spt->upper_first = view ? level_index(view->range[0].start, LEVEL_TOP) : X86_PT_ENTRIES;
 	return error;
 }
 

@@ -20,9 +20,9 @@ struct spt;
 struct spt_space;
 
 /*
- * A kernel space holds supervisor and user pages, a user space user pages only. An upper space holds the upper half of
+ * A kernel space holds supervisor and user pages, a user space user pages only. An upper space holds the upper part of
  * what kernel mode has, of four-level tables: one for all roots whose top-level entries for it are the same. Who gives
- * upper spaces a view takes the upper half out of that of kernel spaces.
+ * upper spaces a view takes what lies from its first range's top-level entry on out of that of kernel spaces.
  */
 enum spt_mode { SPT_KERNEL, SPT_USER, SPT_UPPER };
 #define SPT_MODES 3
@@ -149,6 +149,14 @@ uint64_t spt_space_root(const struct spt_space *space);
 /* No table of user mode's, of any root, may have been written since it was looked at: a load of CR3 takes nothing away.
  */
 bool spt_users_are_synced(const struct spt *spt);
+
+/*
+ * To load the root of that space of user mode would change nothing but the root in force: whatever tables were written
+ * has been compared since, its own top level is among those that are, and it has the upper space of the root in force.
+ * That of a root stays so as long as spt_agreements is the same.
+ */
+bool spt_root_agrees(struct spt *spt, const struct spt_space *user);
+uint64_t spt_agreements(const struct spt *spt);
 
 /* Forgets and frees the space without any effect: the caller has emptied or discarded the real address space. */
 void spt_space_discard(struct spt_space *space);

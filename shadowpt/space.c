@@ -21,6 +21,7 @@ struct spt *spt_create(const struct spt_config *config, const struct spt_ops *op
 		return NULL;
 	spt->config = *config;
 	spt->view[SPT_KERNEL] = spt->view[SPT_USER] = config->view;
+	spt->upper_first = X86_PT_ENTRIES;
 	spt->stats.memory_max = config->memory_max;
 	spt->ops = *ops;
 	spt->ctx = ctx;

@@ -66,6 +66,9 @@ void luck_seed(uint64_t seed);
 /* An option of the command line. */
 uint64_t number(const char *name, uint64_t otherwise);
 
+/* How far up the cell of a kernel of the upper half shows memory. */
+#define UPPER_BASE (R3_BIT(47) - R3_BIT(21))
+
 static inline volatile uint32_t *xchg32(unsigned offset)
 {
 	return (volatile uint32_t *)(GATE_XCHG + offset);
@@ -98,7 +101,7 @@ static inline void say(const char *text)
 	X(page_hole) X(page_upper) X(page_mmio) X(page_roots) X(page_cr3) X(page_touch) X(step) \
 	X(step_hypercall) X(far_cs) X(iret_cs) X(rip) X(rsp) X(rsp_gate) X(recursion) X(bases_high) X(smc) \
 	X(maskmov) X(fpu_image) X(fpu_image_user) X(double_fetch) X(unknown_user) X(x87_pointers) X(written_in_part) \
-	X(cache_jump) X(cache_write) X(cache_state) X(cache_remap) X(cache_global) X(cache_across) X(slots) X(roots) X(halves) X(folded) X(folded_words) X(stale) X(seeded_words) X(seeded_claims) X(seeded_races) X(switch) X(switch_user)
+	X(cache_jump) X(cache_write) X(cache_state) X(cache_remap) X(cache_global) X(cache_across) X(slots) X(roots) X(halves) X(folded) X(folded_words) X(stale) X(seeded_words) X(seeded_claims) X(seeded_races) X(switch) X(switch_user) X(switch_root)
 /* clang-format on */
 
 #define DECLARE(name) void attack_##name(void);

@@ -121,7 +121,7 @@ static void forge(const char *what, uint64_t value, struct expected must)
 	show();
 	if (traced) {
 		check("vector", what, value, shown.frame.vector, X86_VEC_PF);
-		check("RIP's page", what, value, shown.frame.rip & ~X86_PAGE_MASK, GATE_TEXT);
+		check("RIP's pages", what, value, shown.frame.rip & -(uint64_t)GATE_TEXT_SIZE, GATE_TEXT);
 		check("CR2", what, value, shown.cr2, shown.frame.rip);
 		return;
 	}

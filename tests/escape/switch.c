@@ -1,6 +1,6 @@
 /*
- * Against user_switch, by which a kernel's cell goes from one user cell to another without the monitor: a program that
- * leaves in its pages what no program leaves there, and a kernel that invents the cells it goes to.
+ * Against user_switch and MOV CR3, by which a kernel's cell goes from one user cell to another without the monitor: a
+ * program that leaves in its pages what no program leaves there, and a kernel that invents the cells it goes to.
  */
 #include "escape.h"
 
@@ -142,6 +142,54 @@ void attack_switch_user(void)
 		pvg_test_skip("by the gate", "the host is told of bases");
 	else
 		pvg_test(gated > ROUNDS / 4, "by the gate, %u times", gated);
+}
+
+struct poke {
+	volatile uint32_t *at;
+	uint32_t value;
+};
+static unsigned poked;
+
+static void store(void *arg)
+{
+	const struct poke *poke = arg;
+
+	*poke->at = poke->value;
+	poked++;
+}
+
+/* Where its own cell has that; the interpreter has nothing there. */
+static void poke(unsigned offset, uint32_t value)
+{
+	const bool upper = (uint64_t)poke >> 63;
+	struct poke what = {(volatile uint32_t *)(GATE_XCHG + offset - (upper ? UPPER_BASE : 0)), value};
+	struct pvg_caught caught;
+
+	pvg_catch(store, &what, &caught);
+}
+
+/* Likewise against MOV CR3 of a bare kernel, which the gate does as long as it knows the root. */
+void attack_switch_root(void)
+{
+	uint64_t *root = pvg_gpa_to_ptr(pvg_read_cr3() & X86_PTE_ADDR), *copy = pvg_page_alloc();
+	uint64_t roots[2] = {pvg_ptr_to_gpa(root), pvg_ptr_to_gpa(copy)};
+	struct pvg_caught caught;
+
+	user_init();
+	pvg_wrmsr(X86_MSR_SFMASK, X86_RFLAGS_IF); /* or the gate enters nobody */
+	memcpy(copy, root, X86_PAGE_SIZE);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		user_run(honest_user, round, &caught);
+		if (round > ROUNDS / 4)
+			poke((unsigned)(XCHG_PEERS + luck() % (XCHG_FOLD - XCHG_PEERS) / 4 * 4),
+			     round % 2 ? (uint32_t)(luck() % (2 * GATE_PEERS_KNOWN)) : (uint32_t)luck());
+		if (round % 3 == 0)
+			poke(XCHG_CURRENT, (uint32_t)(luck() % (2 * GATE_PEERS_KNOWN)));
+		if (round % 5 == 0)
+			poke(XCHG_HELD, (uint32_t)luck());
+		pvg_write_cr3(roots[round % 2]);
+	}
+	pvg_test(poked > ROUNDS / 4, "survived");
 }
 
 /* What becomes of the kernel that does this is its own affair. */

@@ -5,11 +5,10 @@
  */
 #include "escape.h"
 
-#define USER	   0x550000003000ull
-#define PIECE	   R3_BIT(40) /* user memory is shown by pieces of that size */
-#define LEARNING   6
-#define COUNT	   64
-#define UPPER_BASE (R3_BIT(47) - R3_BIT(21)) /* how far up the cell of a kernel of the upper half shows memory */
+#define USER	 0x550000003000ull
+#define PIECE	 R3_BIT(40) /* user memory is shown by pieces of that size */
+#define LEARNING 6
+#define COUNT	 64
 
 static uint8_t from[COUNT];
 

@@ -1,8 +1,8 @@
 #!/bin/sh
 # A translated kernel's user mode comes and goes by the gate, without the monitor:
-#   direct.sh RING3 GUEST LEAST
+#   direct.sh RING3 GUEST LEAST [LOADS]
 # where the guest makes more system calls than that. The first few of each kind are the interpreter's. And the kernel
-# itself leaves for what is the monitor's alone, not at each of its globals.
+# itself leaves for what is the monitor's alone, not at each of its globals; of its loads of CR3 at most so many.
 set -u
 "$1" doctor | grep -q '^ok *fsgsbase' || { echo "left out: no segment bases by instructions"; exit 77; }
 stats=$(mktemp) || exit 1
@@ -15,4 +15,6 @@ count() {
 }
 direct=$(count direct) kicks=$(count kick)
 echo "$direct calls by the gate, $kicks kicks and instructions interpreted by themselves"
-[ "$direct" -ge "$3" ] && [ "$kicks" -lt "$direct" ]
+loads=$(sed -n '/"instruction": "mov cr"/,/"interpreted"/s/^ *"interpreted": \([0-9]*\),*$/\1/p' "$stats")
+echo "$loads control registers written by the monitor"
+[ "$direct" -ge "$3" ] && [ "$kicks" -lt "$direct" ] && [ "${loads:-0}" -le "${4:-${loads:-0}}" ]

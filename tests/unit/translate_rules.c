@@ -25,6 +25,7 @@ void test_place(struct bt_place *place)
 		.identity = TEST_IDENTITY,
 		.hypercall = TEST_GATE,
 		.callout = TEST_GATE + 0x100,
+		.root = TEST_GATE + 0x200,
 		.callout_id = TEST_STATE + 0xff8,
 		.window = BT_WINDOW_BASE,
 		.sets_bases = true,

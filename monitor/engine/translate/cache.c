@@ -20,11 +20,8 @@
 /* One block's code and check always find room in an empty cache, behind what is there from the start. */
 #define CODE_MIN 16384
 
-/* Behind the tables for jumps, the one that form.c fills. */
-#define CACHE_SLOTS (GATE_CACHE_TABLES + BT_FLAVOURS * BT_TABLE_ENTRIES * sizeof(uint64_t))
-
-/* And CPUID's answers. */
-#define CACHE_IDENTITY (CACHE_SLOTS + BT_TABLE_ENTRIES * sizeof(uint64_t))
+/* Behind the tables for jumps, CPUID's answers. */
+#define CACHE_IDENTITY (GATE_CACHE_TABLES + BT_FLAVOURS * BT_TABLE_ENTRIES * sizeof(uint64_t))
 
 #define CHUNK_SIZE (1 << 20)
 #define KEPT_MIN   (2 * CHUNK_SIZE)
@@ -37,7 +34,8 @@ struct bt_chunk {
 
 _Static_assert(GATE_CACHE_TABLES % (BT_TABLE_ENTRIES * sizeof(uint64_t)) == 0, "an index adds to it without a carry");
 _Static_assert(CACHE_IDENTITY + BT_IDENTITIES * sizeof(struct bt_identity) <= GATE_CACHE_CODE,
-	       "one table for each flavour, and two more");
+	       "one table for each flavour, and one more");
+_Static_assert(GATE_CACHE_SLOTS + BT_TABLE_ENTRIES * sizeof(uint64_t) <= GATE_CACHE_TABLES, "and form.c's");
 _Static_assert(sizeof(struct bt_state) <= GATE_PAGE, "state fits its page");
 
 /*
@@ -99,7 +97,7 @@ void cache_place(const struct translate *t, uint32_t host, unsigned flavour, str
 		.state = GATE_CACHE_STATE,
 		.table = GATE_CACHE_TABLES + flavour % BT_FLAVOURS * BT_TABLE_ENTRIES * sizeof(uint64_t),
 		.identity = CACHE_IDENTITY,
-		.slots = CACHE_SLOTS,
+		.slots = GATE_CACHE_SLOTS,
 		.narrow = flavour & BT_NARROW,
 		.window = flavour & BT_USER && t->one_cell ? BT_WINDOW_USER : BT_WINDOW_BASE,
 		.sets_bases = t->sets_bases,
@@ -107,6 +105,7 @@ void cache_place(const struct translate *t, uint32_t host, unsigned flavour, str
 		.callout = t->callout,
 		.iret = gate_address(gate_iret),
 		.sysret = gate_address(gate_sysret),
+		.root = gate_address(gate_root),
 		.callout_id = GATE_XCHG + offsetof(struct gate_xchg, callout),
 	};
 	memcpy(place->cross, t->cross[flavour % BT_USER], sizeof(place->cross));
@@ -241,7 +240,7 @@ int cache_create(struct translate *t, uint64_t size, bool traced)
 	madvise(t->memory, GATE_CACHE_SIZE, MADV_DONTFORK);
 	t->state = (void *)t->memory;
 	t->tables = (void *)(t->memory + (GATE_CACHE_TABLES - GATE_CACHE));
-	t->slots = (void *)(t->memory + (CACHE_SLOTS - GATE_CACHE));
+	t->slots = (void *)(t->memory + (GATE_CACHE_SLOTS - GATE_CACHE));
 	t->identity = (void *)(t->memory + (CACHE_IDENTITY - GATE_CACHE));
 	t->code = t->memory + (GATE_CACHE_CODE - GATE_CACHE);
 	cache_empty(t);

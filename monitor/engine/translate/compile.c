@@ -142,6 +142,8 @@ static uint64_t door_address(const struct bt_place *place, enum bt_door door)
 		return place->iret;
 	case BT_SYSRET:
 		return place->sysret;
+	case BT_ROOT:
+		return place->root;
 	default:
 		return place->callout;
 	}

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "monitor/emulate/emulate.h"
+#include "monitor/engine/trap/gate.h"
 
 /* What emitted code depends on beside the bytes; part of a block's key. A mode or a form of memory is one more bit. */
 #define BT_FPU	    1u	   /* x87, MMX and SSE instructions may run: else they leave */
@@ -65,12 +66,14 @@ struct bt_place {
 	uint64_t slots;	    /* of BT_UPPER: what to add to an address, by its bits 40 to 55 */
 	uint64_t hypercall; /* the gate's entry for hypercalls */
 	uint64_t callout;   /* the gate's entry for exits; 0: UD2 makes the exit */
-	uint64_t iret, sysret; /* likewise for IRETQ and SYSRET, which the gate may take to user mode by itself */
-	bool narrow;	       /* of BT_NARROW */
-	uint64_t window;       /* likewise: the base of GS */
-	bool sets_bases;       /* likewise: WRFSBASE can be executed */
-	uint64_t cross[4];     /* likewise: the ways of bt_compile_crossing; 0: those instructions leave */
-	uint64_t callout_id;   /* where the stub says which it is: the low 32 bits of its own address */
+	/* Likewise for IRETQ and SYSRET, which the gate may take to user mode by itself, and MOV to CR3, which it may
+	 * do. */
+	uint64_t iret, sysret, root;
+	bool narrow;	     /* of BT_NARROW */
+	uint64_t window;     /* likewise: the base of GS */
+	bool sets_bases;     /* likewise: WRFSBASE can be executed */
+	uint64_t cross[4];   /* likewise: the ways of bt_compile_crossing; 0: those instructions leave */
+	uint64_t callout_id; /* where the stub says which it is: the low 32 bits of its own address */
 };
 
 /* BT_NARROW. Gates that are known, by vector; segments that can be loaded without the monitor, by selector. */
@@ -116,8 +119,9 @@ struct bt_state {
 	/* Bits of RFLAGS: POPF of one of them is the monitor's, IF or, which all have, FIXED. Not 0: so are STI, IRET.
 	 */
 	uint64_t hold;
-	uint64_t cr0, cr2, cr3, cr4, cr8, ldtr, tr, tsc_aux;
-	uint64_t selector[6]; /* in the order of the encoding */
+	uint64_t cr0, cr2, cr4, cr8, ldtr, tr, tsc_aux;
+	struct gate_root root; /* CR3 */
+	uint64_t selector[6];  /* in the order of the encoding */
 	/* What a load is compared with that changes nothing; where the descriptor lies in the cell. */
 	uint64_t match[6], described[6], described_at[6];
 	uint64_t stack[4]; /* for host instructions that use one */
@@ -211,7 +215,7 @@ enum bt_exit_kind {
 };
 
 /* Which of the gate's entries the stub of a BT_INSN goes to. */
-enum bt_door { BT_CALLOUT, BT_IRET, BT_SYSRET };
+enum bt_door { BT_CALLOUT, BT_IRET, BT_SYSRET, BT_ROOT };
 
 struct bt_exit {
 	enum bt_exit_kind kind;

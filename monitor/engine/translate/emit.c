@@ -130,7 +130,7 @@ void emit_compare(struct emit *e, size_t slot, uint32_t value)
 
 void emit_store_address(struct emit *e, size_t slot)
 {
-	emit_store_imm(e, e->place->state + slot, (uint32_t)(here(e) + 10));
+	emit_store_imm(e, e->place->state + slot, (uint32_t)(here(e) + EMIT_STORE_ADDRESS));
 }
 
 void emit_constant64(struct emit *e, unsigned reg, uint64_t value)

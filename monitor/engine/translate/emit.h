@@ -75,7 +75,8 @@ void emit_load_vector(struct emit *e, unsigned xmm, size_t slot);
 void emit_store_vector(struct emit *e, unsigned xmm, size_t slot);
 /* opcode with register and the slot: all 64 bits. */
 void emit_state(struct emit *e, unsigned opcode, unsigned reg, size_t slot);
-/* Stores the address of the instruction behind it, low half only. */
+/* Stores the address of the instruction behind it, low half only, in so many bytes. */
+#define EMIT_STORE_ADDRESS 10
 void emit_store_address(struct emit *e, size_t slot);
 /* MOV DWORD [address], imm32; the address within 2 GiB. */
 void emit_store_imm(struct emit *e, uint64_t address, uint32_t value);

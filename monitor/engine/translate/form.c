@@ -18,10 +18,6 @@
 #define UPPER_START (0 - UPPER_BASE + R3_BIT(X86_LARGE_SHIFT))
 #define UPPER_END   (0 - (uint64_t)X86_PAGE_SIZE)
 
-/* An entry of the table for addresses that have no slot: with it added they are not canonical, whatever bits 56 to 63.
- */
-#define NOWHERE (1ull << 47)
-
 /* A kernel that comes so often without a base of GS that is its own has none. */
 #define WITHOUT_BASES_MAX 4096
 
@@ -70,7 +66,7 @@ bool form_guest(const struct translate *t, uint64_t host, uint64_t *gva)
 {
 	*gva = host;
 	if (t->form == FORM_PLAIN)
-		return true;
+		return host >= t->high.start;
 	if (t->form == FORM_NARROW) {
 		*gva = host - (t->one_cell && host >= BT_WINDOW_USER ? BT_WINDOW_USER : BT_WINDOW_BASE);
 		return *gva < BT_WINDOW_SIZE;
@@ -139,7 +135,7 @@ static void fill_table(const struct translate *t, uint64_t *table)
 {
 	const unsigned lower = GVA_LOWER_END / USER_SLOT_SIZE;
 	for (unsigned n = 0; n < lower; n++)
-		table[n] = NOWHERE;
+		table[n] = FORM_NOWHERE;
 	for (unsigned n = lower; n < BT_TABLE_ENTRIES; n++)
 		table[n] = n >= BT_TABLE_ENTRIES - lower ? UPPER_BASE : 0;
 }
@@ -169,9 +165,10 @@ static void set_form(struct translate *t, enum bt_form form)
 	const struct spt_view window = {{{0, BT_WINDOW_SIZE}}, .count = 1};
 	struct trap *trap = trap_of(t->vm);
 	unmap_all(t);
-	if (form == FORM_UPPER || t->form == FORM_UPPER)
+	if (form == FORM_UPPER || t->form == FORM_UPPER || t->high.start)
 		space_drop_kernels(t->vm);
 	t->form = form;
+	t->high.start = 0;
 	memset(&t->user, 0, sizeof(t->user));
 	t->user.root = NO_ROOT;
 	trap->elsewhere = form != FORM_PLAIN;
@@ -185,6 +182,20 @@ static void set_form(struct translate *t, enum bt_form form)
 		spt_set_view(t->vm->spt, SPT_UPPER, NULL);
 		spt_set_view(t->vm->spt, SPT_KERNEL, form == FORM_NARROW ? &window : NULL);
 	}
+}
+
+void form_part(struct translate *t, uint64_t start)
+{
+	const uint64_t from = start > GATE_HOLE_START ? start : GATE_HOLE_END;
+	struct spt_view view = {{{from, LAYOUT_TASK_END}}, .count = 1};
+	const struct spt_view lower = {{{0, start}}, .count = 1};
+	unmap_all(t);
+	space_drop_kernels(t->vm);
+	t->high.start = start;
+	trap_of(t->vm)->upper = start;
+	cache_empty(t);
+	spt_set_view(t->vm->spt, SPT_UPPER, start ? &view : NULL);
+	spt_set_view(t->vm->spt, SPT_KERNEL, start ? &lower : NULL);
 }
 
 /* ------------------------------------------------------------------------------------------------- user memory */
@@ -237,8 +248,27 @@ static bool make_block(struct translate *t)
 static void name(struct translate *t, const struct user_slot *slot, bool named)
 {
 	uint64_t address = slot_address(t, (unsigned)(slot - t->user.slot));
-	t->slots[slot->piece] = named ? address - slot->piece * USER_SLOT_SIZE : NOWHERE;
+	t->slots[slot->piece] = named ? address - slot->piece * USER_SLOT_SIZE : FORM_NOWHERE;
 	trap_of(t->vm)->lower |= named;
+}
+
+/* With nothing else named. */
+bool form_names(struct vm *vm, uint64_t root, struct gate_name names[GATE_NAMES])
+{
+	const struct translate *t = translate_of(vm);
+	unsigned count = 0;
+	for (unsigned n = 0; n < t->user.count; n++) {
+		const struct user_slot *slot = &t->user.slot[n];
+		if (!is_of(slot, root & X86_PTE_ADDR))
+			continue;
+		if (count == GATE_NAMES)
+			return false;
+		names[count++] = (struct gate_name){GATE_CACHE_SLOTS + slot->piece * sizeof(t->slots[0]),
+						    slot_address(t, n) - slot->piece * USER_SLOT_SIZE};
+	}
+	for (; count < GATE_NAMES; count++)
+		names[count] = (struct gate_name){0};
+	return true;
 }
 
 /* The kernel sees the user memory of that root from now on. */
@@ -291,6 +321,7 @@ static struct user_slot *take_slot(struct translate *t)
 
 void form_check(struct translate *t)
 {
+	high_note_load(t);
 	if (t->form != FORM_UPPER)
 		return;
 	follow(t, t->paging.cr3 & X86_PTE_ADDR);
@@ -342,7 +373,7 @@ bool form_fits(const struct translate *t, const struct vcpu *vcpu)
 	if (t->form == FORM_NARROW)
 		return form_is_narrow(vcpu);
 	if (t->form == FORM_PLAIN)
-		return vcpu_canonical(vcpu->gpr[RSP]);
+		return vcpu->rip >= t->high.start && vcpu_canonical(vcpu->gpr[RSP]);
 	return !t->obstructed && is_upper(vcpu->rip) && vcpu_canonical(vcpu->gpr[RSP] + UPPER_BASE) &&
 	       (has_upper_base(vcpu) || t->bases_virtual);
 }
@@ -425,6 +456,8 @@ bool form_choose(struct translate *t, const struct vcpu *vcpu)
 		return true;
 	if (t->form == FORM_PLAIN && is_upper(vcpu->rip) && !vcpu->pv.shared_gpa)
 		set_form(t, FORM_UPPER);
+	if (t->form == FORM_PLAIN)
+		high_choose(t, vcpu);
 	if (form_fits(t, vcpu))
 		return true;
 	if (t->form == FORM_UPPER && is_upper(vcpu->rip) && !has_upper_base(vcpu))

@@ -120,7 +120,7 @@ static size_t slot_of(ZydisRegister reg)
 	case ZYDIS_REGISTER_CR2:
 		return SLOT(cr2);
 	case ZYDIS_REGISTER_CR3:
-		return SLOT(cr3);
+		return SLOT(root.now);
 	case ZYDIS_REGISTER_CR4:
 		return SLOT(cr4);
 	case ZYDIS_REGISTER_CR8:

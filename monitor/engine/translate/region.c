@@ -165,7 +165,7 @@ struct bt_block *region_find(struct translate *t, struct vcpu *vcpu, uint64_t gv
 	struct spt_translation at;
 	unsigned flavour = flavour_of(t, vcpu);
 	struct bt_block *block = block_find(t, gva, flavour);
-	if (block || !vcpu_canonical(gva))
+	if (block || !vcpu_canonical(gva) || gva < t->high.start)
 		return block;
 	bool user = flavour & BT_USER;
 	if (!spt_translate(t->vm->spt, &t->paging, gva, X86_PF_I | (user ? X86_PF_U : 0), &at)) {

@@ -147,6 +147,7 @@ static void fill_fpu(struct translate *t, struct bt_state *state, const struct v
 	state->fpu.enabled = vcpu->xcr0;
 	state->fpu.refused = ~(vcpu->xcr0 | X86_FPU_COMPACTED);
 	trap->direct.fpu_at = may ? &state->fpu.at : NULL;
+	trap->direct.fpu_slot = may ? GATE_CACHE_STATE + offsetof(struct bt_state, fpu.at) : 0;
 }
 
 void state_fill(struct translate *t, struct vcpu *vcpu)
@@ -175,7 +176,7 @@ void state_fill(struct translate *t, struct vcpu *vcpu)
 		state->dr[n] = vcpu->dr[n];
 	state->cr0 = vcpu->cr0;
 	state->cr2 = vcpu->cr2;
-	state->cr3 = vcpu->cr3;
+	state->root.now = vcpu->cr3;
 	state->cr4 = vcpu->cr4;
 	state->cr8 = vcpu->cr8;
 	state->tsc_aux = (uint32_t)vcpu->tsc_aux;

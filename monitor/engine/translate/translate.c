@@ -80,7 +80,7 @@ static void publish(struct translate *t, struct vcpu *vcpu)
 static enum leave run(struct translate *t, struct vcpu *vcpu, uint64_t host, struct vm_exit *exit,
 		      struct bt_link **link)
 {
-	uint64_t aligned = vcpu->rflags & X86_RFLAGS_AC, rip = vcpu->rip;
+	uint64_t aligned = vcpu->rflags & X86_RFLAGS_AC, rip = vcpu->rip, root = vcpu->cr3;
 	struct form_saved saved;
 	bool shadow = vcpu->interrupt_shadow;
 	unsigned cpl = vcpu->cpl;
@@ -90,6 +90,7 @@ static enum leave run(struct translate *t, struct vcpu *vcpu, uint64_t host, str
 	if (direct->bare_entry)
 		state_expect_syscall(t, vcpu);
 	direct->fold = t->form == FORM_UPPER ? UPPER_BASE : 0;
+	direct->root_at = trap_of(t->vm)->upper ? GATE_CACHE_STATE + offsetof(struct bt_state, root) : 0;
 	direct->fs_at = GATE_CACHE_STATE + offsetof(struct bt_state, fs);
 	direct->fs_base = vcpu->sreg[SREG_FS].base;
 	direct->gs_base = vcpu->sreg[SREG_GS].base;
@@ -98,6 +99,9 @@ static enum leave run(struct translate *t, struct vcpu *vcpu, uint64_t host, str
 	form_enter(t, vcpu, &saved);
 	engine_trap.enter(vcpu, exit);
 	state_take(t, vcpu);
+	/* The gate may have loaded it. */
+	if (vcpu->cr3 != root)
+		pages_sync(t, vcpu);
 	if (vcpu->cpl != cpl)
 		return LEAVE_STOPPED; /* user mode was entered directly, and its exit is its own */
 	vcpu->rflags |= aligned;
@@ -137,10 +141,10 @@ static bool is_stray(const struct translate *t, struct vm_exit *exit)
 	/* A stack that is none: which exception comes of that the manual has a table for. Or user mode's own image. */
 	if (t->doubtful && exit->vector != X86_VEC_PF)
 		return true;
-	if (t->form == FORM_PLAIN)
+	if (t->form == FORM_PLAIN && exit->vector != X86_VEC_PF)
 		return false;
 	if (exit->vector == X86_VEC_PF)
-		return !form_guest(t, exit->gva, &exit->gva) || may_cross(exit->gva);
+		return !form_guest(t, exit->gva, &exit->gva) || (t->form != FORM_PLAIN && may_cross(exit->gva));
 	return exit->vector == X86_VEC_GP || exit->vector == X86_VEC_SS;
 }
 
@@ -148,6 +152,7 @@ static void execute_stray(struct translate *t, struct vcpu *vcpu, struct vm_exit
 {
 	if (t->form == FORM_UPPER)
 		learn(t, vcpu);
+	high_note_stray(t);
 	interpret_one(vcpu, exit);
 }
 
@@ -362,6 +367,8 @@ static int translate_init(struct vm *vm)
 	trap->translate = t;
 	trap->translated = translated;
 	trap->show_fpu = leave_show_fpu;
+	trap->direct.names = form_names;
+	trap->direct.unnamed = FORM_NOWHERE;
 	t->sets_bases = trap->cells.bases == GATE_BASES_INSNS;
 	t->one_cell = trap->one_cell = t->sets_bases && !trap->transport->traced && !vm->config->two_cells;
 	error = interpret_create(vm, &engine_trap);
@@ -385,94 +392,6 @@ static void translate_exit(struct vm *vm)
 	unmake(t);
 }
 
-static void *translate_frame(void *ctx, uint64_t gpa)
-{
-	return engine_trap.spt_ops->frame(ctx, gpa);
-}
-
-/* Of a guest with 32-bit addresses, which lie in a window. In compatibility mode its tables have four levels. */
-static bool is_narrow(const struct translate *t, const struct spt_space *space)
-{
-	return spt_space_paging(space) != SPT_4_LEVEL ||
-	       (t->form == FORM_NARROW && spt_space_mode(space) == SPT_KERNEL);
-}
-
-/* Kernel cells execute the code cache alone. */
-static unsigned permitted(const struct spt_space *space, unsigned prot)
-{
-	return spt_space_mode(space) != SPT_USER || spt_space_paging(space) != SPT_4_LEVEL ? prot & ~SPT_EXEC : prot;
-}
-
-/* What is wanted of a range of a space, where the cell has it. */
-struct wanted {
-	void *ctx;
-	struct spt_space *space;
-	uint64_t gva, gpa;
-	unsigned prot;
-};
-
-static int map_piece(void *arg, uint64_t gva, uint64_t host, uint64_t len)
-{
-	const struct wanted *w = arg;
-	return engine_trap.spt_ops->map(w->ctx, w->space, host, w->gpa + (gva - w->gva), len, w->prot);
-}
-
-static int unmap_piece(void *arg, uint64_t gva, uint64_t host, uint64_t len)
-{
-	const struct wanted *w = arg;
-	return engine_trap.spt_ops->unmap(w->ctx, w->space, host, len);
-}
-
-static int protect_piece(void *arg, uint64_t gva, uint64_t host, uint64_t len)
-{
-	const struct wanted *w = arg;
-	return engine_trap.spt_ops->protect(w->ctx, w->space, host, len, w->prot);
-}
-
-static uint64_t window_of(const struct wanted *w)
-{
-	bool users = spt_space_mode(w->space) == SPT_USER && translate_of(w->ctx)->one_cell;
-	return users ? BT_WINDOW_USER : BT_WINDOW_BASE;
-}
-
-/* A space that fault handling made has no cell as long as the interpreter runs it: then nothing is mapped. */
-static int each_piece(struct wanted *w, uint64_t len, form_op *op)
-{
-	if (!*spt_space_owner(w->space))
-		return 0;
-	if (is_narrow(translate_of(w->ctx), w->space))
-		return op(w, w->gva, window_of(w) + w->gva, len);
-	if (spt_space_mode(w->space) == SPT_USER)
-		return op(w, w->gva, w->gva, len);
-	return form_each(translate_of(w->ctx), w->space, w->gva, len, op, w);
-}
-
-static int translate_map(void *ctx, struct spt_space *space, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot)
-{
-	struct wanted w = {ctx, space, gva, gpa, permitted(space, prot)};
-	return each_piece(&w, len, map_piece);
-}
-
-static int translate_unmap(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len)
-{
-	struct wanted w = {.ctx = ctx, .space = space, .gva = gva};
-	return each_piece(&w, len, unmap_piece);
-}
-
-static int translate_protect(void *ctx, struct spt_space *space, uint64_t gva, uint64_t len, unsigned prot)
-{
-	struct wanted w = {.ctx = ctx, .space = space, .gva = gva, .prot = permitted(space, prot)};
-	return each_piece(&w, len, protect_piece);
-}
-
-static int translate_settle(void *ctx, struct spt_space *space)
-{
-	return engine_trap.spt_ops->settle(ctx, space);
-}
-
-static const struct spt_ops translate_spt_ops = {translate_frame, translate_map, translate_unmap, translate_protect,
-						 translate_settle};
-
 const struct engine_ops engine_translate = {
 	.name = "translate",
 	.summary = "the kernel is translated, user mode runs directly",
@@ -494,5 +413,5 @@ const struct engine_ops engine_translate = {
 	.fpu_size = hybrid_fpu_size,
 	.fpu_get = hybrid_fpu_get,
 	.fpu_set = hybrid_fpu_set,
-	.spt_ops = &translate_spt_ops,
+	.spt_ops = &pieces_spt_ops,
 };

@@ -32,6 +32,10 @@
 /* So many pieces of user memory, of all roots, a kernel of the upper half reaches at a time. */
 #define USER_SLOTS 24
 
+/* An entry of the table for addresses that have no slot: with it added they are not canonical, whatever bits 56 to 63.
+ */
+#define FORM_NOWHERE (1ull << 47)
+
 struct bt_block;
 struct trap;
 
@@ -174,6 +178,14 @@ struct translate {
 		uint64_t uses;
 	} user;
 
+	/* high.c, of FORM_PLAIN: where the kernel begins, whose cell shows what is above that alone; 0: it shows all.
+	 * How often the kernel went below, less address spaces loaded; and whether that was too often. */
+	struct {
+		uint64_t start;
+		unsigned strays;
+		bool refused;
+	} high;
+
 	unsigned mode;		/* BT_IF and its like: of all code in the cache */
 	bool obstructed;	/* such a kernel has memory of its own where its cell has the gate: it is interpreted */
 	unsigned without_bases; /* times that a kernel of the upper half had a base of GS that is none of its own */
@@ -280,6 +292,10 @@ bool form_take_user(struct translate *t, uint64_t gva);
  * long as code has 64 bits. False: no cell can run it as it is.
  */
 bool form_choose(struct translate *t, const struct vcpu *vcpu);
+/* struct direct.names */
+bool form_names(struct vm *vm, uint64_t root, struct gate_name names[GATE_NAMES]);
+/* FORM_PLAIN, with the kernel's part beginning at `start`, a top-level entry's; 0: there is none. */
+void form_part(struct translate *t, uint64_t start);
 /* The vCPU's code is of 32 bits, and of those segments that BT_NARROW is for. */
 bool form_is_narrow(const struct vcpu *vcpu);
 /* The base of the window that the vCPU's code has; what the segment adds for FS or GS, which leads nowhere where it has
@@ -299,6 +315,17 @@ struct form_saved {
 };
 void form_enter(const struct translate *t, struct vcpu *vcpu, struct form_saved *saved);
 void form_leave(const struct translate *t, struct vcpu *vcpu, const struct form_saved *saved);
+
+/*
+ * high.c: a kernel of the lower half that has its programs below itself, and mostly leaves their memory alone, has one
+ * cell for all roots as one of the upper half has.
+ */
+/* The vCPU's kernel is about to be entered, under FORM_PLAIN. */
+void high_choose(struct translate *t, const struct vcpu *vcpu);
+/* It is somewhere, or reaches for something, that its cell does not show. */
+void high_note_stray(struct translate *t);
+/* Another root may be in force. */
+void high_note_load(struct translate *t);
 
 /* learn.c: the vCPU stopped at an instruction that reaches for what its cell does not show; that came to #DE. */
 void learn(struct translate *t, struct vcpu *vcpu);
@@ -426,6 +453,9 @@ void cross_take(struct translate *t, struct vcpu *vcpu);
 enum leave cross_leave(struct vcpu *vcpu, enum bt_stage stage, bool *follows_sti);
 /* LEAVE_CROSSING by an exception: if the kernel's window lacks the page, it is shown from now on. */
 void cross_show(struct translate *t, struct vcpu *vcpu, const struct vm_exit *exit);
+
+/* pieces.c: those of engine `trap`, for each piece. */
+extern const struct spt_ops pieces_spt_ops;
 
 /* list.c: as engine_ops.list_code. */
 void list_code(struct vcpu *vcpu, uint64_t gva, FILE *out);

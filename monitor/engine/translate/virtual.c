@@ -159,6 +159,29 @@ static bool set_same(struct compiler *c, size_t slot)
 	return true;
 }
 
+/*
+ * The gate knows roots that change nothing but who is entered next, and goes on behind the jump that leads there by way
+ * of a stub. What is wanted must not outlast an exit: whoever stops here begins anew.
+ */
+static bool set_root(struct compiler *c)
+{
+	if (!c->e.place->root)
+		return false;
+	emit_store(&c->e, RCX, SLOT(rcx));
+	MARK(.rip = c->rip, .undo = BT_COUNTER);
+	load_source(c);
+	emit_store(&c->e, RCX, SLOT(root.wanted));
+	emit_load(&c->e, RCX, SLOT(rcx));
+	emit_pad_for_patch(&c->e, EMIT_STORE_ADDRESS + 1);
+	emit_store_address(&c->e, SLOT(root.from));
+	emit_jump(&c->e, 0);
+	struct bt_exit *exit = compiler_exit(c, BT_INSN, c->rip);
+	exit->door = BT_ROOT;
+	compiler_patch(c, exit);
+	compiler_mark_exact(c, c->next);
+	return true;
+}
+
 static bool set_control(struct compiler *c)
 {
 	switch (c->insn.operands[0].reg.value) {
@@ -166,6 +189,8 @@ static bool set_control(struct compiler *c)
 		return set_same(c, SLOT(cr0));
 	case ZYDIS_REGISTER_CR2:
 		return set_cr2(c);
+	case ZYDIS_REGISTER_CR3:
+		return set_root(c);
 	case ZYDIS_REGISTER_CR8:
 		return set_cr8(c);
 	default:

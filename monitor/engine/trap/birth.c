@@ -33,7 +33,8 @@ static unsigned list_own(const struct cell *cell, struct gate_op *ops)
 {
 	const struct cells *cells = cell->owner;
 	const int arena = cells->arena_fd, cache = cells->cache_fd, rw = PROT_READ | PROT_WRITE;
-	const uint64_t tables = GATE_CACHE_TABLES - GATE_CACHE, code = GATE_CACHE_CODE - GATE_CACHE;
+	const uint64_t slots = GATE_CACHE_SLOTS - GATE_CACHE, slots_size = GATE_CACHE_TABLES - GATE_CACHE_SLOTS,
+		       tables = GATE_CACHE_TABLES - GATE_CACHE, code = GATE_CACHE_CODE - GATE_CACHE;
 	unsigned n = 0;
 
 	ops[n++] = map_op(GATE_TURN, GATE_TURN_SIZE, cell->kernel ? rw : PROT_READ, arena, ARENA_TURN);
@@ -45,6 +46,7 @@ static unsigned list_own(const struct cell *cell, struct gate_op *ops)
 	if (cache < 0)
 		return n;
 	ops[n++] = map_op(GATE_CACHE_STATE, GATE_PAGE, rw, cache, 0);
+	ops[n++] = map_op(GATE_CACHE_SLOTS, slots_size, rw, cache, slots);
 	ops[n++] = map_op(GATE_CACHE_TABLES, code - tables, PROT_READ, cache, tables);
 	ops[n++] = map_op(GATE_CACHE_CODE, GATE_CACHE_SIZE - code, PROT_READ | PROT_EXEC, cache, code);
 	return n;

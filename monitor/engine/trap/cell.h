@@ -51,8 +51,8 @@ struct cell {
 	unsigned slot;	/* of the arena */
 	unsigned epoch; /* of the placement that its tasks follow */
 
-	bool kernel; /* sees all cells through GATE_PEERS; such a cell never runs the code of user mode itself */
-	bool armed;  /* may enter `peer` directly, see direct.h */
+	bool kernel;	/* sees all cells through GATE_PEERS; such a cell never runs the code of user mode itself */
+	unsigned armed; /* GATE_ARMED_*: may enter `peer` directly, see direct.h; 0: it may not */
 	struct cell *peer;
 	uint32_t known;	     /* peers that it may change to by itself, one bit each of cells.recent */
 	uint32_t current;    /* xchg->current as it was written, or read last */
@@ -101,6 +101,8 @@ struct cell {
 struct cell_recent {
 	struct cell *cell;
 	uint64_t root;
+	uint64_t looked_at; /* spt_agreements when `agrees` was found */
+	bool agrees;
 };
 
 struct cells {

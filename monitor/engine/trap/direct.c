@@ -116,7 +116,8 @@ static uint32_t remember(struct cells *cells, struct cell *peer, uint64_t root)
 		n++;
 	if (n == GATE_PEERS_KNOWN)
 		n = cells->recent_next++ % GATE_PEERS_KNOWN;
-	cells->recent[n] = (struct cell_recent){peer, root};
+	if (cells->recent[n].cell != peer || cells->recent[n].root != root)
+		cells->recent[n] = (struct cell_recent){peer, root, .looked_at = UINT64_MAX};
 	return n;
 }
 
@@ -131,6 +132,16 @@ static bool is_ready(const struct cell_recent *recent)
 	       spt_space_root(user->space) == (recent->root & X86_PTE_ADDR);
 }
 
+/* A bare kernel loads the root itself, without the monitor. */
+static bool is_alike(struct vm *vm, struct cell_recent *recent)
+{
+	uint64_t now = spt_agreements(vm->spt);
+	if (recent->looked_at != now)
+		recent->agrees = spt_root_agrees(vm->spt, recent->cell->space);
+	recent->looked_at = now;
+	return recent->agrees;
+}
+
 static void forget_peers(struct cell *cell)
 {
 	for (unsigned n = 0; n < GATE_PEERS_KNOWN; n++)
@@ -138,22 +149,49 @@ static void forget_peers(struct cell *cell)
 	cell->known = 0;
 }
 
-static void know_peers(struct trap *trap, struct cell *cell)
+static void know_peers(struct trap *trap, struct cell *cell, struct vm *vm)
 {
 	struct cells *cells = &trap->cells;
+	const bool bare = cell->armed == GATE_ARMED_BARE;
 	cell->known = 0;
 	for (unsigned n = 0; n < GATE_PEERS_KNOWN; n++) {
-		const struct cell_recent *recent = &cells->recent[n];
-		if (!is_ready(recent)) {
-			cell->xchg->peers[n].root = GATE_PEER_NONE;
+		struct cell_recent *recent = &cells->recent[n];
+		struct gate_peer *peer = &cell->xchg->peers[n], is;
+		peer->root = GATE_PEER_NONE;
+		if (!is_ready(recent) || (bare && !is_alike(vm, recent)))
 			continue;
-		}
+		is = peer_of(recent->cell);
+		if (bare && !trap->direct.names(vm, recent->root, is.name))
+			continue;
 		cell_place(recent->cell);
-		cell->xchg->peers[n] = peer_of(recent->cell);
-		cell->xchg->peers[n].root = recent->root;
-		cell->xchg->peers[n].number = n;
+		is.root = recent->root;
+		is.number = n;
+		*peer = is;
 		cell->known |= 1u << n;
 	}
+}
+
+/* The gate may go on with another root, or program. */
+static bool may_switch(const struct trap *trap, const struct cell *cell, const struct vm *vm)
+{
+	/* Bases that the host wants told are told by who tells them; and what to load a root would take away is the
+	 * monitor's to find. */
+	return (cell->armed == GATE_ARMED_PARAVIRT || trap->direct.root_at) && trap->cells.bases == GATE_BASES_INSNS &&
+	       spt_users_are_synced(vm->spt);
+}
+
+/* GATE_ARMED_BARE: what the gate goes by when it loads a root. */
+static void describe_root(struct trap *trap, struct cell *cell, struct vm *vm)
+{
+	struct gate_xchg *xchg = cell->xchg;
+	struct gate_name names[GATE_NAMES] = {{0}};
+	trap->direct.names(vm, trap->cells.recent[cell->current].root, names);
+	for (unsigned n = 0; n < GATE_NAMES; n++)
+		xchg->named[n] = names[n].at;
+	xchg->unnamed = trap->direct.unnamed;
+	xchg->root_at = trap->direct.root_at;
+	xchg->fpu_at = trap->direct.fpu_slot;
+	xchg->held = 0;
 }
 
 /* Where the cell says to be: NULL if it says what it cannot know. */
@@ -170,11 +208,32 @@ struct cell *direct_peer_now(const struct trap *trap, const struct cell *cell)
 	return now ? now->cell : cell->peer;
 }
 
+/*
+ * A bare kernel has loaded roots: `now` is where it is, NULL if it does not say so. The FPU's state lies with the peer
+ * that was entered last, or in the cell.
+ */
+static void follow_root(struct trap *trap, struct cell *cell, struct vcpu *vcpu, const struct cell_recent *now)
+{
+	const bool held = cell->xchg->held;
+	if (now && now->cell != cell->peer) {
+		cell->current = (uint32_t)(now - trap->cells.recent);
+		cell->peer = now->cell;
+		trap->cells.holder = now->cell;
+		vcpu_load_cr3(vcpu, now->root);
+	}
+	if (held)
+		trap_keep_fpu(trap, cell);
+}
+
 void direct_follow(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 {
 	uint32_t current = cell->xchg->current;
 	uint64_t rsp0 = cell->xchg->rsp0;
 	const struct cell_recent *now = cell->armed ? direct_now(trap, cell, current) : NULL;
+	if (cell->armed == GATE_ARMED_BARE) {
+		follow_root(trap, cell, vcpu, now);
+		return;
+	}
 	if (!now || current == cell->current || rsp0 >= LAYOUT_TASK_END)
 		return;
 	cell->current = current;
@@ -263,7 +322,7 @@ static bool arm_bare(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 	xchg->user_cs_is = direct->cs.descriptor;
 	xchg->user_ss_is = direct->ss.descriptor;
 	xchg->sysret = sysret;
-	xchg->fpu_size = 0;
+	xchg->fpu_size = trap->fpu_size;
 	xchg->syscall_kept = (uint32_t)~vcpu->sfmask & JUDGE_RFLAGS;
 	xchg->syscall_odd = (uint32_t)~vcpu->sfmask & (X86_RFLAGS_TF | X86_RFLAGS_AC);
 	xchg->entry = direct->bare_entry;
@@ -295,11 +354,10 @@ void direct_arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 		describe_peer(cell->xchg, trap, peer);
 		cell->current = remember(&trap->cells, peer, vcpu_user_root(vcpu));
 		cell->xchg->current = cell->current;
-		/* Bases that the host wants told are told by who tells them; and what to load a root would take away is
-		 * the monitor's to find. */
-		if (armed == GATE_ARMED_PARAVIRT && trap->cells.bases == GATE_BASES_INSNS &&
-		    spt_users_are_synced(vcpu->vm->spt))
-			know_peers(trap, cell);
+		if (armed == GATE_ARMED_BARE)
+			describe_root(trap, cell, vcpu->vm);
+		if (may_switch(trap, cell, vcpu->vm))
+			know_peers(trap, cell, vcpu->vm);
 		else
 			forget_peers(cell);
 		/* The gate does it where the kernel's are not the guest's. */

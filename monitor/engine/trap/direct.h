@@ -21,6 +21,7 @@
 #include "monitor/vm/vcpu.h"
 
 struct trap;
+struct vm;
 
 struct direct {
 	bool known; /* cs and ss are */
@@ -38,6 +39,15 @@ struct direct {
 	/* Likewise: where its code looks for the FPU's state in user mode's frame, 0 where it is not to be had; or
 	 * NULL. */
 	uint64_t *fpu_at;
+	uint64_t fpu_slot; /* where its cell has that, 0: nowhere */
+
+	/*
+	 * Likewise, where one kernel cell does for all roots: its struct gate_root, else 0; what a root has to have in
+	 * GATE_CACHE_SLOTS, false: too much; and what is there without.
+	 */
+	uint64_t root_at;
+	bool (*names)(struct vm *vm, uint64_t root, struct gate_name names[GATE_NAMES]);
+	uint64_t unnamed;
 
 	struct vcpu_segment cs, ss; /* what user mode runs with, as the monitor loaded them */
 	uint64_t total;		    /* direct entries ever */

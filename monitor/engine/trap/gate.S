@@ -261,6 +261,9 @@ gate_site:
 	REDIRECT gate_fpu_save, gate_fpu_load, gate_fpu_undo
 	REDIRECT gate_switch_begin, gate_switch_committed, gate_switch_undo
 	REDIRECT gate_bare, gate_bare_end, gate_bare_kicked
+	REDIRECT gate_root_begin, gate_root_committed, gate_root_kicked
+	REDIRECT gate_root_committed, gate_root_done, gate_root_again
+	REDIRECT gate_root_done, gate_root_end, gate_root_out
 	WITHIN	gate_told, gate_leave_end, .Lkicked_again
 .Lsigreturn:
 	SIGRETURN

@@ -54,10 +54,12 @@
 #define GATE_PEERS	(GATE_TEXT + GATE_PEERS_SIZE)
 #define GATE_PEERS_END	(GATE_PEERS + GATE_PEERS_SIZE)
 
-/* The code cache: state that translated code shares with the monitor, tables for its indirect jumps, and the code. */
+/* The code cache: state that translated code shares with the monitor, where it has user memory, tables for its indirect
+ * jumps, and the code. */
 #define GATE_CACHE	  GATE_PEERS_END
 #define GATE_CACHE_STATE  GATE_CACHE
-#define GATE_CACHE_TABLES (GATE_CACHE + 0x80000)
+#define GATE_CACHE_SLOTS  (GATE_CACHE + 0x80000)
+#define GATE_CACHE_TABLES (GATE_CACHE + 0x100000)
 #define GATE_CACHE_CODE	  (GATE_CACHE + 0x800000)
 #define GATE_CACHE_END	  (GATE_CACHE + 0x4000000)
 #define GATE_CACHE_SIZE	  (GATE_CACHE_END - GATE_CACHE)
@@ -81,9 +83,13 @@
 #define GATE_ARMED_PARAVIRT 1
 #define GATE_ARMED_BARE	    2 /* a translated kernel that returns by IRETQ or SYSRET and has SYSCALL enter at LSTAR */
 
-/* Peers that a kernel's cell knows of. No root has bits below those of its address. */
+/* Peers that a kernel's cell knows of. No root that is listed has this. */
 #define GATE_PEERS_KNOWN 32
 #define GATE_PEER_NONE	 1
+/* Places of GATE_CACHE_SLOTS that a root has; most programs have memory in two. */
+#define GATE_NAMES 3
+/* Bytes of the jump by which MOV CR3 comes to the gate. */
+#define GATE_ROOT_JUMP 5
 
 /* gate_xchg.kind */
 #define GATE_KIND_SIGNAL    1 /* state is in the signal frame */
@@ -125,12 +131,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A user cell that its kernel's goes on with by itself (user_switch): where its pages are in GATE_PEERS, and its turn.
- */
+/* What to store where in GATE_CACHE_SLOTS, so that the kernel sees the user memory of a root; at 0: nothing. */
+struct gate_name {
+	uint64_t at, value;
+};
+
+/* A user cell that its kernel's goes on with by itself (user_switch, MOV CR3): where its pages are in GATE_PEERS, and
+ * its turn. */
 struct gate_peer {
 	uint64_t root; /* of user mode; GATE_PEER_NONE: none */
 	uint64_t page, gregs, frame, turn, fpu;
 	uint64_t number; /* of this entry */
+	struct gate_name name[GATE_NAMES];
+};
+
+/* MOV CR3 in translated code: the register as it is, what is to be loaded, and the low half of where the jump to the
+ * gate begins, behind which it goes on then. */
+struct gate_root {
+	uint64_t now, wanted, from;
 };
 
 struct gate_xchg {
@@ -172,7 +190,10 @@ struct gate_xchg {
 	/* Peers to change to, and which it is; `next` and what follows the gate keeps while it changes. */
 	struct gate_peer peers[GATE_PEERS_KNOWN];
 	uint64_t peers_end[1];
-	uint32_t current, reserved;
+	uint32_t current;
+	/* GATE_ARMED_BARE: the FPU's state lies in GATE_FPU, since the program that it lay with is not the peer any
+	 * more; the gate sets it, and gives it to the peer that is entered. */
+	uint32_t held;
 	uint64_t next, next_fs_base, next_gs_base, next_rsp0, store;
 
 	uint64_t vif;	      /* address of the virtual interrupt flag in GATE_SHARED */
@@ -183,6 +204,12 @@ struct gate_xchg {
 	/* User cells; monitor writes before boot: where PKRU lies in an XSAVE image, 0 if there is none. */
 	uint32_t pkru;
 	uint64_t site_frame; /* likewise: where the signal frame lies */
+	/*
+	 * GATE_ARMED_BARE: struct gate_root; where translated code looks for the FPU's state, 0: nowhere; which places
+	 * of GATE_CACHE_SLOTS have the root in force, and what they have without it.
+	 */
+	uint64_t root_at, fpu_at;
+	uint64_t named[GATE_NAMES], unnamed;
 	/*
 	 * GATE_ARMED_BARE: so much higher the kernel's cell has addresses, RSP and GS; not 0: FS is not the guest's
 	 * there, which lies at this address.
@@ -242,7 +269,7 @@ _Static_assert(sizeof(struct gate_data) <= GATE_DATA_SIZE, "filters fit their pa
 
 /* gate.S; copied into the arena, never run in the monitor. Offsets from gate_text are offsets from GATE_TEXT. */
 extern const char gate_text[], gate_text_end[], gate_hypercall[], gate_callout[], gate_iret[], gate_sysret[],
-	gate_handler[], gate_handler_asleep[], gate_boot[], gate_site[];
+	gate_root[], gate_handler[], gate_handler_asleep[], gate_boot[], gate_site[];
 /* What the monitor copies into the guest's hypercall page. */
 extern const char gate_hypercall_stub[], gate_hypercall_stub_end[];
 extern const char gate_ptrace_stub[], gate_ptrace_stub_end[];

@@ -178,6 +178,8 @@ gate_direct_end:
  * written, and what is odd, takes the long way, which does it all anew: until gate_fpu_load nothing has happened.
  */
 gate_fpu:
+	cmpl	$GATE_ARMED_PARAVIRT, XCHG_ARMED(%r11)
+	jne	.Lhypercall
 	cmpl	$0, XCHG_FPU_SIZE(%r11)
 	je	.Lhypercall
 	cmpl	$0, XCHG_STEPPED(%r11)
@@ -235,15 +237,8 @@ gate_switch_begin:
 	mov	(%rsp), %rcx
 	mov	%rcx, XCHG_RIP(%r11)
 	mov	CONTEXT_ROOT(%rsi), %rax
-	lea	XCHG_PEERS(%r11), %rcx
-	lea	XCHG_PEERS_END(%r11), %rdx
-1:	cmp	%rax, PEER_ROOT(%rcx)
-	je	2f
-	add	$PEER_SIZE, %rcx
-	cmp	%rdx, %rcx
-	jb	1b
-	jmp	gate_switch_undo
-2:	mov	PEER_PAGE(%rcx), %rax
+	FIND_PEER gate_switch_undo
+	mov	PEER_PAGE(%rcx), %rax
 	cmp	%rax, XCHG_PEER(%r11)
 	je	gate_switch_undo
 	mov	%rcx, XCHG_NEXT(%r11)
@@ -290,24 +285,7 @@ gate_switch_committed:
 	mov	%rax, XCHG_GS_BASE(%rcx)
 	mov	XCHG_NEXT_RSP0(%r11), %rax
 	mov	%rax, XCHG_RSP0(%r11)
-	/* Who ran last may wait awake: it stays the same until another one runs. */
-	mov	XCHG_PREVIOUS(%r11), %rax
-	test	%rax, %rax
-	jnz	1f
-	mov	XCHG_PEER(%r11), %rax
-1:	cmp	%rcx, %rax
-	jne	2f
-	xorl	%eax, %eax
-2:	mov	%rax, XCHG_PREVIOUS(%r11)
-	mov	%rcx, XCHG_PEER(%r11)
-	mov	PEER_GREGS(%rdx), %rax
-	mov	%rax, XCHG_PEER_GREGS(%r11)
-	mov	PEER_FRAME(%rdx), %rax
-	mov	%rax, XCHG_PEER_FRAME(%r11)
-	mov	PEER_TURN(%rdx), %rax
-	mov	%rax, XCHG_PEER_TURN(%r11)
-	movl	PEER_NUMBER(%rdx), %eax
-	movl	%eax, XCHG_CURRENT(%r11)
+	SET_PEER
 	GIVE_ARGUMENTS
 	xorl	%eax, %eax
 	add	$8, %rsp
@@ -386,7 +364,16 @@ gate_bare_leave:
 	PASS_ON	RSI, GREG_RSI
 	PASS_ON	RDI, GREG_RDI
 	PASS_ON	11, GREG_R11
-	cmpl	$GATE_BASES_INSNS, XCHG_BASES(%rbx)
+	cmpl	$0, XCHG_HELD(%rbx)
+	je	3f
+	cld
+	mov	%rbx, %r11
+	mov	XCHG_PEER_FPU(%rbx), %rdi
+	GIVE_IMAGE
+	movl	$0, XCHG_HELD(%rbx)
+	mov	XCHG_PEER_FPU(%rbx), %rdi
+	TELL_FPU %rdi
+3:	cmpl	$GATE_BASES_INSNS, XCHG_BASES(%rbx)
 	jne	gate_direct_committed
 	mov	XCHG_PEER(%rbx), %rcx
 	rdgsbase %rax
@@ -401,6 +388,97 @@ gate_bare_leave:
 2:	mov	%rax, XCHG_FS_BASE(%rcx)
 	jmp	gate_direct_committed
 gate_bare_end:
+
+/*
+ * MOV CR3 of a bare kernel, which its translation comes here for: one of the roots that the monitor knows to change
+ * nothing but the root, and so the program that is entered next. Up to gate_root_committed nothing has happened, and the
+ * monitor executes the instruction if anything is in the way. From there on it is done, if need be once more; who is
+ * to come out does so behind it. The program that ran may run on and read its frame: the FPU's state goes to the kernel's
+ * own page.
+ */
+	.globl gate_root
+gate_root:
+	SAVE_CALLOUT
+	cmpl	$GATE_ARMED_BARE, XCHG_ARMED(%rbx)
+	jne	gate_save_rest
+	mov	%rbx, %r11
+gate_root_begin:
+	cld
+	mov	XCHG_ROOT_AT(%r11), %rsi
+	test	%rsi, %rsi
+	jz	gate_save_rest
+	mov	ROOT_WANTED(%rsi), %rax
+	FIND_PEER gate_save_rest
+	mov	%rcx, %r8
+	xorl	%r9d, %r9d
+	cmpl	$0, XCHG_HELD(%r11)
+	jne	gate_root_committed
+	mov	XCHG_PEER_FPU(%r11), %rsi
+	TAKE_IMAGE
+gate_root_committed:
+	movl	$1, XCHG_HELD(%r11)
+	movabs	$GATE_FPU, %rdi
+	TELL_FPU %rdi
+	mov	XCHG_UNNAMED(%r11), %rax
+	.irp	n, 0, 1, 2
+	mov	XCHG_NAMED + 8 * \n(%r11), %rcx
+	test	%rcx, %rcx
+	jz	1f
+	mov	%rax, (%rcx)
+1:
+	.endr
+	.irp	n, 0, 1, 2
+	mov	PEER_NAME + 16 * \n(%r8), %rcx
+	mov	%rcx, XCHG_NAMED + 8 * \n(%r11)
+	test	%rcx, %rcx
+	jz	1f
+	mov	PEER_NAME + 16 * \n + 8(%r8), %rax
+	mov	%rax, (%rcx)
+1:
+	.endr
+	mov	%r8, %rdx
+	mov	PEER_FPU(%rdx), %rax
+	mov	%rax, XCHG_PEER_FPU(%r11)
+	mov	PEER_PAGE(%rdx), %rcx
+	SET_PEER
+	mov	XCHG_ROOT_AT(%r11), %rsi
+	mov	PEER_ROOT(%rdx), %rax
+	mov	%rax, ROOT_NOW(%rsi)
+gate_root_done:
+	test	%r9d, %r9d
+	jnz	gate_root_out
+	movabs	$(GATE_CACHE_CODE & ~0xffffffff), %rax
+	movl	ROOT_FROM(%rsi), %ecx
+	lea	GATE_ROOT_JUMP(%rax,%rcx), %rcx
+	mov	%rcx, XCHG_RIP(%r11)
+	mov	XCHG_GPR + 8 * RDI(%rbx), %rdi
+	mov	XCHG_GPR + 8 * RSI(%rbx), %rsi
+	mov	XCHG_GPR + 8 * RDX(%rbx), %rdx
+	mov	XCHG_GPR + 8 * RCX(%rbx), %rcx
+	mov	XCHG_GPR + 8 * RAX(%rbx), %rax
+	mov	XCHG_GPR + 8 * 8(%rbx), %r8
+	mov	XCHG_GPR + 8 * 9(%rbx), %r9
+	mov	XCHG_GPR + 8 * 11(%rbx), %r11
+	lea	XCHG_RFLAGS(%rbx), %rsp
+	jmp	gate_last
+gate_root_end:
+
+gate_root_kicked:
+	movabs	$GATE_XCHG, %rbx
+	jmp	gate_save_rest
+
+/* Once more: R8 and R11 are as they were. */
+gate_root_again:
+	movl	$1, %r9d
+	jmp	gate_root_committed
+
+gate_root_out:
+	movabs	$GATE_XCHG, %rbx
+	mov	XCHG_ROOT_AT(%rbx), %rsi
+	movl	ROOT_FROM(%rsi), %ecx
+	addl	$GATE_ROOT_JUMP, %ecx
+	movl	%ecx, XCHG_CALLOUT(%rbx)
+	jmp	gate_save_rest
 
 /* The frame or a descriptor could not be read: the monitor shows them, or says to the guest what is wrong. */
 gate_bare_undo:

@@ -245,6 +245,52 @@
 	rep movsb
 .endm
 
+/* RCX = the entry of XCHG_PEERS whose root is in RAX, or goes to \none. R11 = GATE_XCHG; clobbers RDX. */
+.macro FIND_PEER none
+	lea	XCHG_PEERS(%r11), %rcx
+	lea	XCHG_PEERS_END(%r11), %rdx
+21:	cmp	%rax, PEER_ROOT(%rcx)
+	je	22f
+	add	$PEER_SIZE, %rcx
+	cmp	%rdx, %rcx
+	jb	21b
+	jmp	\none
+22:
+.endm
+
+/*
+ * The entry at RDX, whose page is in RCX, is the one that is entered next. Who ran last may wait awake: it stays the same
+ * until another one runs. R11 = GATE_XCHG; clobbers RAX.
+ */
+.macro SET_PEER
+	mov	XCHG_PREVIOUS(%r11), %rax
+	test	%rax, %rax
+	jnz	21f
+	mov	XCHG_PEER(%r11), %rax
+21:	cmp	%rcx, %rax
+	jne	22f
+	xorl	%eax, %eax
+22:	mov	%rax, XCHG_PREVIOUS(%r11)
+	mov	%rcx, XCHG_PEER(%r11)
+	mov	PEER_GREGS(%rdx), %rax
+	mov	%rax, XCHG_PEER_GREGS(%r11)
+	mov	PEER_FRAME(%rdx), %rax
+	mov	%rax, XCHG_PEER_FRAME(%r11)
+	mov	PEER_TURN(%rdx), %rax
+	mov	%rax, XCHG_PEER_TURN(%r11)
+	movl	PEER_NUMBER(%rdx), %eax
+	movl	%eax, XCHG_CURRENT(%r11)
+.endm
+
+/* Translated code finds the FPU's state at \where. R11 = GATE_XCHG; clobbers RCX. */
+.macro TELL_FPU where
+	mov	XCHG_FPU_AT(%r11), %rcx
+	test	%rcx, %rcx
+	jz	21f
+	mov	\where, (%rcx)
+21:
+.endm
+
 /* The registers that a hypercall done here works in. R11 = GATE_XCHG. */
 .macro KEEP_ARGUMENTS
 	mov	%rdi, XCHG_GPR + 8 * RDI(%r11)

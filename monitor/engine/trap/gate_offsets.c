@@ -64,6 +64,14 @@ void gate_offsets(void)
 	OFFSET(XCHG_PEERS, gate_xchg, peers);
 	OFFSET(XCHG_PEERS_END, gate_xchg, peers_end);
 	OFFSET(XCHG_CURRENT, gate_xchg, current);
+	OFFSET(XCHG_HELD, gate_xchg, held);
+	OFFSET(XCHG_ROOT_AT, gate_xchg, root_at);
+	OFFSET(XCHG_FPU_AT, gate_xchg, fpu_at);
+	OFFSET(XCHG_NAMED, gate_xchg, named);
+	OFFSET(XCHG_UNNAMED, gate_xchg, unnamed);
+	OFFSET(ROOT_NOW, gate_root, now);
+	OFFSET(ROOT_WANTED, gate_root, wanted);
+	OFFSET(ROOT_FROM, gate_root, from);
 	OFFSET(XCHG_NEXT, gate_xchg, next);
 	OFFSET(XCHG_NEXT_FS_BASE, gate_xchg, next_fs_base);
 	OFFSET(XCHG_NEXT_GS_BASE, gate_xchg, next_gs_base);
@@ -76,6 +84,7 @@ void gate_offsets(void)
 	OFFSET(PEER_TURN, gate_peer, turn);
 	OFFSET(PEER_FPU, gate_peer, fpu);
 	OFFSET(PEER_NUMBER, gate_peer, number);
+	OFFSET(PEER_NAME, gate_peer, name);
 	CONSTANT(PEER_SIZE, sizeof(struct gate_peer));
 	OFFSET(CONTEXT_ROOT, r3_user_context, root);
 	OFFSET(CONTEXT_RSP0, r3_user_context, rsp0);

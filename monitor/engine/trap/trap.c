@@ -117,6 +117,16 @@ static void fpu_take(struct trap *trap, struct cell *cell, void *image, unsigned
 		trap->show_fpu(trap, image);
 }
 
+void trap_keep_fpu(struct trap *trap, struct cell *cell)
+{
+	memcpy(trap->fpu, cell->fpu, trap->fpu_size);
+	vcpu_fpu_sanitize(trap->fpu, trap->fpu_size, trap->cells.xcr0);
+	if (trap->show_fpu)
+		trap->show_fpu(trap, trap->fpu);
+	trap->fpu_kept = true;
+	trap->cells.holder = NULL;
+}
+
 /*
  * The FPU state belongs to the vCPU; it lies in the runner that ran last. A kernel that left it to user mode has none.
  */

@@ -51,6 +51,8 @@ struct trap {
 
 struct trap *trap_of(struct vm *vm);
 
+/* The vCPU's FPU state lies in the cell's GATE_FPU: the monitor has it from now on. */
+void trap_keep_fpu(struct trap *trap, struct cell *cell);
 /* Moves the vCPU's FPU state to the cell that is to run next. */
 void trap_hold_fpu(struct trap *trap, struct cell *cell, const struct vcpu *vcpu);
 
