@@ -7,6 +7,7 @@
  *   seed=N       words are made of this: leak.py makes them as well, of as many as there are programs=N
  *   bases=0      this host does not know of WRFSBASE, and keeps no bases apart
  *   careless=1   the kernel hands one program's registers to the next: to be seen
+ *   sites=1      with direct=1: each leaves by a SYSCALL that needs no signal; then leak.py sends signals to who waits
  */
 #include "escape.h"
 
@@ -14,10 +15,14 @@
 #define GOLDEN	     0x9e3779b97f4a7c15
 /* Pages that hold a word of each program's: of RAM that nobody uses, and that user mode does not see elsewhere. */
 #define MEMORY_GPA 0xa0000
+/* Where a program has code that it cannot write. */
+#define PLACE (PVG_SPACE_BASE + X86_PAGE_SIZE)
 /* Segment bases, by program. */
 #define BASES_START  0x123400000000
 #define BASES_STRIDE 0x1000
 #define KEPT_ROUNDS  3
+#define HEAT_CALLS   400
+#define KICK_EVERY   16
 #define XSAVE_ALL    0xffffffff
 #define XSAVE_HEADER 512
 #define COMPONENTS   0xe7 /* x87, SSE, AVX, AVX-512 */
@@ -113,18 +118,25 @@ __asm__(".text\n"
 	"jmp leak_here\n");
 void leak_look(uint64_t self);
 
-/* All registers full of the program's word; then exits of several kinds, and it does not come back. */
-static void fill(uint64_t self)
+static void fill_vectors(uint64_t word)
 {
-	uint64_t word = word_of(2 * self), base = BASES_START + self * BASES_STRIDE, *words = (uint64_t *)image;
+	uint64_t *words = (uint64_t *)image;
 
-	look_at(PVG_SPACE_BASE, *(volatile uint64_t *)PVG_SPACE_BASE, self);
 	for (unsigned i = 0; i < sizeof(image) / sizeof(word); i++)
 		words[i] = word;
 	words[XSAVE_HEADER / sizeof(word)] = COMPONENTS;
 	pvg_fpu_sanitize(image);
-	__asm__ volatile("wrfsbase %0\n\twrgsbase %0" : : "r"(base));
 	__asm__ volatile("xrstor64 %0" : : "m"(image), "a"(COMPONENTS), "d"(0));
+}
+
+/* All registers full of the program's word; then exits of several kinds, and it does not come back. */
+static void fill(uint64_t self)
+{
+	uint64_t word = word_of(2 * self), base = BASES_START + self * BASES_STRIDE;
+
+	look_at(PVG_SPACE_BASE, *(volatile uint64_t *)PVG_SPACE_BASE, self);
+	__asm__ volatile("wrfsbase %0\n\twrgsbase %0" : : "r"(base));
+	fill_vectors(word);
 	raw_syscall(word, word, word, word, word, word, word);
 	__asm__ volatile("mov %0, %%rbx\n\t"
 			 "mov %0, %%rbp\n\t"
@@ -140,6 +152,57 @@ static void fill(uint64_t self)
 			 "ud2"
 			 :
 			 : "a"(word));
+}
+
+/*
+ * A place that makes SYSCALLs again and again, and its kernel, which does not come back from the one with LEAVE: so the
+ * program's last words are still in the registers of its runner, which met no signal.
+ */
+#define LEAVE 0x1eafe
+__asm__(".text\n"
+	".balign 4096\n"
+	"leak_page:\n\t"
+	".fill 64, 1, 0x90\n"
+	"leak_place:\n\t"
+	"mov 8(%rsp), %r9\n\t"
+	"syscall\n\t"
+	"ret\n"
+	".balign 4096\n"
+	"leak_entry:\n\t"
+	"cmp $0x1eafe, %eax\n\t"
+	"je 1f\n\t"
+	"push $0\n\t"
+	"push $0\n\t"
+	"push %rax\n\t"
+	"mov leak_return(%rip), %eax\n\t"
+	"call pvg_hypercall_page\n"
+	"1:\tud2\n");
+extern const char leak_page[], leak_place[], leak_entry[];
+uint32_t leak_return = R3_HC_iret; /* not static: the code above names it */
+
+static void call_place(uint64_t number, uint64_t word)
+{
+	__asm__ volatile(
+		"push %1\n\tpush %1\n\t"
+		"mov %1, %%r8\n\tmov %1, %%r10\n\tmov %1, %%r12\n\tmov %1, %%r13\n\tmov %1, %%r14\n\tmov %1, %%r15\n\t"
+		"mov %1, %%rdi\n\tmov %1, %%rsi\n\t"
+		"call *%2\n\tpop %%r15\n\tpop %%r15"
+		: "+a"(number)
+		: "d"(word), "b"(PLACE + (leak_place - leak_page))
+		: "rcx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "memory");
+}
+
+/* Often enough to be made cheap at the exit that follows; not for so long that the monitor looks, by a signal. */
+static void heat(uint64_t self)
+{
+	for (unsigned n = 0; n < HEAT_CALLS; n++)
+		call_place(n, word_of(2 * self));
+}
+
+static void leave_by_site(uint64_t self)
+{
+	fill_vectors(word_of(2 * self));
+	call_place(LEAVE, word_of(2 * self));
 }
 
 static void switch_to(struct pvg_space *space, bool careless)
@@ -163,7 +226,8 @@ static void begin_program(struct pvg_space *space, uint64_t i)
 {
 	const uint64_t rights = X86_PTE_W | X86_PTE_U | X86_PTE_A | X86_PTE_D, gpa = MEMORY_GPA + i * X86_PAGE_SIZE;
 
-	pvg_assert(!pvg_space_create(space) && !pvg_map(space, PVG_SPACE_BASE, gpa, 1, rights));
+	pvg_assert(!pvg_space_create(space) && !pvg_map(space, PVG_SPACE_BASE, gpa, 1, rights) &&
+		   !pvg_map(space, PLACE, pvg_ptr_to_gpa(leak_page), 1, X86_PTE_U | X86_PTE_A));
 	*(uint64_t *)pvg_gpa_to_ptr(gpa) = word_of(2 * i + 1);
 }
 
@@ -187,6 +251,15 @@ static void tick(void *arg)
 	(void)arg;
 }
 
+static void wait_for_word(void)
+{
+	pvg_console_flush();
+	pvg_timer_every(20 * PVG_NS_PER_MS, tick, NULL);
+	while (pvg_getc() < 0)
+		pvg_halt();
+	pvg_timer_stop();
+}
+
 /* Where Linux has it come back is no address of this guest's: on AMD's processors it is #UD. */
 static void leave_by_sysenter(uint64_t self)
 {
@@ -198,16 +271,27 @@ void attack_leak(void)
 {
 	static struct pvg_space spaces[PROGRAMS_MAX];
 	struct pvg_caught caught;
+	const bool sites = number("sites", 0);
 
 	begin();
+	if (sites) {
+		pvg_assert(!pvg_hypercall2(R3_HC_set_callback, R3_CALLBACK_SITES, 1));
+		pvg_assert(!pvg_hypercall2(R3_HC_set_callback, R3_CALLBACK_SYSCALL, (uint64_t)leak_entry));
+	}
 	for (uint64_t i = 0; i < programs; i++)
 		begin_program(&spaces[i], i);
 	for (uint64_t round = 0; round < 2 * programs; round++) {
 		uint64_t i = round % programs;
 
 		switch_to(&spaces[i], number("careless", 0));
+		if (sites && round && round % KICK_EVERY == 0) {
+			pvg_puts("asleep\n");
+			wait_for_word();
+		}
 		pvg_test(user_run(leak_look, i, &caught), "program %lu looks around", i);
-		user_run(fill, i, &caught);
+		if (sites)
+			user_run(heat, i, &caught);
+		user_run(sites ? leave_by_site : fill, i, &caught);
 		pvg_test_equal(caught.vector, X86_VEC_UD, "program %lu has words of its own", i);
 	}
 	switch_to(&spaces[0], number("careless", 0));
@@ -218,9 +302,5 @@ void attack_leak(void)
 	user_run(leave_by_sysenter, 0, &caught);
 	pvg_printf("landed %lx\n", caught.rip);
 	pvg_printf("held %lx %lx %x\n", pvg_ptr_to_gpa(kept), (uint64_t)sizeof(kept), MEMORY_GPA);
-	pvg_console_flush();
-	pvg_timer_every(20 * PVG_NS_PER_MS, tick, NULL);
-	while (pvg_getc() < 0)
-		pvg_halt();
-	pvg_timer_stop();
+	wait_for_word();
 }

@@ -6,14 +6,16 @@ Two guests of leak.c, or of narrow_leak.c, run side by side until they wait. The
 their cells map, and what programs kept of the gate as they found it. No word in it may be an address of a mapping
 of the monitor's; no secret of either monitor (words of its environment and arguments, the random bytes that the host's
 kernel gave it, of which the C library made its canaries) may lie there or in guest RAM; and a process of user mode
-maps no memory of another's. WORDS are of the guest's command line. --plant puts there what is not to be there (address,
+maps no memory of another's. A guest with sites=1 has its runners sent signals while they sleep. WORDS are of the guest's command line. --plant puts there what is not to be there (address,
 environment, argument, canary; registers: a kernel that does not clean them): then it must be seen.
 """
 import array
+import ctypes
 import os
 import re
 import resource
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,11 +23,12 @@ import tempfile
 GOLDEN = 0x9E3779B97F4A7C15
 WORD, HALF = (1 << 64) - 1, (1 << 32) - 1
 PAGE = 4096
+TGKILL = 234
 AT_RANDOM, AT_HWCAP2, HWCAP2_FSGSBASE = 25, 26, 2
 GATE, GATE_TURN, GATE_XCHG, GATE_END = 0x3F8000000000, 0x3F8000004000, 0x3F800000B000, 0x3F8014000000
 RAM = "/memfd:ring3-ram"
 SPARSE = 1 << 30  # a sanitizer's mappings of everything
-findings, looked = [], []
+findings, looked, kicked = [], [], []
 
 
 def fail(text):
@@ -55,6 +58,12 @@ def keeps_bases():
     return bool(dict(zip(pairs[::2], pairs[1::2])).get(AT_HWCAP2, 0) & HWCAP2_FSGSBASE)
 
 
+def has_keys():
+    """Whether SYSCALLs can do without a signal."""
+    with open("/proc/cpuinfo", encoding="ascii") as file:
+        return " ospke" in file.read()
+
+
 class Guest:
     """A monitor with secrets of its own, and its guest."""
 
@@ -66,13 +75,15 @@ class Guest:
         self.process = subprocess.Popen(
             [ring3, "run", "-m", "16M", "--timeout", "60", "--stats", stats, *options, "--append", append, elf],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(os.environ, R3_MARK=marks["environment"].decode()))
-        self.pid, self.kept, self.said = self.process.pid, None, b""
+        self.pid, self.kept, self.said, self.stats = self.process.pid, None, b"", stats
         self.programs = int(re.search(r"programs=(\d+)", append).group(1))
         self.secrets, self.users = marks, 0
 
     def hold(self):
         for line in self.process.stdout:
             self.said += line
+            if line.startswith(b"asleep"):
+                self.kick()
             if line.startswith(b"held "):
                 self.kept = [int(word, 16) for word in line.split()[1:]]
                 break
@@ -90,6 +101,17 @@ class Guest:
         with open("/proc/%d/task/%d/children" % (self.pid, self.pid), encoding="ascii") as children:
             self.cells = [int(word) for word in children.read().split()]
 
+    def kick(self):
+        """A signal to each runner, of the kind that the monitor sends, so that the host writes down what its registers are."""
+        with open("/proc/%d/task/%d/children" % (self.pid, self.pid), encoding="ascii") as children:
+            for cell in children.read().split():
+                for task in os.listdir("/proc/%s/task" % cell):
+                    if task != cell:
+                        kicked.append(task)
+                        ctypes.CDLL(None).syscall(TGKILL, int(cell), int(task), int(signal.SIGURG))
+        self.process.stdin.write(b"k")
+        self.process.stdin.flush()
+
     def word(self, number):
         return ((self.seed + number) * GOLDEN & WORD).to_bytes(8, "little")
 
@@ -102,6 +124,10 @@ class Guest:
                 continue
             if name.startswith("/memfd:"):
                 yield name, "/proc/%d/fd/%s" % (self.pid, number)
+
+    def patched(self):
+        with open(self.stats, encoding="ascii") as file:
+            return int(re.search(r'"patched": (\d+)', file.read()).group(1))
 
     def end(self):
         out, _ = self.process.communicate(b"q", timeout=60)
@@ -214,8 +240,12 @@ with tempfile.TemporaryDirectory() as work:
     for guest in guests:
         look(guest)
     statuses = [guest.end() for guest in guests]
-    print("%d pieces, %d bytes looked through, %d processes of user mode" % (
-        len(looked), sum(looked), sum(guest.users for guest in guests)))
+    print("%d pieces, %d bytes looked through, %d processes of user mode, %d signals" % (
+        len(looked), sum(looked), sum(guest.users for guest in guests), len(kicked)))
+    if "sites=1" in words:
+        print("%d places patched" % guests[0].patched())
+        if not kicked or (has_keys() and guests[0].patched() < guests[0].programs):
+            findings.append("programs did not leave as they were to")
 print("\n".join(findings))
 print(guests[0].said.decode())
 bad = any(b"\nnot ok" in guest.said for guest in guests)
