@@ -1,9 +1,12 @@
 /*
  * A PC's devices under random accesses: devices SEED COUNT. Ports of all of them, and their memory, in all sizes, at
- * moments that deadlines lie between; interrupts are taken or left. Nothing may crash, and no access may take long.
+ * moments that deadlines lie between, and registers of the processor's that tell of them; interrupts are taken or
+ * left. Nothing may crash, and no access may take long.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "monitor/device/ata.h"
@@ -12,8 +15,12 @@
 #include "monitor/device/lapic.h"
 #include "monitor/device/machine.h"
 #include "monitor/device/vga.h"
+#include "monitor/emulate/group.h"
 #include "monitor/host/clock.h"
 #include "tests/unit/machine_fixture.h"
+
+/* No single step of this test's may take longer: a signal is answered in less. */
+#define ACCESS_NS 100000000u
 
 static uint64_t state;
 
@@ -58,6 +65,45 @@ static void any_memory(struct vm *vm)
 		bus_write(&vm->bus, gpa, bytes, len);
 	else
 		bus_read(&vm->bus, gpa, bytes, len);
+}
+
+/* RDMSR and WRMSR of what a PC's kernel finds: memory types, keys of supervisor pages, the APIC's, those of makers. */
+static void any_register(struct vcpu *vcpu)
+{
+	static const uint32_t around[] = {0,
+					  X86_MSR_APIC_BASE,
+					  X86_MSR_MTRR_FIRST,
+					  X86_MSR_MTRR_64K,
+					  X86_MSR_MTRR_4K,
+					  X86_MSR_PAT,
+					  X86_MSR_MTRR_DEFAULT,
+					  X86_MSR_PKRS,
+					  X86_MSR_X2APIC_FIRST,
+					  X86_MSR_EFER,
+					  X86_MSR_K7_EVNTSEL0};
+	uint64_t value = any_value();
+
+	vcpu->cpl = 0;
+	vcpu->gpr[RCX] = around[below(sizeof(around) / sizeof(around[0]))] + below(24);
+	vcpu->gpr[RAX] = value;
+	vcpu->gpr[RDX] = value >> 32;
+	if (draw() & 1)
+		emu_rdmsr(vcpu, NULL);
+	else if (vcpu->gpr[RCX] != X86_MSR_EFER) /* the mode is the fixture's */
+		emu_wrmsr(vcpu, NULL);
+}
+
+/* A function of the chipset's, or none: some of its registers, in all sizes. */
+static void any_function(struct vm *vm)
+{
+	uint32_t function = (uint32_t)below(4) << 11 | (uint32_t)below(5) << 8, value;
+
+	for (unsigned n = below(8); n; n--) {
+		value = (uint32_t)R3_BIT(31) | function | (below(4) ? (uint32_t)below(0x100) : (uint32_t)draw());
+		bus_io(&vm->bus, X86_PORT_PCI, 4, true, &value);
+		value = (uint32_t)any_value();
+		bus_io(&vm->bus, (uint16_t)(X86_PORT_PCI + 4 + below(4)), 1u << below(3), draw() & 1, &value);
+	}
 }
 
 static void any_msr(struct vm *vm)
@@ -184,6 +230,55 @@ static struct disk_file *scratch_disk(off_t bytes)
 	return disk;
 }
 
+static void one_access(struct vm *vm, FILE *nowhere)
+{
+	switch (below(13)) {
+	case 12:
+		any_register(vm->vcpu[0]);
+		break;
+	case 11:
+		any_function(vm);
+		break;
+	case 10:
+		any_packet(vm);
+		break;
+	case 9:
+		any_mouse(vm);
+		break;
+	case 8:
+		any_floppy(vm);
+		break;
+	case 0 ... 2:
+		any_port(vm);
+		break;
+	case 3:
+		if (!below(64))
+			any_screen(vm, nowhere);
+		/* fall through */
+	case 4:
+		any_memory(vm);
+		break;
+	case 5:
+		any_msr(vm);
+		break;
+	case 6:
+		any_interrupt(vm);
+		break;
+	default:
+		clock_advance(draw() >> below(50) >> 14);
+		machine_poll(vm, clock_guest_ns());
+	}
+}
+
+/* Of the processor's time: what others do on this host does not count. */
+static uint64_t spent_ns(void)
+{
+	struct timespec spent;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+	return (uint64_t)spent.tv_sec * 1000000000 + (uint64_t)spent.tv_nsec;
+}
+
 int main(int argc, char **argv)
 {
 	struct machine_fixture *m = fix_make();
@@ -204,35 +299,12 @@ int main(int argc, char **argv)
 	if (machine_init(vm) || !nowhere)
 		return 1;
 	for (uint64_t n = 0; n < count; n++) {
-		switch (below(11)) {
-		case 10:
-			any_packet(vm);
-			break;
-		case 9:
-			any_mouse(vm);
-			break;
-		case 8:
-			any_floppy(vm);
-			break;
-		case 0 ... 2:
-			any_port(vm);
-			break;
-		case 3:
-			if (!below(64))
-				any_screen(vm, nowhere);
-			/* fall through */
-		case 4:
-			any_memory(vm);
-			break;
-		case 5:
-			any_msr(vm);
-			break;
-		case 6:
-			any_interrupt(vm);
-			break;
-		default:
-			clock_advance(draw() >> below(50) >> 14);
-			machine_poll(vm, clock_guest_ns());
+		const uint64_t before = spent_ns();
+
+		one_access(vm, nowhere);
+		if (spent_ns() - before > ACCESS_NS) {
+			fprintf(stderr, "access %" PRIu64 " took %" PRIu64 " ms\n", n, (spent_ns() - before) / 1000000);
+			return 1;
 		}
 		vm->ended = false; /* it may have switched itself off */
 	}
