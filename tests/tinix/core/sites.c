@@ -164,6 +164,39 @@ static void jumps(void)
 	munmap(page, PAGE);
 }
 
+/*
+ * Where a jump to another page would be, if it were one: what lies there is the program's, and nothing but that, while
+ * the place is hot, and once it is gone there is nothing.
+ */
+#define BEYOND 0x06066006
+#define ALONE  ((void *)0x600000000) /* far from all else */
+
+static void beyond(void)
+{
+	uint8_t *page = mmap(ALONE, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	uint8_t *at = page + AT + MOV + BEYOND, *own = at - ((uintptr_t)at & (PAGE - 1));
+
+	if (page == MAP_FAILED)
+		exit(98);
+	memcpy(page + AT, plain, sizeof(plain));
+	mprotect(page, PAGE, PROT_READ | PROT_EXEC);
+	check(heat(page + AT, getppid()), "a place with nothing behind it");
+	own = mmap(own, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	check(own != MAP_FAILED && !own[0] && !own[PAGE - 1] && !at[0], "gets memory there, of zeroes");
+	memset(own, 0x5a, PAGE);
+	check(heat(page + AT, getppid()) && own[0] == 0x5a && own[PAGE - 1] == 0x5a && at[0] == 0x5a,
+	      "which is as it was written");
+	munmap(own, PAGE);
+	check(heat(page + AT, getppid()), "it answers without, too");
+	munmap(page, PAGE);
+	handle(SIGSEGV, on_fault, SA_NODEFER);
+	fault_rip = 0;
+	if (!sigsetjmp(back, 1))
+		call(at);
+	check_equal((long)fault_rip, (long)(uintptr_t)at, "and when it is gone nothing is executed there");
+	signal(SIGSEGV, SIG_DFL);
+}
+
 /* ------------------------------------------------------------------------------------------------------ changes */
 
 static int call_it(void *arg)
@@ -457,6 +490,7 @@ int main(void)
 	tap_begin();
 	reads();
 	jumps();
+	beyond();
 	changes();
 	written_elsewhere();
 	keeps();
