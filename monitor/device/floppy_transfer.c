@@ -111,12 +111,23 @@ static void begin_sector(struct floppy *floppy)
 	floppy_interrupt(floppy, floppy->ready);
 }
 
+/*
+ * With both sides, a last sector that no track has: by the data sheet there is an error at the track's end, but boot
+ * sectors that read more than a track at once have SeaBIOS ask so, and go on from side to side, and cylinder to
+ * cylinder.
+ */
+static bool runs_on(struct floppy *floppy)
+{
+	return (floppy->command[0] & CODE_MULTITRACK) &&
+	       floppy->last_sector > floppy_selected(floppy)->format->per_track;
+}
+
 /* The one after: the data sheet's table of what a result names. */
 static void step_sector(struct floppy *floppy)
 {
-	bool both = floppy->command[0] & CODE_MULTITRACK;
+	bool both = floppy->command[0] & CODE_MULTITRACK, on = runs_on(floppy);
 
-	if (floppy->r != floppy->last_sector) {
+	if (floppy->r != (on ? floppy_selected(floppy)->format->per_track : floppy->last_sector)) {
 		floppy->r++;
 		return;
 	}
@@ -128,6 +139,8 @@ static void step_sector(struct floppy *floppy)
 	}
 	floppy->h = both ? 0 : floppy->h;
 	floppy->c++;
+	if (on)
+		floppy->command[1] &= (uint8_t)~HEAD_BIT;
 }
 
 /* ended: by the DMA controller, which alone can say that all is well. Otherwise the last sector stays the last. */

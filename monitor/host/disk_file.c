@@ -93,11 +93,10 @@ static int open_base(struct disk_file *disk, struct stat *st)
 	disk->base = open_locked(&disk->spec, disk->spec.path, writes ? O_RDWR : O_RDONLY, writes, st);
 	if (disk->base < 0)
 		return -1;
-	disk->bytes = (uint64_t)st->st_size;
-	if (!disk->bytes || disk->bytes % DISK_SECTOR)
-		return refuse(
-			&disk->spec, disk->spec.path,
-			"a disk is raw, of whole sectors of 512 bytes: this is none; make it longer with truncate");
+	/* What is missing of the last sector reads as zeroes. */
+	disk->bytes = ((uint64_t)st->st_size + DISK_SECTOR - 1) / DISK_SECTOR * DISK_SECTOR;
+	if (!disk->bytes)
+		return refuse(&disk->spec, disk->spec.path, "this file is empty: make it longer with truncate");
 	if (disk->bytes / DISK_SECTOR > DISK_SECTORS_MAX)
 		return refuse(&disk->spec, disk->spec.path, "a disk has at most 128 GiB: make it smaller");
 	return 0;

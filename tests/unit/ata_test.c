@@ -350,12 +350,36 @@ static void test_foreign_overlays(void **state)
 	assert_int_equal(truncate(overlay, 0), 0);
 	attach(&spec);
 	teardown(NULL);
-	assert_int_equal(truncate(base, 1000), 0);
-	assert_null(disk_open(&(struct disk_spec){.path = base})); /* no whole sectors */
 	assert_int_equal(truncate(base, 0), 0);
 	assert_null(disk_open(&(struct disk_spec){.path = base}));
 	assert_null(disk_open(&(struct disk_spec){.path = directory}));
 	assert_null(disk_open(&(struct disk_spec){.path = "/dev/null"}));
+}
+
+/* What is missing of the last sector reads as zeroes; a write to it makes the file whole. */
+static void test_no_whole_sectors(void **state)
+{
+	uint8_t bytes[DISK_SECTOR];
+	struct disk_file *disk;
+
+	teardown(NULL);
+	assert_int_equal(truncate(base, DISK_SECTOR), 0);
+	int fd = open(base, O_WRONLY | O_APPEND);
+	assert_int_equal(write(fd, "last", 4), 4);
+	close(fd);
+	disk = disk_open(&(struct disk_spec){.path = base});
+	assert_non_null(disk);
+	assert_int_equal(disk_sectors(disk), 2);
+	memset(bytes, 0xff, sizeof(bytes));
+	assert_int_equal(disk_read(disk, 1, bytes, 1), 0);
+	assert_memory_equal(bytes, "last", 4);
+	for (unsigned i = 4; i < sizeof(bytes); i++)
+		assert_int_equal(bytes[i], 0);
+	assert_int_equal(disk_write(disk, 1, bytes, 1), 0);
+	disk_close(disk);
+	disk = disk_open(&(struct disk_spec){.path = base, .readonly = true});
+	assert_int_equal(disk_sectors(disk), 2);
+	disk_close(disk);
 }
 
 static void test_locks(void **state)
@@ -403,6 +427,7 @@ int main(void)
 		TEST(test_overlay),
 		TEST(test_overlay_without_flush),
 		TEST(test_foreign_overlays),
+		TEST(test_no_whole_sectors),
 		TEST(test_locks),
 	};
 

@@ -394,6 +394,26 @@ static void test_multitrack(void **state)
 	assert_int_equal(word_at(AT), number(5, 1, 1));
 }
 
+/* More than a track at once, as boot sectors have SeaBIOS ask for it: on from side to side, up to the last cylinder. */
+static void test_runs_on(void **state)
+{
+	to_memory(31);
+	COMMAND(READ, 0, 0, 0, 2, 2, 32, 0x1b, 0xff);
+	ANSWERS(0x04, 0, 0, 0, 1, 15, 2);
+	assert_int_equal(word_at(AT + 16 * DISK_SECTOR), number(0, 0, 18));
+	assert_int_equal(word_at(AT + 17 * DISK_SECTOR), number(0, 1, 1));
+	assert_int_equal(word_at(AT + 30 * DISK_SECTOR), number(0, 1, 14));
+	to_memory(40);
+	COMMAND(READ, 0, 5, 0, 17, 2, 56, 0x1b, 0xff);
+	ANSWERS(0x04, 0, 0, 6, 1, 3, 2);
+	assert_int_equal(word_at(AT + 19 * DISK_SECTOR), number(5, 1, 18));
+	assert_int_equal(word_at(AT + 20 * DISK_SECTOR), number(6, 0, 1));
+	assert_int_equal(word_at(AT + 39 * DISK_SECTOR), number(6, 1, 2));
+	to_memory(60);
+	COMMAND(READ, 4, 79, 1, 18, 2, 255, 0x1b, 0xff);
+	ANSWERS(0x40, 0x04, 0, 80, 0, 1, 2);
+}
+
 static void test_no_such_sector(void **state)
 {
 	static const uint8_t addresses[][4] = {{80, 0, 1, 2}, {0, 1, 1, 2}, {0, 0, 0, 2}, {0, 0, 19, 2}, {0, 0, 1, 3}};
@@ -405,9 +425,12 @@ static void test_no_such_sector(void **state)
 		COMMAND(READ, 0, a[0], a[1], a[2], a[3], 18, 0x1b, 0xff);
 		ANSWERS(0x40, 0x04, 0, a[0], a[1], a[2], a[3]);
 	}
-	/* The last sector to be read is none of the track's: an end all the same. */
+	/* The last sector to be read is none of the track's: with one side an end all the same. */
 	to_memory(128);
-	COMMAND(READ, 0, 0, 0, 1, 2, 255, 0x1b, 0xff);
+	COMMAND(READ_SIDE, 0, 0, 0, 1, 2, 255, 0x1b, 0xff);
+	ANSWERS(0x40, 0x04, 0, 0, 0, 19, 2);
+	to_memory(128);
+	COMMAND(READ, 0, 0, 0, 19, 2, 255, 0x1b, 0xff);
 	ANSWERS(0x40, 0x04, 0, 0, 0, 19, 2);
 	to_memory(1);
 	COMMAND(0xcc, 0, 0, 0, 1, 2, 18, 0x1b, 0xff); /* deleted data */
@@ -645,9 +668,10 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(reset), T(unpolled_reset), T(settings),	T(invalid), T(seek),	    T(absent),	     T(read_id),
-		T(read),  T(multitrack),     T(no_such_sector), T(write),   T(readonly),    T(late_channel), T(overrun),
-		T(pio),	  T(verify),	     T(format),		T(formats), T(short_image), T(flood),
+		T(reset),    T(unpolled_reset), T(settings),   T(invalid), T(seek),	      T(absent),
+		T(read_id),  T(read),		T(multitrack), T(runs_on), T(no_such_sector), T(write),
+		T(readonly), T(late_channel),	T(overrun),    T(pio),	   T(verify),	      T(format),
+		T(formats),  T(short_image),	T(flood),
 	};
 
 	return cmocka_run_group_tests(tests, make_path, remove_path);
