@@ -14,6 +14,7 @@
 #include "monitor/device/ioapic.h"
 #include "monitor/device/lapic.h"
 #include "monitor/device/machine.h"
+#include "monitor/device/testdev.h"
 #include "monitor/device/vga.h"
 #include "monitor/emulate/group.h"
 #include "monitor/host/clock.h"
@@ -56,9 +57,9 @@ static void any_port(struct vm *vm)
 
 static void any_memory(struct vm *vm)
 {
-	static const uint64_t bases[] = {X86_APIC_BASE_RESET, IOAPIC_BASE, HPET_BASE};
+	static const uint64_t bases[] = {X86_APIC_BASE_RESET, IOAPIC_BASE, HPET_BASE, TESTDEV_MEMORY};
 	uint64_t bytes[8] = {any_value(), any_value()};
-	uint64_t gpa = bases[below(3)] + (below(4) ? below(0x400) & ~R3_U64(0xf) : below(0x1100));
+	uint64_t gpa = bases[below(4)] + (below(4) ? below(0x400) & ~R3_U64(0xf) : below(0x1100));
 	uint64_t len = below(8) ? 4 : below(sizeof(bytes) + 1);
 
 	if (draw() & 1)
