@@ -89,4 +89,5 @@ def main():
     console.finish(status)
 
 
-main()
+if __name__ == "__main__":
+    main()
