@@ -45,15 +45,23 @@ static int refuse_disk(struct vm *vm)
 					     "give --bios FILE and this as --floppy, --disk or --cdrom");
 }
 
+/* Most kernels are: told by four bytes, before anything else is read. */
+static bool is_elf(int fd)
+{
+	char magic[SELFMAG];
+
+	return pread(fd, magic, sizeof(magic), 0) == sizeof(magic) && memcmp(magic, ELFMAG, SELFMAG) == 0;
+}
+
 bool image_is_drive(const char *path, struct image_drive *drive)
 {
-	struct image *image = calloc(1, sizeof(*image));
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct image *image = fd >= 0 && !is_elf(fd) ? calloc(1, sizeof(*image)) : NULL;
 	bool is = false;
 	struct stat st;
 	ssize_t len;
 
-	if (image && fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode)) {
+	if (image && !fstat(fd, &st) && S_ISREG(st.st_mode)) {
 		len = pread(fd, image->head, sizeof(image->head), 0);
 		image->head_len = len > 0 ? (size_t)len : 0;
 		image->fd = fd;

@@ -150,10 +150,16 @@ static int paging_up(struct vm *vm)
 	return vm->spt ? 0 : out_of_memory();
 }
 
+/* Piece by piece it takes longer to give back than the host takes for all. */
+static struct spt *volatile left_to_host;
+
 static void paging_down(struct vm *vm)
 {
 	vm->mem.spt = NULL;
-	spt_destroy(vm->spt);
+	if (vm->leaves)
+		left_to_host = vm->spt;
+	else
+		spt_destroy(vm->spt);
 }
 
 static int engine_up(struct vm *vm)

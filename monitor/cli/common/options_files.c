@@ -176,20 +176,25 @@ static error_t take_image(struct vm_config *config, const struct image_drive *dr
 	return boot_image(config, "disk", floppy ? "--floppy" : "--disk", floppy ? "acd" : "cad");
 }
 
+static bool has_seabios(void)
+{
+	return !access(SEABIOS, R_OK);
+}
+
 error_t options_take_image(struct vm_config *config)
 {
-	bool has_seabios = !access(SEABIOS, R_OK),
-	     has_drives = config->disk_count || config->floppy_count || config->cdrom.path;
+	bool has_drives = config->disk_count || config->floppy_count || config->cdrom.path;
 	struct image_drive drive;
 
 	if (config->bios)
 		return 0;
 	if (config->kernel)
-		return has_seabios && image_is_drive(config->kernel, &drive) ? take_image(config, &drive) : 0;
+		return image_is_drive(config->kernel, &drive) && has_seabios() ? take_image(config, &drive) : 0;
 	if (!has_drives)
 		return 0;
-	return has_seabios ? options_bios(SEABIOS, config)
-			   : options_refuse("no firmware to boot the disk with: install seabios, or give --bios FILE");
+	return has_seabios()
+		       ? options_bios(SEABIOS, config)
+		       : options_refuse("no firmware to boot the disk with: install seabios, or give --bios FILE");
 }
 
 error_t options_take_bios(struct vm_config *config)

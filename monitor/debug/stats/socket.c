@@ -87,6 +87,16 @@ static void attend(struct observer *self, struct vm *vm)
 
 static struct observer observer = {&(const struct observer_ops){.attend = attend}};
 
+/* A file that is there is one of a process that had this number before, and was killed. */
+static int bind_to(int fd, const struct sockaddr_un *address)
+{
+	int failed = bind(fd, (const struct sockaddr *)address, sizeof(*address));
+
+	if (failed && errno == EADDRINUSE && !unlink(address->sun_path))
+		failed = bind(fd, (const struct sockaddr *)address, sizeof(*address));
+	return failed;
+}
+
 /* The socket, which its file names to whoever asks; -1: there is none, and nobody asks. */
 static int open_socket(struct sockaddr_un *address)
 {
@@ -101,8 +111,7 @@ static int open_socket(struct sockaddr_un *address)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -1;
-	unlink(address->sun_path); /* of a process that had this number before, and was killed */
-	if (!bind(fd, (const struct sockaddr *)address, sizeof(*address))) {
+	if (!bind_to(fd, address)) {
 		if (signal_connections(fd) && !listen(fd, BACKLOG))
 			return fd;
 		unlink(address->sun_path);

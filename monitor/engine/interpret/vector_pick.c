@@ -238,6 +238,12 @@ static bool is_short(const struct emu_insn *emu, unsigned n)
 	return op->type == ZYDIS_OPERAND_TYPE_MEMORY || (is_vector(op) && number(op) < 16);
 }
 
+/* Not by the compiler's builtin: that brings a constructor which asks CPUID a dozen times at each start. */
+static bool has_avx512vl(void)
+{
+	return (host_state_components() & X86_XCR0_AVX512) == X86_XCR0_AVX512 && host_cpuid(7, 0).ebx & R3_BIT(31);
+}
+
 /* What hashes in kernels take of AVX-512: rotations and permutations of doublewords, without a mask. */
 static insn_function *pick_evex(struct insn *i)
 {
@@ -245,7 +251,7 @@ static insn_function *pick_evex(struct insn *i)
 	const struct emu_insn *emu = &d->emu;
 	bool plain = emu->info.operand_count_visible == 4 && emu->info.avx.mask.reg == ZYDIS_REGISTER_K0 &&
 		     emu->info.avx.broadcast.mode == ZYDIS_BROADCAST_MODE_INVALID;
-	if (!plain || !is_short(emu, 0) || !is_short(emu, 2) || !__builtin_cpu_supports("avx512vl"))
+	if (!plain || !is_short(emu, 0) || !is_short(emu, 2) || !has_avx512vl())
 		return NULL;
 	const ZydisDecodedOperand *last = &emu->operands[3];
 	d->width = class_of(&emu->operands[0]) == ZYDIS_REGCLASS_YMM ? WHOLE : HALF;

@@ -48,6 +48,8 @@ static void cell_unmap_pages(struct cell *cell)
 		munmap(cell->order, GATE_ORDER_SIZE);
 	if (cell->xchg)
 		munmap(cell->xchg, GATE_OWN_SIZE);
+	if (cell->owner->ending)
+		return;
 	fallocate(cell->owner->arena_fd, how, arena_order(cell->slot), GATE_ORDER_SIZE);
 	fallocate(cell->owner->arena_fd, how, arena_own(cell->slot), GATE_OWN_SIZE);
 }
@@ -392,6 +394,7 @@ int cells_init(struct cells *cells, struct placement *placement, int ram_fd, boo
 
 void cells_exit(struct cells *cells)
 {
+	cells->ending = true;
 	while (cells->all)
 		cell_destroy(cells->all);
 	birth_exit(cells);

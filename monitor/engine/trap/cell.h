@@ -114,6 +114,7 @@ struct cells {
 	struct cell_recent recent[GATE_PEERS_KNOWN];
 	unsigned recent_next; /* the one to be replaced */
 	int arena_fd, ram_fd, answers_fd;
+	bool ending;		     /* the arena goes as a whole */
 	int cache_fd;		     /* what kernel cells show at GATE_CACHE; -1: nothing */
 	uint8_t *shared;	     /* the arena's shared part */
 	_Atomic uint32_t *turns;     /* GATE_TURN, writable */

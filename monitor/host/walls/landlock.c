@@ -72,7 +72,7 @@ static void allow(int ruleset, const struct ruleset *rules, const char *path, ui
 
 	if (beneath.parent_fd < 0)
 		return;
-	if (fstat(beneath.parent_fd, &st) == 0 && !S_ISDIR(st.st_mode))
+	if (access & ~FS_OF_FILES && fstat(beneath.parent_fd, &st) == 0 && !S_ISDIR(st.st_mode))
 		access &= FS_OF_FILES;
 	beneath.allowed_access = access & rules->fs;
 	syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0);
