@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "monitor/boot/image.h"
 #include "monitor/engine/trap/trap.h"
 #include "monitor/host/refusal.h"
 #include "monitor/vm/vm.h"
@@ -33,7 +34,9 @@ static int host_prot(unsigned prot)
 static int space_map(void *ctx, struct spt_space *space, uint64_t gva, uint64_t gpa, uint64_t len, unsigned prot)
 {
 	struct vm *vm = ctx;
-	int flags = MAP_SHARED | MAP_FIXED | (len <= POPULATE_MAX ? MAP_POPULATE : 0);
+	/* Of low memory kernels read what boot has put there, which needs no page made. */
+	bool populates = len <= POPULATE_MAX && gpa >= IMAGE_START;
+	int flags = MAP_SHARED | MAP_FIXED | (populates ? MAP_POPULATE : 0);
 	struct gate_op op = {SYS_mmap, {gva, len, host_prot(prot), flags, vm->mem.fd, gpa}};
 	int error = sites_give_way(*spt_space_owner(space), gva, len, true);
 	return error ? error : cell_queue(*spt_space_owner(space), &op);
