@@ -6,6 +6,7 @@
 #include "pvguest/pc.h"
 
 #define MEASURE_COUNTS 5966 /* 5 ms */
+#define PRECISION      256  /* of the rate: what is known to one part in so many will do */
 #define READINGS       3
 #define TRIES	       8
 
@@ -36,9 +37,17 @@ static struct moment read_moment(void)
 	return best;
 }
 
+/* What the two readings and the counter's steps may be off is little of what lies between. */
+static bool is_precise(const struct moment *first, const struct moment *last)
+{
+	uint64_t counts = (uint16_t)(first->count - last->count), ticks = last->tsc - first->tsc;
+
+	return counts && ((first->uncertainty + last->uncertainty) / 2 + ticks / counts) * PRECISION <= ticks;
+}
+
 /*
- * Waits until MEASURE_COUNTS have gone by. False: for most of the time the processor was away (a busy host has others
- * to run), perhaps for so long that the counter went round.
+ * Waits until MEASURE_COUNTS have gone by, or fewer will do. False: for most of the time the processor was away (a busy
+ * host has others to run), perhaps for so long that the counter went round.
  */
 static bool measure_between(struct moment *first, struct moment *last)
 {
@@ -53,7 +62,7 @@ static bool measure_between(struct moment *first, struct moment *last)
 		if (now - before > away)
 			away = now - before;
 		before = now;
-	} while ((uint16_t)(first->count - last->count) < MEASURE_COUNTS);
+	} while ((uint16_t)(first->count - last->count) < MEASURE_COUNTS && !is_precise(first, last));
 	return away < (last->tsc - first->tsc) / 2;
 }
 
