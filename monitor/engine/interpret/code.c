@@ -18,6 +18,9 @@
 /* A block's instructions start within this many bytes, so that the last ends within 255. */
 #define BLOCK_BYTES 240
 
+/* Blocks that a page has room for at first. */
+#define BLOCKS_MIN 16
+
 /* What an instruction costs to decode, in executed ones. */
 #define DECODED_AS 40
 
@@ -57,16 +60,20 @@ static void block_free(struct code *code, struct block *block)
 	free(block);
 }
 
+static uint64_t page_bytes(const struct code_page *page)
+{
+	return sizeof(*page) + page->room * sizeof(page->block[0]);
+}
+
 /* Blocks stay until none is in execution. */
 static void bury(struct code *code, struct code_page *page)
 {
-	for (unsigned n = 0; n < X86_PAGE_SIZE; n++) {
-		if (!page->at[n])
-			continue;
-		page->at[n]->next = code->dead;
-		code->dead = page->at[n];
+	for (unsigned n = 0; n < page->count; n++) {
+		page->block[n]->next = code->dead;
+		code->dead = page->block[n];
 	}
-	code->stats->bytes -= sizeof(*page);
+	code->stats->bytes -= page_bytes(page);
+	free(page->block);
 	free(page);
 }
 
@@ -272,6 +279,21 @@ static bool stops_at(const struct engine_vcpu *c, uint64_t offset)
 	return false;
 }
 
+/* For one more block. */
+static bool has_room(struct code *code, struct code_page *page)
+{
+	unsigned room = page->room ? 2 * page->room : BLOCKS_MIN;
+	if (page->count < page->room)
+		return true;
+	struct block **block = realloc(page->block, room * sizeof(page->block[0]));
+	if (!block)
+		return false;
+	code->stats->bytes += (room - page->room) * sizeof(page->block[0]);
+	page->block = block;
+	page->room = room;
+	return true;
+}
+
 /*
  * Decodes what lies at gpa; NULL if not even one instruction can be, or memory is out. The bytes are copied once: code
  * that runs beside may change them at any moment.
@@ -298,7 +320,7 @@ static struct block *build(struct engine_vcpu *c, struct code_page *page, uint64
 		at += emu.info.length;
 		insns[count++].end = (uint8_t)at;
 	}
-	if (!count)
+	if (!count || !has_room(c->code, page))
 		return NULL;
 	insns[count] = (struct insn){.run = op_end, .start = (uint8_t)at, .end = (uint8_t)at};
 	struct block *block = malloc(sizeof(*block) + (count + 1) * sizeof(struct insn));
@@ -309,6 +331,9 @@ static struct block *build(struct engine_vcpu *c, struct code_page *page, uint64
 		c->limit -= c->limit < count * DECODED_AS ? c->limit : count * DECODED_AS;
 	memcpy(block->insn, insns, (count + 1) * sizeof(struct insn));
 	cover(page, offset, at);
+	page->block[page->count++] = block;
+	page->at[offset] = (uint16_t)page->count;
+	c->code->stats->bytes += block_bytes(block);
 	return block;
 }
 
@@ -332,6 +357,13 @@ static struct code_page *page_get(struct engine_vcpu *c, uint64_t gpa)
 	return page;
 }
 
+/* NULL: nothing has been decoded there. */
+static struct block *page_block(const struct code_page *page, uint64_t gpa)
+{
+	unsigned n = page->at[gpa & X86_PAGE_MASK];
+	return n ? page->block[n - 1] : NULL;
+}
+
 /* The block at c->rip by a walk; *global: what it was found by outlives a load of CR3. */
 static const struct block *code_lookup(struct engine_vcpu *c, bool *global)
 {
@@ -344,15 +376,14 @@ static const struct block *code_lookup(struct engine_vcpu *c, bool *global)
 	if (!page)
 		return code_single(c);
 	page->used = true;
-	struct block **slot = &page->at[gpa & X86_PAGE_MASK];
-	if (!*slot) {
-		*slot = build(c, page, gpa);
-		c->code->stats->bytes += *slot ? block_bytes(*slot) : 0;
+	struct block *block = page_block(page, gpa);
+	if (!block) {
+		block = build(c, page, gpa);
 		/* Before the next block: this one is about to be executed. */
 		c->broken |= c->code->stats->bytes > c->code->stats->bytes_max || native_is_full(c->native);
 	}
 	/* What crosses the page, or cannot be decoded, is decoded each time. */
-	return *slot ? *slot : code_single(c);
+	return block ? block : code_single(c);
 }
 
 /* The block reaches beyond the limit of CS, which is not a matter of the key. */

@@ -108,10 +108,11 @@ struct block {
 /* Code of a page of guest RAM in one mode: blocks by the offset they begin at, and the bytes they cover. */
 struct code_page {
 	struct code_page *next; /* of the same page in another mode */
-	unsigned key;
-	struct block *at[X86_PAGE_SIZE];
-	uint8_t covered[X86_PAGE_SIZE / 8];
+	unsigned key, count, room;
 	bool used; /* looked up since the hand of code.c came by */
+	struct block **block;
+	uint16_t at[X86_PAGE_SIZE]; /* which of `block`, from 1; 0: none */
+	uint8_t covered[X86_PAGE_SIZE / 8];
 };
 
 /* ---------------------------------------------------------------------------------------------------- the state */
@@ -132,8 +133,7 @@ struct tlb_entry {
 	uint64_t global;  /* 0: of a page that is not, or of user mode */
 };
 
-/* In user mode no translation is global. */
-#define GLOBAL_NONE UINT64_MAX
+#define GLOBAL_NONE UINT64_MAX /* in user mode no translation is global */
 
 /* For pages that code was fetched from, by their numbers' lowest bits. */
 #define FETCHED_BITS (1u << 15)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "monitor/engine/interpret/interpret.h"
 
@@ -13,6 +14,7 @@
 #include "monitor/engine/interpret/ops.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/cpuid.h"
+#include "monitor/host/prefault.h"
 #include "monitor/vm/segment.h"
 #include "monitor/vm/vm.h"
 
@@ -92,12 +94,14 @@ static unsigned fpu_size(void)
 	return host_xsave_size() <= ENGINE_FPU_MAX ? host_state_size() : 0;
 }
 
+/* What is forked from the monitor has no use for it: what they share would be copied when it is written next. */
 bool interp_create(struct vcpu *vcpu)
 {
-	struct engine_vcpu *c = aligned_alloc(64, (sizeof(*c) + 63) & ~63ul);
-	if (!c)
+	struct engine_vcpu *c = mmap(NULL, sizeof(*c), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (c == MAP_FAILED)
 		return false;
-	memset(c, 0, sizeof(*c));
+	madvise(c, sizeof(*c), MADV_DONTFORK);
+	prefault(c, sizeof(*c));
 	vcpu->engine = c;
 	c->vcpu = vcpu;
 	c->vm = vcpu->vm;
@@ -121,7 +125,7 @@ void interp_destroy(struct vcpu *vcpu)
 		return;
 	code_destroy(c);
 	native_destroy(c->native);
-	free(c);
+	munmap(c, sizeof(*c));
 	vcpu->engine = NULL;
 }
 

@@ -226,6 +226,8 @@ static uint64_t bulk(struct engine_vcpu *c, const struct string *s, bool moves, 
 		return 0;
 	if (moves)
 		memmove(to, from, len);
+	else if (s->size == 1)
+		memset(to, (uint8_t)c->gpr[RAX], len);
 	else
 		for (uint64_t n = 0; n < len; n += s->size)
 			memcpy(to + n, &c->gpr[RAX], s->size);

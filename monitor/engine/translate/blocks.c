@@ -7,10 +7,14 @@
 #include "monitor/engine/trap/gate.h"
 #include "monitor/vm/vm.h"
 
-/* A guest chooses the addresses, and not which of them share a list. */
+/* Lists of a page of code lie side by side: most guests have code of few pages. */
+#define LISTS_BITS 6
+
+/* A guest chooses the addresses, and not which pages share lists; of one page a list has as many as that is long. */
 static unsigned hash(const struct translate *t, uint64_t gva)
 {
-	return (unsigned)(gva * t->secret >> (64 - BT_HASH_BITS));
+	unsigned first = (unsigned)((gva >> X86_PAGE_SHIFT) * t->secret >> (64 - (BT_HASH_BITS - LISTS_BITS)));
+	return first << LISTS_BITS | ((gva ^ gva >> LISTS_BITS) & (R3_BIT(LISTS_BITS) - 1));
 }
 
 bool block_is_live(const struct bt_block *block)

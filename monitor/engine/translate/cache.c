@@ -26,9 +26,12 @@
 #define CHUNK_SIZE (1 << 20)
 #define KEPT_MIN   (2 * CHUNK_SIZE)
 
+/* Memory that the host provides at once, larger than anything that is asked for: its fault for each page costs more. */
+#define AHEAD (64 << 10)
+
 struct bt_chunk {
 	struct bt_chunk *next;
-	size_t used;
+	size_t used, ready; /* bytes given out, and those that the host has provided */
 	uint8_t bytes[CHUNK_SIZE];
 };
 
@@ -55,12 +58,16 @@ void *cache_alloc(struct translate *t, size_t size)
 		if (!chunk)
 			return NULL;
 		chunk->next = t->chunks;
-		chunk->used = 0;
+		chunk->used = chunk->ready = 0;
 		t->chunks = chunk;
 		t->kept += sizeof(*chunk);
 	}
 	void *memory = t->chunks->bytes + t->chunks->used;
 	t->chunks->used += size;
+	if (t->chunks->used > t->chunks->ready) {
+		prefault(t->chunks->bytes + t->chunks->ready, AHEAD);
+		t->chunks->ready += AHEAD;
+	}
 	memset(memory, 0, size);
 	return memory;
 }
@@ -121,6 +128,10 @@ uint32_t cache_add(struct translate *t, struct bt_block *block, enum bt_piece_ki
 	uint32_t host = t->used;
 	t->pieces[t->piece_count++] = (struct bt_piece){host, block, kind};
 	t->used += (len + BT_ALIGN - 1) / BT_ALIGN * BT_ALIGN;
+	if (t->used + BT_BLOCK_MAX > t->ready && t->ready < t->limit) {
+		prefault(t->code + t->ready, AHEAD);
+		t->ready += AHEAD;
+	}
 	t->vm->stats.cache.bytes = t->used;
 	return host;
 }

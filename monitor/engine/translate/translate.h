@@ -150,6 +150,7 @@ struct translate {
 	} identified; /* what these answers go by */
 	uint8_t *code;
 	uint32_t used, limit; /* bytes of code */
+	uint32_t ready;	      /* those that the host has provided */
 	uint64_t callout;     /* struct bt_place */
 
 	struct bt_chunk *chunks; /* blocks, pages and bytes: all that is forgotten when the cache is emptied */
