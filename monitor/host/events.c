@@ -17,7 +17,7 @@
 #include "monitor/host/timer.h"
 
 /* Signals that are taken one by one. */
-static const int events_asked[] = {SIGUSR1, SIGUSR2, SIGWINCH};
+static const int events_asked[] = {SIGUSR1, SIGUSR2, SIGWINCH, SIGIO};
 #define EVENTS_ASKED (sizeof(events_asked) / sizeof(events_asked[0]))
 
 static struct {
@@ -82,7 +82,7 @@ static void events_handler(int signal)
 	volatile sig_atomic_t *asked = asked_of(signal);
 	if (asked)
 		*asked = 1;
-	else if (signal != SIGALRM && signal != SIGCHLD && signal != SIGIO)
+	else if (signal != SIGALRM && signal != SIGCHLD)
 		note_quit(signal);
 	events_wake();
 }
@@ -167,8 +167,11 @@ int events_arm(uint64_t deadline)
 	if (deadline != TIMER_NEVER)
 		deadline = clock_host_of(deadline);
 	/* The timer's clock may be ahead of the machine's: then the deadline is armed once more. */
-	if (!atomic_exchange(&events.fired, false) && deadline == events.armed)
+	bool fired = atomic_exchange(&events.fired, false);
+	if (deadline == (fired ? TIMER_NEVER : events.armed)) {
+		events.armed = deadline;
 		return 0;
+	}
 	if (!events.has_timer) {
 		struct sigevent notify = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM};
 		if (timer_create(CLOCK_MONOTONIC, &notify, &events.timer))

@@ -28,7 +28,7 @@ unsigned events_quits(void);
 /* How often a child has ended: who waits for none of them looks after his own when this has changed. */
 unsigned events_children(void);
 
-/* True if SIGUSR1, SIGUSR2 or SIGWINCH came since the last call. */
+/* True if SIGUSR1, SIGUSR2, SIGWINCH or SIGIO came since the last call. */
 bool events_take(int signal);
 
 /*

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "monitor/host/events.h"
 #include "monitor/host/walls/names.h"
 #include "monitor/vm/vm.h"
 
@@ -70,6 +72,8 @@ static void attend(struct observer *self, struct vm *vm)
 	json_t *document = NULL;
 	char *text = NULL;
 
+	if (!events_take(SIGIO))
+		return;
 	for (unsigned i = 0; i < ANSWERS; i++) {
 		int fd = accept4(served.fd, NULL, NULL, SOCK_CLOEXEC);
 

@@ -114,6 +114,11 @@ enum handover handover_wait(struct cell *cell, struct patience patience, unsigne
 	return HANDOVER_NUDGED;
 }
 
+bool handover_runs(const struct cell *cell)
+{
+	return atomic_load(&cell->xchg->state) == GATE_RUN;
+}
+
 void handover_give_up(struct cell *peer)
 {
 	peer->xchg->kind = 0;

@@ -19,8 +19,9 @@ void handover_resume(struct cell *cell, struct cell *place, bool same_cpu);
 
 /* A guest that runs this long without an exit computes. */
 #define HANDOVER_QUIET_NS 10000000
-/* A runner that is to come out and has not after this is kicked again. */
-#define HANDOVER_KICK_NS 2000000
+/* A runner that is to come out and has not after this is kicked again: after the first kick, and after later ones. */
+#define HANDOVER_FIRST_NS 200000
+#define HANDOVER_KICK_NS  2000000
 
 /* A runner that waits spinning goes to sleep. */
 void handover_rest(struct cell *cell);
@@ -36,6 +37,9 @@ enum handover {
 enum handover handover_wait(struct cell *cell, struct patience patience, unsigned quiet_ns);
 /* Makes handover_wait return. Async-signal-safe, any thread. Without effect once the runner has handed over. */
 void handover_nudge(struct cell *cell);
+
+/* Its runner has control, as it says. */
+bool handover_runs(const struct cell *cell);
 
 /* A user cell died while a kernel cell waits for it: has that wait end. */
 void handover_give_up(struct cell *peer);

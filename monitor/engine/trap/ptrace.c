@@ -68,7 +68,7 @@ static void ptrace_resume(struct trap *trap, struct cell *cell, const struct vcp
 		kill(cell->pid, SIGKILL);
 }
 
-static enum transport_wait ptrace_wait(struct trap *trap, struct cell *cell, bool kicked)
+static enum transport_wait ptrace_wait(struct trap *trap, struct cell *cell, unsigned kicks)
 {
 	int status;
 	if (waitpid(cell->runner, &status, __WALL) != cell->runner)

@@ -37,11 +37,14 @@ static bool would_run(const struct cell *cell)
 
 bool resist_note(struct resist *resist, const struct cell *cell, const struct cell *peer)
 {
-	uint64_t now = clock_ns(), cpu = cpu_ns(cell) + (peer ? cpu_ns(peer) : 0);
-	if (!resist->kicks++) {
+	uint64_t now = clock_ns(), cpu;
+	if (!resist->kicks++) { /* nearly always the only one */
 		resist->first_ns = now;
-		resist->first_cpu_ns = cpu;
+		return false;
 	}
+	cpu = cpu_ns(cell) + (peer ? cpu_ns(peer) : 0);
+	if (resist->kicks == 2)
+		resist->first_cpu_ns = cpu;
 	if (resist->kicks <= KICKS_MAX || now - resist->first_ns < KICK_PATIENCE_NS)
 		return false;
 	if (cpu - resist->first_cpu_ns > CPU_PATIENCE_NS)

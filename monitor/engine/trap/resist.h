@@ -14,12 +14,12 @@ struct cell;
 struct resist {
 	unsigned kicks;
 	uint64_t first_ns;     /* clock_ns() of the first */
-	uint64_t first_cpu_ns; /* what the cell, and its peer, had used of a CPU then */
+	uint64_t first_cpu_ns; /* what the cell, and its peer, had used of a CPU at the second */
 };
 
 /*
- * To be called before each kick, which come HANDOVER_KICK_NS or more apart; peer: the user cell that `cell` may have
- * entered directly, so that it may be either's turn, or NULL. True: it resists, and is to be ended.
+ * To be called before each kick, which from the second on come HANDOVER_KICK_NS or more apart; peer: the user cell that
+ * `cell` may have entered directly, so that it may be either's turn, or NULL. True: it resists, and is to be ended.
  */
 bool resist_note(struct resist *resist, const struct cell *cell, const struct cell *peer);
 

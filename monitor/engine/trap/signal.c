@@ -75,22 +75,22 @@ static void signal_resume(struct trap *trap, struct cell *cell, const struct vcp
 	handover_resume(cell, place, place && !(split && place->kernel != cell->kernel));
 }
 
-static enum transport_wait signal_wait(struct trap *trap, struct cell *cell, bool kicked)
+static enum transport_wait signal_wait(struct trap *trap, struct cell *cell, unsigned kicks)
 {
 	struct placement *placement = &trap->placement;
-	unsigned quiet_ns = kicked ? HANDOVER_KICK_NS : HANDOVER_QUIET_NS;
+	const unsigned quiet_ns = !kicks ? HANDOVER_QUIET_NS : kicks == 1 ? HANDOVER_FIRST_NS : HANDOVER_KICK_NS;
 	struct patience patience = placement->monitor[cell->kernel];
 	unsigned direct;
 	struct cell *peer;
 	for (;;) {
-		bool watch = kicked || placement_watches(placement) || cell->armed;
+		bool watch = kicks || placement_watches(placement) || cell->armed;
 		switch (handover_wait(cell, patience, watch ? quiet_ns : 0)) {
 		case HANDOVER_EXITED:
 			return TRANSPORT_EXITED;
 		case HANDOVER_NUDGED:
 			return TRANSPORT_NUDGED;
 		case HANDOVER_QUIET:
-			if (kicked)
+			if (kicks)
 				return TRANSPORT_NUDGED;
 			direct = direct_cycles(trap, cell);
 			placement_quiet(placement, &trap->cells, direct);

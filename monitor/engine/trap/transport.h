@@ -25,8 +25,8 @@ struct transport {
 	/* Puts the vCPU's registers into the stopped runner and lets it go; trap->cells.last is the one that ran
 	 * before. */
 	void (*resume)(struct trap *trap, struct cell *cell, const struct vcpu *vcpu);
-	/* kicked: the runner was asked to come out; TRANSPORT_NUDGED again if it takes its time. */
-	enum transport_wait (*wait)(struct trap *trap, struct cell *cell, bool kicked);
+	/* kicks: how often the runner was asked to come out; TRANSPORT_NUDGED again if it takes its time. */
+	enum transport_wait (*wait)(struct trap *trap, struct cell *cell, unsigned kicks);
 	/*
 	 * Takes registers and reason from the stopped runner, or from the user cell that it entered directly: returns
 	 * the cell that the exit is of. EXIT_DEAD without a reason recorded: what it left cannot be the kernel's doing

@@ -245,33 +245,6 @@ static void trap_take_exit(struct vcpu *vcpu, struct cell *cell, struct vm_exit 
 		exit->reason = EXIT_KICK;
 }
 
-/*
- * Waits until the runner is out, kicking it if the monitor has something else to do. Guest code may hold it in places
- * where one kick is lost, or block the signal altogether: kicks go on, and a user cell that resists them all is ended.
- */
-static void trap_wait(struct vcpu *vcpu, struct cell *cell)
-{
-	struct trap *trap = &vcpu->vm->engine->trap;
-	struct resist resist = {0};
-	while (trap->transport->wait(trap, cell, resist.kicks > 0) == TRANSPORT_NUDGED) {
-		struct cell *peer = cell->armed ? direct_peer_now(trap, cell) : NULL;
-		if (peer && peer->dead)
-			peer = NULL;
-		if (cell_is_dead(cell))
-			return;
-		if (resist_note(&resist, cell, peer)) {
-			cell_kill(peer ? peer : cell);
-			cell->resisted = !peer;
-			resist = (struct resist){0};
-		}
-		if (peer && cell_is_dead(peer))
-			handover_give_up(peer);
-		transport_kick(cell);
-		if (peer)
-			transport_kick(peer);
-	}
-}
-
 /* A cell may die while another one runs: nobody waits for it then. */
 static void trap_look_after_cells(struct trap *trap)
 {
@@ -281,6 +254,39 @@ static void trap_look_after_cells(struct trap *trap)
 	trap->children = children;
 	for (struct cell *cell = trap->cells.all; cell; cell = cell->next)
 		cell_is_dead(cell);
+}
+
+/*
+ * Waits until the runner is out, kicking it if the monitor has something else to do. Guest code may hold it in places
+ * where one kick is lost, or block the signal altogether: kicks go on, and a user cell that resists them all is ended.
+ */
+static void trap_wait(struct vcpu *vcpu, struct cell *cell)
+{
+	struct trap *trap = &vcpu->vm->engine->trap;
+	struct resist resist = {0};
+	while (trap->transport->wait(trap, cell, resist.kicks) == TRANSPORT_NUDGED) {
+		struct cell *peer = cell->armed ? direct_peer_now(trap, cell) : NULL;
+		if (peer && peer->dead)
+			peer = NULL;
+		trap_look_after_cells(trap);
+		/* A child's end is told by the host; where kicks are in vain it is asked. */
+		bool ask = resist.kicks || trap->transport->traced;
+		if (ask ? cell_is_dead(cell) : cell->dead)
+			return;
+		if (resist_note(&resist, cell, peer)) {
+			cell_kill(peer ? peer : cell);
+			cell->resisted = !peer;
+			resist = (struct resist){0};
+		}
+		if (peer && (ask ? cell_is_dead(peer) : peer->dead))
+			handover_give_up(peer);
+		/* While its peer runs the kernel's cell sleeps: woken later, if it does not after all. */
+		bool peers_turn = peer && resist.kicks == 1 && handover_runs(peer);
+		if (!peers_turn)
+			transport_kick(cell);
+		if (peer)
+			transport_kick(peer);
+	}
 }
 
 /* Nobody interprets here: a kernel ends its guest, a program of user mode is told by the guest's kernel. */
