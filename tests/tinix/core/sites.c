@@ -171,6 +171,14 @@ static void jumps(void)
 #define BEYOND 0x06066006
 #define ALONE  ((void *)0x600000000) /* far from all else */
 
+/* Its process shows nothing of that memory yet. */
+static int child_beyond(void *arg)
+{
+	const uint8_t *page = arg;
+
+	return !heat(page + AT, getppid()) || call(page + AT + MOV + BEYOND) != getpid();
+}
+
 static void beyond(void)
 {
 	uint8_t *page = mmap(ALONE, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
@@ -186,6 +194,10 @@ static void beyond(void)
 	memset(own, 0x5a, PAGE);
 	check(heat(page + AT, getppid()) && own[0] == 0x5a && own[PAGE - 1] == 0x5a && at[0] == 0x5a,
 	      "which is as it was written");
+	memcpy(at, plain, sizeof(plain));
+	at[1] = SYS_getpid;
+	mprotect(own, PAGE, PROT_READ | PROT_EXEC);
+	check_equal(run_child(child_beyond, page), 0, "and code of a child's, where it wrote some");
 	munmap(own, PAGE);
 	check(heat(page + AT, getppid()), "it answers without, too");
 	munmap(page, PAGE);
@@ -195,6 +207,18 @@ static void beyond(void)
 		call(at);
 	check_equal((long)fault_rip, (long)(uintptr_t)at, "and when it is gone nothing is executed there");
 	signal(SIGSEGV, SIG_DFL);
+}
+
+/* xor %r8d, %r8d; mov $getpid, %eax; mov $getpid, %r8d; syscall; mov %r8, %rax; ret */
+static const uint8_t prefixed[] = {0x45, 0x31, 0xc0, 0xb8, 0x27, 0,    0,    0,	   0x41, 0xb8,
+				   0x27, 0,    0,    0,	   0x0f, 0x05, 0x4c, 0x89, 0xc0, 0xc3};
+
+static void prefixes(void)
+{
+	uint8_t *page = with_code(prefixed, sizeof(prefixed), AT);
+
+	check(heat(page + AT, SYS_getpid), "an instruction that looks like a place's but for its prefix is executed");
+	munmap(page, PAGE);
 }
 
 /* ------------------------------------------------------------------------------------------------------ changes */
@@ -338,7 +362,7 @@ static void keeps(void)
 /* ----------------------------------------------------------------------------------------- signals and steps */
 
 static const uint8_t *volatile loop_page;
-static volatile unsigned ticks, odd, steps;
+static volatile unsigned ticks, odd, steps, shown;
 static volatile uintptr_t odd_rip;
 
 /* The place is two instructions, whenever somebody looks. */
@@ -362,8 +386,10 @@ static void on_tick(int signal, siginfo_t *info, void *context)
 {
 	uintptr_t rip = (uintptr_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
 
-	ticks++;
 	look(context);
+	/* Once: it is a place no more then. */
+	if (++ticks == TICKS)
+		shown = (unsigned)memcmp((const void *)(loop_page + AT), loop, sizeof(loop));
 	if (rip - (uintptr_t)loop_page >= PAGE && rip - getauxval(AT_SYSINFO_EHDR) >= VDSO &&
 	    rip - (uintptr_t)program_start >= (uintptr_t)(program_end - program_start)) {
 		odd++;
@@ -388,6 +414,7 @@ static void signals(void)
 	if (odd)
 		printf("# at %#lx\n", (unsigned long)odd_rip);
 	check_equal(bad, 0, "and all registers were kept");
+	check_equal(shown, 0, "a handler reads the place as it is");
 	munmap((void *)loop_page, PAGE);
 }
 
@@ -491,6 +518,7 @@ int main(void)
 	reads();
 	jumps();
 	beyond();
+	prefixes();
 	changes();
 	written_elsewhere();
 	keeps();
