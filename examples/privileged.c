@@ -574,11 +574,13 @@ static void enter_by_iretq(void *entry)
 
 static void enter_by_sysret(void *entry)
 {
+	register uint64_t flags __asm__("r11") = X86_RFLAGS_FIXED;
+
 	__asm__ volatile("mov %0, %%rsp\n\t"
 			 "sysretq"
 			 :
-			 : "r"(USER_STACK + X86_PAGE_SIZE), "c"(USER_CODE + (uint64_t)entry), "r"(X86_RFLAGS_FIXED)
-			 : "r11", "memory", "cc");
+			 : "r"(USER_STACK + X86_PAGE_SIZE), "c"(USER_CODE + (uint64_t)entry), "r"(flags)
+			 : "memory", "cc");
 }
 
 static void visit_user(void (*enter)(void *entry), enum user_entry entry)

@@ -333,6 +333,7 @@ void leave_execute(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 	} else if (is_interpreters(&insn)) {
 		bool lent = trap_of(t->vm)->direct.lends && (bt_uses_fpu(&insn) || bt_uses_base(&insn));
 		t->lent.left += lent;
+		t->uses_fpu |= bt_uses_fpu(&insn) && !trap_of(t->vm)->direct.lends;
 		if (!emu_is_sensitive(&insn))
 			stats_sensitive(&vcpu->vm->stats, emu_id(&insn), STAT_WAY_interpreted, false);
 		teach(t, vcpu, &insn, false);

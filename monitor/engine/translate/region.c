@@ -37,7 +37,7 @@ unsigned flavour_of(const struct translate *t, const struct vcpu *vcpu)
 	unsigned always = t->mode;
 	if (t->form == FORM_NARROW)
 		always |= BT_BASES | (vcpu->cpl == 3 ? BT_USER : 0);
-	if (trap_of(t->vm)->direct.lends)
+	if (trap_of(t->vm)->direct.lends || !t->uses_fpu)
 		return always;
 	if (vcpu->cr0 & (X86_CR0_TS | X86_CR0_EM))
 		return always;

@@ -242,6 +242,8 @@ struct translate {
 
 	struct bt_division division[BT_DIVISIONS]; /* by address, the last of those that share a place */
 	bool divides;				   /* the cache delivers some of them */
+	/* The kernel has used the FPU while it had it: before, code is as if it were lent, of one flavour. */
+	bool uses_fpu;
 };
 
 struct translate *translate_of(struct vm *vm);
