@@ -1,9 +1,10 @@
 #!/bin/sh
 # Random sequences on several engines, which must all end them alike:
 #   compare.sh RING3 GUEST MAKE WHERE SEED COUNT ENGINE ENGINE...
-# WHERE: user, nofpu (user mode with the FPU switched off), kernel (it is interpreted), trap (kernel, on any engine) or
-# upper (as kernel, in the upper half). Where digests differ, the first sequence that does is found, shown, and run once
-# more on both engines to show their states.
+# WHERE: user, nofpu (user mode with the FPU switched off), kernel (it is interpreted), trap (kernel, on any engine),
+# upper (as kernel, in the upper half), mixed or mixed_upper (the kernel's and user mode's by turns: the kernel lends its
+# FPU). Where digests differ, the first sequence that does is found, shown, and run once more on both engines to show
+# their states.
 set -u
 ring3=$1 guest=$2 make=$3 where=$4 seed=$5 count=$6
 shift 6

@@ -41,6 +41,35 @@ static bool is_sensitive(const struct emu_insn *insn)
 	return false;
 }
 
+/* One that shows of the kernel's state what is the same on all engines, where the kernel's code is not the host's. */
+static bool is_shown_alike(const struct emu_insn *insn)
+{
+	switch (insn->info.mnemonic) {
+	case ZYDIS_MNEMONIC_SGDT:
+	case ZYDIS_MNEMONIC_SIDT:
+	case ZYDIS_MNEMONIC_SLDT:
+	case ZYDIS_MNEMONIC_STR:
+	case ZYDIS_MNEMONIC_SMSW:
+	case ZYDIS_MNEMONIC_LAR:
+	case ZYDIS_MNEMONIC_LSL:
+	case ZYDIS_MNEMONIC_VERR:
+	case ZYDIS_MNEMONIC_VERW:
+	case ZYDIS_MNEMONIC_PUSHF:
+	case ZYDIS_MNEMONIC_PUSHFQ:
+	case ZYDIS_MNEMONIC_CLI:
+	case ZYDIS_MNEMONIC_CLTS:
+		return true;
+	case ZYDIS_MNEMONIC_MOV:
+		return insn->operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		       (ZydisRegisterGetClass(insn->operands[1].reg.value) == ZYDIS_REGCLASS_SEGMENT ||
+			insn->operands[1].reg.value == ZYDIS_REGISTER_CR0 ||
+			insn->operands[1].reg.value == ZYDIS_REGISTER_CR4 ||
+			insn->operands[1].reg.value == ZYDIS_REGISTER_CR8);
+	default:
+		return false;
+	}
+}
+
 /* What the host has turned on for itself decides. */
 static bool is_host_matter(const struct emu_insn *insn)
 {
@@ -172,9 +201,11 @@ bool rules_allow(const struct emu_insn *insn, enum generate_where where)
 	/* In user mode what always traps is good to try: it must be refused. */
 	bool refused = (where == GENERATE_USER || where == GENERATE_NO_FPU) && emu_is_sensitive(insn) &&
 		       emu_always_traps(insn);
-	if (insn->info.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || is_unsteady(insn) || is_makers_choice(insn) ||
-	    is_bit_string(insn) || (is_locked(insn) && generate_host_resents_locks()) || is_hosts_interrupt(insn) ||
-	    (is_sensitive(insn) && !refused))
+	bool shown = (where == GENERATE_KERNEL || where == GENERATE_UPPER) && is_shown_alike(insn);
+	if (insn->info.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || is_makers_choice(insn) || is_bit_string(insn) ||
+	    (is_locked(insn) && generate_host_resents_locks()) || is_hosts_interrupt(insn))
+		return false;
+	if (!shown && (is_unsteady(insn) || (is_sensitive(insn) && !refused)))
 		return false;
 	for (unsigned n = 0; n < insn->info.operand_count; n++) {
 		const ZydisDecodedOperand *op = &insn->operands[n];

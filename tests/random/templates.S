@@ -553,6 +553,13 @@ templates:
 	T k, "push $0x08; lea 1f(%rip), %rax; push %rax; lretq; 1: nop"
 	T k, "movl $0x12345, (%r15); movw $0x08, 4(%r15); ljmp *(%r15)"
 	T kS, "mov $0xc0000101, %ecx; rdgsbase %rax; wrgsbase %r12; mov %gs:(%r14), %rbx; rdgsbase %rcx"
+	T kS, "mov $0xc0000101, %ecx; wrmsr; rdmsr; rdgsbase %rbx"
+	T kS, "mov $0xc0000101, %ecx; mov $0xffff8880, %edx; wrmsr; rdgsbase %rbx; swapgs; rdgsbase %rsi; swapgs; mov %gs:(%r14), %rdi"
+	T kS, "mov $0xc0000101, %ecx; mov %r15, %rdx; mov %edx, %eax; shr $32, %rdx; wrmsr; mov %gs:8, %rbx; lock incl %gs:(%r14); push %gs:16"
+	T k, "and $0x40cd5, %eax; push %rax; popfq; pushfq; pop %rcx; push $2; popfq"
+	T kI, "and $0x40ed5, %eax; push %rax; popfq; nop; pushfq; pop %rcx; push $2; popfq"
+	T kI, "and $0xed5, %eax; push %ax; popfw; pushfw; pop %cx; cli"
+	T puktA, ".byte 0x66, 0x4d, 0x0f, 0x79, 0xe2 /* EXTRQ %xmm10, %xmm12: SSE4A */"
 	T u, "rdfsbase %rax; wrfsbase %r12; mov %fs:(%r14), %rbx; rdfsbase %rcx"
 	T u, "wrgsbase %r15; mov %gs:8, %rbx; mov %bx, %gs:(%r14); wrgsbase %rbx"
 templates_end:
