@@ -32,7 +32,7 @@ extern uint64_t gdt[], idt[];
 extern uint32_t tss[], page_directory[], page_table[];
 extern char user_start[], user_end[], kernel_stack_top[], user_stack_top[];
 /* Entries to `handle`, by vector; and two that return at once. */
-extern char stub_ud[], stub_ss[], stub_pf[], stub_gp[], stub_timer[], stub_call[], stub_other[], stub_end[],
+extern char stub_db[], stub_ud[], stub_ss[], stub_pf[], stub_gp[], stub_timer[], stub_call[], stub_other[], stub_end[],
 	stub_null[], stub_leaky[];
 /* Where SYSENTER leads: `handle` is told VECTOR_FAST, and SYSEXIT takes ECX and EDX from the frame; one that returns at
  * once. */

@@ -34,6 +34,7 @@ stub_\name:
 	jmp	all
 	.endm
 
+	STUB	db 1 0
 	STUB	ud 6 0
 	STUB	ss 12 1
 	STUB	gp 13 1
