@@ -183,6 +183,7 @@ struct spt_space {
 	struct node *top;    /* NULL: nothing mapped */
 	struct list unsync;  /* uses of unsync tables */
 	struct list written; /* in spt->written_users while there are any, of user mode's */
+	unsigned astray;     /* times that one of its tables was written since its root was loaded last */
 	int error;	     /* a refused op's, until settled */
 	struct list refused; /* in spt->refused while error is set */
 	struct list recent;  /* in spt->recent */
@@ -391,8 +392,8 @@ bool spt_table_confirm(struct spt *spt, struct table *table, unsigned i, uint64_
 bool spt_entry_revoked(uint64_t old, uint64_t value);
 /* Entry i is `value` now. */
 void spt_table_set(struct table *table, unsigned i, uint64_t value);
-/* Compares every unsync table of the space with its snapshot, once per epoch. */
-void spt_space_sync(struct spt_space *space);
+/* Compares every unsync table of the space with its snapshot, once per epoch; true if the guest wrote one. */
+bool spt_space_sync(struct spt_space *space);
 
 /* -------------------------------------------------------------------------------------------------- upper.c */
 

@@ -3,6 +3,9 @@
  */
 #include "shadowpt/internal.h"
 
+/* Tables that are written so often while other roots are loaded are none any more: who had them is gone. */
+#define ASTRAY_MAX 8
+
 /*
  * No table needs comparing: the next fill of gva confirms every entry it uses, and other pages may stay as they are
  * until they are invalidated themselves.
@@ -18,6 +21,22 @@ int spt_invlpg(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva)
 			spt_space_drop_page(space, gva);
 	}
 	return spt_settle(spt, NULL);
+}
+
+/*
+ * A bare kernel does not say that an address space is gone. Frames that were its tables and are written as something
+ * else would be compared for good; if they are tables after all, the space is filled anew.
+ */
+static void sync_user(struct spt_space *space, const struct spt_cpu *cpu)
+{
+	space->astray += spt_space_sync(space);
+	if (space->root == (cpu->cr3 & X86_PTE_ADDR))
+		space->astray = 0;
+	if (space->astray < ASTRAY_MAX)
+		return;
+	space->astray = 0;
+	spt_space_drop_all(space);
+	list_remove(&space->written);
 }
 
 /*
@@ -38,7 +57,7 @@ int spt_cr3_load(struct spt *spt, const struct spt_cpu *cpu)
 	}
 	for (struct list *at = spt->written_users.next, *next; at != &spt->written_users; at = next) {
 		next = at->next;
-		spt_space_sync(LIST_ITEM(at, struct spt_space, written));
+		sync_user(LIST_ITEM(at, struct spt_space, written), cpu);
 	}
 	spt_upper_load(spt, cpu);
 	return spt_settle(spt, NULL);

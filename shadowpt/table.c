@@ -191,8 +191,12 @@ void spt_table_written(struct spt *spt, struct table *table)
 	table->unsync = true;
 	table->clean = 0;
 	spt_frame_unlock(spt, table->gpa);
-	for (struct list *at = table->uses.next; at != &table->uses; at = at->next)
-		add_unsync(LIST_ITEM(at, struct node, use));
+	for (struct list *at = table->uses.next; at != &table->uses; at = at->next) {
+		struct node *node = LIST_ITEM(at, struct node, use);
+
+		node->space->astray++;
+		add_unsync(node);
+	}
 	spt->stats.table_writes++;
 }
 
@@ -226,9 +230,10 @@ static bool table_compare(struct spt *spt, struct table *table)
 }
 
 /* Dropping a changed entry may free nodes of this very list, hence one at a time as in table_drop. */
-void spt_space_sync(struct spt_space *space)
+bool spt_space_sync(struct spt_space *space)
 {
 	struct spt *spt = space->spt;
+	bool written = false;
 	struct list done;
 
 	list_init(&done);
@@ -241,12 +246,15 @@ void spt_space_sync(struct spt_space *space)
 		if (table->epoch == spt->epoch)
 			continue;
 		table->epoch = spt->epoch;
-		if (table_compare(spt, table))
+		if (table_compare(spt, table)) {
 			table->clean = 0;
-		else if (++table->clean >= CLEAN_COMPARISONS)
+			written = true;
+		} else if (++table->clean >= CLEAN_COMPARISONS) {
 			table_protect(spt, table);
+		}
 	}
 	list_move_all(&space->unsync, &done);
 	if (list_empty(&space->unsync))
 		list_remove(&space->written);
+	return written;
 }
