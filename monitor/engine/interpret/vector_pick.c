@@ -238,10 +238,13 @@ static bool is_short(const struct emu_insn *emu, unsigned n)
 	return op->type == ZYDIS_OPERAND_TYPE_MEMORY || (is_vector(op) && number(op) < 16);
 }
 
+#define CPUID_7_AVX512VL R3_BIT(31) /* of EBX */
+
 /* Not by the compiler's builtin: that brings a constructor which asks CPUID a dozen times at each start. */
 static bool has_avx512vl(void)
 {
-	return (host_state_components() & X86_XCR0_AVX512) == X86_XCR0_AVX512 && host_cpuid(7, 0).ebx & R3_BIT(31);
+	return (host_state_components() & X86_XCR0_AVX512) == X86_XCR0_AVX512 &&
+	       host_cpuid(7, 0).ebx & CPUID_7_AVX512VL;
 }
 
 /* What hashes in kernels take of AVX-512: rotations and permutations of doublewords, without a mask. */
