@@ -126,6 +126,7 @@ static void assert_same(const struct snapshot *a, const struct snapshot *b, uint
 static struct snapshot entry;
 /* The instruction does the same when it is done once more; it was seen to read a device's register. */
 static bool repeats, device;
+static unsigned flavour = KERNEL;
 
 static void enter(bool enabled)
 {
@@ -207,7 +208,7 @@ static struct snapshot run(const uint8_t *insn, unsigned len, bool enabled, uint
 	static uint8_t bytes[32];
 	memcpy(bytes, insn, len);
 	bytes[len] = 0xf4;
-	struct bt_source source = {GVA, bytes, len + 1, KERNEL, .site_mask = {[BT_SITE_DEVICE] = device}};
+	struct bt_source source = {GVA, bytes, len + 1, flavour, .site_mask = {[BT_SITE_DEVICE] = device}};
 	struct bt_place place;
 	struct snapshot trail[STEPS_MAX];
 	unsigned offsets[STEPS_MAX], steps = 0;
@@ -486,11 +487,12 @@ static bool leads_to_itself(const struct emu_insn *insn)
 }
 
 /* Random opcodes and ModRMs, most of whose memory is not there. */
-static void test_random_instructions(void **state)
+static void step_random(unsigned as)
 {
 	struct emu_insn insn;
 	unsigned done = 0;
 	state_page()->hold = 0;
+	flavour = as;
 	for (unsigned n = 0; n < INSNS_RANDOM; n++) {
 		uint64_t low = any(), high = any();
 		uint8_t bytes[16];
@@ -507,6 +509,17 @@ static void test_random_instructions(void **state)
 		done++;
 	}
 	assert_true(done > INSNS_RANDOM / 2);
+	flavour = KERNEL;
+}
+
+static void test_random_instructions(void **state)
+{
+	step_random(KERNEL);
+}
+
+static void test_random_instructions_of_programs(void **state)
+{
+	step_random(KERNEL | BT_USER);
 }
 
 int main(void)
@@ -521,6 +534,7 @@ int main(void)
 		cmocka_unit_test(test_segments),
 		cmocka_unit_test(test_verify),
 		cmocka_unit_test(test_random_instructions),
+		cmocka_unit_test(test_random_instructions_of_programs),
 	};
 	return cmocka_run_group_tests(tests, start_child, end_child);
 }
