@@ -11,10 +11,14 @@
 #include <sys/mman.h>
 
 #include "hypercalls/x86.h"
+#include "tests/random/generate.h"
 #include "tests/unit/translate_rules.h"
 #include "tests/unit/translate_steps.h"
 
-#define BLOCKS_RANDOM 20000
+#define BLOCKS_RANDOM  20000
+#define ARITHMETIC     0x8d5u /* bits of RFLAGS */
+#define SEQUENCES_FROM 7000
+#define SEQUENCES      4000
 
 #define FLAVOUR (BT_FPU | BT_AVX | BT_IF | BT_CLOCK | BT_READ | BT_BASES | BT_UPPER)
 
@@ -499,10 +503,45 @@ static void test_registers_are_read(void **state)
 	assert_int_equal(RUN(0, 0x48, 0x8c, 0xdc).regs.rip, KERNEL);	 /* MOV RSP, DS */
 }
 
+/* Where it can be stopped in the middle, with a state that is neither. */
+static bool has_parts(const struct emu_insn *insn)
+{
+	const ZydisInstructionAttributes repeats =
+		ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE;
+	return (insn->info.attributes & repeats) || insn->info.meta.category == ZYDIS_CATEGORY_GATHER ||
+	       insn->info.meta.category == ZYDIS_CATEGORY_SCATTER;
+}
+
+/* The first instruction of each, known to reach user memory or not; most of what they name is not there. */
+static void test_random_instructions(void **state)
+{
+	struct sequence s;
+	struct emu_insn insn;
+	steps_state()->hold = 0;
+	for (unsigned n = SEQUENCES_FROM; n < SEQUENCES_FROM + SEQUENCES; n++) {
+		uint8_t bytes[X86_INSN_MAX + 1];
+		struct user_regs_struct regs = registers();
+		generate(&s, 1, n, GENERATE_UPPER);
+		if (ZYAN_FAILED(emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, s.code, s.size, &insn)) ||
+		    has_parts(&insn))
+			continue;
+		memcpy(bytes, s.code, insn.info.length);
+		bytes[insn.info.length] = 0xf4; /* HLT */
+		const struct bt_source source = {.gva = n & 1 ? KERNEL : FAR,
+						 .bytes = bytes,
+						 .len = insn.info.length + 1u,
+						 .flavour = FLAVOUR,
+						 .site_mask = {n & 2 ? ALL_USER : 0}};
+		uint64_t kept = insn.info.mnemonic == ZYDIS_MNEMONIC_POPFQ ? ~(uint64_t)ARITHMETIC : ~0ull;
+		steps_run(&source, &regs, n % 3, kept, 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rules_hold_of_random_bytes),
+		cmocka_unit_test(test_random_instructions),
 		cmocka_unit_test(test_sti_in_a_full_block),
 		cmocka_unit_test(test_operands),
 		cmocka_unit_test(test_far_operands),
