@@ -302,3 +302,11 @@ unsigned steps_check(uint64_t gva, uint64_t target, const struct user_regs_struc
 		assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP);
 	}
 }
+
+bool steps_has_parts(const struct emu_insn *insn)
+{
+	const ZydisInstructionAttributes repeats =
+		ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE;
+	return (insn->info.attributes & repeats) || insn->info.meta.category == ZYDIS_CATEGORY_GATHER ||
+	       insn->info.meta.category == ZYDIS_CATEGORY_SCATTER;
+}

@@ -27,6 +27,8 @@ volatile struct bt_state *steps_state(void);
  */
 struct snapshot steps_run(const struct bt_source *source, const struct user_regs_struct *from, bool enabled,
 			  uint64_t kept_flags, int part);
+/* It can be stopped in the middle, with a state that is neither. */
+bool steps_has_parts(const struct emu_insn *insn);
 /*
  * Runs the check of an indirect jump to `gva` with this target on its way, until it is left. After each host
  * instruction the guest is at the target, with these registers. Where it went: 0 to the block, 1 to the next check.

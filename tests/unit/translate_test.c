@@ -224,15 +224,6 @@ static void test_reads(void **state)
 	assert_int_equal(RUN(GVA_HIGH, true, 0x8c, 0xca).regs.rdx, 8); /* MOV EDX, CS */
 }
 
-/* Where it can be stopped in the middle, with a state that is neither. */
-static bool has_parts(const struct emu_insn *insn)
-{
-	const ZydisInstructionAttributes repeats =
-		ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE;
-	return (insn->info.attributes & repeats) || insn->info.meta.category == ZYDIS_CATEGORY_GATHER ||
-	       insn->info.meta.category == ZYDIS_CATEGORY_SCATTER;
-}
-
 /* The first instruction of each; most of what they name in memory is not there. */
 static void test_random_instructions(void **state)
 {
@@ -242,7 +233,7 @@ static void test_random_instructions(void **state)
 	for (unsigned n = SEQUENCES_FROM; n < SEQUENCES_FROM + SEQUENCES; n++) {
 		generate(&s, 1, n, GENERATE_KERNEL);
 		if (ZYAN_FAILED(emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, s.code, s.size, &insn)) ||
-		    has_parts(&insn))
+		    steps_has_parts(&insn))
 			continue;
 		uint64_t kept = insn.info.mnemonic == ZYDIS_MNEMONIC_POPFQ ? ~(uint64_t)ARITHMETIC : ~0ull;
 		run(places[n % 2], s.code, insn.info.length, n % 3, kept);

@@ -503,15 +503,6 @@ static void test_registers_are_read(void **state)
 	assert_int_equal(RUN(0, 0x48, 0x8c, 0xdc).regs.rip, KERNEL);	 /* MOV RSP, DS */
 }
 
-/* Where it can be stopped in the middle, with a state that is neither. */
-static bool has_parts(const struct emu_insn *insn)
-{
-	const ZydisInstructionAttributes repeats =
-		ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE;
-	return (insn->info.attributes & repeats) || insn->info.meta.category == ZYDIS_CATEGORY_GATHER ||
-	       insn->info.meta.category == ZYDIS_CATEGORY_SCATTER;
-}
-
 /* The first instruction of each, known to reach user memory or not; most of what they name is not there. */
 static void test_random_instructions(void **state)
 {
@@ -523,7 +514,7 @@ static void test_random_instructions(void **state)
 		struct user_regs_struct regs = registers();
 		generate(&s, 1, n, GENERATE_UPPER);
 		if (ZYAN_FAILED(emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, s.code, s.size, &insn)) ||
-		    has_parts(&insn))
+		    steps_has_parts(&insn))
 			continue;
 		memcpy(bytes, s.code, insn.info.length);
 		bytes[insn.info.length] = 0xf4; /* HLT */
