@@ -180,18 +180,21 @@ static bool may_switch(const struct trap *trap, const struct cell *cell, const s
 	       spt_users_are_synced(vm->spt);
 }
 
-/* GATE_ARMED_BARE: what the gate goes by when it loads a root. */
-static void describe_root(struct trap *trap, struct cell *cell, struct vm *vm)
+/* GATE_ARMED_BARE: what the gate goes by when it loads a root. False: the one in force has more places than it takes
+ * back.
+ */
+static bool describe_root(struct trap *trap, struct cell *cell, struct vm *vm)
 {
 	struct gate_xchg *xchg = cell->xchg;
 	struct gate_name names[GATE_NAMES] = {{0}};
-	trap->direct.names(vm, trap->cells.recent[cell->current].root, names);
+	const bool all = trap->direct.names(vm, trap->cells.recent[cell->current].root, names);
 	for (unsigned n = 0; n < GATE_NAMES; n++)
 		xchg->named[n] = names[n].at;
 	xchg->unnamed = trap->direct.unnamed;
 	xchg->root_at = trap->direct.root_at;
 	xchg->fpu_at = trap->direct.fpu_slot;
 	xchg->held = 0;
+	return all;
 }
 
 /* Where the cell says to be: NULL if it says what it cannot know. */
@@ -354,9 +357,8 @@ void direct_arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 		describe_peer(cell->xchg, trap, peer);
 		cell->current = remember(&trap->cells, peer, vcpu_user_root(vcpu));
 		cell->xchg->current = cell->current;
-		if (armed == GATE_ARMED_BARE)
-			describe_root(trap, cell, vcpu->vm);
-		if (may_switch(trap, cell, vcpu->vm))
+		bool may = armed != GATE_ARMED_BARE || describe_root(trap, cell, vcpu->vm);
+		if (may && may_switch(trap, cell, vcpu->vm))
 			know_peers(trap, cell, vcpu->vm);
 		else
 			forget_peers(cell);
