@@ -223,5 +223,6 @@ int main(int argc, char **argv)
 		failed += !same(test.series.first + n);
 	printf("%lu sequences from %lu of seed %lu: %u differ\n", test.series.count, test.series.first,
 	       test.series.seed, failed);
+	interpret_destroy(&test.machine->vm);
 	return failed != 0;
 }
