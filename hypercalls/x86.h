@@ -211,6 +211,7 @@
 #define X86_MSR_TSC_DEADLINE   0x6e0
 #define X86_MSR_X2APIC_FIRST   0x800 /* a register each, by its offset in xAPIC mode / 16 */
 #define X86_MSR_X2APIC_LAST    0x8ff
+#define X86_MSR_X2APIC_EOI     (X86_MSR_X2APIC_FIRST + X86_APIC_EOI / 16)
 #define X86_MSR_PATCH_LEVEL    0x8b
 #define X86_MSR_CAPABILITIES   0x10a
 #define X86_MSR_SYSENTER_CS    0x174
@@ -290,7 +291,9 @@
 #define X86_APIC_BASE_X2APIC R3_BIT(10)
 #define X86_APIC_BASE_ENABLE R3_BIT(11)
 #define X86_APIC_BASE_RESET  R3_U64(0xfee00000)
-#define X86_APIC_ID	     0x20 /* offset of the register, SDM 3A table 10-1 */
+/* Offsets of registers, SDM 3A table 10-1 */
+#define X86_APIC_ID  0x20
+#define X86_APIC_EOI 0xb0
 
 #define X86_PAT_RESET R3_U64(0x0007040600070406)
 

@@ -84,6 +84,17 @@ void lapic_end(struct lapic *apic)
 		apic->ended(apic->arg, vector);
 }
 
+bool lapic_ends_quietly(const struct lapic *apic)
+{
+	unsigned in_service = 0, waiting = 0;
+
+	for (unsigned n = 0; n < LAPIC_SET_WORDS; n++) {
+		in_service += (unsigned)__builtin_popcount(apic->in_service[n]);
+		waiting += (unsigned)__builtin_popcount(apic->requests[n]);
+	}
+	return in_service == 1 && !waiting && !set_has(apic->levels, set_highest(apic->in_service));
+}
+
 bool lapic_passes_8259(const struct lapic *apic)
 {
 	uint32_t line = apic->lvt[LAPIC_LVT_LINT0];

@@ -40,6 +40,10 @@ struct lapic {
 	bool stopped;	   /* it was at 0 when mode or divider changed: until it is loaded */
 	uint64_t start;	   /* clock() when the counter was loaded */
 	uint64_t deadline; /* IA32_TSC_DEADLINE; 0: none */
+	/* The one that expired last, the interval that they come at, and where the next one is looked for; 0: not. */
+	uint64_t expired, interval, expected;
+	unsigned longer; /* intervals than that, since one was not */
+	bool expects;	 /* lapic_expect_deadline has been called */
 	struct timer timer;
 	uint64_t (*clock)(void); /* ns; tests put their own */
 
@@ -68,6 +72,16 @@ uint8_t lapic_ack(struct lapic *apic);
 bool lapic_passes_8259(const struct lapic *apic);
 /* Takes an NMI that waits. */
 bool lapic_take_nmi(struct lapic *apic);
+
+/* EOI. Quietly: all that an EOI would do is end the one interrupt in service. */
+void lapic_end(struct lapic *apic);
+bool lapic_ends_quietly(const struct lapic *apic);
+/*
+ * For who lets the processor go on past a write of IA32_TSC_DEADLINE, and hands it in with lapic_write_deadline when
+ * the vCPU is out: a deadline from here on may be, since the timer is looked at before it is due, or so soon after that
+ * nobody can tell. UINT64_MAX: none may.
+ */
+uint64_t lapic_expect_deadline(struct lapic *apic);
 
 /* IA32_APIC_BASE, IA32_TSC_DEADLINE, and the x2APIC's 800h to 83fh. False: #GP. */
 bool lapic_write_base(struct lapic *apic, uint64_t value);

@@ -37,7 +37,6 @@ static inline bool lapic_is_x2apic(const struct lapic *apic)
 /* lapic.c */
 uint32_t lapic_task_priority(const struct lapic *apic);
 uint32_t lapic_processor_priority(const struct lapic *apic);
-void lapic_end(struct lapic *apic); /* EOI */
 void lapic_error(struct lapic *apic, uint32_t bit);
 void lapic_send(struct lapic *apic); /* what the interrupt command says */
 void lapic_local(struct lapic *apic, enum lapic_lvt which);

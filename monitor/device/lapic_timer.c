@@ -10,6 +10,14 @@
 #define SHORTEST_INTERVAL_NS 50000
 /* A deadline that the host timer reached early by the error of the counter's estimated rate. */
 #define AGAIN_NS 1000
+/*
+ * Deadlines that come at intervals between these are expected to go on so. What they are late or early by is less than
+ * a 256th part of the interval: a kernel reads its counter some hundred instructions before it sets the next one.
+ */
+#define EXPECTED_FROM_NS   100000
+#define EXPECTED_TO_NS	   20000000
+#define EXPECTED_TOLERANCE 8 /* as a shift */
+#define EXPECTED_LONGER	   8 /* so many in a row are the rule */
 /* Ticks that are never waited for: decades. */
 #define FARTHEST (UINT64_MAX >> 3)
 
@@ -45,11 +53,12 @@ uint32_t lapic_timer_count(const struct lapic *apic)
 	return gone < apic->initial ? apic->initial - (uint32_t)gone : 0;
 }
 
-static uint64_t next_deadline(const struct lapic *apic)
+/* When the counter has come to the deadline, 0: none. */
+static uint64_t time_of(const struct lapic *apic, uint64_t deadline)
 {
-	uint64_t now = guest_tsc(apic), left = apic->deadline > now ? apic->deadline - now : 0;
+	uint64_t now = guest_tsc(apic), left = deadline > now ? deadline - now : 0;
 
-	if (!apic->deadline || left > FARTHEST)
+	if (!deadline || left > FARTHEST)
 		return TIMER_NEVER;
 	return apic->clock() + clock_rate_ns(clock_guest_rate(), left);
 }
@@ -66,30 +75,85 @@ static uint64_t next_zero(const struct lapic *apic)
 	return gone < period ? apic->start + period : TIMER_NEVER;
 }
 
+static bool is_silent(const struct lapic *apic)
+{
+	return !lapic_is_on(apic) || (apic->lvt[LAPIC_LVT_TIMER] & APIC_MASKED);
+}
+
 /* A masked timer counts all the same, and a deadline is kept until it is unmasked. */
 void lapic_timer_arm(struct lapic *apic)
 {
-	bool silent = !lapic_is_on(apic) || (apic->lvt[LAPIC_LVT_TIMER] & APIC_MASKED);
-
-	if (silent)
+	apic->expected = 0;
+	if (is_silent(apic))
 		timer_arm(&apic->timer, TIMER_NEVER);
 	else
-		timer_arm(&apic->timer, mode(apic) == LAPIC_DEADLINE ? next_deadline(apic) : next_zero(apic));
+		timer_arm(&apic->timer, mode(apic) == LAPIC_DEADLINE ? time_of(apic, apic->deadline) : next_zero(apic));
+}
+
+static uint64_t tolerance(const struct lapic *apic)
+{
+	return apic->interval >> EXPECTED_TOLERANCE;
+}
+
+/* The timer is armed for the latest deadline that would be expected. */
+static void expect(struct lapic *apic)
+{
+	uint64_t interval_ns = clock_rate_ns(clock_guest_rate(), apic->interval);
+
+	if (!apic->expects || interval_ns < EXPECTED_FROM_NS || interval_ns > EXPECTED_TO_NS)
+		return;
+	uint64_t gone = (guest_tsc(apic) - apic->expired) / apic->interval;
+	apic->expected = apic->expired + (gone + 1) * apic->interval;
+	timer_arm(&apic->timer, time_of(apic, apic->expected + tolerance(apic)));
+}
+
+uint64_t lapic_expect_deadline(struct lapic *apic)
+{
+	apic->expects = true;
+	if (mode(apic) != LAPIC_DEADLINE || is_silent(apic))
+		return UINT64_MAX;
+	if (apic->deadline)
+		return apic->deadline;
+	return apic->expected ? apic->expected - tolerance(apic) : UINT64_MAX;
+}
+
+/* Ticks that came late have others left out, so that longer intervals come between. */
+static void note_interval(struct lapic *apic, uint64_t interval)
+{
+	bool missed = apic->interval && interval > apic->interval + tolerance(apic) && ++apic->longer < EXPECTED_LONGER;
+
+	if (missed)
+		return;
+	apic->interval = interval;
+	apic->longer = 0;
+}
+
+/* Else the next look at it is later. */
+static bool deadline_is_due(struct lapic *apic, uint64_t now)
+{
+	uint64_t due = apic->deadline;
+
+	if (!due || guest_tsc(apic) < due) {
+		if (!due)
+			apic->interval = 0;
+		lapic_timer_arm(apic);
+		if (apic->timer.deadline < now + AGAIN_NS)
+			timer_arm(&apic->timer, now + AGAIN_NS);
+		return false;
+	}
+	note_interval(apic, due - apic->expired);
+	apic->expired = due;
+	apic->deadline = apic->expected = 0;
+	expect(apic);
+	return true;
 }
 
 static void expired(void *arg, uint64_t now)
 {
 	struct lapic *apic = arg;
 
-	if (mode(apic) == LAPIC_DEADLINE) {
-		if (guest_tsc(apic) < apic->deadline) {
-			lapic_timer_arm(apic);
-			if (apic->timer.deadline < now + AGAIN_NS)
-				timer_arm(&apic->timer, now + AGAIN_NS);
-			return;
-		}
-		apic->deadline = 0;
-	}
+	if (mode(apic) == LAPIC_DEADLINE && !deadline_is_due(apic, now))
+		return;
 	lapic_local(apic, LAPIC_LVT_TIMER);
 	if (mode(apic) != LAPIC_PERIODIC)
 		return;
@@ -146,6 +210,12 @@ void lapic_write_deadline(struct lapic *apic, uint64_t tsc)
 	if (mode(apic) != LAPIC_DEADLINE)
 		return;
 	apic->deadline = tsc;
+	/* The timer stays as it is. */
+	if (apic->expected && tsc + tolerance(apic) - apic->expected <= 2 * tolerance(apic))
+		return;
+	/* Where it was expected in vain it is to be learned anew: each time costs an exit. */
+	if (apic->expected)
+		apic->interval = 0;
 	lapic_timer_arm(apic);
 }
 

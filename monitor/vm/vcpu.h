@@ -275,12 +275,12 @@ static inline uint64_t vcpu_code_address(const struct vcpu *vcpu, uint64_t rip)
 	return vcpu_code_bits(vcpu) == 64 ? rip : (uint32_t)(vcpu->sreg[SREG_CS].base + rip);
 }
 
-/* Where memory has the local APIC's ID; nowhere: an address that there is none of. */
-static inline uint64_t vcpu_apic_id_gpa(const struct vcpu *vcpu)
+/* Where memory has the local APIC's register; nowhere: an address that there is none of. */
+static inline uint64_t vcpu_apic_gpa(const struct vcpu *vcpu, unsigned offset)
 {
 	bool mapped = (vcpu->apic_base & X86_APIC_BASE_ENABLE) && !(vcpu->apic_base & X86_APIC_BASE_X2APIC);
 
-	return mapped ? (vcpu->apic_base & X86_PTE_ADDR) + X86_APIC_ID : UINT64_MAX;
+	return mapped ? (vcpu->apic_base & X86_PTE_ADDR) + offset : UINT64_MAX;
 }
 
 static inline bool vcpu_canonical(uint64_t gva)

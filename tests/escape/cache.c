@@ -3,14 +3,15 @@
  */
 #include "escape.h"
 
-#define ROUNDS	   2000
-#define SLOT	   1 /* of the root: the attack's own */
-#define UPPER_SLOT 400
-#define TARGET	   (R3_BIT(39) * SLOT)
-#define CALLER	   (TARGET + X86_PAGE_SIZE)
-#define OP_CALL	   0xe8
-#define OP_RET	   0xc3
-#define OP_NOP	   0x90
+#define ROUNDS	    2000
+#define STATE_WORDS 128 /* all but tables of what was seen */
+#define SLOT	    1	/* of the root: the attack's own */
+#define UPPER_SLOT  400
+#define TARGET	    (R3_BIT(39) * SLOT)
+#define CALLER	    (TARGET + X86_PAGE_SIZE)
+#define OP_CALL	    0xe8
+#define OP_RET	    0xc3
+#define OP_NOP	    0x90
 
 static const uint64_t places[] = {GATE_CACHE_STATE,	  GATE_CACHE_TABLES,	    GATE_CACHE_CODE,
 				  GATE_CACHE_CODE + 0x40, GATE_CACHE_CODE + 0x1003, GATE_CACHE_END - 8};
@@ -59,7 +60,7 @@ void attack_cache_state(void)
 	struct pvg_caught caught;
 
 	for (unsigned n = 0; n < ROUNDS; n++) {
-		for (unsigned i = 0; i < 32; i++)
+		for (unsigned i = 0; i < STATE_WORDS; i++)
 			state[i] = luck() & (n % 2 ? ~0ull : 0xffffffff);
 		pvg_cli();
 		pvg_sti();

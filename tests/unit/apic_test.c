@@ -362,6 +362,115 @@ static void test_deadline(void **state)
 	assert_false(lapic_pending(&apic));
 }
 
+/* Of the guest's counter, in a millisecond. */
+static uint64_t ms_ticks(void)
+{
+	const uint64_t ticks = 1 << 30;
+
+	return ticks * 1000000 / clock_rate_ns(clock_guest_rate(), ticks);
+}
+
+/* A tick so long after the one before, in microseconds; then what may be written without a look. */
+static uint64_t tick_after(uint64_t *due, unsigned us)
+{
+	*due += us * ms_ticks() / 1000;
+	lapic_write_deadline(&apic, *due);
+	pass(0);
+	assert_takes(0x40);
+	set(EOI, 0);
+	return lapic_expect_deadline(&apic);
+}
+
+/* Ticks at equal intervals: the next one is looked for where it will be, with a timer that fires by then. */
+static void test_deadline_expected(void **state)
+{
+	const uint64_t ms = ms_ticks(), start = clock_guest_tsc();
+	uint64_t due = start - 1000 * ms, from;
+
+	assert_true(lapic_expect_deadline(&apic) == UINT64_MAX);
+	set(LVT_TIMER, 0x40040);
+	assert_true(lapic_expect_deadline(&apic) == UINT64_MAX);
+	tick_after(&due, 4000);
+	assert_true(timers_next(&timers) == TIMER_NEVER);
+	from = tick_after(&due, 4000);
+	/* Those that are over by now are left out. */
+	assert_true(from > start && from < clock_guest_tsc() + 4 * ms);
+	uint64_t next = due + (from - due + 2 * ms) / (4 * ms) * (4 * ms);
+	assert_true(from <= next && next - from < ms / 10);
+	uint64_t armed = timers_next(&timers);
+	assert_true(armed > now && armed < now + 5000000);
+	lapic_write_deadline(&apic, next);
+	assert_true(timers_next(&timers) == armed);
+	assert_true(lapic_expect_deadline(&apic) == next);
+	/* Elsewhere after all: it is as if nothing had been expected, and nothing is until there are two again. */
+	lapic_write_deadline(&apic, next + 1000 * ms);
+	assert_true(timers_next(&timers) > now + 900000000);
+	due = start - 500 * ms;
+	assert_true(tick_after(&due, 1000) == UINT64_MAX);
+	assert_true(tick_after(&due, 1000) != UINT64_MAX);
+	set(LVT_TIMER, 0x50040); /* masked */
+	assert_true(lapic_expect_deadline(&apic) == UINT64_MAX && timers_next(&timers) == TIMER_NEVER);
+	set(LVT_TIMER, 0x40);
+	assert_true(lapic_expect_deadline(&apic) == UINT64_MAX);
+}
+
+/* Looked for in vain: no interrupt, and no look again. */
+static void test_deadline_in_vain(void **state)
+{
+	uint64_t due = clock_guest_tsc() - 1000 * ms_ticks();
+
+	set(LVT_TIMER, 0x40040);
+	lapic_expect_deadline(&apic);
+	tick_after(&due, 4000);
+	assert_true(tick_after(&due, 4000) != UINT64_MAX);
+	now = timers_next(&timers);
+	pass(0);
+	assert_false(lapic_pending(&apic));
+	assert_true(timers_next(&timers) == TIMER_NEVER && lapic_expect_deadline(&apic) == UINT64_MAX);
+}
+
+/* Intervals out of bounds are not expected; longer ones only once they are the rule. */
+static void test_deadline_intervals(void **state)
+{
+	uint64_t due = clock_guest_tsc() - 10000 * ms_ticks();
+
+	set(LVT_TIMER, 0x40040);
+	lapic_expect_deadline(&apic);
+	tick_after(&due, 1000);
+	assert_true(tick_after(&due, 50) == UINT64_MAX);
+	assert_true(tick_after(&due, 40) == UINT64_MAX);
+	for (unsigned n = 1; n < 8; n++)
+		assert_true(tick_after(&due, 4000) == UINT64_MAX);
+	assert_true(tick_after(&due, 4000) != UINT64_MAX);
+	assert_true(tick_after(&due, 1000) != UINT64_MAX);
+	for (unsigned n = 1; n < 8; n++)
+		tick_after(&due, 50000);
+	assert_true(tick_after(&due, 50000) == UINT64_MAX);
+}
+
+static void test_quiet_ends(void **state)
+{
+	assert_false(lapic_ends_quietly(&apic));
+	lapic_receive(&apic, &(struct apic_message){.vector = 0x40, .mode = APIC_FIXED, .destination = apic.id});
+	assert_false(lapic_ends_quietly(&apic));
+	assert_takes(0x40);
+	assert_true(lapic_ends_quietly(&apic));
+	lapic_receive(&apic, &(struct apic_message){.vector = 0x30, .mode = APIC_FIXED, .destination = apic.id});
+	assert_false(lapic_ends_quietly(&apic)); /* it would let that in */
+	lapic_end(&apic);
+	assert_takes(0x30);
+	assert_true(lapic_ends_quietly(&apic));
+	lapic_receive(&apic, &(struct apic_message){.vector = 0x50, .mode = APIC_FIXED, .destination = apic.id});
+	assert_takes(0x50);
+	assert_false(lapic_ends_quietly(&apic)); /* of two */
+	lapic_end(&apic);
+	lapic_end(&apic);
+	lapic_receive(&apic, &(struct apic_message){
+				     .vector = 0x40, .mode = APIC_FIXED, .destination = apic.id, .level = true});
+	assert_takes(0x40);
+	assert_false(lapic_ends_quietly(&apic)); /* the I/O APIC is told */
+}
+
 /* --------------------------------------------------------------------------------------------------------- x2APIC */
 
 #define MODE_X2APIC (X86_APIC_BASE_RESET | X86_APIC_BASE_ENABLE | X86_APIC_BASE_X2APIC | X86_APIC_BASE_BSP)
@@ -488,6 +597,10 @@ int main(void)
 		cmocka_unit_test_setup(test_mode_change, setup),
 		cmocka_unit_test_setup(test_storm_is_bounded, setup),
 		cmocka_unit_test_setup(test_deadline, setup),
+		cmocka_unit_test_setup(test_deadline_expected, setup),
+		cmocka_unit_test_setup(test_deadline_in_vain, setup),
+		cmocka_unit_test_setup(test_deadline_intervals, setup),
+		cmocka_unit_test_setup(test_quiet_ends, setup),
 		cmocka_unit_test_setup(test_modes, setup),
 		cmocka_unit_test_setup(test_msrs, setup),
 		cmocka_unit_test_setup(test_table, setup),

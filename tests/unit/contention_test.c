@@ -141,9 +141,9 @@ static void crowds_are_slept_through(void **state)
 	for (unsigned kernel = 0; kernel < 2; kernel++)
 		assert_true(!placement.runner[kernel].yields && !placement.monitor[kernel].yields);
 	assert_true(!placement.peer.yields && !placement.runner[true].spins);
-	placement_note(&placement, NULL, tsc + 1000 * MS, 0);
+	placement_note(&placement, NULL, tsc + 1000 * MS, tsc + 1000 * MS, 0);
 	assert_true(placement.crowded);
-	placement_note(&placement, NULL, tsc + 2100 * MS, 0);
+	placement_note(&placement, NULL, tsc + 2100 * MS, tsc + 2100 * MS, 0);
 	assert_true(!placement.crowded && placement.runner[true].yields == runner);
 	assert_int_equal(placement.monitor[false].yields, monitor);
 	placement_exit(&placement);

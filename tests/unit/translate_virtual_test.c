@@ -95,23 +95,25 @@ static struct user_regs_struct registers(void)
 	return r;
 }
 
-static struct snapshot run(struct user_regs_struct regs, bool enabled, uint32_t divides, const uint8_t *insn,
+/* site: what faults taught of it; BT_SITES: nothing. */
+static struct snapshot run(struct user_regs_struct regs, bool enabled, enum bt_site site, const uint8_t *insn,
 			   unsigned len)
 {
 	uint8_t bytes[16];
 	memcpy(bytes, insn, len);
 	bytes[len] = 0xf4;
-	struct bt_source source = {.gva = world->code,
-				   .bytes = bytes,
-				   .len = len + 1,
-				   .flavour = world->flavour,
-				   .site_mask = {[BT_SITE_DIVIDES] = divides}};
+	struct bt_source source = {.gva = world->code, .bytes = bytes, .len = len + 1, .flavour = world->flavour};
+	if (site != BT_SITES)
+		source.site_mask[site] = 1;
 	return steps_run(&source, &regs, enabled, ~0ull, 0);
 }
 
 #define RUN_FROM(regs, enabled, ...)                                                                                   \
-	run(regs, enabled, 0, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
-#define DIVIDE(regs, ...) run(regs, true, 1, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+	run(regs, enabled, BT_SITES, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+#define DIVIDE(regs, ...)                                                                                              \
+	run(regs, true, BT_SITE_DIVIDES, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+#define END(regs, ...)                                                                                                 \
+	run(regs, true, BT_SITE_DEVICE, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 
 /* The monitor is to execute it. */
 static void assert_given_up(const struct snapshot *end)
@@ -131,7 +133,7 @@ static void test_rules_hold_of_random_bytes(void **state)
 					   .bytes = bytes,
 					   .len = 1 + (unsigned)(random % sizeof(bytes)),
 					   .flavour = w->flavour,
-					   .site_mask = {[BT_SITE_DIVIDES] = ~0u}};
+					   .site_mask = {[BT_SITE_DIVIDES] = ~0u, [BT_SITE_DEVICE] = ~0u}};
 		const char *rule = broken_rule(&source);
 		if (rule)
 			fail_msg("block %u: %s", n, rule);
@@ -228,6 +230,81 @@ static void test_msrs(void **state)
 	regs.rdx = 0x8000;
 	end = RUN_FROM(regs, true, WRMSR);
 	assert_given_up(&end);
+}
+
+static void test_deadline(void **state)
+{
+	struct user_regs_struct regs = registers();
+	page()->deadline.from = 0x123456789a;
+	regs.rcx = X86_MSR_TSC_DEADLINE;
+	regs.rax = 0xabcdef003456789a, regs.rdx = 0x12;
+	assert_int_equal(RUN_FROM(regs, true, WRMSR).regs.rip, world->code + 2);
+	assert_int_equal(page()->deadline.written, 0x123456789a);
+	page()->deadline.written = 0;
+	regs.rax--;
+	struct snapshot end = RUN_FROM(regs, true, WRMSR);
+	assert_given_up(&end);
+	page()->deadline.from = UINT64_MAX;
+	end = RUN_FROM(regs, true, WRMSR);
+	assert_given_up(&end);
+	assert_int_equal(page()->deadline.written, 0);
+}
+
+static void test_end_by_msr(void **state)
+{
+	struct user_regs_struct regs = registers();
+	regs.rcx = X86_MSR_X2APIC_EOI;
+	regs.rax = regs.rdx = 0xabcdef0000000000;
+	struct snapshot end = RUN_FROM(regs, true, WRMSR);
+	assert_given_up(&end);
+	page()->end.by_msr = 1;
+	regs.rdx++;
+	end = RUN_FROM(regs, true, WRMSR);
+	assert_given_up(&end);
+	assert_int_equal(page()->end.by_msr, 1);
+	regs.rdx--;
+	assert_int_equal(RUN_FROM(regs, true, WRMSR).regs.rip, world->code + 2);
+	assert_int_equal(page()->end.by_msr, 0);
+}
+
+static void assert_stored(struct snapshot end, unsigned len, uint32_t value)
+{
+	assert_int_equal(end.regs.rip, world->code + len);
+	assert_int_equal(end.regs.eflags & ARITHMETIC, FLAGS & ARITHMETIC);
+	assert_int_equal(*at(0x2008), value);
+	*at(0x2008) = 0;
+}
+
+static void assert_ended(struct snapshot end, unsigned len)
+{
+	assert_stored(end, len, 0);
+	assert_int_equal(page()->end.by_store, 0);
+	page()->end.by_store = 1;
+}
+
+/* To where the register is, if EOI may be so; else to memory, by whatever address. */
+static void test_end_by_store(void **state)
+{
+	struct user_regs_struct regs = registers();
+	*at(0x2008) = 0;
+	page()->end.at = world->code + 0x2008;
+	regs.rdx = 0x55667788;
+	assert_stored(END(regs, 0x89, 0x53, 0x08), 3, 0x55667788); /* MOV [RBX + 8], EDX */
+	page()->end.by_store = 1;
+	assert_ended(END(regs, 0x89, 0x53, 0x08), 3);
+	assert_ended(END(regs, 0xc7, 0x43, 0x08, 1, 2, 3, 4), 7); /* MOV DWORD [RBX + 8], 04030201h */
+	regs.rax = regs.rcx = regs.r9 = regs.rbx;
+	assert_ended(END(regs, 0x89, 0x50, 0x08), 3);	    /* MOV [RAX + 8], EDX */
+	assert_ended(END(regs, 0x89, 0x49, 0x08), 3);	    /* MOV [RCX + 8], ECX */
+	assert_ended(END(regs, 0x45, 0x89, 0x41, 0x08), 4); /* MOV [R9 + 8], R8D */
+	page()->end.at += 4;
+	assert_stored(END(regs, 0x89, 0x53, 0x08), 3, 0x55667788);
+	assert_stored(END(regs, 0x45, 0x89, 0x41, 0x08), 4, 8);
+	assert_stored(END(regs, 0xc7, 0x43, 0x08, 1, 2, 3, 4), 7, 0x04030201);
+	regs.rsp = regs.rbx;
+	page()->end.at -= 4;
+	assert_stored(END(regs, 0x89, 0x54, 0x24, 0x08), 4, 0x55667788); /* MOV [RSP + 8], EDX */
+	assert_int_equal(page()->end.by_store, 1);
 }
 
 static void test_debug_registers(void **state)
@@ -349,7 +426,7 @@ static void describe(uint16_t selector, uint64_t descriptor)
 
 static void assert_verw(struct user_regs_struct regs, bool done, const uint8_t *insn, unsigned len)
 {
-	struct snapshot end = run(regs, true, 0, insn, len);
+	struct snapshot end = run(regs, true, BT_SITES, insn, len);
 	assert_int_equal(end.regs.rip, world->code + (done ? len : 0));
 	assert_int_equal(end.regs.eflags & ARITHMETIC, (FLAGS | (done ? X86_RFLAGS_ZF : 0)) & ARITHMETIC);
 	assert_int_equal(end.regs.rax, regs.rax);
@@ -635,6 +712,9 @@ int main(void)
 		BOTH(test_swapgs),
 		BOTH(test_bases),
 		BOTH(test_msrs),
+		BOTH(test_deadline),
+		BOTH(test_end_by_msr),
+		BOTH(test_end_by_store),
 		BOTH(test_debug_registers),
 		BOTH(test_identity),
 		BOTH(test_msrs_shown),

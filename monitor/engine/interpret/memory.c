@@ -195,8 +195,10 @@ static bool acceptable(struct engine_vcpu *c, uint64_t gva, unsigned len, unsign
 /* Translated code would have faulted there: on a device, or, with 32 bits, where its cell has no such page yet. */
 static void note_unmapped(struct engine_vcpu *c, uint64_t gva, unsigned prot, uint64_t gpa, bool device)
 {
-	/* Which it knows by heart. */
-	if (!c->wide && !prot && gpa == vcpu_apic_id_gpa(c->vcpu))
+	/* Which it knows by heart, or mostly does itself. */
+	if (!c->wide && !prot && gpa == vcpu_apic_gpa(c->vcpu, X86_APIC_ID))
+		return;
+	if (c->wide && gpa == vcpu_apic_gpa(c->vcpu, X86_APIC_EOI))
 		return;
 	if (device)
 		interp_met(c);

@@ -179,9 +179,19 @@ static bool is_simple_mov(const struct engine_vcpu *c, const struct emu_insn *em
 	}
 }
 
-static bool is_base(uint32_t msr)
+static bool is_simple_msr(uint32_t msr, bool written)
 {
-	return msr == X86_MSR_FS_BASE || msr == X86_MSR_GS_BASE || msr == X86_MSR_KERNEL_GS_BASE;
+	switch (msr) {
+	case X86_MSR_FS_BASE:
+	case X86_MSR_GS_BASE:
+	case X86_MSR_KERNEL_GS_BASE:
+		return true;
+	case X86_MSR_TSC_DEADLINE:
+	case X86_MSR_X2APIC_EOI:
+		return written;
+	default:
+		return false;
+	}
 }
 
 /* What translated code mostly does itself: with flags, with what registers hold, within the kernel, and
@@ -209,7 +219,7 @@ static bool is_simple(const struct engine_vcpu *c, const struct emu_insn *emu)
 		return c->wide;
 	case ZYDIS_MNEMONIC_RDMSR:
 	case ZYDIS_MNEMONIC_WRMSR:
-		return c->wide && is_base((uint32_t)c->gpr[RCX]);
+		return c->wide && is_simple_msr((uint32_t)c->gpr[RCX], emu->info.mnemonic == ZYDIS_MNEMONIC_WRMSR);
 	case ZYDIS_MNEMONIC_MOV:
 		return is_simple_mov(c, emu);
 	default:

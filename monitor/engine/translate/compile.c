@@ -55,7 +55,7 @@ void compiler_done_inside(struct compiler *c)
 	c->code->inside[c->code->inside_count++] = (uint16_t)emu_id(&c->insn);
 }
 
-static bool compile_copy_as(struct compiler *c)
+bool compiler_copy(struct compiler *c)
 {
 	return c->source->flavour & BT_UPPER ? upper_copy(c, c->user) : compile_copy(c);
 }
@@ -90,7 +90,9 @@ static enum outcome compile_insn(struct compiler *c)
 		return compile_narrow(c);
 	switch (bt_classify(&c->insn, c->source->flavour)) {
 	case BT_COPY:
-		return (c->divides && compile_division(c)) || compile_copy_as(c) ? GOES_ON : LEAVES;
+		return (c->divides && compile_division(c)) || (c->device && compile_end(c)) || compiler_copy(c)
+			       ? GOES_ON
+			       : LEAVES;
 	case BT_BRANCH:
 		if (!near)
 			return LEAVES;

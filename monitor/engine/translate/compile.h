@@ -102,6 +102,9 @@ struct bt_known {
 /* The segments that gates and IRET lead to. */
 enum bt_cross_segment { BT_KERNEL_CS, BT_KERNEL_SS, BT_USER_CS, BT_USER_SS, BT_CROSS_SEGMENTS };
 
+/* Of a register of a device: no code reads or writes there. */
+#define BT_NO_ADDRESS UINT64_MAX
+
 /*
  * What emitted code keeps beside registers, in a page that kernel cells can write: hostile to the monitor, which reads
  * each field once.
@@ -139,8 +142,20 @@ struct bt_state {
 	uint64_t privileged[6]; /* as in bt_known */
 	uint64_t loaded[6];	/* host address of the bt_known that was loaded last; 0: none */
 	uint64_t nothing;
-	/* A device's register that does not change by itself: its gva, NO_ADDRESS if there is none; what it holds. */
+	/* A device's register that does not change by itself: its gva, BT_NO_ADDRESS if there is none; what it holds.
+	 */
 	uint64_t constant_at, constant;
+	/*
+	 * EOI by a store, at this gva (BT_NO_ADDRESS: nowhere), or by its MSR, without the monitor: not 0: it may be,
+	 * and 0 says that it was. IA32_TSC_DEADLINE likewise: values from `from` on, and what was written last, 0:
+	 * nothing.
+	 */
+	struct {
+		uint64_t at, by_store, by_msr;
+	} end;
+	struct {
+		uint64_t from, written;
+	} deadline;
 	uint64_t upper; /* UPPER_BASE where guest memory lies so, else 0 */
 	uint64_t held;	/* not 0: CR8 keeps an interrupt waiting, and writing it is the monitor's */
 	/* SWAPGS: the base that it loads, as the cell is to have it. */
@@ -192,7 +207,7 @@ static inline unsigned bt_identity_of(uint32_t leaf)
 enum bt_site {
 	BT_SITE_USER,	 /* BT_UPPER: its operand is user memory */
 	BT_SITE_DIVIDES, /* a division that comes to #DE */
-	BT_SITE_DEVICE,	 /* BT_NARROW: a load that reads bt_state.constant_at */
+	BT_SITE_DEVICE,	 /* a store to bt_state.end.at; BT_NARROW: a load that reads bt_state.constant_at */
 	BT_SITES
 };
 

@@ -41,6 +41,7 @@
 #define OPCODE_GROUP_FF	  0xff
 #define FF_INC		  0
 #define FF_PUSH		  6
+#define OPCODE_JB	  0x72
 #define OPCODE_JAE	  0x73
 #define OPCODE_JNO	  0x71
 #define OPCODE_JNZ	  0x75

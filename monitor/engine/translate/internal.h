@@ -16,7 +16,7 @@ struct compiler {
 	unsigned start;	    /* of its sequence */
 	bool followed;	    /* it is STI, and another instruction of the block comes behind it */
 	bool user;	    /* its operand is user memory */
-	bool device;	    /* it reads a device's register */
+	bool device;	    /* it reads or writes a device's register */
 	bool divides;	    /* it is a division that comes to #DE */
 	bool sti, shadow;   /* it is STI; it follows STI: no interrupt before it */
 	struct emu_insn insn;
@@ -41,6 +41,9 @@ struct bt_exit *compiler_exit(struct compiler *c, enum bt_exit_kind kind, uint64
 void compiler_patch(struct compiler *c, struct bt_exit *exit);
 /* A jump to where the guest's `target` is. */
 void compiler_link(struct compiler *c, uint64_t target);
+
+/* The instruction as it is, but for where its operands lie. False: nothing was emitted, it has to leave. */
+bool compiler_copy(struct compiler *c);
 
 /* The instruction is sensitive and done in the cache. */
 void compiler_done_inside(struct compiler *c);
@@ -106,6 +109,7 @@ bool compile_inside(struct compiler *c);
 struct virtual
 {
 	unsigned check[VIRTUAL_CHECKS], count;
+	unsigned leap; /* 0, or where a jump of 32 bits ends that is not the plain case */
 };
 /* load: emits what sets RCX, with RAX still the guest's; NULL: nothing. */
 void virtual_begin(struct compiler *c, struct virtual *v, void (*load)(struct compiler *));
@@ -124,14 +128,21 @@ void virtual_follow(struct compiler *c, unsigned disp);
 void virtual_canonical(struct compiler *c, struct virtual *v);
 /* Unless the descriptor of what the segment register holds is what it was loaded from. */
 void virtual_descriptor(struct compiler *c, struct virtual *v, unsigned sreg);
+/* RCX becomes the base of GS, as the guest has it. */
+void virtual_load_gs(struct compiler *c);
 /* As compile_inside, for 64-bit code. */
 bool compile_virtual(struct compiler *c);
+/* msr.c: WRMSR */
+bool compile_write_msr(struct compiler *c);
 
 /* show.c, of the same: which slot has a table's limit, followed by its base. */
 bool show_identity(struct compiler *c);
 bool show_msr(struct compiler *c);
 bool show_table(struct compiler *c, size_t slot);
 bool show_segment(struct compiler *c);
+
+/* end.c: a store of 64-bit code to the local APIC's EOI, or elsewhere after all. False: nothing was emitted. */
+bool compile_end(struct compiler *c);
 
 /* ask.c, likewise: VERR, VERW, LAR and LSL. */
 bool ask_readable(struct compiler *c);

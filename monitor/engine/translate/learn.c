@@ -2,15 +2,13 @@
  * What faults teach. An instruction of a kernel of the upper half met user memory: from then on the memory has an
  * address in the cell, and the instruction's translation looks for it there. A division comes to #DE again and again:
  * its translation looks before it divides, and delivers the exception itself. 32-bit code reads its local APIC's ID:
- * the translation knows it. All is forgotten with the code.
+ * the translation knows it. 64-bit code stores to the APIC's EOI: the translation may note that. All is forgotten with
+ * the code.
  */
 #include "monitor/engine/translate/translate.h"
 #include "monitor/vm/guest_mem.h"
 #include "monitor/vm/layout.h"
 #include "monitor/vm/vm.h"
-
-/* No code of 32 bits reads there. */
-#define NO_ADDRESS UINT64_MAX
 
 /* A division that comes to #DE so often does so for a living. */
 #define DIVISIONS_MAX 3
@@ -66,28 +64,31 @@ void learn(struct translate *t, struct vcpu *vcpu)
 		mark(t, vcpu, BT_SITE_USER);
 }
 
-/* The register's gva, if the address leads to it. */
-static bool is_constant(struct vcpu *vcpu, uint64_t gva)
+/* The address leads to the local APIC's register. */
+static bool is_register(struct vcpu *vcpu, uint64_t gva, unsigned offset)
 {
 	uint64_t gpa;
-	return gm_probe(vcpu, gva, &gpa) && gpa == vcpu_apic_id_gpa(vcpu);
+	return gm_probe(vcpu, gva, &gpa) && gpa == vcpu_apic_gpa(vcpu, offset);
 }
 
-void learn_device(struct translate *t, struct vcpu *vcpu, uint64_t gva)
+void learn_device(struct translate *t, struct vcpu *vcpu, const struct vm_exit *exit)
 {
-	if (!is_constant(vcpu, gva))
+	bool narrow = t->form == FORM_NARROW, store = exit->error & X86_PF_W;
+	if (store == narrow || (exit->error & X86_PF_I) ||
+	    !is_register(vcpu, exit->gva, narrow ? X86_APIC_ID : X86_APIC_EOI))
 		return;
-	t->constant = gva;
+	*(narrow ? &t->constant : &t->end_at) = exit->gva;
 	mark(t, vcpu, BT_SITE_DEVICE);
 }
 
 void learn_fill(struct translate *t, struct vcpu *vcpu)
 {
 	uint32_t value;
-	t->state->constant_at = NO_ADDRESS;
-	if (!t->constant || vcpu->vm->trace_kinds || state_is_told(vcpu->vm) || !is_constant(vcpu, t->constant))
+	t->state->constant_at = BT_NO_ADDRESS;
+	if (!t->constant || vcpu->vm->trace_kinds || state_is_told(vcpu->vm) ||
+	    !is_register(vcpu, t->constant, X86_APIC_ID))
 		return;
-	gm_read_device(vcpu, vcpu_apic_id_gpa(vcpu), &value, sizeof(value));
+	gm_read_device(vcpu, vcpu_apic_gpa(vcpu, X86_APIC_ID), &value, sizeof(value));
 	t->state->constant = value;
 	t->state->constant_at = t->constant;
 }

@@ -189,6 +189,7 @@ void state_fill(struct translate *t, struct vcpu *vcpu)
 	fill_gate(t, state, vcpu);
 	fill_fpu(t, state, vcpu);
 	fill_identity(t, vcpu);
+	apic_fill(t, vcpu);
 	if (t->form == FORM_NARROW) {
 		cross_fill(t, vcpu);
 		learn_fill(t, vcpu);
@@ -216,6 +217,7 @@ void state_take(struct translate *t, struct vcpu *vcpu)
 	const volatile struct bt_state *state = t->state;
 	if (!(t->mode & BT_READ))
 		return;
+	apic_take(t, vcpu);
 	vcpu->cr2 = state->cr2;
 	vcpu->cr8 = state->cr8 & 15;
 	for (unsigned n = 0; n < 4; n++)

@@ -187,11 +187,6 @@ static void execute_one(struct translate *t, struct vcpu *vcpu, struct vm_exit *
 		interpret_one(vcpu, exit);
 }
 
-static bool is_load_fault(const struct vm_exit *exit)
-{
-	return exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_PF && !(exit->error & (X86_PF_W | X86_PF_I));
-}
-
 /* A kernel of the lower half reaches for the upper one, which its cell does not have. */
 static bool is_beyond(const struct translate *t, const struct vm_exit *exit)
 {
@@ -235,14 +230,15 @@ static void enter_translated(struct translate *t, struct vcpu *vcpu, struct vm_e
 				learn_division(t, vcpu);
 			else if (here && is_store_to_code(t, vcpu, exit))
 				store_to_code(t, vcpu, exit);
-			else if (t->form == FORM_NARROW && vcpu->cpl == 0 && is_load_fault(exit))
-				learn_device(t, vcpu, exit->gva);
 			else if (here && is_beyond(t, exit))
 				linger_beyond(t, vcpu, exit);
 			/* Where one page is missing others are; a device has more than one register. */
 			if (exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_PF &&
-			    (t->form == FORM_NARROW || is_device(vcpu, exit->gva)))
+			    (t->form == FORM_NARROW || is_device(vcpu, exit->gva))) {
+				if (here && vcpu->cpl == 0)
+					learn_device(t, vcpu, exit);
 				linger_begin(t, vcpu, exit);
+			}
 			return;
 		case LEAVE_INSN:
 			leave_execute(t, vcpu, exit);

@@ -200,6 +200,9 @@ struct translate {
 	/* Of FORM_NARROW; cross.c. Kernel and user mode share a cell. */
 	bool one_cell;
 	uint64_t constant; /* gva of a device's register, which the kernel reads again and again; 0: of none */
+	uint64_t end_at;   /* gva of its local APIC's EOI, where a kernel of 64 bits was seen to store; 0: nowhere */
+	bool may_end;	   /* apic.c: the vCPU may have written these by itself */
+	uint64_t deadline_from;
 	bool sets_bases;
 	uint64_t cross[BT_USER][BT_CROSSES]; /* host addresses, by flavour */
 	struct cross_known crossing;
@@ -332,8 +335,8 @@ void high_note_load(struct translate *t);
 
 /* learn.c: the vCPU stopped at an instruction that reaches for what its cell does not show; that came to #DE. */
 void learn(struct translate *t, struct vcpu *vcpu);
-/* 32-bit code of the kernel stopped at an access to gva, which is no RAM. */
-void learn_device(struct translate *t, struct vcpu *vcpu, uint64_t gva);
+/* The kernel stopped by that exit, a page fault where no RAM is. */
+void learn_device(struct translate *t, struct vcpu *vcpu, const struct vm_exit *exit);
 /* What translated code is to know of such registers. */
 void learn_fill(struct translate *t, struct vcpu *vcpu);
 void learn_division(struct translate *t, struct vcpu *vcpu);
@@ -389,6 +392,9 @@ void state_expect_syscall(struct translate *t, const struct vcpu *vcpu);
 /* Takes back what translated code changes: registers; the interrupt flag, which is IF of kernel mode. */
 void state_take(struct translate *t, struct vcpu *vcpu);
 void state_take_if(struct translate *t, struct vcpu *vcpu);
+/* apic.c: likewise, of the local APIC. */
+void apic_fill(struct translate *t, struct vcpu *vcpu);
+void apic_take(struct translate *t, const struct vcpu *vcpu);
 /* CPUID has answered the vCPU. */
 void state_note_identity(struct translate *t, const struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf);
 /* From a cell's base of GS. */

@@ -11,7 +11,7 @@
 
 void virtual_begin(struct compiler *c, struct virtual *v, void (*load)(struct compiler *))
 {
-	v->count = 0;
+	v->count = v->leap = 0;
 	emit_store(&c->e, RCX, SLOT(rcx));
 	MARK(.rip = c->rip, .undo = BT_COUNTER);
 	if (load)
@@ -50,6 +50,8 @@ void virtual_plain(struct compiler *c, struct virtual *v)
 	unsigned plain = emit_skip(&c->e);
 	for (unsigned n = 0; n < v->count; n++)
 		emit_skip_end(&c->e, v->check[n]);
+	if (v->leap)
+		emit_patch(&c->e, v->leap, c->e.len);
 	virtual_end(c, c->rip);
 	emit_pad_for_patch(&c->e, 1);
 	emit_jump(&c->e, 0);
@@ -258,7 +260,7 @@ static bool read_gs(struct compiler *c)
 	return true;
 }
 
-static void load_gs(struct compiler *c)
+void virtual_load_gs(struct compiler *c)
 {
 	emit_state(&c->e, OPCODE_ADD, RCX, SLOT(upper));
 	EMIT(0xf3, REX_W, 0x0f, 0xae, 0xd9); /* WRGSBASE RCX */
@@ -268,7 +270,7 @@ static bool write_gs(struct compiler *c)
 {
 	struct virtual v;
 	virtual_begin(c, &v, load_operand);
-	load_gs(c);
+	virtual_load_gs(c);
 	virtual_end(c, c->next);
 	return true;
 }
@@ -293,45 +295,6 @@ static bool move_base(struct compiler *c)
 	default:
 		return write_gs(c);
 	}
-}
-
-/* FS, GS and KERNEL_GS, which kernels set when they switch between programs. */
-static bool write_msr(struct compiler *c)
-{
-	struct virtual v;
-	virtual_begin(c, &v, NULL);
-	emit_store(&c->e, RCX, SLOT(msr));
-	emit_load(&c->e, RCX, SLOT(rax));
-	emit_store(&c->e, RCX, SLOT(scratch));
-	emit_store(&c->e, RDX, SLOT(scratch) + sizeof(uint32_t));
-	emit_load(&c->e, RCX, SLOT(scratch));
-	virtual_canonical(c, &v);
-	emit_compare(&c->e, SLOT(msr), X86_MSR_FS_BASE);
-	unsigned fs = emit_hop(&c->e, OPCODE_JZ);
-	emit_compare(&c->e, SLOT(msr), X86_MSR_GS_BASE);
-	unsigned gs = emit_hop(&c->e, OPCODE_JZ);
-	emit_compare(&c->e, SLOT(msr), X86_MSR_KERNEL_GS_BASE);
-	virtual_unless(c, &v, OPCODE_JNZ);
-	virtual_plain(c, &v);
-	emit_state(&c->e, OPCODE_ADD, RCX, SLOT(upper));
-	emit_store(&c->e, RCX, SLOT(kernel_gs));
-	MARK(.rip = c->next, .undo = BT_STATUS);
-	unsigned kernel_done = emit_skip(&c->e);
-	emit_skip_end(&c->e, gs);
-	MARK(.rip = c->rip, .undo = BT_STATUS);
-	load_gs(c);
-	MARK(.rip = c->next, .undo = BT_STATUS);
-	unsigned gs_done = emit_skip(&c->e);
-	emit_skip_end(&c->e, fs);
-	MARK(.rip = c->rip, .undo = BT_STATUS);
-	if (c->source->flavour & BT_UPPER)
-		emit_store(&c->e, RCX, SLOT(fs));
-	else
-		EMIT(0xf3, REX_W, 0x0f, 0xae, 0xd1); /* WRFSBASE RCX */
-	emit_skip_end(&c->e, kernel_done);
-	emit_skip_end(&c->e, gs_done);
-	virtual_end(c, c->next);
-	return true;
 }
 
 /* -------------------------------------------------------------------------------------------------------- choices */
@@ -411,7 +374,7 @@ bool compile_virtual(struct compiler *c)
 	case ZYDIS_MNEMONIC_SWAPGS:
 		return reads && flavour & BT_SWAPS && swap_gs(c);
 	case ZYDIS_MNEMONIC_WRMSR:
-		return reads && flavour & BT_SWAPS && write_msr(c);
+		return reads && flavour & BT_SWAPS && compile_write_msr(c);
 	case ZYDIS_MNEMONIC_RDFSBASE:
 	case ZYDIS_MNEMONIC_RDGSBASE:
 	case ZYDIS_MNEMONIC_WRFSBASE:

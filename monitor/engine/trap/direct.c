@@ -256,8 +256,9 @@ void direct_place(struct trap *trap, struct cell *cell)
 	if (!peer)
 		return;
 	cell_place(peer);
-	cell->xchg->peer_spins = trap->placement.peer.spins;
-	cell->xchg->peer_yields = trap->placement.peer.yields;
+	struct patience patience = placement_peer(&trap->placement);
+	cell->xchg->peer_spins = patience.spins;
+	cell->xchg->peer_yields = patience.yields;
 }
 
 static bool arm_paravirtual(struct trap *trap, struct cell *cell, struct vcpu *vcpu)

@@ -29,6 +29,9 @@
 /* A mode is kept at least this long: changing moves tasks, and a busy host makes exits look rarer than they are. */
 #define HOLD_NS 50000000
 
+/* A run so long was not worth a yield: whoever yields is not woken by what he waits for, but run after the others. */
+#define COMPUTES_NS 1000000
+
 /*
  * Where so many yields in a row took so long, others run in between, each for its slice. It is tried again after a
  * while.
@@ -214,8 +217,26 @@ static void try_yields(struct placement *placement)
 	placement_set(placement, placement->mode);
 }
 
-void placement_note(struct placement *placement, struct cells *cells, uint64_t tsc, unsigned direct)
+static struct patience patience_of(const struct placement *placement, struct patience patience)
 {
+	if (placement->computes)
+		patience.yields = 0;
+	return patience;
+}
+
+struct patience placement_monitor(const struct placement *placement, bool kernel)
+{
+	return patience_of(placement, placement->monitor[kernel]);
+}
+
+struct patience placement_peer(const struct placement *placement)
+{
+	return patience_of(placement, placement->peer);
+}
+
+void placement_note(struct placement *placement, struct cells *cells, uint64_t entry, uint64_t tsc, unsigned direct)
+{
+	placement->computes = clock_tsc_to_ns(tsc - entry) > COMPUTES_NS;
 	if (placement->crowded && clock_tsc_to_ns(tsc - placement->crowded_tsc) > CROWD_LASTS_NS)
 		try_yields(placement);
 	placement->exits += 1 + direct;

@@ -45,6 +45,7 @@ struct placement {
 	unsigned exits, passages;   /* in the present window: in all, and direct entries among them */
 	uint64_t window_tsc;	    /* when it began */
 	struct contention contention;
+	bool computes;	      /* the guest's last run was long: so will be the next, and who waits for it sleeps */
 	unsigned long_yields; /* in a row */
 	bool crowded;	      /* other programs run between a yield and its end: nobody yields */
 	uint64_t crowded_tsc; /* since when */
@@ -54,8 +55,11 @@ struct placement {
 int placement_init(struct placement *placement, unsigned cpus);
 /* The guest enters user mode directly from now on. */
 void placement_direct(struct placement *placement);
-/* Notes an exit at tsc, with the direct entries since the last; may change the mode. */
-void placement_note(struct placement *placement, struct cells *cells, uint64_t tsc, unsigned direct);
+/* Notes an exit at tsc, of a run since `entry` with so many direct entries; may change the mode. */
+void placement_note(struct placement *placement, struct cells *cells, uint64_t entry, uint64_t tsc, unsigned direct);
+/* How long the monitor is to wait awake for a runner, and a kernel cell for its user cell. */
+struct patience placement_monitor(const struct placement *placement, bool kernel);
+struct patience placement_peer(const struct placement *placement);
 /* A yield took from one reading of the counter to the other. True: none is worth while now. */
 bool placement_yielded(struct placement *placement, uint64_t from, uint64_t to);
 /* Whether placement_quiet has to be called. */

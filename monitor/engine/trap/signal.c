@@ -79,7 +79,7 @@ static enum transport_wait signal_wait(struct trap *trap, struct cell *cell, uns
 {
 	struct placement *placement = &trap->placement;
 	const unsigned quiet_ns = !kicks ? HANDOVER_QUIET_NS : kicks == 1 ? HANDOVER_FIRST_NS : HANDOVER_KICK_NS;
-	struct patience patience = placement->monitor[cell->kernel];
+	struct patience patience = placement_monitor(placement, cell->kernel);
 	unsigned direct;
 	struct cell *peer;
 	for (;;) {

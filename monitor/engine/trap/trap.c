@@ -366,7 +366,7 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	if (vcpu->rip != rip || (step.ours && exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_DB))
 		vcpu->interrupt_shadow = false;
 	step_end(step, vcpu, exit);
-	placement_note(&trap->placement, &trap->cells, out, direct);
+	placement_note(&trap->placement, &trap->cells, entry, out, direct);
 	vm->stats.contended = trap->placement.contention.begun;
 }
 
