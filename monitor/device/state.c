@@ -290,7 +290,9 @@ static const struct state_field lapic_fields[] = {
 	STATE_ARRAY(requests), STATE_ARRAY(levels),   STATE_GUEST(nmi),
 	STATE_GUEST(divide),   STATE_GUEST(initial),  STATE_GUEST(stopped),
 	STATE_GUEST(start),    STATE_GUEST(deadline), STATE_PART(timer, timer_state),
-	STATE_HOST(clock),     STATE_HOST(ended),     STATE_HOST(arg),
+	STATE_HOST(expired),   STATE_HOST(interval),  STATE_HOST(expected),
+	STATE_HOST(longer),    STATE_HOST(expects),   STATE_HOST(clock),
+	STATE_HOST(ended),     STATE_HOST(arg),
 };
 #undef STATE_OF
 static const struct state_list lapic_state = STATE_LIST(struct lapic, lapic_fields);
