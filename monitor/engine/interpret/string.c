@@ -191,10 +191,8 @@ static bool scas(struct engine_vcpu *c, const struct string *s, bool *again)
 static bool cmps(struct engine_vcpu *c, const struct string *s, bool *again)
 {
 	uint64_t left, right;
-	/* Of two that fault, Intel's processors tell the destination. */
-	bool ok = c->vm->cpu.amd ? read_source(c, s, &left) && read_destination(c, s, &right)
-				 : read_destination(c, s, &right) && read_source(c, s, &left);
-	if (!ok)
+	/* Of two that fault, processors tell the destination. */
+	if (!read_destination(c, s, &right) || !read_source(c, s, &left))
 		return false;
 	compare(c, s, left, right, again);
 	advance(c, s, RSI, 1);
