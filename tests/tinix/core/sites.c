@@ -3,6 +3,7 @@
  * and rewrites them, in the middle of it signals come and steps are made. It says the same on any Linux.
  */
 #define _GNU_SOURCE
+#include <cpuid.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -26,6 +27,7 @@
 #define HEAT_NS	    80000000ull
 #define VDSO	    (4 * PAGE)
 #define TRAP_FLAG   0x100
+#define OSPKE	    0x10 /* of CPUID leaf 7, ECX */
 
 /* mov $getppid, %eax; syscall; ret. From its third byte on: add %al,(%rax); add %cl,(%rdi); add $0x909090c3,%eax; ret
  */
@@ -451,6 +453,75 @@ static void single_steps(void)
 	munmap((void *)loop_page, PAGE);
 }
 
+/* --------------------------------------------------------------------------------------------------- preemption */
+
+#define SLICES 30000000u /* rounds: more than a program gets in a row */
+
+static int spin(void *arg)
+{
+	for (volatile bool forever = true; forever;)
+		;
+	return 0;
+}
+
+static bool has_keys(void)
+{
+	unsigned eax, ebx, ecx = 0, edx;
+
+	return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (ecx & OSPKE);
+}
+
+static uint32_t keys(void)
+{
+	uint32_t value;
+
+	__asm__ volatile("rdpkru" : "=a"(value) : "c"(0) : "rdx");
+	return value;
+}
+
+static void set_keys(uint32_t value)
+{
+	__asm__ volatile("wrpkru" : : "a"(value), "c"(0), "d"(0) : "memory");
+}
+
+/* Another program has the processor, and its registers, before this one looks, which may have opened all keys. */
+static unsigned changed_in_turn(bool open)
+{
+	enum { PAGES = 3 };
+	uint8_t *page[PAGES];
+	unsigned changed = 0;
+
+	for (unsigned n = 0; n < PAGES; n++) {
+		page[n] = with_code(plain, sizeof(plain), AT);
+		changed += !heat(page[n] + AT, getppid());
+	}
+	for (unsigned n = 0; n < PAGES; n++) {
+		if (open)
+			set_keys(0);
+		for (volatile unsigned i = 0; i < SLICES && (!open || !keys()); i++)
+			;
+		changed += !!memcmp(page[n] + AT, plain, sizeof(plain));
+	}
+	for (unsigned n = 0; n < PAGES; n++)
+		munmap(page[n], PAGE);
+	return changed;
+}
+
+static void preempted(void)
+{
+	pid_t other = start_child(spin, NULL);
+
+	check_equal(changed_in_turn(false), 0, "places read as they are once another program has had the processor");
+	if (has_keys()) {
+		const uint32_t before = keys();
+
+		check_equal(changed_in_turn(true), 0, "whatever keys this one had opened");
+		set_keys(before);
+	}
+	kill(other, SIGKILL);
+	check_equal(end_of(other), SIGKILL, "which ends");
+}
+
 /* --------------------------------------------------------------------------------------------------------- rest */
 
 static void across(void)
@@ -524,6 +595,7 @@ int main(void)
 	keeps();
 	signals();
 	single_steps();
+	preempted();
 	across();
 	forks();
 	many();
