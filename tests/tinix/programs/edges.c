@@ -19,9 +19,12 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
+
+#define NEW_TCGETS 0x802c542a /* TCGETS2, which no header has beside <termios.h> */
 
 static const char *name_of(int error)
 {
@@ -140,6 +143,18 @@ static void faults(void)
 	      :
 	      : "r"(0x1f00l)
 	      : "rax", "xmm0");
+	FAULT("vector overflow", "push %0; ldmxcsr (%%rsp); pop %%rax; mov $0x7f000000, %%eax; movd %%eax, %%xmm0;"
+				 "mulss %%xmm0, %%xmm0"
+	      :
+	      : "r"(0x1b80l)
+	      : "rax", "xmm0");
+	FAULT("vector inexact",
+	      "push %0; ldmxcsr (%%rsp); pop %%rax; mov $1, %%eax; cvtsi2ss %%eax, %%xmm0; mov $3, %%eax;"
+	      "cvtsi2ss %%eax, %%xmm1; divss %%xmm1, %%xmm0"
+	      :
+	      : "r"(0xf80l)
+	      : "rax", "xmm0", "xmm1");
+	FAULT("x87 stack", "fninit; push %0; fldcw (%%rsp); pop %%rax; fstp %%st(0); fwait" : : "r"(0x37el) : "rax");
 	FAULT("x87 division", "fninit; push %0; fldcw (%%rsp); pop %%rax; fldz; fld1; fdiv %%st(1), %%st; fwait"
 	      :
 	      : "r"(0x37bl)
@@ -149,6 +164,7 @@ static void faults(void)
 		raise(SIGUSR1);
 	printf("raise: code %d\n", told.code);
 	say("another's thread", syscall(SYS_tgkill, getppid(), getpid(), 0));
+	say("no thread", syscall(SYS_tgkill, getpid(), 0, 0));
 }
 
 static char stack[65536];
@@ -337,6 +353,21 @@ static void files(void)
 	say("a pipe without a writer, opened again", open(name, O_RDONLY));
 }
 
+/* What is asked of a terminal besides its modes; those of glibc 2.42 ask for them in the new form. */
+static void terminal(void)
+{
+	int fd = open("/dev/tty", O_RDWR), value;
+	char modes[64];
+
+	say("modes in the new form", ioctl(fd, NEW_TCGETS, modes));
+	say("output that is left", ioctl(fd, TIOCOUTQ, &value));
+	say("go on with output", tcflow(fd, TCOON));
+	say("alone", ioctl(fd, TIOCEXCL));
+	say("not alone", ioctl(fd, TIOCNXCL));
+	say("discipline", ioctl(fd, TIOCGETD, &value));
+	say("a break", tcsendbreak(fd, 0));
+}
+
 /* ------------------------------------------------------------------------------------------------------- limits */
 
 static void set_limit(int which, rlim_t value)
@@ -365,6 +396,24 @@ static void address_space(void)
 	    mmap(NULL, 512 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0);
 }
 
+static void data_size(void)
+{
+	set_limit(RLIMIT_DATA, 1 << 20);
+	say("more data than allowed, mapped",
+	    mmap(NULL, 2 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0);
+	say("and by brk", sbrk(2 << 20) == (void *)-1 ? -1 : 0);
+}
+
+static void file_size_signal(void)
+{
+	char bytes[100] = {0};
+	int fd = open("sized", O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	set_limit(RLIMIT_FSIZE, 100);
+	for (unsigned n = 0; n < 2; n++)
+		say("a write", write(fd, bytes, sizeof(bytes)));
+}
+
 static void spin(void)
 {
 	set_limit(RLIMIT_CPU, 1);
@@ -391,8 +440,12 @@ int main(int argc, char **argv)
 	child(memory);
 	child(locks);
 	child(files);
+	child(terminal);
 	child(file_size);
+	status = child(file_size_signal);
+	printf("beyond the limit: %s\n", WIFSIGNALED(status) && WTERMSIG(status) == SIGXFSZ ? "SIGXFSZ" : "other");
 	child(address_space);
+	child(data_size);
 	status = child(spin);
 	printf("time used up: %s\n", WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU ? "SIGXCPU" : "other");
 	return 0;
