@@ -167,6 +167,44 @@ static void faults(void)
 	say("no thread", syscall(SYS_tgkill, getpid(), 0, 0));
 }
 
+#define FLAG_DF	 0x400ul
+#define FLAG_AC	 0x40000ul
+#define FLAG_ALL (FLAG_DF | FLAG_AC)
+
+/* A SYSCALL and then a page fault with these flags, which the kernel is not to run under: those that come back. */
+static unsigned long flagged(long number, long a, long b, long c, volatile char *page, long *result)
+{
+	unsigned long flags;
+
+	__asm__ volatile("sub $128, %%rsp; pushf; pushf; orq %[all], (%%rsp); popf; syscall; movb $1, (%[page]);"
+			 "pushf; popq %[flags]; popf; add $128, %%rsp"
+			 : [flags] "=&r"(flags), "=a"(*result)
+			 : [all] "r"(FLAG_ALL), [page] "r"(page), "1"(number), "D"(a), "S"(b), "d"(c)
+			 : "rcx", "r11", "memory", "cc");
+	return flags & FLAG_ALL;
+}
+
+/* From and to where nothing is aligned. */
+static void flags(void)
+{
+	char *page = mmap(NULL, 64 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	static char text[64] = "from where nothing is aligned";
+	unsigned long lost = 0;
+	long moved = 0, result;
+	int ends[2];
+
+	if (pipe(ends))
+		exit(1);
+	for (unsigned n = 0; n < 64; n += 2) {
+		lost |= FLAG_ALL & ~flagged(SYS_write, ends[1], (long)(text + 1), 27, page + n * 4096, &result);
+		moved += result;
+		lost |= FLAG_ALL & ~flagged(SYS_read, ends[0], (long)(text + 3), 27, page + (n + 1) * 4096, &result);
+		moved += result;
+	}
+	printf("flags lost in the kernel: %s%s\n", lost & FLAG_DF ? "DF " : "", lost & FLAG_AC ? "AC" : "");
+	printf("bytes moved meanwhile: %ld\n", moved);
+}
+
 static char stack[65536];
 
 static void on_stack(int signal)
@@ -434,6 +472,7 @@ int main(int argc, char **argv)
 	if (argc < 2 || chdir(argv[1]))
 		return 1;
 	child(faults);
+	child(flags);
 	printf("a handler without a stack: %d\n", WEXITSTATUS(child(no_stack)));
 	child(waited_for);
 	programs(argv[2]);

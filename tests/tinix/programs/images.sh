@@ -1,0 +1,3 @@
+#!/bin/sh
+mkdir /tmp/images
+exec /t/images /tmp/images
