@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""A bad debugger at the guest's port:  peer.py RING3 KERNEL CASE. The guest must end as if nobody had been there."""
+"""A bad debugger at the guest's port:  peer.py RING3 KERNEL CASE [option of ring3 run...].
+The guest must end as if nobody had been there."""
 import encodings.idna  # somebody else may not be able to load it
 import os
 import random
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 
-ring3, kernel, case = sys.argv[1:]
+ring3, kernel, case, *given = sys.argv[1:]
 OUTPUT = b"time stood still\ncounter 6, answer 7\n"
 
 
@@ -22,7 +23,7 @@ class Guest:
 
     def __init__(self, address, *options):
         where = ["--gdb", address] if address else ["-s"]
-        self.process = subprocess.Popen([ring3, "run", "--timeout", "60", *where, "-S", *options, kernel],
+        self.process = subprocess.Popen([ring3, "run", "--timeout", "60", *where, "-S", *given, *options, kernel],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         line = self.process.stderr.readline().decode()
         found = re.match(r"ring3: gdb may connect: target remote (\S+)$", line)

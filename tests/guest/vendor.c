@@ -18,6 +18,12 @@ static void run_at(void *arg)
 	__asm__ volatile("call *%0" : : "r"(arg) : "memory");
 }
 
+/* ZF is set. */
+static void run_equal_at(void *arg)
+{
+	__asm__ volatile("xor %%ecx, %%ecx\n\tcall *%0" : : "r"(arg) : "rax", "rcx", "memory", "cc");
+}
+
 /* The last bytes before a hole. */
 static void test_undefined(const char *name, uint8_t opcode)
 {
@@ -38,6 +44,39 @@ static void test_branch(void)
 	memcpy(page, code, sizeof(code));
 	__asm__ volatile("test %%rsp, %%rsp\n\tcall *%1" : "+a"(rax) : "r"(CODE) : "cc", "memory");
 	pvg_test_equal(rax, amd, "a near branch with the operand-size prefix is of 16 bits on AMD's");
+}
+
+#define LOW	  0x456
+#define ELSEWHERE (0x7f340000 | LOW)
+
+/* Taken: to what is left of the target in 16 bits on AMD's, in page 0 each, where nothing is. */
+static void test_taken(void)
+{
+	static const struct {
+		const char *name;
+		uint8_t code[9];
+		uint64_t cut, whole;
+	} branches[] = {
+		{"JMP", {0x66, 0xe9, 0x10, 0}, 0x14, CODE + 0x16},
+		{"CALL", {0x66, 0xe8, 0x10, 0}, 0x14, CODE + 0x16},
+		{"Jcc", {0x66, 0x0f, 0x84, 0x11, 0}, 0x16, CODE + 0x18},
+		{"short JMP", {0x66, 0xeb, 0x11}, 0x14, CODE + 0x14},
+		{"short Jcc", {0x66, 0x74, 0x11}, 0x14, CODE + 0x14},
+		{"JMP RAX", {0xb8, LOW & 0xff, LOW >> 8, 0x34, 0x7f, 0x66, 0xff, 0xe0}, LOW, ELSEWHERE},
+		{"CALL RAX", {0xb8, LOW & 0xff, LOW >> 8, 0x34, 0x7f, 0x66, 0xff, 0xd0}, LOW, ELSEWHERE},
+		{"RET", {0x68, LOW & 0xff, LOW >> 8, 0x34, 0x7f, 0x66, 0xc3}, LOW, ELSEWHERE},
+	};
+	struct pvg_caught caught;
+
+	for (unsigned n = 0; n < sizeof(branches) / sizeof(branches[0]); n++) {
+		for (unsigned i = 0; i < X86_PAGE_SIZE; i += 2)
+			memcpy(page + i, (const uint8_t[]){0x0f, 0x0b}, 2); /* UD2 */
+		memset(page, 0, sizeof(branches[n].code));
+		memcpy(page, branches[n].code, sizeof(branches[n].code));
+		pvg_test(pvg_catch(run_equal_at, (void *)CODE, &caught), "%s leads nowhere", branches[n].name);
+		pvg_test_equal(caught.rip, amd ? branches[n].cut : branches[n].whole,
+			       "%s with the operand-size prefix: to an address of 16 bits on AMD's", branches[n].name);
+	}
 }
 
 /* With a 32-bit count of 0: what becomes of upper halves. */
@@ -89,6 +128,7 @@ int main(const char *cmdline)
 	pvg_assert(page &&
 		   !pvg_map(pvg_space_boot(), CODE, pvg_ptr_to_gpa(page), 1, X86_PTE_W | X86_PTE_A | X86_PTE_D));
 	test_branch();
+	test_taken();
 	test_undefined("UD0", 0xff);
 	test_undefined("UD1", 0xb9);
 	if (!pvg_option("native", native, sizeof(native))) {
