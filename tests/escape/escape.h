@@ -97,7 +97,7 @@ static inline void say(const char *text)
 	X(sigreturn_blocked_fault) X(sigreturn_blocked_loop) X(sigreturn_blocked_sleep) \
 	X(sigreturn_blocked_user) X(sigreturn_altstack) X(sigreturn_noaltstack) X(sigreturn_cs32) \
 	X(sigreturn_fpstate) X(sigreturn_rip) X(sigreturn_ss) X(pointers) X(multicall) X(hypercall_page) \
-	X(exit) X(storm) X(loop_cli) X(loop_user) X(halt_cli) X(idle) X(noise) X(open_shut) X(leak) X(trap_flag) X(alignment) X(window) X(forge) X(death) X(page_garbage) X(page_self) \
+	X(exit) X(storm) X(loop_cli) X(loop_user) X(halt_cli) X(idle) X(noise) X(open_shut) X(leak) X(trap_flag) X(sysret) X(alignment) X(window) X(forge) X(death) X(page_garbage) X(page_self) \
 	X(page_hole) X(page_upper) X(page_mmio) X(page_roots) X(page_cr3) X(page_touch) X(step) \
 	X(step_hypercall) X(far_cs) X(iret_cs) X(rip) X(rsp) X(rsp_gate) X(recursion) X(bases_high) X(smc) \
 	X(maskmov) X(fpu_image) X(fpu_image_user) X(double_fetch) X(unknown_user) X(x87_pointers) X(written_in_part) \

@@ -88,6 +88,38 @@ void attack_trap_flag(void)
 	pvg_trap_register(X86_VEC_DB, NULL, NULL);
 }
 
+/* -------------------------------------------------------------------------------------------------------- SYSRET */
+
+__asm__(".text\n"
+	"flags_sysret_to:\n\tmov %rdi, %rcx\n\tmov $0x202, %r11d\n\tsysretq\n");
+void flags_sysret_to(void *rip);
+
+static bool is_intel(void)
+{
+	uint32_t eax = 0, ebx, ecx, edx;
+
+	__asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx));
+	return ebx == 0x756e6547; /* "Genu" */
+}
+
+/* To an address that is none: Intel's processors are in ring 0 still, others have left it. As often as it takes until
+ * whoever does SYSRET fast does this one. */
+void attack_sysret(void)
+{
+	const uint64_t cpl = is_intel() ? 0 : 3;
+	struct pvg_caught caught;
+	unsigned wrong = 0;
+
+	user_init();
+	for (unsigned n = 0; n < 300; n++) {
+		uint64_t bit = R3_BIT(47 + n % 17);
+
+		wrong += !pvg_catch(flags_sysret_to, (void *)bit, &caught) || caught.vector != X86_VEC_GP ||
+			 caught.error || (caught.cs & X86_SEL_RPL) != cpl;
+	}
+	pvg_test_equal(wrong, 0, "SYSRET to no canonical address is #GP at CPL %u", (unsigned)cpl);
+}
+
 /* ----------------------------------------------------------------------------------------------------------- AC */
 
 static uint64_t misaligned(void)
