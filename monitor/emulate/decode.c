@@ -103,6 +103,31 @@ bool emu_is_narrow_branch(const struct emu_insn *insn)
 		insn->info.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR);
 }
 
+bool emu_is_vector(const ZydisDecodedOperand *op)
+{
+	if (op->type != ZYDIS_OPERAND_TYPE_REGISTER)
+		return false;
+	switch (ZydisRegisterGetClass(op->reg.value)) {
+	case ZYDIS_REGCLASS_X87:
+	case ZYDIS_REGCLASS_MMX:
+	case ZYDIS_REGCLASS_XMM:
+	case ZYDIS_REGCLASS_YMM:
+	case ZYDIS_REGCLASS_ZMM:
+	case ZYDIS_REGCLASS_MASK:
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool emu_has_vector(const struct emu_insn *insn)
+{
+	for (unsigned n = 0; n < insn->info.operand_count; n++)
+		if (emu_is_vector(&insn->operands[n]))
+			return true;
+	return false;
+}
+
 /* What stands in the way of an instruction at RIP. */
 struct decode_fault {
 	bool fetch; /* gm holds it; else vector */

@@ -46,6 +46,10 @@ ZyanStatus emu_decode_bytes(ZydisMachineMode mode, const uint8_t *bytes, size_t 
  */
 bool emu_is_narrow_branch(const struct emu_insn *insn);
 
+/* A vector register makes it an instruction of the FPU, whatever its category (PXOR is "logical"). */
+bool emu_is_vector(const ZydisDecodedOperand *op);
+bool emu_has_vector(const struct emu_insn *insn);
+
 /* The machine's processor, by its model, does not have it, though the host's may: it is #UD. */
 bool emu_is_absent(const struct cpu *cpu, const struct emu_insn *insn);
 /* It is LZCNT or TZCNT, which the model does not have: BSR or BSF. */

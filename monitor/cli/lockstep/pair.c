@@ -15,7 +15,6 @@
 #include "monitor/boot/image.h"
 #include "monitor/cli/lockstep/memory_diff.h"
 #include "monitor/device/machine.h"
-#include "monitor/engine/interpret/native.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/cpuid.h"
 #include "monitor/host/events.h"
@@ -39,11 +38,8 @@ static struct vcpu *vcpu_of(struct lockstep *ls, unsigned n)
 
 static bool uses_fpu(const struct emu_insn *insn)
 {
-	for (unsigned n = 0; n < insn->info.operand_count; n++)
-		if (native_is_vector(&insn->operands[n]))
-			return true;
-	return insn->info.meta.category == ZYDIS_CATEGORY_XSAVE || insn->info.meta.category == ZYDIS_CATEGORY_X87_ALU ||
-	       insn->info.meta.category == ZYDIS_CATEGORY_SSE;
+	return emu_has_vector(insn) || insn->info.meta.category == ZYDIS_CATEGORY_XSAVE ||
+	       insn->info.meta.category == ZYDIS_CATEGORY_X87_ALU || insn->info.meta.category == ZYDIS_CATEGORY_SSE;
 }
 
 static void compare_fpu(struct lockstep *ls)

@@ -60,8 +60,6 @@ bool native_is_environment(const struct emu_insn *emu);
 bool native_is_through_rdi(const struct emu_insn *emu);
 /* A mask says which elements of the memory operand are accessed; what it leaves out does not fault. */
 bool native_is_masked(const struct emu_insn *emu);
-/* An operand in a vector register, which makes any instruction one of the FPU. */
-bool native_is_vector(const ZydisDecodedOperand *op);
 /* A register that native code runs with the guest's value of, and may change. */
 bool native_register_allowed(ZydisRegister reg);
 /* What a memory operand of `size` bytes must be aligned to; 0: nothing. */

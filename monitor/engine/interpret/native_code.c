@@ -290,7 +290,7 @@ static bool take_operands(struct engine_vcpu *c, struct insn_detail *d, enum nat
 			   (op->type == ZYDIS_OPERAND_TYPE_MEMORY && !add_memory(c, d, op));
 		if (bad)
 			return false;
-		d->fpu |= native_is_vector(op);
+		d->fpu |= emu_is_vector(op);
 		d->x87 |= native_is_mmx(op);
 		d->wide |= reg && ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_MASK;
 		d->ends |= changes_gpr(op);

@@ -104,7 +104,7 @@ static bool masks_elements(const struct emu_insn *emu)
 	const ZydisDecodedOperand *to = &emu->operands[0], *from = &emu->operands[0];
 	while (from->type != ZYDIS_OPERAND_TYPE_MEMORY && from < &emu->operands[emu->info.operand_count - 1])
 		from++;
-	return !native_is_vector(to) || ZydisRegisterGetClass(to->reg.value) == ZYDIS_REGCLASS_MASK ||
+	return !emu_is_vector(to) || ZydisRegisterGetClass(to->reg.value) == ZYDIS_REGCLASS_MASK ||
 	       emu->info.avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID || from->element_count == to->element_count;
 }
 
@@ -230,24 +230,6 @@ bool native_register_allowed(ZydisRegister reg)
 		return reg == ZYDIS_REGISTER_MXCSR || reg == ZYDIS_REGISTER_X87CONTROL ||
 		       reg == ZYDIS_REGISTER_X87STATUS || reg == ZYDIS_REGISTER_X87TAG || reg == ZYDIS_REGISTER_XCR0 ||
 		       reg == ZYDIS_REGISTER_NONE;
-	}
-}
-
-/* A vector register makes it an instruction of the FPU, whatever its category (PXOR is "logical"). */
-bool native_is_vector(const ZydisDecodedOperand *op)
-{
-	if (op->type != ZYDIS_OPERAND_TYPE_REGISTER)
-		return false;
-	switch (ZydisRegisterGetClass(op->reg.value)) {
-	case ZYDIS_REGCLASS_X87:
-	case ZYDIS_REGCLASS_MMX:
-	case ZYDIS_REGCLASS_XMM:
-	case ZYDIS_REGCLASS_YMM:
-	case ZYDIS_REGCLASS_ZMM:
-	case ZYDIS_REGCLASS_MASK:
-		return true;
-	default:
-		return false;
 	}
 }
 

@@ -142,27 +142,6 @@ static bool is_fpu_plain(const struct emu_insn *insn)
 	}
 }
 
-/* Of an extension that is not listed above. */
-static bool has_vector(const struct emu_insn *insn)
-{
-	for (unsigned n = 0; n < insn->info.operand_count; n++) {
-		if (insn->operands[n].type != ZYDIS_OPERAND_TYPE_REGISTER)
-			continue;
-		switch (ZydisRegisterGetClass(insn->operands[n].reg.value)) {
-		case ZYDIS_REGCLASS_X87:
-		case ZYDIS_REGCLASS_MMX:
-		case ZYDIS_REGCLASS_XMM:
-		case ZYDIS_REGCLASS_YMM:
-		case ZYDIS_REGCLASS_ZMM:
-		case ZYDIS_REGCLASS_MASK:
-			return true;
-		default:
-			break;
-		}
-	}
-	return false;
-}
-
 bool bt_uses_fpu(const struct emu_insn *insn)
 {
 	return fpu_flavour(insn) && is_fpu_plain(insn);
@@ -234,5 +213,6 @@ enum bt_class bt_classify(const struct emu_insn *insn, unsigned flavour)
 	unsigned fpu = fpu_flavour(insn);
 	if (fpu)
 		return is_fpu_plain(insn) && may_use(flavour, fpu) ? BT_COPY : BT_LEAVE;
-	return is_plain(insn) && !has_vector(insn) ? BT_COPY : BT_LEAVE;
+	/* With a vector register it is of an extension that is not listed above. */
+	return is_plain(insn) && !emu_has_vector(insn) ? BT_COPY : BT_LEAVE;
 }
