@@ -6,12 +6,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "hypercalls/abi.h"
 #include "hypercalls/x86.h"
 #include "monitor/device/console.h"
 #include "monitor/device/ports.h"
@@ -37,6 +39,12 @@ void vm_end(struct vm *vm, int status)
 void vm_kill(struct vm *vm, const char *format, ...)
 {
 	vm_end(vm, VM_STATUS_CRASH);
+}
+
+void vm_panic(struct vm *vm, const char *why)
+{
+	vm_end(vm, R3_STATUS_PANIC);
+	snprintf(vm->reason, sizeof(vm->reason), "%s", why);
 }
 
 void stats_mark(struct stats *stats, const char *name)
@@ -159,6 +167,7 @@ static struct vm *machine(void)
 	debugcon_attach(&vm);
 	exit_port_attach(&vm);
 	post_attach(&vm);
+	panic_port_attach(&vm);
 	vm.config = &config;
 	return &vm;
 }
@@ -212,6 +221,74 @@ static void exit_port_passes_the_status(void **state)
 	}
 }
 
+/* As QEMU's isa-debug-exit: never 0. */
+static void exit_port_of_test_kernels(void **state)
+{
+	static const struct vm_config config = {.testdev = true};
+	static const struct {
+		uint32_t value;
+		int status;
+	} cases[] = {{0, 1}, {1, 3}, {0x7f, 0xff}, {0x80, 1}, {UINT32_MAX, 0xff}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct vm *vm = machine();
+
+		vm->config = &config;
+		out(vm, X86_PORT_EXIT, 4, cases[i].value);
+		assert_true(vm->ended);
+		assert_int_equal(vm->status, cases[i].status);
+	}
+}
+
+static void say(struct vm *vm, const char *words)
+{
+	for (; *words; words++)
+		out(vm, X86_PORT_PANIC_TEXT, 1, (uint8_t)*words);
+}
+
+static void panic_port_tells_what_it_knows(void **state)
+{
+	struct vm *vm = machine();
+
+	assert_int_equal(in(vm, X86_PORT_PANIC, 1), X86_PANIC_PANICKED);
+	assert_int_equal(in(vm, X86_PORT_PANIC_TEXT, 1), 0);
+	out(vm, X86_PORT_PANIC, 1, 0);
+	out(vm, X86_PORT_PANIC, 1, (uint8_t)~X86_PANIC_PANICKED); /* a crash kernel is loaded, and what nobody knows */
+	assert_false(vm->ended);
+	out(vm, X86_PORT_PANIC, 1, 0xff);
+	assert_int_equal(vm->status, R3_STATUS_PANIC);
+	assert_string_equal(vm->reason, "its console says why");
+}
+
+/* A word to two ports is a byte to each, the event first. */
+static void panic_port_takes_the_reason(void **state)
+{
+	struct vm *vm = machine();
+
+	say(vm, "no init found");
+	assert_false(vm->ended);
+	out(vm, X86_PORT_PANIC, 2, X86_PANIC_PANICKED | '!' << 8);
+	assert_int_equal(vm->status, R3_STATUS_PANIC);
+	assert_string_equal(vm->reason, "no init found");
+	assert_string_equal(vm->last_words, "no init found!");
+}
+
+static void panic_port_keeps_to_its_room(void **state)
+{
+	struct vm *vm = machine();
+
+	for (unsigned i = 0; i < 10 * R3_PANIC_MAX; i++)
+		out(vm, X86_PORT_PANIC_TEXT, 1, 'x');
+	assert_int_equal(strlen(vm->last_words), R3_PANIC_MAX);
+	assert_false(vm->dismissed || vm->leaves || vm->ended); /* what lies behind */
+	vm = machine();
+	out(vm, X86_PORT_PANIC_TEXT, 1, 0); /* is no end of what was said: there is nothing yet */
+	say(vm, "one");
+	out(vm, X86_PORT_PANIC_TEXT, 1, 0);
+	say(vm, "two");
+	assert_string_equal(vm->last_words, "onetwo");
+}
+
 static void post_codes_are_kept(void **state)
 {
 	struct vm *vm = machine();
@@ -246,6 +323,10 @@ int main(void)
 		cmocka_unit_test(overlap_is_a_broken_invariant),
 		cmocka_unit_test(debugcon_prints_and_identifies),
 		cmocka_unit_test(exit_port_passes_the_status),
+		cmocka_unit_test(exit_port_of_test_kernels),
+		cmocka_unit_test(panic_port_tells_what_it_knows),
+		cmocka_unit_test(panic_port_takes_the_reason),
+		cmocka_unit_test(panic_port_keeps_to_its_room),
 		cmocka_unit_test(post_codes_are_kept),
 		cmocka_unit_test(post_marks_leave_room_for_others),
 	};
