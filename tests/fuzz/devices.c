@@ -1,14 +1,16 @@
 /*
- * A PC's devices under random accesses: devices SEED COUNT. Ports of all of them, and their memory, in all sizes, at
+ * Devices under random accesses: devices SEED COUNT. A PC's: ports of all of them, and their memory, in all sizes, at
  * moments that deadlines lie between, and registers of the processor's that tell of them; interrupts are taken or
- * left. Nothing may crash, and no access may take long.
+ * left. Then a unikernel's calls, with arguments anywhere. Nothing may crash, and no access may take long.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "monitor/boot/solo5.h"
 #include "monitor/device/ata.h"
 #include "monitor/device/hpet.h"
 #include "monitor/device/ioapic.h"
@@ -231,6 +233,63 @@ static struct disk_file *scratch_disk(off_t bytes)
 	return disk;
 }
 
+/* ---------------------------------------------------------------------------------------------------- a unikernel's */
+
+#define BLOCK_SECTORS 64u
+
+static struct solo5_block block = {.capacity = BLOCK_SECTORS * DISK_SECTOR, .sector = DISK_SECTOR};
+
+/* The manifest has one block device (the linker leads here what the monitor asks its image). */
+const struct solo5_block *__wrap_image_solo5_block(const struct vm *vm, uint64_t handle);
+const struct solo5_block *__wrap_image_solo5_block(const struct vm *vm, uint64_t handle)
+{
+	return handle == 1 ? &block : NULL;
+}
+
+/* A word of a call's: an address, a length or a number, most within bounds or at one. */
+static uint64_t any_word(void)
+{
+	static const uint64_t bounds[] = {0,	   1,	       DISK_SECTOR, BLOCK_SECTORS * DISK_SECTOR,
+					  FIX_RAM, R3_BIT(32), R3_BIT(63)};
+
+	switch (below(8)) {
+	case 0:
+		return any_value();
+	case 1 ... 3:
+		return bounds[below(sizeof(bounds) / sizeof(bounds[0]))] + below(3) - 1;
+	default:
+		return below(2) ? below(FIX_RAM) : below(BLOCK_SECTORS) * DISK_SECTOR;
+	}
+}
+
+static void any_call(struct vm *vm)
+{
+	uint64_t words[5] = {below(4) ? 1 : any_word(), any_word(), any_word(), any_word(), any_value()};
+	uint32_t gpa = (uint32_t)(below(8) ? below(FIX_RAM) & ~R3_U64(7) : any_word());
+	uint16_t call = (uint16_t)(below(32) ? 1 + below(SOLO5_CALLS) : below(SOLO5_PORTS));
+
+	gm_write(&vm->mem, gpa, words, sizeof(words));
+	bus_io(&vm->bus, SOLO5_PORT + call, below(32) ? 4 : 1u << below(3), below(32), &gpa);
+}
+
+static void call_or_port(struct vm *vm, FILE *nowhere)
+{
+	switch (below(8)) {
+	case 0:
+		any_port(vm);
+		break;
+	case 1:
+		clock_advance(draw() >> below(50) >> 14);
+		machine_poll(vm, clock_guest_ns());
+		break;
+	default:
+		any_call(vm);
+	}
+}
+
+/* -------------------------------------------------------------------------------------------------------------------
+ */
+
 static void one_access(struct vm *vm, FILE *nowhere)
 {
 	switch (below(13)) {
@@ -280,41 +339,83 @@ static uint64_t spent_ns(void)
 	return (uint64_t)spent.tv_sec * 1000000000 + (uint64_t)spent.tv_nsec;
 }
 
-int main(int argc, char **argv)
+/* Whether each was through in time. */
+static bool try_all(struct vm *vm, uint64_t count, void (*access)(struct vm *vm, FILE *nowhere), FILE *nowhere)
 {
-	struct machine_fixture *m = fix_make();
-	struct vm *vm = &m->vm;
-	uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 0) : 1000000;
-	FILE *nowhere = fopen("/dev/null", "w");
-
-	state = (argc > 1 ? strtoull(argv[1], NULL, 0) : 1) * R3_U64(0x9e3779b97f4a7c15) + 1;
-	m->config.no_input = m->config.no_output = m->config.testdev = m->config.bios = true;
-	m->config.disk_files[0] = scratch_disk(1 << 20);
-	m->config.floppy_files[0] = scratch_disk(1440 << 10);
-	m->config.floppy_files[1] = scratch_disk(5 << 9);
-	m->config.cdrom_file = scratch_disk(100 * 2048 + 512);
-	vm->vcpu_count = 1;
-	vm->bus = (struct bus){0};
-	vm->kind = MACHINE_PC;
-	clock_freeze();
-	if (machine_init(vm) || !nowhere)
-		return 1;
 	for (uint64_t n = 0; n < count; n++) {
 		const uint64_t before = spent_ns();
 
-		one_access(vm, nowhere);
+		access(vm, nowhere);
 		if (spent_ns() - before > ACCESS_NS) {
 			fprintf(stderr, "access %" PRIu64 " took %" PRIu64 " ms\n", n, (spent_ns() - before) / 1000000);
-			return 1;
+			return false;
 		}
 		vm->ended = false; /* it may have switched itself off */
 	}
-	fclose(nowhere);
+	return true;
+}
+
+static bool try_machine(struct vm *vm, enum vm_kind kind, uint64_t count, void (*access)(struct vm *vm, FILE *nowhere),
+			FILE *nowhere)
+{
+	bool in_time;
+
+	vm->bus = (struct bus){0};
+	vm->timers = (struct timers){0};
+	vm->kind = kind;
+	if (machine_init(vm))
+		return false;
+	in_time = try_all(vm, count, access, nowhere);
 	machine_exit(vm);
-	disk_close(m->config.disk_files[0]);
-	disk_close(m->config.floppy_files[0]);
-	disk_close(m->config.floppy_files[1]);
-	disk_close(m->config.cdrom_file);
+	return in_time;
+}
+
+static bool try_pc(struct machine_fixture *m, uint64_t count, FILE *nowhere)
+{
+	struct vm_config *config = &m->config;
+	bool in_time;
+
+	config->disk_files[0] = scratch_disk(1 << 20);
+	config->floppy_files[0] = scratch_disk(1440 << 10);
+	config->floppy_files[1] = scratch_disk(5 << 9);
+	config->cdrom_file = scratch_disk(100 * 2048 + 512);
+	in_time = try_machine(&m->vm, MACHINE_PC, count, one_access, nowhere);
+	disk_close(config->disk_files[0]);
+	disk_close(config->floppy_files[0]);
+	disk_close(config->floppy_files[1]);
+	disk_close(config->cdrom_file);
+	config->disk_files[0] = config->floppy_files[0] = config->floppy_files[1] = config->cdrom_file = NULL;
+	return in_time;
+}
+
+static bool try_unikernel(struct machine_fixture *m, uint64_t count, FILE *nowhere)
+{
+	bool in_time;
+
+	block.fd = memfd_create("block", MFD_CLOEXEC);
+	if (block.fd < 0 || ftruncate(block.fd, (off_t)block.capacity))
+		return false;
+	m->config.testdev = m->config.bios = false;
+	in_time = try_machine(&m->vm, MACHINE_SOLO5, count, call_or_port, nowhere);
+	close(block.fd);
+	return in_time;
+}
+
+int main(int argc, char **argv)
+{
+	struct machine_fixture *m = fix_make();
+	uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 0) : 1000000;
+	FILE *nowhere = fopen("/dev/null", "w");
+	bool well;
+
+	if (!nowhere)
+		return 1;
+	state = (argc > 1 ? strtoull(argv[1], NULL, 0) : 1) * R3_U64(0x9e3779b97f4a7c15) + 1;
+	m->config.no_input = m->config.no_output = m->config.testdev = m->config.bios = true;
+	m->vm.vcpu_count = 1;
+	clock_freeze();
+	well = try_pc(m, count, nowhere) && try_unikernel(m, count / 10, nowhere);
+	fclose(nowhere);
 	fix_free(m);
-	return 0;
+	return !well;
 }
