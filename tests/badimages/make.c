@@ -1,10 +1,17 @@
 /*
  * r3_bad_image NAME FILE: writes the image that is bad in the named way.
  */
+#include <stdbool.h>
+
 #include "hypercalls/x86.h"
+#include "monitor/boot/linux.h"
 #include "tests/unit/elf_maker.h"
 
 static struct maker m;
+
+/* What is no ELF file is this instead. */
+static uint8_t raw[0x4000];
+static size_t raw_size;
 
 static void empty(void)
 {
@@ -169,6 +176,78 @@ static void pvh_entry(void)
 	memcpy(m.note.name + 4, &entry, sizeof(entry));
 }
 
+/* ---------------------------------------------------------------------------------------------------------- bzImage */
+
+static struct linux_header linux_kernel(void)
+{
+	return (struct linux_header){.setup_sects = 3,
+				     .header = 0x53726448, /* LINUX_MAGIC */
+				     .version = 0x20f,
+				     .loadflags = LINUX_LOADED_HIGH,
+				     .code32_start = 0x100000,
+				     .initrd_addr_max = 0x7fffffff,
+				     .xloadflags = LINUX_XLF_KERNEL_64,
+				     .cmdline_size = 2047,
+				     .pref_address = 0x1000000,
+				     .init_size = 0x100000};
+}
+
+static void put_linux(struct linux_header header)
+{
+	memcpy(raw + LINUX_HEADER, &header, sizeof(header));
+	raw_size = sizeof(raw);
+}
+
+/* LINUX(NAME, header.FIELD = ...;): a kernel that is bad in that. */
+#define LINUX(name, ...)                                                                                               \
+	static void name(void)                                                                                         \
+	{                                                                                                              \
+		struct linux_header header = linux_kernel();                                                           \
+		__VA_ARGS__                                                                                            \
+		put_linux(header);                                                                                     \
+	}
+
+LINUX(linux_old, header.version = 0x105;)
+LINUX(linux_low, header.loadflags = 0;)
+LINUX(linux_setup, header.setup_sects = 255;)
+LINUX(linux_below, header.pref_address = 0xff000;)
+LINUX(linux_wrapping, header.pref_address = UINT64_MAX - 0xfff;)
+LINUX(linux_end, header.pref_address = 0x1ffffff; header.init_size = 2;)
+LINUX(linux_huge, header.init_size = UINT32_MAX;)
+LINUX(linux_32_below, header.xloadflags = 0; header.version = 0x209; header.code32_start = 0;)
+LINUX(linux_32_above, header.xloadflags = 0; header.version = 0x209; header.code32_start = UINT32_MAX;)
+LINUX(linux_32_huge, header.xloadflags = 0; header.init_size = UINT32_MAX;)
+
+static void linux_cut(void)
+{
+	put_linux(linux_kernel());
+	raw_size = 4 * LINUX_SECTOR;
+}
+
+/* ------------------------------------------------------------------------------------------------------ boot sectors
+ */
+
+static void sector(void)
+{
+	memset(raw, 0xf4, 510);
+	raw[510] = 0x55;
+	raw[511] = 0xaa;
+	raw_size = 512;
+}
+
+static void sector_unsigned(void)
+{
+	sector();
+	raw[511] = 0xab;
+}
+
+static void sector_cut(void)
+{
+	sector();
+	memmove(raw, raw + 1, 511);
+	raw_size = 511;
+}
+
 static const struct {
 	const char *name;
 	void (*spoil)(void);
@@ -201,7 +280,40 @@ static const struct {
 	{"multiboot2_tag", multiboot2_tag},
 	{"multiboot2_unknown", multiboot2_unknown},
 	{"pvh_entry", pvh_entry},
+	{"linux_old", linux_old},
+	{"linux_low", linux_low},
+	{"linux_setup", linux_setup},
+	{"linux_cut", linux_cut},
+	{"linux_below", linux_below},
+	{"linux_wrapping", linux_wrapping},
+	{"linux_end", linux_end},
+	{"linux_huge", linux_huge},
+	{"linux_32_below", linux_32_below},
+	{"linux_32_above", linux_32_above},
+	{"linux_32_huge", linux_32_huge},
+	{"sector", sector},
+	{"sector_unsigned", sector_unsigned},
+	{"sector_cut", sector_cut},
 };
+
+static bool write_raw(const char *path)
+{
+	FILE *file = fopen(path, "w");
+	bool written = file && fwrite(raw, raw_size, 1, file) == 1;
+
+	return (!file || !fclose(file)) && written;
+}
+
+static bool write_image(const char *path)
+{
+	if (raw_size)
+		return write_raw(path);
+	maker_write(&m);
+	if (!rename(m.path, path))
+		return true;
+	unlink(m.path);
+	return false;
+}
 
 int main(int argc, char **argv)
 {
@@ -210,11 +322,9 @@ int main(int argc, char **argv)
 			continue;
 		maker_init(&m);
 		images[i].spoil();
-		maker_write(&m);
-		if (!rename(m.path, argv[2]))
+		if (write_image(argv[2]))
 			return 0;
 		perror(argv[2]);
-		unlink(m.path);
 		return 1;
 	}
 	fprintf(stderr, "usage: r3_bad_image NAME FILE\n");
