@@ -1,12 +1,14 @@
 /*
- * libFuzzer target: whatever bytes stand at RIP, whatever the registers and descriptor tables hold, the monitor
- * decodes, executes and injects without leaving the guest's RAM, without end and without a crash of its own.
+ * libFuzzer target: whatever bytes stand at RIP, whatever the registers and descriptor tables hold, in whichever mode
+ * of the processor, the monitor decodes, executes and injects without leaving the guest's RAM, without end and without
+ * a crash of its own.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "monitor/run/inject.h"
-#include "tests/unit/machine_fixture.h"
+#include "monitor/vm/segment.h"
+#include "tests/unit/legacy_fixture.h"
 
 /* Instructions that one input runs at most, faults delivered in between. */
 #define STEPS 8
@@ -23,17 +25,44 @@ struct input {
 
 enum { FUZZ_USER = 1, FUZZ_PV = 2, FUZZ_SHARED = 4, FUZZ_PAGE_END = 8, FUZZ_SCE = 16, FUZZ_LDT = 32 };
 
+/* Where it begins, in the upper bits of the mode: user mode of the last is virtual 8086 mode. */
+enum { FUZZ_LONG, FUZZ_32, FUZZ_16, FUZZ_REAL, FUZZ_START_SHIFT = 6 };
+
 /* A patch of 8 bytes somewhere in the tables. */
 struct patch {
 	uint16_t where;
 	uint64_t value;
 } __attribute__((packed));
 
+/* A machine that has more than 64-bit mode may begin there all the same, or in its compatibility mode. */
+static void set_start(struct machine_fixture *m, const struct input *in)
+{
+	const unsigned start = in->mode >> FUZZ_START_SHIFT;
+	const bool user = in->mode & FUZZ_USER;
+	m->vm.cpu.legacy_modes = start != FUZZ_LONG || (in->mode & FUZZ_LDT);
+	if (start == FUZZ_LONG) {
+		if (user)
+			fix_user(m);
+		else if (m->vm.cpu.legacy_modes)
+			m->vcpu->sreg[SREG_CS] = seg_make(FIX_CODE32, SEG_FLAT_CODE_32(0));
+		return;
+	}
+	legacy_make(m);
+	if (start == FUZZ_16)
+		legacy_to_16(m->vcpu);
+	else if (start == FUZZ_REAL && !user)
+		legacy_to_real(m->vcpu);
+	else if (start == FUZZ_REAL)
+		legacy_to_v86(m->vcpu);
+	else if (user)
+		legacy_to_user(m->vcpu);
+}
+
 static void set_registers(struct machine_fixture *m, const struct input *in)
 {
 	struct vcpu *c = m->vcpu;
-	if (in->mode & FUZZ_USER)
-		fix_user(m);
+	const bool is_long = in->mode >> FUZZ_START_SHIFT == FUZZ_LONG;
+	const uint64_t kept = c->rflags & X86_RFLAGS_VM;
 	uint64_t rsp = c->gpr[RSP];
 	memcpy(c->gpr, in->gpr, sizeof(c->gpr));
 	/* Small values become addresses that exist: random ones are nearly all non-canonical. */
@@ -43,15 +72,16 @@ static void set_registers(struct machine_fixture *m, const struct input *in)
 	if (!in->gpr[RSP])
 		c->gpr[RSP] = rsp;
 	vcpu_set_rflags(c, in->rflags);
+	c->rflags |= kept;
 	c->gdtr.limit = in->gdt_limit;
 	c->idtr.limit = in->idt_limit;
 	if (in->mode & FUZZ_SCE)
 		c->efer |= X86_EFER_SCE;
 	if (in->mode & FUZZ_LDT)
 		c->ldtr = (struct vcpu_segment){.present = true, .base = FIX_LDT, .limit = in->selectors};
-	if (in->mode & FUZZ_SHARED)
+	if (is_long && (in->mode & FUZZ_SHARED))
 		c->pv.shared_gpa = FIX_SHARED;
-	if (in->mode & FUZZ_PV) {
+	if (is_long && (in->mode & FUZZ_PV)) {
 		c->pv.has_traps = true;
 		memcpy(c->pv.traps, in->gpr, sizeof(in->gpr));
 	}
@@ -69,12 +99,35 @@ static void strew(struct machine_fixture *m, const uint8_t *data, size_t size)
 	}
 }
 
+static bool is_possible(const struct vcpu *c)
+{
+	const bool paging = c->cr0 & X86_CR0_PG, protected_mode = c->cr0 & X86_CR0_PE, is_long = c->efer & X86_EFER_LMA,
+		   v86 = c->rflags & X86_RFLAGS_VM;
+	if (!c->vm->cpu.legacy_modes && (!is_long || v86))
+		return false;
+	if ((paging && !protected_mode) || (is_long && !paging) || (v86 && (!protected_mode || is_long || c->cpl != 3)))
+		return false;
+	if (!protected_mode && c->cpl)
+		return false;
+	if (vcpu_code_bits(c) != 64 && c->rip > UINT32_MAX)
+		return false;
+	return !protected_mode || v86 || (c->sreg[SREG_CS].selector & X86_SEL_RPL) == c->cpl;
+}
+
 static void check(const struct vcpu *c)
 {
 	if (c->cpl > 3 || c->chain_len > VCPU_CHAIN_MAX || c->last_chain_len > VCPU_CHAIN_MAX ||
-	    !(c->rflags & X86_RFLAGS_FIXED) || (c->rflags & X86_RFLAGS_VM) || c->cr3 >> CPU_PHYSICAL_BITS ||
-	    !(c->cr0 & X86_CR0_PG) || !(c->efer & X86_EFER_LMA) || (c->sreg[SREG_CS].selector & 3) != c->cpl)
+	    !(c->rflags & X86_RFLAGS_FIXED) || c->cr3 >> CPU_PHYSICAL_BITS || !is_possible(c))
 		abort();
+}
+
+/* Past one that the emulation leaves to engines. */
+static void skip(struct vcpu *c, unsigned length)
+{
+	const unsigned bits = vcpu_code_bits(c);
+	c->rip += length;
+	if (bits != 64)
+		c->rip &= bits == 16 ? UINT16_MAX : UINT32_MAX;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -91,10 +144,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!m)
 		m = fix_make();
 	fix_reset(m);
+	set_start(m, &in);
 	set_registers(m, &in);
 
 	size_t code_len = in.code_len < size ? in.code_len : size;
-	gm_write(&m->vm.mem, m->vcpu->rip, data, code_len);
+	gm_write(&m->vm.mem, m->vcpu->sreg[SREG_CS].base + m->vcpu->rip, data, code_len);
 	strew(m, data + code_len, size - code_len);
 
 	struct vcpu *c = m->vcpu;
@@ -104,7 +158,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (emu_decode(c, &insn) == EMU_DONE) {
 			emu_format(&insn, c->rip, text, sizeof(text));
 			if (emu_execute(c, &insn) == EMU_NOT_OURS)
-				c->rip += insn.info.length;
+				skip(c, insn.info.length);
 		}
 		if (c->event_pending)
 			inject_event(c);

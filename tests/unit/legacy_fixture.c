@@ -50,11 +50,9 @@ static void put_tss32(struct machine_fixture *m, uint64_t at, uint32_t eip, uint
 		legacy_put32(m, at + 72 + 4 * n, n == SREG_CS ? cs : data);
 }
 
-/* A vCPU in 32-bit protected mode without paging, at CODE0:FIX_CODE, in task A. */
-int legacy_setup(void **state)
+void legacy_make(struct machine_fixture *m)
 {
 	const uint64_t flat = SEG_FLAT & ~X86_DESC_L;
-	struct machine_fixture *m = fix_make();
 	struct vcpu *c = m->vcpu;
 	const uint64_t gdt[] = {
 		[CODE0 / 8] = SEG_FLAT_CODE_32(0),
@@ -87,8 +85,24 @@ int legacy_setup(void **state)
 	c->sreg[SREG_CS] = seg_make(CODE0, gdt[CODE0 / 8]);
 	c->tr = seg_make(TASK_A, gdt[TASK_A / 8]);
 	c->rflags = X86_RFLAGS_FIXED | X86_RFLAGS_IF;
+}
+
+int legacy_setup(void **state)
+{
+	struct machine_fixture *m = fix_make();
+
+	legacy_make(m);
 	*state = m;
 	return 0;
+}
+
+void legacy_to_16(struct vcpu *c)
+{
+	for (unsigned n = 0; n < SREG_COUNT; n++)
+		c->sreg[n] = seg_make(DATA16, DESC32(0, 0x3ffff, 0x13, 0));
+	c->sreg[SREG_CS] = seg_make(CODE16, DESC32(0, 0x3ffff, 0x1b, 0));
+	c->rip = 0xa000;
+	c->gpr[RSP] = 0xf000;
 }
 
 void legacy_to_user(struct vcpu *c)

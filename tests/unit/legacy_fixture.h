@@ -34,8 +34,11 @@ enum {
 	((uint64_t)((limit)&0xffff) | (uint64_t)((base)&0xffffff) << 16 | (uint64_t)(type) << X86_DESC_TYPE_SHIFT |    \
 	 (uint64_t)(dpl) << X86_DESC_DPL_SHIFT | X86_DESC_P | (uint64_t)((limit) >> 16 & 15) << 48)
 
-/* cmocka's setup: a vCPU in 32-bit protected mode without paging, at CODE0:FIX_CODE, in task A. */
+/* Of a fresh fixture: a vCPU in 32-bit protected mode without paging, at CODE0:FIX_CODE, in task A. */
+void legacy_make(struct machine_fixture *m);
+/* cmocka's setup of it. */
 int legacy_setup(void **state);
+void legacy_to_16(struct vcpu *c);
 void legacy_to_user(struct vcpu *c);
 void legacy_to_v86(struct vcpu *c);
 void legacy_to_real(struct vcpu *c);
