@@ -287,6 +287,12 @@ bool generate_host_is_amd(void)
 	return __builtin_cpu_is("amd");
 }
 
+bool generate_host_has_keys(void)
+{
+	unsigned eax, ebx, ecx, edx;
+	return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (ecx & bit_OSPKE);
+}
+
 bool generate_host_resents_locks(void)
 {
 	unsigned eax, ebx, ecx, edx;
@@ -297,6 +303,8 @@ static bool may_stand(const struct generator *g, const struct pattern *t)
 {
 	static const char letters[] = {'p', 'u', 'u', 'k', 't', 'k'};
 	if (strchr(t->where, 'A') && !generate_host_is_amd())
+		return false;
+	if (strchr(t->where, 'K') && !generate_host_has_keys())
 		return false;
 	if (strchr(t->where, 'L') && generate_host_resents_locks())
 		return false;

@@ -30,6 +30,8 @@ struct emu_insn;
 bool rules_allow(const struct emu_insn *insn, enum generate_where where);
 /* Where manuals leave things open, the interpreter does as these processors do. */
 bool generate_host_is_amd(void);
+/* Programs have protection keys here. */
+bool generate_host_has_keys(void);
 /* The host sees a locked access that crosses a cache line, and may let whoever made it wait. */
 bool generate_host_resents_locks(void);
 

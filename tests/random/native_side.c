@@ -12,6 +12,7 @@
 #include <sys/ucontext.h>
 
 #include "hypercalls/x86.h"
+#include "tests/random/generate.h"
 
 /* In the signal's frame an XSAVE image is of use only behind the legacy part. */
 #define LEGACY_RESERVED	    464
@@ -85,6 +86,15 @@ static int map(uint64_t gva, uint64_t len, int prot)
 	return mmap(wanted, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == wanted ? 0 : -1;
 }
 
+/* A page with key 1, which is the first that a program gets. */
+static int map_keyed(uint64_t gva)
+{
+	if (!generate_host_has_keys())
+		return 0;
+	return map(gva, X86_PAGE_SIZE, PROT_READ | PROT_WRITE) || pkey_alloc(0, 0) != 1 ||
+	       pkey_mprotect((void *)gva, X86_PAGE_SIZE, PROT_READ | PROT_WRITE, 1);
+}
+
 int native_side_init(uint64_t base, unsigned fpu_size)
 {
 	static const int signals[] = {SIGTRAP, SIGSEGV, SIGILL, SIGFPE, SIGBUS};
@@ -95,7 +105,8 @@ int native_side_init(uint64_t base, unsigned fpu_size)
 	side.fpu_size = fpu_size;
 	if (map(base + SEQ_CODE, SEQ_AREA_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC) ||
 	    map(base + SEQ_DATA, SEQ_AREA_SIZE, PROT_READ | PROT_WRITE) ||
-	    map(base + SEQ_STACK, SEQ_AREA_SIZE, PROT_READ | PROT_WRITE) || sigaltstack(&alternate, NULL))
+	    map(base + SEQ_STACK, SEQ_AREA_SIZE, PROT_READ | PROT_WRITE) || map_keyed(base + SEQ_KEYED) ||
+	    sigaltstack(&alternate, NULL))
 		return -1;
 	for (unsigned n = 0; n < sizeof(signals) / sizeof(signals[0]); n++)
 		if (sigaction(signals[n], &action, &side.others[signals[n]]))
@@ -108,9 +119,14 @@ void native_side_run(const struct sequence *s, uint64_t base, struct outcome *o)
 	memcpy((void *)(base + SEQ_CODE + s->offset), s->code, s->size);
 	memcpy((void *)(base + SEQ_DATA), o->data, sizeof(o->data));
 	memcpy((void *)(base + SEQ_STACK), o->stack, sizeof(o->stack));
+	const int rights = generate_host_has_keys() ? pkey_get(1) : 0;
+	if (generate_host_has_keys())
+		memset((void *)(base + SEQ_KEYED), 0, X86_PAGE_SIZE);
 	side.outcome = o;
 	__asm__ volatile("int3" ::: "memory");
 	side.outcome = NULL;
+	if (generate_host_has_keys())
+		pkey_set(1, (unsigned)rights);
 	memcpy(o->data, (void *)(base + SEQ_DATA), sizeof(o->data));
 	memcpy(o->stack, (void *)(base + SEQ_STACK), sizeof(o->stack));
 }

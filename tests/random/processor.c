@@ -71,11 +71,14 @@ static void interpreted(const struct sequence *s, struct outcome *o, bool single
 	struct vcpu *vcpu = m->vcpu;
 	struct engine_vcpu *c = vcpu->engine;
 	struct vm_exit exit;
+	static const uint8_t zeros[X86_PAGE_SIZE];
 	fix_put(m, BASE + SEQ_CODE + s->offset, s->code, s->size);
 	fix_put(m, BASE + SEQ_DATA, o->data, sizeof(o->data));
 	fix_put(m, BASE + SEQ_STACK, o->stack, sizeof(o->stack));
 	memcpy(c->fpu, o->fpu, test.fpu_size);
 	memcpy(vcpu->gpr, o->gpr, sizeof(o->gpr));
+	fix_put(m, BASE + SEQ_KEYED, zeros, sizeof(zeros));
+	vcpu->pkru = 0;
 	vcpu->rip = o->rip;
 	vcpu->rflags = o->rflags | X86_RFLAGS_IF;
 	vcpu->event_pending = false;
@@ -204,6 +207,11 @@ static void prepare(void)
 	for (uint64_t gva = 0; gva < FIX_RAM; gva += X86_PAGE_SIZE)
 		if (!in_area(gva, SEQ_CODE) && !in_area(gva, SEQ_DATA) && !in_area(gva, SEQ_STACK))
 			fix_map(m, gva, 0);
+	if (generate_host_has_keys()) {
+		m->vcpu->cr4 |= X86_CR4_PKE;
+		fix_map(m, BASE + SEQ_KEYED,
+			(BASE + SEQ_KEYED) | X86_PTE_P | X86_PTE_W | X86_PTE_U | R3_U64(1) << X86_PTE_KEY_SHIFT);
+	}
 	if (interpret_create(&m->vm, NULL))
 		exit(1);
 	test.fpu_size = m->vcpu->engine->fpu_size;

@@ -26,6 +26,7 @@
 #define SEQ_NO_RAM	0x24000
 #define SEQ_DATA_ALIAS	0x25000 /* the first page of data once more */
 #define SEQ_CODE_ALIAS	0x26000 /* the first page of code once more */
+#define SEQ_KEYED	0x27000 /* a page with protection key 1, in a process beside the test */
 #define SEQ_AREA_SIZE	0x2000	/* of code, of data, of the stack */
 
 /* R12 points here, aligned to 64; R15 nearby, sometimes near the end of the page. R14 is a small index. */

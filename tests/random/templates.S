@@ -3,7 +3,7 @@
  * not random: each with the letters of the places it may run in. p: in a process beside the test; u: user mode of a
  * guest; k: kernel mode of a guest where the kernel is interpreted; t: kernel mode everywhere. S: it changes the
  * system's registers; I: an interrupt waits; W: not in single steps, of which the processor may make several; A: where
- * the processor is AMD's, for Intel's do otherwise what the manuals leave open; L: it may lock the bus, which some hosts
+ * the processor is AMD's, for Intel's do otherwise what the manuals leave open; K: where programs have protection keys; L: it may lock the bus, which some hosts
  * punish with milliseconds. Each also runs alone, several times, at the beginning of a series: what random sequences
  * found wrong once has its line here. R12 and R15 point into the data, R14 is a small index, R13 and RBP may be used.
  */
@@ -26,6 +26,7 @@
 	.equ no_ram, SEQ_NO_RAM - SEQ_R12
 	.equ data_alias, SEQ_DATA_ALIAS - SEQ_R12
 	.equ code_alias, SEQ_CODE_ALIAS - SEQ_R12
+	.equ keyed, SEQ_KEYED - SEQ_R12
 
 	.section .data.rel.ro.templates.table, "aw", @progbits
 	.globl templates, templates_end
@@ -390,6 +391,19 @@ templates:
 	T pukt, "kmovw %eax, %k2; vpunpckhdq hole-12(%r12), %zmm23, %zmm9{%k2}{z}"
 	T pukt, "xor %edx, %edx; kmovw %edx, %k5; vmovapd %xmm30, 1(%r15){%k5}; vmovapd 1(%r15), %xmm3{%k5}"
 	T pukt, ".byte 0x62, 0xf3, 0x14, 0x4f, 0xc2, 0x44, 0x24, 0x9e, 0x0d /* VCMPPH, far from RSP */"
+	/* protection keys: nothing is denied when a sequence begins */
+	T pK, "xor %ecx, %ecx; rdpkru; mov %rax, %rbx; mov %rdx, %rsi; mov %eax, keyed(%r12); mov keyed(%r12), %edi"
+	T pK, "xor %ecx, %ecx; xor %edx, %edx; mov $4, %eax; wrpkru; mov %rbx, (%r12); mov keyed(%r12), %rax"
+	T pK, "xor %ecx, %ecx; xor %edx, %edx; mov $4, %eax; wrpkru; mov (%r12), %rbx; mov %rax, keyed(%r12)"
+	T pK, "xor %ecx, %ecx; xor %edx, %edx; mov $8, %eax; wrpkru; mov keyed(%r12), %rbx; incl keyed+8(%r12)"
+	T pK, "xor %ecx, %ecx; xor %edx, %edx; mov $0x55555550, %eax; wrpkru; xor %eax, %eax; rdpkru; addl $3, keyed(%r12); xadd %ebx, keyed(%r12)"
+	T pK, "xor %ecx, %ecx; xor %edx, %edx; mov $0x55555554, %eax; wrpkru; xor %eax, %eax; wrpkru; movups keyed+1(%r12), %xmm3; mov $4, %eax; wrpkru; lea keyed(%r12), %rsi; lea (%r15), %rdi; mov $3, %ecx; rep movsb"
+	T pK, "xor %ecx, %ecx; xor %edx, %edx; mov $8, %eax; wrpkru; lea keyed-3(%r12), %rdi; lea keyed(%r12), %rsi; lodsb; cmpxchg %ecx, keyed(%r12)"
+	T pK, "xor %ecx, %ecx; xor %edx, %edx; mov $12, %eax; wrpkru; fldt keyed(%r12)"
+	T pK, "xor %ecx, %ecx; xor %edx, %edx; mov $4, %eax; wrpkru; prefetcht0 keyed(%r12); clflush keyed(%r12)"
+	T pK, "mov $1, %ecx; xor %edx, %edx; wrpkru"
+	T pK, "xor %ecx, %ecx; mov $1, %edx; wrpkru"
+	T pK, "mov $1, %ecx; rdpkru"
 	/* flags */
 	T puk, "and $0x8d5, %eax; push %rax; popfq"
 	T pukt, "stc; sbb %eax, %eax; lahf"
