@@ -53,6 +53,16 @@ static int complain(const char *what, const char *word)
 	return VM_STATUS_HOST;
 }
 
+/* The kernel itself, or an option of QEMU's, where the verb should be. */
+static int no_verb(const char *word)
+{
+	if (word[0] != '-' && access(word, R_OK))
+		return complain("there is no verb '", word);
+	fprintf(stderr, "ring3: there is no verb '%s'\nring3: 'ring3 run %s%s' boots a kernel\n", word, word,
+		word[0] == '-' ? " ..." : "");
+	return VM_STATUS_HOST;
+}
+
 /* What packages are made with: ring3 help --man [VERB], ring3 help --completion SHELL. */
 static int help_for_packages(int argc, char **argv)
 {
@@ -139,5 +149,5 @@ int main(int argc, char **argv)
 		return help(argc, argv);
 	if (!strcmp(word, "--version"))
 		return version(argc > 2 && !strcmp(argv[2], "--verbose"));
-	return complain("there is no verb '", word);
+	return no_verb(word);
 }

@@ -147,6 +147,11 @@ static void test_pasted_words(void **state)
 	assert_refused("a disk is file=FILE,format=raw", "-drive", "file=x,format=qcow2", "k.elf");
 	assert_refused("a disk is file=FILE,format=raw", "-drive", "file=x", "k.elf");
 	assert_refused("there is no option '-device'", "k.elf", "-device", "e1000");
+	assert_refused("there is no option '-device'", "k.elf", "-device", "isa-debug-exit,iobase=0x501");
+	assert_refused("there is no option '-device'", "k.elf", "-device");
+	assert_int_equal(parse("-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "k.elf"), OPTIONS_RUN);
+	assert_int_equal(lines(err.text), 1);
+	assert_non_null(strstr(err.text, "port 0xf4 is there"));
 	assert_run("-cdrom", "a.iso", "k.elf");
 	assert_string_equal(config.cdrom.path, "a.iso");
 	assert_true(config.cdrom.readonly);
