@@ -119,18 +119,18 @@ static void test_qemu_spellings(void **state)
 static void test_pasted_words(void **state)
 {
 	assert_run("-nodefaults", "-no-user-config", "-no-reboot", "-serial", "stdio", "-serial", "mon:stdio",
-		   "-monitor", "none", "-display", "none", "-vga", "none", "-net", "none", "-debugcon", "stdio",
-		   "k.elf", "-smp", "1");
+		   "-monitor", "none", "-display", "none", "-vga", "none", "-net", "none", "-debugcon", "stdio", "-rtc",
+		   "base=utc", "k.elf", "-smp", "1");
 	assert_string_equal(err.text, "");
 	assert_run("-d", "int", "-D", "log", "-kernel", "k.elf");
 	assert_string_equal(config.trace_events, "fault,irq");
 	assert_string_equal(config.trace_file, "log");
 	assert_string_equal(err.text, "");
 	assert_int_equal(parse("-enable-kvm", "-cpu", "host", "k.elf", "-accel", "kvm", "-M", "q35", "-serial", "pty",
-			       "-d", "in_asm", "-no-shutdown"),
+			       "-d", "in_asm", "-no-shutdown", "-usb", "-rtc", "base=localtime"),
 			 OPTIONS_RUN);
 	assert_null(config.trace_events);
-	assert_int_equal(lines(err.text), 7);
+	assert_int_equal(lines(err.text), 9);
 	assert_non_null(strstr(err.text, "ring3: -cpu host has no meaning here and is left out: CPUID"));
 	assert_non_null(strstr(err.text, "ring3: -enable-kvm has no meaning"));
 	assert_non_null(strstr(err.text, "ring3: -serial pty has no meaning"));

@@ -44,10 +44,12 @@ static const struct spelling {
 	{"-nic", "", true, ",none,", "there is no network"},
 	{"-debugcon", "", true, ",stdio,", "what is written to port 0xe9 goes to the console"},
 	{"-name", "", true, NULL, NULL},
+	{"-rtc", "", true, ",base=utc,", "the clock is the host's, in UTC"},
+	{"-usb", "", false, "", "there is no USB"},
 	{"-no-shutdown", "", false, "", "the guest's end is ring3's"},
 	{"-enable-kvm", "", false, "", "ring3 runs guests without KVM"},
 	{"-accel", "", true, "", "ring3 runs guests without KVM; see --engine"},
-	{"-cpu", "", true, "", "CPUID shows what the machine has"},
+	{"-cpu", "", true, "", "CPUID shows what the machine has, --cpu names others"},
 	{"-machine", "", true, "", "the kernel decides which machine it gets"},
 	{"-M", "", true, "", "the kernel decides which machine it gets"},
 };
