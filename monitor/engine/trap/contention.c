@@ -18,16 +18,24 @@
 /* Two CPUs have held for so long: the next neighbour is a new one. */
 #define FORGET_NS 1000000000
 
-static bool read_delay(struct waiter *waiter)
+static bool read_times(pid_t process, pid_t task, uint64_t *run_ns, uint64_t *delay_ns)
 {
 	char path[64];
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/schedstat", waiter->process, waiter->task);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/schedstat", process, task);
 	FILE *file = fopen(path, "re");
 	if (!file)
 		return false;
-	int fields = fscanf(file, "%*u %lu", &waiter->delay_ns);
+	int fields = fscanf(file, "%lu %lu", run_ns, delay_ns);
 	fclose(file);
-	return fields == 1;
+	return fields == 2;
+}
+
+static bool read_waiter(struct waiter *waiter)
+{
+	uint64_t unused;
+	if (waiter->mapper && !read_times(waiter->process, waiter->mapper, &waiter->mapper_ns, &unused))
+		return false;
+	return read_times(waiter->process, waiter->task, &unused, &waiter->delay_ns);
 }
 
 static uint64_t cpu_ns(void)
@@ -42,7 +50,7 @@ static void begin(struct contention *contention, struct waiter near, struct wait
 	contention->near = near;
 	contention->far = far;
 	contention->monitor_ns = cpu_ns();
-	contention->since_ns = read_delay(&contention->near) && read_delay(&contention->far) ? now : 0;
+	contention->since_ns = read_waiter(&contention->near) && read_waiter(&contention->far) ? now : 0;
 }
 
 enum contended contention_look(struct contention *contention, struct waiter near, struct waiter far)
@@ -54,14 +62,15 @@ enum contended contention_look(struct contention *contention, struct waiter near
 	}
 	if (window < WINDOW_NS || near.task != contention->near.task || far.task != contention->far.task)
 		return CONTENDED_NOT;
-	uint64_t monitor = far.task == getpid() ? 0 : cpu_ns() - contention->monitor_ns;
+	uint64_t own = far.task == getpid() ? 0 : cpu_ns() - contention->monitor_ns;
 	contention->since_ns = 0;
-	if (!read_delay(&near) || !read_delay(&far))
+	if (!read_waiter(&near) || !read_waiter(&far))
 		return CONTENDED_NOT;
+	own += near.mapper_ns - contention->near.mapper_ns + far.mapper_ns - contention->far.mapper_ns;
 	uint64_t near_ns = near.delay_ns - contention->near.delay_ns, far_ns = far.delay_ns - contention->far.delay_ns;
 	if (near_ns > window / SHARE)
 		return CONTENDED_NEAR;
-	return far_ns > window / SHARE + monitor ? CONTENDED_FAR : CONTENDED_NOT;
+	return far_ns > window / SHARE + own ? CONTENDED_FAR : CONTENDED_NOT;
 }
 
 void contention_begin(struct contention *contention)

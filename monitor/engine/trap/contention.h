@@ -12,13 +12,14 @@
 
 struct waiter {
 	pid_t process, task;
-	uint64_t delay_ns;
+	pid_t mapper; /* of the process: it runs on the far CPU for the guest, which is no contention; 0: none */
+	uint64_t delay_ns, mapper_ns;
 };
 
 struct contention {
 	struct waiter near, far; /* who is looked at: the user side's runner; whoever runs on the other side */
 	uint64_t since_ns;	 /* for how long; 0: nobody is */
-	uint64_t monitor_ns;	 /* CPU time of the monitor then: the far side waits for it, too, if it runs there */
+	uint64_t monitor_ns;	 /* CPU time of the monitor then: the far side waits for it, too, if it is not it */
 	uint64_t until_ns;	 /* stay together until then; 0: there is no need */
 	uint64_t patience_ns;	 /* for how long that was */
 	uint64_t begun;		 /* how often it was so, for statistics */

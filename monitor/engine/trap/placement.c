@@ -127,7 +127,7 @@ static void judge_passages(struct placement *placement, bool passes)
 
 static struct waiter runner_of(const struct cell *cell)
 {
-	return (struct waiter){.process = cell->pid, .task = cell->runner};
+	return (struct waiter){.process = cell->pid, .task = cell->runner, .mapper = cell->pid};
 }
 
 /* Who runs on either side now. False: nobody that could be looked at. */
