@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -64,7 +65,7 @@ void cell_init_exchange(struct cell *cell)
 	xchg->kind = GATE_KIND_SIGNAL;
 	xchg->turn = cell->slot * sizeof(uint32_t);
 	xchg->wake = GATE_WAKE_NONE;
-	xchg->dispatch = !cells->traced;
+	xchg->dispatch = cells->dispatched;
 	xchg->bases = cells->bases;
 	xchg->frame = xchg->site_frame = cell->frame_gate;
 	xchg->host_fs_base = xchg->host_gs_base = GATE_BASE_UNKNOWN;
@@ -349,6 +350,12 @@ static int make_answers(struct cells *cells)
 	return 0;
 }
 
+/* Off is what it is: only a host that has it takes that. */
+static bool has_dispatch(void)
+{
+	return !prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0);
+}
+
 int cells_init(struct cells *cells, struct placement *placement, int ram_fd, bool traced)
 {
 	*cells = (struct cells){
@@ -375,6 +382,7 @@ int cells_init(struct cells *cells, struct placement *placement, int ram_fd, boo
 	}
 	cells->xcr0 = host_state_components();
 	cells->bases = bases_mode();
+	cells->dispatched = !traced && has_dispatch();
 	cells->arena_fd = memfd_create("ring3 gate", MFD_CLOEXEC);
 	if (cells->arena_fd < 0 || ftruncate(cells->arena_fd, ARENA_SIZE))
 		return no_memory();
@@ -388,7 +396,8 @@ int cells_init(struct cells *cells, struct placement *placement, int ram_fd, boo
 	memcpy(shared, gate_text, gate_text_end - gate_text);
 	cells->shared = shared;
 	cells->turns = (void *)(shared + ARENA_TURN);
-	filter_fill((void *)(shared + ARENA_DATA), ram_fd, cells->answers_fd, cells->sites.fd, cells->bases);
+	filter_fill((void *)(shared + ARENA_DATA), ram_fd, cells->answers_fd, cells->sites.fd, cells->bases,
+		    cells->dispatched);
 	return 0;
 }
 

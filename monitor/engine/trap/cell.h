@@ -126,6 +126,7 @@ struct cells {
 	uint32_t bases;		     /* GATE_BASES_* */
 	struct placement *placement; /* how to place cells, and how to wait for them */
 	bool traced;
+	bool dispatched; /* user dispatch is turned on in runners */
 	struct nursery nursery;
 	struct sites sites;
 };

@@ -23,7 +23,18 @@ static void name_descriptor(struct sock_filter *code, unsigned len, uint32_t sta
 		abort();
 }
 
-void filter_fill(struct gate_data *data, int ram_fd, int answers_fd, int sites_fd, uint32_t bases)
+static struct sock_fprog add_runner(struct confine_programs *programs, bool by_insns, bool dispatched)
+{
+	if (by_insns && dispatched)
+		return CONFINE_FILTER_ADD(programs, runner_by_insns);
+	if (by_insns)
+		return CONFINE_FILTER_ADD(programs, runner_alone_by_insns);
+	if (dispatched)
+		return CONFINE_FILTER_ADD(programs, runner_by_calls);
+	return CONFINE_FILTER_ADD(programs, runner_alone_by_calls);
+}
+
+void filter_fill(struct gate_data *data, int ram_fd, int answers_fd, int sites_fd, uint32_t bases, bool dispatched)
 {
 	struct confine_programs programs = {
 		.code = data->code,
@@ -31,10 +42,7 @@ void filter_fill(struct gate_data *data, int ram_fd, int answers_fd, int sites_f
 		.room = sizeof(data->code) / sizeof(data->code[0]),
 	};
 
-	if (bases == GATE_BASES_INSNS)
-		data->runner = CONFINE_FILTER_ADD(&programs, runner_by_insns);
-	else
-		data->runner = CONFINE_FILTER_ADD(&programs, runner_by_calls);
+	data->runner = add_runner(&programs, bases == GATE_BASES_INSNS, dispatched);
 	struct sock_filter *to = programs.code + programs.used;
 	if (sites_fd >= 0)
 		data->mapper = CONFINE_FILTER_ADD(&programs, mapper_of_sites);

@@ -4,6 +4,8 @@
 #ifndef MONITOR_ENGINE_TRAP_FILTER_H
 #define MONITOR_ENGINE_TRAP_FILTER_H
 
+#include <stdbool.h>
+
 #include "monitor/engine/trap/gate.h"
 
 /* Stands in the mapper's program, as filter_make.c makes it, for the descriptor of guest RAM. */
@@ -14,7 +16,10 @@
 /* And for the one of changed copies of pages. */
 #define FILTER_SITES_FD 0x534954
 
-/* Fills data with both programs; bases: GATE_BASES_*; sites_fd may be -1, for none. */
-void filter_fill(struct gate_data *data, int ram_fd, int answers_fd, int sites_fd, uint32_t bases);
+/*
+ * Fills data with both programs; bases: GATE_BASES_*; sites_fd may be -1, for none; dispatched: runners have user
+ * dispatch.
+ */
+void filter_fill(struct gate_data *data, int ram_fd, int answers_fd, int sites_fd, uint32_t bases, bool dispatched);
 
 #endif

@@ -363,6 +363,8 @@ gate_boot:
 	xorl	%r8d, %r8d
 	movl	$__NR_prctl, %eax
 	syscall
+	test	%rax, %rax
+	jnz	.Lboot_failed	/* the filter counts upon it */
 1:	movabs	$(GATE_DATA + DATA_RUNNER), %rdx
 	movl	$HOST_SECCOMP_FILTER, %edi
 	movl	$HOST_SECCOMP_FLAGS, %esi
