@@ -23,11 +23,6 @@ int64_t hc_call(struct vcpu *vcpu, uint64_t nr, const uint64_t arg[HC_ARGS])
 	return nr < CALLS && calls[nr] ? calls[nr](vcpu, arg) : -R3_ENOSYS;
 }
 
-bool hc_gives_way(const struct vm *vm)
-{
-	return atomic_load_explicit(&vm->attention, memory_order_relaxed);
-}
-
 void hc_dispatch(struct vcpu *vcpu)
 {
 	const uint64_t *gpr = vcpu->gpr;

@@ -10,9 +10,7 @@
 #include "hypercalls/abi.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/timer.h"
-
-struct vm;
-struct vcpu;
+#include "monitor/vm/vm.h"
 
 #define HC_ARGS	   6
 #define HC_NO_PORT R3_EVTCHN_PORTS
@@ -56,7 +54,10 @@ int64_t hc_call(struct vcpu *vcpu, uint64_t nr, const uint64_t arg[HC_ARGS]);
  */
 #define HC_GAVE_WAY INT64_MIN
 /* A long call is to give way: something asks for the monitor's attention. */
-bool hc_gives_way(const struct vm *vm);
+static inline bool hc_gives_way(const struct vm *vm)
+{
+	return atomic_load_explicit(&vm->attention, memory_order_relaxed);
+}
 
 /* An address that guest code may have: in the lower canonical half. */
 static inline bool hc_address_valid(uint64_t gva)

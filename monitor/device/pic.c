@@ -55,10 +55,13 @@ static unsigned highest_of(const struct pic_chip *chip, uint8_t set, unsigned *r
 /* The input whose request the chip would pass on now, NO_INPUT if there is none. */
 static unsigned request(const struct pic_chip *chip)
 {
+	const uint8_t requests = chip->irr & ~chip->imr;
 	uint8_t in_service = chip->isr;
-	unsigned request_rank, service_rank;
-	unsigned input = highest_of(chip, chip->irr & ~chip->imr, &request_rank);
+	unsigned request_rank, service_rank, input;
 
+	if (!requests)
+		return NO_INPUT;
+	input = highest_of(chip, requests, &request_rank);
 	/* Special mask mode: an in-service input that is masked holds nobody back. */
 	if (chip->special_mask)
 		in_service &= ~chip->imr;

@@ -167,7 +167,7 @@ int events_arm(uint64_t deadline)
 	if (deadline != TIMER_NEVER)
 		deadline = clock_host_of(deadline);
 	/* The timer's clock may be ahead of the machine's: then the deadline is armed once more. */
-	bool fired = atomic_exchange(&events.fired, false);
+	bool fired = atomic_load(&events.fired) && atomic_exchange(&events.fired, false);
 	if (deadline == (fired ? TIMER_NEVER : events.armed)) {
 		events.armed = deadline;
 		return 0;

@@ -186,22 +186,23 @@ void vcpu_set_rflags(struct vcpu *vcpu, uint64_t image)
 
 struct spt_cpu vcpu_paging(const struct vcpu *vcpu)
 {
-	struct spt_cpu paging = {
+	const enum spt_paging mode = vcpu_paging_mode(vcpu);
+	const bool keys = mode == SPT_4_LEVEL;
+	const uint64_t *pdpte = vcpu->pdpte;
+	/* Made where it is wanted: it is asked for at each access of the monitor's. */
+	return (struct spt_cpu){
 		.cr3 = vcpu_root(vcpu),
-		.paging = vcpu_paging_mode(vcpu),
+		.paging = mode,
 		.wp = vcpu->cr0 & X86_CR0_WP,
 		.nxe = (vcpu->efer & X86_EFER_NXE) && (vcpu->cr4 & X86_CR4_PAE),
 		.smep = vcpu->cr4 & X86_CR4_SMEP,
 		.smap = (vcpu->cr4 & X86_CR4_SMAP) && vcpu->cpl != 3 && !(vcpu->rflags & X86_RFLAGS_AC),
 		.pge = vcpu->cr4 & X86_CR4_PGE,
 		.pse = vcpu->cr4 & X86_CR4_PSE,
+		.user_keys = keys && (vcpu->cr4 & X86_CR4_PKE) ? vcpu->pkru : 0,
+		.kernel_keys = keys && (vcpu->cr4 & X86_CR4_PKS) ? (uint32_t)vcpu->pkrs : 0,
+		.pdpte = {pdpte[0], pdpte[1], pdpte[2], pdpte[3]},
 	};
-	if (paging.paging == SPT_4_LEVEL) {
-		paging.user_keys = vcpu->cr4 & X86_CR4_PKE ? vcpu->pkru : 0;
-		paging.kernel_keys = vcpu->cr4 & X86_CR4_PKS ? (uint32_t)vcpu->pkrs : 0;
-	}
-	memcpy(paging.pdpte, vcpu->pdpte, sizeof(paging.pdpte));
-	return paging;
 }
 
 /* SDM 3A table 4-8. */

@@ -46,10 +46,13 @@ static struct cell *direct_peer(struct trap *trap, const struct vcpu *vcpu)
 {
 	if (vcpu->debug.attached || vcpu->interrupt_waits || !trap->direct.known || trap->narrow)
 		return NULL;
-	struct spt_cpu paging = vcpu_paging(vcpu);
-	paging.cr3 = vcpu_user_root(vcpu);
-	struct spt_space *space = spt_space_find(vcpu->vm->spt, &paging, SPT_USER);
-	struct cell *user = space ? *spt_space_owner(space) : NULL;
+	struct cell *user = trap->cells.user;
+	if (!user || !space_shown(user, vcpu, vcpu_user_root(vcpu), SPT_USER)) {
+		struct spt_cpu paging = vcpu_paging(vcpu);
+		paging.cr3 = vcpu_user_root(vcpu);
+		struct spt_space *space = spt_space_find(vcpu->vm->spt, &paging, SPT_USER);
+		user = space ? *spt_space_owner(space) : NULL;
+	}
 	return user && !user->dead && !user->fresh && user->in_signal ? user : NULL;
 }
 
@@ -368,7 +371,8 @@ void direct_arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 			bases_give(peer, vcpu->sreg[SREG_FS].base, vcpu->sreg[SREG_GS].base);
 	}
 	cell->xchg->armed = armed;
-	cell->xchg->sysret = cell->xchg->sysret && armed == GATE_ARMED_BARE;
+	if (armed != GATE_ARMED_BARE && cell->xchg->sysret)
+		cell->xchg->sysret = 0;
 	if (trap->direct.fpu_at)
 		*trap->direct.fpu_at = armed == GATE_ARMED_BARE ? cell->xchg->peer_fpu : 0;
 	/* The guest left the FPU to user mode: the kernel cell's own is of no interest. */

@@ -151,33 +151,44 @@ struct gate_root {
 	uint64_t now, wanted, from;
 };
 
+/*
+ * By lines of the cache, since each that one side writes and the other reads crosses between their CPUs at every exit:
+ * what they wait on, with what hardly changes; what an exit says besides its registers; these.
+ */
+#define GATE_LINE 64
+
 struct gate_xchg {
 	_Atomic uint32_t state;		/* both; the monitor sleeps on it */
 	_Atomic uint32_t monitor_waits; /* monitor writes: it sleeps on state, wake it */
 	_Atomic uint32_t runner_waits;	/* runner writes: it sleeps on its turn */
 	uint32_t spins;			/* monitor writes: how long the runner spins, then yields, before it sleeps */
 	uint32_t yields;
-	uint32_t kind;	       /* runner writes at exit: GATE_KIND_* */
 	uint32_t runner_tid;   /* the kernel writes at boot */
 	uint32_t turn;	       /* monitor writes before boot: offset of this cell's word in GATE_TURN */
 	_Atomic uint32_t wake; /* monitor writes before PARK: likewise for the cell to wake, GATE_WAKE_NONE for none */
 	uint32_t dispatch;     /* monitor writes before boot: turn on syscall user dispatch */
-	uint32_t stepped;      /* runner writes: a hypercall came with TF set; monitor clears */
 	uint32_t bases;	       /* monitor writes before boot: GATE_BASES_* */
-	uint32_t callout;      /* translated code writes: low half of the address of the stub that led to the gate */
-	uint32_t fpu_size;     /* monitor writes: of an XSAVE image, 0 if the gate shall not do fpu_switch */
-	uint64_t frame;	       /* runner writes at exit: RSP in the handler */
-	uint64_t fs_base;      /* runner writes at exit, monitor before resume */
-	uint64_t gs_base;
+	uint64_t xcr0;	       /* monitor writes: components for XSAVE and XRSTOR */
 	/* GATE_BASES_CALLS*: what the host loads, GATE_BASE_UNKNOWN if that must be told again; both write. */
 	uint64_t host_fs_base, host_gs_base;
-	uint32_t xsave;	 /* monitor writes: XSAVE on a hypercall */
-	uint32_t xrstor; /* monitor writes: XRSTOR when resuming on the hypercall path */
-	uint64_t xcr0;	 /* monitor writes: components for XSAVE and XRSTOR */
+
+	_Alignas(GATE_LINE) uint32_t kind; /* runner writes at exit: GATE_KIND_* */
+	uint32_t stepped;		   /* runner writes: a hypercall came with TF set; monitor clears */
+	uint32_t callout; /* translated code writes: low half of the address of the stub that led to the gate */
+	uint32_t armed;	  /* monitor writes before resume: user mode may be entered directly, see trap/direct.h */
+	uint32_t xsave;	  /* monitor writes: XSAVE on a hypercall */
+	uint32_t xrstor;  /* monitor writes: XRSTOR when resuming on the hypercall path */
+	uint64_t frame;	  /* runner writes at exit: RSP in the handler */
+	uint64_t fs_base; /* runner writes at exit, monitor before resume */
+	uint64_t gs_base;
+	uint64_t rip, rflags; /* hypercall path: runner writes at exit, monitor before resume */
+
+	_Alignas(GATE_LINE) uint64_t gpr[16]; /* likewise */
 	/*
 	 * Entering user mode directly: monitor writes before resume, see trap/direct.h. `cycles` the runner counts.
 	 */
-	uint32_t armed, cycles;
+	uint32_t cycles;
+	uint32_t fpu_size; /* of an XSAVE image, 0 if the gate shall not do fpu_switch */
 	uint32_t peer_spins, peer_yields;
 	uint64_t peer;	     /* the user cell's struct gate_xchg in GATE_PEERS */
 	uint64_t peer_gregs; /* its frame's registers there */
@@ -223,8 +234,6 @@ struct gate_xchg {
 	uint32_t syscall_kept; /* bits that the kernel begins with as user mode had them */
 	uint32_t syscall_odd;  /* with one of these it begins as no cell can */
 	uint32_t unreadable;
-	uint64_t gpr[16]; /* hypercall path: runner writes at exit, monitor before resume */
-	uint64_t rip, rflags;
 	stack_t altstack;    /* monitor writes before boot */
 	uint64_t scratch[8]; /* stack of the few instructions that load RFLAGS */
 	uint64_t scratch_top[1];

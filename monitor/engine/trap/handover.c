@@ -105,7 +105,8 @@ enum handover handover_wait(struct cell *cell, struct patience patience, unsigne
 			cell->wake_left = false;
 		}
 	}
-	atomic_store(&cell->nudged, false);
+	if (atomic_load(&cell->nudged))
+		atomic_store(&cell->nudged, false);
 	if (now != GATE_NUDGE && now != GATE_RUN)
 		return HANDOVER_EXITED;
 	/* Back to RUN, unless the runner has handed over meanwhile. */

@@ -69,7 +69,8 @@ static void signal_resume(struct trap *trap, struct cell *cell, const struct vcp
 	if (!cell->kernel || !direct_lends_bases(trap, vcpu))
 		bases_give(cell, vcpu->sreg[SREG_FS].base, vcpu->sreg[SREG_GS].base);
 	/* A program that had it sleep on another would be kicked from sleep to sleep. */
-	cell->xchg->turn = cell->slot * sizeof(uint32_t);
+	if (cell->xchg->turn != cell->slot * sizeof(uint32_t))
+		cell->xchg->turn = cell->slot * sizeof(uint32_t);
 	struct cell *place = trap->cells.last != cell ? trap->cells.last : NULL;
 	bool split = trap->placement.mode == PLACEMENT_SPLIT;
 	handover_resume(cell, place, place && !(split && place->kernel != cell->kernel));

@@ -134,6 +134,14 @@ void space_lost(struct vm *vm, struct spt_space *space, int error)
 		vm_refused(vm, "guest memory cannot be mapped: %s; %s", strerror(-error), refusal_remedy(error));
 }
 
+bool space_shown(const struct cell *cell, const struct vcpu *vcpu, uint64_t cr3, enum spt_mode mode)
+{
+	const struct spt_space *space = cell->space;
+	return space && mode != SPT_UPPER && spt_space_mode(space) == mode &&
+	       spt_space_root(space) == (cr3 & X86_PTE_ADDR) && spt_space_paging(space) == SPT_4_LEVEL &&
+	       vcpu_paging_mode(vcpu) == SPT_4_LEVEL;
+}
+
 bool space_flush(struct vm *vm, struct cell *cell)
 {
 	struct trap *trap = trap_of(vm);

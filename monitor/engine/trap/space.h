@@ -18,6 +18,8 @@ extern const struct spt_ops space_ops;
 /* As engine_ops.space_lost and space_drop. */
 void space_lost(struct vm *vm, struct spt_space *space, int error);
 void space_drop(struct vm *vm, struct spt_space *space);
+/* The cell's own space is that of user or kernel mode under this root, and the vCPU has 4-level paging. */
+bool space_shown(const struct cell *cell, const struct vcpu *vcpu, uint64_t cr3, enum spt_mode mode);
 /* Empties a space that lives in the cell of another one, and takes it out of there. */
 void space_leave(struct vm *vm, struct spt_space *space);
 /* All cells of kernel mode lose what they have, before guest memory is to lie elsewhere in them. */

@@ -50,9 +50,9 @@ static void hide_pushed(struct vcpu *vcpu)
 
 void step_end(struct step step, struct vcpu *vcpu, struct vm_exit *exit)
 {
-	bool through = exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_DB && (exit->error & X86_DR6_BS);
 	if (!step.ours)
 		return;
+	bool through = exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_DB && (exit->error & X86_DR6_BS);
 	/* POPF loaded the flag that the guest wants. */
 	if (!through || step.opcode != OPCODE_POPF)
 		vcpu->rflags &= ~X86_RFLAGS_TF;

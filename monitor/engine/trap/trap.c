@@ -71,7 +71,7 @@ static enum spt_mode trap_mode(const struct vcpu *vcpu)
 }
 
 /* The cell for the vCPU's root and mode, or NULL after vm_kill. */
-static struct cell *trap_cell(struct vcpu *vcpu)
+static struct cell *find_cell(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
 	struct trap *trap = &vm->engine->trap;
@@ -101,7 +101,18 @@ static struct cell *trap_cell(struct vcpu *vcpu)
 	}
 	if (spt_space_mode(space) == SPT_UPPER && trap->lower)
 		trap_show_lower(vm, cell, &paging);
-	cell->used = ++trap->entries;
+	return cell;
+}
+
+/* Most exits change neither root nor mode. */
+static struct cell *trap_cell(struct vcpu *vcpu)
+{
+	struct trap *trap = &vcpu->vm->engine->trap;
+	struct cell *cell = trap->cells.last;
+	if (!cell || !space_shown(cell, vcpu, vcpu_root(vcpu), trap_mode(vcpu)))
+		cell = find_cell(vcpu);
+	if (cell)
+		cell->used = ++trap->entries;
 	return cell;
 }
 
@@ -127,13 +138,19 @@ void trap_keep_fpu(struct trap *trap, struct cell *cell)
 	trap->cells.holder = NULL;
 }
 
+static __attribute__((noinline)) void fpu_pass(struct trap *trap, struct cell *from, struct cell *to)
+{
+	uint8_t image[GATE_FPU_SIZE] __attribute__((aligned(64)));
+	fpu_take(trap, from, image, trap->fpu_size);
+	trap->transport->fpu_set(to, image, trap->fpu_size);
+}
+
 /*
  * The FPU state belongs to the vCPU; it lies in the runner that ran last. A kernel that left it to user mode has none.
  */
 void trap_hold_fpu(struct trap *trap, struct cell *cell, const struct vcpu *vcpu)
 {
 	struct cell *holder = trap->cells.holder;
-	uint8_t image[GATE_FPU_SIZE] __attribute__((aligned(64)));
 	bool lent = cell->kernel && direct_lends_fpu(trap, vcpu);
 	if (lent && holder == cell) {
 		/* From now on the cell does not save it. */
@@ -144,8 +161,7 @@ void trap_hold_fpu(struct trap *trap, struct cell *cell, const struct vcpu *vcpu
 	if (holder == cell || lent)
 		return;
 	if (holder) {
-		fpu_take(trap, holder, image, trap->fpu_size);
-		trap->transport->fpu_set(cell, image, trap->fpu_size);
+		fpu_pass(trap, holder, cell);
 	} else if (trap->fpu_kept) {
 		trap->transport->fpu_set(cell, trap->fpu, trap->fpu_size);
 	}
@@ -348,7 +364,7 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	trap->cells.last = cell;
 	trap_wait(vcpu, cell);
 	uint64_t out = clock_tsc();
-	atomic_store(&trap->inside, NULL);
+	atomic_store_explicit(&trap->inside, NULL, memory_order_release);
 
 	stats->guest_tsc += out - entry;
 	if (trap->exit_tsc)
