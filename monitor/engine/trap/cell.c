@@ -135,6 +135,15 @@ void cell_set_patience(struct cell *cell)
 	cell->xchg->yields = placement->runner[cell->kernel].yields;
 }
 
+void cell_note_user(struct cell *cell)
+{
+	struct cells *cells = cell->owner;
+	if (cells->user == cell)
+		return;
+	cells->user_before = cells->user;
+	cells->user = cell;
+}
+
 void cell_place(struct cell *cell)
 {
 	const struct placement *placement = cell->owner->placement;
@@ -231,6 +240,8 @@ void cell_destroy(struct cell *cell)
 		cells->last = NULL;
 	if (cells->user == cell)
 		cells->user = NULL;
+	if (cells->user_before == cell)
+		cells->user_before = NULL;
 	for (struct cell *other = cells->all; other; other = other->next)
 		if (other->peer == cell)
 			other->peer = NULL;

@@ -110,7 +110,8 @@ struct cells {
 	struct cell *owing;  /* of user mode: who stopped there may only have said so */
 	struct cell *holder; /* the cell whose runner holds the vCPU's FPU state; NULL: none */
 	struct cell *last;   /* the cell entered last */
-	struct cell *user;   /* the user cell that ran last, as far as the monitor knows */
+	/* The user cell that ran last, as far as the monitor knows, and another one before it. */
+	struct cell *user, *user_before;
 	struct cell_recent recent[GATE_PEERS_KNOWN];
 	unsigned recent_next; /* the one to be replaced */
 	int arena_fd, ram_fd, answers_fd;
@@ -173,6 +174,8 @@ int cell_renew(struct cell *cell);
 void cell_init_exchange(struct cell *cell);
 /* Has the runner wait as the placement says, whatever stands in its memory. */
 void cell_set_patience(struct cell *cell);
+/* A user cell has run: cells->user. */
+void cell_note_user(struct cell *cell);
 /* Has the tasks run where, and wait how, the placement says now. Cheap if they do already. */
 void cell_place(struct cell *cell);
 

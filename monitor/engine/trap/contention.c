@@ -33,9 +33,11 @@ static bool read_times(pid_t process, pid_t task, uint64_t *run_ns, uint64_t *de
 static bool read_waiter(struct waiter *waiter)
 {
 	uint64_t unused;
+	if (!waiter->task)
+		return true;
 	if (waiter->mapper && !read_times(waiter->process, waiter->mapper, &waiter->mapper_ns, &unused))
 		return false;
-	return read_times(waiter->process, waiter->task, &unused, &waiter->delay_ns);
+	return read_times(waiter->process, waiter->task, &waiter->run_ns, &waiter->delay_ns);
 }
 
 static uint64_t cpu_ns(void)
@@ -45,31 +47,50 @@ static uint64_t cpu_ns(void)
 	return (uint64_t)used.tv_sec * CLOCK_NS_PER_SEC + (uint64_t)used.tv_nsec;
 }
 
-static void begin(struct contention *contention, struct waiter near, struct waiter far, uint64_t now)
+static void begin(struct contention *contention, struct waiter near, struct waiter beside, struct waiter far,
+		  uint64_t now)
 {
 	contention->near = near;
+	contention->beside = beside;
 	contention->far = far;
 	contention->monitor_ns = cpu_ns();
-	contention->since_ns = read_waiter(&contention->near) && read_waiter(&contention->far) ? now : 0;
+	bool told = read_waiter(&contention->near) && read_waiter(&contention->beside) && read_waiter(&contention->far);
+	contention->since_ns = told ? now : 0;
 }
 
-enum contended contention_look(struct contention *contention, struct waiter near, struct waiter far)
+/* Of two programs of the guest's that take turns, one waits for the other: then most of the CPU is theirs. */
+static bool near_is_contended(const struct contention *since, const struct waiter *near, const struct waiter *beside,
+			      uint64_t window)
+{
+	uint64_t ran = near->run_ns - since->near.run_ns + beside->run_ns - since->beside.run_ns;
+	return near->delay_ns - since->near.delay_ns > window / SHARE && ran < window - window / SHARE;
+}
+
+static bool is_other(const struct waiter *waiter, const struct waiter *other)
+{
+	return waiter->task != other->task;
+}
+
+enum contended contention_look(struct contention *contention, struct waiter near, struct waiter beside,
+			       struct waiter far)
 {
 	uint64_t now = clock_ns(), window = now - contention->since_ns;
 	if (!contention->since_ns || window > WINDOW_MOST_NS) {
-		begin(contention, near, far, now);
+		begin(contention, near, beside, far, now);
 		return CONTENDED_NOT;
 	}
-	if (window < WINDOW_NS || near.task != contention->near.task || far.task != contention->far.task)
+	if (window < WINDOW_NS || is_other(&near, &contention->near) || is_other(&beside, &contention->beside) ||
+	    is_other(&far, &contention->far))
 		return CONTENDED_NOT;
 	uint64_t own = far.task == getpid() ? 0 : cpu_ns() - contention->monitor_ns;
 	contention->since_ns = 0;
-	if (!read_waiter(&near) || !read_waiter(&far))
+	if (!read_waiter(&near) || !read_waiter(&beside) || !read_waiter(&far))
 		return CONTENDED_NOT;
-	own += near.mapper_ns - contention->near.mapper_ns + far.mapper_ns - contention->far.mapper_ns;
-	uint64_t near_ns = near.delay_ns - contention->near.delay_ns, far_ns = far.delay_ns - contention->far.delay_ns;
-	if (near_ns > window / SHARE)
+	own += near.mapper_ns - contention->near.mapper_ns + beside.mapper_ns - contention->beside.mapper_ns +
+	       far.mapper_ns - contention->far.mapper_ns;
+	if (near_is_contended(contention, &near, &beside, window))
 		return CONTENDED_NEAR;
+	uint64_t far_ns = far.delay_ns - contention->far.delay_ns;
 	return far_ns > window / SHARE + own ? CONTENDED_FAR : CONTENDED_NOT;
 }
 

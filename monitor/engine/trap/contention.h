@@ -13,22 +13,28 @@
 struct waiter {
 	pid_t process, task;
 	pid_t mapper; /* of the process: it runs on the far CPU for the guest, which is no contention; 0: none */
-	uint64_t delay_ns, mapper_ns;
+	uint64_t run_ns, delay_ns, mapper_ns;
 };
 
 struct contention {
-	struct waiter near, far; /* who is looked at: the user side's runner; whoever runs on the other side */
-	uint64_t since_ns;	 /* for how long; 0: nobody is */
-	uint64_t monitor_ns;	 /* CPU time of the monitor then: the far side waits for it, too, if it is not it */
-	uint64_t until_ns;	 /* stay together until then; 0: there is no need */
-	uint64_t patience_ns;	 /* for how long that was */
-	uint64_t begun;		 /* how often it was so, for statistics */
+	/* Who is looked at: the user side's runner, and another one that shares its CPU; whoever runs on the other side
+	 */
+	struct waiter near, beside, far;
+	uint64_t since_ns;    /* for how long; 0: nobody is */
+	uint64_t monitor_ns;  /* CPU time of the monitor then: the far side waits for it, too, if it is not it */
+	uint64_t until_ns;    /* stay together until then; 0: there is no need */
+	uint64_t patience_ns; /* for how long that was */
+	uint64_t begun;	      /* how often it was so, for statistics */
 };
 
 enum contended { CONTENDED_NOT, CONTENDED_NEAR, CONTENDED_FAR };
 
-/* The two tasks of the moment, with the guest on two CPUs; the far one shares its CPU with the monitor, or is it. */
-enum contended contention_look(struct contention *contention, struct waiter near, struct waiter far);
+/*
+ * The tasks of the moment, with the guest on two CPUs; `beside` has none if nobody shares the near one's CPU, the far
+ * one shares its CPU with the monitor, or is it.
+ */
+enum contended contention_look(struct contention *contention, struct waiter near, struct waiter beside,
+			       struct waiter far);
 /* One CPU is contended: when to try two again comes later each time. */
 void contention_begin(struct contention *contention);
 /* True as long as the guest should stay on one CPU. */

@@ -29,7 +29,7 @@ bool direct_lends_bases(const struct trap *trap, const struct vcpu *vcpu)
 void direct_note_user(struct trap *trap, struct cell *cell, const struct vcpu *vcpu)
 {
 	trap->direct.known = direct_lends_fpu(trap, vcpu) && !trap->transport->traced;
-	trap->cells.user = cell;
+	cell_note_user(cell);
 	if (trap->direct.known)
 		placement_direct(&trap->placement);
 	trap->direct.cs = vcpu->sreg[SREG_CS];
@@ -389,7 +389,7 @@ unsigned direct_cycles(struct trap *trap, struct cell *cell)
 	trap->direct.total += since;
 	struct cell *peer = since ? direct_peer_now(trap, cell) : NULL;
 	if (peer)
-		trap->cells.user = peer;
+		cell_note_user(peer);
 	return since;
 }
 

@@ -132,13 +132,15 @@ static struct waiter runner_of(const struct cell *cell)
 
 /* Who runs on either side now. False: nobody that could be looked at. */
 static bool find_waiters(const struct placement *placement, const struct cells *cells, struct waiter *near,
-			 struct waiter *far)
+			 struct waiter *beside, struct waiter *far)
 {
 	bool split = placement->mode == PLACEMENT_SPLIT;
 	const struct cell *last = cells->last, *user = split ? cells->user : last;
 	if (!last || !user || last->dead || user->dead || (split && !last->kernel))
 		return false;
 	*near = runner_of(user);
+	*beside = split && cells->user_before && !cells->user_before->dead ? runner_of(cells->user_before)
+									   : (struct waiter){0};
 	*far = split ? runner_of(last) : (struct waiter){.process = getpid(), .task = getpid()};
 	return true;
 }
@@ -149,7 +151,7 @@ static bool find_waiters(const struct placement *placement, const struct cells *
  */
 static bool placement_contended(struct placement *placement, struct cells *cells)
 {
-	struct waiter near, far;
+	struct waiter near, beside, far;
 	if (!placement->two)
 		return false;
 	if (contention_lasts(&placement->contention))
@@ -159,9 +161,9 @@ static bool placement_contended(struct placement *placement, struct cells *cells
 			placement_set(placement, PLACEMENT_APART);
 		return false;
 	}
-	if (!find_waiters(placement, cells, &near, &far))
+	if (!find_waiters(placement, cells, &near, &beside, &far))
 		return false;
-	enum contended contended = contention_look(&placement->contention, near, far);
+	enum contended contended = contention_look(&placement->contention, near, beside, far);
 	if (contended == CONTENDED_NOT)
 		return false;
 	contention_begin(&placement->contention);

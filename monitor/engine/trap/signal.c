@@ -161,7 +161,7 @@ static struct cell *signal_fetch_peer(struct trap *trap, struct cell *cell, stru
 {
 	struct cell *peer = cell->peer;
 	cell->in_signal = false;
-	trap->cells.user = peer;
+	cell_note_user(peer);
 	direct_take_user(trap, vcpu);
 	if (!peer->dead && peer->xchg->kind == GATE_KIND_SIGNAL && peer->xchg->frame == peer->frame_gate)
 		signal_fetch_frame(peer, vcpu, exit);
