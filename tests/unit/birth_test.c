@@ -283,6 +283,7 @@ static void a_copy_that_gives_way_is_owed(void **state)
 	cells.sites.undone = &undone;
 	*slot = (struct sites_slot){.gva = page, .entries = page + (1 << 20), .cells = 1};
 	cell->sites.slot[cell->sites.count++] = 0;
+	cells.sites.shown = 1;
 	assert_int_equal(sites_give_way(cell, page, X86_PAGE_SIZE, true), 0);
 	assert_int_equal(undone, 1);
 	assert_int_equal(slot->cells, 0);

@@ -1,11 +1,12 @@
 /*
  * What an exit is to the guest whose SYSCALL was made cheap, for each byte between the place and the gate: the moments
- * are too short for a guest to be met there often.
+ * are too short for a guest to be met there often. And which code is executed in two ways.
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -100,12 +101,79 @@ static void test_death(void **state)
 	assert_int_equal(vcpu.rip, AT);
 }
 
+/* A place in a page of NOPs, with `code` from `at` on. */
+static bool has_one_way(unsigned offset, unsigned at, const char *code, unsigned len)
+{
+	static const uint8_t place[] = {0xb8, 0x25, 0, 0, 0, 0x0f, 0x05, 0xc3};
+	const struct site site = {(uint16_t)offset, JMP_LENGTH};
+	uint8_t page[GATE_PAGE];
+
+	memset(page, 0x90, sizeof(page));
+	memcpy(page + offset, place, sizeof(place));
+	memcpy(page + at, code, len);
+	return sites_has_one_way(page, &site);
+}
+#define ONE_WAY(at, code) has_one_way(1000, at, code, sizeof(code) - 1)
+
+static void test_ways(void **state)
+{
+	assert_true(ONE_WAY(0, ""));
+	/* Before it stands an instruction that ends there, or reaches in, or may be one. */
+	assert_true(ONE_WAY(998, "\xb2\xb1"));
+	assert_false(ONE_WAY(999, "\x41"));
+	assert_false(ONE_WAY(999, "\xb1"));
+	assert_false(ONE_WAY(999, "\x0f"));
+	assert_false(ONE_WAY(998, "\x66\x66"));
+	/* Jumps to its last byte, which is another instruction's beginning, from either side; or to its first one. */
+	assert_false(ONE_WAY(996, "\x75\x01\xb2\xb1"));
+	assert_true(ONE_WAY(996, "\x75\x00\xb2\xb1"));
+	assert_false(ONE_WAY(990, "\xeb\x07\x90\x90\x90\x90\x90\x90\xb2\xb1"));
+	assert_false(ONE_WAY(998, "\xb2\xb1\xb8\x25\0\0\0\x0f\x05\xc3\xeb\xf5"));
+	assert_false(ONE_WAY(998, "\xb2\xb1\xb8\x25\0\0\0\x0f\x05\xc3\xe3\xf5"));
+	assert_true(ONE_WAY(998, "\xb2\xb1\xb8\x25\0\0\0\x0f\x05\xc3\xe3\xf6"));
+	/* The byte that is jumped to ends where the place begins. */
+	assert_true(ONE_WAY(996, "\x75\x01\xb2\x90"));
+}
+
+/* Of 32 bits from anywhere in the page, in the middle of something else too. */
+static void test_far_ways(void **state)
+{
+	for (unsigned at = 16; at < GATE_PAGE - 8; at += 16) {
+		uint8_t page[GATE_PAGE];
+		const struct site site = {2000, JMP_LENGTH};
+		const int32_t distance = 1999 - (int32_t)(at + 6);
+		static const uint8_t place[] = {0xb2, 0xb1, 0xb8, 0x25, 0, 0, 0, 0x0f, 0x05};
+		static const uint8_t jumps[][2] = {{0x90, 0xe8}, {0xb0, 0xe9}, {0x0f, 0x84}};
+		if (at + 6 > 1998 && at < 2010)
+			continue;
+		for (unsigned n = 0; n < 3; n++) {
+			memset(page, 0x90, sizeof(page));
+			memcpy(page + 1998, place, sizeof(place));
+			assert_true(sites_has_one_way(page, &site));
+			memcpy(page + at, jumps[n], 2);
+			memcpy(page + at + 2, &distance, sizeof(distance));
+			assert_false(sites_has_one_way(page, &site));
+		}
+	}
+}
+
+/* What lies in the page before may reach as far as that, and what lies in the next one is not read. */
+static void test_ends_of_ways(void **state)
+{
+	assert_false(has_one_way(X86_INSN_MAX - 1, 0, "", 0));
+	for (unsigned offset = X86_INSN_MAX; offset <= GATE_PAGE - 8; offset++)
+		assert_true(has_one_way(offset, 0, "", 0));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_kicks, set_up),
 		cmocka_unit_test_setup(test_faults, set_up),
 		cmocka_unit_test_setup(test_death, set_up),
+		cmocka_unit_test(test_ways),
+		cmocka_unit_test(test_far_ways),
+		cmocka_unit_test(test_ends_of_ways),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,6 +66,10 @@ static void print_effort(const struct lockstep *ls)
 	for (unsigned n = 0; n < 2; n++)
 		if (interpreted[n])
 			printf("  %s: %" PRIu64 " instructions interpreted\n", name(ls, n), interpreted[n]);
+	for (unsigned n = 0; n < 2; n++)
+		if (ls->vm[n].stats.sites)
+			printf("  %s: SYSCALLs from %" PRIu64 " places without a signal\n", name(ls, n),
+			       ls->vm[n].stats.sites);
 	if (ls->runs > 1)
 		printf("  the guest ran %u times, to look at some stretches instruction by instruction\n", ls->runs);
 	if (ls->levelled)

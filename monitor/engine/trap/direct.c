@@ -352,7 +352,6 @@ void direct_arm(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 		armed = 0;
 		peer = NULL;
 	}
-	trap->cells.sites.asked = trap->cells.sites.fd >= 0 && vcpu->pv.sites && !trap->translate;
 	cell->armed = armed;
 	cell->peer = peer;
 	if (cell->armed) {

@@ -108,9 +108,21 @@ static void give_back_now(struct cell *cell, unsigned n)
 		cell_kill(cell);
 }
 
-void sites_give_all(struct cells *cells)
+/* A machine that is compared with another one goes from exit to exit, and has such places as any other. */
+static bool is_stepped(const struct vcpu *vcpu)
 {
-	for (struct cell *cell = cells->all; cell; cell = cell->next)
+	return vcpu->debug.step || (vcpu->debug.attached && !vcpu->debug.pause);
+}
+
+void sites_allow(struct trap *trap, const struct vcpu *vcpu)
+{
+	struct sites *sites = &trap->cells.sites;
+	bool paravirtual = vcpu->pv.syscall_entry && vcpu->pv.rsp0;
+
+	sites->allowed = sites->fd >= 0 && !trap->narrow && (!paravirtual || vcpu->pv.sites) && !is_stepped(vcpu);
+	if (sites->allowed || !sites->shown)
+		return;
+	for (struct cell *cell = trap->cells.all; cell; cell = cell->next)
 		while (cell->sites.count)
 			give_back_now(cell, cell->sites.count - 1);
 }

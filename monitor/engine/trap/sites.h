@@ -16,9 +16,10 @@
  *   a jump to the SYSCALL            is the SYSCALL
  *   a signal or a step on the way    is told where the guest would be (sites_take_exit)
  *
- * What remains: code that executes these bytes in two ways, one of which begins before the MOV; that a jump to where
- * the guest has nothing may come upon an entry, which is that SYSCALL; and programs that execute WRPKRU, of which the
- * machine has no protection keys, may read the copy.
+ * Code that executes these bytes in two ways, one of which begins before the MOV, is looked for (sites_ways.c). What
+ * remains: such code that comes there by a computed jump or from another page; that a jump to where the guest had
+ * nothing may come upon an entry, which is that SYSCALL; and programs that execute WRPKRU, of which the machine has no
+ * protection keys, may read the copy.
  */
 #ifndef MONITOR_ENGINE_TRAP_SITES_H
 #define MONITOR_ENGINE_TRAP_SITES_H
@@ -57,7 +58,8 @@ struct sites {
 	uint64_t refused[SITES_REFUSED];
 	unsigned refusals;
 	uint32_t pkru;	  /* where it lies in an XSAVE image; 0: not asked yet */
-	bool asked;	  /* the guest's kernel permits it, at present */
+	bool allowed;	  /* sites_allow */
+	unsigned shown;	  /* slots, by all cells */
 	uint64_t *undone; /* where to count */
 };
 
@@ -83,19 +85,26 @@ uint32_t sites_pkru(struct sites *sites);
 void sites_exit(struct sites *sites);
 
 /*
+ * Before a cell is entered: whether programs may have such places at present. Those of a paravirtual kernel may if it
+ * asked for that, and none while somebody looks on step by step. Where they may not, those that are there are given up.
+ */
+void sites_allow(struct trap *trap, const struct vcpu *vcpu);
+/*
  * The user cell entered its kernel directly so many times more, the last time with this number from before rip. True if
- * some place of it is worth while by now: sites_patch, once the cell is out.
+ * some place of it is worth while by now.
  */
 bool sites_note(struct cell *cell, unsigned calls, uint64_t rip, uint32_t nr);
-void sites_patch(struct trap *trap, struct cell *cell, struct vcpu *vcpu);
+/*
+ * An exit of the cell: SYSCALLs that the gate took to the kernel since it was entered, of its peer, or the one that is
+ * the exit of a user cell; which may be gone if it is another exit. Makes the places that are worth while.
+ */
+void sites_look(struct trap *trap, struct cell *cell, struct vcpu *vcpu, unsigned direct, const struct vm_exit *exit);
 /* The exit of a user cell as the guest's own pages would have had it. */
 void sites_take_exit(struct trap *trap, struct cell *cell, struct vcpu *vcpu, struct vm_exit *exit);
 /* Before an order concerning [gva, gva+len): `replaced`, by what the order maps or unmaps. 0 or negative errno. */
 int sites_give_way(struct cell *cell, uint64_t gva, uint64_t len, bool replaced);
 /* The cell shows nothing any more. */
 void sites_forget(struct cell *cell);
-/* All pages of all cells are the guest's own again, before a debugger looks. */
-void sites_give_all(struct cells *cells);
 /* As spt_set_written has it; ctx is the vm. */
 void sites_written(void *ctx, uint64_t gpa);
 

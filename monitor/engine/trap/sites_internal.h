@@ -41,6 +41,7 @@ static inline struct sites_slot *sites_shown(const struct cell *cell, unsigned n
 static inline void sites_drop(struct cell *cell, unsigned n)
 {
 	sites_shown(cell, n)->cells--;
+	cell->owner->sites.shown--;
 	cell_owe(cell);
 	cell->sites.slot[n] = cell->sites.slot[--cell->sites.count];
 }
@@ -52,5 +53,8 @@ static inline int sites_show(struct cell *cell, uint64_t gva, int prot, int fd, 
 		{gva, GATE_PAGE, (uint64_t)prot, MAP_SHARED | MAP_FIXED | MAP_POPULATE, (uint64_t)fd, offset}};
 	return cell_queue(cell, &op);
 }
+
+/* sites_ways.c: nothing in the page leads to where an instruction begins before the place and reaches into it. */
+bool sites_has_one_way(const uint8_t *page, const struct site *site);
 
 #endif

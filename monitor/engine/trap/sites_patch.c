@@ -215,7 +215,7 @@ static bool patch(struct trap *trap, struct cell *cell, struct vcpu *vcpu, uint6
 	/* The copy is made of what nobody writes from here on. */
 	spt_set_written(vcpu->vm->spt, SPT_WATCH_SITES, sites_written);
 	if (spt_watch(vcpu->vm->spt, at.gpa) || !gm_read(&vcpu->vm->mem, at.gpa, page, sizeof(page)) ||
-	    !find_site(page, rip - at.gva, nr, &site))
+	    !find_site(page, rip - at.gva, nr, &site) || !sites_has_one_way(page, &site))
 		return false;
 	struct sites_slot *slot = slot_with(sites, before, &at, site);
 	if (!slot || (!before && !choose_lead(cell, vcpu, slot)))
@@ -225,6 +225,7 @@ static bool patch(struct trap *trap, struct cell *cell, struct vcpu *vcpu, uint6
 		sites_drop(cell, n);
 	cell->sites.slot[cell->sites.count++] = (uint8_t)(slot - sites->slot);
 	slot->cells++;
+	sites->shown++;
 	const uint64_t offset = (uint64_t)(slot - sites->slot) * SLOT_SIZE;
 	int error = sites_show(cell, slot->entries, PROT_EXEC, sites->fd, offset + GATE_PAGE);
 	if (!error)
@@ -260,7 +261,7 @@ bool sites_note(struct cell *cell, unsigned calls, uint64_t rip, uint32_t nr)
 	unsigned at = 0;
 	bool hot = false;
 
-	if (!cell->owner->sites.asked || !cell->space || cell->dead)
+	if (!cell->owner->sites.allowed || !cell->space || cell->dead)
 		return false;
 	for (unsigned n = 0; n < SITES_HOT; n++) {
 		if (sites->hot[at].rip != rip &&
@@ -278,7 +279,7 @@ bool sites_note(struct cell *cell, unsigned calls, uint64_t rip, uint32_t nr)
 	return hot || sites->hot[at].calls >= HOT_CALLS;
 }
 
-void sites_patch(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
+static void patch_hot(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 {
 	struct cell_sites *sites = &cell->sites;
 
@@ -291,4 +292,20 @@ void sites_patch(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 		if (!patch(trap, cell, vcpu, rip, sites->hot[n].nr))
 			sites->tried[sites->tries++ % SITES_TRIED] = rip;
 	}
+}
+
+void sites_look(struct trap *trap, struct cell *cell, struct vcpu *vcpu, unsigned direct, const struct vm_exit *exit)
+{
+	struct cell *user = NULL;
+	bool hot = false;
+
+	if (direct) {
+		user = cell->peer;
+		hot = user && sites_note(user, direct, cell->xchg->site_rip, cell->xchg->site_nr);
+	} else if (exit->reason == EXIT_SYSCALL && !cell->kernel) {
+		user = cell;
+		hot = sites_note(user, 1, vcpu->rip, (uint32_t)vcpu->gpr[RAX]);
+	}
+	if (hot)
+		patch_hot(trap, user, vcpu);
 }

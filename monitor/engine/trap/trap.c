@@ -329,8 +329,7 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 		return;
 	}
 	trap_look_after_cells(trap);
-	if (vcpu->debug.attached)
-		sites_give_all(&trap->cells);
+	sites_allow(trap, vcpu);
 	struct cell *cell = trap_cell(vcpu);
 	if (!cell)
 		return;
@@ -376,8 +375,7 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	trap_take_exit(vcpu, cell, exit);
 	if (vcpu->cpl == 0 && cell->kernel)
 		direct_take_kernel(trap, cell, vcpu, direct);
-	if (direct && cell->peer && sites_note(cell->peer, direct, cell->xchg->site_rip, cell->xchg->site_nr))
-		sites_patch(trap, cell->peer, vcpu);
+	sites_look(trap, cell, vcpu, direct, exit);
 	/* Kicked or faulted before the instruction in the shadow was through: it is in the shadow still. */
 	if (vcpu->rip != rip || (step.ours && exit->reason == EXIT_EXCEPTION && exit->vector == X86_VEC_DB))
 		vcpu->interrupt_shadow = false;

@@ -223,6 +223,40 @@ static void prefixes(void)
 	munmap(page, PAGE);
 }
 
+/*
+ * test %rdi, %rdi; jnz 1f; mov $0xb1, %dl; mov $alarm, %eax; syscall; ret, where 1 is the last byte of the first MOV:
+ * mov $0xb8, %cl; and $0xf000000, %eax; add $0x909090c3, %eax; movzbl %cl, %eax; ret. Or the same by a jump of 32 bits.
+ */
+static const uint8_t two_ways[] = {0x48, 0x85, 0xff, 0x75, 0x01, 0xb2, 0xb1, 0xb8, 0x25, 0,    0,
+				   0,	 0x0f, 0x05, 0xc3, 0x90, 0x90, 0x90, 0x0f, 0xb6, 0xc1, 0xc3};
+static const uint8_t far_way[] = {0x48, 0x85, 0xff, 0x0f, 0x85, 1,    0,    0,	  0,	0xb2, 0xb1, 0xb8, 0x25,
+				  0,	0,    0,    0x0f, 0x05, 0xc3, 0x90, 0x90, 0x90, 0x0f, 0xb6, 0xc1, 0xc3};
+
+static bool heat_ways(const uint8_t *at)
+{
+	long (*code)(long) = (long (*)(long))(uintptr_t)at;
+	bool right = true;
+
+	for (uint64_t until = now() + HEAT_NS; now() < until;) {
+		for (unsigned n = 0; n < 1000; n++)
+			right &= code(0) == 0;
+		right &= code(1) == 0xb8;
+	}
+	return right;
+}
+
+/* The same bytes in two ways, neither of which is changed by how often the other one is gone. */
+static void ways(void)
+{
+	uint8_t *page = with_code(two_ways, sizeof(two_ways), AT);
+
+	check(heat_ways(page + AT), "an instruction that reaches into a place is executed");
+	munmap(page, PAGE);
+	page = with_code(far_way, sizeof(far_way), AT);
+	check(heat_ways(page + AT), "also one that is jumped to as from afar");
+	munmap(page, PAGE);
+}
+
 /* ------------------------------------------------------------------------------------------------------ changes */
 
 static int call_it(void *arg)
@@ -590,6 +624,7 @@ int main(void)
 	jumps();
 	beyond();
 	prefixes();
+	ways();
 	changes();
 	written_elsewhere();
 	keeps();

@@ -1,14 +1,14 @@
 #!/bin/sh
 # The program that attacks its own SYSCALLs, and whether they were made cheap at all where the host has what it takes:
-#   sites.sh RUN.SH RING3 KERNEL ARCHIVE PROGRAM PATCH
+#   sites.sh RUN.SH RING3 KERNEL ARCHIVE PROGRAM ENGINE PV PATCH
 # PATCH is an option of ring3 run: --no-patch, or one of no consequence.
 set -eu
-run=$1 ring3=$2 kernel=$3 archive=$4 program=$5 option=$6
+run=$1 ring3=$2 kernel=$3 archive=$4 program=$5 engine=$6 pv=$7 option=$8
 stats=$(mktemp)
 trap 'rm -f "$stats"' EXIT
 
-"$run" "$ring3" 0 - "$kernel" --memory 128M "$option" --stats "$stats" --module "$archive" \
-	--append "pv=on init=/$program --"
+"$run" "$ring3" 0 - "$kernel" --engine "$engine" --memory 128M "$option" --stats "$stats" --module "$archive" \
+	--append "pv=$pv init=/$program --"
 count() {
 	sed -n "s/.*\"$1\": \([0-9]*\).*/\1/p" "$stats"
 }
