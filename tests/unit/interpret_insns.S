@@ -969,6 +969,21 @@ interpret_insns:
 	I pminub %xmm3, %xmm4
 	I pshufd $0x1b, %xmm1, %xmm2
 	I pshufb %xmm1, %xmm2
+	I pshufb (%r12), %xmm2
+	I phaddw %xmm1, %xmm2
+	I phaddd %xmm2, %xmm3
+	I phaddsw %xmm3, %xmm4
+	I phsubw %xmm1, %xmm5
+	I phsubd %xmm2, %xmm6
+	I phsubsw %xmm3, %xmm2
+	I pmaddubsw %xmm1, %xmm3
+	I pmulhrsw %xmm2, %xmm4
+	I psignb %xmm3, %xmm5
+	I psignw %xmm1, %xmm6
+	I psignd %xmm2, %xmm2
+	I pabsb %xmm3, %xmm3
+	I pabsw %xmm1, %xmm4
+	I pabsd %xmm2, %xmm5
 	I punpcklbw %xmm1, %xmm2
 	I psrldq $3, %xmm1
 	I pslldq $5, %xmm9
@@ -1016,6 +1031,8 @@ interpret_insns:
 	I vzeroupper
 	I vextracti128 $1, %ymm2, (%r15)
 	I vpor (%r15), %ymm9, %ymm10
+	I vpshufb %xmm1, %xmm2, %xmm3
+	I vpshufb %ymm1, %ymm2, %ymm3
 	I vptest %ymm1, %ymm2
 	I vmovdqu64 (%r15), %zmm1
 	I vmovdqu64 0x40(%r15), %zmm17

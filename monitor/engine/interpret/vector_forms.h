@@ -19,6 +19,7 @@ enum vector_kind {
 	VECTOR_PLAIN,	/* all of the vector */
 	VECTOR_ROUNDS,	/* likewise, with flags */
 	VECTOR_INTEGER, /* as PLAIN, of which 256 bits came with AVX2 */
+	VECTOR_SSSE3,	/* as INTEGER, which not every processor has */
 	VECTOR_SCALAR,	/* one element, with flags */
 	VECTOR_SHIFT,
 	VECTOR_MOVE,

@@ -1,6 +1,6 @@
 /*
- * Which of the common SSE and AVX instructions are executed here: those of SSE2, which every processor has, and the
- * same in VEX encoding.
+ * Which of the common SSE and AVX instructions are executed here: those of SSE2, which every processor has, some of
+ * SSSE3, and the same in VEX encoding.
  */
 #include "monitor/engine/interpret/vector_forms.h"
 #include "monitor/host/cpuid.h"
@@ -30,6 +30,11 @@
 	X(PUNPCKHDQ, punpckhdq) X(PUNPCKHQDQ, punpckhqdq) X(ANDPS, andps) X(ANDPD, andpd) X(ANDNPS, andnps) \
 	X(ANDNPD, andnpd) X(ORPS, orps) X(ORPD, orpd) X(XORPS, xorps) X(XORPD, xorpd) X(UNPCKLPS, unpcklps) \
 	X(UNPCKHPS, unpckhps) X(UNPCKLPD, unpcklpd) X(UNPCKHPD, unpckhpd)
+/* Likewise, of SSSE3. */
+#define OF_SSSE3(X) \
+	X(PSHUFB, pshufb) X(PHADDW, phaddw) X(PHADDD, phaddd) X(PHADDSW, phaddsw) X(PHSUBW, phsubw) X(PHSUBD, phsubd) \
+	X(PHSUBSW, phsubsw) X(PMADDUBSW, pmaddubsw) X(PMULHRSW, pmulhrsw) X(PSIGNB, psignb) X(PSIGNW, psignw) \
+	X(PSIGND, psignd) X(PABSB, pabsb) X(PABSW, pabsw) X(PABSD, pabsd)
 #define WITH_FLAGS(X) \
 	X(ADDPS, addps) X(ADDPD, addpd) X(SUBPS, subps) X(SUBPD, subpd) X(MULPS, mulps) X(MULPD, mulpd) \
 	X(DIVPS, divps) X(DIVPD, divpd) X(MINPS, minps) X(MINPD, minpd) X(MAXPS, maxps) X(MAXPD, maxpd) \
@@ -50,6 +55,7 @@
 
 #define DEFINE(NAME, name) OPERATION(name, #name)
 WITHOUT_FLAGS(DEFINE)
+OF_SSSE3(DEFINE)
 WITH_FLAGS(DEFINE)
 SCALARS(DEFINE)
 SHIFTS(DEFINE)
@@ -62,11 +68,13 @@ SHIFTS(DEFINE)
 #define OPERATE_PLAIN(NAME, name)  OPERATE(name, false)
 #define OPERATE_ROUNDS(NAME, name) OPERATE(name, true)
 WITHOUT_FLAGS(OPERATE_PLAIN)
+OF_SSSE3(OPERATE_PLAIN)
 WITH_FLAGS(OPERATE_ROUNDS)
 SCALARS(OPERATE_ROUNDS)
 
 #define NAMES(NAME)	     ZYDIS_MNEMONIC_##NAME, ZYDIS_MNEMONIC_V##NAME
 #define E_PLAIN(NAME, name)  {NAMES(NAME), #NAME[0] == 'P' ? VECTOR_INTEGER : VECTOR_PLAIN, do_##name, operate_##name},
+#define E_SSSE3(NAME, name)  {NAMES(NAME), VECTOR_SSSE3, do_##name, operate_##name},
 #define E_ROUNDS(NAME, name) {NAMES(NAME), VECTOR_ROUNDS, do_##name, operate_##name},
 #define E_SCALAR(NAME, name) {NAMES(NAME), VECTOR_SCALAR, do_##name, operate_##name},
 #define E_SHIFT(NAME, name)  {NAMES(NAME), VECTOR_SHIFT, do_##name, NULL},
@@ -75,7 +83,7 @@ SCALARS(OPERATE_ROUNDS)
 #define E_VEX(NAME, kind)    {ZYDIS_MNEMONIC_INVALID, ZYDIS_MNEMONIC_##NAME, kind, NULL, NULL},
 /* clang-format off */
 static const struct vector_entry entries[] = {
-	WITHOUT_FLAGS(E_PLAIN) WITH_FLAGS(E_ROUNDS) SCALARS(E_SCALAR) SHIFTS(E_SHIFT) MOVES(E_MOVE)
+	WITHOUT_FLAGS(E_PLAIN) OF_SSSE3(E_SSSE3) WITH_FLAGS(E_ROUNDS) SCALARS(E_SCALAR) SHIFTS(E_SHIFT) MOVES(E_MOVE)
 	E_OTHER(MOVSS, VECTOR_MOVE_ELEMENT)	E_OTHER(MOVSD, VECTOR_MOVE_ELEMENT)
 	E_OTHER(MOVD, VECTOR_MOVE_ELEMENT)	E_OTHER(MOVQ, VECTOR_MOVE_ELEMENT)
 	E_OTHER(COMISS, VECTOR_COMPARE)		E_OTHER(COMISD, VECTOR_COMPARE)
@@ -180,6 +188,7 @@ static insn_function *pick(struct insn *i, const ZydisDecodedOperand *to, const 
 	case VECTOR_PLAIN:
 	case VECTOR_ROUNDS:
 	case VECTOR_INTEGER:
+	case VECTOR_SSSE3:
 	case VECTOR_SCALAR:
 		if (!d->width && d->size <= sizeof(uint64_t) && is_vector(to))
 			return d->vector->operate;
@@ -307,6 +316,8 @@ insn_function *vector_pick(struct insn *i)
 	d->width = vex ? (is_whole(emu) ? WHOLE : HALF) : 0;
 	if (d->width == WHOLE && d->vector->kind >= VECTOR_INTEGER && d->vector->kind != VECTOR_MOVE &&
 	    !CPU_FEATURE_ACTIVE(AVX2))
+		return NULL;
+	if (d->vector->kind == VECTOR_SSSE3 && !CPU_FEATURE_ACTIVE(SSSE3))
 		return NULL;
 	bool immediate = emu->operands[sources - 1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
 	if (immediate) {
