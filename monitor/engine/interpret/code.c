@@ -229,6 +229,15 @@ static bool translate(struct engine_vcpu *c, struct insn *i, const struct emu_in
 	return decode_insn(c, i, emu, single);
 }
 
+/* Where it lies in its block, known only now: what is relative to RIP becomes relative to the block's. */
+static void place(struct insn *i, unsigned start, unsigned end)
+{
+	i->start = (uint8_t)start;
+	i->end = (uint8_t)end;
+	if (i->base == GPR_RIP)
+		i->disp += end;
+}
+
 const struct block *code_single(struct engine_vcpu *c)
 {
 	struct code *code = c->code;
@@ -257,7 +266,7 @@ const struct block *code_single(struct engine_vcpu *c)
 	block->count = 1;
 	block->single = true;
 	translate(c, &block->insn[0], &emu, at.gpa, true);
-	block->insn[0].end = emu.info.length;
+	place(&block->insn[0], 0, emu.info.length);
 	block->insn[1] = (struct insn){.run = op_end, .start = emu.info.length, .end = emu.info.length};
 	code->single = block;
 	code->stats->bytes += block_bytes(block);
@@ -316,9 +325,8 @@ static struct block *build(struct engine_vcpu *c, struct code_page *page, uint64
 		if (ZYAN_FAILED(emu_decode_bytes(emu_mode(c->vcpu), bytes + at, room - at, &emu)))
 			break;
 		ended = translate(c, &insns[count], &emu, gpa + at, false);
-		insns[count].start = (uint8_t)at;
+		place(&insns[count++], at, at + emu.info.length);
 		at += emu.info.length;
-		insns[count++].end = (uint8_t)at;
 	}
 	if (!count || !has_room(c->code, page))
 		return NULL;
@@ -392,11 +400,6 @@ static bool beyond_limit(const struct engine_vcpu *c, const struct block *block)
 	return !c->wide && c->rip + block->insn[block->count].start > R3_U64(1) + c->cs_limit;
 }
 
-static struct jump *jump_of(struct engine_vcpu *c, uint64_t gva)
-{
-	return &c->jump[gva % JUMP_ENTRIES];
-}
-
 const struct block *code_find(struct engine_vcpu *c)
 {
 	c->rip = interp_rip(c);
@@ -413,8 +416,8 @@ const struct block *code_find(struct engine_vcpu *c)
 
 const struct block *code_find_after(struct engine_vcpu *c, const struct block *from)
 {
-	/* Where RIP is no linear address, the same one may be elsewhere. */
-	if (!from || from->single || unlikely(!c->flat))
+	/* Where RIP is no linear address, the same one may be elsewhere. A debugger's stops are looked at between. */
+	if (!from || from->single || unlikely(!c->flat || c->stops))
 		return code_find(c);
 	uint64_t generation = c->generation;
 	const struct block *to = code_find(c);

@@ -59,7 +59,11 @@ static void set_segment(const struct engine_vcpu *c, struct insn *i, const struc
 		i->within.sreg = (uint8_t)sreg;
 		i->within.write = op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
 	} else if (decode_is_long(emu) && (sreg == SREG_FS || sreg == SREG_GS)) {
-		i->ea |= sreg == SREG_FS ? EA_FS : EA_GS;
+		bool fs = sreg == SREG_FS, plain = !(i->ea & EA_OTHER) && i->index == GPR_ZERO;
+		if (plain && op->mem.type != ZYDIS_MEMOP_TYPE_VSIB)
+			i->index = fs ? GPR_FS : GPR_GS;
+		else
+			i->ea |= fs ? EA_FS : EA_GS;
 	}
 }
 
@@ -68,8 +72,11 @@ void decode_memory(const struct engine_vcpu *c, struct insn *i, const struct emu
 {
 	const ZydisDecodedOperandMem *mem = &op->mem;
 	i->disp = mem->disp.value;
+	/* Of the same operand, decoded before. */
+	if (i->index > GPR_ZERO)
+		i->index = GPR_ZERO;
 	if (mem->base == ZYDIS_REGISTER_RIP || mem->base == ZYDIS_REGISTER_EIP)
-		i->ea |= EA_RIP;
+		i->base = GPR_RIP;
 	else if (mem->base != ZYDIS_REGISTER_NONE)
 		i->base = (uint8_t)ZydisRegisterGetId(mem->base);
 	/* An index in a vector register is vector.c's. */

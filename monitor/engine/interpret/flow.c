@@ -2,46 +2,54 @@
  * Transfers of control: what ends a block.
  */
 #include "monitor/engine/interpret/ops.h"
+#include "monitor/engine/interpret/quick.h"
 #include "monitor/vm/guest_mem.h"
 
 /* Not an instruction of the guest's: the block ran into its size or the page's end. */
-void op_end(struct engine_vcpu *c, const struct insn *i)
+BODY(op_end)
 {
 	c->rip = c->base + i->start;
+	return true;
 }
+ENDING(op_end, FOLLOW)
+
+BODY(op_jmp)
+{
+	c->rip = c->base + i->end + (uint64_t)i->imm;
+	return true;
+}
+ENDING(op_jmp, FOLLOW)
 
 /* A target that is not canonical faults at the branch, with nothing changed: SDM 2A CALL, JMP. */
-static bool target_bad(struct engine_vcpu *c, const struct insn *i, uint64_t target)
+static inline bool target_bad(struct engine_vcpu *c, const struct insn *i, uint64_t target, bool quick)
 {
 	if (likely(vcpu_canonical(target)))
 		return false;
-	interp_raise(c, i, X86_VEC_GP, 0);
+	if (!quick)
+		interp_raise(c, i, X86_VEC_GP, 0);
 	return true;
 }
 
-void op_jmp(struct engine_vcpu *c, const struct insn *i)
+static inline bool jump(struct engine_vcpu *c, const struct insn *i, uint64_t target, bool quick)
 {
-	c->rip = c->base + i->end + (uint64_t)i->imm;
+	if (target_bad(c, i, target, quick))
+		return false;
+	c->rip = target;
+	return true;
 }
 
-static void jump(struct engine_vcpu *c, const struct insn *i, uint64_t target)
+BODY(op_jmp_reg)
 {
-	if (!target_bad(c, i, target))
-		c->rip = target;
+	return jump(c, i, REG(64, i->dst), quick);
 }
+ENDING(op_jmp_reg, FOLLOW_FAR)
 
-void op_jmp_reg(struct engine_vcpu *c, const struct insn *i)
-{
-	jump(c, i, REG(64, i->dst));
-}
-
-void op_jmp_mem(struct engine_vcpu *c, const struct insn *i)
+BODY(op_jmp_mem)
 {
 	uint64_t target;
-	if (!load64(c, address_of(c, i), i->ea, &target))
-		FAULT;
-	jump(c, i, target);
+	return LOAD(64, &target) && jump(c, i, target, quick);
 }
+ENDING(op_jmp_mem, FOLLOW_FAR)
 
 /* The processor sees whether the stack can be written before it looks at the target, and writes after. */
 static void call_bad(struct engine_vcpu *c, const struct insn *i)
@@ -53,46 +61,50 @@ static void call_bad(struct engine_vcpu *c, const struct insn *i)
 	c->exit->gva = fault.gva;
 }
 
-static void call(struct engine_vcpu *c, const struct insn *i, uint64_t target)
+static inline bool call(struct engine_vcpu *c, const struct insn *i, uint64_t target, bool quick)
 {
+	uint64_t rsp = c->gpr[RSP] - 8;
 	if (unlikely(!vcpu_canonical(target))) {
-		call_bad(c, i);
-		return;
+		if (!quick)
+			call_bad(c, i);
+		return false;
 	}
-	if (!store64(c, c->gpr[RSP] - 8, EA_STACK, c->base + i->end))
-		FAULT;
-	c->gpr[RSP] -= 8;
+	if (!STORE_AT(64, rsp, EA_STACK, c->base + i->end))
+		return false;
+	c->gpr[RSP] = rsp;
 	c->rip = target;
+	return true;
 }
 
-void op_call(struct engine_vcpu *c, const struct insn *i)
+BODY(op_call)
 {
-	call(c, i, c->base + i->end + (uint64_t)i->imm);
+	return call(c, i, c->base + i->end + (uint64_t)i->imm, quick);
 }
+ENDING(op_call, FOLLOW)
 
-void op_call_reg(struct engine_vcpu *c, const struct insn *i)
+BODY(op_call_reg)
 {
-	call(c, i, REG(64, i->dst));
+	return call(c, i, REG(64, i->dst), quick);
 }
+ENDING(op_call_reg, FOLLOW_FAR)
 
-void op_call_mem(struct engine_vcpu *c, const struct insn *i)
+BODY(op_call_mem)
 {
 	uint64_t target;
-	if (!load64(c, address_of(c, i), i->ea, &target))
-		FAULT;
-	call(c, i, target);
+	return LOAD(64, &target) && call(c, i, target, quick);
 }
+ENDING(op_call_mem, FOLLOW_FAR)
 
-void op_ret(struct engine_vcpu *c, const struct insn *i)
+BODY(op_ret)
 {
-	uint64_t target;
-	if (!load64(c, c->gpr[RSP], EA_STACK, &target))
-		FAULT;
-	if (target_bad(c, i, target))
-		return;
-	c->gpr[RSP] += 8 + (uint64_t)i->imm;
+	uint64_t rsp = c->gpr[RSP], target;
+	if (!LOAD_AT(64, rsp, EA_STACK, &target) || target_bad(c, i, target, quick))
+		return false;
+	c->gpr[RSP] = rsp + 8 + (uint64_t)i->imm;
 	c->rip = target;
+	return true;
 }
+ENDING(op_ret, FOLLOW_FAR)
 
 /* --------------------------------------------------------------------------- near branches of 16 bits: APM 1 3.7.2 */
 
@@ -142,7 +154,10 @@ void op_ret16(struct engine_vcpu *c, const struct insn *i)
 /* Jcc, LOOP, JRCXZ: as without the prefix, but for where they lead to if taken. */
 void op_branch16(struct engine_vcpu *c, const struct insn *i)
 {
+	uint64_t limit = c->limit;
+	c->limit = 0; /* not on to the next block yet */
 	i->detail->without_prefix(c, i);
+	c->limit = limit;
 	if (c->rip != c->base + i->end)
 		c->rip = (uint16_t)c->rip;
 }

@@ -19,18 +19,18 @@
 
 /* ------------------------------------------------------------------------------------------------ decoded code */
 
-/* Slot of the register file that always reads as zero: the base or index of an address that has none. */
-#define GPR_ZERO GPR_COUNT
+/* Slots of the register file that are no registers, for addresses: 0, RIP of the block in execution, bases of FS and
+ * GS. */
+enum { GPR_ZERO = GPR_COUNT, GPR_RIP, GPR_FS, GPR_GS, GPR_SLOTS };
 
 /* How an effective address is more than base + index + displacement. */
-#define EA_RIP	 1u
 #define EA_FS	 2u
 #define EA_GS	 4u
 #define EA_32	 8u  /* in 64-bit mode; elsewhere it goes without saying */
 #define EA_STACK 16u /* through SS: a non-canonical address is #SS, not #GP */
 #define EA_16	 32u
 #define EA_SEG	 64u /* in a segment whose base, limit and rights count: insn.within says which */
-#define EA_OTHER (EA_RIP | EA_FS | EA_GS | EA_32 | EA_16 | EA_SEG)
+#define EA_OTHER (EA_FS | EA_GS | EA_32 | EA_16 | EA_SEG)
 
 /* What an address outside of its segment is instead: it is not canonical, so that the access faults as it should. */
 #define ADDRESS_NONE R3_BIT(63)
@@ -97,7 +97,7 @@ struct block {
 };
 
 /* Bytes of code in a block and instructions in it: a block spans less than 256 bytes. */
-#define BLOCK_INSNS 16
+#define BLOCK_INSNS 32
 
 /*
  * What decoding depends on beside the bytes: what emu_mode says (enum ZydisMachineMode), and whether segments can be
@@ -139,7 +139,14 @@ struct tlb_entry {
 #define FETCHED_BITS (1u << 15)
 
 struct engine_vcpu {
-	uint64_t gpr[GPR_COUNT + 1]; /* the register file; the last is GPR_ZERO */
+	union {
+		uint64_t gpr[GPR_SLOTS]; /* the register file */
+		struct {
+			uint64_t registers[GPR_COUNT], zero;
+			uint64_t base; /* RIP of the block being executed */
+			uint64_t fs, gs;
+		};
+	};
 	/* The six arithmetic flags as LAHF and SETO leave them in AX: OF in bit 0, SF ZF AF PF CF in the upper byte. */
 	uint32_t flags;
 	uint32_t tag; /* generation modulo the page size */
@@ -166,16 +173,16 @@ struct engine_vcpu {
 	/* interp_load: 64-bit mode, or CS, DS, ES and SS are writable, or code, and all of 4 GiB from 0, with a stack
 	   of 32 bits: offsets in them are linear addresses. */
 	bool flat;
-	bool wide;	   /* 64-bit mode */
-	unsigned key;	   /* KEY_* */
-	uint64_t offsets;  /* bits that an address has: all, or 32 */
-	uint64_t stack;	   /* bits of RSP that stack accesses use */
-	uint64_t kept;	   /* bits of RSP that they leave alone when they move it */
-	uint32_t cs_limit; /* 64-bit mode: not looked at */
-	uint64_t cs_base;  /* 64-bit mode: 0 */
-	uint64_t base;	   /* RIP of the block being executed */
-	uint64_t rip;	   /* outside 64-bit mode good as interp_rip says */
-	const struct block *block;
+	bool wide;		   /* 64-bit mode */
+	unsigned key;		   /* KEY_* */
+	uint64_t offsets;	   /* bits that an address has: all, or 32 */
+	uint64_t stack;		   /* bits of RSP that stack accesses use */
+	uint64_t kept;		   /* bits of RSP that they leave alone when they move it */
+	uint32_t cs_limit;	   /* 64-bit mode: not looked at */
+	uint64_t cs_base;	   /* 64-bit mode: 0 */
+	uint64_t rip;		   /* outside 64-bit mode good as interp_rip says */
+	const struct block *block; /* being executed, or the last one */
+	uintptr_t deepest;	   /* quick.h: no block follows another below there */
 	struct vcpu *vcpu;
 	struct vm *vm;
 	struct vm_exit *exit;
@@ -209,6 +216,7 @@ struct engine_vcpu {
 	unsigned met;	   /* what would have been exits, since then */
 	uint64_t exit_tsc; /* when the engine was left last */
 
+	uint64_t operand[2]; /* of a vector instruction, from memory */
 	/* A read-modify-write that cannot be done in place, for memory_commit. */
 	struct {
 		uint64_t gva;
@@ -242,6 +250,11 @@ static inline bool interp_is_global(const struct engine_vcpu *c, const struct sp
 static inline bool jump_is_good(const struct engine_vcpu *c, const struct jump *jump, uint64_t gva)
 {
 	return jump->gva == gva && (jump->generation == c->generation || jump->generation == c->global_here);
+}
+
+static inline struct jump *jump_of(struct engine_vcpu *c, uint64_t gva)
+{
+	return &c->jump[gva % JUMP_ENTRIES];
 }
 
 /* Where code runs directly, this would have been an exit: see interpret_on. */
@@ -460,31 +473,6 @@ typedef uint64_t __attribute__((may_alias)) part64;
 #define FLAG_ZF	  0x4000u
 #define FLAG_SF	  0x8000u
 #define FLAGS_ALL 0xd501u
-
-/* Condition codes in the order the encoding numbers them (SDM 2D B.1.4.7), the even ones; odd ones are the opposite. */
-static inline bool condition(uint32_t flags, unsigned code)
-{
-	switch (code) {
-	case 0:
-		return flags & FLAG_OF;
-	case 2:
-		return flags & FLAG_CF;
-	case 4:
-		return flags & FLAG_ZF;
-	case 6:
-		return flags & (FLAG_CF | FLAG_ZF);
-	case 8:
-		return flags & FLAG_SF;
-	case 10:
-		return flags & FLAG_PF;
-	case 12:
-		return (flags >> 15 ^ flags) & 1;
-	case 14:
-		return ((flags >> 15 ^ flags) & 1) | (flags & FLAG_ZF);
-	default:
-		return !condition(flags, code & ~1u);
-	}
-}
 
 /* breakpoint.c */
 /* The guest has an instruction breakpoint here (SDM 3B 17.2.4, 17.3.1.1): raised before the instruction. */

@@ -12,6 +12,7 @@
 #include "monitor/boot/image.h"
 #include "monitor/engine/interpret/interp.h"
 #include "monitor/engine/interpret/ops.h"
+#include "monitor/engine/interpret/quick.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/cpuid.h"
 #include "monitor/host/prefault.h"
@@ -60,6 +61,8 @@ void interp_load(struct engine_vcpu *c)
 	c->avx = ready && (vcpu->cr4 & X86_CR4_OSXSAVE) && !((X86_XCR0_SSE | X86_XCR0_AVX) & ~vcpu->xcr0);
 	c->aligned = vcpu_checks_alignment(vcpu);
 	c->xmm_ready = false;
+	c->fs = vcpu->sreg[SREG_FS].base;
+	c->gs = vcpu->sreg[SREG_GS].base;
 	load_mode(c);
 }
 
@@ -141,13 +144,13 @@ static unsigned not_executed(const struct engine_vcpu *c, const struct block *bl
 	return left;
 }
 
-static inline void run_block(struct engine_vcpu *c, const struct block *block)
+/* Runs the block at c->rip, and what follows on it. */
+static void run_blocks(struct engine_vcpu *c, const struct block *block)
 {
-	c->base = c->rip;
-	c->executed += block->count;
-	block->insn[0].run(c, block->insn);
+	c->deepest = stack_pointer() - FOLLOW_STACK;
+	enter_block(c, block);
 	if (unlikely(c->stop) && (c->leave || c->broken))
-		c->executed -= not_executed(c, block);
+		c->executed -= not_executed(c, c->block);
 }
 
 /* The block at c->rip, where control came from the end of `from`, NULL: from elsewhere. */
@@ -201,7 +204,6 @@ static bool stop_here(struct engine_vcpu *c)
 
 static void run(struct engine_vcpu *c)
 {
-	atomic_bool *attention = &c->vm->attention;
 	const struct block *block = NULL;
 	do {
 		if (unlikely(c->stops) && stop_here(c))
@@ -209,14 +211,14 @@ static void run(struct engine_vcpu *c)
 		block = next_block(c, block);
 		if (unlikely(!block))
 			return;
-		c->vcpu->interrupt_shadow = false;
-		run_block(c, block);
+		run_blocks(c, block);
+		block = c->block;
 		if (unlikely(c->stop)) {
 			if (c->broken)
 				code_collect(c);
 			block = NULL;
 		}
-	} while (likely(!c->stop && c->executed < c->limit && !atomic_load_explicit(attention, memory_order_relaxed)));
+	} while (likely(may_go_on(c)));
 }
 
 static void run_single(struct engine_vcpu *c)
@@ -228,8 +230,7 @@ static void run_single(struct engine_vcpu *c)
 	const struct block *block = code_single(c);
 	if (!block)
 		return;
-	c->vcpu->interrupt_shadow = false;
-	run_block(c, block);
+	run_blocks(c, block);
 	if (c->leave)
 		c->watch_hits = 0;
 	/* The instruction has not happened. */

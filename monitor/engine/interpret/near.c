@@ -3,13 +3,15 @@
  * within the limit of CS, else #GP(0) with nothing changed (SDM 2A CALL, Jcc, JMP; 2B RET).
  */
 #include "monitor/engine/interpret/ops.h"
+#include "monitor/engine/interpret/quick.h"
 #include "monitor/vm/guest_mem.h"
 
-static bool target_bad(struct engine_vcpu *c, const struct insn *i, uint32_t target)
+static inline bool target_bad(struct engine_vcpu *c, const struct insn *i, uint32_t target, bool quick)
 {
 	if (likely(target <= c->cs_limit))
 		return false;
-	interp_raise(c, i, X86_VEC_GP, 0);
+	if (!quick)
+		interp_raise(c, i, X86_VEC_GP, 0);
 	return true;
 }
 
@@ -24,64 +26,71 @@ static void call_bad(struct engine_vcpu *c, const struct insn *i, uint64_t gva, 
 }
 
 #define NEAR(name, n, kind)                                                                                            \
-	static void jump##name(struct engine_vcpu *c, const struct insn *i, uint##n##_t target)                        \
+	static inline bool jump##name(struct engine_vcpu *c, const struct insn *i, uint##n##_t target, bool quick)     \
 	{                                                                                                              \
-		if (!target_bad(c, i, target))                                                                         \
-			c->rip = target;                                                                               \
+		if (target_bad(c, i, target, quick))                                                                   \
+			return false;                                                                                  \
+		c->rip = target;                                                                                       \
+		return true;                                                                                           \
 	}                                                                                                              \
-	static void call##name(struct engine_vcpu *c, const struct insn *i, uint##n##_t target)                        \
+	static inline bool call##name(struct engine_vcpu *c, const struct insn *i, uint##n##_t target, bool quick)     \
 	{                                                                                                              \
 		uint64_t rsp = c->gpr[RSP] - n / 8, gva = stack_address(c, rsp, n / 8, true, kind);                    \
 		if (unlikely(target > c->cs_limit)) {                                                                  \
-			call_bad(c, i, gva, n / 8);                                                                    \
-			return;                                                                                        \
+			if (!quick)                                                                                    \
+				call_bad(c, i, gva, n / 8);                                                            \
+			return false;                                                                                  \
 		}                                                                                                      \
-		if (!store##n(c, gva, EA_STACK, (uint##n##_t)(c->base + i->end)))                                      \
-			FAULT;                                                                                         \
+		if (!STORE_AT(n, gva, EA_STACK, (uint##n##_t)(c->base + i->end)))                                      \
+			return false;                                                                                  \
 		set_stack(c, rsp, kind);                                                                               \
 		c->rip = target;                                                                                       \
+		return true;                                                                                           \
 	}                                                                                                              \
-	static void jmp##name##_imm(struct engine_vcpu *c, const struct insn *i)                                       \
+	BODY(jmp##name##_imm)                                                                                          \
 	{                                                                                                              \
-		jump##name(c, i, (uint##n##_t)(c->base + i->end + (uint64_t)i->imm));                                  \
+		return jump##name(c, i, (uint##n##_t)(c->base + i->end + (uint64_t)i->imm), quick);                    \
 	}                                                                                                              \
-	static void jmp##name##_reg(struct engine_vcpu *c, const struct insn *i)                                       \
+	BODY(jmp##name##_reg)                                                                                          \
 	{                                                                                                              \
-		jump##name(c, i, REG(n, i->dst));                                                                      \
+		return jump##name(c, i, REG(n, i->dst), quick);                                                        \
 	}                                                                                                              \
-	static void jmp##name##_mem(struct engine_vcpu *c, const struct insn *i)                                       \
-	{                                                                                                              \
-		uint##n##_t target;                                                                                    \
-		if (!load##n(c, address_of(c, i), i->ea, &target))                                                     \
-			FAULT;                                                                                         \
-		jump##name(c, i, target);                                                                              \
-	}                                                                                                              \
-	static void call##name##_imm(struct engine_vcpu *c, const struct insn *i)                                      \
-	{                                                                                                              \
-		call##name(c, i, (uint##n##_t)(c->base + i->end + (uint64_t)i->imm));                                  \
-	}                                                                                                              \
-	static void call##name##_reg(struct engine_vcpu *c, const struct insn *i)                                      \
-	{                                                                                                              \
-		call##name(c, i, REG(n, i->dst));                                                                      \
-	}                                                                                                              \
-	static void call##name##_mem(struct engine_vcpu *c, const struct insn *i)                                      \
+	BODY(jmp##name##_mem)                                                                                          \
 	{                                                                                                              \
 		uint##n##_t target;                                                                                    \
-		if (!load##n(c, address_of(c, i), i->ea, &target))                                                     \
-			FAULT;                                                                                         \
-		call##name(c, i, target);                                                                              \
+		return LOAD(n, &target) && jump##name(c, i, target, quick);                                            \
 	}                                                                                                              \
-	static void ret##name(struct engine_vcpu *c, const struct insn *i)                                             \
+	BODY(call##name##_imm)                                                                                         \
+	{                                                                                                              \
+		return call##name(c, i, (uint##n##_t)(c->base + i->end + (uint64_t)i->imm), quick);                    \
+	}                                                                                                              \
+	BODY(call##name##_reg)                                                                                         \
+	{                                                                                                              \
+		return call##name(c, i, REG(n, i->dst), quick);                                                        \
+	}                                                                                                              \
+	BODY(call##name##_mem)                                                                                         \
+	{                                                                                                              \
+		uint##n##_t target;                                                                                    \
+		return LOAD(n, &target) && call##name(c, i, target, quick);                                            \
+	}                                                                                                              \
+	BODY(ret##name)                                                                                                \
 	{                                                                                                              \
 		uint64_t rsp = c->gpr[RSP];                                                                            \
 		uint##n##_t target;                                                                                    \
-		if (!load##n(c, stack_address(c, rsp, n / 8, false, kind), EA_STACK, &target))                         \
-			FAULT;                                                                                         \
-		if (target_bad(c, i, target))                                                                          \
-			return;                                                                                        \
+		if (!LOAD_AT(n, stack_address(c, rsp, n / 8, false, kind), EA_STACK, &target) ||                       \
+		    target_bad(c, i, target, quick))                                                                   \
+			return false;                                                                                  \
 		set_stack(c, rsp + n / 8 + (uint64_t)i->imm, kind);                                                    \
 		c->rip = target;                                                                                       \
-	}
+		return true;                                                                                           \
+	}                                                                                                              \
+	ENDING(jmp##name##_imm, FOLLOW)                                                                                \
+	ENDING(jmp##name##_reg, FOLLOW)                                                                                \
+	ENDING(jmp##name##_mem, FOLLOW)                                                                                \
+	ENDING(call##name##_imm, FOLLOW)                                                                               \
+	ENDING(call##name##_reg, FOLLOW)                                                                               \
+	ENDING(call##name##_mem, FOLLOW)                                                                               \
+	ENDING(ret##name, FOLLOW)
 NEAR(16f, 16, STACK_FLAT)
 NEAR(32f, 32, STACK_FLAT)
 NEAR(16n, 16, STACK_NARROW)
@@ -103,7 +112,7 @@ static bool branch(struct engine_vcpu *c, const struct insn *i, bool taken)
 	uint32_t next = (uint32_t)c->base + i->end, target = next + (uint32_t)i->imm;
 	if (i->dst == 16)
 		target = (uint16_t)target;
-	if (taken && target_bad(c, i, target))
+	if (taken && target_bad(c, i, target, false))
 		return false;
 	c->rip = taken ? target : next;
 	return true;

@@ -12,6 +12,31 @@
  */
 bool interp_leaves_to_cell(struct engine_vcpu *c, const struct insn *i);
 
+/* Condition codes in the order the encoding numbers them (SDM 2D B.1.4.7), the even ones; odd ones are the opposite. */
+static inline bool condition(uint32_t flags, unsigned code)
+{
+	switch (code) {
+	case 0:
+		return flags & FLAG_OF;
+	case 2:
+		return flags & FLAG_CF;
+	case 4:
+		return flags & FLAG_ZF;
+	case 6:
+		return flags & (FLAG_CF | FLAG_ZF);
+	case 8:
+		return flags & FLAG_SF;
+	case 10:
+		return flags & FLAG_PF;
+	case 12:
+		return (flags >> 15 ^ flags) & 1;
+	case 14:
+		return ((flags >> 15 ^ flags) & 1) | (flags & FLAG_ZF);
+	default:
+		return !condition(flags, code & ~1u);
+	}
+}
+
 /* Operand forms: register or memory, then register or immediate; memory is the destination in MR and MI. */
 enum form { FORM_RR, FORM_RI, FORM_RM, FORM_MR, FORM_MI, FORM_COUNT };
 /* By operand size: 8, 16, 32, 64 bits. */

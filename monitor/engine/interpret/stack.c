@@ -2,7 +2,7 @@
  * The stack: PUSH, POP and what is made of them. In 64-bit mode the stack is all of RSP; elsewhere SS says how wide it
  * is, where it lies and what of it may be used (SDM 1 6.2).
  */
-#include "monitor/engine/interpret/ops.h"
+#include "monitor/engine/interpret/stack.h"
 
 /* A write that stores nothing: where the stack pointer comes to lie must be writable (SDM 2A, APM 3 ENTER). */
 static bool probe(struct engine_vcpu *c, uint64_t gva)
@@ -12,8 +12,7 @@ static bool probe(struct engine_vcpu *c, uint64_t gva)
 	return writable;
 }
 
-/* `name` and `kind` say which stack it is, n how many bits an operand has. */
-#define PUSH_POP(name, n, kind)                                                                                        \
+#define FRAME(name, n, kind)                                                                                           \
 	static bool read##name(struct engine_vcpu *c, uint64_t rsp, uint##n##_t *v)                                    \
 	{                                                                                                              \
 		return load##n(c, stack_address(c, rsp, n / 8, false, kind), EA_STACK, v);                             \
@@ -21,62 +20,6 @@ static bool probe(struct engine_vcpu *c, uint64_t gva)
 	static bool write##name(struct engine_vcpu *c, uint64_t rsp, uint##n##_t v)                                    \
 	{                                                                                                              \
 		return store##n(c, stack_address(c, rsp, n / 8, true, kind), EA_STACK, v);                             \
-	}                                                                                                              \
-	static void push##name(struct engine_vcpu *c, const struct insn *i, uint##n##_t v)                             \
-	{                                                                                                              \
-		if (!write##name(c, c->gpr[RSP] - n / 8, v))                                                           \
-			FAULT;                                                                                         \
-		set_stack(c, c->gpr[RSP] - n / 8, kind);                                                               \
-		NEXT_STORED;                                                                                           \
-	}                                                                                                              \
-	static void push##name##_reg(struct engine_vcpu *c, const struct insn *i)                                      \
-	{                                                                                                              \
-		return push##name(c, i, REG(n, i->dst));                                                               \
-	}                                                                                                              \
-	static void push##name##_imm(struct engine_vcpu *c, const struct insn *i)                                      \
-	{                                                                                                              \
-		return push##name(c, i, (uint##n##_t)i->imm);                                                          \
-	}                                                                                                              \
-	static void push##name##_mem(struct engine_vcpu *c, const struct insn *i)                                      \
-	{                                                                                                              \
-		uint##n##_t v;                                                                                         \
-		if (!load##n(c, address_of(c, i), i->ea, &v))                                                          \
-			FAULT;                                                                                         \
-		return push##name(c, i, v);                                                                            \
-	}                                                                                                              \
-	static void pop##name##_reg(struct engine_vcpu *c, const struct insn *i)                                       \
-	{                                                                                                              \
-		uint##n##_t v;                                                                                         \
-		if (!read##name(c, c->gpr[RSP], &v))                                                                   \
-			FAULT;                                                                                         \
-		set_stack(c, c->gpr[RSP] + n / 8, kind);                                                               \
-		SET##n(i->dst, v);                                                                                     \
-		NEXT;                                                                                                  \
-	}                                                                                                              \
-	/* An address through RSP is computed after it has moved: SDM 2B POP. */                                       \
-	static void pop##name##_mem(struct engine_vcpu *c, const struct insn *i)                                       \
-	{                                                                                                              \
-		uint64_t rsp = c->gpr[RSP];                                                                            \
-		uint##n##_t v;                                                                                         \
-		if (!read##name(c, rsp, &v))                                                                           \
-			FAULT;                                                                                         \
-		set_stack(c, rsp + n / 8, kind);                                                                       \
-		if (!store##n(c, address_of(c, i), i->ea, v)) {                                                        \
-			c->gpr[RSP] = rsp;                                                                             \
-			FAULT;                                                                                         \
-		}                                                                                                      \
-		NEXT_STORED;                                                                                           \
-	}
-
-#define FRAME(name, n, kind)                                                                                           \
-	static void leave##name(struct engine_vcpu *c, const struct insn *i)                                           \
-	{                                                                                                              \
-		uint##n##_t v;                                                                                         \
-		if (!read##name(c, c->gpr[RBP], &v))                                                                   \
-			FAULT;                                                                                         \
-		set_stack(c, c->gpr[RBP] + n / 8, kind);                                                               \
-		SET##n(RBP * 8, v);                                                                                    \
-		NEXT;                                                                                                  \
 	}                                                                                                              \
 	/* SDM 2A ENTER: src is the nesting level. The frame pointers of the levels around it are copied. */           \
 	static void enter##name(struct engine_vcpu *c, const struct insn *i)                                           \
@@ -128,13 +71,12 @@ static bool probe(struct engine_vcpu *c, uint64_t gva)
 		NEXT;                                                                                                  \
 	}
 
-#define STACK(name, n, kind) PUSH_POP(name, n, kind) FRAME(name, n, kind)
-STACK(16w, 16, STACK_WIDE)
-STACK(64w, 64, STACK_WIDE)
-STACK(16f, 16, STACK_FLAT)
-STACK(32f, 32, STACK_FLAT)
-STACK(16n, 16, STACK_NARROW)
-STACK(32n, 32, STACK_NARROW)
+FRAME(16w, 16, STACK_WIDE)
+FRAME(64w, 64, STACK_WIDE)
+FRAME(16f, 16, STACK_FLAT)
+FRAME(32f, 32, STACK_FLAT)
+FRAME(16n, 16, STACK_NARROW)
+FRAME(32n, 32, STACK_NARROW)
 ALL(16f, 16, STACK_FLAT)
 ALL(32f, 32, STACK_FLAT)
 ALL(16n, 16, STACK_NARROW)

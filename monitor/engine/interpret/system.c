@@ -404,6 +404,6 @@ void op_base(struct engine_vcpu *c, const struct insn *i)
 		interp_raise(c, i, X86_VEC_GP, 0);
 		return;
 	}
-	*base = value;
+	*base = *(fs ? &c->fs : &c->gs) = value;
 	NEXT;
 }

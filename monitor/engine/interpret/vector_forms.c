@@ -223,28 +223,21 @@ void vector_move(struct engine_vcpu *c, const struct insn *i)
 /* MOVSD, MOVQ and what else moves the low quadword, likewise: from memory, the rest becoming zero, and to memory. */
 void vector_load64(struct engine_vcpu *c, const struct insn *i)
 {
-	uint64_t value[2] = {0};
-	if (unlikely(!VECTOR_READY(c, false))) {
-		vector_run_load(c, i);
-		return;
-	}
-	if (!load64(c, address_of(c, i), i->ea, &value[0]))
-		FAULT;
-	memcpy(vector_xmm(c, i->dst), value, HALF);
+	uint64_t value, zero = 0;
+	if (unlikely(!VECTOR_READY(c, false) || !quick_load64(c, quick_address(c, i), &value)))
+		return vector_run_load(c, i);
+	memcpy(vector_xmm(c, i->dst), &value, sizeof(value));
+	memcpy(vector_xmm(c, i->dst) + sizeof(value), &zero, sizeof(zero));
 	NEXT;
 }
 
 void vector_store64(struct engine_vcpu *c, const struct insn *i)
 {
 	uint64_t value;
-	if (unlikely(!VECTOR_READY(c, false))) {
-		vector_run_store(c, i);
-		return;
-	}
 	memcpy(&value, vector_xmm(c, i->src), sizeof(value));
-	if (!store64(c, address_of(c, i), i->ea, value))
-		FAULT;
-	NEXT_STORED;
+	if (unlikely(!VECTOR_READY(c, false) || !quick_store64(c, quick_address(c, i), value)))
+		return vector_run_store(c, i);
+	NEXT;
 }
 
 void vector_run_store(struct engine_vcpu *c, const struct insn *i)

@@ -7,6 +7,7 @@
 #define MONITOR_ENGINE_INTERPRET_VECTOR_FORMS_H
 
 #include "monitor/engine/interpret/native.h"
+#include "monitor/engine/interpret/quick.h"
 
 /* insn_detail.width */
 #define HALF  16
@@ -87,23 +88,17 @@ bool vector_is_plain(struct engine_vcpu *c, const struct insn *i);
 static inline __attribute__((always_inline)) void vector_operate(struct engine_vcpu *c, const struct insn *i,
 								 bool rounds, vector_function *run)
 {
-	const struct insn_detail *d = i->detail;
-	uint64_t element[2] = {0};
-	const void *s = vector_xmm(c, i->src);
-	if (unlikely(!VECTOR_READY(c, rounds))) {
-		vector_run_operation(c, i);
-		return;
-	}
-	if (d->size == sizeof(uint64_t)) {
-		if (!load64(c, address_of(c, i), i->ea, &element[0]))
-			FAULT;
-		s = element;
-	} else if (d->size) {
-		uint32_t narrow;
-		if (!load32(c, address_of(c, i), i->ea, &narrow))
-			FAULT;
-		element[0] = narrow;
-		s = element;
+	const unsigned size = i->detail->size;
+	const void *s = size ? (const void *)c->operand : vector_xmm(c, i->src);
+	uint64_t wide = 0;
+	uint32_t narrow = 0;
+	bool there = !size || (size == sizeof(wide) ? quick_load64(c, quick_address(c, i), &wide)
+						    : quick_load32(c, quick_address(c, i), &narrow));
+	if (unlikely(!VECTOR_READY(c, rounds) || !there))
+		return vector_run_operation(c, i);
+	if (size) {
+		c->operand[0] = wide | narrow;
+		c->operand[1] = 0;
 	}
 	run(vector_xmm(c, i->dst), s);
 	NEXT;
