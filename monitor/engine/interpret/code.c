@@ -331,6 +331,7 @@ static struct block *build(struct engine_vcpu *c, struct code_page *page, uint64
 	if (!count || !has_room(c->code, page))
 		return NULL;
 	insns[count] = (struct insn){.run = op_end, .start = (uint8_t)at, .end = (uint8_t)at};
+	pairs_make(insns, count + 1);
 	struct block *block = malloc(sizeof(*block) + (count + 1) * sizeof(struct insn));
 	if (!block)
 		return NULL;

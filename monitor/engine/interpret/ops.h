@@ -37,6 +37,9 @@ static inline bool condition(uint32_t flags, unsigned code)
 	}
 }
 
+/* pairs.c: has one function execute two instructions where it can; op_end is among the `count`. */
+void pairs_make(struct insn *i, unsigned count);
+
 /* Operand forms: register or memory, then register or immediate; memory is the destination in MR and MI. */
 enum form { FORM_RR, FORM_RI, FORM_RM, FORM_MR, FORM_MI, FORM_COUNT };
 /* By operand size: 8, 16, 32, 64 bits. */

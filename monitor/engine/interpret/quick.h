@@ -16,6 +16,11 @@
 
 #define WHOLE_WAY(name) static __attribute__((noinline)) void name##_whole(struct engine_vcpu *c, const struct insn *i)
 
+/* Where only bodies are wanted there are no functions. */
+#ifdef QUICK_BODIES
+#define HANDLER(name)	     insn_function name;
+#define ENDING(name, follow) insn_function name;
+#else
 #define HANDLER(name)                                                                                                  \
 	WHOLE_WAY(name)                                                                                                \
 	{                                                                                                              \
@@ -45,6 +50,8 @@
 			return name##_whole(c, i);                                                                     \
 		follow;                                                                                                \
 	}
+
+#endif
 
 /* On to the next block, if it is one of the last two and nothing else has to be looked at; else back to the run loop.
  */
