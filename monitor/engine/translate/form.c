@@ -193,7 +193,7 @@ void form_part(struct translate *t, uint64_t start)
 	space_drop_kernels(t->vm);
 	t->high.start = start;
 	trap_of(t->vm)->upper = start;
-	cache_empty(t);
+	pages_hide_below(t, start);
 	spt_set_view(t->vm->spt, SPT_UPPER, start ? &view : NULL);
 	spt_set_view(t->vm->spt, SPT_KERNEL, start ? &lower : NULL);
 }

@@ -80,6 +80,16 @@ static void hide(struct translate *t, struct bt_page *page, bool all)
 	hide_blocks(t, page, all);
 }
 
+void pages_hide_below(struct translate *t, uint64_t gva)
+{
+	for (enum live_kind kind = LIVE_LOCAL; kind < LIVE_KINDS; kind++)
+		for (struct bt_page *page = t->live[kind], *next; page; page = next) {
+			next = page->next_live;
+			if (page->gva < gva)
+				hide(t, page, false);
+		}
+}
+
 static void watch(struct translate *t, uint64_t frame)
 {
 	int error = spt_watch(t->vm->spt, frame << X86_PAGE_SHIFT);

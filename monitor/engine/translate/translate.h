@@ -364,6 +364,8 @@ void block_kill(struct translate *t, struct bt_block *block);
 /* pages.c */
 /* The page of gva, which is at `at`, made if need be, live from now on; the frame is watched. NULL: memory is out. */
 struct bt_page *page_get(struct translate *t, uint64_t gva, const struct spt_translation *at, bool user);
+/* Code below gva is found no more, until its page is had again. */
+void pages_hide_below(struct translate *t, uint64_t gva);
 /* Hides the pages that the address space in force has no more. */
 void pages_sync(struct translate *t, struct vcpu *vcpu);
 /* shadowpt: a watched frame is about to be written. */
