@@ -244,9 +244,13 @@ static void save_extended(const struct engine_vcpu *c, uint8_t *to, struct walk 
 	}
 }
 
-/* The x87 is as any processor stores it: no pointers, which some keep to themselves, and no exception. */
+/* The x87 is as any processor stores it: initial, or without pointers, which some keep to themselves, or exception. */
 static bool is_savable(const struct engine_vcpu *c)
 {
+	uint64_t present;
+	memcpy(&present, c->fpu + X86_FPU_HEADER, sizeof(present));
+	if (!(present & X86_XCR0_X87))
+		return true;
 	return is_zero(c->fpu + X86_FPU_FOP, X86_FPU_MXCSR - X86_FPU_FOP) && is_plain_x87(c->fpu);
 }
 
