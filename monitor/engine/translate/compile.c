@@ -57,6 +57,10 @@ void compiler_done_inside(struct compiler *c)
 
 bool compiler_copy(struct compiler *c)
 {
+	if (c->quick) {
+		emit_bytes(&c->e, c->insn.bytes, c->insn.info.length);
+		return true;
+	}
 	return c->source->flavour & BT_UPPER ? upper_copy(c, c->user) : compile_copy(c);
 }
 
@@ -84,11 +88,11 @@ static enum outcome compile_insn(struct compiler *c)
 	     ends;
 	c->start = c->e.len;
 	compiler_mark_exact(c, c->rip);
-	if (is_models(c))
+	if (!c->quick && is_models(c))
 		return LEAVES;
 	if (is_narrow(c->source))
 		return compile_narrow(c);
-	switch (bt_classify(&c->insn, c->source->flavour)) {
+	switch (c->quick ? c->class : bt_classify(&c->insn, c->source->flavour)) {
 	case BT_COPY:
 		return (c->divides && compile_division(c)) || (c->device && compile_end(c)) || compiler_copy(c)
 			       ? GOES_ON
@@ -243,7 +247,8 @@ static bool compile(struct compiler *c)
 		return compile_hypercall(c);
 	/* The instruction's, and what goes on behind it. */
 	while (outcome == GOES_ON && code->insns < BT_INSNS && has_room(c, 2) && at < source->len) {
-		if (!decode_at(source, at, &c->insn))
+		c->quick = quick_decode(source, at, &c->insn, &c->class);
+		if (!c->quick && !decode_at(source, at, &c->insn))
 			break;
 		code->start[code->insns] = (uint16_t)c->e.len;
 		code->guest_at[code->insns] = (uint16_t)at;

@@ -26,6 +26,7 @@
 #define PREFIX_DS	  0x3e
 #define PREFIX_FS	  0x64
 #define PREFIX_GS	  0x65
+#define PREFIX_OPERAND	  0x66
 #define OPCODE_ADD	  0x03
 #define OPCODE_OR	  0x0b
 #define OPCODE_AND_TO	  0x21

@@ -19,6 +19,8 @@ struct compiler {
 	bool device;	    /* it reads or writes a device's register */
 	bool divides;	    /* it is a division that comes to #DE */
 	bool sti, shadow;   /* it is STI; it follows STI: no interrupt before it */
+	bool quick;	    /* `class` is known, and `insn` what quick_decode says */
+	enum bt_class class;
 	struct emu_insn insn;
 
 	/* Looked for by bt_locate: the last mark at or before `offset`. */
@@ -57,6 +59,12 @@ static inline bool compiler_fits(uint64_t value)
 /* narrow.c: an instruction of BT_NARROW; narrow_flow.c: as bt_compile_thunk. */
 enum outcome compile_narrow(struct compiler *c);
 unsigned narrow_thunk(struct emit *e, uint64_t gva, uint64_t body, unsigned *otherwise);
+
+/*
+ * quick.c: of an instruction at the offset that is copied as it is, or goes to a known place: what it is classified as,
+ * and of *insn what compilation of such asks for. False: Zydis is to say.
+ */
+bool quick_decode(const struct bt_source *source, unsigned at, struct emu_insn *insn, enum bt_class *class);
 
 /* copy.c: false: nothing was emitted, the instruction has to leave. */
 bool compile_copy(struct compiler *c);
