@@ -12,11 +12,12 @@
 #include <unistd.h>
 
 #include "monitor/host/clock.h"
-#include "monitor/host/prefault.h"
 #include "monitor/host/refusal.h"
 #include "monitor/vm/vm.h"
 #include "monitor/vm/watch.h"
 #include "shadowpt/shadowpt.h"
+
+#define READ_PIECE (64 << 10)
 
 static int refuse(struct guest_mem *gm, uint64_t size, const char *call)
 {
@@ -111,13 +112,23 @@ bool gm_write(const struct guest_mem *gm, uint64_t gpa, const void *from, uint64
 	return true;
 }
 
+/* By way of the file that RAM is: the host then clears no page first, and maps none. */
 ssize_t gm_read_file(const struct guest_mem *gm, uint64_t gpa, uint64_t len, int fd, uint64_t offset)
 {
-	void *to = gm_ptr(gm, gpa, len);
+	static uint8_t piece[READ_PIECE];
+	uint8_t *to = gm_ptr(gm, gpa, len);
+	ssize_t done = 0, n = 0;
 	if (!to)
 		abort();
-	prefault(to, len);
-	return pread(fd, to, len, (off_t)offset);
+	for (; (uint64_t)done < len; done += n) {
+		uint64_t left = len - (uint64_t)done;
+		n = pread(fd, piece, left < sizeof(piece) ? left : sizeof(piece), (off_t)offset + done);
+		if (n <= 0)
+			break;
+		if (pwrite(gm->fd, piece, (size_t)n, (off_t)gpa + done) != n)
+			memcpy(to + done, piece, (size_t)n);
+	}
+	return done ? done : n;
 }
 
 static void observe(struct vcpu *vcpu, uint64_t gpa, const void *bytes, uint64_t len, bool write, uint64_t since)

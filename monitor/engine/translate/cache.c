@@ -29,6 +29,9 @@
 /* Memory that the host provides at once, larger than anything that is asked for: its fault for each page costs more. */
 #define AHEAD (64 << 10)
 
+/* A table is written in parts that are all the same. */
+#define PART_ENTRIES 2048
+
 struct bt_chunk {
 	struct bt_chunk *next;
 	size_t used, ready; /* bytes given out, and those that the host has provided */
@@ -199,16 +202,24 @@ static void forget_blocks(struct translate *t)
 	memset(t->live, 0, sizeof(t->live));
 }
 
+/* By way of the file: the host clears no page before, and maps none here, of which few will be written. */
+static void fill_table(const struct translate *t, uint64_t *table)
+{
+	uint64_t missing[PART_ENTRIES];
+	for (unsigned n = 0; n < PART_ENTRIES; n++)
+		missing[n] = cache_miss(t);
+	for (unsigned n = 0; n < BT_TABLE_ENTRIES; n += PART_ENTRIES)
+		if (pwrite(t->fd, missing, sizeof(missing), (uint8_t *)(table + n) - t->memory) != sizeof(missing))
+			memcpy(table + n, missing, sizeof(missing));
+}
+
 void cache_begin_table(struct translate *t, unsigned flavour)
 {
 	flavour %= BT_FLAVOURS;
 	if (t->begun & 1u << flavour)
 		return;
 	t->begun |= 1u << flavour;
-	uint64_t *table = cache_table(t, flavour, 0);
-	prefault(table, BT_TABLE_ENTRIES * sizeof(*table));
-	for (unsigned n = 0; n < BT_TABLE_ENTRIES; n++)
-		table[n] = cache_miss(t);
+	fill_table(t, cache_table(t, flavour, 0));
 }
 
 void cache_empty(struct translate *t)
