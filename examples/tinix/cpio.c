@@ -115,17 +115,6 @@ static int make_link(const struct walk *at, const struct member *m)
 	return error;
 }
 
-/* cpio puts a file's data with the last of its names. */
-static int fill(struct inode *inode, const struct member *m)
-{
-	struct io io = IO_KERNEL((char *)m->data, m->field[SIZE]);
-	int64_t wrote = m->field[SIZE] ? regular_write(inode, &io, 0) : 0;
-
-	if (wrote < 0)
-		return (int)wrote;
-	return wrote < m->field[SIZE] ? -ENOSPC : 0;
-}
-
 static int make(struct walk *at, const struct member *m, struct met **met)
 {
 	struct inode *inode = S_ISREG(m->field[MODE]) && m->field[NLINK] > 1 ? met_before(*met, m) : NULL;
@@ -151,8 +140,9 @@ static int make(struct walk *at, const struct member *m, struct met **met)
 		if (S_ISREG(m->field[MODE]) && m->field[NLINK] > 1)
 			remember(met, m, inode);
 	}
-	if (!error && S_ISREG(m->field[MODE]))
-		error = fill(inode, m);
+	/* The data is with the last of a file's names. */
+	if (!error && S_ISREG(m->field[MODE]) && m->field[SIZE])
+		regular_archived(inode, m->data, m->field[SIZE]);
 	inode->uid = m->field[UID];
 	inode->gid = m->field[GID];
 	inode->atime = inode->mtime = m->field[MTIME] * PVG_NS_PER_SEC;

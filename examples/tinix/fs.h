@@ -79,7 +79,11 @@ struct inode {
 	struct inode *parent;  /* directories: a reference; of a root: itself, none */
 	struct entry *name;    /* some name it has, or NULL */
 	union {
-		struct page_tree data; /* regular */
+		struct { /* regular */
+			struct page_tree data;
+			const char *archive; /* has the first bytes, where no page has been made yet */
+			uint64_t archived;
+		};
 		struct {
 			struct list entries;
 			uint64_t next_cookie;
@@ -108,6 +112,10 @@ extern const struct inode_ops regular_ops;
 extern const struct file_ops regular_file_ops;
 int64_t regular_read(struct inode *inode, struct io *io, uint64_t offset);
 int64_t regular_write(struct inode *inode, struct io *io, uint64_t offset);
+/* A fresh file is what lies there, for good. */
+void regular_archived(struct inode *inode, const void *data, uint64_t size);
+/* Memory that it takes. */
+uint64_t regular_pages(const struct inode *inode);
 /* limits.c: how much of a write of len bytes the current process may do there; -EFBIG, and a signal, if nothing. */
 int64_t limit_file_size(uint64_t offset, uint64_t len);
 static inline bool inode_is_regular(const struct inode *inode)

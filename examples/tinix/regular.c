@@ -1,19 +1,48 @@
 /*
  * Regular files in memory. Pages that were never written do not exist and read as zeroes; past the end all bytes of the
- * last page are zero.
+ * last page are zero. A file of the initramfs stays in the archive, but for pages that were written or mapped.
  */
 #include "examples/tinix/fs.h"
 
 #define SIZE_LIMIT (1ull << 39) /* what a page tree can hold */
 
-/* The page to store to, made if need be. Files leave a part of memory to processes. */
+/* Bytes of the page that the archive has. */
+static size_t archived_of(const struct inode *inode, uint64_t index)
+{
+	uint64_t offset = index * PAGE_SIZE;
+
+	if (offset >= inode->archived)
+		return 0;
+	return inode->archived - offset < PAGE_SIZE ? inode->archived - offset : PAGE_SIZE;
+}
+
+/* The page to store to, made if need be. What files grow by leaves a part of memory to processes. */
 static void *page_to_write(struct inode *inode, uint64_t index)
 {
 	void *page = tree_find(&inode->data, index);
+	size_t archived = archived_of(inode, index);
 
-	if (page || memory_free() < memory_total() / 16)
+	if (page || (!archived && memory_free() < memory_total() / 16))
 		return page;
-	return tree_make(&inode->data, index);
+	page = tree_make(&inode->data, index);
+	if (page && archived)
+		memcpy(page, inode->archive + index * PAGE_SIZE, archived);
+	return page;
+}
+
+void regular_archived(struct inode *inode, const void *data, uint64_t size)
+{
+	inode->archive = data;
+	inode->archived = inode->size = size;
+}
+
+uint64_t regular_pages(const struct inode *inode)
+{
+	uint64_t pages = inode->data.pages;
+
+	for (uint64_t index = 0; archived_of(inode, index); index++)
+		pages += !tree_find(&inode->data, index);
+	return pages;
 }
 
 static size_t within_page(uint64_t offset, uint64_t len)
@@ -23,6 +52,29 @@ static size_t within_page(uint64_t offset, uint64_t len)
 	return len < room ? len : room;
 }
 
+/* A piece of a page that has none of its own: what the archive has, or zeroes. Returns its size, or an error. */
+static int64_t read_archived(const struct inode *inode, struct io *io, uint64_t offset, size_t piece)
+{
+	uint64_t left = offset < inode->archived ? inode->archived - offset : 0;
+	int error;
+
+	if (left && left < piece)
+		piece = left;
+	error = left ? io_put(io, inode->archive + offset, piece) : io_zero(io, piece);
+	return error ? error : (int64_t)piece;
+}
+
+static int64_t read_piece(const struct inode *inode, struct io *io, uint64_t offset, size_t piece)
+{
+	const char *page = tree_find(&inode->data, offset / PAGE_SIZE);
+	int error;
+
+	if (!page)
+		return read_archived(inode, io, offset, piece);
+	error = io_put(io, page + (offset & PAGE_MASK), piece);
+	return error ? error : (int64_t)piece;
+}
+
 int64_t regular_read(struct inode *inode, struct io *io, uint64_t offset)
 {
 	uint64_t end = offset, done = 0;
@@ -30,14 +82,12 @@ int64_t regular_read(struct inode *inode, struct io *io, uint64_t offset)
 	if (offset < inode->size)
 		end = inode->size - offset > io->left ? offset + io->left : inode->size;
 	while (offset < end) {
-		size_t piece = within_page(offset, end - offset);
-		char *page = tree_find(&inode->data, offset / PAGE_SIZE);
-		int error = page ? io_put(io, page + (offset & PAGE_MASK), piece) : io_zero(io, piece);
+		int64_t piece = read_piece(inode, io, offset, within_page(offset, end - offset));
 
-		if (error)
-			return done ? (int64_t)done : error;
-		offset += piece;
-		done += piece;
+		if (piece < 0)
+			return done ? (int64_t)done : piece;
+		offset += (uint64_t)piece;
+		done += (uint64_t)piece;
 	}
 	return (int64_t)done;
 }
@@ -71,6 +121,8 @@ int inode_truncate(struct inode *inode, uint64_t size)
 
 	if (size > SIZE_LIMIT)
 		return -EFBIG;
+	if (size < inode->archived)
+		inode->archived = size;
 	if (size < inode->size) {
 		mm_forget_file(inode, (size + PAGE_MASK) / PAGE_SIZE);
 		tree_cut(&inode->data, (size + PAGE_MASK) / PAGE_SIZE);

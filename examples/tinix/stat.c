@@ -7,7 +7,7 @@
 
 static uint64_t blocks_of(const struct inode *inode)
 {
-	return inode_is_regular(inode) ? inode->data.pages * (PAGE_SIZE / 512) : 0;
+	return inode_is_regular(inode) ? regular_pages(inode) * (PAGE_SIZE / 512) : 0;
 }
 
 static int64_t put_stat(struct inode *inode, uint64_t to, uint64_t unused)
