@@ -196,7 +196,7 @@ struct engine_vcpu {
 	uint64_t global, global_here;
 	/* What stands in the way of dropping a page's translations alone: there may be jumps to it, local or global,
 	   and where large pages have been used, in each half of the addresses, it may be part of one. */
-	uint64_t fetched[2][FETCHED_BITS / 64];
+	uint64_t fetched[2][FETCHED_BITS / 64], written[FETCHED_BITS / 64]; /* frames that translations store to */
 	struct {
 		uint64_t first, last;
 	} large[2];

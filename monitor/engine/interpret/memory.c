@@ -48,6 +48,7 @@ void memory_flush(struct engine_vcpu *c)
 	/* A number that no generation has had: the next one is another. */
 	c->global = c->newest + TLB_GUARDED;
 	memset(c->fetched[1], 0, sizeof(c->fetched[1]));
+	memset(c->written, 0, sizeof(c->written));
 	for (unsigned half = 0; half < 2; half++) {
 		c->large[half].first = UINT64_MAX;
 		c->large[half].last = 0;
@@ -156,8 +157,18 @@ void memory_revalidate(struct engine_vcpu *c)
 	c->valid.slow = slow;
 }
 
+static uint64_t *written(struct engine_vcpu *c, uint64_t gpa, uint64_t *bit)
+{
+	uint64_t n = (gpa >> X86_PAGE_SHIFT) % FETCHED_BITS;
+	*bit = R3_BIT(n % 64);
+	return &c->written[n / 64];
+}
+
 void memory_protect(struct engine_vcpu *c, uint64_t gpa)
 {
+	uint64_t bit;
+	if (!(*written(c, gpa, &bit) & bit))
+		return;
 	uintptr_t host = (uintptr_t)gm_ptr(&c->vm->mem, gpa & ~X86_PAGE_MASK, X86_PAGE_SIZE);
 	for (unsigned n = 0; n < TLB_ENTRIES; n++)
 		if (c->tlb[n].addend + (c->tlb[n].write & ~X86_PAGE_MASK) == host)
@@ -256,8 +267,11 @@ static void fill_read(struct engine_vcpu *c, uint64_t gva, const uint8_t *host, 
 
 static void fill_write(struct engine_vcpu *c, uint64_t gva, const uint8_t *host, const struct spt_translation *at)
 {
-	if (!c->aligned && !c->watching)
-		claim(c, gva, host, at)->write = tag_of(c, gva, at);
+	uint64_t bit;
+	if (c->aligned || c->watching)
+		return;
+	*written(c, at->gpa, &bit) |= bit;
+	claim(c, gva, host, at)->write = tag_of(c, gva, at);
 }
 
 /* The kernel's translation of a global page from before CR3 was loaded, which it makes new; NULL: there is none. */
