@@ -57,7 +57,9 @@ void compiler_done_inside(struct compiler *c)
 
 bool compiler_copy(struct compiler *c)
 {
-	if (c->quick) {
+	if (c->is_quick) {
+		if (c->quick.segment)
+			emit8(&c->e, c->quick.segment);
 		emit_bytes(&c->e, c->insn.bytes, c->insn.info.length);
 		return true;
 	}
@@ -88,11 +90,11 @@ static enum outcome compile_insn(struct compiler *c)
 	     ends;
 	c->start = c->e.len;
 	compiler_mark_exact(c, c->rip);
-	if (!c->quick && is_models(c))
+	if (!c->is_quick && is_models(c))
 		return LEAVES;
 	if (is_narrow(c->source))
 		return compile_narrow(c);
-	switch (c->quick ? c->class : bt_classify(&c->insn, c->source->flavour)) {
+	switch (c->is_quick ? c->quick.class : bt_classify(&c->insn, c->source->flavour)) {
 	case BT_COPY:
 		return (c->divides && compile_division(c)) || (c->device && compile_end(c)) || compiler_copy(c)
 			       ? GOES_ON
@@ -247,14 +249,14 @@ static bool compile(struct compiler *c)
 		return compile_hypercall(c);
 	/* The instruction's, and what goes on behind it. */
 	while (outcome == GOES_ON && code->insns < BT_INSNS && has_room(c, 2) && at < source->len) {
-		c->quick = quick_decode(source, at, &c->insn, &c->class);
-		if (!c->quick && !decode_at(source, at, &c->insn))
+		c->user = is_site(c, BT_SITE_USER, at, code->insns);
+		c->is_quick = !c->user && quick_decode(source, at, &c->insn, &c->quick);
+		if (!c->is_quick && !decode_at(source, at, &c->insn))
 			break;
 		code->start[code->insns] = (uint16_t)c->e.len;
 		code->guest_at[code->insns] = (uint16_t)at;
 		c->rip = source->gva + at;
 		c->next = c->rip + c->insn.info.length;
-		c->user = is_site(c, BT_SITE_USER, at, code->insns);
 		c->divides = is_site(c, BT_SITE_DIVIDES, at, code->insns);
 		c->device = is_site(c, BT_SITE_DEVICE, at, code->insns);
 		at += c->insn.info.length;

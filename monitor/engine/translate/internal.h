@@ -8,6 +8,12 @@
 #include "monitor/engine/translate/emit.h"
 #include "monitor/vm/vcpu.h"
 
+/* What is known of an instruction without decoding it. */
+struct quick {
+	enum bt_class class;
+	uint8_t segment; /* the prefix to copy it with, 0: none */
+};
+
 struct compiler {
 	struct emit e;
 	const struct bt_source *source;
@@ -19,8 +25,8 @@ struct compiler {
 	bool device;	    /* it reads or writes a device's register */
 	bool divides;	    /* it is a division that comes to #DE */
 	bool sti, shadow;   /* it is STI; it follows STI: no interrupt before it */
-	bool quick;	    /* `class` is known, and `insn` what quick_decode says */
-	enum bt_class class;
+	bool is_quick;	    /* `quick` and `insn` are what quick_decode says */
+	struct quick quick;
 	struct emu_insn insn;
 
 	/* Looked for by bt_locate: the last mark at or before `offset`. */
@@ -61,10 +67,10 @@ enum outcome compile_narrow(struct compiler *c);
 unsigned narrow_thunk(struct emit *e, uint64_t gva, uint64_t body, unsigned *otherwise);
 
 /*
- * quick.c: of an instruction at the offset that is copied as it is, or goes to a known place: what it is classified as,
- * and of *insn what compilation of such asks for. False: Zydis is to say.
+ * quick.c: an instruction at the offset that is copied as it is, and no operand is user memory, or that goes to a known
+ * place; and of *insn what compilation of such asks for. False: Zydis is to say.
  */
-bool quick_decode(const struct bt_source *source, unsigned at, struct emu_insn *insn, enum bt_class *class);
+bool quick_decode(const struct bt_source *source, unsigned at, struct emu_insn *insn, struct quick *quick);
 
 /* copy.c: false: nothing was emitted, the instruction has to leave. */
 bool compile_copy(struct compiler *c);

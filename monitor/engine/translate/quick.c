@@ -10,22 +10,22 @@
  * By opcode: what follows it, and what it is.
  *   -         nothing              m        ModRM
  *   1 4       an immediate of one byte, of the operand's size but at most 4 bytes
- *   v         of the operand's size
+ *   v i       of the operand's size; of one byte, and no register in the opcode
  *   b z       ModRM and an immediate as 1, 4
  *   n         ModRM, and for TEST alone an immediate: F6 and F7
  *   a         ModRM for memory alone
- *   s t u     as - 4 1, and it is about the stack
+ *   e         LEAVE
  *   j l       Jcc to the displacement of 1 or 4 bytes
  *   J L C R   JMP to either, CALL, RET
  *   .         not here
  */
 static const char one_byte[] = "mmmm14..mmmm14..mmmm14..mmmm14.."
 			       "mmmm14..mmmm14..mmmm14..mmmm14.."
-			       "................ssssssssssssssss"
-			       "...m....tzub....jjjjjjjjjjjjjjjj"
+			       "................----------------"
+			       "...m....4zib....jjjjjjjjjjjjjjjj"
 			       "bz.bmmmmmmmm.a..----------......"
 			       "........14......11111111vvvvvvvv"
-			       "bb.R..bz.s......mmmm............"
+			       "bb.R..bz.e......mmmm............"
 			       "........CL.J.........-nn--..--mm";
 static const char two_bytes[] = "................................"
 				"................................"
@@ -44,13 +44,15 @@ enum {
 	WORD = 8,  /* as narrow as the operand */
 	WIDE = 16, /* and as wide */
 	TESTS = 32,
-	STACK = 64,
-	NAMES = 128, /* a register, by the opcode's low bits */
-	BRANCH = 256,
+	NAMES = 64, /* a register, by the opcode's low bits */
+	BRANCH = 128,
+	SETS_RSP = 256, /* RSP is loaded */
 };
 
 static const uint16_t traits[] = {
 	['-'] = NAMES,
+	['e'] = SETS_RSP,
+	['i'] = IMM1,
 	['m'] = HAS_MODRM,
 	['a'] = HAS_MODRM,
 	['1'] = IMM1 | NAMES,
@@ -59,9 +61,6 @@ static const uint16_t traits[] = {
 	['b'] = HAS_MODRM | IMM1,
 	['z'] = HAS_MODRM | IMM4 | WORD,
 	['n'] = HAS_MODRM | TESTS,
-	['s'] = STACK,
-	['t'] = STACK | IMM4 | WORD,
-	['u'] = STACK | IMM1,
 	['j'] = BRANCH | IMM1,
 	['l'] = BRANCH | IMM4,
 	['J'] = BRANCH | IMM1,
@@ -147,13 +146,38 @@ static bool read_operand(struct shape *s)
 	return true;
 }
 
-/* Memory, or perhaps RSP, which lie elsewhere under BT_UPPER. */
-static bool is_relocated(const struct shape *s, const uint8_t *operand)
+/* ModRM.reg is no register. */
+static bool is_group(const struct shape *s)
 {
-	bool b = s->rex & REX_B, r = s->rex & REX_R;
+	bool arithmetic = !s->two && s->opcode >= 0x80 && s->opcode <= 0x83;
+	return arithmetic || known_regs(s) != 0xff;
+}
+
+static bool is_rsp(unsigned low, bool extended)
+{
+	return (low & 7) == 4 && !extended;
+}
+
+/* BT_UPPER, with an operand: the segment that memory is in there; false: RSP is a value, or more has to be done. */
+static bool find_segment(const struct shape *s, const uint8_t *operand, uint8_t *segment)
+{
+	const bool b = s->rex & REX_B, hint = s->two && s->opcode == 0x1f, address = s->kind == 'a';
+	if (!is_group(s) && is_rsp(operand[0] >> 3, s->rex & REX_R))
+		return false;
+	if (operand[0] >> 6 == 3)
+		return !is_rsp(operand[0], b);
+	bool on_stack = (operand[0] & 7) == 4 && is_rsp(operand[1], b);
+	if (!on_stack && !address && !hint)
+		*segment = PREFIX_FS;
+	return !(on_stack && address);
+}
+
+/* Likewise of any. */
+static bool fits_upper(const struct shape *s, const uint8_t *operand, uint8_t *segment)
+{
 	if (s->traits & HAS_MODRM)
-		return operand[0] >> 6 != 3 || ((operand[0] & 7) == 4 && !b) || ((operand[0] >> 3 & 7) == 4 && !r);
-	return s->traits & STACK || (s->traits & NAMES && (s->opcode & 7) == 4 && !b);
+		return find_segment(s, operand, segment);
+	return !(s->traits & SETS_RSP) && !(s->traits & NAMES && is_rsp(s->opcode, s->rex & REX_B));
 }
 
 static unsigned immediate_of(const struct shape *s)
@@ -212,7 +236,7 @@ static void describe(const struct shape *s, unsigned imm, enum bt_class class, s
 	memcpy(insn->bytes, s->bytes, insn->info.length);
 }
 
-bool quick_decode(const struct bt_source *source, unsigned at, struct emu_insn *insn, enum bt_class *class)
+bool quick_decode(const struct bt_source *source, unsigned at, struct emu_insn *insn, struct quick *quick)
 {
 	struct shape s = {.bytes = source->bytes + at, .len = source->len - at};
 	if (source->flavour & BT_NARROW || source->model || !read_head(&s))
@@ -221,9 +245,10 @@ bool quick_decode(const struct bt_source *source, unsigned at, struct emu_insn *
 	if (s.traits & HAS_MODRM && !read_operand(&s))
 		return false;
 	unsigned imm = immediate_of(&s);
-	if (s.at + imm > s.len || (source->flavour & BT_UPPER && is_relocated(&s, operand)))
+	quick->segment = 0;
+	if (s.at + imm > s.len || (source->flavour & BT_UPPER && !fits_upper(&s, operand, &quick->segment)))
 		return false;
-	*class = class_of(s.kind);
-	describe(&s, imm, *class, insn);
+	quick->class = class_of(s.kind);
+	describe(&s, imm, quick->class, insn);
 	return true;
 }
