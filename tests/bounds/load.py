@@ -14,14 +14,15 @@ SIZE = 3 << 30
 
 
 def until_reading(process):
-    """Some of it has been read: the monitor's RAM fills."""
-    def resident():
+    """Some of it has been read: that takes more processor time than all that comes before."""
+    def ticks():
         try:
-            with open("/proc/%d/statm" % process.pid, encoding="ascii") as statm:
-                return int(statm.read().split()[2])
+            with open("/proc/%d/stat" % process.pid, encoding="ascii") as stat:
+                fields = stat.read().rsplit(")", 1)[1].split()
+                return int(fields[11]) + int(fields[12])
         except (OSError, IndexError, ValueError):
             return 0
-    while process.poll() is None and resident() < 16384:
+    while process.poll() is None and ticks() < 10:
         pass
 
 
