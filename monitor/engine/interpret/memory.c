@@ -157,17 +157,21 @@ void memory_revalidate(struct engine_vcpu *c)
 	c->valid.slow = slow;
 }
 
-static uint64_t *written(struct engine_vcpu *c, uint64_t gpa, uint64_t *bit)
+static void note_written(struct engine_vcpu *c, uint64_t gpa)
 {
-	uint64_t n = (gpa >> X86_PAGE_SHIFT) % FETCHED_BITS;
-	*bit = R3_BIT(n % 64);
-	return &c->written[n / 64];
+	uint64_t bit = (gpa >> X86_PAGE_SHIFT) % FETCHED_BITS;
+	c->written[bit / 64] |= R3_BIT(bit % 64);
+}
+
+static bool may_be_written(const struct engine_vcpu *c, uint64_t gpa)
+{
+	uint64_t bit = (gpa >> X86_PAGE_SHIFT) % FETCHED_BITS;
+	return c->written[bit / 64] & R3_BIT(bit % 64);
 }
 
 void memory_protect(struct engine_vcpu *c, uint64_t gpa)
 {
-	uint64_t bit;
-	if (!(*written(c, gpa, &bit) & bit))
+	if (!may_be_written(c, gpa))
 		return;
 	uintptr_t host = (uintptr_t)gm_ptr(&c->vm->mem, gpa & ~X86_PAGE_MASK, X86_PAGE_SIZE);
 	for (unsigned n = 0; n < TLB_ENTRIES; n++)
@@ -267,10 +271,9 @@ static void fill_read(struct engine_vcpu *c, uint64_t gva, const uint8_t *host, 
 
 static void fill_write(struct engine_vcpu *c, uint64_t gva, const uint8_t *host, const struct spt_translation *at)
 {
-	uint64_t bit;
 	if (c->aligned || c->watching)
 		return;
-	*written(c, at->gpa, &bit) |= bit;
+	note_written(c, at->gpa);
 	claim(c, gva, host, at)->write = tag_of(c, gva, at);
 }
 
