@@ -250,7 +250,8 @@ static bool compile(struct compiler *c)
 	/* The instruction's, and what goes on behind it. */
 	while (outcome == GOES_ON && code->insns < BT_INSNS && has_room(c, 2) && at < source->len) {
 		c->user = is_site(c, BT_SITE_USER, at, code->insns);
-		c->is_quick = !c->user && quick_decode(source, at, &c->insn, &c->quick);
+		c->device = is_site(c, BT_SITE_DEVICE, at, code->insns);
+		c->is_quick = !c->user && !c->device && quick_decode(source, at, &c->insn, &c->quick);
 		if (!c->is_quick && !decode_at(source, at, &c->insn))
 			break;
 		code->start[code->insns] = (uint16_t)c->e.len;
@@ -258,7 +259,6 @@ static bool compile(struct compiler *c)
 		c->rip = source->gva + at;
 		c->next = c->rip + c->insn.info.length;
 		c->divides = is_site(c, BT_SITE_DIVIDES, at, code->insns);
-		c->device = is_site(c, BT_SITE_DEVICE, at, code->insns);
 		at += c->insn.info.length;
 		c->shadow = c->sti;
 		c->sti = false;
