@@ -465,6 +465,7 @@ gate_root_end:
 
 gate_root_kicked:
 	movabs	$GATE_XCHG, %rbx
+	movl	$GATE_KIND_CALLOUT, XCHG_KIND(%rbx)	/* also for who jumps here: no exit that there was before */
 	jmp	gate_save_rest
 
 /* Once more: R8 and R11 are as they were. */
