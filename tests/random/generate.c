@@ -29,6 +29,7 @@ extern const struct pattern templates[], templates_end[];
 struct generator {
 	struct seq_random random;
 	enum generate_where where;
+	bool common; /* nothing but put_common */
 	struct sequence *s;
 };
 
@@ -119,6 +120,21 @@ static unsigned put_prefixes(struct generator *g, uint8_t *out)
 	return count;
 }
 
+/* What most code is made of, mostly of 64 bits: the interpreter executes two of it at once where it can. */
+static unsigned put_common(struct generator *g, uint8_t *out, struct extension e)
+{
+	static const uint8_t one[] = {0x01, 0x03, 0x09, 0x11, 0x21, 0x29, 0x31, 0x39, 0x3b, 0x50, 0x58, 0x63,
+				      0x80, 0x81, 0x83, 0x84, 0x85, 0x89, 0x8b, 0x8d, 0xb8, 0xc1, 0xc7, 0xf6};
+	static const uint8_t two[] = {0x43, 0x92, 0xaf, 0xb6, 0xb7};
+	unsigned len = 0;
+	out[len++] = (uint8_t)(0x40 | !one_in(g, 3) << 3 | e.r << 2 | e.x << 1 | e.b);
+	bool longer = one_in(g, 6);
+	if (longer)
+		out[len++] = 0x0f;
+	out[len++] = longer ? two[below(g, sizeof(two))] : one[below(g, sizeof(one))];
+	return len;
+}
+
 static unsigned put_legacy(struct generator *g, uint8_t *out, struct extension e)
 {
 	static const uint8_t repeats[] = {0xf2, 0xf3};
@@ -191,7 +207,10 @@ static bool try_encoding(struct generator *g, uint8_t *bytes, uint64_t at, struc
 		bytes[n] = byte(g);
 	memset(operand, 0, sizeof(operand));
 	unsigned operand_len = put_operand(g, operand, &e), kind = below(g, 8), len;
-	len = kind == 0 ? put_evex(g, bytes, e) : kind <= 2 ? put_vex(g, bytes, e) : put_legacy(g, bytes, e);
+	len = g->common	  ? put_common(g, bytes, e)
+	      : kind == 0 ? put_evex(g, bytes, e)
+	      : kind <= 2 ? put_vex(g, bytes, e)
+			  : put_legacy(g, bytes, e);
 	memcpy(bytes + len, operand, operand_len);
 	if (ZYAN_FAILED(emu_decode_bytes(ZYDIS_MACHINE_MODE_LONG_64, bytes, 15, insn)))
 		return false;
@@ -220,6 +239,17 @@ static bool put_random(struct generator *g)
 		if (try_encoding(g, bytes, at, &insn))
 			return put(g, bytes, insn.info.length);
 	return true;
+}
+
+/* A few common ones in a row. */
+static bool put_row(struct generator *g)
+{
+	bool room = true;
+	g->common = true;
+	for (unsigned left = 2 + below(g, 4); left && room; left--)
+		room = put_random(g);
+	g->common = false;
+	return room;
 }
 
 /* An instruction of `len` bytes that is to lie at `at`. */
@@ -347,6 +377,7 @@ static bool put_item(struct generator *g)
 	bool room = one_in(g, 80)   ? put_refused(g)
 		    : one_in(g, 30) ? put_change(g)
 		    : one_in(g, 5)  ? put_any_template(g)
+		    : one_in(g, 3)  ? put_row(g)
 				    : put_random(g);
 	if (jumps)
 		g->s->code[jump - 1] = (uint8_t)(g->s->size - jump);
