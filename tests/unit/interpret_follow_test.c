@@ -58,6 +58,9 @@ PROGRAM(full, MARK(full) "1: .fill 100, 1, 0x90; jmp 1b")
 PROGRAM(indirect, MARK(indirect) "jmp *%rax")
 PROGRAM(calls, MARK(calls) "1: call 2f; jmp 1b; 2: ret")
 
+/* What CALL pushes hits the block that it ends, and goes back to the start of. */
+PROGRAM(hit, MARK(hit) "1: .byte 0x48, 0xb8; .quad 0; 2: lea 2b(%rip), %rsp; call 1b")
+
 /* -------------------------------------------------------------------------------------------------------- running */
 
 static void put(struct machine_fixture *m, const struct program *p)
@@ -266,22 +269,30 @@ static void tick(int signal)
 	atomic_store(attention, true);
 }
 
-/* The program has no end but that somebody asks. */
-static void check_asked(struct machine_fixture *m, const struct program *p)
+/* Runs a program that has no end but the limit, or that somebody asks. */
+static void run_endless(struct machine_fixture *m, const struct program *p, unsigned limit)
 {
 	const struct itimerval every = {{0, TICK_US}, {0, TICK_US}}, never = {0};
 	struct vm_exit exit;
-	struct timespec now;
-	fix_put(m, FIX_CODE, p->mark, (uint64_t)(p->end - p->mark));
+	put(m, p);
 	begin(m, 0);
 	m->vcpu->gpr[RAX] = FIX_CODE;
 	atomic_store(attention, false);
 	ticks = 0;
 	setitimer(ITIMER_REAL, &every, NULL);
-	interpret_enter(m->vcpu, &exit);
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	if (limit)
+		interpret_on(m->vcpu, &exit, limit);
+	else
+		interpret_enter(m->vcpu, &exit);
 	setitimer(ITIMER_REAL, &never, NULL);
 	assert_int_equal(exit.reason, EXIT_KICK);
+}
+
+static void check_asked(struct machine_fixture *m, const struct program *p)
+{
+	struct timespec now;
+	run_endless(m, p, 0);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
 	assert_true(m->vm.stats.vcpu[0].interpreted > 0 && ticks > 0);
 	assert_true((now.tv_sec - asked.tv_sec) * 1000000000 + now.tv_nsec - asked.tv_nsec < PROMPT_NS);
 }
@@ -290,17 +301,27 @@ static void test_asked(void **state)
 {
 	struct machine_fixture *m = *state;
 	const struct program *const programs[] = {&self, &pair, &full, &indirect, &calls};
-	struct sigaction action = {.sa_handler = tick, .sa_flags = SA_RESTART};
-	attention = &m->vm.attention;
-	sigaction(SIGALRM, &action, NULL);
 	for (unsigned n = 0; n < sizeof(programs) / sizeof(programs[0]); n++)
 		check_asked(m, programs[n]);
 }
 
+/* A block that has dropped itself and leads back to its start has been executed. */
+static void test_limit_dropped(void **state)
+{
+	struct machine_fixture *m = *state;
+	run_endless(m, &hit, 999);
+	assert_int_equal(m->vm.stats.vcpu[0].interpreted, 999);
+}
+
 static int setup(void **state)
 {
+	struct sigaction action = {.sa_handler = tick, .sa_flags = SA_RESTART};
+	struct machine_fixture *m;
 	fix_setup(state);
-	return interpret_create(&((struct machine_fixture *)*state)->vm, NULL);
+	m = *state;
+	attention = &m->vm.attention;
+	sigaction(SIGALRM, &action, NULL);
+	return interpret_create(&m->vm, NULL);
 }
 
 static int teardown(void **state)
@@ -314,7 +335,8 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(many), TEST(store), TEST(store_far), TEST(evictions), TEST(limit), TEST(asked),
+		TEST(many),  TEST(store), TEST(store_far),     TEST(evictions),
+		TEST(limit), TEST(asked), TEST(limit_dropped),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,12 +36,16 @@
 		NEXT;                                                                                                  \
 	}
 
-/* The same of what ends a block, and has set c->rip: `follow` leads on from there. */
+/*
+ * The same of what ends a block, and has set c->rip: `follow` leads on from there. What the whole one pushed may have
+ * hit the block itself, which counts as executed all the same, even if it leads back to its start.
+ */
 #define ENDING(name, follow)                                                                                           \
 	WHOLE_WAY(name)                                                                                                \
 	{                                                                                                              \
 		if (!name##_does(c, i, false))                                                                         \
 			FAULT;                                                                                         \
+		c->base = c->rip - i->end;                                                                             \
 	}                                                                                                              \
 	insn_function name;                                                                                            \
 	void name(struct engine_vcpu *c, const struct insn *i)                                                         \
