@@ -28,16 +28,26 @@ extern const char forge_landing[];
 __asm__(".text\nforge_landing:\n\tnop\n\tint $0x40\n");
 #define LANDED (user_view(forge_landing) + 3)
 
-_Noreturn void forge_exit(void)
+/* mov %rsp, XCHG_FRAME(%rbx): from here the gate does all of an exit. */
+static const uint8_t *way_out(void)
 {
-	/* mov %rsp, XCHG_FRAME(%rbx): from here the gate does all of an exit. */
 	const uint8_t exit[] = {0x48, 0x89, 0x63, XCHG_FRAME};
 	const uint8_t *at = (const uint8_t *)GATE_TEXT;
 
 	while (memcmp(at, exit, sizeof(exit)))
 		at++;
+	return at;
+}
+
+static _Noreturn void leave_by(const uint8_t *at)
+{
 	__asm__ volatile("mov %0, %%rsp\n\tjmp *%1" : : "r"(forge_frame()), "r"(at), "b"(GATE_XCHG) : "memory");
 	__builtin_unreachable();
+}
+
+_Noreturn void forge_exit(void)
+{
+	leave_by(way_out());
 }
 
 void forge_handover(uint32_t kind)
@@ -77,8 +87,11 @@ static void note_all(pvg_trap_handler handler)
 	pvg_trap_register(0x80, handler, NULL);
 }
 
+/* Last of all the claim is written: a kick that came behind that would be claimed in its place, and that for ever. */
 static void forge_user(uint64_t arg)
 {
+	const uint8_t *at = way_out();
+
 	/*
 	 * So that the kernel's cell is armed, and there is a frame. A translated kernel's is when the interpreter has
 	 * tried some calls in vain (engine/translate/linger.c, stay.c).
@@ -88,7 +101,7 @@ static void forge_user(uint64_t arg)
 	forging = true;
 	claim.fpstate = forge_frame()->fpstate;
 	*forge_frame() = claim;
-	forge_exit();
+	leave_by(at);
 }
 
 /* ------------------------------------------------------------------------------------------------ comparing */
