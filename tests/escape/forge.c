@@ -90,7 +90,7 @@ static void note_all(pvg_trap_handler handler)
 /* Last of all the claim is written: a kick that came behind that would be claimed in its place, and that for ever. */
 static void forge_user(uint64_t arg)
 {
-	const uint8_t *at = way_out();
+	const uint8_t *at;
 
 	/*
 	 * So that the kernel's cell is armed, and there is a frame. A translated kernel's is when the interpreter has
@@ -98,6 +98,7 @@ static void forge_user(uint64_t arg)
 	 */
 	for (unsigned i = 0; i < 50; i++)
 		raw_syscall(1, 0, 0, 0, 0, 0, 0);
+	at = way_out();
 	forging = true;
 	claim.fpstate = forge_frame()->fpstate;
 	*forge_frame() = claim;
