@@ -6,13 +6,15 @@
 
 #include "monitor/vm/cpu.h"
 
+#define STRIDE 16 /* of the offsets in memory */
+
 enum {
-	REG_ID = 0x02,
+	REG_ID = X86_APIC_ID / STRIDE,
 	REG_VERSION = 0x03,
 	REG_TASK = 0x08,
 	REG_ARBITRATION = 0x09,
 	REG_PROCESSOR = 0x0a,
-	REG_EOI = 0x0b,
+	REG_EOI = X86_APIC_EOI / STRIDE,
 	REG_REMOTE = 0x0c,
 	REG_LOGICAL = 0x0d,
 	REG_FORMAT = 0x0e,
@@ -39,7 +41,6 @@ enum {
 #define COMMAND_PENDING	  0x1000u
 #define FORMAT_FIXED	  0x0fffffffu
 #define PAGE		  0x1000u
-#define STRIDE		  16
 #define FIRMWARE_SPURIOUS (LAPIC_ENABLED | 0xff)
 #define FIRMWARE_LINT0	  (APIC_EXTINT << 8 | APIC_LEVEL)
 #define FIRMWARE_LINT1	  (APIC_NMI << 8 | APIC_LEVEL)

@@ -21,6 +21,14 @@
 #define HANDLER(name)	     insn_function name;
 #define ENDING(name, follow) insn_function name;
 #else
+#define QUICK_WAY(name, on)                                                                                            \
+	insn_function name;                                                                                            \
+	void name(struct engine_vcpu *c, const struct insn *i)                                                         \
+	{                                                                                                              \
+		if (unlikely(!name##_does(c, i, true)))                                                                \
+			return name##_whole(c, i);                                                                     \
+		on;                                                                                                    \
+	}
 #define HANDLER(name)                                                                                                  \
 	WHOLE_WAY(name)                                                                                                \
 	{                                                                                                              \
@@ -28,13 +36,7 @@
 			FAULT;                                                                                         \
 		NEXT_STORED;                                                                                           \
 	}                                                                                                              \
-	insn_function name;                                                                                            \
-	void name(struct engine_vcpu *c, const struct insn *i)                                                         \
-	{                                                                                                              \
-		if (unlikely(!name##_does(c, i, true)))                                                                \
-			return name##_whole(c, i);                                                                     \
-		NEXT;                                                                                                  \
-	}
+	QUICK_WAY(name, NEXT)
 
 /*
  * The same of what ends a block, and has set c->rip: `follow` leads on from there. What the whole one pushed may have
@@ -47,14 +49,7 @@
 			FAULT;                                                                                         \
 		c->base = c->rip - i->end;                                                                             \
 	}                                                                                                              \
-	insn_function name;                                                                                            \
-	void name(struct engine_vcpu *c, const struct insn *i)                                                         \
-	{                                                                                                              \
-		if (unlikely(!name##_does(c, i, true)))                                                                \
-			return name##_whole(c, i);                                                                     \
-		follow;                                                                                                \
-	}
-
+	QUICK_WAY(name, follow)
 #endif
 
 /* On to the next block, if it is one of the last two and nothing else has to be looked at; else back to the run loop.

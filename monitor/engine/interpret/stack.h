@@ -13,38 +13,39 @@
 
 /* `name` and `kind` say which stack it is, n how many bits an operand has. */
 #define PUSH_POP(name, n, kind)                                                                                        \
-	BODY(push##name##_reg)                                                                                         \
+	static inline bool push##name(struct engine_vcpu *c, uint##n##_t v, bool quick)                                \
 	{                                                                                                              \
 		uint64_t rsp = c->gpr[RSP] - n / 8;                                                                    \
-		if (!WRITE(n, rsp, REG(n, i->dst), kind))                                                              \
+		if (!WRITE(n, rsp, v, kind))                                                                           \
 			return false;                                                                                  \
 		set_stack(c, rsp, kind);                                                                               \
 		return true;                                                                                           \
+	}                                                                                                              \
+	static inline bool pop##name(struct engine_vcpu *c, uint64_t rsp, uint##n##_t *v, bool quick)                  \
+	{                                                                                                              \
+		if (!READ(n, rsp, v, kind))                                                                            \
+			return false;                                                                                  \
+		set_stack(c, rsp + n / 8, kind);                                                                       \
+		return true;                                                                                           \
+	}                                                                                                              \
+	BODY(push##name##_reg)                                                                                         \
+	{                                                                                                              \
+		return push##name(c, REG(n, i->dst), quick);                                                           \
 	}                                                                                                              \
 	BODY(push##name##_imm)                                                                                         \
 	{                                                                                                              \
-		uint64_t rsp = c->gpr[RSP] - n / 8;                                                                    \
-		if (!WRITE(n, rsp, (uint##n##_t)i->imm, kind))                                                         \
-			return false;                                                                                  \
-		set_stack(c, rsp, kind);                                                                               \
-		return true;                                                                                           \
+		return push##name(c, (uint##n##_t)i->imm, quick);                                                      \
 	}                                                                                                              \
 	BODY(push##name##_mem)                                                                                         \
 	{                                                                                                              \
-		uint64_t rsp = c->gpr[RSP] - n / 8;                                                                    \
 		uint##n##_t v;                                                                                         \
-		if (!LOAD(n, &v) || !WRITE(n, rsp, v, kind))                                                           \
-			return false;                                                                                  \
-		set_stack(c, rsp, kind);                                                                               \
-		return true;                                                                                           \
+		return LOAD(n, &v) && push##name(c, v, quick);                                                         \
 	}                                                                                                              \
 	BODY(pop##name##_reg)                                                                                          \
 	{                                                                                                              \
-		uint64_t rsp = c->gpr[RSP];                                                                            \
 		uint##n##_t v;                                                                                         \
-		if (!READ(n, rsp, &v, kind))                                                                           \
+		if (!pop##name(c, c->gpr[RSP], &v, quick))                                                             \
 			return false;                                                                                  \
-		set_stack(c, rsp + n / 8, kind);                                                                       \
 		SET##n(i->dst, v);                                                                                     \
 		return true;                                                                                           \
 	}                                                                                                              \
@@ -53,9 +54,8 @@
 	{                                                                                                              \
 		uint64_t rsp = c->gpr[RSP];                                                                            \
 		uint##n##_t v;                                                                                         \
-		if (!READ(n, rsp, &v, kind))                                                                           \
+		if (!pop##name(c, rsp, &v, quick))                                                                     \
 			return false;                                                                                  \
-		set_stack(c, rsp + n / 8, kind);                                                                       \
 		if (STORE(n, v))                                                                                       \
 			return true;                                                                                   \
 		c->gpr[RSP] = rsp;                                                                                     \
@@ -63,11 +63,9 @@
 	}                                                                                                              \
 	BODY(leave##name)                                                                                              \
 	{                                                                                                              \
-		uint64_t rbp = c->gpr[RBP];                                                                            \
 		uint##n##_t v;                                                                                         \
-		if (!READ(n, rbp, &v, kind))                                                                           \
+		if (!pop##name(c, c->gpr[RBP], &v, quick))                                                             \
 			return false;                                                                                  \
-		set_stack(c, rbp + n / 8, kind);                                                                       \
 		SET##n(RBP * 8, v);                                                                                    \
 		return true;                                                                                           \
 	}                                                                                                              \
