@@ -28,7 +28,9 @@ if sys.argv[1] == "ring3-bench":
         assert ("signal", 1) in ways and ("ptrace", 1) in ways, row
         assert document["host"]["cpus"] < 2 or ("signal", 2) in ways, row
         assert all(cell["samples"] > 0 and cell["median_ns"] > 0 for cell in row["results"]), row
+    natives = [native["name"] for native in document["native"]]
     assert all(native["median_ns"] > 0 for native in document["native"])
+    assert all(cell["native"] in natives for row in document["rows"] for cell in row["results"])
 else:
     assert len(document["checks"]) > 10
     for check in document["checks"]:

@@ -152,7 +152,7 @@ static unsigned measure_row(struct bench *bench, unsigned row)
 	for (unsigned way = 0; way < BENCH_WAYS; way++) {
 		if (!bench->way_wanted[way])
 			continue;
-		failed += bench_measure_native(bench, bench_rows[row].native, &bench->paired[row][way]) < 0;
+		failed += bench_measure_native(bench, bench_native_of(row, way), &bench->paired[row][way]) < 0;
 		failed += bench_measure_row(bench, row, way) < 0;
 	}
 	return failed;

@@ -4,6 +4,7 @@
 #ifndef MONITOR_CLI_BENCH_H
 #define MONITOR_CLI_BENCH_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -25,7 +26,11 @@ extern const struct bench_way_info bench_ways[BENCH_WAYS];
 /* What the host does by itself, for comparison. */
 enum bench_native {
 	BENCH_NATIVE_TRAP,    /* CLI -> SIGSEGV handler -> sigreturn in one process: the floor */
+	BENCH_NATIVE_YIELD,   /* to another process and back, on one CPU, by yielding */
+	BENCH_NATIVE_LINE,    /* on two CPUs, by a word that both watch; the one native that one CPU cannot have */
+	BENCH_NATIVE_FUTEX,   /* on one CPU, by sleeping and waking */
 	BENCH_NATIVE_TOUCH,   /* first touch of a page of a shared mapping */
+	BENCH_NATIVE_MAP,     /* a page of a memfd mapped, populated, in place of another */
 	BENCH_NATIVE_COMPUTE, /* one turn of bench_compute */
 	BENCH_NATIVE_PROCESS, /* exec to exit of /bin/true */
 	BENCH_NATIVES,
@@ -38,16 +43,18 @@ struct bench_reach {
 };
 
 struct bench_row {
-	const char *name;  /* for --rows, JSON, and the guest's bench= */
-	const char *title; /* what one operation is */
-	enum bench_native native;
-	uint64_t count; /* operations a round; 0: not measured inside the guest */
+	const char *name;	  /* for --rows, JSON, and the guest's bench= */
+	const char *title;	  /* what one operation is */
+	enum bench_native native; /* bench_native_of says which in which way */
+	uint64_t count;		  /* operations a round; 0: not measured inside the guest */
 	struct bench_reach reach;
 	const char *guest; /* bench= if it is not the name; NULL: it is */
 	bool neighbour;	   /* another program keeps one of the host's CPUs busy meanwhile */
 };
 extern const struct bench_row bench_rows[];
 extern const unsigned bench_row_count;
+/* What a row is compared with in a way: where two CPUs hand over, they do by a word that both watch. */
+enum bench_native bench_native_of(unsigned row, enum bench_way way);
 
 struct bench_native_info {
 	const char *name, *title;
@@ -84,15 +91,18 @@ double bench_median(const struct bench_samples *samples);
 double bench_low(const struct bench_samples *samples);
 double bench_high(const struct bench_samples *samples);
 
-/* bench_native.c: adds the samples of one pass. 0 or negative errno with a message printed. */
+/* native.c: adds the samples of one pass. 0 or negative errno with a message printed. */
 int bench_measure_native(const struct bench *bench, enum bench_native native, struct bench_samples *samples);
+/* peer.c: ns of a hand-over to another process and back; negative if the host refuses it. The caller is bound to one
+ * CPU of `allowed`, the other goes to another of them for BENCH_NATIVE_LINE. */
+double bench_peer_ns(enum bench_native native, unsigned trips, const cpu_set_t *allowed);
 /* ns from exec to exit of the program, its output discarded; negative if it failed, with a message printed. */
 double bench_process(char *const argv[]);
 
-/* bench_run.c: one pass of one row in one way, in a guest of its own. 0 or negative errno with a message printed. */
+/* run.c: one pass of one row in one way, in a guest of its own. 0 or negative errno with a message printed. */
 int bench_measure_row(struct bench *bench, unsigned row, enum bench_way way);
 
-/* bench_report.c */
+/* report.c */
 void bench_print(const struct bench *bench);
 /* Writes the document to bench->json ("-": standard output). 0 or negative errno with a message printed. */
 int bench_write_json(const struct bench *bench);

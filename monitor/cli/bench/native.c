@@ -20,6 +20,7 @@
 #include "monitor/host/clock.h"
 
 #define TRAPS	20000
+#define TRIPS	10000
 #define PAGES	4096
 #define COMPUTE 8000000
 /* Processes a sample; the median of all is what counts. */
@@ -64,6 +65,29 @@ static double touch_ns(unsigned pages)
 	return (double)start / pages;
 }
 
+static double map_ns(unsigned pages)
+{
+	int flags = MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd = memfd_create("bench", MFD_CLOEXEC);
+	size_t size = pages * X86_PAGE_SIZE;
+	uint8_t *memory = MAP_FAILED;
+	uint64_t start = 0;
+
+	if (fd >= 0 && !ftruncate(fd, (off_t)size))
+		memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+	if (memory != MAP_FAILED) {
+		/* Last to first, and every other one: no two become one mapping. */
+		start = clock_ns();
+		for (size_t at = 0; at < size; at += 2 * X86_PAGE_SIZE)
+			mmap(memory + at, X86_PAGE_SIZE, PROT_READ | PROT_WRITE, flags, fd,
+			     (off_t)(size - at) - X86_PAGE_SIZE);
+		start = clock_ns() - start;
+		munmap(memory, size);
+	}
+	if (fd >= 0)
+		close(fd);
+	return memory == MAP_FAILED ? -1 : (double)start / (pages / 2);
+}
+
 static double compute_ns(uint64_t turns)
 {
 	static uint64_t table[BENCH_TABLE_WORDS];
@@ -102,12 +126,18 @@ static double process_ns(void)
 	return bench_process(argv);
 }
 
-/* One sample, on whatever CPU the caller is bound to. */
-static double native_ns(const struct bench *bench, enum bench_native native)
+/* One sample, on whatever CPU of `allowed` the caller is bound to. */
+static double native_ns(const struct bench *bench, enum bench_native native, const cpu_set_t *allowed)
 {
 	switch (native) {
 	case BENCH_NATIVE_TRAP:
 		return trap_ns(TRAPS / bench->divisor);
+	case BENCH_NATIVE_YIELD:
+	case BENCH_NATIVE_LINE:
+	case BENCH_NATIVE_FUTEX:
+		return bench_peer_ns(native, TRIPS / bench->divisor, allowed);
+	case BENCH_NATIVE_MAP:
+		return map_ns(PAGES / bench->divisor);
 	case BENCH_NATIVE_TOUCH:
 		return touch_ns(PAGES / bench->divisor);
 	case BENCH_NATIVE_COMPUTE:
@@ -124,12 +154,14 @@ int bench_measure_native(const struct bench *bench, enum bench_native native, st
 	double ns = 0;
 
 	sched_getaffinity(0, sizeof(all), &all);
+	if (native == BENCH_NATIVE_LINE && CPU_COUNT(&all) < 2)
+		return 0;
 	CPU_ZERO(&one);
 	CPU_SET(sched_getcpu(), &one);
 	if (native != BENCH_NATIVE_PROCESS)
 		sched_setaffinity(0, sizeof(one), &one);
 	for (unsigned round = 0; round < rounds && ns >= 0; round++) {
-		ns = native_ns(bench, native);
+		ns = native_ns(bench, native, &all);
 		if (ns >= 0)
 			bench_add(samples, ns);
 	}

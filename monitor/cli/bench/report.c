@@ -121,8 +121,9 @@ static void print_natives(const struct bench *bench)
 
 	printf("native (medians):\n");
 	for (unsigned i = 0; i < BENCH_NATIVES; i++)
-		printf("  %-52s %10s\n", bench_natives[i].title,
-		       time_text(bench_median(&bench->native[i]), text, sizeof(text)));
+		if (bench->native[i].count)
+			printf("  %-54s %10s\n", bench_natives[i].title,
+			       time_text(bench_median(&bench->native[i]), text, sizeof(text)));
 }
 
 void bench_print(const struct bench *bench)
@@ -159,8 +160,10 @@ static json_t *json_natives(const struct bench *bench)
 	json_t *list = json_array();
 
 	for (unsigned i = 0; i < BENCH_NATIVES; i++) {
-		json_t *entry = json_samples(&bench->native[i]);
+		json_t *entry = bench->native[i].count ? json_samples(&bench->native[i]) : NULL;
 
+		if (!entry)
+			continue;
 		json_object_set_new(entry, "name", json_string(bench_natives[i].name));
 		json_object_set_new(entry, "title", json_string(bench_natives[i].title));
 		json_array_append_new(list, entry);
@@ -184,6 +187,7 @@ static json_t *json_cell(const struct bench *bench, unsigned row, enum bench_way
 
 	json_object_set_new(cell, "transport", json_string(bench_ways[way].transport));
 	json_object_set_new(cell, "cpus", json_integer(cpus_of(way)));
+	json_object_set_new(cell, "native", json_string(bench_natives[bench_native_of(row, way)].name));
 	json_object_set_new(cell, "ratio", json_real(ratio_of(bench, row, way)));
 	if (verdict != NOT_ASKED) {
 		json_object_set_new(cell, "reach", json_reach(&bench_rows[row], way));
@@ -199,8 +203,8 @@ static json_t *json_row(const struct bench *bench, unsigned row)
 	for (unsigned way = 0; way < BENCH_WAYS; way++)
 		if (bench->row[row][way].count)
 			json_array_append_new(cells, json_cell(bench, row, way));
-	return json_pack("{s:s, s:s, s:s, s:o}", "name", bench_rows[row].name, "title", bench_rows[row].title, "native",
-			 bench_natives[bench_rows[row].native].name, "results", cells);
+	return json_pack("{s:s, s:s, s:o}", "name", bench_rows[row].name, "title", bench_rows[row].title, "results",
+			 cells);
 }
 
 static json_t *json_host(const struct bench *bench)
