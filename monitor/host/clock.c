@@ -97,7 +97,15 @@ struct clock_rate clock_tsc_rate(void)
 
 uint64_t clock_tsc_to_ns(uint64_t ticks)
 {
-	return clock_rate_ns(clock_tsc_rate(), ticks);
+	static struct clock_rate rate;
+	static uint64_t measured; /* ticks that it was measured over */
+	uint64_t since = clock_tsc() - started.tsc;
+
+	if (!measured || since / 2 > measured) {
+		rate = clock_tsc_rate();
+		measured = clock_tsc() - started.tsc;
+	}
+	return clock_rate_ns(rate, ticks);
 }
 
 /* -------------------------------------------------------------------------------------------------- machine's time */

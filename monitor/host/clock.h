@@ -42,6 +42,10 @@ uint64_t clock_rate_ns(struct clock_rate rate, uint64_t ticks);
  * then.
  */
 struct clock_rate clock_tsc_rate(void);
+/*
+ * A duration, by a rate measured over at least half of the time since then: each exit asks, and a measurement costs as
+ * much as a whole exit may. The main thread's.
+ */
 uint64_t clock_tsc_to_ns(uint64_t ticks);
 /* Notes the moment that the rate is measured from; the first call counts. Costs about 200 ns. */
 void clock_start(void);
