@@ -19,15 +19,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 GOLDEN = 0x9E3779B97F4A7C15
 WORD, HALF = (1 << 64) - 1, (1 << 32) - 1
 PAGE = 4096
-TGKILL = 234
+TGKILL, FUTEX = 234, 202
 AT_RANDOM, AT_HWCAP2, HWCAP2_FSGSBASE = 25, 26, 2
 GATE, GATE_TURN, GATE_XCHG, GATE_END = 0x3F8000000000, 0x3F8000004000, 0x3F800000B000, 0x3F8014000000
 RAM = "/memfd:ring3-ram"
 SPARSE = 1 << 30  # a sanitizer's mappings of everything
+FALLS_ASLEEP_S = 10
 findings, looked, kicked = [], [], []
 
 
@@ -62,6 +64,17 @@ def has_keys():
     """Whether SYSCALLs can do without a signal."""
     with open("/proc/cpuinfo", encoding="ascii") as file:
         return " ospke" in file.read()
+
+
+def sleeps(cell, task):
+    """Whether a runner comes to sleep: a program that has just stopped may spin on its words for a while."""
+    deadline = time.monotonic() + FALLS_ASLEEP_S
+    while time.monotonic() < deadline:
+        with open("/proc/%s/task/%s/syscall" % (cell, task), encoding="ascii") as where:
+            if where.read().startswith("%d " % FUTEX):
+                return True
+        os.sched_yield()
+    return False
 
 
 class Guest:
@@ -102,11 +115,12 @@ class Guest:
             self.cells = [int(word) for word in children.read().split()]
 
     def kick(self):
-        """A signal to each runner, of the kind that the monitor sends, so that the host writes down what its registers are."""
+        """A signal to each runner that sleeps, of the kind that the monitor sends, so that the host writes down what its
+        registers are. Of one that is awake the monitor knows that it was kicked, and not by whom else."""
         with open("/proc/%d/task/%d/children" % (self.pid, self.pid), encoding="ascii") as children:
             for cell in children.read().split():
                 for task in os.listdir("/proc/%s/task" % cell):
-                    if task != cell:
+                    if task != cell and sleeps(cell, task):
                         kicked.append(task)
                         ctypes.CDLL(None).syscall(TGKILL, int(cell), int(task), int(signal.SIGURG))
         self.process.stdin.write(b"k")
