@@ -83,6 +83,9 @@ static bool is_reserved(const struct spt *spt, const struct spt_cpu *cpu, unsign
 {
 	uint64_t reserved = spt->reserved | formats[cpu->paging].reserved;
 
+	/* So are most entries; what a large page has reserved it has by PS. */
+	if (!(entry & (reserved | X86_PTE_NX | X86_PTE_PS)))
+		return false;
 	if (cpu->paging == SPT_32_BIT)
 		return level == LEVEL_BIG && is_leaf(cpu, level, entry) &&
 		       ((entry & PDE_4M_RESERVED) || (PDE_4M_HIGH(entry) & spt->reserved));
@@ -162,9 +165,10 @@ static bool may_access(const struct spt_cpu *cpu, struct rights rights, uint32_t
 	       (!(access & X86_PF_I) || prot & SPT_EXEC);
 }
 
-static bool walk_read(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uint32_t access, struct walk *walk)
+static inline __attribute__((always_inline)) bool read_tables(struct spt *spt, const struct spt_cpu *cpu,
+							      const struct format *format, uint64_t gva,
+							      uint32_t access, struct walk *walk)
 {
-	const struct format *format = &formats[cpu->paging];
 	unsigned level = format->top;
 	uint64_t table, entry;
 
@@ -196,6 +200,14 @@ static bool walk_read(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, 
 	walk->page_len = R3_BIT(shift_of(format, level));
 	walk->gpa = spt_entry_page(cpu, level, entry) | (gva & (walk->page_len - 1));
 	return true;
+}
+
+/* What nearly every walk goes through is compiled by itself, with shifts and sizes that are known then. */
+static bool walk_read(struct spt *spt, const struct spt_cpu *cpu, uint64_t gva, uint32_t access, struct walk *walk)
+{
+	if (cpu->paging == SPT_4_LEVEL)
+		return read_tables(spt, cpu, &formats[SPT_4_LEVEL], gva, access, walk);
+	return read_tables(spt, cpu, &formats[cpu->paging], gva, access, walk);
 }
 
 /* Sets the accessed flag on the way and the dirty flag at its end; false if an entry is no longer what was read. */

@@ -34,7 +34,7 @@ static bool is_multiboot(const struct image *image)
 	struct mb1_header header;
 	uint64_t offset;
 
-	return find_header(image, &header, &offset) && !image->notes.ring3;
+	return !image->notes.ring3 && find_header(image, &header, &offset);
 }
 
 static int read_kernel(struct vm *vm)

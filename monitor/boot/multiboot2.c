@@ -27,7 +27,7 @@ static bool is_multiboot2(const struct image *image)
 {
 	struct mb2_header header;
 
-	return find_header(image, &header) && !image->notes.ring3;
+	return !image->notes.ring3 && find_header(image, &header);
 }
 
 /* What the tags of the header say. */

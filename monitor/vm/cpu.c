@@ -14,7 +14,7 @@
 #define XCR0_ANY_HOST	    (X86_XCR0_X87 | X86_XCR0_SSE)
 
 static const struct {
-	const char *name;
+	char name[20]; /* no pointer, which each start would have to relocate */
 	uint32_t leaf, subleaf;
 	enum cpuid_register reg;
 	unsigned bit;
