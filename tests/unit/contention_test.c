@@ -1,6 +1,6 @@
 /*
- * Whether a CPU is contended, told of real tasks: of two that compute on one CPU, each waits for it half of the time;
- * one that sleeps waits for none.
+ * Whether a CPU is contended, told of what a host says that is made up here: its clock, and how long each task ran and
+ * waited (the clock and /proc/PID/task/TID/schedstat are the test's, by the linker's --wrap).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,13 +10,8 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdio.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,234 +19,211 @@
 #include "monitor/engine/trap/placement.h"
 #include "monitor/host/clock.h"
 
-/* Nobody computes for longer, whatever becomes of the test. */
-#define LIFE_S 20
-/* A window, however long the host takes for it. */
-#define LOOKS	    200
-#define QUIET_LOOKS 50 /* for a window that nobody else runs in */
-#define LOOK_NS	    5000000
-#define PATIENT_NS  8000000000
+#define MILLISECOND UINT64_C(1000000)
+/* Longer than what is looked at in one piece, by far shorter than what is too long for it. */
+#define WINDOW_MS 20
 
-static const struct waiter nobody;
+enum { MAPPER, NEAR, BESIDE, FAR, TASKS };
 
-static pid_t fork_to_first_cpu(void)
+static struct {
+	uint64_t now_ns, monitor_ns; /* the monitor's CPU time */
+	struct {
+		bool gone;
+		uint64_t run_ns, delay_ns;
+	} task[TASKS];
+	char text[64]; /* of the file that was opened last */
+	bool real;     /* files are those of the host's */
+} host;
+
+FILE *__real_fopen(const char *path, const char *mode);
+FILE *__wrap_fopen(const char *path, const char *mode);
+int __real_clock_gettime(clockid_t id, struct timespec *time);
+int __wrap_clock_gettime(clockid_t id, struct timespec *time);
+uint64_t __wrap_clock_ns(void);
+
+FILE *__wrap_fopen(const char *path, const char *mode)
 {
-	cpu_set_t first;
-	pid_t pid = fork();
+	int process, task;
 
-	assert_true(pid >= 0);
-	if (pid)
-		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	alarm(LIFE_S);
-	sched_getaffinity(0, sizeof(first), &first);
-	for (int cpu = CPU_SETSIZE - 1; cpu >= 0 && CPU_COUNT(&first) > 1; cpu--)
-		CPU_CLR(cpu, &first);
-	sched_setaffinity(0, sizeof(first), &first);
+	if (host.real || sscanf(path, "/proc/%d/task/%d/schedstat", &process, &task) != 2)
+		return __real_fopen(path, mode);
+	assert_in_range(task, 1, TASKS);
+	if (host.task[task - 1].gone)
+		return NULL;
+	snprintf(host.text, sizeof(host.text), "%lu %lu 7\n", host.task[task - 1].run_ns, host.task[task - 1].delay_ns);
+	return fmemopen(host.text, strlen(host.text), "r");
+}
+
+int __wrap_clock_gettime(clockid_t id, struct timespec *time)
+{
+	if (id != CLOCK_THREAD_CPUTIME_ID)
+		return __real_clock_gettime(id, time);
+	*time = (struct timespec){.tv_sec = (time_t)(host.monitor_ns / CLOCK_NS_PER_SEC),
+				  .tv_nsec = (long)(host.monitor_ns % CLOCK_NS_PER_SEC)};
 	return 0;
 }
 
-static _Noreturn void live(bool computes)
+uint64_t __wrap_clock_ns(void)
 {
-	for (volatile unsigned turns = 0;; turns++)
-		if (!computes)
-			pause();
+	return host.now_ns;
 }
 
-static struct waiter child(bool computes)
+static int begin(void **state)
 {
-	pid_t pid = fork_to_first_cpu();
-
-	if (!pid)
-		live(computes);
-	return (struct waiter){.process = pid, .task = pid};
+	memset(&host, 0, sizeof(host));
+	host.now_ns = CLOCK_NS_PER_SEC;
+	return 0;
 }
 
-static void *sleep_as_runner(void *told)
-{
-	pid_t runner = gettid();
+static const struct waiter nobody, near = {.process = NEAR + 1, .task = NEAR + 1},
+				   far = {.process = FAR + 1, .task = FAR + 1},
+				   beside = {.process = BESIDE + 1, .task = BESIDE + 1};
 
-	if (write(*(int *)told, &runner, sizeof(runner)) == sizeof(runner))
-		live(false);
-	_exit(1);
+static void pass(unsigned ms)
+{
+	host.now_ns += ms * MILLISECOND;
 }
 
-/* Its runner sleeps, its mapper computes. */
-static struct waiter cell(void)
+/* Of the window a task ran and waited for so long. */
+static void live(unsigned task, unsigned ran_ms, unsigned waited_ms)
 {
-	struct waiter cell = {0};
-	pthread_t runner;
-	int ends[2];
-
-	assert_int_equal(pipe(ends), 0);
-	cell.process = cell.mapper = fork_to_first_cpu();
-	if (!cell.process) {
-		pthread_create(&runner, NULL, sleep_as_runner, &ends[1]);
-		live(true);
-	}
-	assert_int_equal(read(ends[0], &cell.task, sizeof(cell.task)), sizeof(cell.task));
-	close(ends[0]);
-	close(ends[1]);
-	return cell;
-}
-
-static void end(struct waiter waiter)
-{
-	kill(waiter.process, SIGKILL);
-	assert_int_equal(waitpid(waiter.process, NULL, 0), waiter.process);
-}
-
-/* The first verdict but CONTENDED_NOT within some windows; else that. */
-static enum contended look(struct waiter near, struct waiter far)
-{
-	const struct timespec pause = {.tv_nsec = LOOK_NS};
-	struct contention contention = {0};
-	enum contended contended = CONTENDED_NOT;
-
-	for (unsigned looks = 0; looks < LOOKS && contended == CONTENDED_NOT; looks++) {
-		contended = contention_look(&contention, near, nobody, far);
-		nanosleep(&pause, NULL);
-	}
-	return contended;
+	host.task[task].run_ns += ran_ms * MILLISECOND;
+	host.task[task].delay_ns += waited_ms * MILLISECOND;
 }
 
 static void who_waits_is_found(void **state)
 {
-	if (access("/proc/self/schedstat", R_OK))
-		skip(); /* a host that does not tell */
-	struct waiter one = child(true), other = child(true), sleeper = child(false);
+	struct contention contention = {0};
 
-	assert_int_equal(look(one, sleeper), CONTENDED_NEAR);
-	assert_int_equal(look(sleeper, other), CONTENDED_FAR);
-	end(one);
-	end(other);
-	end(sleeper);
+	assert_int_equal(contention_look(&contention, near, nobody, far), CONTENDED_NOT);
+	live(NEAR, WINDOW_MS / 2, WINDOW_MS / 2);
+	pass(WINDOW_MS);
+	assert_int_equal(contention_look(&contention, near, nobody, far), CONTENDED_NEAR);
+	assert_int_equal(contention_look(&contention, near, nobody, far), CONTENDED_NOT);
+	live(FAR, WINDOW_MS / 2, WINDOW_MS / 2);
+	pass(WINDOW_MS);
+	assert_int_equal(contention_look(&contention, near, nobody, far), CONTENDED_FAR);
 }
 
-/* What the host tells of a process' first task: how long it ran, and how long it could have. */
-static void read_times(pid_t process, uint64_t *run_ns, uint64_t *delay_ns)
+/* What the two sides wait for each other, now and then, is no neighbour. */
+static void who_seldom_waits_does_so_for_nobody(void **state)
 {
-	char path[64];
+	struct contention contention = {0};
 
-	snprintf(path, sizeof(path), "/proc/%d/schedstat", process);
-	FILE *file = fopen(path, "re");
-	assert_non_null(file);
-	assert_int_equal(fscanf(file, "%lu %lu", run_ns, delay_ns), 2);
-	fclose(file);
+	contention_look(&contention, near, nobody, far);
+	live(NEAR, WINDOW_MS / 2, WINDOW_MS / 5);
+	live(FAR, WINDOW_MS / 2, WINDOW_MS / 5);
+	pass(WINDOW_MS);
+	assert_int_equal(contention_look(&contention, near, nobody, far), CONTENDED_NOT);
 }
 
-/*
- * Another program keeps the CPU busy, unless what does is the guest's own: then nobody is in the way. Windows in which
- * others run on that CPU as well say nothing.
- */
+/* Too short, too long, or of other tasks: nothing is made of it. */
+static void only_a_window_tells(void **state)
+{
+	struct contention contention = {0};
+
+	contention_look(&contention, near, nobody, far);
+	live(NEAR, 5, 5);
+	pass(10);
+	assert_int_equal(contention_look(&contention, near, nobody, far), CONTENDED_NOT);
+	pass(WINDOW_MS);
+	assert_int_equal(contention_look(&contention, beside, nobody, far), CONTENDED_NOT);
+	assert_int_equal(contention_look(&contention, near, beside, far), CONTENDED_NOT);
+	assert_int_equal(contention_look(&contention, near, nobody, beside), CONTENDED_NOT);
+	live(NEAR, 500, 500);
+	pass(1000);
+	assert_int_equal(contention_look(&contention, near, nobody, far), CONTENDED_NOT);
+	live(NEAR, 10, 10);
+	pass(WINDOW_MS);
+	assert_int_equal(contention_look(&contention, near, nobody, far), CONTENDED_NEAR);
+}
+
+/* The far side shares its CPU with mappers and the monitor, who run there for the guest. */
 static void a_mapper_is_no_other_program(void **state)
 {
-	if (access("/proc/self/schedstat", R_OK))
-		skip();
-	/* Far longer than the ticks by which the host tells times. */
-	const struct timespec pause = {.tv_nsec = 12 * LOOK_NS};
-	struct waiter near = cell(), far = child(true), stranger = near;
-	enum contended as_own = CONTENDED_NOT, as_stranger = CONTENDED_NOT;
-	uint64_t ran[2], waited[2], unused;
+	struct contention own = {0}, strangers = {0};
+	struct waiter mapped = near;
 
-	stranger.mapper = 0;
-	setpriority(PRIO_PROCESS, (id_t)near.process, -15);
-	setpriority(PRIO_PROCESS, (id_t)far.process, -15);
-	for (unsigned looks = 0; looks < QUIET_LOOKS && as_stranger != CONTENDED_FAR; looks++) {
-		struct contention own = {0}, strangers = {0};
-
-		read_times(far.process, &unused, &waited[0]);
-		contention_look(&own, near, nobody, far);
-		contention_look(&strangers, stranger, nobody, far);
-		read_times(near.process, &ran[0], &unused);
-		nanosleep(&pause, NULL);
-		read_times(near.process, &ran[1], &unused);
-		as_own = contention_look(&own, near, nobody, far);
-		as_stranger = contention_look(&strangers, stranger, nobody, far);
-		read_times(far.process, &unused, &waited[1]);
-		if (waited[1] - waited[0] > ran[1] - ran[0] + LOOK_NS)
-			as_stranger = CONTENDED_NOT;
-	}
-	end(near);
-	end(far);
-	if (as_stranger != CONTENDED_FAR)
-		skip(); /* others ran all the time */
-	assert_int_equal(as_own, CONTENDED_NOT);
+	mapped.mapper = MAPPER + 1;
+	contention_look(&own, mapped, nobody, far);
+	contention_look(&strangers, near, nobody, far);
+	live(MAPPER, WINDOW_MS / 2, 0);
+	live(FAR, WINDOW_MS / 2, WINDOW_MS / 2);
+	pass(WINDOW_MS);
+	assert_int_equal(contention_look(&own, mapped, nobody, far), CONTENDED_NOT);
+	assert_int_equal(contention_look(&strangers, near, nobody, far), CONTENDED_FAR);
 }
 
-/* One waits for the other, but nobody else has the CPU. As above, of windows in which others have it nothing is made.
- */
+static void the_monitor_is_no_other_program(void **state)
+{
+	struct contention contention = {0};
+
+	contention_look(&contention, near, nobody, far);
+	live(FAR, WINDOW_MS / 2, WINDOW_MS / 2);
+	host.monitor_ns += WINDOW_MS / 2 * MILLISECOND;
+	pass(WINDOW_MS);
+	assert_int_equal(contention_look(&contention, near, nobody, far), CONTENDED_NOT);
+}
+
+/* One waits for the other, but nobody else has the CPU. */
 static void programs_that_take_turns_are_no_others(void **state)
 {
-	if (access("/proc/self/schedstat", R_OK))
-		skip();
-	const struct timespec pause = {.tv_nsec = 12 * LOOK_NS};
-	struct waiter near = child(true), beside = child(true), far = child(false);
-	enum contended as_own = CONTENDED_NOT, as_stranger = CONTENDED_NOT;
+	struct contention own = {0}, strangers = {0};
 
-	setpriority(PRIO_PROCESS, (id_t)near.process, -15);
-	setpriority(PRIO_PROCESS, (id_t)beside.process, -15);
-	for (unsigned looks = 0; looks < QUIET_LOOKS && as_stranger != CONTENDED_NEAR; looks++) {
-		struct contention own = {0}, strangers = {0};
-		uint64_t start = clock_ns(), ran[4], unused;
-
-		contention_look(&own, near, beside, far);
-		contention_look(&strangers, near, nobody, far);
-		read_times(near.process, &ran[0], &unused);
-		read_times(beside.process, &ran[1], &unused);
-		nanosleep(&pause, NULL);
-		read_times(near.process, &ran[2], &unused);
-		read_times(beside.process, &ran[3], &unused);
-		as_own = contention_look(&own, near, beside, far);
-		as_stranger = contention_look(&strangers, near, nobody, far);
-		if (ran[2] - ran[0] + ran[3] - ran[1] < (clock_ns() - start) / 8 * 7)
-			as_stranger = CONTENDED_NOT;
-	}
-	end(near);
-	end(beside);
-	end(far);
-	if (as_stranger != CONTENDED_NEAR)
-		skip(); /* others ran all the time */
-	assert_int_not_equal(as_own, CONTENDED_NEAR);
-}
-
-static void who_sleeps_waits_for_nobody(void **state)
-{
-	struct waiter one = child(false), other = child(false);
-
-	assert_int_equal(look(one, other), CONTENDED_NOT);
-	end(one);
-	end(other);
+	contention_look(&own, near, beside, far);
+	contention_look(&strangers, near, nobody, far);
+	live(NEAR, WINDOW_MS / 2, WINDOW_MS / 2);
+	live(BESIDE, WINDOW_MS / 2, WINDOW_MS / 2);
+	pass(WINDOW_MS);
+	assert_int_equal(contention_look(&own, near, beside, far), CONTENDED_NOT);
+	assert_int_equal(contention_look(&strangers, near, nobody, far), CONTENDED_NEAR);
 }
 
 /* Of what the host does not tell, nothing is made. */
 static void who_is_gone_waits_for_nobody(void **state)
 {
-	struct waiter one = child(true), other = child(true);
+	struct contention contention = {0};
 
-	end(one);
-	end(other);
-	assert_int_equal(look(one, other), CONTENDED_NOT);
+	contention_look(&contention, near, nobody, far);
+	live(NEAR, WINDOW_MS / 2, WINDOW_MS / 2);
+	pass(WINDOW_MS);
+	host.task[NEAR].gone = true;
+	assert_int_equal(contention_look(&contention, near, nobody, far), CONTENDED_NOT);
+	assert_int_equal(contention_look(&contention, near, nobody, far), CONTENDED_NOT);
+	assert_int_equal(contention.since_ns, 0);
+}
+
+static void the_hosts_words_are_read(void **state)
+{
+	const struct waiter self = {.process = getpid(), .task = getpid()};
+	struct contention contention = {0};
+
+	host.real = true;
+	if (access("/proc/self/schedstat", R_OK))
+		skip(); /* a host that does not tell */
+	contention_look(&contention, self, nobody, self);
+	assert_int_equal(contention.since_ns, host.now_ns);
 }
 
 static void it_lasts_longer_each_time(void **state)
 {
-	const struct timespec pause = {.tv_nsec = LOOK_NS};
+	const unsigned lasts_ms[] = {250, 500, 1000, 2000, 2000};
 	struct contention contention = {0};
-	uint64_t start, before = 0;
 
 	assert_false(contention_lasts(&contention));
-	for (unsigned times = 1; times <= 3; times++) {
-		start = clock_ns();
+	for (unsigned n = 0; n < sizeof(lasts_ms) / sizeof(lasts_ms[0]); n++) {
 		contention_begin(&contention);
+		pass(lasts_ms[n] - 1);
 		assert_true(contention_lasts(&contention));
-		while (contention_lasts(&contention))
-			nanosleep(&pause, NULL);
-		assert_true(clock_ns() - start >= contention.patience_ns);
-		assert_true(contention.patience_ns > before && contention.patience_ns < PATIENT_NS);
-		assert_int_equal(contention.begun, times);
-		before = contention.patience_ns;
+		pass(1);
+		assert_false(contention_lasts(&contention));
+		assert_int_equal(contention.begun, n + 1);
 	}
+	/* Long afterwards it is another neighbour. */
+	pass(1500);
+	contention_begin(&contention);
+	pass(250);
+	assert_false(contention_lasts(&contention));
 }
 
 #define MS (UINT64_C(1000000) * (1 << 20) / clock_tsc_to_ns(1 << 20))
@@ -287,13 +259,16 @@ static void crowds_are_slept_through(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(who_waits_is_found),
-		cmocka_unit_test(who_sleeps_waits_for_nobody),
-		cmocka_unit_test(who_is_gone_waits_for_nobody),
-		cmocka_unit_test(it_lasts_longer_each_time),
-		cmocka_unit_test(crowds_are_slept_through),
-		cmocka_unit_test(a_mapper_is_no_other_program),
-		cmocka_unit_test(programs_that_take_turns_are_no_others),
+		cmocka_unit_test_setup(who_waits_is_found, begin),
+		cmocka_unit_test_setup(who_seldom_waits_does_so_for_nobody, begin),
+		cmocka_unit_test_setup(only_a_window_tells, begin),
+		cmocka_unit_test_setup(a_mapper_is_no_other_program, begin),
+		cmocka_unit_test_setup(the_monitor_is_no_other_program, begin),
+		cmocka_unit_test_setup(programs_that_take_turns_are_no_others, begin),
+		cmocka_unit_test_setup(who_is_gone_waits_for_nobody, begin),
+		cmocka_unit_test_setup(the_hosts_words_are_read, begin),
+		cmocka_unit_test_setup(it_lasts_longer_each_time, begin),
+		cmocka_unit_test_setup(crowds_are_slept_through, begin),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
