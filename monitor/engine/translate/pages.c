@@ -151,6 +151,16 @@ static bool find_reach(struct translate *t, const struct bt_page *page, struct r
 	return true;
 }
 
+bool pages_lead_to(struct translate *t, uint64_t gva, bool users, struct spt_translation *at)
+{
+	const struct bt_page page = {.gva = gva & ~X86_PAGE_MASK, .users = users};
+	struct reach reach;
+	if (!vcpu_canonical(gva) || !find_reach(t, &page, &reach))
+		return false;
+	*at = (struct spt_translation){.gpa = reach.gpa + (gva - reach.gva), .global = reach.global};
+	return true;
+}
+
 /* The processor would fetch from the page's frame at its gva. *reach is where another page beside it was. */
 static bool still_there(struct translate *t, const struct bt_page *page, struct reach *reach)
 {

@@ -1,6 +1,6 @@
 /*
- * Finding the block to run, and compiling what is not there yet: with the block, what it leads to within its page, so
- * that one exit pays for many blocks.
+ * Finding the block to run, and compiling what is not there yet: with the block, what it leads to in its page and in
+ * others, so that one exit pays for many blocks.
  */
 #include <string.h>
 
@@ -12,9 +12,12 @@
 
 /*
  * An exit costs as much as compiling a few blocks, and of those that may be reached many are not: so what surely comes
- * next is compiled first, then what branches lead to.
+ * next is compiled first, then what branches lead to, then what lies in other pages: of each of these less, and less of
+ * all.
  */
 #define REGION_BLOCKS	16
+#define REGION_AHEAD	8
+#define REGION_ALL	64
 #define REGION_BRANCHES 64
 /* A page that was written this often while code of it was compiled is left to the interpreter. */
 #define HITS_MAX 200
@@ -24,11 +27,11 @@ struct region {
 	struct bt_page *page;
 	unsigned flavour;
 	uint8_t bytes[X86_PAGE_SIZE]; /* the page, read once */
-	unsigned made;
-	uint64_t branches[REGION_BRANCHES];
-	unsigned branch_count;
-	uint64_t returns[REGION_BLOCKS]; /* to behind calls */
-	unsigned return_count;
+	unsigned made, most;	      /* blocks of this page */
+	struct targets {
+		uint64_t gva[REGION_BRANCHES];
+		unsigned count;
+	} branches, ahead, returns; /* within the page; to other pages; to behind calls */
 };
 
 unsigned flavour_of(const struct translate *t, const struct vcpu *vcpu)
@@ -52,6 +55,12 @@ static bool is_missing(const struct region *r, uint64_t gva)
 	return (gva & ~X86_PAGE_MASK) == r->page->gva && !block_find(r->t, gva, r->flavour);
 }
 
+static void note(struct targets *targets, uint64_t gva)
+{
+	if (targets->count < REGION_BRANCHES)
+		targets->gva[targets->count++] = gva;
+}
+
 static struct bt_block *make(struct region *r, uint64_t gva)
 {
 	unsigned offset = gva & X86_PAGE_MASK;
@@ -61,11 +70,13 @@ static struct bt_block *make(struct region *r, uint64_t gva)
 	if (!block)
 		return NULL;
 	r->made++;
-	for (unsigned n = 0; n < block->link_count && r->branch_count < REGION_BRANCHES; n++)
+	for (unsigned n = 0; n < block->link_count; n++) {
+		uint64_t target = block->link[n].target;
 		if (block->link[n].kind == BT_LINK)
-			r->branches[r->branch_count++] = block->link[n].target;
+			note((target & ~X86_PAGE_MASK) == r->page->gva ? &r->branches : &r->ahead, target);
+	}
 	if (block->calls)
-		r->returns[r->return_count++] = gva + block->guest_len;
+		note(&r->returns, gva + block->guest_len);
 	return block;
 }
 
@@ -78,35 +89,28 @@ static uint64_t successor(const struct bt_block *block)
 	return last && last->kind == BT_LINK ? last->target : block->gva;
 }
 
+/* A call is to come back to a block. */
 static void make_row(struct region *r, uint64_t gva)
 {
-	while (r->made < REGION_BLOCKS && is_missing(r, gva)) {
+	bool called = false;
+	while ((r->made < r->most || (called && r->made < 2 * r->most)) && is_missing(r, gva)) {
 		struct bt_block *block = make(r, gva);
 		if (!block)
 			return;
+		called = block->calls;
 		gva = successor(block);
 	}
 }
 
-/* No call is to come back by way of the monitor. */
-static void publish_returns(struct region *r)
-{
-	for (unsigned n = 0; n < r->return_count; n++) {
-		struct bt_block *block = block_find(r->t, r->returns[n], r->flavour);
-		if (block)
-			block_publish(r->t, block);
-	}
-}
-
-static struct bt_block *compile_region(struct region *r, uint64_t gva, uint64_t gpa)
+static void compile_page(struct region *r, uint64_t gva, uint64_t gpa, unsigned most)
 {
 	if (!gm_read(&r->t->vm->mem, gpa & ~X86_PAGE_MASK, r->bytes, sizeof(r->bytes)))
-		return NULL;
+		return;
+	r->made = r->branches.count = 0;
+	r->most = most;
 	make_row(r, gva);
-	for (unsigned n = 0; n < r->branch_count; n++)
-		make_row(r, r->branches[n]);
-	publish_returns(r);
-	return block_find(r->t, gva, r->flavour);
+	for (unsigned n = 0; n < r->branches.count; n++)
+		make_row(r, r->branches.gva[n]);
 }
 
 /* The page's start makes hypercalls, whatever it holds; the rest is the interpreter's. */
@@ -114,6 +118,48 @@ static bool is_hypercall_page(const struct translate *t, uint64_t gpa)
 {
 	uint64_t page = image_hypercall_page(t->vm);
 	return page && (gpa & ~X86_PAGE_MASK) == page;
+}
+
+/* Nobody may ever come there: nothing of the guest's changes by it, an accessed bit included. */
+static void compile_ahead(struct region *r)
+{
+	struct translate *t = r->t;
+	unsigned all = r->made;
+	for (unsigned n = 0; n < r->ahead.count && all < REGION_ALL; n++) {
+		uint64_t gva = r->ahead.gva[n];
+		bool user = r->flavour & BT_USER;
+		struct spt_translation at;
+		if (block_find(t, gva, r->flavour) || gva < t->high.start || !pages_lead_to(t, gva, user, &at) ||
+		    at.gpa >= t->vm->mem.size || t->hits[at.gpa >> X86_PAGE_SHIFT] >= HITS_MAX ||
+		    is_hypercall_page(t, at.gpa))
+			continue;
+		r->page = page_get(t, gva & ~X86_PAGE_MASK, &at, user);
+		if (!r->page)
+			return;
+		compile_page(r, gva, at.gpa, REGION_AHEAD);
+		all += r->made;
+	}
+}
+
+/* No call is to come back by way of the monitor. */
+static void publish_returns(struct region *r)
+{
+	for (unsigned n = 0; n < r->returns.count; n++) {
+		struct bt_block *block = block_find(r->t, r->returns.gva[n], r->flavour);
+		if (block)
+			block_publish(r->t, block);
+	}
+}
+
+static struct bt_block *compile_region(struct region *r, uint64_t gva, uint64_t gpa)
+{
+	r->ahead.count = r->returns.count = 0;
+	compile_page(r, gva, gpa, REGION_BLOCKS);
+	struct bt_block *block = block_find(r->t, gva, r->flavour);
+	if (block)
+		compile_ahead(r);
+	publish_returns(r);
+	return block;
 }
 
 static struct bt_block *make_hypercall(struct region *r, uint64_t gva)
@@ -179,7 +225,6 @@ struct bt_block *region_find(struct translate *t, struct vcpu *vcpu, uint64_t gv
 		cache_empty(t);
 	r.t = t;
 	r.flavour = flavour;
-	r.made = r.branch_count = r.return_count = 0;
 	r.page = page_get(t, gva & ~X86_PAGE_MASK, &at, user);
 	if (!r.page)
 		return NULL;

@@ -197,7 +197,7 @@ static bool is_beyond(const struct translate *t, const struct vm_exit *exit)
 static void enter_translated(struct translate *t, struct vcpu *vcpu, struct vm_exit *exit)
 {
 	struct bt_link *link = NULL;
-	bool here;
+	bool here, missed = false;
 	for (;;) {
 		unsigned cpl = vcpu->cpl;
 		*exit = (struct vm_exit){.reason = EXIT_KICK};
@@ -207,6 +207,9 @@ static void enter_translated(struct translate *t, struct vcpu *vcpu, struct vm_e
 		pages_sync(t, vcpu);
 		uint64_t host = form_fits(t, vcpu) ? entry_point(t, vcpu, link, exit) : 0;
 		link = NULL;
+		if (missed)
+			publish(t, vcpu);
+		missed = false;
 		if (!host) {
 			if (exit->reason == EXIT_KICK)
 				execute_one(t, vcpu, exit);
@@ -254,7 +257,7 @@ static void enter_translated(struct translate *t, struct vcpu *vcpu, struct vm_e
 			exit->reason = EXIT_DEAD;
 			return;
 		case LEAVE_MISS:
-			publish(t, vcpu);
+			missed = true;
 			break;
 		case LEAVE_LINK:
 			break;

@@ -373,6 +373,9 @@ void pages_written(void *ctx, uint64_t gpa);
 /* The interpreter's: [gpa, gpa+len) of one page is about to be stored. What was compiled from that is dropped. */
 bool pages_stored(struct vm *vm, uint64_t gpa, uint64_t len);
 bool pages_hold(const struct translate *t, uint64_t gpa);
+/* Code of kernel or user mode is fetched from there, and has been from its page before: only gpa and global are found.
+ */
+bool pages_lead_to(struct translate *t, uint64_t gva, bool users, struct spt_translation *at);
 
 /* region.c: the block at gva, compiled with what it leads to if need be, for the vCPU as it is. NULL: not compilable,
  * or *exit is set. */
