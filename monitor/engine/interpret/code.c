@@ -219,10 +219,15 @@ static bool fetch(struct engine_vcpu *c, struct spt_translation *at)
 	return true;
 }
 
+static bool is_hypercall(const struct engine_vcpu *c, uint64_t gpa)
+{
+	return c->wide && c->code->hypercall_page && gpa == c->code->hypercall_page;
+}
+
 static bool translate(struct engine_vcpu *c, struct insn *i, const struct emu_insn *emu, uint64_t gpa, bool single)
 {
 	*i = (struct insn){.base = GPR_ZERO, .index = GPR_ZERO};
-	if (c->wide && c->code->hypercall_page && gpa == c->code->hypercall_page) {
+	if (is_hypercall(c, gpa)) {
 		i->run = op_hypercall;
 		return true;
 	}
@@ -322,11 +327,16 @@ static struct block *build(struct engine_vcpu *c, struct code_page *page, uint64
 	for (bool ended = false; !ended && count < BLOCK_INSNS && at < BLOCK_BYTES && at < room;) {
 		if (at && stops_at(c, offset + at))
 			break;
-		if (ZYAN_FAILED(emu_decode_bytes(emu_mode(c->vcpu), bytes + at, room - at, &emu)))
-			break;
-		ended = translate(c, &insns[count], &emu, gpa + at, false);
-		place(&insns[count++], at, at + emu.info.length);
-		at += emu.info.length;
+		unsigned len =
+			is_hypercall(c, gpa + at) ? 0 : decode_quick(c, &insns[count], bytes + at, room - at, &ended);
+		if (!len) {
+			if (ZYAN_FAILED(emu_decode_bytes(emu_mode(c->vcpu), bytes + at, room - at, &emu)))
+				break;
+			ended = translate(c, &insns[count], &emu, gpa + at, false);
+			len = emu.info.length;
+		}
+		place(&insns[count++], at, at + len);
+		at += len;
 	}
 	if (!count || !has_room(c->code, page))
 		return NULL;

@@ -315,6 +315,12 @@ bool code_store_end(struct engine_vcpu *c, uint64_t gpa, uint64_t len);
  */
 bool decode_insn(struct engine_vcpu *c, struct insn *i, const struct emu_insn *emu, bool single);
 
+/*
+ * decode_quick.c: the same of bytes, without Zydis, for the commonest instructions of 64-bit code: how long it is, and
+ * whether it ends the block. 0: another one.
+ */
+unsigned decode_quick(const struct engine_vcpu *c, struct insn *i, const uint8_t *bytes, unsigned len, bool *ends);
+
 /* memory.c: the slow way of every access. False: the exit is set. */
 void memory_flush(struct engine_vcpu *c);
 /* Flushes if the registers in use, or the guest, have put translations out of date; of the other mode are others. */

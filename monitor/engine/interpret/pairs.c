@@ -39,19 +39,49 @@ static const struct row {
 	insn_function *first, *both[SECOND_COUNT];
 } rows[] = {FIRSTS(ROW)};
 
+#define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))
+
+/* Where a function stands in `rows` and in `seconds`, from 1; 0: nowhere. By its address, or as far behind as it takes.
+ */
+#define PLACES 512
+static struct place {
+	insn_function *run;
+	uint8_t first, second;
+} places[PLACES];
+_Static_assert(ROW_COUNT + SECOND_COUNT < PLACES / 2 && ROW_COUNT < UINT8_MAX && SECOND_COUNT < UINT8_MAX, "room");
+
+static struct place *place_of(insn_function *run)
+{
+	unsigned n = (unsigned)((uintptr_t)run >> 4) % PLACES;
+	while (places[n].run && places[n].run != run)
+		n = (n + 1) % PLACES;
+	return &places[n];
+}
+
+static void make_places(void)
+{
+	for (unsigned n = 0; n < ROW_COUNT; n++) {
+		struct place *place = place_of(rows[n].first);
+		*place = (struct place){rows[n].first, (uint8_t)(n + 1), place->second};
+	}
+	for (unsigned n = 0; n < SECOND_COUNT; n++) {
+		struct place *place = place_of(seconds[n]);
+		*place = (struct place){seconds[n], place->first, (uint8_t)(n + 1)};
+	}
+}
+
 static insn_function *pair_of(insn_function *first, insn_function *second)
 {
-	const struct row *row = rows, *end = rows + sizeof(rows) / sizeof(rows[0]);
-	unsigned n = 0;
-	while (row < end && row->first != first)
-		row++;
-	while (n < SECOND_COUNT && seconds[n] != second)
-		n++;
-	return row < end && n < SECOND_COUNT ? row->both[n] : NULL;
+	unsigned row = place_of(first)->first, n = row ? place_of(second)->second : 0;
+	return n ? rows[row - 1].both[n - 1] : NULL;
 }
 
 void pairs_make(struct insn *i, unsigned count)
 {
+	static bool made;
+	if (!made)
+		make_places();
+	made = true;
 	for (unsigned n = 0; n + 1 < count; n++) {
 		insn_function *both = pair_of(i[n].run, i[n + 1].run);
 		if (both)

@@ -8,13 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "monitor/emulate/shape.h"
 #include "monitor/engine/translate/compile.h"
 
-#define REX		  0x40
-#define REX_W		  0x48
-#define REX_R		  0x04
-#define REX_X		  0x02
-#define REX_B		  0x01
 #define VEX_NOT_XB	  0x60 /* in the byte behind C4, 8F and 62: the inverse of REX.X and REX.B */
 #define MODRM_REG	  0x38
 #define MODRM_RM_SIB	  0x04
@@ -26,7 +22,6 @@
 #define PREFIX_DS	  0x3e
 #define PREFIX_FS	  0x64
 #define PREFIX_GS	  0x65
-#define PREFIX_OPERAND	  0x66
 #define OPCODE_ADD	  0x03
 #define OPCODE_OR	  0x0b
 #define OPCODE_AND_TO	  0x21
