@@ -57,6 +57,10 @@ void compiler_done_inside(struct compiler *c)
 
 bool compiler_copy(struct compiler *c)
 {
+	if (c->is_quick && c->quick.relative)
+		return c->quick.address ? compiler_copy_lea(c)
+					: compiler_copy_absolute(c, c->quick.segment) ||
+						  compiler_copy_through_register(c, c->quick.segment);
 	if (c->is_quick) {
 		if (c->quick.segment)
 			emit8(&c->e, c->quick.segment);

@@ -11,7 +11,8 @@
 /* What is known of an instruction without decoding it. */
 struct quick {
 	enum bt_class class;
-	uint8_t segment; /* the prefix to copy it with, 0: none */
+	uint8_t segment;	/* the prefix to copy it with, 0: none */
+	bool relative, address; /* the operand is relative to RIP; LEA, which accesses nothing */
 };
 
 struct compiler {

@@ -51,6 +51,39 @@ static enum bt_class class_of(char kind)
 	}
 }
 
+/* Of its registers ModRM names all. */
+static bool names_all(const struct emu_shape *s)
+{
+	static const uint8_t one[] = {0x63, 0x69, 0x6b, 0x80, 0x81, 0x83, 0x84, 0x85,
+				      0x88, 0x89, 0x8a, 0x8b, 0x8d, 0xc6, 0xc7},
+			     two[] = {0xaf, 0xb6, 0xb7, 0xbe, 0xbf};
+	if (s->two)
+		return s->opcode >> 4 == 4 || s->opcode >> 4 == 9 || memchr(two, s->opcode, sizeof(two));
+	return s->opcode < 0x40 || memchr(one, s->opcode, sizeof(one));
+}
+
+/* What copy.c asks for where an operand is relative to RIP. */
+static void describe_relative(const uint8_t *bytes, const struct emu_shape *s, struct emu_insn *insn)
+{
+	ZydisDecodedInstruction *info = &insn->info;
+	const bool legacy = !s->rex && !s->two && !(s->opcode & 1) && s->kind == 'm';
+	unsigned reg = (bytes[s->modrm] >> 3 & 7) | (s->rex & REX_R ? 8 : 0);
+	info->encoding = ZYDIS_INSTRUCTION_ENCODING_LEGACY;
+	info->attributes = s->rex ? ZYDIS_ATTRIB_HAS_REX : 0;
+	info->raw.prefix_count = 0;
+	info->raw.rex.offset = s->narrow;
+	info->raw.modrm.offset = s->modrm;
+	info->raw.modrm.mod = 0;
+	info->raw.modrm.rm = 5;
+	info->raw.disp.offset = s->disp;
+	info->raw.disp.value = emu_shape_value(bytes + s->disp, s->disp_size);
+	info->operand_width = (s->rex & REX_W) == REX_W ? 64 : s->narrow ? 16 : 32;
+	info->operand_count = !emu_shape_is_group(s) && !(s->two && s->opcode >> 4 == 9); /* SETcc has no other */
+	insn->operands[0].type = ZYDIS_OPERAND_TYPE_REGISTER;
+	/* AH to BH are parts of RAX to RBX. */
+	insn->operands[0].reg.value = (ZydisRegister)(ZYDIS_REGISTER_RAX + (legacy ? reg & 3 : reg));
+}
+
 /* What of an instruction its compilation asks for, as Zydis has it. */
 static void describe(const uint8_t *bytes, const struct emu_shape *s, enum bt_class class, struct emu_insn *insn)
 {
@@ -72,12 +105,15 @@ bool quick_decode(const struct bt_source *source, unsigned at, struct emu_insn *
 {
 	const uint8_t *bytes = source->bytes + at;
 	struct emu_shape s;
-	if (source->flavour & BT_NARROW || source->model || !emu_shape(bytes, source->len - at, &s) || s.relative)
+	if (source->flavour & BT_NARROW || source->model || !emu_shape(bytes, source->len - at, &s) ||
+	    (s.relative && !names_all(&s)))
 		return false;
-	quick->segment = 0;
+	*quick = (struct quick){.relative = s.relative, .address = s.kind == 'a'};
 	if (source->flavour & BT_UPPER && !fits_upper(&s, bytes + s.modrm, &quick->segment))
 		return false;
 	quick->class = class_of(s.kind);
 	describe(bytes, &s, quick->class, insn);
+	if (s.relative)
+		describe_relative(bytes, &s, insn);
 	return true;
 }

@@ -26,8 +26,8 @@ struct region {
 	struct translate *t;
 	struct bt_page *page;
 	unsigned flavour;
-	uint8_t bytes[X86_PAGE_SIZE]; /* the page, read once */
-	unsigned made, most;	      /* blocks of this page */
+	uint64_t starts[X86_PAGE_SIZE / 64]; /* where blocks of the page begin, or will: a bit each */
+	unsigned made, most;		     /* blocks of this page */
 	struct targets {
 		uint64_t gva[REGION_BRANCHES];
 		unsigned count;
@@ -61,19 +61,66 @@ static void note(struct targets *targets, uint64_t gva)
 		targets->gva[targets->count++] = gva;
 }
 
+static void note_start(struct region *r, uint64_t gva)
+{
+	r->starts[(gva & X86_PAGE_MASK) / 64] |= R3_BIT(gva % 64);
+}
+
+static void find_starts(struct region *r)
+{
+	memset(r->starts, 0, sizeof(r->starts));
+	for (const struct bt_block *block = r->page->blocks; block; block = block->next)
+		if (block->flavour == r->flavour && !block->dead)
+			note_start(r, block->gva);
+}
+
+/* Where another block begins behind the offset, or the page ends. */
+static unsigned next_start(const struct region *r, unsigned offset)
+{
+	unsigned n = ++offset / 64;
+	if (offset == X86_PAGE_SIZE)
+		return offset;
+	uint64_t word = r->starts[n] & -R3_BIT(offset % 64);
+	while (!word && ++n < X86_PAGE_SIZE / 64)
+		word = r->starts[n];
+	return word ? n * 64 + (unsigned)__builtin_ctzll(word) : X86_PAGE_SIZE;
+}
+
+/* Of bytes that are read once. */
+static struct bt_block *make_until(struct region *r, uint64_t gva, unsigned end)
+{
+	uint8_t bytes[BT_INSNS * X86_INSN_MAX];
+	unsigned offset = gva & X86_PAGE_MASK, len = end - offset;
+	struct bt_source source = {gva,
+				   bytes,
+				   len < sizeof(bytes) ? len : sizeof(bytes),
+				   r->flavour,
+				   .sites = r->page->sites,
+				   .model = r->t->model};
+	if (!gm_read(&r->t->vm->mem, (r->page->frame << X86_PAGE_SHIFT) + offset, bytes, source.len))
+		return NULL;
+	return block_make(r->t, r->page, NULL, &source);
+}
+
+/* What another block has already is not compiled again, unless that begins within an instruction. */
 static struct bt_block *make(struct region *r, uint64_t gva)
 {
-	unsigned offset = gva & X86_PAGE_MASK;
-	struct bt_source source = {gva,	       r->bytes + offset,	X86_PAGE_SIZE - offset,
-				   r->flavour, .sites = r->page->sites, .model = r->t->model};
-	struct bt_block *block = block_make(r->t, r->page, NULL, &source);
+	unsigned end = next_start(r, gva & X86_PAGE_MASK);
+	struct bt_block *block = make_until(r, gva, end);
+	if (!block && end < X86_PAGE_SIZE)
+		block = make_until(r, gva, X86_PAGE_SIZE);
 	if (!block)
 		return NULL;
+	note_start(r, gva);
 	r->made++;
 	for (unsigned n = 0; n < block->link_count; n++) {
 		uint64_t target = block->link[n].target;
-		if (block->link[n].kind == BT_LINK)
-			note((target & ~X86_PAGE_MASK) == r->page->gva ? &r->branches : &r->ahead, target);
+		bool within = (target & ~X86_PAGE_MASK) == r->page->gva;
+		if (block->link[n].kind != BT_LINK)
+			continue;
+		note(within ? &r->branches : &r->ahead, target);
+		if (within)
+			note_start(r, target);
 	}
 	if (block->calls)
 		note(&r->returns, gva + block->guest_len);
@@ -102,12 +149,11 @@ static void make_row(struct region *r, uint64_t gva)
 	}
 }
 
-static void compile_page(struct region *r, uint64_t gva, uint64_t gpa, unsigned most)
+static void compile_page(struct region *r, uint64_t gva, unsigned most)
 {
-	if (!gm_read(&r->t->vm->mem, gpa & ~X86_PAGE_MASK, r->bytes, sizeof(r->bytes)))
-		return;
 	r->made = r->branches.count = 0;
 	r->most = most;
+	find_starts(r);
 	make_row(r, gva);
 	for (unsigned n = 0; n < r->branches.count; n++)
 		make_row(r, r->branches.gva[n]);
@@ -136,7 +182,7 @@ static void compile_ahead(struct region *r)
 		r->page = page_get(t, gva & ~X86_PAGE_MASK, &at, user);
 		if (!r->page)
 			return;
-		compile_page(r, gva, at.gpa, REGION_AHEAD);
+		compile_page(r, gva, REGION_AHEAD);
 		all += r->made;
 	}
 }
@@ -151,10 +197,10 @@ static void publish_returns(struct region *r)
 	}
 }
 
-static struct bt_block *compile_region(struct region *r, uint64_t gva, uint64_t gpa)
+static struct bt_block *compile_region(struct region *r, uint64_t gva)
 {
 	r->ahead.count = r->returns.count = 0;
-	compile_page(r, gva, gpa, REGION_BLOCKS);
+	compile_page(r, gva, REGION_BLOCKS);
 	struct bt_block *block = block_find(r->t, gva, r->flavour);
 	if (block)
 		compile_ahead(r);
@@ -177,7 +223,7 @@ static bool find_frame(const struct translate *t, uint64_t gva, unsigned flavour
 	       t->hits[at->gpa >> X86_PAGE_SHIFT] < HITS_MAX;
 }
 
-/* The instruction at gva reaches into the next page. The bytes of its own page have been read. */
+/* The instruction at gva reaches into the next page. */
 static struct bt_block *make_over(struct region *r, uint64_t gva)
 {
 	uint8_t bytes[2 * X86_INSN_MAX];
@@ -189,10 +235,10 @@ static struct bt_block *make_over(struct region *r, uint64_t gva)
 	    is_hypercall_page(r->t, at.gpa))
 		return NULL;
 	struct bt_page *over = page_get(r->t, next, &at, r->page->users);
-	if (!over || !gm_read(&r->t->vm->mem, at.gpa, bytes + room, X86_INSN_MAX))
+	if (!over || !gm_read(&r->t->vm->mem, at.gpa, bytes + room, X86_INSN_MAX) ||
+	    !gm_read(&r->t->vm->mem, (r->page->frame << X86_PAGE_SHIFT) + offset, bytes, room))
 		return NULL;
 	struct emu_insn insn;
-	memcpy(bytes, r->bytes + offset, room);
 	if (ZYAN_FAILED(emu_decode_bytes(bt_mode(r->flavour), bytes, room + X86_INSN_MAX, &insn)))
 		return NULL;
 	struct bt_source source = {
@@ -234,6 +280,6 @@ struct bt_block *region_find(struct translate *t, struct vcpu *vcpu, uint64_t gv
 		return block;
 	if (is_hypercall_page(t, at.gpa))
 		return make_hypercall(&r, gva);
-	block = compile_region(&r, gva, at.gpa);
+	block = compile_region(&r, gva);
 	return block ? block : make_over(&r, gva);
 }
