@@ -64,15 +64,13 @@ static const uint16_t traits[] = {
 	['R'] = SHAPE_BRANCH,
 };
 
-/* Before ModRM there are no more bytes. */
-#define HEAD_MAX 4
+/* Two prefixes, the escape, opcode, ModRM and SIB are no more. */
+#define HEAD_MAX 8
 #define ESCAPE	 0x0f
 
-static bool read_head(const uint8_t *bytes, unsigned len, struct emu_shape *s)
+static bool read_head(const uint8_t *bytes, struct emu_shape *s)
 {
 	unsigned at = 0;
-	if (len <= HEAD_MAX)
-		return false;
 	s->narrow = bytes[at] == PREFIX_OPERAND;
 	at += s->narrow;
 	if ((bytes[at] & 0xf0) == REX)
@@ -121,10 +119,8 @@ bool emu_shape_is_group(const struct emu_shape *s)
 	return arithmetic || known_regs(s) != 0xff;
 }
 
-static bool read_operand(const uint8_t *bytes, unsigned len, struct emu_shape *s)
+static bool read_operand(const uint8_t *bytes, struct emu_shape *s)
 {
-	if (s->length + 2u > len)
-		return false;
 	s->modrm = s->length;
 	unsigned modrm = bytes[s->modrm], mod = modrm >> 6, reg = modrm >> 3 & 7, rm = modrm & 7;
 	if (s->traits & TESTS && !reg)
@@ -156,8 +152,13 @@ static unsigned immediate_of(const struct emu_shape *s)
 
 bool emu_shape(const uint8_t *bytes, unsigned len, struct emu_shape *s)
 {
+	uint8_t padded[HEAD_MAX] = {0};
+	if (len < HEAD_MAX) {
+		memcpy(padded, bytes, len);
+		bytes = padded;
+	}
 	*s = (struct emu_shape){0};
-	if (!read_head(bytes, len, s) || (s->traits & SHAPE_MODRM && !read_operand(bytes, len, s)))
+	if (!read_head(bytes, s) || (s->traits & SHAPE_MODRM && !read_operand(bytes, s)))
 		return false;
 	s->imm = s->length;
 	s->imm_size = (uint8_t)immediate_of(s);

@@ -62,7 +62,10 @@ static void block_free(struct code *code, struct block *block)
 
 static uint64_t page_bytes(const struct code_page *page)
 {
-	return sizeof(*page) + page->room * sizeof(page->block[0]);
+	uint64_t bytes = sizeof(*page) + page->room * sizeof(page->block[0]);
+	for (unsigned n = 0; n < X86_PAGE_SIZE / CODE_SPAN; n++)
+		bytes += page->at[n] ? CODE_SPAN * sizeof(page->at[n][0]) : 0;
+	return bytes;
 }
 
 /* Blocks stay until none is in execution. */
@@ -73,6 +76,8 @@ static void bury(struct code *code, struct code_page *page)
 		code->dead = page->block[n];
 	}
 	code->stats->bytes -= page_bytes(page);
+	for (unsigned n = 0; n < X86_PAGE_SIZE / CODE_SPAN; n++)
+		free(page->at[n]);
 	free(page->block);
 	free(page);
 }
@@ -293,10 +298,17 @@ static bool stops_at(const struct engine_vcpu *c, uint64_t offset)
 	return false;
 }
 
-/* For one more block. */
-static bool has_room(struct code *code, struct code_page *page)
+/* For one more block, at the offset. */
+static bool has_room(struct code *code, struct code_page *page, unsigned offset)
 {
 	unsigned room = page->room ? 2 * page->room : BLOCKS_MIN;
+	uint16_t **span = &page->at[offset / CODE_SPAN];
+	if (!*span) {
+		*span = calloc(CODE_SPAN, sizeof(**span));
+		if (!*span)
+			return false;
+		code->stats->bytes += CODE_SPAN * sizeof(**span);
+	}
 	if (page->count < page->room)
 		return true;
 	struct block **block = realloc(page->block, room * sizeof(page->block[0]));
@@ -338,7 +350,7 @@ static struct block *build(struct engine_vcpu *c, struct code_page *page, uint64
 		place(&insns[count++], at, at + len);
 		at += len;
 	}
-	if (!count || !has_room(c->code, page))
+	if (!count || !has_room(c->code, page, (unsigned)offset))
 		return NULL;
 	insns[count] = (struct insn){.run = op_end, .start = (uint8_t)at, .end = (uint8_t)at};
 	pairs_make(insns, count + 1);
@@ -351,7 +363,7 @@ static struct block *build(struct engine_vcpu *c, struct code_page *page, uint64
 	memcpy(block->insn, insns, (count + 1) * sizeof(struct insn));
 	cover(page, offset, at);
 	page->block[page->count++] = block;
-	page->at[offset] = (uint16_t)page->count;
+	page->at[offset / CODE_SPAN][offset % CODE_SPAN] = (uint16_t)page->count;
 	c->code->stats->bytes += block_bytes(block);
 	return block;
 }
@@ -379,7 +391,9 @@ static struct code_page *page_get(struct engine_vcpu *c, uint64_t gpa)
 /* NULL: nothing has been decoded there. */
 static struct block *page_block(const struct code_page *page, uint64_t gpa)
 {
-	unsigned n = page->at[gpa & X86_PAGE_MASK];
+	unsigned offset = gpa & X86_PAGE_MASK;
+	const uint16_t *span = page->at[offset / CODE_SPAN];
+	unsigned n = span ? span[offset % CODE_SPAN] : 0;
 	return n ? page->block[n - 1] : NULL;
 }
 

@@ -105,13 +105,16 @@ struct block {
  */
 #define KEY_FLAT 0x80u
 
+/* Most pages have code in a part of them. */
+#define CODE_SPAN 256
+
 /* Code of a page of guest RAM in one mode: blocks by the offset they begin at, and the bytes they cover. */
 struct code_page {
 	struct code_page *next; /* of the same page in another mode */
 	unsigned key, count, room;
 	bool used; /* looked up since the hand of code.c came by */
 	struct block **block;
-	uint16_t at[X86_PAGE_SIZE]; /* which of `block`, from 1; 0: none */
+	uint16_t *at[X86_PAGE_SIZE / CODE_SPAN]; /* by offset: which of `block`, from 1; 0, or no span: none */
 	uint8_t covered[X86_PAGE_SIZE / 8];
 };
 

@@ -22,12 +22,14 @@
 /* A page that was written this often while code of it was compiled is left to the interpreter. */
 #define HITS_MAX 200
 
+/* At most, of a block. */
+#define BLOCK_BYTES (BT_INSNS * X86_INSN_MAX)
+
 struct region {
 	struct translate *t;
 	struct bt_page *page;
 	unsigned flavour;
-	uint64_t starts[X86_PAGE_SIZE / 64]; /* where blocks of the page begin, or will: a bit each */
-	unsigned made, most;		     /* blocks of this page */
+	unsigned made, most; /* blocks of this page */
 	struct targets {
 		uint64_t gva[REGION_BRANCHES];
 		unsigned count;
@@ -61,42 +63,32 @@ static void note(struct targets *targets, uint64_t gva)
 		targets->gva[targets->count++] = gva;
 }
 
-static void note_start(struct region *r, uint64_t gva)
+static void note_start(struct bt_page *page, uint64_t gva)
 {
-	r->starts[(gva & X86_PAGE_MASK) / 64] |= R3_BIT(gva % 64);
+	page->starts[(gva & X86_PAGE_MASK) / 64] |= R3_BIT(gva % 64);
 }
 
-static void find_starts(struct region *r)
+/* Where another block begins behind the offset, or all ends that one can have. */
+static unsigned next_start(const struct bt_page *page, unsigned offset)
 {
-	memset(r->starts, 0, sizeof(r->starts));
-	for (const struct bt_block *block = r->page->blocks; block; block = block->next)
-		if (block->flavour == r->flavour && !block->dead)
-			note_start(r, block->gva);
-}
-
-/* Where another block begins behind the offset, or the page ends. */
-static unsigned next_start(const struct region *r, unsigned offset)
-{
-	unsigned n = ++offset / 64;
-	if (offset == X86_PAGE_SIZE)
-		return offset;
-	uint64_t word = r->starts[n] & -R3_BIT(offset % 64);
-	while (!word && ++n < X86_PAGE_SIZE / 64)
-		word = r->starts[n];
-	return word ? n * 64 + (unsigned)__builtin_ctzll(word) : X86_PAGE_SIZE;
+	unsigned n = (offset + 1) / 64,
+		 end = offset + BLOCK_BYTES < X86_PAGE_SIZE ? offset + BLOCK_BYTES : X86_PAGE_SIZE;
+	uint64_t mask = -R3_BIT((offset + 1) % 64);
+	for (; n * 64 < end; n++, mask = UINT64_MAX) {
+		uint64_t word = page->starts[n] & mask;
+		unsigned start = n * 64 + (word ? (unsigned)__builtin_ctzll(word) : 64);
+		if (word)
+			return start < end ? start : end;
+	}
+	return end;
 }
 
 /* Of bytes that are read once. */
 static struct bt_block *make_until(struct region *r, uint64_t gva, unsigned end)
 {
-	uint8_t bytes[BT_INSNS * X86_INSN_MAX];
-	unsigned offset = gva & X86_PAGE_MASK, len = end - offset;
-	struct bt_source source = {gva,
-				   bytes,
-				   len < sizeof(bytes) ? len : sizeof(bytes),
-				   r->flavour,
-				   .sites = r->page->sites,
-				   .model = r->t->model};
+	uint8_t bytes[BLOCK_BYTES];
+	unsigned offset = gva & X86_PAGE_MASK;
+	struct bt_source source = {gva, bytes, end - offset, r->flavour, .sites = r->page->sites, .model = r->t->model};
 	if (!gm_read(&r->t->vm->mem, (r->page->frame << X86_PAGE_SHIFT) + offset, bytes, source.len))
 		return NULL;
 	return block_make(r->t, r->page, NULL, &source);
@@ -105,13 +97,14 @@ static struct bt_block *make_until(struct region *r, uint64_t gva, unsigned end)
 /* What another block has already is not compiled again, unless that begins within an instruction. */
 static struct bt_block *make(struct region *r, uint64_t gva)
 {
-	unsigned end = next_start(r, gva & X86_PAGE_MASK);
+	unsigned offset = gva & X86_PAGE_MASK, end = next_start(r->page, offset);
 	struct bt_block *block = make_until(r, gva, end);
-	if (!block && end < X86_PAGE_SIZE)
-		block = make_until(r, gva, X86_PAGE_SIZE);
+	if (!block && end - offset < X86_INSN_MAX && end < X86_PAGE_SIZE)
+		block = make_until(r, gva,
+				   offset + X86_INSN_MAX < X86_PAGE_SIZE ? offset + X86_INSN_MAX : X86_PAGE_SIZE);
 	if (!block)
 		return NULL;
-	note_start(r, gva);
+	note_start(r->page, gva);
 	r->made++;
 	for (unsigned n = 0; n < block->link_count; n++) {
 		uint64_t target = block->link[n].target;
@@ -120,7 +113,7 @@ static struct bt_block *make(struct region *r, uint64_t gva)
 			continue;
 		note(within ? &r->branches : &r->ahead, target);
 		if (within)
-			note_start(r, target);
+			note_start(r->page, target);
 	}
 	if (block->calls)
 		note(&r->returns, gva + block->guest_len);
@@ -153,7 +146,6 @@ static void compile_page(struct region *r, uint64_t gva, unsigned most)
 {
 	r->made = r->branches.count = 0;
 	r->most = most;
-	find_starts(r);
 	make_row(r, gva);
 	for (unsigned n = 0; n < r->branches.count; n++)
 		make_row(r, r->branches.gva[n]);

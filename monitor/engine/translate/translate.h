@@ -75,13 +75,14 @@ struct bt_block {
 enum live_kind { LIVE_LOCAL, LIVE_GLOBAL_LOWER, LIVE_GLOBAL_UPPER, LIVE_KINDS };
 
 struct bt_page {
-	uint64_t gva, frame;		    /* page-aligned gva; frame number */
-	bool users;			    /* fetched by user mode */
-	bool live, global;		    /* while live: by a translation that outlives loads of CR3 */
-	struct bt_block *blocks, *reaching; /* its own; those of the page before that reach into it */
-	uint8_t *sites;			    /* bt_source.sites; NULL: none yet */
-	struct bt_page *next;		    /* of the frame */
-	struct bt_page *next_live;	    /* of the live ones, if it is; `before` leads to it there */
+	uint64_t gva, frame;		     /* page-aligned gva; frame number */
+	bool users;			     /* fetched by user mode */
+	bool live, global;		     /* while live: by a translation that outlives loads of CR3 */
+	struct bt_block *blocks, *reaching;  /* its own; those of the page before that reach into it */
+	uint8_t *sites;			     /* bt_source.sites; NULL: none yet */
+	uint64_t starts[X86_PAGE_SIZE / 64]; /* where blocks of any flavour begin, began or are to: a bit each */
+	struct bt_page *next;		     /* of the frame */
+	struct bt_page *next_live;	     /* of the live ones, if it is; `before` leads to it there */
 	struct bt_page **before;
 };
 
