@@ -11,6 +11,7 @@
  *   1 4       an immediate of one byte, of the operand's size but at most 4 bytes
  *   v i       of the operand's size; of one byte, and no register in the opcode
  *   b z       ModRM and an immediate as 1, 4
+ *   M B Z     as m, b, z, and ModRM.reg is part of the opcode
  *   n         ModRM, and for TEST alone an immediate: F6 and F7
  *   a         ModRM for memory alone
  *   e         LEAVE
@@ -22,16 +23,16 @@ static const char one_byte[] = "mmmm14..mmmm14..mmmm14..mmmm14.."
 			       "mmmm14..mmmm14..mmmm14..mmmm14.."
 			       "................----------------"
 			       "...m....4zib....jjjjjjjjjjjjjjjj"
-			       "bz.bmmmmmmmm.a..----------......"
+			       "BZ.Bmmmmmmmm.a..----------......"
 			       "........14......11111111vvvvvvvv"
-			       "bb.R..bz.e......mmmm............"
-			       "........CL.J.........-nn--..--mm";
+			       "BB.R..BZ.e......MMMM............"
+			       "........CL.J.........-nn--..--MM";
 static const char two_bytes[] = "................................"
 				"................................"
 				"mmmmmmmmmmmmmmmm................"
 				"................................"
 				"llllllllllllllllmmmmmmmmmmmmmmmm"
-				"...mbm.....mbm.mmm.m..mm..bmmmmm"
+				"...mbm.....mbm.mmm.m..mm..Bmmmmm"
 				"mm......--------................"
 				"................................";
 _Static_assert(sizeof(one_byte) == 257 && sizeof(two_bytes) == 257, "a letter for each opcode");
@@ -55,7 +56,10 @@ static const uint16_t traits[] = {
 	['v'] = IMM4 | WORD | WIDE | SHAPE_NAMES,
 	['b'] = SHAPE_MODRM | IMM1,
 	['z'] = SHAPE_MODRM | IMM4 | WORD,
-	['n'] = SHAPE_MODRM | TESTS,
+	['M'] = SHAPE_MODRM | SHAPE_GROUP,
+	['B'] = SHAPE_MODRM | SHAPE_GROUP | IMM1,
+	['Z'] = SHAPE_MODRM | SHAPE_GROUP | IMM4 | WORD,
+	['n'] = SHAPE_MODRM | SHAPE_GROUP | TESTS,
 	['j'] = SHAPE_BRANCH | IMM1,
 	['l'] = SHAPE_BRANCH | IMM4,
 	['J'] = SHAPE_BRANCH | IMM1,
@@ -73,8 +77,9 @@ static bool read_head(const uint8_t *bytes, struct emu_shape *s)
 	unsigned at = 0;
 	s->narrow = bytes[at] == PREFIX_OPERAND;
 	at += s->narrow;
-	if ((bytes[at] & 0xf0) == REX)
-		s->rex = bytes[at++];
+	const bool has_rex = (bytes[at] & 0xf0) == REX;
+	s->rex = has_rex ? bytes[at] : 0;
+	at += has_rex;
 	s->two = bytes[at] == ESCAPE;
 	at += s->two;
 	s->opcode = bytes[at++];
@@ -86,19 +91,16 @@ static bool read_head(const uint8_t *bytes, struct emu_shape *s)
 	return s->kind != '.' && !(s->narrow && odd);
 }
 
-/* Where ModRM.reg is part of the opcode, those that are known: a bit each. */
+/* SHAPE_GROUP: those that are known, a bit each. */
 static unsigned known_regs(const struct emu_shape *s)
 {
 	if (s->two)
-		return s->opcode == 0xba ? 0xf0 : s->opcode == 0x1f ? 1 : 0xff;
+		return 0xf0;
 	switch (s->opcode) {
-	case 0xc0:
-	case 0xc1:
-	case 0xd0:
-	case 0xd1:
-	case 0xd2:
-	case 0xd3:
-		return 0xbf; /* SAL under its other name */
+	case 0x80:
+	case 0x81:
+	case 0x83:
+		return 0xff;
 	case 0xc6:
 	case 0xc7:
 		return 1;
@@ -109,14 +111,8 @@ static unsigned known_regs(const struct emu_shape *s)
 	case 0xff:
 		return 3;
 	default:
-		return 0xff;
+		return 0xbf; /* SAL under its other name */
 	}
-}
-
-bool emu_shape_is_group(const struct emu_shape *s)
-{
-	bool arithmetic = !s->two && s->opcode >= 0x80 && s->opcode <= 0x83;
-	return arithmetic || known_regs(s) != 0xff;
 }
 
 static bool read_operand(const uint8_t *bytes, struct emu_shape *s)
@@ -125,7 +121,7 @@ static bool read_operand(const uint8_t *bytes, struct emu_shape *s)
 	unsigned modrm = bytes[s->modrm], mod = modrm >> 6, reg = modrm >> 3 & 7, rm = modrm & 7;
 	if (s->traits & TESTS && !reg)
 		s->traits |= s->opcode & 1 ? IMM4 | WORD : IMM1;
-	if (!(known_regs(s) >> reg & 1) || (mod == 3 && s->kind == 'a'))
+	if ((s->traits & SHAPE_GROUP && !(known_regs(s) >> reg & 1)) || (mod == 3 && s->kind == 'a'))
 		return false;
 	s->length++;
 	if (mod == 3)
@@ -168,7 +164,22 @@ bool emu_shape(const uint8_t *bytes, unsigned len, struct emu_shape *s)
 
 int64_t emu_shape_value(const uint8_t *at, unsigned size)
 {
-	uint64_t value = 0;
-	memcpy(&value, at, size);
-	return size ? (int64_t)(value << (64 - 8 * size)) >> (64 - 8 * size) : 0;
+	int64_t all;
+	int32_t four;
+	int16_t two;
+	switch (size) {
+	case 0:
+		return 0;
+	case 1:
+		return (int8_t)at[0];
+	case 2:
+		memcpy(&two, at, sizeof(two));
+		return two;
+	case 4:
+		memcpy(&four, at, sizeof(four));
+		return four;
+	default:
+		memcpy(&all, at, sizeof(all));
+		return all;
+	}
 }

@@ -20,6 +20,7 @@ enum {
 	SHAPE_NAMES = 2,    /* a register, by the opcode's low bits */
 	SHAPE_BRANCH = 4,   /* control goes elsewhere; to an immediate, if there is one */
 	SHAPE_SETS_RSP = 8, /* RSP is loaded */
+	SHAPE_GROUP = 16,   /* ModRM.reg is part of the opcode */
 };
 
 struct emu_shape {
@@ -37,10 +38,7 @@ struct emu_shape {
 /* False: it is not known, or not all of it lies there. */
 bool emu_shape(const uint8_t *bytes, unsigned len, struct emu_shape *shape);
 
-/* What is encoded in 1 to 8 bytes, sign-extended. */
+/* What is encoded in so many bytes, 0, 1, 2, 4 or 8, sign-extended. */
 int64_t emu_shape_value(const uint8_t *at, unsigned size);
-
-/* ModRM.reg is part of the opcode. */
-bool emu_shape_is_group(const struct emu_shape *shape);
 
 #endif

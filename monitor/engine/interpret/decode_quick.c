@@ -140,7 +140,7 @@ static insn_function *pick_one(const struct quick *q, struct insn *i)
 	const enum width width = width_by_opcode(q);
 	if (opcode < 0x40)
 		return pick_arithmetic(q, i);
-	if (q->shape.modrm && emu_shape_is_group(&q->shape))
+	if (q->shape.traits & SHAPE_GROUP)
 		return pick_group(q, i);
 	if (opcode >= 0x70 && opcode < 0x80)
 		return jcc_table[opcode & 15];

@@ -14,13 +14,13 @@ static bool is_rsp(unsigned low, bool extended)
 /* BT_UPPER, with an operand: the segment that memory is in there; false: RSP is a value, or more has to be done. */
 static bool find_segment(const struct emu_shape *s, const uint8_t *operand, uint8_t *segment)
 {
-	const bool b = s->rex & REX_B, hint = s->two && s->opcode == 0x1f, address = s->kind == 'a';
-	if (!emu_shape_is_group(s) && is_rsp(operand[0] >> 3, s->rex & REX_R))
+	const bool b = s->rex & REX_B, address = s->kind == 'a';
+	if (!(s->traits & SHAPE_GROUP) && is_rsp(operand[0] >> 3, s->rex & REX_R))
 		return false;
 	if (operand[0] >> 6 == 3)
 		return !is_rsp(operand[0], b);
 	bool on_stack = (operand[0] & 7) == 4 && is_rsp(operand[1], b);
-	if (!on_stack && !address && !hint)
+	if (!on_stack && !address)
 		*segment = PREFIX_FS;
 	return !(on_stack && address);
 }
@@ -78,14 +78,15 @@ static void describe_relative(const uint8_t *bytes, const struct emu_shape *s, s
 	info->raw.disp.offset = s->disp;
 	info->raw.disp.value = emu_shape_value(bytes + s->disp, s->disp_size);
 	info->operand_width = (s->rex & REX_W) == REX_W ? 64 : s->narrow ? 16 : 32;
-	info->operand_count = !emu_shape_is_group(s) && !(s->two && s->opcode >> 4 == 9); /* SETcc has no other */
+	info->operand_count = !(s->traits & SHAPE_GROUP) && !(s->two && s->opcode >> 4 == 9); /* SETcc has no other */
 	insn->operands[0].type = ZYDIS_OPERAND_TYPE_REGISTER;
 	/* AH to BH are parts of RAX to RBX. */
 	insn->operands[0].reg.value = (ZydisRegister)(ZYDIS_REGISTER_RAX + (legacy ? reg & 3 : reg));
 }
 
 /* What of an instruction its compilation asks for, as Zydis has it. */
-static void describe(const uint8_t *bytes, const struct emu_shape *s, enum bt_class class, struct emu_insn *insn)
+static void describe(const uint8_t *bytes, unsigned len, const struct emu_shape *s, enum bt_class class,
+		     struct emu_insn *insn)
 {
 	static const uint16_t mnemonic[] = {
 		[BT_JUMP] = ZYDIS_MNEMONIC_JMP, [BT_CALL] = ZYDIS_MNEMONIC_CALL, [BT_RETURN] = ZYDIS_MNEMONIC_RET};
@@ -98,7 +99,11 @@ static void describe(const uint8_t *bytes, const struct emu_shape *s, enum bt_cl
 	insn->operands[0].type = direct ? ZYDIS_OPERAND_TYPE_IMMEDIATE : ZYDIS_OPERAND_TYPE_UNUSED;
 	if (direct)
 		insn->operands[0].imm.value.s = emu_shape_value(bytes + s->imm, s->imm_size);
-	memcpy(insn->bytes, bytes, s->length);
+	/* A length that is known beforehand takes no call. */
+	if (len >= X86_INSN_MAX)
+		memcpy(insn->bytes, bytes, X86_INSN_MAX);
+	else
+		memcpy(insn->bytes, bytes, s->length);
 }
 
 bool quick_decode(const struct bt_source *source, unsigned at, struct emu_insn *insn, struct quick *quick)
@@ -112,7 +117,7 @@ bool quick_decode(const struct bt_source *source, unsigned at, struct emu_insn *
 	if (source->flavour & BT_UPPER && !fits_upper(&s, bytes + s.modrm, &quick->segment))
 		return false;
 	quick->class = class_of(s.kind);
-	describe(bytes, &s, quick->class, insn);
+	describe(bytes, source->len - at, &s, quick->class, insn);
 	if (s.relative)
 		describe_relative(bytes, &s, insn);
 	return true;

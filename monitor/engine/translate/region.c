@@ -22,8 +22,8 @@
 /* A page that was written this often while code of it was compiled is left to the interpreter. */
 #define HITS_MAX 200
 
-/* At most, of a block. */
-#define BLOCK_BYTES (BT_INSNS * X86_INSN_MAX)
+/* At most, of a block: more than nearly any has. */
+#define BLOCK_BYTES 192
 
 struct region {
 	struct translate *t;
