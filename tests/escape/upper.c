@@ -36,6 +36,14 @@ static void copy_to(void *arg)
 	__asm__ volatile("rep movsb" : "+c"(count), "+D"(arg), "+S"(of) : : "memory");
 }
 
+/* Down from there. */
+static void copy_down(void *arg)
+{
+	uint64_t count = COUNT;
+	void *to = from + COUNT - 1;
+	__asm__ volatile("std; rep movsb; cld" : "+c"(count), "+D"(to), "+S"(arg) : : "memory");
+}
+
 static void (*const ways[])(void *arg) = {read_at, write_at, copy_from, copy_to};
 
 /* Of addresses that are none #GP, of others #PF, which names the byte. */
@@ -44,6 +52,39 @@ static bool is_refused(const struct pvg_caught *caught, uint64_t address)
 	bool canonical = (uint64_t)((int64_t)(address << 16) >> 16) == address;
 
 	return canonical ? caught->vector == X86_VEC_PF && caught->cr2 == address : caught->vector == X86_VEC_GP;
+}
+
+static void map_user(uint64_t gva)
+{
+	void *page = pvg_page_alloc();
+
+	pvg_assert(page && !pvg_map(pvg_space_current(), gva, pvg_ptr_to_gpa(page), 1, X86_PTE_U | X86_PTE_W));
+}
+
+/* Pieces of user memory, with something at both ends, that are reached one after the other. */
+static void attack_ends(void)
+{
+	static const uint64_t pieces[] = {0x600000000000, 0x620000000000, 0x640000000000};
+	struct pvg_caught caught;
+
+	for (unsigned n = 0; n < sizeof(pieces) / sizeof(pieces[0]); n++) {
+		map_user(pieces[n]);
+		map_user(pieces[n] + PIECE - X86_PAGE_SIZE);
+		for (unsigned again = 0; again < LEARNING; again++)
+			if (pvg_catch(read_at, (void *)pieces[n], &caught) ||
+			    pvg_catch(write_at, (void *)(pieces[n] + PIECE - 8), &caught))
+				pvg_test(false, "a piece's ends are there");
+	}
+	for (unsigned n = 0; n < sizeof(pieces) / sizeof(pieces[0]); n++) {
+		const uint64_t end = pieces[n] + PIECE;
+
+		for (unsigned way = 0; way < sizeof(ways) / sizeof(ways[0]); way++)
+			pvg_test(pvg_catch(ways[way], (void *)(end - 4), &caught) && is_refused(&caught, end),
+				 "what runs off the end of %lx by way %u is refused", pieces[n], way);
+		pvg_test(pvg_catch(copy_down, (void *)(pieces[n] + 4), &caught) && is_refused(&caught, pieces[n] - 1),
+			 "and what runs off its beginning");
+		__asm__ volatile("cld");
+	}
 }
 
 void attack_slots(void)
@@ -55,9 +96,8 @@ void attack_slots(void)
 		0x800000000000,	      0x0100000000001000, 0x4000000000001000,	    0xc000000000001000,
 		0xffff7ffffffffff8,   0xffff800000400000, 0xffffe00000000000};
 	struct pvg_caught caught;
-	void *page = pvg_page_alloc();
 
-	pvg_assert(page && !pvg_map(pvg_space_current(), USER, pvg_ptr_to_gpa(page), 1, X86_PTE_U | X86_PTE_W));
+	map_user(USER);
 	for (unsigned way = 0; way < sizeof(ways) / sizeof(ways[0]); way++) {
 		for (unsigned n = 0; n < LEARNING; n++)
 			if (pvg_catch(ways[way], (void *)(USER + 8 * n), &caught))
@@ -71,11 +111,12 @@ void attack_slots(void)
 					 is_refused(&caught, USER + X86_PAGE_SIZE),
 				 "so is what runs off the end of a page by way %u", way);
 	}
+	attack_ends();
 }
 
 /* -------------------------------------------------------------------------------------- one kernel, many spaces */
 
-#define SPACES 40 /* more than have their user memory shown at a time */
+#define SPACES 80 /* more than have their user memory shown at a time */
 #define OTHER  0x7e0000004000ull
 #define KERNEL 0xffffd00000001000ull /* of the upper half, and no kernel's */
 #define HALVES 7		     /* more kernels than have what they map kept at a time */

@@ -47,7 +47,9 @@
 #define UPPER_BASE 0x7fffffe00000ull
 /* User memory is reached in pieces that begin at multiples of 2^40: bits 40 to 55 of an address, two bytes of it. */
 #define USER_SLOT_SIZE (1ull << 40)
-#define USER_SLOT_BYTE 5
+/* What lies between two: more than an operand is long. */
+#define USER_SLOT_GUARD (1ull << 21)
+#define USER_SLOT_BYTE	5
 
 /* Guest instructions in a block, and the bytes that suffice for any block. */
 #define BT_INSNS     32

@@ -29,15 +29,20 @@ static bool is_upper(uint64_t gva)
 	return gva >= 0 - (uint64_t)GVA_LOWER_END;
 }
 
-/* Behind each slot and before the first lies one that stays empty: an access that runs off one end faults. */
+/*
+ * Behind each slot and before the first there is room that stays empty. Where an access begins says which slot it goes
+ * to; what runs off an end faults, for it goes on byte by byte, or is shorter than that room.
+ */
+#define USER_SLOT_STRIDE (USER_SLOT_SIZE + USER_SLOT_GUARD)
+
 static uint64_t slot_address(const struct translate *t, unsigned n)
 {
-	return t->user.block + (2 * n + 1) * USER_SLOT_SIZE;
+	return t->user.block + USER_SLOT_GUARD + n * USER_SLOT_STRIDE;
 }
 
 static uint64_t block_size(unsigned slots)
 {
-	return (2 * slots + 1) * USER_SLOT_SIZE;
+	return USER_SLOT_GUARD + slots * USER_SLOT_STRIDE;
 }
 
 static bool is_of(const struct user_slot *slot, uint64_t root)
@@ -75,10 +80,11 @@ bool form_guest(const struct translate *t, uint64_t host, uint64_t *gva)
 	*gva = host - UPPER_BASE;
 	if (!t->user.block || at >= block_size(t->user.count))
 		return is_upper(*gva);
-	unsigned n = (unsigned)(at / USER_SLOT_SIZE);
-	if (n % 2 == 0 || !is_of(&t->user.slot[n / 2], t->user.root))
+	const struct user_slot *slot = &t->user.slot[at / USER_SLOT_STRIDE];
+	uint64_t offset = at % USER_SLOT_STRIDE - USER_SLOT_GUARD;
+	if (at % USER_SLOT_STRIDE < USER_SLOT_GUARD || !is_of(slot, t->user.root))
 		return false;
-	*gva = t->user.slot[n / 2].piece * USER_SLOT_SIZE + at % USER_SLOT_SIZE;
+	*gva = slot->piece * USER_SLOT_SIZE + offset;
 	return true;
 }
 
@@ -220,23 +226,27 @@ static bool is_taken(const struct translate *t, uint64_t host, uint64_t len)
 	return false;
 }
 
-static uint64_t find_block(const struct translate *t, uint64_t size)
+/* Of what is free in a row the first that has room for all slots, else the longest; count: of slots there. */
+static uint64_t find_block(const struct translate *t, unsigned *count)
 {
-	for (uint64_t host = USER_SLOT_SIZE; host + size <= LAYOUT_TASK_END; host += USER_SLOT_SIZE) {
-		bool meets_gate = host < GATE_HOLE_END && host + size > GATE_HOLE_START;
-		if (!meets_gate && !is_taken(t, host, size))
-			return host;
+	uint64_t found = 0, start = USER_SLOT_SIZE;
+	*count = 0;
+	for (uint64_t host = start; host + USER_SLOT_SIZE <= LAYOUT_TASK_END; host += USER_SLOT_SIZE) {
+		const uint64_t end = host + USER_SLOT_SIZE;
+		if ((host < GATE_HOLE_END && end > GATE_HOLE_START) || is_taken(t, host, USER_SLOT_SIZE)) {
+			start = end;
+		} else if (*count < USER_SLOTS && start + block_size(*count + 1) <= end) {
+			found = start;
+			++*count;
+		}
 	}
-	return 0;
+	return found;
 }
 
 /* As many slots as there is room for in a row. */
 static bool make_block(struct translate *t)
 {
-	for (unsigned count = USER_SLOTS; count && !t->user.block; count /= 2) {
-		t->user.block = find_block(t, block_size(count));
-		t->user.count = count;
-	}
+	t->user.block = find_block(t, &t->user.count);
 	if (!t->user.block)
 		return false;
 	unmap_all(t);

@@ -30,7 +30,7 @@
 #define NO_SELECTOR (UINT16_MAX + 1)
 
 /* So many pieces of user memory, of all roots, a kernel of the upper half reaches at a time. */
-#define USER_SLOTS 24
+#define USER_SLOTS 64
 
 /* An entry of the table for addresses that have no slot: with it added they are not canonical, whatever bits 56 to 63.
  */
