@@ -501,6 +501,7 @@ static void test_registers_are_read(void **state)
 	assert_int_equal(RUN(0, 0x0f, 0x20, 0xc0).regs.rax, 0x80050033); /* MOV RAX, CR0 */
 	assert_int_equal(RUN(0, 0x0f, 0x20, 0xc4).regs.rip, KERNEL);	 /* MOV RSP, CR0 */
 	assert_int_equal(RUN(0, 0x48, 0x8c, 0xdc).regs.rip, KERNEL);	 /* MOV RSP, DS */
+	assert_int_equal(RUN(0, 0x66, 0x8c, 0xdc).regs.rip, KERNEL);	 /* MOV SP, DS */
 }
 
 /* The first instruction of each, known to reach user memory or not; most of what they name is not there. */

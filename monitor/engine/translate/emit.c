@@ -82,8 +82,10 @@ void emit_load_half(struct emit *e, unsigned reg, size_t slot)
 void emit_load_word(struct emit *e, unsigned reg, size_t slot)
 {
 	emit8(e, 0x66);
+	if (reg & 8)
+		emit8(e, REX | (reg & 8) >> 1);
 	emit8(e, OPCODE_LOAD);
-	emit8(e, reg << 3 | MODRM_RIP);
+	emit8(e, (reg & 7) << 3 | MODRM_RIP);
 	emit_displacement(e, e->place->state + slot, 0);
 }
 

@@ -65,7 +65,7 @@ void emit_store(struct emit *e, unsigned reg, size_t slot);
 void emit_load(struct emit *e, unsigned reg, size_t slot);
 /* The lower half alone, of one of the low eight registers: the upper one becomes 0. */
 void emit_load_half(struct emit *e, unsigned reg, size_t slot);
-/* The low 16 bits of one of the low eight registers alone. */
+/* The low 16 bits alone: the others stay. */
 void emit_load_word(struct emit *e, unsigned reg, size_t slot);
 /* MOVQ XMM, [slot]; MOVQ [slot], XMM: of the low eight. */
 void emit_load_vector(struct emit *e, unsigned xmm, size_t slot);

@@ -142,17 +142,26 @@ static size_t slot_of(ZydisRegister reg)
 	}
 }
 
-/* MOV to a general register, all of which it sets; not to RSP where that holds more than the guest's. */
+/* MOV to a general register, all of it or its low 16 bits; not to RSP where that holds more than the guest's. */
 static bool inside_read(struct compiler *c, size_t slot)
 {
 	const ZydisDecodedOperand *to = &c->insn.operands[0];
-	if (!slot || to->type != ZYDIS_OPERAND_TYPE_REGISTER || to->size < 32 ||
-	    (ZydisRegisterGetClass(to->reg.value) != ZYDIS_REGCLASS_GPR64 &&
-	     ZydisRegisterGetClass(to->reg.value) != ZYDIS_REGCLASS_GPR32) ||
-	    (ZydisRegisterGetId(to->reg.value) == RSP && (c->source->flavour & BT_UPPER)))
+	if (!slot || to->type != ZYDIS_OPERAND_TYPE_REGISTER)
 		return false;
-	emit_load(&c->e, ZydisRegisterGetId(to->reg.value), slot);
-	return true;
+	const unsigned reg = ZydisRegisterGetId(to->reg.value);
+	if (reg == RSP && (c->source->flavour & BT_UPPER))
+		return false;
+	switch (ZydisRegisterGetClass(to->reg.value)) {
+	case ZYDIS_REGCLASS_GPR64:
+	case ZYDIS_REGCLASS_GPR32:
+		emit_load(&c->e, reg, slot);
+		return true;
+	case ZYDIS_REGCLASS_GPR16:
+		emit_load_word(&c->e, reg, slot);
+		return true;
+	default:
+		return false;
+	}
 }
 
 /* The host's number of its CPU is none of the guest's. */
