@@ -36,7 +36,7 @@ void spt_frame_lock(struct spt *spt, uint64_t gpa)
 {
 	if (spt_frame(spt, gpa)->locks++)
 		return;
-	spt->locked++;
+	spt->lock[spt->locks++ % SPT_LOCKS_KEPT] = gpa;
 	region_at(spt, LEVEL_BIG, gpa)->locked++;
 	region_at(spt, LEVEL_HUGE, gpa)->locked++;
 	spt_frame_write_protect(spt, gpa);

@@ -165,8 +165,9 @@ struct region {
 	uint32_t locked; /* frames in it that are locked */
 };
 
-/* A power of two. */
+/* Powers of two. */
 #define SPT_PAGES_KEPT 64
+#define SPT_LOCKS_KEPT 64
 
 /* Entries looked at around a fault, at first. */
 #define SPT_WINDOW_MIN 16
@@ -219,7 +220,8 @@ struct spt {
 	uint64_t remaps;	       /* all that spt_remaps tells of */
 	uint64_t pages;		       /* calls of spt_invlpg, */
 	uint64_t page[SPT_PAGES_KEPT]; /* and for which pages, the last of them */
-	uint64_t locked;	       /* times that a frame was locked */
+	uint64_t locks;		       /* times that a frame was locked, */
+	uint64_t lock[SPT_LOCKS_KEPT]; /* and which, the last of them */
 	void (*written[SPT_WATCHERS])(void *ctx, uint64_t gpa);
 	struct spt_stats stats;
 };

@@ -296,19 +296,19 @@ struct spt_stats {
 	uint64_t evictions;    /* spaces emptied because it was too much */
 };
 /*
- * Changes whenever a translation found before may have gone out of date, or a frame that could be stored to no longer
- * can be without a walk: what a software TLB holds is good as long as this stays the same.
+ * How often translations may have gone out of date: in all, by loads of CR3, which leave global ones, and by
+ * spt_invlpg. What a software TLB reads by is good as long as this stays the same.
  */
-uint64_t spt_changes(const struct spt *spt);
-/* Likewise, of global translations: loads of CR3 leave those. */
-uint64_t spt_global_changes(const struct spt *spt);
-/* How often translations alone may have gone out of date: in all, by loads of CR3, and by spt_invlpg. */
 struct spt_remaps {
 	uint64_t all, loads, pages;
 };
 struct spt_remaps spt_remaps(const struct spt *spt);
 /* The page of spt_invlpg number n, from 0; false: that is forgotten. */
 bool spt_page_remapped(const struct spt *spt, uint64_t n, uint64_t *gva);
+/* How often a frame came to be one that cannot be stored to without a walk; and which that was as number n, from 0;
+ * false: that is forgotten. */
+uint64_t spt_locks(const struct spt *spt);
+bool spt_frame_locked(const struct spt *spt, uint64_t n, uint64_t *gpa);
 
 void spt_get_stats(const struct spt *spt, struct spt_stats *out);
 

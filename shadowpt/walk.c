@@ -373,12 +373,13 @@ bool spt_page_remapped(const struct spt *spt, uint64_t n, uint64_t *gva)
 	return n < spt->pages && spt->pages - n <= SPT_PAGES_KEPT;
 }
 
-uint64_t spt_changes(const struct spt *spt)
+uint64_t spt_locks(const struct spt *spt)
 {
-	return spt->remaps + spt->locked;
+	return spt->locks;
 }
 
-uint64_t spt_global_changes(const struct spt *spt)
+bool spt_frame_locked(const struct spt *spt, uint64_t n, uint64_t *gpa)
 {
-	return spt_changes(spt) - spt->epoch;
+	*gpa = spt->lock[n % SPT_LOCKS_KEPT];
+	return n < spt->locks && spt->locks - n <= SPT_LOCKS_KEPT;
 }

@@ -155,6 +155,35 @@ static void test_watch(void **state)
 	check(m, GLOBAL, LOCAL);
 }
 
+static unsigned told;
+
+static void tell(void *ctx, uint64_t gpa)
+{
+	told++;
+}
+
+/* A frame comes to be one that nobody stores to unseen: the translations stay, but those that store to it. */
+static void test_lock(void **state)
+{
+	struct machine_fixture *m = *state;
+	START(m,
+	      "movb $1, 0x60000; movb $2, 0x61000;" READ_BOTH "hlt; mov %cr3, %rcx; mov %rcx, %cr3; movb $3, 0x60000;"
+	      "movb $4, 0x61000;" READ_BOTH "hlt; mov %cr3, %rcx; mov %rcx, %cr3; movb $5, 0x60000; hlt");
+	go(m);
+	for (unsigned again = 0; again < 2; again++) {
+		map(m, GLOBAL, 8, X86_PTE_G);
+		told = 0;
+		spt_set_written(m->vm.spt, SPT_WATCH_CODE, tell);
+		/* And once so many others at a time that nobody remembers which. */
+		for (unsigned n = 0; n < (again ? 200 : 0); n++)
+			assert_int_equal(spt_watch(m->vm.spt, n * X86_PAGE_SIZE), 0);
+		assert_int_equal(spt_watch(m->vm.spt, BEGIN + GLOBAL * X86_PAGE_SIZE), 0);
+		assert_int_equal(spt_watch(m->vm.spt, BEGIN + 8 * X86_PAGE_SIZE), 0);
+		go(m);
+		assert_true(told);
+	}
+}
+
 /* Any address of a large page stands for all of it. */
 static void test_large(void **state)
 {
@@ -196,7 +225,7 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(cr3), TEST(no_pge), TEST(invlpg), TEST(rights), TEST(code), TEST(watch), TEST(large),
+		TEST(cr3), TEST(no_pge), TEST(invlpg), TEST(rights), TEST(code), TEST(watch), TEST(lock), TEST(large),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

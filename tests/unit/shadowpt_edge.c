@@ -643,11 +643,14 @@ static void test_watch(void **state)
 	map_pages(GVA, DATA, 4, PTE_READY);
 	entry = entry_for(ROOT, GVA, LEVEL_PAGE);
 	fill(SPT_USER, GVA, X86_PF_W);
-	uint64_t changes = spt_changes(w->spt), remaps = spt_remaps(w->spt).all;
+	uint64_t locks = spt_locks(w->spt), remaps = spt_remaps(w->spt).all, gpa;
 	assert_int_equal(spt_watch(w->spt, DATA + PAGES(1)), 0);
 	assert_int_equal(spt_watch(w->spt, DATA + PAGES(1)), 0);
 	/* A software TLB's stores have to be seen; what it translates is as it was. */
-	assert_int_equal(spt_changes(w->spt), changes + 1);
+	assert_int_equal(spt_locks(w->spt), locks + 1);
+	assert_true(spt_frame_locked(w->spt, locks, &gpa));
+	assert_int_equal(gpa, DATA + PAGES(1));
+	assert_false(spt_frame_locked(w->spt, locks + 1, &gpa));
 	assert_int_equal(spt_remaps(w->spt).all, remaps);
 	assert_int_equal(spt_watch(w->spt, RAM), 0);
 	assert_int_equal(w->protects, 1);

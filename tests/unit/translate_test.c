@@ -223,7 +223,7 @@ static void test_reads(void **state)
 	assert_int_equal(RUN(GVA_HIGH, true, 0x44, 0x8c, 0xc8).regs.rip, GVA_HIGH + 3);
 	assert_int_equal(RUN(GVA_HIGH, true, 0x8c, 0xca).regs.rdx, 8); /* MOV EDX, CS */
 	/* Of 16 bits the others stay. */
-	assert_int_equal(RUN(GVA_HIGH, true, 0x66, 0x8c, 0xcb).regs.rbx, GVA_HIGH + 8); /* MOV BX, CS */
+	assert_int_equal(RUN(GVA_HIGH, true, 0x66, 0x8c, 0xcb).regs.rbx, GVA_HIGH + 8);	      /* MOV BX, CS */
 	assert_int_equal(RUN(GVA_HIGH, true, 0x66, 0x41, 0x8c, 0xcb).regs.r11, GVA_HIGH + 8); /* MOV R11W, CS */
 }
 

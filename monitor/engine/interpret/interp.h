@@ -209,7 +209,8 @@ struct engine_vcpu {
 		uint32_t user;
 		unsigned key;
 		bool slow; /* watched or checked for alignment: they are not used at all */
-		uint64_t changes, global_changes, pages;
+		struct spt_remaps remaps;
+		uint64_t locks; /* of frames, which no translation stores to any more */
 	} valid;
 	uint64_t executed; /* instructions */
 	/* interpret_on: of `executed`, where it ends; by so much each sensitive instruction moves it. */

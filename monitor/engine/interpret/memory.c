@@ -96,63 +96,74 @@ static bool may_be_fetched(const struct engine_vcpu *c, uint64_t gva)
 	return (c->fetched[0][bit / 64] | c->fetched[1][bit / 64]) & R3_BIT(bit % 64);
 }
 
-static void note_changes(struct engine_vcpu *c)
-{
-	c->valid.changes = spt_changes(c->vm->spt);
-	c->valid.pages = spt_remaps(c->vm->spt).pages;
-	c->valid.global_changes = spt_global_changes(c->vm->spt);
-}
-
 void memory_watch(struct engine_vcpu *c, uint64_t gpa)
 {
-	bool up_to_date = spt_changes(c->vm->spt) == c->valid.changes;
+	bool followed = spt_locks(c->vm->spt) == c->valid.locks;
 	int error = spt_watch(c->vm->spt, gpa);
 	if (error)
 		vm_refused(c->vm, "guest code cannot be protected: %s", strerror(-error));
-	if (up_to_date)
-		note_changes(c);
+	if (followed)
+		c->valid.locks = spt_locks(c->vm->spt);
 }
 
 /* Pages were invalidated, and nothing else: drops their translations. False: more has to go. */
 static bool drop_pages(struct engine_vcpu *c)
 {
 	const struct spt *spt = c->vm->spt;
-	uint64_t gva, n = c->valid.pages, pages = spt_remaps(spt).pages;
-	if (spt_changes(spt) - c->valid.changes != pages - n)
+	const struct spt_remaps now = spt_remaps(spt), was = c->valid.remaps;
+	uint64_t gva;
+	if (now.all - was.all != now.pages - was.pages)
 		return false;
-	for (; n < pages; n++) {
+	for (uint64_t n = was.pages; n < now.pages; n++) {
 		if (!spt_page_remapped(spt, n, &gva) || may_be_large(c, gva) || may_be_fetched(c, gva))
 			return false;
 		*tlb_entry(c, gva) = (struct tlb_entry){0};
 	}
-	note_changes(c);
+	c->valid.remaps = now;
 	return true;
+}
+
+/* Frames that became tables, or code: what stores to them comes by a walk. */
+static void follow_locks(struct engine_vcpu *c)
+{
+	const uint64_t locks = spt_locks(c->vm->spt);
+	uint64_t gpa;
+	for (; unlikely(c->valid.locks != locks); c->valid.locks++) {
+		if (spt_frame_locked(c->vm->spt, c->valid.locks, &gpa)) {
+			memory_protect(c, gpa);
+			continue;
+		}
+		for (unsigned n = 0; n < TLB_ENTRIES; n++)
+			c->tlb[n].write = 0;
+		c->valid.locks = locks;
+		return;
+	}
 }
 
 /* After a change. Loads of CR3 leave global translations. */
 static void flush_for(struct engine_vcpu *c, const struct spt_cpu *paging, bool alike)
 {
-	bool kept = alike && spt_global_changes(c->vm->spt) == c->valid.global_changes &&
-		    spt_same_rules(paging, &c->valid.paging);
+	const struct spt_remaps now = spt_remaps(c->vm->spt), was = c->valid.remaps;
+	bool kept = alike && now.all - was.all == now.loads - was.loads && spt_same_rules(paging, &c->valid.paging);
 	c->valid.paging = *paging;
 	kept ? flush_local(c) : memory_flush(c);
 }
 
 void memory_revalidate(struct engine_vcpu *c)
 {
-	uint64_t changes = spt_changes(c->vm->spt);
 	struct spt_cpu paging = c->paging;
 	bool slow = c->watching || c->aligned;
 	paging.smap = c->smap;
+	follow_locks(c);
 	bool alike = c->key == c->valid.key && slow == c->valid.slow;
 	if (alike && spt_same_rules(&paging, &c->valid.paging) && spt_same_roots(&paging, &c->valid.paging) &&
-	    (changes == c->valid.changes || drop_pages(c))) {
+	    (spt_remaps(c->vm->spt).all == c->valid.remaps.all || drop_pages(c))) {
 		if (c->user != c->valid.user)
 			change_mode(c);
 		return;
 	}
 	flush_for(c, &paging, alike);
-	note_changes(c);
+	c->valid.remaps = spt_remaps(c->vm->spt);
 	c->valid.key = c->key;
 	c->valid.slow = slow;
 }
