@@ -1,6 +1,7 @@
 /*
  * XSAVE64 and XRSTOR64 as the interpreter does them, against the processor: random masks, random images, plain ones and
- * such as the processor refuses or stores otherwise than it loaded them; and plain ones are done without a hand-over.
+ * such as the processor refuses or stores otherwise than it loaded them; and plain ones are done without a hand-over,
+ * as FWAIT is.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -286,6 +287,38 @@ static void test_plain(void **state)
 	interpret_destroy(&m->vm);
 }
 
+/* FWAIT is #MF if an exception waits, and that the task finds; else nothing, and no task is made for it. */
+static void test_wait(void **state)
+{
+	static const uint8_t wait[] = {0x9b, 0x0f, 0x05}; /* FWAIT; SYSCALL */
+	static const struct {
+		uint64_t present;
+		unsigned fcw, fsw;
+		bool waits;
+	} cases[] = {{X86_XCR0_X87, X86_FCW_RESET, 0, false},
+		     {X86_XCR0_X87, X86_FCW_RESET, 0x3f, false},
+		     {0, 0x37e, 0x81, false},
+		     {X86_XCR0_X87, 0x37e, 0x3e, false},
+		     {X86_XCR0_X87, 0x37e, 0x1, true},
+		     {X86_XCR0_X87, X86_FCW_RESET & ~4u, 0x8084, true}};
+	struct machine_fixture *m = *state;
+	struct vm_exit exit;
+	assert_int_equal(interpret_create(&m->vm, NULL), 0);
+	struct engine_vcpu *c = m->vcpu->engine;
+	fix_put(m, FIX_CODE, wait, sizeof(wait));
+	for (unsigned n = 0; n < sizeof(cases) / sizeof(cases[0]); n++) {
+		set16(c->fpu, cases[n].fcw);
+		set16(c->fpu + 2, cases[n].fsw);
+		memcpy(c->fpu + X86_FPU_HEADER, &cases[n].present, sizeof(cases[n].present));
+		m->vcpu->rip = FIX_CODE;
+		interpret_enter(m->vcpu, &exit);
+		assert_int_equal(exit.reason, cases[n].waits ? EXIT_EXCEPTION : EXIT_SYSCALL);
+		assert_true(!cases[n].waits || exit.vector == X86_VEC_MF);
+		assert_int_equal(c->native->task.pid > 0, cases[n].waits);
+	}
+	interpret_destroy(&m->vm);
+}
+
 static int setup(void **state)
 {
 	int status = fix_setup_data(state);
@@ -301,6 +334,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_against_processor, setup, fix_teardown_data),
 		cmocka_unit_test_setup_teardown(test_plain, setup, fix_teardown_data),
 		cmocka_unit_test_setup_teardown(test_keys, setup, fix_teardown_data),
+		cmocka_unit_test_setup_teardown(test_wait, setup, fix_teardown_data),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -378,6 +378,8 @@ void native_run_insn(struct engine_vcpu *c, const struct insn *i)
 		native_fpu_get(c);
 	if (!add(c, &b, i))
 		return;
+	if (native_wait_done(c, i))
+		NEXT;
 	if (state_done(c, i)) {
 		if (i->detail->writes && !native_operand_out(c, i, b.gva[0]))
 			FAULT;

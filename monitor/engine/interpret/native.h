@@ -113,6 +113,8 @@ struct native_saving native_state_saving(const struct emu_insn *emu);
 /* Such an instruction done without the task, between the buffer and the FPU image, which is up to date. False: it is
  * the task's, and nothing was done. */
 bool native_state_done(struct engine_vcpu *c, const struct insn *i);
+/* The same of FWAIT, which kernels have at each process's end: no exception waits. */
+bool native_wait_done(const struct engine_vcpu *c, const struct insn *i);
 
 /* native_keys.c: around such an instruction, whose image is in the buffer. */
 void native_keys_before(struct engine_vcpu *c, const struct insn *i);

@@ -244,14 +244,18 @@ static void save_extended(const struct engine_vcpu *c, uint8_t *to, struct walk 
 	}
 }
 
-/* The x87 is as any processor stores it: initial, or without pointers, which some keep to themselves, or exception. */
-static bool is_savable(const struct engine_vcpu *c)
+static bool is_initial_x87(const struct engine_vcpu *c)
 {
 	uint64_t present;
 	memcpy(&present, c->fpu + X86_FPU_HEADER, sizeof(present));
-	if (!(present & X86_XCR0_X87))
-		return true;
-	return is_zero(c->fpu + X86_FPU_FOP, X86_FPU_MXCSR - X86_FPU_FOP) && is_plain_x87(c->fpu);
+	return !(present & X86_XCR0_X87);
+}
+
+/* The x87 is as any processor stores it: initial, or without pointers, which some keep to themselves, or exception. */
+static bool is_savable(const struct engine_vcpu *c)
+{
+	return is_initial_x87(c) ||
+	       (is_zero(c->fpu + X86_FPU_FOP, X86_FPU_MXCSR - X86_FPU_FOP) && is_plain_x87(c->fpu));
 }
 
 /* To the buffer, which holds what lies in memory. part: what is not in use is not stored. */
@@ -288,6 +292,11 @@ struct native_saving native_state_saving(const struct emu_insn *emu)
 	default:
 		return (struct native_saving){0};
 	}
+}
+
+bool native_wait_done(const struct engine_vcpu *c, const struct insn *i)
+{
+	return i->detail->emu.info.mnemonic == ZYDIS_MNEMONIC_FWAIT && (is_initial_x87(c) || is_plain_x87(c->fpu));
 }
 
 bool native_state_done(struct engine_vcpu *c, const struct insn *i)
