@@ -155,6 +155,35 @@ static void test_watch(void **state)
 	check(m, GLOBAL, LOCAL);
 }
 
+/* What a kernel did while others executed it: a page was invalidated, code's perhaps, and then CR3 loaded. */
+static void test_others(void **state)
+{
+	static const uint8_t was[] = {0xb1, 1, 0xc3}, is[] = {0xb1, 2, 0xc3}; /* MOV CL; RET */
+	struct machine_fixture *m = *state;
+	for (unsigned loads = 0; loads < 2; loads++) {
+		struct spt_cpu cpu = vcpu_paging(m->vcpu);
+		fix_put(m, BEGIN + CODE * X86_PAGE_SIZE, was, sizeof(was));
+		fix_put(m, BEGIN + 8 * X86_PAGE_SIZE, is, sizeof(is));
+		map(m, GLOBAL, GLOBAL, X86_PTE_G);
+		map(m, CODE, CODE, 0);
+		map(m, LOCAL, LOCAL, 0);
+		assert_int_equal(spt_flush_all(m->vm.spt), 0);
+		START(m, READ_BOTH "mov $0x62000, %edx; call *%rdx; hlt;" READ_BOTH "call *%rdx; hlt");
+		go(m);
+		check(m, GLOBAL, LOCAL);
+		assert_int_equal(m->vcpu->gpr[RCX] & 0xff, 1);
+		map(m, GLOBAL, 9, X86_PTE_G);
+		map(m, CODE, 8, 0);
+		map(m, LOCAL, 9, 0);
+		assert_int_equal(spt_invlpg(m->vm.spt, &cpu, gva(CODE)), 0);
+		if (loads)
+			assert_int_equal(spt_cr3_load(m->vm.spt, &cpu), 0);
+		go(m);
+		assert_int_equal(m->vcpu->gpr[RCX] & 0xff, 2);
+		check(m, GLOBAL, 9);
+	}
+}
+
 static unsigned told;
 
 static void tell(void *ctx, uint64_t gpa)
@@ -225,7 +254,8 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(cr3), TEST(no_pge), TEST(invlpg), TEST(rights), TEST(code), TEST(watch), TEST(lock), TEST(large),
+		TEST(cr3),   TEST(no_pge), TEST(invlpg), TEST(rights), TEST(code),
+		TEST(watch), TEST(others), TEST(lock),	 TEST(large),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

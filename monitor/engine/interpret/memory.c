@@ -90,10 +90,10 @@ void memory_note_fetch(struct engine_vcpu *c, uint64_t gva, const struct spt_tra
 	note_large(c, gva, at);
 }
 
-static bool may_be_fetched(const struct engine_vcpu *c, uint64_t gva)
+static bool may_be_fetched(const struct engine_vcpu *c, uint64_t gva, bool global)
 {
 	uint64_t bit = (gva >> X86_PAGE_SHIFT) % FETCHED_BITS;
-	return (c->fetched[0][bit / 64] | c->fetched[1][bit / 64]) & R3_BIT(bit % 64);
+	return c->fetched[global][bit / 64] & R3_BIT(bit % 64);
 }
 
 void memory_watch(struct engine_vcpu *c, uint64_t gpa)
@@ -106,20 +106,23 @@ void memory_watch(struct engine_vcpu *c, uint64_t gpa)
 		c->valid.locks = spt_locks(c->vm->spt);
 }
 
-/* Pages were invalidated, and nothing else: drops their translations. False: more has to go. */
-static bool drop_pages(struct engine_vcpu *c)
+/*
+ * Pages were invalidated, and CR3 was loaded, and nothing else: drops the pages' translations. *local: those that are
+ * not global have to go as well. False: all have.
+ */
+static bool drop_pages(struct engine_vcpu *c, const struct spt_remaps *now, bool *local)
 {
-	const struct spt *spt = c->vm->spt;
-	const struct spt_remaps now = spt_remaps(spt), was = c->valid.remaps;
-	uint64_t gva;
-	if (now.all - was.all != now.pages - was.pages)
+	const struct spt_remaps *was = &c->valid.remaps;
+	uint64_t loads = now->loads - was->loads, gva;
+	*local = loads;
+	if (now->all - was->all != now->pages - was->pages + loads)
 		return false;
-	for (uint64_t n = was.pages; n < now.pages; n++) {
-		if (!spt_page_remapped(spt, n, &gva) || may_be_large(c, gva) || may_be_fetched(c, gva))
+	for (uint64_t n = was->pages; n < now->pages; n++) {
+		if (!spt_page_remapped(c->vm->spt, n, &gva) || may_be_large(c, gva) || may_be_fetched(c, gva, true))
 			return false;
+		*local |= may_be_fetched(c, gva, false);
 		*tlb_entry(c, gva) = (struct tlb_entry){0};
 	}
-	c->valid.remaps = now;
 	return true;
 }
 
@@ -140,30 +143,23 @@ static void follow_locks(struct engine_vcpu *c)
 	}
 }
 
-/* After a change. Loads of CR3 leave global translations. */
-static void flush_for(struct engine_vcpu *c, const struct spt_cpu *paging, bool alike)
-{
-	const struct spt_remaps now = spt_remaps(c->vm->spt), was = c->valid.remaps;
-	bool kept = alike && now.all - was.all == now.loads - was.loads && spt_same_rules(paging, &c->valid.paging);
-	c->valid.paging = *paging;
-	kept ? flush_local(c) : memory_flush(c);
-}
-
 void memory_revalidate(struct engine_vcpu *c)
 {
+	const struct spt_remaps now = spt_remaps(c->vm->spt);
 	struct spt_cpu paging = c->paging;
-	bool slow = c->watching || c->aligned;
+	bool slow = c->watching || c->aligned, local;
 	paging.smap = c->smap;
 	follow_locks(c);
-	bool alike = c->key == c->valid.key && slow == c->valid.slow;
-	if (alike && spt_same_rules(&paging, &c->valid.paging) && spt_same_roots(&paging, &c->valid.paging) &&
-	    (spt_remaps(c->vm->spt).all == c->valid.remaps.all || drop_pages(c))) {
+	bool kept = c->key == c->valid.key && slow == c->valid.slow && spt_same_rules(&paging, &c->valid.paging) &&
+		    drop_pages(c, &now, &local);
+	c->valid.remaps = now;
+	if (kept && !local && spt_same_roots(&paging, &c->valid.paging)) {
 		if (c->user != c->valid.user)
 			change_mode(c);
 		return;
 	}
-	flush_for(c, &paging, alike);
-	c->valid.remaps = spt_remaps(c->vm->spt);
+	c->valid.paging = paging;
+	kept ? flush_local(c) : memory_flush(c);
 	c->valid.key = c->key;
 	c->valid.slow = slow;
 }
