@@ -280,6 +280,14 @@ static void test_checks_stopped_anywhere(void **state)
 	assert_int_equal(steps_check(GVA_HIGH, GVA_HIGH, &regs), 0);
 	assert_int_equal(steps_check(GVA_LOW, GVA_LOW + 65536, &regs), 1);
 	assert_int_equal(steps_check(GVA_HIGH, GVA_LOW, &regs), 1);
+	/* Every bit of the address counts, whatever its halves are. */
+	const uint64_t gvas[] = {0x7fffffff,	     0x80000000,	 0xffffffff80000000, 0xffffffff7fffffff,
+				 0x00007f0080000000, 0xffff888012345678, 0xffff888080000000, 0xffff800000000000};
+	for (unsigned n = 0; n < sizeof(gvas) / sizeof(gvas[0]); n++) {
+		assert_int_equal(steps_check(gvas[n], gvas[n], &regs), 0);
+		for (unsigned bit = 0; bit < 64; bit++)
+			assert_int_equal(steps_check(gvas[n], gvas[n] ^ R3_BIT(bit), &regs), 1);
+	}
 }
 
 int main(void)

@@ -6,8 +6,8 @@
 #include "monitor/engine/translate/internal.h"
 #include "monitor/vm/vcpu.h"
 
-/* And all stubs. */
-#define STUBS_MAX (BT_EXITS * BT_STUB_MAX)
+/* All stubs, and what is pushed. */
+#define STUBS_MAX ((BT_EXITS + 1) * BT_STUB_MAX)
 
 static bool is_narrow(const struct bt_source *source)
 {
@@ -185,6 +185,12 @@ static void emit_stubs(struct compiler *c, bool leaves)
 			emit_patch(&c->e, exit->patch, c->e.len);
 		emit_stub(&c->e, exit->door);
 	}
+	if (c->literal_at) {
+		while (c->e.len % sizeof(c->literal))
+			emit8(&c->e, 0);
+		emit_patch(&c->e, c->literal_at, c->e.len);
+		emit64(&c->e, c->literal);
+	}
 	code->len = c->e.len;
 }
 
@@ -330,20 +336,45 @@ unsigned bt_compile_entry(const struct bt_place *place, uint16_t cs, uint16_t ss
 	return e.len;
 }
 
+/* LEA RCX, [RCX - value], of 32 bits. */
+static void emit_less_half(struct emit *e, uint32_t value)
+{
+	static const uint8_t lea[] = {0x48, OPCODE_LEA, 0x89};
+	emit_bytes(e, lea, sizeof(lea));
+	emit32(e, 0 - value);
+}
+
+/*
+ * RCX becomes 0 if it is the value, and else something else, without a register for 64 bits of a constant: half by
+ * half, the upper one in the place of the lower one.
+ */
+static void emit_less(struct emit *e, uint64_t value)
+{
+	static const uint8_t swap[] = {0x48, 0x0f, 0xc9}; /* BSWAP RCX */
+	uint64_t left = value + (uint64_t)(int32_t)(0 - (uint32_t)value);
+	emit_less_half(e, (uint32_t)value);
+	if (!left)
+		return;
+	emit_bytes(e, swap, sizeof(swap));
+	left = __builtin_bswap64(left);
+	if (left > R3_BIT(31)) {
+		emit_less_half(e, 1u << 31);
+		left -= R3_BIT(31);
+	}
+	emit_less_half(e, (uint32_t)left);
+}
+
 unsigned bt_compile_thunk(const struct bt_place *place, uint64_t gva, uint64_t body, unsigned *otherwise,
 			  uint8_t *bytes)
 {
-	static const uint8_t add[] = {0x48, 0x8d, 0x0c, 0x01}; /* LEA RCX, [RCX + RAX] */
 	struct emit e = {.bytes = bytes, .room = BT_THUNK_MAX, .place = place};
 	if (place->narrow)
 		return narrow_thunk(&e, gva, body, otherwise);
-	emit_constant(&e, RAX, -gva);
-	emit_bytes(&e, add, sizeof(add));
-	unsigned equal = emit_hop(&e, OPCODE_JRCXZ);
 	emit_load(&e, RCX, SLOT(target));
+	emit_less(&e, gva);
+	unsigned equal = emit_hop(&e, OPCODE_JRCXZ);
 	*otherwise = emit_jump_for_patch(&e);
 	emit_skip_end(&e, equal);
-	emit_load(&e, RAX, SLOT(rax));
 	emit_load(&e, RCX, SLOT(rcx));
 	emit_jump(&e, body);
 	return e.len;

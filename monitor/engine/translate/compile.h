@@ -112,7 +112,7 @@ enum bt_cross_segment { BT_KERNEL_CS, BT_KERNEL_SS, BT_USER_CS, BT_USER_SS, BT_C
  * each field once.
  */
 struct bt_state {
-	uint64_t rax, rcx;	     /* the guest's while an indirect jump uses them */
+	uint64_t rax, rcx;	     /* the guest's while a sequence uses them; an indirect jump RCX alone */
 	uint64_t scratch, scratch2;  /* of the registers that hold the address of an operand, and more */
 	uint64_t address;	     /* one that is looked up */
 	uint64_t moved_di, moved_si; /* what has been added to these registers */
@@ -285,8 +285,8 @@ enum bt_undo {
 	BT_BORROWED,  /* BT_NARROW: RSP is in R9 */
 	BT_FLAGS,     /* as BT_BORROWED, and IF is as in R8 */
 	BT_JUMPED,    /* BT_NARROW, an indirect jump: RCX is in R10, RIP in R8 */
-	BT_UNDERWAY,  /* an indirect jump: bt_state.rax and rcx belong there, bt_state.target in RIP; where
-			 bt_state.source lies, the jump itself can be undone */
+	BT_UNDERWAY,  /* an indirect jump: bt_state.rcx belongs in RCX, bt_state.target in RIP; where bt_state.source
+			 lies, the jump itself can be undone */
 };
 
 struct bt_locus {

@@ -68,7 +68,7 @@ bool compile_iret(struct compiler *c)
 	emit_state(&c->e, OPCODE_LEA, RSP, SLOT(stack[0]));
 	EMIT(OPCODE_POPF);
 	emit_load(&c->e, RSP, SLOT(scratch));
-	emit_load(&c->e, RCX, SLOT(target));
+	emit_load(&c->e, RAX, SLOT(rax));
 	compiler_look_up(c);
 	return true;
 }
@@ -128,7 +128,7 @@ static void deliver(struct compiler *c)
 	MARK(.rip = c->next, .undo = BT_DELIVERED);
 	emit_state(&c->e, OPCODE_GROUP_FF, FF_INC, SLOT(gate.delivered));
 	virtual_flags(c);
-	emit_load(&c->e, RCX, SLOT(target));
+	emit_load(&c->e, RAX, SLOT(rax));
 	compiler_look_up(c);
 }
 

@@ -32,7 +32,7 @@ void emit32(struct emit *e, uint32_t value)
 	emit_bytes(e, (const uint8_t *)&value, sizeof(value));
 }
 
-static void emit64(struct emit *e, uint64_t value)
+void emit64(struct emit *e, uint64_t value)
 {
 	emit_bytes(e, (const uint8_t *)&value, sizeof(value));
 }
@@ -70,6 +70,13 @@ void emit_store(struct emit *e, unsigned reg, size_t slot)
 void emit_load(struct emit *e, unsigned reg, size_t slot)
 {
 	emit_state(e, OPCODE_LOAD, reg, slot);
+}
+
+void emit_pop(struct emit *e, size_t slot)
+{
+	emit8(e, 0x8f);
+	emit8(e, MODRM_RIP);
+	emit_displacement(e, e->place->state + slot, 0);
 }
 
 void emit_load_half(struct emit *e, unsigned reg, size_t slot)

@@ -58,6 +58,7 @@ struct emit {
 
 void emit8(struct emit *e, unsigned value);
 void emit32(struct emit *e, uint32_t value);
+void emit64(struct emit *e, uint64_t value);
 void emit_bytes(struct emit *e, const uint8_t *bytes, size_t len);
 
 /* MOV [slot], register; MOV register, [slot]: all 64 bits. */
@@ -70,6 +71,8 @@ void emit_load_word(struct emit *e, unsigned reg, size_t slot);
 /* MOVQ XMM, [slot]; MOVQ [slot], XMM: of the low eight. */
 void emit_load_vector(struct emit *e, unsigned xmm, size_t slot);
 void emit_store_vector(struct emit *e, unsigned xmm, size_t slot);
+/* POP QWORD [slot] */
+void emit_pop(struct emit *e, size_t slot);
 /* opcode with register and the slot: all 64 bits. */
 void emit_state(struct emit *e, unsigned opcode, unsigned reg, size_t slot);
 /* Stores the address of the instruction behind it, low half only, in so many bytes. */

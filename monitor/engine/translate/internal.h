@@ -19,14 +19,16 @@ struct compiler {
 	struct emit e;
 	const struct bt_source *source;
 	struct bt_code *code;
-	uint64_t rip, next; /* of the instruction being compiled, and behind it */
-	unsigned start;	    /* of its sequence */
-	bool followed;	    /* it is STI, and another instruction of the block comes behind it */
-	bool user;	    /* its operand is user memory */
-	bool device;	    /* it reads or writes a device's register */
-	bool divides;	    /* it is a division that comes to #DE */
-	bool sti, shadow;   /* it is STI; it follows STI: no interrupt before it */
-	bool is_quick;	    /* `quick` and `insn` are what quick_decode says */
+	uint64_t rip, next;  /* of the instruction being compiled, and behind it */
+	unsigned start;	     /* of its sequence */
+	bool followed;	     /* it is STI, and another instruction of the block comes behind it */
+	bool user;	     /* its operand is user memory */
+	bool device;	     /* it reads or writes a device's register */
+	bool divides;	     /* it is a division that comes to #DE */
+	bool sti, shadow;    /* it is STI; it follows STI: no interrupt before it */
+	unsigned literal_at; /* of the displacement that leads to it; 0: there is none */
+	uint64_t literal;    /* behind the stubs: what the last instruction pushes */
+	bool is_quick;	     /* `quick` and `insn` are what quick_decode says */
 	struct quick quick;
 	struct emu_insn insn;
 
@@ -110,7 +112,7 @@ void compile_call(struct compiler *c);
 void compile_return(struct compiler *c);
 void compile_indirect(struct compiler *c, bool call);
 
-/* RCX holds the target, bt_state what an indirect jump keeps there: goes on at the target. */
+/* bt_state holds what an indirect jump keeps there, RCX is free: goes on at the target. */
 void compiler_look_up(struct compiler *c);
 
 /* inside.c: sensitive instructions done in the cache, on the state there. False: nothing was emitted. */

@@ -115,7 +115,7 @@ static void undo(struct translate *t, struct vcpu *vcpu, const struct bt_locus *
 		vcpu->gpr[RCX] = state->rcx;
 		break;
 	case BT_UNDERWAY:
-		take_both(vcpu, state);
+		vcpu->gpr[RCX] = state->rcx;
 		vcpu->rip = state->target;
 		break;
 	default:

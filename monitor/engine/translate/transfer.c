@@ -45,64 +45,64 @@ void compile_count(struct compiler *c)
 }
 
 /*
- * Pushes the address behind the instruction. The second half is stored where the first one has just gone, so that only
- * the first can fault. `undo` holds in between as well.
+ * Pushes the address behind the instruction, as one store: a load of what two stores have written waits for both to
+ * reach the cache.
  */
-static void push_return(struct compiler *c, struct bt_locus undo)
+static void push_return(struct compiler *c)
 {
-	emit8(&c->e, OPCODE_PUSH_IMM32);
-	emit32(&c->e, (uint32_t)c->next);
-	if (compiler_fits(c->next))
+	if (compiler_fits(c->next)) {
+		emit8(&c->e, OPCODE_PUSH_IMM32);
+		emit32(&c->e, (uint32_t)c->next);
 		return;
-	undo.rsp += 8;
-	compiler_mark(c, undo);
-	static const uint8_t store_upper[] = {0xc7, 0x44, 0x24, 0x04}; /* MOV DWORD [RSP + 4], imm32 */
-	emit_bytes(&c->e, store_upper, sizeof(store_upper));
-	emit32(&c->e, c->next >> 32);
+	}
+	emit8(&c->e, OPCODE_GROUP_FF);
+	emit8(&c->e, FF_PUSH << 3 | MODRM_RIP);
+	emit32(&c->e, 0);
+	c->literal_at = c->e.len - 4;
+	c->literal = c->next;
 }
 
 void compile_call(struct compiler *c)
 {
-	push_return(c, (struct bt_locus){.rip = c->rip});
+	push_return(c);
 	compiler_link(c, compiler_branch_target(c));
 }
 
 /* ---------------------------------------------------------------------------------------------- indirect transfers */
 
 /*
- * RCX holds the target and the instruction is done; RAX is the guest's still. Leaves RFLAGS alone. A multiple of the
+ * The target and what RCX had are in their slots, and the instruction is done. Leaves RFLAGS alone. A multiple of the
  * table's base by an eighth has its low 16 bits free for the target's.
  */
 void compiler_look_up(struct compiler *c)
 {
-	static const uint8_t low_half[] = {0x66, 0x89, 0xc8};	      /* MOV AX, CX */
-	static const uint8_t jump[] = {0xff, 0x24, 0xc5, 0, 0, 0, 0}; /* JMP [RAX * 8] */
+	static const uint8_t jump[] = {0xff, 0x24, 0xcd, 0, 0, 0, 0}; /* JMP [RCX * 8] */
 	compiler_mark(c, (struct bt_locus){.rip = c->rip, .undo = BT_UNDERWAY});
-	emit_constant64(&c->e, RAX, c->e.place->table / 8);
-	emit_bytes(&c->e, low_half, sizeof(low_half));
+	emit_constant64(&c->e, RCX, c->e.place->table / 8);
+	emit_load_word(&c->e, RCX, SLOT(target));
 	emit_bytes(&c->e, jump, sizeof(jump));
 }
 
+/* The target is in its slot. The source is where the jump can still be undone. */
 static void jump_by_table(struct compiler *c, int32_t undo_rsp)
 {
 	compiler_mark(c, (struct bt_locus){.rip = c->rip, .undo = BT_COUNTER, .rsp = undo_rsp});
-	emit_store(&c->e, RCX, SLOT(target));
-	emit_store_address(&c->e, SLOT(source));
-	emit_store(&c->e, RAX, SLOT(rax));
+	emit_store_imm(&c->e, c->e.place->state + SLOT(source), (uint32_t)(c->e.place->host + c->e.len));
 	compiler_look_up(c);
 }
 
 void compile_return(struct compiler *c)
 {
-	static const uint8_t load_target[] = {0x48, 0x8b, 0x0c, 0x24}; /* MOV RCX, [RSP] */
-	static const uint8_t drop[] = {0x48, 0x8d, 0xa4, 0x24};	       /* LEA RSP, [RSP + disp32] */
-	int32_t bytes = 8 + (c->insn.info.raw.imm[0].size ? (uint16_t)c->insn.info.raw.imm[0].value.u : 0);
+	static const uint8_t drop[] = {0x48, 0x8d, 0xa4, 0x24}; /* LEA RSP, [RSP + disp32] */
+	int32_t more = c->insn.info.raw.imm[0].size ? (uint16_t)c->insn.info.raw.imm[0].value.u : 0;
 	emit_store(&c->e, RCX, SLOT(rcx));
-	compiler_mark(c, (struct bt_locus){.rip = c->rip, .undo = BT_COUNTER});
-	emit_bytes(&c->e, load_target, sizeof(load_target));
-	emit_bytes(&c->e, drop, sizeof(drop));
-	emit32(&c->e, (uint32_t)bytes);
-	jump_by_table(c, -bytes);
+	emit_pop(&c->e, SLOT(target));
+	if (more) {
+		compiler_mark(c, (struct bt_locus){.rip = c->rip, .undo = BT_COUNTER, .rsp = -8});
+		emit_bytes(&c->e, drop, sizeof(drop));
+		emit32(&c->e, (uint32_t)more);
+	}
+	jump_by_table(c, -8 - more);
 }
 
 static uint8_t plain_segment(const ZydisDecodedOperand *op)
@@ -148,11 +148,11 @@ static void load_target(struct compiler *c)
 
 void compile_indirect(struct compiler *c, bool call)
 {
-	struct bt_locus undo = {.rip = c->rip, .undo = BT_COUNTER};
 	emit_store(&c->e, RCX, SLOT(rcx));
-	compiler_mark(c, undo);
+	compiler_mark(c, (struct bt_locus){.rip = c->rip, .undo = BT_COUNTER});
 	load_target(c);
+	emit_store(&c->e, RCX, SLOT(target));
 	if (call)
-		push_return(c, undo);
+		push_return(c);
 	jump_by_table(c, call ? 8 : 0);
 }
