@@ -156,6 +156,7 @@ struct frame {
 	uint32_t writer_count;
 	uint8_t locks; /* one for a protected table, one for a watch */
 	bool watched;
+	uint8_t protects; /* times that a table here was protected after comparisons, up to a limit */
 };
 
 /* Larger runs of RAM, 2 MiB and 1 GiB, aligned. */

@@ -8,10 +8,12 @@
 #include "shadowpt/internal.h"
 
 /*
- * A written table is protected again after this many comparisons without a change. A comparison costs a tenth of a
- * microsecond, the write fault that protection provokes a hundred times that.
+ * A written table is protected again after this many comparisons without a change, and in that frame after twice as
+ * many the next time, up to a limit: what was protected in vain is the table of one process after the other. A
+ * comparison costs a tenth of a microsecond, the write fault that protection provokes a hundred times that.
  */
-#define CLEAN_COMPARISONS 8
+#define CLEAN_COMPARISONS 8u
+#define CLEAN_DOUBLINGS	  2
 
 /* The bits of an entry that decide what is derived from it. Global, cache and software bits do not. */
 #define ENTRY_BITS (X86_PTE_P | X86_PTE_W | X86_PTE_U | X86_PTE_A | X86_PTE_D | X86_PTE_PS | X86_PTE_ADDR | X86_PTE_NX)
@@ -202,7 +204,10 @@ void spt_table_written(struct spt *spt, struct table *table)
 
 static void table_protect(struct spt *spt, struct table *table)
 {
+	struct frame *frame = spt_frame(spt, table->gpa);
+
 	table->unsync = false;
+	frame->protects += frame->protects < CLEAN_DOUBLINGS;
 	for (struct list *at = table->uses.next; at != &table->uses; at = at->next)
 		list_remove(&LIST_ITEM(at, struct node, use)->unsync);
 	spt_frame_lock(spt, table->gpa);
@@ -249,7 +254,7 @@ bool spt_space_sync(struct spt_space *space)
 		if (table_compare(spt, table)) {
 			table->clean = 0;
 			written = true;
-		} else if (++table->clean >= CLEAN_COMPARISONS) {
+		} else if (++table->clean >= CLEAN_COMPARISONS << spt_frame(spt, table->gpa)->protects) {
 			table_protect(spt, table);
 		}
 	}

@@ -456,6 +456,37 @@ static void test_table_protected_again(void **state)
 	assert_true(nothing_at(ROOT, SPT_USER, GVA));
 }
 
+/* Loads of CR3 until the table, which has just been written, is protected. */
+static unsigned loads_until_protected(uint64_t page)
+{
+	unsigned loads = 0;
+
+	while (mapped_in(ROOT, SPT_KERNEL, KERNEL + page, page, RWX)) {
+		assert_int_equal(spt_cr3_load(w->spt, &cpu), 0);
+		assert_true(++loads < 1000);
+	}
+	return loads;
+}
+
+/* What was protected in vain is compared for longer, though not for good; also where another space has its table. */
+static void test_protected_later(void **state)
+{
+	uint64_t at = gpa_of(kernel_and_user()), page = at & ~X86_PAGE_MASK;
+	unsigned loads[5];
+
+	for (unsigned n = 0; n < 5; n++) {
+		fill(SPT_KERNEL, KERNEL, X86_PF_W);
+		fill(SPT_USER, GVA, X86_PF_W);
+		fill(SPT_KERNEL, KERNEL + at, X86_PF_W);
+		loads[n] = loads_until_protected(page);
+		if (n == 1)
+			assert_int_equal(spt_space_empty(world_space(w, ROOT, SPT_USER)), 0);
+	}
+	assert_int_equal(loads[1], 2 * loads[0]);
+	for (unsigned n = 2; n < 5; n++)
+		assert_int_equal(loads[n], 4 * loads[0]);
+}
+
 /* What was dropped once for a change is not dropped again. */
 static void test_compared_once(void **state)
 {
@@ -877,6 +908,7 @@ int main(void)
 		TEST(test_privilege),
 		TEST(test_table_write),
 		TEST(test_table_protected_again),
+		TEST(test_protected_later),
 		TEST(test_compared_once),
 		TEST(test_left_root),
 		TEST(test_entry_write),
