@@ -66,11 +66,21 @@ struct stats_ring_entry {
 struct stats_vcpu {
 	uint64_t exits[STAT_COUNT];
 	uint64_t guest_tsc, monitor_tsc; /* time stamp counter ticks */
+	uint64_t exit_tsc;		 /* when guest code stopped last, in whichever way it ran; 0: never */
 	uint64_t injected;		 /* events delivered */
 	uint64_t interpreted;		 /* instructions executed in software, by an engine that interprets */
 	struct stats_ring_entry ring[STATS_RING];
 	uint64_t ring_next; /* total recorded; slot is modulo STATS_RING */
 };
+
+/* Guest code ran from `entry` to `out`, time stamps; what lies between stays was the monitor's. */
+static inline void stats_stay(struct stats_vcpu *stats, uint64_t entry, uint64_t out)
+{
+	stats->guest_tsc += out - entry;
+	if (stats->exit_tsc)
+		stats->monitor_tsc += entry - stats->exit_tsc;
+	stats->exit_tsc = out;
+}
 
 /* Code as an interpreter keeps it. */
 struct stats_code {

@@ -5,7 +5,6 @@
 #include "monitor/engine/hybrid/hybrid.h"
 #include "monitor/engine/interpret/interpret.h"
 #include "monitor/engine/trap/space.h"
-#include "monitor/host/clock.h"
 #include "monitor/vm/engine.h"
 #include "monitor/vm/layout.h"
 #include "monitor/vm/vm.h"
@@ -43,18 +42,12 @@ bool hybrid_interprets_user(const struct vcpu *vcpu)
 	       (vcpu->dr[7] & X86_DR7_ALL_ENABLED) || unchecked || interpret_watching(vcpu) || takes_gate_slot(vcpu);
 }
 
-/* Each engine takes the time since its own last exit for the monitor's; here it is the time since either's. */
 static void hybrid_enter(struct vcpu *vcpu, struct vm_exit *exit)
 {
-	static _Thread_local uint64_t exit_tsc;
-	struct stats_vcpu *stats = &vcpu->vm->stats.vcpu[vcpu->id];
-	uint64_t monitor_tsc = stats->monitor_tsc, entry = clock_tsc();
 	if (vcpu->cpl == 3 && !hybrid_interprets_user(vcpu))
 		engine_trap.enter(vcpu, exit);
 	else
 		interpret_enter(vcpu, exit);
-	stats->monitor_tsc = monitor_tsc + (exit_tsc ? entry - exit_tsc : 0);
-	exit_tsc = clock_tsc();
 }
 
 void hybrid_space_lost(struct vm *vm, struct spt_space *space, int error)

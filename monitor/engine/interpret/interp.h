@@ -215,10 +215,9 @@ struct engine_vcpu {
 	uint64_t executed; /* instructions */
 	/* interpret_on: of `executed`, where it ends; by so much each sensitive instruction moves it. */
 	uint64_t limit, patience;
-	bool visits;	   /* interpret_visit: what only cells execute ends it */
-	uint64_t draws;	   /* RDRAND and RDSEED, where time stands still */
-	unsigned met;	   /* what would have been exits, since then */
-	uint64_t exit_tsc; /* when the engine was left last */
+	bool visits;	/* interpret_visit: what only cells execute ends it */
+	uint64_t draws; /* RDRAND and RDSEED, where time stands still */
+	unsigned met;	/* what would have been exits, since then */
 
 	uint64_t operand[2]; /* of a vector instruction, from memory */
 	/* A read-modify-write that cannot be done in place, for memory_commit. */

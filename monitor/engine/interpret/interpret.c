@@ -309,11 +309,7 @@ void interpret_enter(struct vcpu *vcpu, struct vm_exit *exit)
 		return;
 	uint64_t entry = clock_tsc();
 	interpret(c, exit);
-	uint64_t out = clock_tsc();
-	stats->guest_tsc += out - entry;
-	if (c->exit_tsc)
-		stats->monitor_tsc += entry - c->exit_tsc;
-	c->exit_tsc = out;
+	stats_stay(stats, entry, clock_tsc());
 	stats->interpreted += c->executed;
 	c->executed = 0;
 }

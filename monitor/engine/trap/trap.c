@@ -365,10 +365,7 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	uint64_t out = clock_tsc();
 	atomic_store_explicit(&trap->inside, NULL, memory_order_release);
 
-	stats->guest_tsc += out - entry;
-	if (trap->exit_tsc)
-		stats->monitor_tsc += entry - trap->exit_tsc;
-	trap->exit_tsc = out;
+	stats_stay(stats, entry, out);
 	direct_follow(trap, cell, vcpu);
 	unsigned direct = direct_cycles(trap, cell);
 	stats->exits[STAT_direct] = trap->direct.total;

@@ -42,8 +42,6 @@ struct trap {
 	/* An image that comes out of a cell shows where the guest's code is, not its translation. */
 	void (*show_fpu)(struct trap *trap, void *image);
 
-	uint64_t exit_tsc; /* when the last exit was taken */
-
 	/* What the FPU was set to while no runner held its state: the first one gets it. */
 	bool fpu_kept;
 	uint8_t fpu[GATE_FPU_SIZE];
