@@ -18,6 +18,10 @@
 /* After one trap, at most this many adjacent sensitive instructions are done without going back. */
 #define CLUSTER_MAX 64
 
+/* Instructions that cost less than an exit: after an access to a device, and to memory, of which it is a page. */
+#define PATIENCE_DEVICE 100
+#define PATIENCE_BEYOND 4000
+
 static void note_instruction(struct vcpu *vcpu, enum stats_exit kind, uint64_t detail, const struct emu_insn *insn)
 {
 	stats_exit_note(&vcpu->vm->stats, vcpu->id, kind, vcpu->rip, vcpu->cpl, detail);
@@ -137,8 +141,21 @@ static void exit_refused(struct vcpu *vcpu, const struct vm_exit *exit)
 		exit_cluster(vcpu);
 }
 
-/* The guest's tables permit the access, and the host cannot map it: the instruction is executed in software. */
-static void exit_unmappable(struct vcpu *vcpu, uint64_t gva)
+/* Code runs directly here, nobody looks on, and nothing needs single steps. */
+static bool may_visit(const struct vcpu *vcpu)
+{
+	const struct vm *vm = vcpu->vm;
+	bool watched = vcpu->debug.attached || vcpu->debug.pause || vcpu->debug.step ||
+		       (vm->observers.moments & 1u << OBSERVE_interpreted);
+	return vm->engine_ops == &engine_trap && !vm->trace_kinds && !watched && !vcpu->window_wanted &&
+	       !(vcpu->rflags & (X86_RFLAGS_TF | X86_RFLAGS_AC)) && !vcpu->event_pending;
+}
+
+/*
+ * The guest's tables permit the access, and the host cannot map it: the instruction is executed in software. Where
+ * there is one such access there are others, and each is a signal: so are some instructions behind it.
+ */
+static void exit_unmappable(struct vcpu *vcpu, uint64_t gva, unsigned patience)
 {
 	struct vm_exit exit;
 	if (gva >= GATE_HOLE_START && gva < GATE_HOLE_END) {
@@ -151,6 +168,8 @@ static void exit_unmappable(struct vcpu *vcpu, uint64_t gva)
 	}
 	note(vcpu, STAT_unmappable, gva);
 	interpret_one(vcpu, &exit);
+	if (exit.reason == EXIT_KICK && may_visit(vcpu) && !interpret_visit(vcpu, &exit, patience))
+		return;
 	if (exit.reason != EXIT_KICK)
 		exit_handle(vcpu, &exit);
 }
@@ -221,8 +240,10 @@ static void exit_page_fault(struct vcpu *vcpu, const struct vm_exit *exit)
 		vcpu->refill.access = access;
 		break;
 	case SPT_NOT_RAM:
+		exit_unmappable(vcpu, exit->gva, PATIENCE_DEVICE);
+		break;
 	case SPT_UNREACHABLE:
-		exit_unmappable(vcpu, exit->gva);
+		exit_unmappable(vcpu, exit->gva, PATIENCE_BEYOND);
 		break;
 	case SPT_HOST_REFUSED:
 		vm->engine_ops->space_lost(vm, space, outcome.host_error);

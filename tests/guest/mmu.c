@@ -354,6 +354,14 @@ static void test_aliases(void)
 	pvg_test_equal(*word + *second, 86, "and the identity mapping is a third");
 }
 
+/* RFLAGS right behind an access to *at. */
+static uint64_t flags_behind(volatile uint64_t *at)
+{
+	uint64_t flags;
+	__asm__ volatile("mov %1, %0\n\tpushfq\n\tpop %0" : "=r"(flags) : "m"(*at) : "memory");
+	return flags;
+}
+
 /*
  * What the host cannot map behaves all the same: the lowest pages, seen by the kernel's identity mapping and by an
  * alias that it can map, and addresses without RAM.
@@ -381,6 +389,10 @@ static void test_unmappable(void)
 	pvg_test_equal(*word, ~R3_U64(0), "no RAM reads as ones");
 	*word = 1;
 	pvg_test_equal(*word, ~R3_U64(0), "and swallows what is written");
+	bool on = pvg_irq_save();
+	uint64_t elsewhere = flags_behind(&sum) & X86_RFLAGS_IF, behind = flags_behind(word) & X86_RFLAGS_IF;
+	pvg_irq_restore(on);
+	pvg_test_equal(behind, elsewhere, "PUSHF behind it shows what it shows elsewhere");
 }
 
 int main(const char *cmdline)

@@ -49,10 +49,10 @@ void interpret_one(struct vcpu *vcpu, struct vm_exit *exit);
 unsigned interpret_on(struct vcpu *vcpu, struct vm_exit *exit, unsigned patience);
 
 /*
- * The same for user mode that runs in cells otherwise: to a page fault or a call of its kernel's, which *exit is, so
+ * The same for code that runs in cells otherwise: to a page fault or a call of its kernel's, which *exit is, so
  * many instructions at most, of which those that must be decoded count more. False: it is to go on in its cell, perhaps
- * at an instruction that shows what the processor is, or that raises another exception: those are executed where they
- * always are.
+ * at an instruction that shows what the processor is, or that raises another exception, or that is sensitive: those are
+ * executed where they always are.
  */
 bool interpret_visit(struct vcpu *vcpu, struct vm_exit *exit, unsigned patience);
 

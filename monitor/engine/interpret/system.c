@@ -78,10 +78,16 @@ static bool flags_denied(struct engine_vcpu *c, const struct insn *i)
 	return true;
 }
 
+/* What a kernel's cell does to IF, and shows of it, is not what a processor does. */
+static bool kernel_differs(struct engine_vcpu *c, const struct insn *i)
+{
+	return !c->user && interp_leaves_to_cell(c, i);
+}
+
 void op_pushf(struct engine_vcpu *c, const struct insn *i)
 {
 	unsigned width = i->detail->emu.info.operand_width / 8;
-	if (flags_denied(c, i))
+	if (kernel_differs(c, i) || flags_denied(c, i))
 		return;
 	interp_store(c);
 	uint64_t image = vcpu_rflags(c->vcpu) & ~(X86_RFLAGS_RF | X86_RFLAGS_VM);
@@ -114,7 +120,7 @@ void op_popf(struct engine_vcpu *c, const struct insn *i)
 	unsigned width = (unsigned)i->imm / 8;
 	bool narrow = width == 2;
 	uint64_t image = 0, rsp = c->gpr[RSP], gva = stack_address(c, rsp, width, false, stack_kind(c));
-	if (flags_denied(c, i))
+	if (kernel_differs(c, i) || flags_denied(c, i))
 		return;
 	if (!(narrow	   ? load16(c, gva, EA_STACK, (uint16_t *)&image)
 	      : width == 4 ? load32(c, gva, EA_STACK, (uint32_t *)&image)
@@ -274,6 +280,8 @@ void op_int80(struct engine_vcpu *c, const struct insn *i)
 void op_hypercall(struct engine_vcpu *c, const struct insn *i)
 {
 	uint64_t target;
+	if (interp_leaves_to_cell(c, i))
+		return;
 	if (c->user) {
 		interp_raise(c, i, X86_VEC_UD, 0);
 		return;
