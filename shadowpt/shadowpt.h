@@ -71,7 +71,8 @@ struct spt_config {
 	uint64_t ram_size;	/* bytes from gpa 0, multiple of 4096 */
 	struct spt_view view;	/* of kernel and user spaces, at first; upper spaces have none then */
 	unsigned physical_bits; /* guest MAXPHYADDR; entry bits above it are reserved */
-	uint64_t hole_start;	/* [hole_start, hole_end) is no RAM: multiples of 1 GiB; equal: there is none */
+	/* [hole_start, hole_end) is no RAM, multiples of 4096 with 1 GiB's border between; equal: there is none */
+	uint64_t hole_start;
 	uint64_t hole_end;
 	/*
 	 * Bytes that the shadow tables of all spaces may take, the host's own page tables for what they map included;

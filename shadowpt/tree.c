@@ -26,13 +26,17 @@ static uint64_t slot_gva(const struct node *node, unsigned i)
 static struct run clip(const struct node *node, unsigned i, uint64_t gpa, unsigned prot)
 {
 	const struct spt_config *config = &node->space->spt->config;
-	uint64_t gva = slot_gva(node, i), len = level_size(node->level);
+	uint64_t gva = slot_gva(node, i), start = gpa, end = gpa + level_size(node->level);
 
-	if (!spt_in_ram(node->space->spt, gpa))
+	if (start >= config->hole_start && start < config->hole_end)
+		start = config->hole_end;
+	else if (start < config->hole_start && end > config->hole_start)
+		end = config->hole_start;
+	if (end > config->ram_size)
+		end = config->ram_size;
+	if (start >= end)
 		return (struct run){0};
-	if (len > config->ram_size - gpa)
-		len = config->ram_size - gpa;
-	struct spt_range range = spt_reachable(node->space, gva, len);
+	struct spt_range range = spt_reachable(node->space, gva + (start - gpa), end - start);
 	if (!range.end)
 		return (struct run){0};
 	return (struct run){range.start, gpa + (range.start - gva), range.end - range.start, prot};

@@ -78,7 +78,7 @@ int boot_too_long(void)
 
 uint32_t boot_upper_memory(const struct vm *vm)
 {
-	uint64_t low_end = vm->mem.hole_end ? vm->mem.hole_start : vm->mem.size;
+	uint64_t low_end = gm_low_end(&vm->mem);
 
 	return (uint32_t)((low_end - IMAGE_START) >> 10);
 }
@@ -220,15 +220,27 @@ unsigned boot_memory_map(const struct vm *vm, struct boot_range range[BOOT_RANGE
 {
 	const struct guest_mem *mem = &vm->mem;
 	bool pc = vm->image->protocol->machine == MACHINE_PC;
-	uint64_t low_end = mem->hole_end ? mem->hole_start : mem->size;
+	uint64_t low_end = gm_low_end(mem);
 	unsigned count = 0;
 
 	range[count++] = (struct boot_range){0, pc ? PC_LOW_END : BOOT_END, pc};
 	range[count++] = (struct boot_range){pc ? PC_FIRMWARE_START : BOOT_END, IMAGE_START, false};
 	range[count++] = (struct boot_range){IMAGE_START, low_end, true};
+	if (mem->video)
+		range[count++] = (struct boot_range){gm_high_end(mem), mem->size, false};
 	if (pc)
 		range[count++] = (struct boot_range){PC_ROM_START, PC_HOLE_END, false};
-	if (mem->hole_end)
-		range[count++] = (struct boot_range){mem->hole_end, mem->size, true};
+	if (gm_high_end(mem) > mem->hole_end)
+		range[count++] = (struct boot_range){mem->hole_end, gm_high_end(mem), true};
 	return count;
+}
+
+struct boot_video boot_video(const struct vm *vm)
+{
+	const struct vm_video *video = &vm->config->video;
+
+	return (struct boot_video){.gpa = gm_high_end(&vm->mem),
+				   .width = video->width,
+				   .height = video->height,
+				   .pitch = video->width * BOOT_VIDEO_BITS / 8u};
 }

@@ -69,6 +69,17 @@ struct boot_range {
 #define BOOT_RANGES_MAX 8
 unsigned boot_memory_map(const struct vm *vm, struct boot_range range[BOOT_RANGES_MAX]);
 
+/* The picture that the display starts with; width 0: it shows text. */
+#define BOOT_VIDEO_BITS	 32
+#define BOOT_VIDEO_RED	 16 /* the lowest bits of components, which have 8 each */
+#define BOOT_VIDEO_GREEN 8
+#define BOOT_VIDEO_BLUE	 0
+struct boot_video {
+	uint64_t gpa;
+	uint32_t width, height, pitch;
+};
+struct boot_video boot_video(const struct vm *vm);
+
 /* What boot loaders tell of the command line besides the words the user gave. */
 #define BOOT_LOADER_NAME "ring3"
 

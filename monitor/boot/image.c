@@ -175,7 +175,7 @@ static int load_module(struct vm *vm, const char *path, uint64_t *top)
 
 static int load_modules(struct vm *vm)
 {
-	uint64_t top = vm->mem.hole_end ? vm->mem.hole_start : vm->mem.size;
+	uint64_t top = gm_low_end(&vm->mem);
 
 	if (vm->image->protocol->load_modules)
 		return vm->image->protocol->load_modules(vm);
@@ -190,7 +190,7 @@ static int load_modules(struct vm *vm)
 
 int image_load_ascending(struct vm *vm)
 {
-	uint64_t top = vm->mem.hole_end ? vm->mem.hole_start : vm->mem.size, at = vm->image->end, size;
+	uint64_t top = gm_low_end(&vm->mem), at = vm->image->end, size;
 	int err = 0;
 
 	for (unsigned i = 0; !err && i < vm->config->module_count; i++) {

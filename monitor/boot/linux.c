@@ -78,7 +78,7 @@ static int read_bzimage(struct vm *vm, uint64_t entry)
 {
 	struct image *image = vm->image;
 	struct linux_header header;
-	uint64_t low_end = vm->mem.hole_end ? vm->mem.hole_start : vm->mem.size;
+	uint64_t low_end = gm_low_end(&vm->mem);
 	uint64_t offset, size, need, address;
 	int err;
 
@@ -118,7 +118,7 @@ static int linux_read_32(struct vm *vm)
 static int linux_load_modules(struct vm *vm)
 {
 	struct linux_header header = {.initrd_addr_max = LINUX_INITRD_MAX_OLD};
-	uint64_t top = vm->mem.hole_end ? vm->mem.hole_start : vm->mem.size;
+	uint64_t top = gm_low_end(&vm->mem);
 
 	if (has_header(vm->image))
 		read_header(vm->image, &header);
@@ -140,12 +140,34 @@ static void put_e820(struct linux_zero_page *zero, const struct vm *vm)
 						    range[i].ram ? LINUX_E820_RAM : LINUX_E820_RESERVED};
 }
 
-static void put_screen(struct linux_zero_page *zero)
+static void put_picture(struct linux_zero_page *zero, const struct boot_video *video)
 {
+	zero->orig_video_is_vga = LINUX_VIDEO_LINEAR;
+	zero->lfb_base = (uint32_t)video->gpa;
+	zero->lfb_size = PC_VIDEO_BYTES / LINUX_LFB_UNIT;
+	zero->lfb_width = (uint16_t)video->width;
+	zero->lfb_height = (uint16_t)video->height;
+	zero->lfb_depth = BOOT_VIDEO_BITS;
+	zero->lfb_linelength = (uint16_t)video->pitch;
+	zero->red_size = zero->green_size = zero->blue_size = zero->reserved_size = 8;
+	zero->red_pos = BOOT_VIDEO_RED;
+	zero->green_pos = BOOT_VIDEO_GREEN;
+	zero->blue_pos = BOOT_VIDEO_BLUE;
+	zero->reserved_pos = BOOT_VIDEO_RED + 8;
+}
+
+static void put_screen(struct linux_zero_page *zero, const struct vm *vm)
+{
+	struct boot_video video = boot_video(vm);
+
+	if (video.width) {
+		put_picture(zero, &video);
+		return;
+	}
 	zero->orig_video_mode = LINUX_VIDEO_MODE_TEXT80;
 	zero->orig_video_cols = 80;
 	zero->orig_video_lines = 25;
-	zero->orig_video_is_vga = 1;
+	zero->orig_video_is_vga = LINUX_VIDEO_VGA;
 	zero->orig_video_points = 16;
 }
 
@@ -177,7 +199,7 @@ uint64_t boot_zero_page(struct boot *boot, const struct vm *vm)
 	if (vm->kind == MACHINE_PC)
 		zero.acpi_rsdp = PC_RSDP;
 	put_e820(&zero, vm);
-	put_screen(&zero);
+	put_screen(&zero, vm);
 	zero.header.type_of_loader = LINUX_LOADER_UNDEFINED;
 	zero.header.cmd_line_ptr = (uint32_t)cmdline;
 	if (image->module_count) {

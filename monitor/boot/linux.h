@@ -59,6 +59,9 @@ struct linux_header {
 #define LINUX_E820_RESERVED	2
 #define LINUX_VIDEO_TYPE_VGAC	0x22
 #define LINUX_VIDEO_MODE_TEXT80 3
+#define LINUX_VIDEO_VGA		1    /* orig_video_is_vga: text */
+#define LINUX_VIDEO_LINEAR	0x23 /* a VESA mode with linear memory */
+#define LINUX_LFB_UNIT		0x10000
 
 struct linux_e820 {
 	uint64_t addr, size;
@@ -73,7 +76,11 @@ struct linux_zero_page {
 	uint16_t orig_video_ega_bx, unused3;
 	uint8_t orig_video_lines, orig_video_is_vga;
 	uint16_t orig_video_points;
-	uint8_t unused4[0x70 - 0x12];
+	uint16_t lfb_width, lfb_height, lfb_depth;
+	uint32_t lfb_base, lfb_size; /* in 64 KiB */
+	uint16_t unused4[2], lfb_linelength;
+	uint8_t red_size, red_pos, green_size, green_pos, blue_size, blue_pos, reserved_size, reserved_pos;
+	uint8_t unused9[0x70 - 0x2e];
 	uint64_t acpi_rsdp;
 	uint8_t unused5[0x1e8 - 0x78];
 	uint8_t e820_entries;

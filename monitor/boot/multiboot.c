@@ -102,6 +102,20 @@ static bool put_mmap(struct boot *boot, const struct vm *vm, struct mb1_info *in
 	return info->mmap_addr;
 }
 
+static void put_screen(const struct vm *vm, struct mb1_info *info)
+{
+	struct boot_video video = boot_video(vm);
+
+	info->framebuffer_addr = video.width ? video.gpa : MB_TEXT_ADDR;
+	info->framebuffer_pitch = video.width ? video.pitch : MB_TEXT_WIDTH * MB_TEXT_BPP / 8;
+	info->framebuffer_width = video.width ? video.width : MB_TEXT_WIDTH;
+	info->framebuffer_height = video.width ? video.height : MB_TEXT_HEIGHT;
+	info->framebuffer_bpp = video.width ? BOOT_VIDEO_BITS : MB_TEXT_BPP;
+	info->framebuffer_type = video.width ? MB_FRAMEBUFFER_RGB : MB_FRAMEBUFFER_TEXT;
+	if (video.width)
+		info->framebuffer_rgb = MB_RGB;
+}
+
 /* Its gpa; 0 if it does not fit. */
 static uint64_t put_info(struct boot *boot, const struct vm *vm)
 {
@@ -110,14 +124,9 @@ static uint64_t put_info(struct boot *boot, const struct vm *vm)
 			 MB1_HAS_FRAMEBUFFER,
 		.mem_lower = PC_LOW_END >> 10,
 		.mem_upper = boot_upper_memory(vm),
-		.framebuffer_addr = MB_TEXT_ADDR,
-		.framebuffer_pitch = MB_TEXT_WIDTH * MB_TEXT_BPP / 8,
-		.framebuffer_width = MB_TEXT_WIDTH,
-		.framebuffer_height = MB_TEXT_HEIGHT,
-		.framebuffer_bpp = MB_TEXT_BPP,
-		.framebuffer_type = MB_FRAMEBUFFER_TEXT,
 	};
 
+	put_screen(vm, &info);
 	info.cmdline = (uint32_t)boot_put_cmdline(boot, vm);
 	info.boot_loader_name = (uint32_t)boot_put(boot, BOOT_LOADER_NAME, sizeof(BOOT_LOADER_NAME), 1);
 	if (!info.cmdline || !info.boot_loader_name || !put_modules(boot, vm->image, &info) ||

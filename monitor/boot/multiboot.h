@@ -35,6 +35,11 @@ struct mb1_header {
 #define MB1_HAS_LOADER	    R3_BIT(9)
 #define MB1_HAS_FRAMEBUFFER R3_BIT(12)
 
+/* How a pixel of MB_FRAMEBUFFER_RGB is made up. */
+struct mb_rgb {
+	uint8_t red_at, red_bits, green_at, green_bits, blue_at, blue_bits;
+};
+
 struct mb1_info {
 	uint32_t flags;
 	uint32_t mem_lower, mem_upper; /* KiB from 0 and from 1 MiB */
@@ -47,7 +52,8 @@ struct mb1_info {
 	uint32_t vbe[4];
 	uint64_t framebuffer_addr;
 	uint32_t framebuffer_pitch, framebuffer_width, framebuffer_height;
-	uint8_t framebuffer_bpp, framebuffer_type, color_info[6];
+	uint8_t framebuffer_bpp, framebuffer_type;
+	struct mb_rgb framebuffer_rgb;
 } __attribute__((packed));
 
 struct mb1_module {
@@ -161,6 +167,8 @@ struct mb2_framebuffer {
 #define MB_MEMORY_RESERVED 2
 
 /* The screen that is there: text, in characters of 16 bits. */
+#define MB_FRAMEBUFFER_RGB  1
+#define MB_RGB		    ((struct mb_rgb){BOOT_VIDEO_RED, 8, BOOT_VIDEO_GREEN, 8, BOOT_VIDEO_BLUE, 8})
 #define MB_FRAMEBUFFER_TEXT 2
 #define MB_TEXT_ADDR	    0xb8000
 #define MB_TEXT_WIDTH	    80

@@ -178,19 +178,34 @@ static bool put_memory(struct boot *boot, const struct vm *vm)
 	       put_tag(boot, MB2_MMAP, &head, sizeof(head), map, count * sizeof(map[0]));
 }
 
+static bool put_screen(struct boot *boot, const struct vm *vm)
+{
+	const struct boot_video video = boot_video(vm);
+	const struct mb2_framebuffer picture = {.addr = video.gpa,
+						.pitch = video.pitch,
+						.width = video.width,
+						.height = video.height,
+						.bpp = BOOT_VIDEO_BITS,
+						.type = MB_FRAMEBUFFER_RGB};
+	const struct mb_rgb rgb = MB_RGB;
+	const struct mb2_framebuffer text = {.addr = MB_TEXT_ADDR,
+					     .pitch = MB_TEXT_WIDTH * MB_TEXT_BPP / 8,
+					     .width = MB_TEXT_WIDTH,
+					     .height = MB_TEXT_HEIGHT,
+					     .bpp = MB_TEXT_BPP,
+					     .type = MB_FRAMEBUFFER_TEXT};
+
+	return video.width ? put_tag(boot, MB2_FRAMEBUFFER, &picture, sizeof(picture), &rgb, sizeof(rgb))
+			   : put_tag(boot, MB2_FRAMEBUFFER, &text, sizeof(text), NULL, 0);
+}
+
 /* The screen, and a copy of ACPI's root pointer. */
 static bool put_machine(struct boot *boot, const struct vm *vm)
 {
-	const struct mb2_framebuffer screen = {.addr = MB_TEXT_ADDR,
-					       .pitch = MB_TEXT_WIDTH * MB_TEXT_BPP / 8,
-					       .width = MB_TEXT_WIDTH,
-					       .height = MB_TEXT_HEIGHT,
-					       .bpp = MB_TEXT_BPP,
-					       .type = MB_FRAMEBUFFER_TEXT};
 	enum { RSDP_SIZE = 36 };
 	uint8_t rsdp[RSDP_SIZE];
 
-	if (!put_tag(boot, MB2_FRAMEBUFFER, &screen, sizeof(screen), NULL, 0))
+	if (!put_screen(boot, vm))
 		return false;
 	if (vm->kind != MACHINE_PC || !gm_read(boot->mem, PC_RSDP, rsdp, sizeof(rsdp)))
 		return true;

@@ -268,7 +268,7 @@ void acpi_put_tables(struct vm *vm, uint32_t root)
 
 	memcpy(facs.signature, "FACS", sizeof(facs.signature));
 	firmware_put(vm, root + FACS, &facs, sizeof(facs));
-	size_t code = dsdt_write(dsdt.code, (uint32_t)(vm->mem.hole_end ? vm->mem.hole_start : vm->mem.size));
+	size_t code = dsdt_write(dsdt.code, (uint32_t)gm_low_end(&vm->mem));
 	put_table(vm, root + DSDT, &dsdt.header, "DSDT", 2, offsetof(struct dsdt, code) + code);
 	put_fadt(vm, root);
 	put_madt(vm, root);

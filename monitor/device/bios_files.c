@@ -33,15 +33,17 @@ static unsigned memory_map(struct bios_range range[BIOS_RANGES_MAX], const struc
 
 	range[count++] = (struct bios_range){0, tables, E820_RAM};
 	range[count++] = (struct bios_range){tables, TABLES_ROOM, E820_RESERVED};
-	if (mem->hole_end)
-		range[count++] = (struct bios_range){mem->hole_end, mem->size - mem->hole_end, E820_RAM};
+	if (mem->video)
+		range[count++] = (struct bios_range){gm_high_end(mem), mem->video, E820_RESERVED};
+	if (gm_high_end(mem) > mem->hole_end)
+		range[count++] = (struct bios_range){mem->hole_end, gm_high_end(mem) - mem->hole_end, E820_RAM};
 	return count;
 }
 
 void bios_files_add(struct bios_files *files, struct vm *vm, struct fw_cfg *fw)
 {
 	const struct guest_mem *mem = &vm->mem;
-	uint64_t tables = (mem->hole_end ? mem->hole_start : mem->size) - TABLES_ROOM;
+	uint64_t tables = gm_low_end(mem) - TABLES_ROOM;
 	struct bios_file vga = bios_vga_rom(vm);
 	unsigned ranges = memory_map(files->range, mem, tables);
 

@@ -12,7 +12,7 @@
 struct vm;
 struct fw_cfg;
 
-#define BIOS_RANGES_MAX 3
+#define BIOS_RANGES_MAX 4
 
 struct bios_range {
 	uint64_t start, bytes;

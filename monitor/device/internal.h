@@ -24,6 +24,7 @@
 #include "monitor/device/solo5.h"
 #include "monitor/device/testdev.h"
 #include "monitor/device/uart.h"
+#include "monitor/device/vbe.h"
 #include "monitor/device/vga.h"
 
 struct machine {
@@ -41,6 +42,7 @@ struct machine {
 	struct rtc rtc;
 	struct i8042 keyboard;
 	struct vga vga;
+	struct vbe vbe;		/* if it has memory */
 	struct screen *screen;	/* on a terminal of the host; NULL: none */
 	struct console *typing; /* what is typed at the screen's keyboard; NULL: at the console */
 	struct acpi_pm pm;

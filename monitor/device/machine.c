@@ -4,6 +4,7 @@
 #include "monitor/device/machine.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include "monitor/device/internal.h"
 #include "monitor/device/mp_table.h"
 #include "monitor/device/nvram.h"
+#include "monitor/device/picture.h"
 #include "monitor/device/ports.h"
 #include "monitor/device/screen.h"
 #include "monitor/device/typing.h"
@@ -140,6 +142,11 @@ static void attach_pc(struct vm *vm, struct machine *machine)
 	i8042_init(&machine->keyboard, &vm->bus, irq(machine, IRQ_KEYBOARD), irq(machine, IRQ_MOUSE), pull_key,
 		   power_off, vm);
 	vga_init(&machine->vga, &vm->bus);
+	if (vm->mem.video)
+		vbe_init(&machine->vbe, &vm->bus, &vm->mem);
+	/* Firmware chooses a mode itself. */
+	if (vm->mem.video && !vm->config->bios)
+		vbe_show(&machine->vbe, vm->config->video.width, vm->config->video.height);
 	acpi_pm_init(&machine->pm, &vm->bus, clock_guest_ns, power_off, vm);
 	pci_init(&machine->pci, &vm->bus, power_off, vm);
 	lapic_init(&machine->lapic, vm->vcpu[0], &vm->bus, &vm->timers, clock_guest_ns, ioapic_eoi, &machine->ioapic);
@@ -213,7 +220,7 @@ static int attach_screen(struct vm *vm, struct machine *machine)
 	if (!machine->typing)
 		return no_memory(vm);
 	console_listen(machine->typing);
-	machine->screen = screen_open(vm, &machine->vga, vm->config->screen_fd);
+	machine->screen = screen_open(vm, &machine->vga, &machine->vbe, vm->config->screen_fd);
 	return machine->screen ? 0 : no_memory(vm);
 }
 
@@ -351,7 +358,21 @@ void machine_flush(struct vm *vm)
 
 bool machine_print_screen(const struct vm *vm, FILE *out)
 {
-	return vm->kind == MACHINE_PC && vm->machine && vga_print(&vm->machine->vga, &vm->mem, out);
+	struct vbe_picture picture;
+
+	if (vm->kind != MACHINE_PC || !vm->machine)
+		return false;
+	if (!vbe_look(&vm->machine->vbe, &picture))
+		return vga_print(&vm->machine->vga, &vm->mem, out);
+	fprintf(out, "  (graphics, %u by %u in %u colours, memory at 0x%" PRIx64 ")\n", picture.width, picture.height,
+		vbe_colours(&picture), picture.gpa);
+	return true;
+}
+
+bool machine_write_picture(const struct vm *vm, FILE *out)
+{
+	return vm->kind == MACHINE_PC && vm->machine &&
+	       picture_write(&vm->machine->vga, &vm->machine->vbe, &vm->mem, out);
 }
 
 bool machine_print_firmware(const struct vm *vm, unsigned lines, FILE *out)

@@ -43,6 +43,8 @@ uint64_t machine_deadline(struct vm *vm);
 void machine_flush(struct vm *vm);
 /* Prints what the screen shows; false if there is none, or nothing on it. */
 bool machine_print_screen(const struct vm *vm, FILE *out);
+/* Writes the graphics that the screen shows as a PPM image; false if there is no screen, or it shows text. */
+bool machine_write_picture(const struct vm *vm, FILE *out);
 /* Prints the last lines of what firmware has said on its debug port; false if it said nothing. */
 bool machine_print_firmware(const struct vm *vm, unsigned lines, FILE *out);
 

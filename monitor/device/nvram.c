@@ -49,7 +49,7 @@ static void put(struct rtc *rtc, unsigned index, uint64_t value, unsigned bytes)
 
 static void put_memory(struct rtc *rtc, const struct guest_mem *mem)
 {
-	uint64_t end = mem->hole_end ? mem->hole_start : mem->size;
+	uint64_t end = gm_low_end(mem);
 	uint64_t extended = end > (1u << MIB_SHIFT) ? (end - (1u << MIB_SHIFT)) >> 10 : 0;
 
 	if (extended > EXTENDED_KIB_MAX)
@@ -58,7 +58,7 @@ static void put_memory(struct rtc *rtc, const struct guest_mem *mem)
 	put(rtc, EXTENDED_MEMORY, extended, 2);
 	put(rtc, EXTENDED_FOUND, extended, 2);
 	put(rtc, HIGH_MEMORY, end > KIB_BELOW ? (end - KIB_BELOW) >> CHUNK_SHIFT : 0, 2);
-	put(rtc, MEMORY_ABOVE_4G, mem->hole_end ? (mem->size - mem->hole_end) >> CHUNK_SHIFT : 0, 3);
+	put(rtc, MEMORY_ABOVE_4G, (gm_high_end(mem) - mem->hole_end) >> CHUNK_SHIFT, 3);
 }
 
 static uint8_t translations(const struct vm_config *config)

@@ -24,13 +24,14 @@
 struct screen {
 	struct vm *vm;
 	const struct vga *vga;
+	const struct vbe *vbe;
 	FILE *out;
 	int fd;
 	struct timer timer;
 	unsigned rows, columns; /* of the terminal */
 	bool valid;		/* it shows `shown` */
-	bool graphics;		/* in its place, that there is no text */
 	struct vga_picture shown;
+	struct vga_graphics graphics; /* in its place, that there is no text; width 0: there is */
 };
 
 /* --------------------------------------------------------------------------------------------------------- colours */
@@ -92,12 +93,9 @@ static void paint_text(struct screen *screen, const struct vga_picture *picture)
 
 static void paint_note(struct screen *screen)
 {
-	struct vga_graphics graphics = {0};
-
-	vga_look_graphics(screen->vga, &graphics);
 	fprintf(screen->out,
 		"\033[0m\033[2J\033[1;1H(the guest shows graphics, %u by %u in %u colours: here is text alone)",
-		graphics.width, graphics.height, graphics.colours);
+		screen->graphics.width, screen->graphics.height, screen->graphics.colours);
 }
 
 /* The terminal's size now; it may have changed. */
@@ -113,26 +111,41 @@ static void measure(struct screen *screen)
 	screen->columns = columns;
 }
 
+static void look(const struct screen *screen, struct vga_picture *picture, struct vga_graphics *graphics)
+{
+	struct vbe_picture shown;
+
+	*graphics = (struct vga_graphics){0};
+	vga_look(screen->vga, &screen->vm->mem, picture);
+	if (vbe_look(screen->vbe, &shown)) {
+		memset(picture, 0, sizeof(*picture));
+		*graphics = (struct vga_graphics){shown.width, shown.height, vbe_colours(&shown)};
+	} else {
+		vga_look_graphics(screen->vga, graphics);
+	}
+}
+
 void screen_paint(struct screen *screen)
 {
 	struct vga_picture picture;
-	bool graphics = !vga_look(screen->vga, &screen->vm->mem, &picture);
+	struct vga_graphics graphics;
 
+	look(screen, &picture, &graphics);
 	measure(screen);
-	if (graphics != screen->graphics || picture.columns != screen->shown.columns ||
+	if (memcmp(&graphics, &screen->graphics, sizeof(graphics)) || picture.columns != screen->shown.columns ||
 	    picture.lines != screen->shown.lines || picture.blinks != screen->shown.blinks)
 		screen->valid = false;
 	if (screen->valid && !memcmp(&picture, &screen->shown, sizeof(picture)))
 		return;
-	if (graphics)
+	screen->graphics = graphics;
+	if (graphics.width)
 		paint_note(screen);
 	else
 		paint_text(screen, &picture);
-	terminal_painted(screen->fd, smaller(screen->rows, graphics ? 1 : picture.lines));
+	terminal_painted(screen->fd, smaller(screen->rows, graphics.width ? 1 : picture.lines));
 	/* A terminal that takes no more is no reason to end a guest: it has hung up, or the guest is over. */
 	fflush(screen->out);
 	screen->shown = picture;
-	screen->graphics = graphics;
 	screen->valid = true;
 }
 
@@ -154,7 +167,7 @@ static void make_room(struct screen *screen)
 		fputs("\r\n", screen->out);
 }
 
-struct screen *screen_open(struct vm *vm, const struct vga *vga, int fd)
+struct screen *screen_open(struct vm *vm, const struct vga *vga, const struct vbe *vbe, int fd)
 {
 	struct screen *screen = calloc(1, sizeof(*screen));
 	int own = dup(fd);
@@ -171,6 +184,7 @@ struct screen *screen_open(struct vm *vm, const struct vga *vga, int fd)
 	}
 	screen->vm = vm;
 	screen->vga = vga;
+	screen->vbe = vbe;
 	screen->fd = fd;
 	terminal_painted(fd, 0);
 	make_room(screen);

@@ -5,6 +5,7 @@
 #ifndef MONITOR_DEVICE_SCREEN_H
 #define MONITOR_DEVICE_SCREEN_H
 
+#include "monitor/device/vbe.h"
 #include "monitor/device/vga.h"
 #include "monitor/host/timer.h"
 
@@ -15,7 +16,7 @@ struct screen;
  * Paints on the terminal fd, which stays the caller's, from now on. console_restore_terminal leaves the last picture
  * where it is. NULL: no memory.
  */
-struct screen *screen_open(struct vm *vm, const struct vga *vga, int fd);
+struct screen *screen_open(struct vm *vm, const struct vga *vga, const struct vbe *vbe, int fd);
 void screen_close(struct screen *screen);
 /* Paints what has changed, out of turn. */
 void screen_paint(struct screen *screen);

@@ -260,6 +260,11 @@ static const struct state_field vga_fields[] = {
 #undef STATE_OF
 static const struct state_list vga_state = STATE_LIST(struct vga, vga_fields);
 
+#define STATE_OF struct vbe
+static const struct state_field vbe_fields[] = {STATE_HOST(mem), STATE_GUEST(index), STATE_ARRAY(value)};
+#undef STATE_OF
+static const struct state_list vbe_state = STATE_LIST(struct vbe, vbe_fields);
+
 #define STATE_OF struct acpi_pm
 static const struct state_field acpi_pm_fields[] = {
 	STATE_GUEST(status),   STATE_GUEST(enable), STATE_GUEST(control),
@@ -353,6 +358,7 @@ static const struct state_field machine_fields[] = {
 	STATE_PART(rtc, rtc_state),
 	STATE_NAMED_PART("i8042", keyboard, i8042_state),
 	STATE_PART(vga, vga_state),
+	STATE_PART(vbe, vbe_state),
 	STATE_HOST(screen),
 	STATE_HOST(typing),
 	STATE_NAMED_PART("acpi_pm", pm, acpi_pm_state),

@@ -58,6 +58,15 @@ static int kernel_up(struct vm *vm)
 
 static int ram_up(struct vm *vm)
 {
+	bool video = vm->config->video.width;
+	if (video && (vm->kind != MACHINE_PC || vm->memory > PC_HOLE_START)) {
+		fprintf(stderr, "ring3: --video: %s\n",
+			vm->kind == MACHINE_PC ? "there is room for it beside 3 GiB of RAM at most: give -m 3G"
+					       : "the machine of this kernel has no display: leave it out");
+		return -EINVAL;
+	}
+	if (video)
+		return gm_init_video(&vm->mem, vm->memory, PC_VIDEO_BYTES, PC_VIDEO);
 	if (vm->kind == MACHINE_PC)
 		return gm_init_hole(&vm->mem, vm->memory, PC_HOLE_START, PC_HOLE_END);
 	return gm_init(&vm->mem, vm->memory);
@@ -143,7 +152,7 @@ static int paging_up(struct vm *vm)
 		.hole_end = vm->mem.hole_end,
 		.view = {{{lowest_gva(), GATE_HOLE_START}, {GATE_HOLE_END, LAYOUT_TASK_END}}, .count = 2},
 		.physical_bits = CPU_PHYSICAL_BITS,
-		.memory_max = budget_shadow(vm->mem.size)};
+		.memory_max = budget_shadow(vm->mem.ram)};
 
 	vm->spt = spt_create(&config, trace_shadow_ops(vm), vm);
 	vm->mem.spt = vm->spt;

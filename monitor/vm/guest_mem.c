@@ -68,6 +68,16 @@ int gm_init(struct guest_mem *gm, uint64_t size)
 	return gm_init_hole(gm, size, 0, 0);
 }
 
+int gm_init_video(struct guest_mem *gm, uint64_t size, uint64_t video, uint64_t hole_end)
+{
+	int err = gm_init_hole(gm, size + video, size, hole_end);
+	if (err)
+		return err;
+	gm->ram = size;
+	gm->video = video;
+	return 0;
+}
+
 void gm_free(struct guest_mem *gm)
 {
 	if (gm->base)

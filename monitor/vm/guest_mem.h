@@ -18,8 +18,9 @@ struct guest_mem {
 	int fd;	       /* memfd; cells map it too */
 	uint8_t *base; /* whole RAM in the monitor, gpa 0 first */
 	uint64_t size; /* bytes from gpa 0 to the end of RAM, multiple of 4096; a gpa is an offset into fd too */
-	uint64_t ram;  /* bytes of RAM: size less the hole */
+	uint64_t ram;  /* bytes of RAM: size less the hole and `video` */
 	uint64_t hole_start, hole_end; /* [start, end) is no RAM; start == end: there is no hole */
+	uint64_t video;		       /* the last bytes, which are a display's and not the machine's RAM */
 
 	/* Told of every write that gm_write makes; NULL as long as the machine has no shadow page tables. */
 	struct spt *spt;
@@ -30,6 +31,20 @@ int gm_init(struct guest_mem *gm, uint64_t size);
 /* The same, but what would lie at or above hole_start lies from hole_end up: where a PC has its devices. */
 int gm_init_hole(struct guest_mem *gm, uint64_t size, uint64_t hole_start, uint64_t hole_end);
 void gm_free(struct guest_mem *gm);
+
+/* As gm_init, and `video` bytes from hole_end up, which are memory like RAM to all but gm_low_end and gm_high_end. */
+int gm_init_video(struct guest_mem *gm, uint64_t size, uint64_t video, uint64_t hole_end);
+
+/* The machine's own RAM is from 0 up to the former, and from hole_end up to the latter if that lies above. */
+static inline uint64_t gm_low_end(const struct guest_mem *gm)
+{
+	return gm->hole_end ? gm->hole_start : gm->size;
+}
+
+static inline uint64_t gm_high_end(const struct guest_mem *gm)
+{
+	return gm->hole_end ? gm->size - gm->video : 0;
+}
 
 /* All of [gpa, gpa+len) is RAM. len 0 is valid at any gpa up to and including the end. */
 bool gm_is_ram(const struct guest_mem *gm, uint64_t gpa, uint64_t len);

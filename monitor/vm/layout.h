@@ -30,6 +30,8 @@
 #define PC_RSDP		  PC_FIRMWARE_START /* ACPI's root pointer */
 #define PC_HOLE_START	  0xc0000000u
 #define PC_HOLE_END	  0x100000000u
+#define PC_VIDEO	  0xe0000000u /* a display's memory: where the BIOS of a VGA without PCI has it */
+#define PC_VIDEO_BYTES	  0x1000000u
 #define PC_ROM_START	  0xfffc0000u /* the last of the hole is a ROM's */
 
 /*

@@ -40,6 +40,11 @@ struct vm_block {
 	uint16_t sector; /* bytes, a power of two; 0: 512 */
 };
 
+/* A picture's size in pixels; width 0: there is none. */
+struct vm_video {
+	uint16_t width, height;
+};
+
 /* What the command line asked for; plain data, strings owned by the caller. */
 struct vm_config {
 	const char *kernel;			  /* or the PC's firmware */
@@ -63,6 +68,7 @@ struct vm_config {
 	const char *boot_order; /* letters of drives that firmware tries, a: floppy, c: disk, d: CD; NULL: default */
 	struct cpu_model cpu;	/* as --cpu says */
 	bool testdev;		/* pc-testdev, and QEMU's exit status */
+	struct vm_video video;	/* that a PC's display starts with, and so has memory for; else it shows text */
 	uint64_t memory;	/* bytes */
 	bool memory_given, engine_given; /* by the user: else what the image's boot protocol wants */
 	unsigned vcpus;
@@ -80,6 +86,7 @@ struct vm_config {
 	bool tap;		  /* the console reports tests, see docs/projects.md */
 	const char *junit_file;	  /* NULL: none */
 	const char *core_file;	  /* written when the guest crashes; NULL: none */
+	const char *picture_file; /* of the display's graphics in the end; NULL: none */
 	const char *gdb;	  /* where the debugger connects, see gdb.h; NULL: none */
 	bool gdb_stop;		  /* stop before the first instruction */
 	bool no_input, no_output; /* the guest's console has no end on the host */

@@ -141,6 +141,7 @@ static void any_screen(struct vm *vm, FILE *nowhere)
 		text[i] = draw();
 	gm_write(&vm->mem, VGA_TEXT + below(0x8000 - sizeof(text)), text, sizeof(text));
 	machine_print_screen(vm, nowhere);
+	machine_write_picture(vm, nowhere);
 	machine_print_firmware(vm, (unsigned)below(100), nowhere);
 	rewind(nowhere);
 }
@@ -401,6 +402,8 @@ static bool try_unikernel(struct machine_fixture *m, uint64_t count, FILE *nowhe
 	return in_time;
 }
 
+#define FUZZ_VIDEO 0x10000
+
 int main(int argc, char **argv)
 {
 	struct machine_fixture *m = fix_make();
@@ -413,6 +416,7 @@ int main(int argc, char **argv)
 	state = (argc > 1 ? strtoull(argv[1], NULL, 0) : 1) * R3_U64(0x9e3779b97f4a7c15) + 1;
 	m->config.no_input = m->config.no_output = m->config.testdev = m->config.bios = true;
 	m->vm.vcpu_count = 1;
+	m->vm.mem.video = FUZZ_VIDEO;
 	clock_freeze();
 	well = try_pc(m, count, nowhere) && try_unikernel(m, count / 10, nowhere);
 	fclose(nowhere);

@@ -194,6 +194,27 @@ static void test_hole(void **state)
 	assert_null(gm_ptr(&vm.mem, MIB(5120) - 1, 2));
 }
 
+/* A display with memory of its own, which is no RAM to the kernel, and shows a picture. */
+static void test_video(void **state)
+{
+	const struct linux_zero_page *zero;
+
+	gm_free(&vm.mem);
+	assert_int_equal(gm_init_video(&vm.mem, MIB(128), PC_VIDEO_BYTES, PC_VIDEO), 0);
+	config.video = (struct vm_video){1024, 768};
+	booted();
+	zero = zero_page();
+	assert_int_equal(zero->e820_entries, 5);
+	assert_true(zero->e820[2].addr == MIB(1) && zero->e820[2].size == MIB(127) && zero->e820[2].type == 1);
+	assert_true(zero->e820[3].addr == PC_VIDEO && zero->e820[3].size == MIB(16) && zero->e820[3].type == 2);
+	assert_int_equal(zero->orig_video_is_vga, LINUX_VIDEO_LINEAR);
+	assert_int_equal(zero->lfb_base, PC_VIDEO);
+	assert_int_equal(zero->lfb_size, 0x100);
+	assert_int_equal(zero->lfb_linelength, 4096);
+	assert_int_equal(*((const uint8_t *)zero + 0x27), 16); /* red_pos */
+	assert_int_equal(vm.mem.ram, MIB(128));
+}
+
 /* Several archives are one initrd: behind each other, each padded to 4 bytes, page-aligned, below the kernel's bound.
  */
 static void test_initrd(void **state)
@@ -289,9 +310,10 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(entry),	   T(zero_page), T(memory_map), T(hole),	T(initrd),
-		T(initrd_too_big), T(old),	 T(loaded_low), T(truncated),	T(setup_beyond),
-		T(little_ram),	   T(wrapping),	 T(below),	T(long_header), T(long_command_line),
+		T(entry),      T(zero_page), T(memory_map),	T(hole),
+		T(video),      T(initrd),    T(initrd_too_big), T(old),
+		T(loaded_low), T(truncated), T(setup_beyond),	T(little_ram),
+		T(wrapping),   T(below),     T(long_header),	T(long_command_line),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 

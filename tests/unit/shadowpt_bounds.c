@@ -188,6 +188,29 @@ static void test_unowned(void **state)
 	assert_int_equal(stats().spaces, SPACES_MAX);
 }
 
+/* A large page that runs into the hole is mapped up to it, one that begins there from its end on. */
+static void test_hole(void **state)
+{
+	const struct host *host = world_host(world_space(w, ROOT(0), SPT_KERNEL));
+	const uint64_t start = 0x501000, end = 0x6ff000, gva = SLOT + PLACES(2) - 0x400000;
+	struct host_run page;
+
+	w->spt->config.hole_start = start;
+	w->spt->config.hole_end = end;
+	*world_entry(w, L2, 2) = 0x400000 | READY | X86_PTE_PS;
+	*world_entry(w, L2, 3) = 0x600000 | READY | X86_PTE_PS;
+	touch(0, gva + 0x400000, 0);
+	touch(0, gva + end, X86_PF_W);
+	assert_true(host_find(host, gva + start - X86_PAGE_SIZE, &page));
+	assert_false(host_find(host, gva + start, &page));
+	assert_false(host_find(host, gva + end - X86_PAGE_SIZE, &page));
+	assert_true(host_find(host, gva + 0x7ff000, &page));
+	assert_int_equal(spt_watch(w->spt, end), 0);
+	assert_true(host_find(host, gva + end, &page) && !(page.prot & SPT_WRITE));
+	assert_true(host_find(host, gva + 0x7ff000, &page) && (page.prot & SPT_WRITE));
+	spt_unwatch(w->spt, end);
+}
+
 #define TEST(name)	     cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 #define TEST_UNBOUNDED(name) cmocka_unit_test_setup_teardown(name, set_up_unbounded, tear_down)
 
@@ -198,6 +221,7 @@ int main(void)
 		TEST(test_least_recent),
 		TEST(test_large),
 		TEST(test_splits),
+		TEST(test_hole),
 		TEST_UNBOUNDED(test_uses),
 		TEST_UNBOUNDED(test_uses_of_itself),
 		TEST_UNBOUNDED(test_writers),

@@ -47,6 +47,10 @@ const struct argp_option options_table[] = {
 	 "show a PC's text screen on the terminal, and take keys for its keyboard; the serial line goes to stdout "
 	 "if that is a file or pipe",
 	 1},
+	{"video", OPT_VIDEO, "WIDTHxHEIGHT", 0,
+	 "give a PC's display memory for graphics, and have it start with a picture of that size, 32 bits a pixel", 1},
+	{"screenshot", OPT_SCREENSHOT, "FILE", 0,
+	 "write the graphics that the display shows in the end to FILE, as PPM", 1},
 	{"cpu", OPT_CPU, "MODEL[,+FEATURE][,-FEATURE][,vendor=NAME]", 0,
 	 "the processor that CPUID shows (default host): 'help' lists what there is", 1},
 	{"smp", OPT_SMP, "N", 0, "number of virtual processors (this build: 1)", 1},
@@ -327,20 +331,6 @@ static error_t parse_kernel(const char *path, struct vm_config *config)
 	return 0;
 }
 
-static error_t parse_drives(int key, const char *arg, struct vm_config *config)
-{
-	switch (key) {
-	case OPT_DISK:
-		return options_disk(arg, config);
-	case OPT_FLOPPY:
-		return options_floppy(arg, config);
-	case OPT_CDROM:
-		return options_cdrom(arg, config);
-	default:
-		return options_boot(arg, config);
-	}
-}
-
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct vm_config *config = state->input;
@@ -367,12 +357,13 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_FLOPPY:
 	case OPT_CDROM:
 	case OPT_BOOT:
-		return parse_drives(key, arg, config);
+		return options_drive(key, arg, config);
 	case OPT_MACHINE:
 		return parse_machine(arg, config);
 	case OPT_SCREEN:
-		config->screen = true;
-		return 0;
+	case OPT_SCREENSHOT:
+	case OPT_VIDEO:
+		return options_display(key, arg, config);
 	case OPT_CPU:
 		return parse_cpu(arg, config);
 	case OPT_SMP:

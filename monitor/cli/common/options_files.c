@@ -10,6 +10,7 @@
 #include "monitor/boot/image.h"
 #include "monitor/cli/common/options_table.h"
 #include "monitor/device/floppy.h"
+#include "monitor/device/vbe.h"
 #include "monitor/vm/vm.h"
 
 error_t options_refuse(const char *format, ...)
@@ -49,7 +50,7 @@ static error_t parse_drive(const char *option, const char *text, char words[OPTI
 	return 0;
 }
 
-error_t options_disk(const char *text, struct vm_config *config)
+static error_t take_disk(const char *text, struct vm_config *config)
 {
 	static char words[VM_DISKS_MAX][OPTIONS_DISK_MAX];
 	unsigned n = config->disk_count;
@@ -62,7 +63,7 @@ error_t options_disk(const char *text, struct vm_config *config)
 	return 0;
 }
 
-error_t options_floppy(const char *text, struct vm_config *config)
+static error_t take_floppy(const char *text, struct vm_config *config)
 {
 	static char words[VM_FLOPPIES_MAX][OPTIONS_DISK_MAX];
 	unsigned n = config->floppy_count;
@@ -76,7 +77,7 @@ error_t options_floppy(const char *text, struct vm_config *config)
 }
 
 /* There is one drive, whose disc nobody writes on. */
-error_t options_cdrom(const char *text, struct vm_config *config)
+static error_t take_cdrom(const char *text, struct vm_config *config)
 {
 	static char words[OPTIONS_DISK_MAX];
 
@@ -93,7 +94,7 @@ error_t options_cdrom(const char *text, struct vm_config *config)
 }
 
 /* QEMU has a word before the letters, which may be left out. */
-error_t options_boot(const char *text, struct vm_config *config)
+static error_t take_boot(const char *text, struct vm_config *config)
 {
 	const char *letters = strncmp(text, "order=", strlen("order=")) ? text : text + strlen("order=");
 
@@ -102,6 +103,46 @@ error_t options_boot(const char *text, struct vm_config *config)
 				      "disk, d for the CD-ROM, or more of them: there is no network",
 				      letters);
 	config->boot_order = letters;
+	return 0;
+}
+
+error_t options_drive(int key, const char *text, struct vm_config *config)
+{
+	switch (key) {
+	case OPT_DISK:
+		return take_disk(text, config);
+	case OPT_FLOPPY:
+		return take_floppy(text, config);
+	case OPT_CDROM:
+		return take_cdrom(text, config);
+	default:
+		return take_boot(text, config);
+	}
+}
+
+static error_t take_video(const char *text, struct vm_config *config)
+{
+	unsigned width = 0, height = 0;
+	char end;
+
+	if (sscanf(text, "%4ux%4u%c", &width, &height, &end) != 2 || !width || !height || width > VBE_WIDTH_MAX ||
+	    height > VBE_HEIGHT_MAX || width % VBE_WIDTH_STEP)
+		return options_refuse(
+			"--video: '%s' is no size of a picture: give one such as 1024x768, of at most %ux%u "
+			"and a width in steps of %u",
+			text, VBE_WIDTH_MAX, VBE_HEIGHT_MAX, VBE_WIDTH_STEP);
+	config->video = (struct vm_video){(uint16_t)width, (uint16_t)height};
+	return 0;
+}
+
+error_t options_display(int key, const char *text, struct vm_config *config)
+{
+	if (key == OPT_VIDEO)
+		return take_video(text, config);
+	if (key == OPT_SCREEN)
+		config->screen = true;
+	else
+		config->picture_file = text;
 	return 0;
 }
 
@@ -169,7 +210,7 @@ static error_t take_image(struct vm_config *config, const struct image_drive *dr
 	const char *path = config->kernel;
 
 	if (drive->is_cd)
-		return options_cdrom(path, config) ? EINVAL : boot_image(config, "CD", "--cdrom", "dca");
+		return take_cdrom(path, config) ? EINVAL : boot_image(config, "CD", "--cdrom", "dca");
 	if (floppy ? add_first(config->floppies, &config->floppy_count, VM_FLOPPIES_MAX, "--floppy", path)
 		   : add_first(config->disks, &config->disk_count, VM_DISKS_MAX, "--disk", path))
 		return EINVAL;

@@ -39,7 +39,7 @@ static const struct spelling {
 	{"-serial", "", true, ",stdio,mon:stdio,", "the console is standard input and output"},
 	{"-monitor", "", true, ",none,/dev/null,", "there is no monitor's prompt; --gdb has 'monitor info'"},
 	{"-display", "", true, ",none,", "the console is standard input and output; --screen shows a text screen"},
-	{"-vga", "", true, ",none,", "there is text mode alone"},
+	{"-vga", "", true, ",none,", "there is text mode, and graphics with --video WIDTHxHEIGHT"},
 	{"-net", "", true, ",none,", "there is no network"},
 	{"-nic", "", true, ",none,", "there is no network"},
 	{"-debugcon", "", true, ",stdio,", "what is written to port 0xe9 goes to the console"},

@@ -39,6 +39,7 @@ enum options_key {
 	OPT_MODULE,
 	OPT_NARRATE,
 	OPT_SCREEN,
+	OPT_SCREENSHOT,
 	OPT_SMP,
 	OPT_STATS,
 	OPT_TAP,
@@ -46,17 +47,18 @@ enum options_key {
 	OPT_TRACE,
 	OPT_TRACE_FILE,
 	OPT_TRANSPORT,
+	OPT_VIDEO,
 };
 
 struct vm_config;
 
 /* Prints one line and says that parsing is to end. */
 error_t options_refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* The values of --disk, --floppy, --cdrom, --boot and --bios. 0 or as options_refuse. */
-error_t options_disk(const char *text, struct vm_config *config);
-error_t options_floppy(const char *text, struct vm_config *config);
-error_t options_cdrom(const char *text, struct vm_config *config);
-error_t options_boot(const char *text, struct vm_config *config);
+/* What --disk, --floppy, --cdrom and --boot say. 0 or as options_refuse. */
+error_t options_drive(int key, const char *text, struct vm_config *config);
+/* Likewise --screen, --screenshot and --video. */
+error_t options_display(int key, const char *text, struct vm_config *config);
+/* Likewise --bios. */
 error_t options_bios(const char *text, struct vm_config *config);
 /*
  * Once all options are read: the image of a disk in a kernel's place, and disks without a kernel, boot with SeaBIOS, if

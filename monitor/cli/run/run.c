@@ -3,6 +3,7 @@
  */
 #include "monitor/cli/run/run.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include "monitor/debug/trace/trace.h"
 #include "monitor/device/console.h"
 #include "monitor/device/floppy.h"
+#include "monitor/device/machine.h"
 #include "monitor/host/clock.h"
 #include "monitor/host/events.h"
 #include "monitor/host/output_file.h"
@@ -32,6 +34,42 @@ static void stats_down(struct vm *vm)
 {
 	if (vm->config->stats_file && stats_write(vm, vm->config->stats_file))
 		vm_output_lost(vm);
+}
+
+static int write_picture(const struct vm *vm, int fd)
+{
+	int own = dup(fd), err;
+	FILE *out = own < 0 ? NULL : fdopen(own, "w");
+
+	if (!out) {
+		err = -errno;
+		if (own >= 0)
+			close(own);
+		return err;
+	}
+	err = machine_write_picture(vm, out) ? 0 : -ENODATA;
+	return fclose(out) && !err ? -errno : err;
+}
+
+static int complain(const char *path, int err)
+{
+	fprintf(stderr, "ring3: --screenshot %s: %s\n", path,
+		err == ENODATA ? "the display shows no graphics: a crash report has its text" : output_error(err));
+	return -err;
+}
+
+static void picture_down(struct vm *vm)
+{
+	const char *path = vm->config->picture_file;
+	struct output_file file;
+	int err = path ? output_open_private(&file, path) : 0;
+
+	if (path && !err)
+		err = output_finish(&file, write_picture(vm, file.fd));
+	if (err) {
+		complain(path, -err);
+		vm_output_lost(vm);
+	}
 }
 
 static void time_is_out(void *arg, uint64_t now)
@@ -84,6 +122,8 @@ static int live(struct vm *vm, const struct vm_config *config)
 	tell_end(vm, ran);
 	tap_run_judge(vm);
 	trace_finish(vm);
+	if (ran)
+		picture_down(vm);
 	stats_down(vm);
 	vm->leaves = !gdb_reset_wanted();
 	parts_down(vm, tried);
@@ -114,6 +154,12 @@ static bool check_files(const struct vm_config *config)
 	}
 	if (config->stats_file && stats_check_path(config->stats_file))
 		return false;
+	if (config->picture_file) {
+		int err = output_check(config->picture_file);
+
+		if (err)
+			return complain(config->picture_file, -err), false;
+	}
 	if (tap_run_check(config))
 		return false;
 	if (config->core_file)

@@ -71,7 +71,7 @@ static void walk_table(struct walk *walk, unsigned level, uint64_t table, const 
 static void walk_ram(struct walk *walk)
 {
 	const struct guest_mem *mem = &walk->vcpu->vm->mem;
-	uint64_t end = mem->hole_end ? mem->hole_start : mem->size;
+	uint64_t end = gm_low_end(mem);
 	const struct seen all = {
 		.step = {.level = 1, .entry = X86_PTE_P | X86_PTE_W, .covers = end, .page_len = end},
 		.write = true,
