@@ -1,6 +1,7 @@
 /*
  * Each instruction that forms pairs, by the name of the function that executes it: once as the first of a pair and once
  * as the second, whose source is the first's destination. Memory lies before RSI, of the second before RDI.
+ * Behind these, likewise, in 32-bit and in 16-bit code: what such code has of them.
  */
 	.macro I role:req, name:req, text:vararg
 	.globl \role\()_\name, \role\()_\name\()_end
@@ -74,4 +75,49 @@
 	I second, jcc13, jge . + 0x60
 	I second, jcc14, jle . + 0x60
 	I second, jcc15, jg . + 0x60
+
+	.macro narrow role, s, d, m
+	I \role, mov32_rr, mov %e\s\()x, %e\d\()x
+	I \role, mov32_rm, mov -8(%\m), %e\d\()x
+	I \role, mov32_mr, mov %e\s\()x, -8(%\m)
+	I \role, add32_ri, add $-0x71, %e\d\()x
+	I \role, and32_ri, and $0x7ffffff5, %e\d\()x
+	I \role, xor32_rr, xor %e\s\()x, %e\d\()x
+	I \role, cmp32_rr, cmp %e\s\()x, %e\d\()x
+	I \role, cmp32_ri, cmp $0x7f, %e\d\()x
+	I \role, cmp8_ri, cmp $0x41, %\d\()l
+	I \role, cmp8_mi, cmpb $0x41, -8(%\m)
+	I \role, test32_rr, test %e\s\()x, %e\d\()x
+	I \role, test8_rr, test %\s\()l, %\d\()l
+	I \role, test8_mi, testb $0x41, -8(%\m)
+	I \role, movzx32_8_r, movzbl %\s\()l, %e\d\()x
+	I \role, movzx32_8_m, movzbl -8(%\m), %e\d\()x
+	I \role, movzx32_16_m, movzwl -8(%\m), %e\d\()x
+	I \role, set2_r, setb %\d\()l
+	.endm
+
+	.macro narrow_all bits, si, di
+	.code\bits
+	narrow first\bits, a, b, \si
+	I first\bits, mov32_ri, mov $0x9abcdef0, %ebx
+	I first\bits, shr32_imm, shr $7, %ebx
+	narrow second\bits, b, d, \di
+	I second\bits, op_end
+	I second\bits, op_jmp, jmp . + 0x60
+	I second\bits, jcc2, jb . + 0x60
+	I second\bits, jcc3, jae . + 0x60
+	I second\bits, jcc4, je . + 0x60
+	I second\bits, jcc5, jne . + 0x60
+	I second\bits, jcc6, jbe . + 0x60
+	I second\bits, jcc7, ja . + 0x60
+	I second\bits, jcc8, js . + 0x60
+	I second\bits, jcc9, jns . + 0x60
+	I second\bits, jcc12, jl . + 0x60
+	I second\bits, jcc13, jge . + 0x60
+	I second\bits, jcc14, jle . + 0x60
+	I second\bits, jcc15, jg . + 0x60
+	.endm
+
+	narrow_all 32, esi, edi
+	narrow_all 16, si, di
 	.section .note.GNU-stack, "", @progbits
