@@ -129,8 +129,14 @@ static int load_segments(struct vm *vm)
 	return 0;
 }
 
-static int refuse_module(const char *path, uint64_t size, uint64_t room)
+/* Modules end at `top` at the latest: the end of RAM, or less if the kernel has it so. */
+static int refuse_module(const struct vm *vm, const char *path, uint64_t top, uint64_t size, uint64_t room)
 {
+	if (top < gm_low_end(&vm->mem))
+		return image_refuse(path,
+				    "does not fit: %ju bytes, but between the kernel and %#jx, beyond which it takes "
+				    "none whatever RAM there is, %ju are free: make it smaller",
+				    (uintmax_t)size, (uintmax_t)top, (uintmax_t)room);
 	return image_refuse(path,
 			    "does not fit: %ju bytes, but between the kernel and the end of RAM %ju are "
 			    "free: give more RAM with --memory",
@@ -167,7 +173,7 @@ static int load_module(struct vm *vm, const char *path, uint64_t *top)
 		return fd;
 	if (size > room) {
 		close(fd);
-		return refuse_module(path, size, room);
+		return refuse_module(vm, path, gm_low_end(&vm->mem), size, room);
 	}
 	*top = (*top - size) & ~X86_PAGE_MASK;
 	return read_module(vm, path, fd, *top, size);
@@ -201,7 +207,7 @@ int image_load_ascending(struct vm *vm)
 			return fd;
 		if (at > top || size > top - at) {
 			close(fd);
-			return refuse_module(path, size, at > top ? 0 : top - at);
+			return refuse_module(vm, path, top, size, at > top ? 0 : top - at);
 		}
 		err = read_module(vm, path, fd, at, size);
 		at = (at + size + X86_PAGE_MASK) & ~X86_PAGE_MASK;
@@ -223,12 +229,12 @@ int image_load_joined(struct vm *vm, uint64_t top)
 		if (fd[opened] < 0)
 			err = fd[opened];
 		else if (sum > room || size[opened] > room - sum)
-			err = refuse_module(path[opened], size[opened], sum > room ? 0 : room - sum);
+			err = refuse_module(vm, path[opened], top, size[opened], sum > room ? 0 : room - sum);
 		else
 			sum += (size[opened] + JOINED_ALIGN - 1) & ~(uint64_t)(JOINED_ALIGN - 1);
 	}
 	if (!err && sum > room)
-		err = refuse_module(path[count - 1], sum, room);
+		err = refuse_module(vm, path[count - 1], top, sum, room);
 	at = err ? 0 : (top - sum) & ~X86_PAGE_MASK;
 	for (unsigned i = 0; i < opened; i++) {
 		if (err) {

@@ -245,7 +245,7 @@ static void test_initrd_too_big(void **state)
 	header.initrd_addr_max = (uint32_t)(PREFERRED + INIT_SIZE + 4096 - 1);
 	write_file("/tmp/ring3-initrd.big", data, sizeof(data));
 	config.modules[config.module_count++] = "/tmp/ring3-initrd.big";
-	refused(1, "does not fit: 8192 bytes, but between the kernel and the end of RAM 4096");
+	refused(1, "does not fit: 8192 bytes, but between the kernel and 0x3801000, beyond which it takes none");
 	unlink("/tmp/ring3-initrd.big");
 }
 
