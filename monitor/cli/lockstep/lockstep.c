@@ -264,6 +264,8 @@ static bool parse(struct lockstep *ls, int argc, char **argv, struct vm_config *
 		return false;
 	}
 	config->no_output = !console;
+	/* By --engines, whatever the kernel would get. */
+	config->engine_given = true;
 	/* All on one processor, so that what identifies it is the same for both. */
 	config->cpus = 1;
 	return true;
