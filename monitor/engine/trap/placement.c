@@ -37,9 +37,14 @@
  * while.
  */
 #define CROWD_NS       2000000
-#define CROWD_TICKS    1000000 /* of counters that have 500 MHz at least, in that time: asked first, for each yield */
 #define CROWD_YIELDS   3
 #define CROWD_LASTS_NS 2000000000
+
+/* For how long a mode is kept. */
+static bool is_held(const struct placement *placement)
+{
+	return clock_tsc_to_ns(clock_tsc() - placement->since_tsc) < HOLD_NS;
+}
 
 static bool is_spread_mode(enum placement_mode mode)
 {
@@ -117,8 +122,7 @@ void placement_direct(struct placement *placement)
 /* Between APART and SPLIT: by what was more often of late. */
 static void judge_passages(struct placement *placement, bool passes)
 {
-	bool held = clock_tsc_to_ns(clock_tsc() - placement->since_tsc) < HOLD_NS;
-	if (!placement->direct || placement->passes == passes || held)
+	if (!placement->direct || placement->passes == passes || is_held(placement))
 		return;
 	placement->passes = passes;
 	if (is_spread(placement))
@@ -189,7 +193,7 @@ static void placement_judge(struct placement *placement, struct cells *cells, ui
 		mode = PLACEMENT_TOGETHER;
 	else if (!two)
 		mode = PLACEMENT_APART;
-	if (mode == placement->mode || clock_tsc_to_ns(clock_tsc() - placement->since_tsc) < HOLD_NS)
+	if (mode == placement->mode || is_held(placement))
 		return;
 	if (placement->mode == PLACEMENT_LOOSE) {
 		placement->near = sched_getcpu();
@@ -200,7 +204,7 @@ static void placement_judge(struct placement *placement, struct cells *cells, ui
 
 bool placement_yielded(struct placement *placement, uint64_t from, uint64_t to)
 {
-	bool took_long = to - from >= CROWD_TICKS && clock_tsc_to_ns(to - from) >= CROWD_NS;
+	bool took_long = clock_tsc_to_ns(to - from) >= CROWD_NS;
 
 	placement->long_yields = took_long ? placement->long_yields + 1 : 0;
 	if (placement->long_yields < CROWD_YIELDS || placement->crowded)
