@@ -12,18 +12,27 @@ static struct lapic *lapic_of(const struct vcpu *vcpu)
 	return vcpu->id == 0 ? machine_lapic(vcpu->vm) : NULL;
 }
 
-/* A store there would reach the register, and change no table. */
-static bool is_end(struct vcpu *vcpu, uint64_t gva)
+/* An access finds its bits set already. The four entries above the tables of PAE have none. */
+static bool is_accessed(const struct vcpu *vcpu, const struct spt_step *step, bool write)
+{
+	uint64_t bits = X86_PTE_A | (write ? X86_PTE_W : 0) | (write && step->page_len ? X86_PTE_D : 0);
+	return (step->entry & bits) == bits || (step->covers >> X86_HUGE_SHIFT && !vcpu_is_long(vcpu));
+}
+
+bool apic_is_reached(struct vcpu *vcpu, uint64_t gva, unsigned offset, bool write)
 {
 	struct spt_cpu paging = vcpu_paging(vcpu);
 	struct spt_step steps[X86_PT_LEVELS];
 	unsigned count = vcpu_canonical(gva) ? spt_probe(vcpu->vm->spt, &paging, gva, steps) : 0;
+	uint64_t gpa = gva;
 	for (unsigned n = 0; n < count; n++)
-		if (!(steps[n].entry & X86_PTE_W))
+		if (!is_accessed(vcpu, &steps[n], write))
 			return false;
-	const struct spt_step *leaf = count ? &steps[count - 1] : NULL;
-	return leaf && leaf->page_len && (leaf->entry & X86_PTE_D) &&
-	       leaf->page + (gva & (leaf->page_len - 1)) == vcpu_apic_gpa(vcpu, X86_APIC_EOI);
+	if (count && !steps[count - 1].page_len)
+		return false;
+	if (count)
+		gpa = steps[count - 1].page + (gva & (steps[count - 1].page_len - 1));
+	return gpa == vcpu_apic_gpa(vcpu, offset);
 }
 
 void apic_fill(struct translate *t, struct vcpu *vcpu)
@@ -32,7 +41,7 @@ void apic_fill(struct translate *t, struct vcpu *vcpu)
 	struct lapic *apic = lapic_of(vcpu);
 	bool alone = apic && (t->mode & BT_READ) && !vcpu->vm->trace_kinds;
 	bool quiet = alone && lapic_ends_quietly(apic), x2apic = vcpu->apic_base & X86_APIC_BASE_X2APIC;
-	bool by_store = quiet && t->end_at && is_end(vcpu, t->end_at);
+	bool by_store = quiet && t->end_at && apic_is_reached(vcpu, t->end_at, X86_APIC_EOI, true);
 	state->end.by_msr = quiet && x2apic;
 	state->end.by_store = by_store;
 	state->end.at = by_store ? t->end_at : BT_NO_ADDRESS;

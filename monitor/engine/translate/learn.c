@@ -86,7 +86,7 @@ void learn_fill(struct translate *t, struct vcpu *vcpu)
 	uint32_t value;
 	t->state->constant_at = BT_NO_ADDRESS;
 	if (!t->constant || vcpu->vm->trace_kinds || state_is_told(vcpu->vm) ||
-	    !is_register(vcpu, t->constant, X86_APIC_ID))
+	    !apic_is_reached(vcpu, t->constant, X86_APIC_ID, false))
 		return;
 	gm_read_device(vcpu, vcpu_apic_gpa(vcpu, X86_APIC_ID), &value, sizeof(value));
 	t->state->constant = value;

@@ -401,6 +401,8 @@ void state_take_if(struct translate *t, struct vcpu *vcpu);
 /* apic.c: likewise, of the local APIC. */
 void apic_fill(struct translate *t, struct vcpu *vcpu);
 void apic_take(struct translate *t, const struct vcpu *vcpu);
+/* An access to that address would reach the register, and change no table. */
+bool apic_is_reached(struct vcpu *vcpu, uint64_t gva, unsigned offset, bool write);
 /* CPUID has answered the vCPU. */
 void state_note_identity(struct translate *t, const struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf);
 /* From a cell's base of GS. */
