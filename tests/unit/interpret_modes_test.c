@@ -460,47 +460,6 @@ static void test_bound_arpl(void **state)
 	assert_int_equal(c->gpr[RAX], 0xffffffff);
 }
 
-/*
- * REP STOSB over itself, from its first byte and from before: on AMD's processors all of it happens; Intel's fetch what
- * they have changed, here NOP and a STOSB by itself.
- */
-static void test_over_itself(void **state)
-{
-	enum { REP = 12, END = 20 };
-	struct machine_fixture *m = *state;
-	struct vcpu *c = m->vcpu;
-	for (unsigned from = 0; from <= REP; from += REP)
-		for (unsigned amd = 0; amd < 2; amd++) {
-			const uint8_t code[END] = {
-				0xb0,
-				0x90, /* MOV AL, 90h */
-				0xb9,
-				(uint8_t)(END - from),
-				0,
-				0,
-				0, /* MOV ECX */
-				0xbf,
-				(uint8_t)from,
-				FIX_CODE >> 8 & 0xff,
-				FIX_CODE >> 16,
-				0, /* MOV EDI */
-				0xf3,
-				0xaa,
-				0x90,
-				0x90,
-				0x90,
-				0x90,
-				0x90,
-				0x90,
-			};
-			enter(m, 32, 0);
-			m->vm.cpu.amd = amd;
-			assert_int_equal(run(m, code, sizeof(code)), HALTED);
-			assert_int_equal(c->gpr[RCX], amd ? 0 : END - REP - 1);
-			assert_int_equal(c->gpr[RDI], FIX_CODE + (amd ? END : REP + 2));
-		}
-}
-
 /* What later processors of Intel's keep for an exception that is not masked (CPUID 7, EBX bits 6 and 13). */
 static void test_environment_of_exceptions(void **state)
 {
@@ -595,7 +554,7 @@ int main(void)
 		TEST(counts),	     TEST(segments),	   TEST(string_segments),
 		TEST(real_mode),     TEST(end_of_memory),  TEST(decimal),
 		TEST(bound_arpl),    TEST(environment),	   TEST(environment_of_exceptions),
-		TEST(same_bytes),    TEST(mask_registers), TEST(over_itself),
+		TEST(same_bytes),    TEST(mask_registers),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -206,32 +206,8 @@ static bool wraps(const struct engine_vcpu *c, const struct string *s, enum vcpu
 	return s->mask == UINT16_MAX && (c->gpr[reg] & s->mask) + len > s->mask + 1;
 }
 
-/* Where the instruction's first and its last byte lie. */
-static uint64_t first_byte(const struct engine_vcpu *c, const struct insn *i)
-{
-	return code_address(c, c->base + i->start);
-}
-
-static uint64_t last_byte(const struct engine_vcpu *c, const struct insn *i)
-{
-	return code_address(c, c->base + i->end - 1);
-}
-
-static bool holds(struct engine_vcpu *c, const uint8_t *to, uint64_t len, uint64_t gva)
-{
-	uint64_t one = 1;
-	const uint8_t *host = memory_span(c, gva, &one, false);
-	return !host || (host >= to && host < to + len);
-}
-
-/* The instruction's own bytes may be among those at `to`, which lie in one page. */
-static bool has_instruction(struct engine_vcpu *c, const struct insn *i, const uint8_t *to, uint64_t len)
-{
-	return holds(c, to, len, first_byte(c, i)) || holds(c, to, len, last_byte(c, i));
-}
-
 /* MOVS and STOS forward: as many elements as lie within one page each, at once. Returns how many. */
-static uint64_t bulk(struct engine_vcpu *c, const struct insn *i, const struct string *s, bool moves, uint64_t count)
+static uint64_t bulk(struct engine_vcpu *c, const struct string *s, bool moves, uint64_t count)
 {
 	uint64_t len = count * s->size;
 	if (s->step != s->size || count < 8 || count > ITERATIONS || wraps(c, s, RDI, len) || wraps(c, s, RSI, len))
@@ -243,8 +219,6 @@ static uint64_t bulk(struct engine_vcpu *c, const struct insn *i, const struct s
 	if (!to || (moves && !from))
 		return 0;
 	len -= len % s->size;
-	if (!c->vm->cpu.amd && has_instruction(c, i, to, len))
-		return 0;
 	/* Overlap towards higher addresses repeats what was just written. */
 	if (moves && to > from && to < from + len)
 		return 0;
@@ -271,29 +245,17 @@ static bool still_there(struct engine_vcpu *c, const struct insn *i)
 	       !memcmp(bytes, &i->disp, kept);
 }
 
-enum bulk { NO_BULK, BULK_MOVES, BULK_STORES };
-
 /*
- * Intel's processors see after each iteration that it has changed the instruction, and fetch that anew. Whatever
- * addresses they have, what lies in one place of RAM lies in one place of its page.
- */
-static bool has_changed_itself(struct engine_vcpu *c, const struct insn *i, const struct string *s, enum bulk how)
-{
-	uint64_t base = c->wide ? 0 : c->vcpu->sreg[SREG_ES].base, stored = base + c->gpr[RDI] - s->step;
-	uint64_t after = (stored - first_byte(c, i)) & X86_PAGE_MASK;
-	bool near = after < (uint64_t)(i->end - i->start) || after > X86_PAGE_SIZE - s->size;
-	return how && near && !c->vm->cpu.amd && !still_there(c, i);
-}
-
-/*
- * On AMD's an instruction under way goes on whatever it stores over itself. Stopped, it would be decoded anew; so what
- * the guest is not to notice stops it only where that makes no difference.
+ * An instruction under way goes on whatever it stores over itself (SDM 3A 11.6, as for traps). Stopped, it would be
+ * decoded anew; so what the guest is not to notice stops it only where that makes no difference.
  */
 static bool pauses(struct engine_vcpu *c, const struct insn *i, unsigned turn)
 {
 	return c->single || c->watch_hits || c->vcpu->data_hits || turn == ITERATIONS ||
 	       (atomic_load(&c->vm->attention) && still_there(c, i));
 }
+
+enum bulk { NO_BULK, BULK_MOVES, BULK_STORES };
 
 /* No iteration at all: Intel's processors clear upper halves as if there had been one, of what is only read RCX's
  * alone. */
@@ -325,7 +287,7 @@ static void repeat(struct engine_vcpu *c, const struct insn *i, iteration *once,
 		none_to_repeat(c, &s, how);
 	for (unsigned turn = 0; left && again; turn++) {
 		uint64_t done = how && !c->single && !c->watching
-					? bulk(c, i, &s, how == BULK_MOVES, left < ITERATIONS ? left : ITERATIONS)
+					? bulk(c, &s, how == BULK_MOVES, left < ITERATIONS ? left : ITERATIONS)
 					: 0;
 		if (!done) {
 			if (!once(c, &s, &again)) {
@@ -336,7 +298,7 @@ static void repeat(struct engine_vcpu *c, const struct insn *i, iteration *once,
 		}
 		count_off(c, &s, done);
 		left -= done;
-		if (left && again && (has_changed_itself(c, i, &s, how) || pauses(c, i, turn))) {
+		if (left && again && pauses(c, i, turn)) {
 			/* Not done: RIP stays. */
 			c->broken = true;
 			FAULT;
