@@ -69,18 +69,17 @@ static void note_start(struct bt_page *page, uint64_t gva)
 }
 
 /* Where another block begins behind the offset, or all ends that one can have. */
-static unsigned next_start(const struct bt_page *page, unsigned offset)
+static unsigned next_start(const struct bt_page *page, unsigned offset, unsigned limit)
 {
-	unsigned n = (offset + 1) / 64,
-		 end = offset + BLOCK_BYTES < X86_PAGE_SIZE ? offset + BLOCK_BYTES : X86_PAGE_SIZE;
+	unsigned n = (offset + 1) / 64;
 	uint64_t mask = -R3_BIT((offset + 1) % 64);
-	for (; n * 64 < end; n++, mask = UINT64_MAX) {
+	for (; n * 64 < limit; n++, mask = UINT64_MAX) {
 		uint64_t word = page->starts[n] & mask;
 		unsigned start = n * 64 + (word ? (unsigned)__builtin_ctzll(word) : 64);
 		if (word)
-			return start < end ? start : end;
+			return start < limit ? start : limit;
 	}
-	return end;
+	return limit;
 }
 
 /* Of bytes that are read once. */
@@ -94,10 +93,24 @@ static struct bt_block *make_until(struct region *r, uint64_t gva, unsigned end)
 	return block_make(r->t, r->page, NULL, &source);
 }
 
+#define INSN_STI 0xfb
+
+/* Where a block ends at the latest: not behind what may be STI, which wants the next instruction in its block. */
+static unsigned end_of(const struct region *r, unsigned offset)
+{
+	const unsigned limit = offset + BLOCK_BYTES < X86_PAGE_SIZE ? offset + BLOCK_BYTES : X86_PAGE_SIZE;
+	const uint64_t frame = r->page->frame << X86_PAGE_SHIFT;
+	uint8_t last;
+	do
+		offset = next_start(r->page, offset, limit);
+	while (offset < limit && gm_read(&r->t->vm->mem, frame + offset - 1, &last, 1) && last == INSN_STI);
+	return offset;
+}
+
 /* What another block has already is not compiled again, unless that begins within an instruction. */
 static struct bt_block *make(struct region *r, uint64_t gva)
 {
-	unsigned offset = gva & X86_PAGE_MASK, end = next_start(r->page, offset);
+	unsigned offset = gva & X86_PAGE_MASK, end = end_of(r, offset);
 	struct bt_block *block = make_until(r, gva, end);
 	if (!block && end - offset < X86_INSN_MAX && end < X86_PAGE_SIZE)
 		block = make_until(r, gva,
