@@ -8,8 +8,9 @@
 
 #include "hypercalls/x86.h"
 
-#define LEAF_STATE 0xd
-#define NOT_ASKED  UINT32_MAX
+#define LEAF_STATE     0xd
+#define PKRU_COMPONENT 9
+#define NOT_ASKED      UINT32_MAX
 
 /* The C library's number of a leaf. */
 static uint32_t index_of(uint32_t leaf, uint32_t subleaf)
@@ -184,4 +185,15 @@ uint32_t host_state_size(void)
 			size = place.ebx + place.eax;
 	}
 	return size;
+}
+
+uint32_t host_pkru_place(void)
+{
+	static uint32_t place;
+	static bool asked;
+
+	if (!asked && host_xcr0() & X86_XCR0_PKRU)
+		place = host_cpuid(LEAF_STATE, PKRU_COMPONENT).ebx;
+	asked = true;
+	return place;
 }

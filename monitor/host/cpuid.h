@@ -46,4 +46,7 @@ uint64_t host_state_components(void);
 /* Bytes of an XSAVE image in standard form of these; 0 without XSAVE. */
 uint32_t host_state_size(void);
 
+/* Where the rights of protection keys lie in an XSAVE image in standard form; 0: nowhere. */
+uint32_t host_pkru_place(void);
+
 #endif

@@ -156,3 +156,40 @@ void attack_remains(void)
 	pvg_space_switch(pvg_space_boot());
 	pvg_test_equal(remains_wrong, 0, "programs have what their kernel gave them");
 }
+
+/*
+ * A program changes what it may do by protection keys, which the machine does not have but the processor may. The next
+ * one in its process is not to find that; if there are none for programs, there is nothing to be found.
+ */
+#define KEYS_ROUNDS 3
+#define KEYS_RIGHTS 0x40000000 /* what no host gives a program by itself: key 15 may be read */
+
+static volatile unsigned keys_inherited;
+
+static void keys_user(uint64_t write)
+{
+	uint32_t rights;
+
+	__asm__ volatile("rdpkru" : "=a"(rights) : "c"(0) : "rdx");
+	keys_inherited += rights == KEYS_RIGHTS;
+	if (write)
+		__asm__ volatile("wrpkru" : : "a"(KEYS_RIGHTS), "c"(0), "d"(0));
+}
+
+void attack_keys(void)
+{
+	struct pvg_caught caught;
+	unsigned odd = 0;
+
+	user_init();
+	for (unsigned i = 0; i < PROGRAMS; i++)
+		pvg_assert(!pvg_space_create(&spaces[i]));
+	for (unsigned i = 0; i < KEYS_ROUNDS * PROGRAMS; i++) {
+		pvg_space_switch(&spaces[i % PROGRAMS]);
+		user_run(keys_user, i / PROGRAMS != 1, &caught);
+		odd += caught.vector != VEC_BACK && caught.vector != X86_VEC_UD;
+	}
+	pvg_space_switch(pvg_space_boot());
+	pvg_test_equal(odd, 0, "programs end as they should");
+	pvg_test_equal(keys_inherited, 0, "nobody has another one's rights");
+}

@@ -305,6 +305,21 @@ static void test_images(void)
 	pvg_test(right, "images are saved and loaded, and made harmless");
 }
 
+/* Of a kernel that uses the FPU itself, as it can before it has user mode: also where it is what was saved last. */
+static void test_own_image(void)
+{
+	struct pvg_user *user = &contexts[0].user;
+	const uint64_t word = 0x1234567890abcdef;
+	uint64_t got;
+
+	__asm__ volatile("movq %0, %%xmm7" : : "r"(word));
+	pvg_user_save_fpu(user);
+	__asm__ volatile("pxor %%xmm7, %%xmm7" : :);
+	pvg_user_load_fpu(user);
+	__asm__ volatile("movq %%xmm7, %0" : "=r"(got));
+	pvg_test_equal(got, word, "a kernel has the image that it loads");
+}
+
 static void test_bases(void)
 {
 	bool right = true;
@@ -366,6 +381,7 @@ int main(const char *cmdline)
 	char text[4];
 	(void)cmdline;
 	make_spaces();
+	test_own_image();
 	pvg_syscall_register(on_syscall, NULL);
 	pvg_user_return_register(on_return);
 	for (unsigned vector = 0; vector < 32; vector++)

@@ -249,6 +249,7 @@ void cell_destroy(struct cell *cell)
 		if (cells->recent[n].cell == cell)
 			cells->recent[n].cell = NULL;
 	free(cell->boot_frame);
+	free(cell->fpu_held);
 	free(cell);
 }
 

@@ -80,6 +80,9 @@ struct cell {
 	/* Transport ptrace: registers of the last stop, and the signal that made it. */
 	struct user_regs_struct regs;
 	int stop;
+	/* What its FPU holds, sanitized: true as long as the runner stays where it is stopped. */
+	void *fpu_held;
+	bool fpu_held_known;
 
 	/* In the monitor's own memory, since the guest can overwrite the state word. */
 	_Atomic bool nudged; /* the monitor is to look up from its wait */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
@@ -36,6 +37,9 @@ static int ptrace_attach(struct cell *cell)
 {
 	const unsigned long options = PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD;
 	uint64_t nothing_blocked = 0;
+	cell->fpu_held = malloc(host_state_size());
+	if (!cell->fpu_held)
+		return -ENOMEM;
 	if (ptrace(PTRACE_SEIZE, cell->runner, 0, options) || ptrace(PTRACE_INTERRUPT, cell->runner, 0, 0) ||
 	    !wait_stop(cell->runner) ||
 	    ptrace(PTRACE_SETSIGMASK, cell->runner, sizeof(nothing_blocked), &nothing_blocked)) {
@@ -64,6 +68,7 @@ static void ptrace_resume(struct trap *trap, struct cell *cell, const struct vcp
 	regs->cs = cell->csgsfs & 0xffff;
 	regs->ss = cell->csgsfs >> 48;
 	regs->orig_rax = -1; /* no system call to restart */
+	cell->fpu_held_known = false;
 	if (ptrace(PTRACE_SETREGS, cell->runner, 0, regs) || ptrace(PTRACE_SYSEMU, cell->runner, 0, 0))
 		kill(cell->pid, SIGKILL);
 }
@@ -206,18 +211,48 @@ static struct cell *ptrace_fetch(struct trap *trap, struct cell *cell, struct vc
 	return cell;
 }
 
-static bool ptrace_fpu_get(struct cell *cell, void *image, unsigned size)
+/*
+ * Whether all that guests do not have is as setting an image leaves it: programs can change the rights of protection
+ * keys, which no image has.
+ */
+static bool nothing_else(const uint8_t *whole, uint64_t components)
 {
-	struct iovec io = {image, size};
-	memset(image, 0, size);
-	return !ptrace(PTRACE_GETREGSET, cell->runner, NT_X86_XSTATE, &io);
+	uint64_t present;
+	uint32_t pkru = 0;
+	memcpy(&present, whole + X86_FPU_HEADER, sizeof(present));
+	if (present & X86_XCR0_PKRU)
+		memcpy(&pkru, whole + host_pkru_place(), sizeof(pkru));
+	return !(present & ~(components | X86_XCR0_PKRU)) && !pkru;
 }
 
+static bool ptrace_fpu_get(struct cell *cell, void *image, unsigned size)
+{
+	uint8_t whole[ENGINE_FPU_MAX];
+	const unsigned keys_end = host_pkru_place() + sizeof(uint64_t);
+	struct iovec io = {whole, size > keys_end ? size : keys_end};
+	memset(whole, 0, io.iov_len);
+	if (ptrace(PTRACE_GETREGSET, cell->runner, NT_X86_XSTATE, &io))
+		return false;
+	memcpy(image, whole, size);
+	cell->fpu_held_known = size == host_state_size() && nothing_else(whole, cell->owner->xcr0);
+	if (cell->fpu_held_known) {
+		memcpy(cell->fpu_held, image, size);
+		vcpu_fpu_sanitize(cell->fpu_held, size, cell->owner->xcr0);
+	}
+	return true;
+}
+
+/* The host copies all that is switched on, guests' or not, by way of memory mapped for that: most images are there
+ * already, since few kernels use the FPU. */
 static void ptrace_fpu_set(struct cell *cell, const void *image, unsigned size)
 {
-	uint8_t whole[ENGINE_FPU_MAX] = {0}; /* it takes no less than all that is switched on */
+	uint8_t whole[ENGINE_FPU_MAX];
 	struct iovec io = {whole, host_xsave_size()};
+	if (cell->fpu_held_known && size == host_state_size() && !memcmp(cell->fpu_held, image, size))
+		return;
 	memcpy(whole, image, size);
+	memset(whole + size, 0, io.iov_len - size);
+	cell->fpu_held_known = false; /* it may be refused */
 	ptrace(PTRACE_SETREGSET, cell->runner, NT_X86_XSTATE, &io);
 }
 

@@ -15,19 +15,15 @@
 
 #define CPUID_FEATURES	7
 #define CPUID_ECX_OSPKE R3_BIT(4)
-#define CPUID_XSAVE	0xd
-#define PKRU_COMPONENT	9
 
 bool sites_possible(void)
 {
 	return host_cpuid(CPUID_FEATURES, 0).ecx & CPUID_ECX_OSPKE;
 }
 
-uint32_t sites_pkru(struct sites *sites)
+uint32_t sites_pkru(const struct sites *sites)
 {
-	if (sites->fd >= 0 && !sites->pkru)
-		sites->pkru = host_cpuid(CPUID_XSAVE, PKRU_COMPONENT).ebx;
-	return sites->pkru;
+	return sites->fd >= 0 ? host_pkru_place() : 0;
 }
 
 void sites_init(struct sites *sites, bool wanted, uint64_t *undone)

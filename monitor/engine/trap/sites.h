@@ -57,7 +57,6 @@ struct sites {
 	} slot[SITES_SLOTS];
 	uint64_t refused[SITES_REFUSED];
 	unsigned refusals;
-	uint32_t pkru;	  /* where it lies in an XSAVE image; 0: not asked yet */
 	bool allowed;	  /* sites_allow */
 	unsigned shown;	  /* slots, by all cells */
 	uint64_t *undone; /* where to count */
@@ -81,7 +80,7 @@ void sites_init(struct sites *sites, bool wanted, uint64_t *undone);
 /* The host has what it takes. */
 bool sites_possible(void);
 /* Where PKRU lies in an XSAVE image; 0: nothing is patched. */
-uint32_t sites_pkru(struct sites *sites);
+uint32_t sites_pkru(const struct sites *sites);
 void sites_exit(struct sites *sites);
 
 /*
