@@ -93,7 +93,7 @@ static inline void say(const char *text)
 	X(syscalls) X(syscalls_user) X(syscalls_cookie) X(syscalls_unfiltered) X(int80) X(int80_user) \
 	X(compat32) X(vsyscall) X(sysenter) X(unmap) X(order) X(gate_write) X(gate_read) X(jumps_user) X(icebp_user) \
 	X(jump) X(words_user) X(words) X(fill) X(handover) X(sleep_gate) X(sleep_gate_user) X(spin_gate) \
-	X(rewrite_state) X(silent) X(park) X(bases_user) X(fpu_user) X(rogue_pool) X(rest) X(remains) X(keys) \
+	X(rewrite_state) X(silent) X(park) X(bases_user) X(fpu_user) X(rogue_pool) X(rest) X(remains) X(keys) X(stays) \
 	X(sigreturn) X(sigreturn_blocked_fault) X(sigreturn_blocked_loop) X(sigreturn_blocked_sleep) \
 	X(sigreturn_blocked_user) X(sigreturn_altstack) X(sigreturn_noaltstack) X(sigreturn_cs32) \
 	X(sigreturn_fpstate) X(sigreturn_rip) X(sigreturn_ss) X(pointers) X(multicall) X(hypercall_page) \
