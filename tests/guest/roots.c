@@ -8,6 +8,8 @@
 #define USER_DATA  (PVG_SPACE_BASE + 0x400000)
 #define SPACES	   5
 #define ROUNDS	   60
+#define PIECES	   70 /* more than a translated kernel sees at a time */
+#define PIECE_SIZE R3_BIT(40)
 #define PROBE_SLOT 100 /* of the kernel's table of the third level, with nothing in it */
 
 /* Says what it has, again and again; copied to USER_CODE. */
@@ -212,6 +214,59 @@ static void test_user_memory(void)
 	pvg_test_equal(wrong, 0, "the kernel sees the memory of the one that is loaded");
 }
 
+/* None where a cell has the gate. */
+static uint64_t piece(unsigned n)
+{
+	return USER_DATA + (n < PIECES / 2 ? n : n + PIECES / 2) * PIECE_SIZE;
+}
+
+static void make_pieces(struct pvg_space *space)
+{
+	pvg_assert(!pvg_space_create(space));
+	for (unsigned n = 0; n < PIECES; n++) {
+		uint64_t *page = pvg_page_alloc();
+
+		*page = 1000 + n;
+		pvg_assert(!pvg_map(space, piece(n), pvg_ptr_to_gpa(page), 1, X86_PTE_U));
+	}
+}
+
+static unsigned count_wrong_pieces(void)
+{
+	unsigned wrong = 0;
+
+	for (unsigned n = 0; n < PIECES; n++)
+		wrong += *(volatile uint64_t *)piece(n) != 1000 + n;
+	return wrong;
+}
+
+static unsigned count_wrong_turns(void)
+{
+	unsigned wrong = 0;
+
+	for (unsigned n = 0; n < SPACES; n++) {
+		resume(&contexts[n]);
+		wrong += *(volatile uint64_t *)USER_DATA != n;
+	}
+	return wrong;
+}
+
+/* What a cell shows of one's memory goes to another, who has it all over. */
+static void test_pieces(void)
+{
+	static struct pvg_space scattered;
+	unsigned wrong = 0;
+
+	make_pieces(&scattered);
+	wrong += count_wrong_turns();
+	pvg_space_switch(&scattered);
+	wrong += count_wrong_pieces();
+	pvg_space_switch(current->user.space);
+	for (unsigned round = 0; round < 3; round++)
+		wrong += count_wrong_turns();
+	pvg_test_equal(wrong, 0, "also when another one's has been seen meanwhile, which lies all over");
+}
+
 /* ------------------------------------------------------------------------------------------- the kernel's own part */
 
 int main(const char *cmdline);
@@ -290,6 +345,7 @@ int main(const char *cmdline)
 	test_user_memory();
 	test_written_tables();
 	test_turns();
+	test_pieces();
 	test_kernel_parts();
 	return pvg_test_finish();
 }

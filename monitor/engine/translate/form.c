@@ -177,6 +177,7 @@ static void set_form(struct translate *t, enum bt_form form)
 	t->high.start = 0;
 	memset(&t->user, 0, sizeof(t->user));
 	t->user.root = NO_ROOT;
+	trap->direct.named++;
 	trap->elsewhere = form != FORM_PLAIN;
 	trap->narrow = form == FORM_NARROW;
 	trap->upper = form == FORM_UPPER;
@@ -313,6 +314,7 @@ static void give_up(struct translate *t, struct user_slot *slot)
 	if (slot->root == t->user.root)
 		name(t, slot, false);
 	slot->used = 0;
+	trap_of(t->vm)->direct.named++;
 }
 
 /* One that is free, or was used longest ago. */
@@ -360,6 +362,7 @@ bool form_take_user(struct translate *t, uint64_t gva)
 	struct user_slot *slot = take_slot(t);
 	*slot = (struct user_slot){t->user.root, (uint32_t)(gva / USER_SLOT_SIZE), ++t->user.uses};
 	name(t, slot, true);
+	trap_of(t->vm)->direct.named++;
 	return true;
 }
 

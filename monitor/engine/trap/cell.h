@@ -106,6 +106,10 @@ struct cell_recent {
 	uint64_t root;
 	uint64_t looked_at; /* spt_agreements when `agrees` was found */
 	bool agrees;
+	/* What direct.names said of the root, when direct.named was this. */
+	uint64_t named_at;
+	bool all_named;
+	struct gate_name name[GATE_NAMES];
 };
 
 struct cells {

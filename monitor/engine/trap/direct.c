@@ -120,7 +120,7 @@ static uint32_t remember(struct cells *cells, struct cell *peer, uint64_t root)
 	if (n == GATE_PEERS_KNOWN)
 		n = cells->recent_next++ % GATE_PEERS_KNOWN;
 	if (cells->recent[n].cell != peer || cells->recent[n].root != root)
-		cells->recent[n] = (struct cell_recent){peer, root, .looked_at = UINT64_MAX};
+		cells->recent[n] = (struct cell_recent){peer, root, .looked_at = UINT64_MAX, .named_at = UINT64_MAX};
 	return n;
 }
 
@@ -145,6 +145,16 @@ static bool is_alike(struct vm *vm, struct cell_recent *recent)
 	return recent->agrees;
 }
 
+/* All that the root has to have in GATE_CACHE_SLOTS can be named. */
+static bool is_named(struct vm *vm, struct cell_recent *recent)
+{
+	const struct direct *direct = &trap_of(vm)->direct;
+	if (recent->named_at != direct->named)
+		recent->all_named = direct->names(vm, recent->root, recent->name);
+	recent->named_at = direct->named;
+	return recent->all_named;
+}
+
 static void forget_peers(struct cell *cell)
 {
 	for (unsigned n = 0; n < GATE_PEERS_KNOWN; n++)
@@ -164,8 +174,10 @@ static void know_peers(struct trap *trap, struct cell *cell, struct vm *vm)
 		if (!is_ready(recent) || (bare && !is_alike(vm, recent)))
 			continue;
 		is = peer_of(recent->cell);
-		if (bare && !trap->direct.names(vm, recent->root, is.name))
+		if (bare && !is_named(vm, recent))
 			continue;
+		if (bare)
+			memcpy(is.name, recent->name, sizeof(is.name));
 		cell_place(recent->cell);
 		is.root = recent->root;
 		is.number = n;
@@ -189,10 +201,10 @@ static bool may_switch(const struct trap *trap, const struct cell *cell, const s
 static bool describe_root(struct trap *trap, struct cell *cell, struct vm *vm)
 {
 	struct gate_xchg *xchg = cell->xchg;
-	struct gate_name names[GATE_NAMES] = {{0}};
-	const bool all = trap->direct.names(vm, trap->cells.recent[cell->current].root, names);
+	struct cell_recent *now = &trap->cells.recent[cell->current];
+	const bool all = is_named(vm, now);
 	for (unsigned n = 0; n < GATE_NAMES; n++)
-		xchg->named[n] = names[n].at;
+		xchg->named[n] = now->name[n].at;
 	xchg->unnamed = trap->direct.unnamed;
 	xchg->root_at = trap->direct.root_at;
 	xchg->fpu_at = trap->direct.fpu_slot;

@@ -43,11 +43,12 @@ struct direct {
 
 	/*
 	 * Likewise, where one kernel cell does for all roots: its struct gate_root, else 0; what a root has to have in
-	 * GATE_CACHE_SLOTS, false: too much; and what is there without.
+	 * GATE_CACHE_SLOTS, false: too much; a number that is advanced when that changes for any root; and what is
+	 * there without.
 	 */
 	uint64_t root_at;
 	bool (*names)(struct vm *vm, uint64_t root, struct gate_name names[GATE_NAMES]);
-	uint64_t unnamed;
+	uint64_t named, unnamed;
 
 	struct vcpu_segment cs, ss; /* what user mode runs with, as the monitor loaded them */
 	uint64_t total;		    /* direct entries ever */
