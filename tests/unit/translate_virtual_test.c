@@ -419,6 +419,34 @@ static void test_segments(void **state)
 	assert_given_up(&end);
 }
 
+/* What has a base of its own loses that by a null selector, and nothing else where there was one before. */
+static void test_null_segments(void **state)
+{
+	struct user_regs_struct regs = registers();
+	page()->match[SREG_FS] = page()->match[SREG_GS] = 3;
+	page()->fs = regs.fs_base = world->up ? world->code + 0x1230 : 0x1230;
+	const uint64_t fs = page()->fs;
+	regs.rbx = 0xdeadbeef0003;
+	struct snapshot end = RUN_FROM(regs, true, 0x8e, 0xeb); /* MOV GS, EBX */
+	assert_int_equal(end.regs.rip, world->code + 2);
+	assert_int_equal(end.regs.gs_base, 0);
+	assert_int_equal(end.regs.rbx, regs.rbx);
+	assert_int_equal(world->up ? page()->fs : end.regs.fs_base, fs);
+	end = RUN_FROM(regs, true, 0x8e, 0xe3); /* MOV FS, EBX */
+	assert_int_equal(end.regs.rip, world->code + 2);
+	assert_int_equal(world->up ? page()->fs : end.regs.fs_base, 0);
+	assert_int_equal(end.regs.gs_base, regs.gs_base);
+	/* Another null selector; one of a descriptor, which may have changed. */
+	regs.rbx = 0;
+	end = RUN_FROM(regs, true, 0x8e, 0xeb);
+	assert_given_up(&end);
+	assert_int_equal(end.regs.gs_base, regs.gs_base);
+	page()->match[SREG_GS] = regs.rbx = 0x2b;
+	end = RUN_FROM(regs, true, 0x8e, 0xeb);
+	assert_given_up(&end);
+	assert_int_equal(end.regs.gs_base, regs.gs_base);
+}
+
 static void describe(uint16_t selector, uint64_t descriptor)
 {
 	*at(0x4100 + selector) = descriptor;
@@ -721,6 +749,7 @@ int main(void)
 		BOTH(test_tables_shown),
 		BOTH(test_segments_shown),
 		BOTH(test_segments),
+		BOTH(test_null_segments),
 		BOTH(test_writable_segments),
 		BOTH(test_segments_asked_about),
 		BOTH(test_iret),

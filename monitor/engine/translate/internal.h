@@ -145,7 +145,8 @@ void virtual_follow(struct compiler *c, unsigned disp);
 void virtual_canonical(struct compiler *c, struct virtual *v);
 /* Unless the descriptor of what the segment register holds is what it was loaded from. */
 void virtual_descriptor(struct compiler *c, struct virtual *v, unsigned sreg);
-/* RCX becomes the base of GS, as the guest has it. */
+/* RCX becomes the base of FS, of GS, as the guest has it. */
+void virtual_load_fs(struct compiler *c);
 void virtual_load_gs(struct compiler *c);
 /* As compile_inside, for 64-bit code. */
 bool compile_virtual(struct compiler *c);

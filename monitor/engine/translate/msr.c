@@ -88,10 +88,7 @@ static void write_bases(struct compiler *c, struct virtual *v)
 	unsigned gs_done = emit_skip(&c->e);
 	emit_skip_end(&c->e, fs);
 	MARK(.rip = c->rip, .undo = BT_STATUS);
-	if (c->source->flavour & BT_UPPER)
-		emit_store(&c->e, RCX, SLOT(fs));
-	else
-		EMIT(0xf3, REX_W, 0x0f, 0xae, 0xd1); /* WRFSBASE RCX */
+	virtual_load_fs(c);
 	emit_skip_end(&c->e, kernel_done);
 	emit_skip_end(&c->e, gs_done);
 }

@@ -260,6 +260,14 @@ static bool read_gs(struct compiler *c)
 	return true;
 }
 
+void virtual_load_fs(struct compiler *c)
+{
+	if (c->source->flavour & BT_UPPER)
+		emit_store(&c->e, RCX, SLOT(fs));
+	else
+		EMIT(0xf3, REX_W, 0x0f, 0xae, 0xd1); /* WRFSBASE RCX */
+}
+
 void virtual_load_gs(struct compiler *c)
 {
 	emit_state(&c->e, OPCODE_ADD, RCX, SLOT(upper));
@@ -326,6 +334,34 @@ static bool set_segment(struct compiler *c)
 	return true;
 }
 
+/* A null selector like the one that is there: all that changes is the base, to 0. */
+static bool set_based_segment(struct compiler *c, unsigned sreg)
+{
+	struct virtual v;
+	virtual_begin(c, &v, load_source);
+	EMIT(0x0f, 0xb7, 0xc9); /* MOVZX ECX, CX */
+	virtual_compare(c, &v, SLOT(match) + sreg * sizeof(uint64_t));
+	test_rcx(c, ~(uint32_t)X86_SEL_RPL);
+	virtual_unless(c, &v, OPCODE_JNZ);
+	virtual_plain(c, &v);
+	EMIT(0x31, 0xc9); /* XOR ECX, ECX */
+	if (sreg == SREG_GS)
+		virtual_load_gs(c);
+	else
+		virtual_load_fs(c);
+	virtual_end(c, c->next);
+	return true;
+}
+
+static bool set_any_segment(struct compiler *c)
+{
+	const unsigned sreg = register_of(c, 0);
+	if (sreg != SREG_FS && sreg != SREG_GS)
+		return set_segment(c);
+	return c->source->flavour & BT_SWAPS && c->insn.operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+	       set_based_segment(c, sreg);
+}
+
 static bool move(struct compiler *c, bool may_write)
 {
 	const ZydisDecodedOperand *to = &c->insn.operands[0], *from = &c->insn.operands[1];
@@ -342,7 +378,7 @@ static bool move(struct compiler *c, bool may_write)
 		return false;
 	return class == ZYDIS_REGCLASS_CONTROL ? set_control(c)
 	       : class == ZYDIS_REGCLASS_DEBUG ? set_debug(c)
-					       : set_segment(c);
+					       : set_any_segment(c);
 }
 
 bool compile_virtual(struct compiler *c)
