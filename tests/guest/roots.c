@@ -10,6 +10,8 @@
 #define ROUNDS	   60
 #define PIECES	   70 /* more than a translated kernel sees at a time */
 #define PIECE_SIZE R3_BIT(40)
+#define CROWD	   70 /* programs, of whom it sees one piece each */
+#define LOOKS	   1000
 #define PROBE_SLOT 100 /* of the kernel's table of the third level, with nothing in it */
 
 /* Says what it has, again and again; copied to USER_CODE. */
@@ -267,6 +269,39 @@ static void test_pieces(void)
 	pvg_test_equal(wrong, 0, "also when another one's has been seen meanwhile, which lies all over");
 }
 
+static unsigned count_wrong_crowd(const struct pvg_space *crowd)
+{
+	unsigned wrong = 0;
+
+	for (unsigned n = 0; n < CROWD; n++) {
+		pvg_space_switch(&crowd[n]);
+		/* Longer than an interpreter goes on behind the switch. */
+		for (unsigned i = 0; i < LOOKS; i++)
+			wrong += *(volatile uint64_t *)USER_DATA != 2000 + n;
+	}
+	return wrong;
+}
+
+/* Each has one piece of what a cell shows, and keeps it for a while. */
+static void test_crowd(void)
+{
+	static struct pvg_space crowd[CROWD];
+	unsigned wrong = 0;
+
+	for (unsigned n = 0; n < CROWD; n++) {
+		uint64_t *page = pvg_page_alloc();
+
+		*page = 2000 + n;
+		pvg_assert(!pvg_space_create(&crowd[n]));
+		pvg_assert(!pvg_map(&crowd[n], USER_DATA, pvg_ptr_to_gpa(page), 1, X86_PTE_U));
+	}
+	for (unsigned round = 0; round < 3; round++)
+		wrong += count_wrong_crowd(crowd);
+	pvg_space_switch(current->user.space);
+	wrong += count_wrong_turns();
+	pvg_test_equal(wrong, 0, "also of many, one after the other");
+}
+
 /* ------------------------------------------------------------------------------------------- the kernel's own part */
 
 int main(const char *cmdline);
@@ -346,6 +381,7 @@ int main(const char *cmdline)
 	test_written_tables();
 	test_turns();
 	test_pieces();
+	test_crowd();
 	test_kernel_parts();
 	return pvg_test_finish();
 }

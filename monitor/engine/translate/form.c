@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "monitor/engine/translate/translate.h"
+#include "monitor/engine/trap/cell.h"
 #include "monitor/engine/trap/gate.h"
 #include "monitor/engine/trap/space.h"
 #include "monitor/engine/trap/trap.h"
@@ -281,6 +282,9 @@ bool form_names(struct vm *vm, uint64_t root, struct gate_name names[GATE_NAMES]
 		names[count] = (struct gate_name){0};
 	return true;
 }
+
+/* Each slot may be another root's. */
+_Static_assert(USER_SLOTS <= CELL_TWINS, "a kernel's cell has room for the space of each root that has a slot");
 
 /* The kernel sees the user memory of that root from now on. */
 static void follow(struct translate *t, uint64_t root)

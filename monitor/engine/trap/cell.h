@@ -38,7 +38,7 @@ struct cell_frame {
 };
 
 /* Spaces that a cell shows beside its first. */
-#define CELL_TWINS 32
+#define CELL_TWINS 64
 
 struct cell {
 	struct cells *owner;
