@@ -1,5 +1,5 @@
 /*
- * The results of `ring3 bench`: as a table, and as a JSON document (docs/performance.md has its schema).
+ * The results of `ring3 bench`: as a table, and as a JSON document (docs/performance.md says what is in it).
  */
 #include <errno.h>
 #include <jansson.h>
