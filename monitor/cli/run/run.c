@@ -53,8 +53,13 @@ static int write_picture(const struct vm *vm, int fd)
 
 static int complain(const char *path, int err)
 {
-	fprintf(stderr, "ring3: --screenshot %s: %s\n", path,
-		err == ENODATA ? "the display shows no graphics: a crash report has its text" : output_error(err));
+	if (err == ENODATA)
+		fprintf(stderr, "ring3: --screenshot %s: the display shows no graphics: a crash report has its text\n",
+			path);
+	else
+		fprintf(stderr,
+			"ring3: --screenshot %s: cannot write: %s: name a file in a directory that you may write to\n",
+			path, output_error(err));
 	return -err;
 }
 
