@@ -317,6 +317,15 @@ bool generate_host_is_amd(void)
 	return __builtin_cpu_is("amd");
 }
 
+/* AMD's of family 1Ah read the other operand first. */
+static bool host_reads_di_first(void)
+{
+	const unsigned turned = 0x1a;
+	unsigned eax, ebx, ecx, edx;
+	return !generate_host_is_amd() || !__get_cpuid(1, &eax, &ebx, &ecx, &edx) ||
+	       (eax >> 8 & 15) + (eax >> 20 & 0xff) < turned;
+}
+
 bool generate_host_has_keys(void)
 {
 	unsigned eax, ebx, ecx, edx;
@@ -333,6 +342,8 @@ static bool may_stand(const struct generator *g, const struct pattern *t)
 {
 	static const char letters[] = {'p', 'u', 'u', 'k', 't', 'k'};
 	if (strchr(t->where, 'A') && !generate_host_is_amd())
+		return false;
+	if (strchr(t->where, 'D') && !host_reads_di_first())
 		return false;
 	if (strchr(t->where, 'K') && !generate_host_has_keys())
 		return false;

@@ -3,8 +3,8 @@
  * not random: each with the letters of the places it may run in. p: in a process beside the test; u: user mode of a
  * guest; k: kernel mode of a guest where the kernel is interpreted; t: kernel mode everywhere. S: it changes the
  * system's registers; I: an interrupt waits; W: not in single steps, of which the processor may make several; A: where
- * the processor is AMD's, for Intel's do otherwise what the manuals leave open; K: where programs have protection keys; L: it may lock the bus, which some hosts
- * punish with milliseconds. Each also runs alone, several times, at the beginning of a series: what random sequences
+ * the processor is AMD's, for Intel's do otherwise what the manuals leave open; D: where CMPS reads at RDI first, likewise
+ * open; K: where programs have protection keys; L: it may lock the bus, which some hosts punish with milliseconds. Each also runs alone, several times, at the beginning of a series: what random sequences
  * found wrong once has its line here. R12 and R15 point into the data, R14 is a small index, R13 and RBP may be used.
  */
 #include "tests/random/sequence.h"
@@ -286,8 +286,8 @@ templates:
 	T pukt, "lea hole-5(%r12), %rdi; mov $9, %ecx; movb $7, hole-1(%r12); mov $8, %al; repne scasb"
 	T pukt, "lea hole-5(%r12), %rsi; lea hole-5(%r12), %rdi; mov $9, %ecx; repe cmpsb"
 	T pukt, "lea hole-5(%r12), %rsi; lea hole+5(%r12), %rdi; mov $9, %ecx; repe cmpsb"
-	T pukt, "lea hole+0x300(%r12), %rsi; lea hole+5(%r12), %rdi; cmpsw"
-	T pukt, "lea hole+5(%r12), %rsi; lea hole+0x300(%r12), %rdi; mov $9, %ecx; repne cmpsl"
+	T puktD, "lea hole+0x300(%r12), %rsi; lea hole+5(%r12), %rdi; cmpsw"
+	T puktD, "lea hole+5(%r12), %rsi; lea hole+0x300(%r12), %rdi; mov $9, %ecx; repne cmpsl"
 	T ukt, "lea read_only+0xff0(%r12), %rsi; sub $0x840, %rsi; lea read_only(%r12), %rdi; mov $9, %ecx; rep movsb"
 	T ukt, "lea no_ram(%r12), %rsi; lea (%r15), %rdi; mov $9, %ecx; rep movsw; lea no_ram(%r12), %rdi; rep stosb"
 	T ukt, "lea data_alias(%r12), %rdi; lea 3(%r12), %rsi; mov $40, %ecx; rep movsb; mov (%r12), %rax"

@@ -20,7 +20,8 @@
 #define SEQUENCES_FROM 7000
 #define SEQUENCES      4000
 
-#define FLAVOUR (BT_FPU | BT_AVX | BT_IF | BT_CLOCK | BT_READ | BT_BASES | BT_UPPER)
+#define FLAVOUR (BT_FPU | BT_AVX | BT_IF | BT_CLOCK | BT_READ | BT_BASES | BT_UPPER | gs_slot)
+static unsigned gs_slot; /* BT_GS_SLOT, or 0 */
 
 /* Kernel memory: code, data, a stack, two pages of holes behind it. The guest's addresses. */
 #define KERNEL	   0xffffffff81000000
@@ -73,6 +74,12 @@ static int start(void **state)
 		table[n] = n < 128 ? NOWHERE : n >= 65536 - 128 ? UPPER_BASE : 0;
 	table[USER / USER_SLOT_SIZE] = USER_HOST - USER;
 	return steps_start(&at_start);
+}
+
+static int put_gs_in_slot(void **state)
+{
+	gs_slot = BT_GS_SLOT;
+	return 0;
 }
 
 static int end(void **state)
@@ -164,6 +171,38 @@ static void test_operands(void **state)
 	assert_int_equal(RUN(0, 0x48, 0x8d, 0x05, 0x00, 0x10, 0, 0).regs.rax, KERNEL + 0x1007); /* LEA RAX, [RIP] */
 	/* FS has no base of its own in the cell. */
 	assert_int_equal(RUN(0, 0x64, 0x48, 0x8b, 0x03).regs.rip, KERNEL);
+}
+
+static void test_based_operands(void **state)
+{
+	*at(GS_BASE + 0x20) = DATA + 0x100;
+	/* MOV RSP, GS:[0x20]; XCHG RSP, GS:[0x20]; MOV GS:[0x20], RSP */
+	assert_int_equal(RUN(0, 0x65, 0x48, 0x8b, 0x24, 0x25, 0x20, 0, 0, 0).regs.rsp, DATA + 0x100);
+	assert_int_equal(RUN(0, 0x65, 0x48, 0x87, 0x24, 0x25, 0x20, 0, 0, 0).regs.rsp, DATA + 0x100);
+	assert_int_equal(*at(GS_BASE + 0x20), STACK);
+	struct snapshot end = RUN(0, 0x65, 0x48, 0x89, 0x24, 0x25, 0x20, 0, 0, 0);
+	assert_done(&end, 9);
+	assert_int_equal(*at(GS_BASE + 0x20), STACK);
+	/* PUSH GS:[0x20]; POP GS:[0x10]; ADD GS:[RBP * 2 + 0x10], R8, where REX makes other registers of it */
+	RUN(0, 0x65, 0xff, 0x34, 0x25, 0x20, 0, 0, 0);
+	assert_int_equal(*at(STACK - 8), STACK);
+	*at(STACK) = 0x4321;
+	assert_int_equal(RUN(0, 0x65, 0x8f, 0x04, 0x25, 0x10, 0, 0, 0).regs.rsp, STACK + 8);
+	assert_int_equal(*at(GS_BASE + 0x10), 0x4321);
+	struct user_regs_struct regs = registers();
+	regs.rbp = 8, regs.rsi = 0;
+	end = RUN_FROM(regs, 0, 0, 0x65, 0x4c, 0x01, 0x04, 0x6d, 0, 0, 0, 0);
+	assert_done(&end, 9);
+	assert_int_equal(*at(GS_BASE + 0x10), 0x4329);
+	/* LOCK CMPXCHG16B GS:[RSI]: one register is left, and RBP */
+	*at(GS_BASE) = 0x1111, *at(GS_BASE + 8) = 0x2222;
+	end = RUN_FROM(regs, 0, 0, 0xf0, 0x65, 0x48, 0x0f, 0xc7, 0x0e);
+	assert_done(&end, 6);
+	assert_int_equal(*at(GS_BASE + 8), 3);
+	/* Nothing is there. */
+	regs.rsi = KERNEL_END - GS_BASE - 4;
+	assert_int_equal(RUN_FROM(regs, 0, 0, 0x65, 0x48, 0x01, 0x06).regs.rip, KERNEL); /* ADD GS:[RSI], RAX */
+	assert_int_equal(RUN(0, 0x65, 0x48, 0x87, 0x24, 0x25, 0, 0x60, 0, 0).regs.rip, KERNEL);
 }
 
 static void test_stack_is_read(void **state)
@@ -536,6 +575,7 @@ int main(void)
 		cmocka_unit_test(test_random_instructions),
 		cmocka_unit_test(test_sti_in_a_full_block),
 		cmocka_unit_test(test_operands),
+		cmocka_unit_test(test_based_operands),
 		cmocka_unit_test(test_far_operands),
 		cmocka_unit_test(test_far_stack),
 		cmocka_unit_test(test_far_faults),
@@ -549,5 +589,6 @@ int main(void)
 		cmocka_unit_test(test_lost_rex),
 		cmocka_unit_test(test_registers_are_read),
 	};
-	return cmocka_run_group_tests(tests, start, end);
+	int failed = cmocka_run_group_tests_name("GS", tests, start, NULL);
+	return failed + cmocka_run_group_tests_name("GS in a slot", tests, put_gs_in_slot, end);
 }

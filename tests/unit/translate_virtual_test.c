@@ -12,6 +12,7 @@
 
 #include "hypercalls/x86.h"
 #include "monitor/vm/vcpu.h"
+#include "tests/unit/translate_child.h"
 #include "tests/unit/translate_rules.h"
 #include "tests/unit/translate_steps.h"
 
@@ -33,8 +34,10 @@ typedef uint64_t word __attribute__((aligned(1)));
 static const struct world {
 	unsigned flavour;
 	uint64_t code, up;
-} worlds[] = {{FLAVOUR, TEST_BASE + 0x500000000, 0}, {FLAVOUR | BT_UPPER, 0xffffffff81000000, UPPER_BASE}};
-#define WORLDS 2
+} worlds[] = {{FLAVOUR, TEST_BASE + 0x500000000, 0},
+	      {FLAVOUR | BT_UPPER, 0xffffffff81000000, UPPER_BASE},
+	      {FLAVOUR | BT_UPPER | BT_GS_SLOT, 0xffffffff82000000, UPPER_BASE}};
+#define WORLDS 3
 #define SIZE   0x8000
 #define STACK  0x6008
 
@@ -108,6 +111,13 @@ static struct snapshot run(struct user_regs_struct regs, bool enabled, enum bt_s
 	return steps_run(&source, &regs, enabled, ~0ull, 0);
 }
 
+/* What it loads of a base of GS, or of FS, is the processor's. */
+static void need_bases(void)
+{
+	if (!(world->flavour & BT_GS_SLOT) && !test_child_keeps_bases())
+		skip();
+}
+
 #define RUN_FROM(regs, enabled, ...)                                                                                   \
 	run(regs, enabled, BT_SITES, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 #define DIVIDE(regs, ...)                                                                                              \
@@ -177,6 +187,7 @@ static void test_control_registers(void **state)
 
 static void test_swapgs(void **state)
 {
+	need_bases();
 	struct snapshot end = RUN_FROM(registers(), true, 0x0f, 0x01, 0xf8);
 	assert_int_equal(end.regs.rip, world->code + 3);
 	assert_int_equal(end.regs.gs_base, world->code + KERNEL_GS);
@@ -185,6 +196,7 @@ static void test_swapgs(void **state)
 
 static void test_bases(void **state)
 {
+	need_bases();
 	struct user_regs_struct regs = registers();
 	const uint64_t base = world->code + 0x1230;
 	struct snapshot end;
@@ -208,6 +220,7 @@ static void test_bases(void **state)
 
 static void test_msrs(void **state)
 {
+	need_bases();
 	struct user_regs_struct regs = registers();
 	const uint64_t base = world->code + 0x1230;
 	regs.rax = 0xabcdef0000000000 | (uint32_t)base;
@@ -422,6 +435,7 @@ static void test_segments(void **state)
 /* What has a base of its own loses that by a null selector, and nothing else where there was one before. */
 static void test_null_segments(void **state)
 {
+	need_bases();
 	struct user_regs_struct regs = registers();
 	page()->match[SREG_FS] = page()->match[SREG_GS] = 3;
 	page()->fs = regs.fs_base = world->up ? world->code + 0x1230 : 0x1230;
@@ -725,39 +739,45 @@ static int upper(void **state)
 	return 0;
 }
 
-#define BOTH(test)                                                                                                     \
-	cmocka_unit_test_setup(test, plain),                                                                           \
+static int upper_slot(void **state)
+{
+	begin(&worlds[2]);
+	return 0;
+}
+
+#define ALL(test)                                                                                                      \
+	cmocka_unit_test_setup(test, plain), {#test " (upper half)", test, upper, NULL, NULL},                         \
 	{                                                                                                              \
-#test " (upper half)", test, upper, NULL, NULL                                                         \
+#test " (GS in a slot)", test, upper_slot, NULL, NULL                                                  \
 	}
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rules_hold_of_random_bytes),
-		BOTH(test_task_priority),
-		BOTH(test_control_registers),
-		BOTH(test_swapgs),
-		BOTH(test_bases),
-		BOTH(test_msrs),
-		BOTH(test_deadline),
-		BOTH(test_end_by_msr),
-		BOTH(test_end_by_store),
-		BOTH(test_debug_registers),
-		BOTH(test_identity),
-		BOTH(test_msrs_shown),
-		BOTH(test_tables_shown),
-		BOTH(test_segments_shown),
-		BOTH(test_segments),
-		BOTH(test_null_segments),
-		BOTH(test_writable_segments),
-		BOTH(test_segments_asked_about),
-		BOTH(test_iret),
-		BOTH(test_iret_given_up),
-		BOTH(test_faults),
-		BOTH(test_divisions),
-		BOTH(test_divisions_that_are_done),
-		BOTH(test_gate_changed),
+		ALL(test_task_priority),
+		ALL(test_control_registers),
+		ALL(test_swapgs),
+		ALL(test_bases),
+		ALL(test_msrs),
+		ALL(test_deadline),
+		ALL(test_end_by_msr),
+		ALL(test_end_by_store),
+		ALL(test_debug_registers),
+		ALL(test_identity),
+		ALL(test_msrs_shown),
+		ALL(test_tables_shown),
+		ALL(test_segments_shown),
+		ALL(test_segments),
+		ALL(test_null_segments),
+		ALL(test_writable_segments),
+		ALL(test_segments_asked_about),
+		ALL(test_iret),
+		ALL(test_iret_given_up),
+		ALL(test_faults),
+		ALL(test_divisions),
+		ALL(test_divisions_that_are_done),
+		ALL(test_gate_changed),
 	};
 	return cmocka_run_group_tests(tests, start, end);
 }

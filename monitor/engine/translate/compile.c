@@ -76,7 +76,7 @@ static bool is_odd_indirect(const struct compiler *c)
 	uint8_t segment;
 	const ZydisDecodedOperand *op = &c->insn.operands[0];
 	return (c->source->flavour & BT_UPPER) &&
-	       (!upper_segment(&c->insn, &segment) ||
+	       (!upper_segment(c, &segment) ||
 		(op->type == ZYDIS_OPERAND_TYPE_REGISTER && op->reg.value == ZYDIS_REGISTER_RSP));
 }
 

@@ -32,10 +32,11 @@
  * Code of 32 bits in flat segments, for a window of 4 GiB: narrow.h. Of FS and GS one is the guest's, with BT_BASES:
  * FS, with BT_USER GS.
  */
-#define BT_NARROW 128u
-#define BT_UPPER  256u	/* memory lies as in FORM_UPPER, see upper.c */
-#define BT_SWAPS  512u	/* GS has the base of what the guest loaded last, and instructions change it */
-#define BT_LOADS  1024u /* which the guest has as well */
+#define BT_NARROW  128u
+#define BT_UPPER   256u	 /* memory lies as in FORM_UPPER, see upper.c */
+#define BT_SWAPS   512u	 /* GS has the base of what the guest loaded last, and instructions change it */
+#define BT_LOADS   1024u /* which the guest has as well */
+#define BT_GS_SLOT 2048u /* BT_UPPER: the guest's base of GS is in bt_state.gs, and not in GS */
 
 /* Where the window lies: all 4 GiB around it are empty, but for what the guest has there. */
 #define BT_WINDOW_BASE 0x100000000000u
@@ -160,8 +161,8 @@ struct bt_state {
 	} deadline;
 	uint64_t upper; /* UPPER_BASE where guest memory lies so, else 0 */
 	uint64_t held;	/* not 0: CR8 keeps an interrupt waiting, and writing it is the monitor's */
-	/* SWAPGS: the base that it loads, as the cell is to have it. */
-	uint64_t kernel_gs;
+	/* The base of GS of BT_GS_SLOT, and the one that SWAPGS loads; as the cell is to have them. */
+	uint64_t gs, kernel_gs;
 	uint64_t fs; /* BT_UPPER: the guest's base of FS */
 	uint64_t msr, efer;
 	struct {

@@ -23,9 +23,9 @@ static unsigned register_bit(ZydisRegister reg)
 	return ZydisRegisterGetClass(whole) == ZYDIS_REGCLASS_GPR64 ? 1u << ZydisRegisterGetId(whole) : 0;
 }
 
-int compiler_free_register(const struct emu_insn *insn, unsigned used)
+int compiler_free_index(const struct emu_insn *insn, unsigned used)
 {
-	static const uint8_t candidates[] = {RAX, RCX, RDX, RBX, RSI, RDI};
+	static const uint8_t candidates[] = {RAX, RCX, RDX, RBX, RSI, RDI, RBP};
 	for (unsigned n = 0; n < insn->info.operand_count; n++) {
 		const ZydisDecodedOperand *op = &insn->operands[n];
 		if (op->type == ZYDIS_OPERAND_TYPE_REGISTER)
@@ -37,6 +37,11 @@ int compiler_free_register(const struct emu_insn *insn, unsigned used)
 		if (!(used & 1u << candidates[n]))
 			return candidates[n];
 	return -1;
+}
+
+int compiler_free_register(const struct emu_insn *insn, unsigned used)
+{
+	return compiler_free_index(insn, used | 1u << RBP);
 }
 
 /* The bits that would make an index or base one of the high eight registers: SDM 2A 2.2.1, 2.3.5, 2.7.1. */
@@ -92,7 +97,7 @@ bool compiler_copy_head(struct compiler *c, unsigned len, uint8_t segment)
 	return true;
 }
 
-void compiler_copy_with_operand(struct compiler *c, unsigned base, unsigned index)
+void compiler_copy_with_operand(struct compiler *c, unsigned base, unsigned index, uint32_t disp)
 {
 	uint8_t bytes[sizeof(c->insn.bytes)];
 	const ZydisDecodedInstruction *info = &c->insn.info;
@@ -100,9 +105,12 @@ void compiler_copy_with_operand(struct compiler *c, unsigned base, unsigned inde
 	unsigned end = info->raw.imm[0].size ? info->raw.imm[0].offset : info->length;
 	memcpy(bytes, c->insn.bytes, sizeof(bytes));
 	clear_extensions(&c->insn, bytes);
-	emit_bytes(&c->e, bytes, modrm);
-	emit8(&c->e, (bytes[modrm] & MODRM_REG) | MODRM_RM_SIB);
+	/* DS is in force where no prefix, or another one without a base, is. */
+	emit_head(&c->e, &c->insn, bytes, modrm, bt_uses_base(&c->insn) ? PREFIX_DS : 0);
+	emit8(&c->e, (disp ? MODRM_DISP32 : 0) | (bytes[modrm] & MODRM_REG) | MODRM_RM_SIB);
 	emit8(&c->e, index << 3 | base);
+	if (disp)
+		emit32(&c->e, disp);
 	emit_bytes(&c->e, bytes + end, info->length - end);
 }
 

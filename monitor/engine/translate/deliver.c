@@ -149,7 +149,7 @@ static bool is_plain_copy(const struct compiler *c)
 	    (c->insn.info.address_width != 64 || c->insn.info.length + 2 > X86_INSN_MAX ||
 	     !compiler_fits(compiler_operand_address(c))))
 		return false;
-	return !c->user && (!(c->source->flavour & BT_UPPER) || upper_segment(&c->insn, &segment));
+	return !c->user && (!(c->source->flavour & BT_UPPER) || upper_segment(c, &segment));
 }
 
 /* An instruction of the same length and operands. */

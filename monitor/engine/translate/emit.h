@@ -14,6 +14,7 @@
 #define VEX_NOT_XB	  0x60 /* in the byte behind C4, 8F and 62: the inverse of REX.X and REX.B */
 #define MODRM_REG	  0x38
 #define MODRM_RM_SIB	  0x04
+#define MODRM_DISP32	  0x80
 #define MODRM_RIP	  0x05
 #define SIB_ABSOLUTE	  0x25 /* neither base nor index */
 #define PREFIX_ES	  0x26

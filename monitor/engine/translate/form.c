@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "monitor/engine/translate/translate.h"
+#include "monitor/engine/trap/bases.h"
 #include "monitor/engine/trap/cell.h"
 #include "monitor/engine/trap/gate.h"
 #include "monitor/engine/trap/space.h"
@@ -392,7 +393,7 @@ bool form_fits(const struct translate *t, const struct vcpu *vcpu)
 	if (t->form == FORM_PLAIN)
 		return vcpu->rip >= t->high.start && vcpu_canonical(vcpu->gpr[RSP]);
 	return !t->obstructed && is_upper(vcpu->rip) && vcpu_canonical(vcpu->gpr[RSP] + UPPER_BASE) &&
-	       (has_upper_base(vcpu) || t->bases_virtual);
+	       (has_upper_base(vcpu) || t->bases_virtual || form_has_gs_slot(t));
 }
 
 uint64_t form_window(const struct translate *t, const struct vcpu *vcpu)
@@ -429,6 +430,11 @@ bool form_lacks_stack(const struct translate *t, const struct vcpu *vcpu)
 	       !vcpu_canonical(vcpu->gpr[RSP] + UPPER_BASE);
 }
 
+bool form_has_gs_slot(const struct translate *t)
+{
+	return t->form == FORM_UPPER && !bases_are_free(&trap_of(t->vm)->cells);
+}
+
 bool form_moves_gs(const struct translate *t)
 {
 	return t->form == FORM_UPPER && (t->mode & BT_SWAPS);
@@ -444,7 +450,7 @@ void form_enter(const struct translate *t, struct vcpu *vcpu, struct form_saved 
 		return;
 	vcpu->gpr[RSP] += UPPER_BASE;
 	vcpu->sreg[SREG_FS].base = UPPER_BASE;
-	vcpu->sreg[SREG_GS].base = UPPER_BASE + (has_upper_base(vcpu) ? saved->gs : 0);
+	vcpu->sreg[SREG_GS].base = UPPER_BASE + (has_upper_base(vcpu) && !form_has_gs_slot(t) ? saved->gs : 0);
 }
 
 void form_leave(const struct translate *t, struct vcpu *vcpu, const struct form_saved *saved)
@@ -459,7 +465,7 @@ void form_leave(const struct translate *t, struct vcpu *vcpu, const struct form_
 	const volatile struct bt_state *state = t->state;
 	bool loads = form_moves_gs(t);
 	uint64_t fs = loads ? state->fs : saved->fs;
-	uint64_t gs = loads ? vcpu->sreg[SREG_GS].base - UPPER_BASE : saved->gs;
+	uint64_t gs = !loads ? saved->gs : (form_has_gs_slot(t) ? state->gs : vcpu->sreg[SREG_GS].base) - UPPER_BASE;
 	vcpu->sreg[SREG_FS].base = vcpu_canonical(fs) ? fs : saved->fs;
 	vcpu->sreg[SREG_GS].base = vcpu_canonical(gs) ? gs : saved->gs;
 }

@@ -81,6 +81,8 @@ bool compiler_is_rip_relative(const struct emu_insn *insn);
 uint64_t compiler_operand_address(const struct compiler *c);
 /* One of the low eight registers that the instruction has nothing to do with, nor `used` names; -1: none. */
 int compiler_free_register(const struct emu_insn *insn, unsigned used);
+/* Likewise, or RBP, which is no base where there is no displacement. */
+int compiler_free_index(const struct emu_insn *insn, unsigned used);
 /* The first `len` bytes; with a segment's prefix if there is one. True. */
 bool compiler_copy_head(struct compiler *c, unsigned len, uint8_t segment);
 /* The instruction, its operand relative to RIP as [disp32] without base and index. False, as has: there is no such. */
@@ -88,8 +90,11 @@ bool compiler_has_absolute(const struct compiler *c);
 bool compiler_copy_absolute(struct compiler *c, uint8_t segment);
 /* Likewise as [register], which holds the address meanwhile. False: none is free. */
 bool compiler_copy_through_register(struct compiler *c, uint8_t segment);
-/* The instruction with [base + index], two of the low eight registers, for its operand in memory; RSP is no index. */
-void compiler_copy_with_operand(struct compiler *c, unsigned base, unsigned index);
+/*
+ * The instruction with [base + index + disp], two of the low eight registers, for its operand in memory, whatever
+ * segment it names; RSP is no index.
+ */
+void compiler_copy_with_operand(struct compiler *c, unsigned base, unsigned index, uint32_t disp);
 /* LEA of an address relative to RIP. */
 bool compiler_copy_lea(struct compiler *c);
 
@@ -101,8 +106,8 @@ bool upper_copy(struct compiler *c, bool user);
 void upper_reach_user(struct compiler *c, unsigned address, unsigned scratch);
 /* The operand in memory, if there is one, is based on RSP. */
 bool upper_is_relocated(const struct emu_insn *insn);
-/* The prefix that it needs, 0: none. False: it cannot be had so. */
-bool upper_segment(const struct emu_insn *insn, uint8_t *segment);
+/* The prefix that the instruction needs, 0: none. False: it cannot be had so. */
+bool upper_segment(const struct compiler *c, uint8_t *segment);
 
 /* transfer.c */
 uint64_t compiler_branch_target(const struct compiler *c);
@@ -145,6 +150,8 @@ void virtual_follow(struct compiler *c, unsigned disp);
 void virtual_canonical(struct compiler *c, struct virtual *v);
 /* Unless the descriptor of what the segment register holds is what it was loaded from. */
 void virtual_descriptor(struct compiler *c, struct virtual *v, unsigned sreg);
+/* reg = the base of GS as the cell has it, or is to; of the low eight registers. */
+void virtual_read_gs(struct compiler *c, unsigned reg);
 /* RCX becomes the base of FS, of GS, as the guest has it. */
 void virtual_load_fs(struct compiler *c);
 void virtual_load_gs(struct compiler *c);

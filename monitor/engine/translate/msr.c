@@ -99,7 +99,12 @@ bool compile_write_msr(struct compiler *c)
 	virtual_begin(c, &v, NULL);
 	load_value(c);
 	unsigned done = write_apic(c, &v);
-	write_bases(c, &v);
+	if (c->source->flavour & BT_SWAPS) {
+		write_bases(c, &v);
+	} else {
+		virtual_unless(c, &v, OPCODE_JMP);
+		virtual_plain(c, &v);
+	}
 	emit_patch(&c->e, done, c->e.len);
 	virtual_end(c, c->next);
 	return true;

@@ -8,7 +8,6 @@
 #include "monitor/vm/vcpu.h"
 
 #define PREFIX_ADDRESS 0x67
-#define MODRM_DISP32   0x05 /* mod 0: of 32-bit code no base but [disp32] */
 
 /* --------------------------------------------------------------------------------------------------------- operands */
 

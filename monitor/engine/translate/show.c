@@ -88,7 +88,7 @@ static void load_fs(struct compiler *c)
 
 static void load_gs(struct compiler *c)
 {
-	EMIT(0xf3, REX_W, 0x0f, 0xae, 0xc9); /* RDGSBASE RCX */
+	virtual_read_gs(c, RCX);
 	emit_state(&c->e, OPCODE_SUB, RCX, SLOT(upper));
 }
 

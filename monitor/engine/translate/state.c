@@ -29,12 +29,13 @@ static unsigned mode_of(const struct translate *t, const struct vcpu *vcpu)
 	if (state_is_told(vm) || vcpu->debug.pause)
 		return form;
 	/* A paravirtual guest's flag is in its own page. */
-	bool bases = !t->bases_virtual && !direct_lends_bases(trap_of(t->vm), vcpu);
+	const bool slot = form_has_gs_slot(t);
+	bool bases = slot || (!t->bases_virtual && !direct_lends_bases(trap_of(t->vm), vcpu));
 	return form | BT_READ | (vcpu->pv.shared_gpa ? 0 : BT_IF) |
-	       (clock_frozen() || vcpu->tsc_offset ? 0 : BT_CLOCK) | (bases ? BT_BASES : 0) |
-	       (!bases || !bases_are_free(&trap_of(t->vm)->cells) ? 0
-		: vcpu->cr4 & X86_CR4_FSGSBASE			  ? BT_SWAPS | BT_LOADS
-								  : BT_SWAPS);
+	       (clock_frozen() || vcpu->tsc_offset ? 0 : BT_CLOCK) | (bases ? BT_BASES : 0) | (slot ? BT_GS_SLOT : 0) |
+	       (!bases || (!slot && !bases_are_free(&trap_of(t->vm)->cells)) ? 0
+		: vcpu->cr4 & X86_CR4_FSGSBASE				     ? BT_SWAPS | BT_LOADS
+									     : BT_SWAPS);
 }
 
 void state_set_mode(struct translate *t, const struct vcpu *vcpu)
@@ -161,6 +162,7 @@ void state_fill(struct translate *t, struct vcpu *vcpu)
 	state->hold |= pushed ? X86_RFLAGS_FIXED : 0;
 	state->held = machine_irq_held(vcpu);
 	state->upper = t->form == FORM_UPPER ? UPPER_BASE : 0;
+	state->gs = vcpu->sreg[SREG_GS].base + state->upper;
 	state->kernel_gs = vcpu->kernel_gs_base + state->upper;
 	state->gate.delivered = 0;
 	state->fs = vcpu->sreg[SREG_FS].base;

@@ -125,7 +125,7 @@ static void load_target(struct compiler *c)
 		emit_constant(&c->e, RCX, compiler_operand_address(c));
 	uint8_t segment = plain_segment(op);
 	if (c->source->flavour & BT_UPPER)
-		upper_segment(insn, &segment);
+		upper_segment(c, &segment);
 	if (segment)
 		emit8(&c->e, segment);
 	if (far) {

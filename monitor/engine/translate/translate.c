@@ -92,6 +92,7 @@ static enum leave run(struct translate *t, struct vcpu *vcpu, uint64_t host, str
 	direct->fold = t->form == FORM_UPPER ? UPPER_BASE : 0;
 	direct->root_at = trap_of(t->vm)->upper ? GATE_CACHE_STATE + offsetof(struct bt_state, root) : 0;
 	direct->fs_at = GATE_CACHE_STATE + offsetof(struct bt_state, fs);
+	direct->gs_at = form_has_gs_slot(t) ? GATE_CACHE_STATE + offsetof(struct bt_state, gs) : 0;
 	direct->fs_base = vcpu->sreg[SREG_FS].base;
 	direct->gs_base = vcpu->sreg[SREG_GS].base;
 	vcpu->rip = host;

@@ -313,7 +313,9 @@ uint64_t form_segment_base(const struct vcpu_segment *segment);
 bool form_fits(const struct translate *t, const struct vcpu *vcpu);
 /* FORM_UPPER: all that its cell cannot run the vCPU with is RSP. */
 bool form_lacks_stack(const struct translate *t, const struct vcpu *vcpu);
-/* FORM_UPPER: the cell's base of GS is the guest's, UPPER_BASE further up, and may change while it runs. */
+/* FORM_UPPER, where the host takes no bases from instructions: the guest's base of GS is in bt_state.gs. */
+bool form_has_gs_slot(const struct translate *t);
+/* FORM_UPPER: the base of GS is the guest's, UPPER_BASE further up, and may change while the cell runs. */
 bool form_moves_gs(const struct translate *t);
 /* The vCPU's registers as the cell is to have them, and the guest's again. */
 struct form_saved {

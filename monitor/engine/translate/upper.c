@@ -4,6 +4,8 @@
  * prefix, or nothing if it is based on RSP; what has RSP as a value takes it through another register; strings, which
  * go through ES as well, have their pointers moved and moved back.
  *
+ * Where GS cannot have that base (BT_GS_SLOT) an operand through it adds what the slot says for the address.
+ *
  * An operand of the lower half faults, for with UPPER_BASE it is not canonical, or lies where nothing is. A place in
  * the code that has such operands (user_mask) adds what a table says for the address instead.
  */
@@ -75,15 +77,26 @@ bool upper_is_relocated(const struct emu_insn *insn)
 	return op && op->mem.base == ZYDIS_REGISTER_RSP;
 }
 
-bool upper_segment(const struct emu_insn *insn, uint8_t *segment)
+static bool uses_gs(const struct emu_insn *insn)
 {
+	return insn->info.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_GS;
+}
+
+static bool uses_gs_slot(const struct compiler *c)
+{
+	return c->source->flavour & BT_GS_SLOT && uses_gs(&c->insn);
+}
+
+bool upper_segment(const struct compiler *c, uint8_t *segment)
+{
+	const struct emu_insn *insn = &c->insn;
 	const ZydisDecodedOperand *op = memory_of(insn);
-	bool gs = insn->info.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_GS;
+	bool gs = uses_gs(insn);
 	*segment = 0;
 	if (!op)
 		return true;
 	if (insn->info.address_width != 64 || (insn->info.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_FS) ||
-	    (gs && upper_is_relocated(insn)))
+	    (gs && (upper_is_relocated(insn) || uses_gs_slot(c))))
 		return false;
 	if (!upper_is_relocated(insn))
 		*segment = gs ? PREFIX_GS : PREFIX_FS;
@@ -94,7 +107,7 @@ bool upper_segment(const struct emu_insn *insn, uint8_t *segment)
 static bool copy_operands(struct compiler *c)
 {
 	uint8_t segment;
-	if (!upper_segment(&c->insn, &segment))
+	if (!upper_segment(c, &segment))
 		return false;
 	if (!compiler_is_rip_relative(&c->insn))
 		return compiler_copy_head(c, c->insn.info.length, segment);
@@ -145,6 +158,25 @@ static bool replace(struct emu_insn *insn, const ZydisDecodedOperand *op, unsign
 	}
 }
 
+/* The operand in memory lies at an address that the instruction's text, and where it lies, say alone. */
+static bool fixed_operand(const struct compiler *c, uint32_t *address)
+{
+	const ZydisDecodedOperand *op = memory_of(&c->insn);
+	const bool relative = compiler_is_rip_relative(&c->insn);
+	const uint64_t value = relative ? compiler_operand_address(c) : (uint64_t)op->mem.disp.value;
+	*address = (uint32_t)value;
+	return compiler_fits(value) &&
+	       (relative || (op->mem.base == ZYDIS_REGISTER_NONE && op->mem.index == ZYDIS_REGISTER_NONE));
+}
+
+/* There is room for another form of the operand, and ModRM to say it. */
+static bool can_displace(const struct emu_insn *insn)
+{
+	return insn->info.length < X86_INSN_MAX && insn->info.raw.modrm.offset && insn->info.address_width == 64 &&
+	       (insn->info.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
+		insn->info.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX);
+}
+
 /*
  * Another register stands in for RSP. What the instruction writes there goes to RSP when it is done: BT_STACK says so
  * until that has happened. Meanwhile RSP can hold the operand's address, where no displacement leads there.
@@ -154,10 +186,14 @@ static bool copy_stack(struct compiler *c, const ZydisDecodedOperand *op)
 	int found = compiler_free_register(&c->insn, 0);
 	uint8_t segment;
 	bool writes = op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
-	bool far = compiler_is_rip_relative(&c->insn) && !compiler_has_absolute(c);
+	bool slot = memory_of(&c->insn) && uses_gs_slot(c);
+	bool far = slot || (compiler_is_rip_relative(&c->insn) && !compiler_has_absolute(c));
+	uint32_t address = 0;
+	bool known = slot ? fixed_operand(c, &address) && can_displace(&c->insn)
+			  : !(far && bt_uses_base(&c->insn)) && upper_segment(c, &segment);
 	/* POP SP: the upper bits are of RSP as it is incremented. */
-	bool odd = (c->insn.info.mnemonic == ZYDIS_MNEMONIC_POP && op->size == 16) || (far && bt_uses_base(&c->insn));
-	if (found < 0 || odd || !upper_segment(&c->insn, &segment) || !replace(&c->insn, op, (unsigned)found))
+	bool odd = c->insn.info.mnemonic == ZYDIS_MNEMONIC_POP && op->size == 16;
+	if (found < 0 || odd || !known || !replace(&c->insn, op, (unsigned)found))
 		return false;
 	uint8_t reg = (uint8_t)found;
 	emit_store(&c->e, reg, SLOT(scratch));
@@ -165,8 +201,11 @@ static bool copy_stack(struct compiler *c, const ZydisDecodedOperand *op)
 	emit_guest_stack(&c->e, reg);
 	if (far) {
 		MARK(.rip = c->rip, .undo = BT_STACK, .reg = reg);
-		emit_constant64(&c->e, RSP, compiler_operand_address(c) + UPPER_BASE);
-		compiler_copy_with_operand(c, RSP, RSP);
+		if (slot)
+			emit_load(&c->e, RSP, SLOT(gs));
+		else
+			emit_constant64(&c->e, RSP, compiler_operand_address(c) + UPPER_BASE);
+		compiler_copy_with_operand(c, RSP, RSP, address);
 	} else {
 		copy_operands(c);
 	}
@@ -291,7 +330,7 @@ static bool copy_string(struct compiler *c)
 	return true;
 }
 
-/* --------------------------------------------------------------------------------------------------- user memory */
+/* ----------------------------------------------------------------------------------- user memory, and GS in a slot */
 
 /* LEA reg, [the operand] */
 void compiler_operand_lea(struct compiler *c, unsigned reg, const ZydisDecodedOperand *op)
@@ -322,30 +361,51 @@ static bool is_bit_string(const struct emu_insn *insn)
 }
 
 /* The address in one register, and what is to be added to it in another. */
-static bool copy_user(struct compiler *c)
+static bool copy_displaced(struct compiler *c)
 {
 	const struct emu_insn *insn = &c->insn;
 	const ZydisDecodedOperand *op = memory_of(insn);
+	const bool slot = uses_gs_slot(c), relative = compiler_is_rip_relative(insn);
 	int address = compiler_free_register(insn, 0);
-	int more = address < 0 ? -1 : compiler_free_register(insn, 1u << address);
-	/* A byte for SIB may come to it. */
-	bool plain = insn->info.length < X86_INSN_MAX && insn->info.raw.modrm.offset &&
-		     op->mem.type == ZYDIS_MEMOP_TYPE_MEM && insn->info.address_width == 64 && !bt_uses_base(insn) &&
-		     !compiler_is_rip_relative(insn) &&
-		     (insn->info.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
-		      insn->info.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX);
-	if (more < 0 || !plain || is_bit_string(insn))
+	int more = address < 0 ? -1 : compiler_free_index(insn, 1u << address);
+	bool plain = can_displace(insn) && op->mem.type == ZYDIS_MEMOP_TYPE_MEM &&
+		     (slot || (!relative && !bt_uses_base(insn) && !is_bit_string(insn)));
+	if (more < 0 || !plain)
 		return false;
 	const uint8_t reg = (uint8_t)address, other = (uint8_t)more;
 	emit_store(&c->e, reg, SLOT(scratch));
 	MARK(.rip = c->rip, .undo = BT_SCRATCH, .reg = reg);
 	emit_store(&c->e, other, SLOT(scratch2));
 	MARK(.rip = c->rip, .undo = BT_PAIR, .reg = reg, .reg2 = other);
-	compiler_operand_lea(c, reg, op);
-	emit_displacement_of(&c->e, other, reg);
-	compiler_copy_with_operand(c, reg, other);
+	if (relative)
+		emit_constant64(&c->e, reg, compiler_operand_address(c));
+	else
+		compiler_operand_lea(c, reg, op);
+	if (slot)
+		emit_load(&c->e, other, SLOT(gs));
+	else
+		emit_displacement_of(&c->e, other, reg);
+	compiler_copy_with_operand(c, reg, other, 0);
 	MARK(.rip = c->next, .undo = BT_PAIR, .reg = reg, .reg2 = other);
 	emit_load(&c->e, other, SLOT(scratch2));
+	MARK(.rip = c->next, .undo = BT_SCRATCH, .reg = reg);
+	emit_load(&c->e, reg, SLOT(scratch));
+	return true;
+}
+
+static bool copy_gs(struct compiler *c)
+{
+	int found = compiler_free_register(&c->insn, 0);
+	uint32_t address;
+	if (!fixed_operand(c, &address))
+		return copy_displaced(c);
+	if (found < 0 || !can_displace(&c->insn))
+		return false;
+	const uint8_t reg = (uint8_t)found;
+	emit_store(&c->e, reg, SLOT(scratch));
+	MARK(.rip = c->rip, .undo = BT_SCRATCH, .reg = reg);
+	emit_load(&c->e, reg, SLOT(gs));
+	compiler_copy_with_operand(c, reg, RSP, address);
 	MARK(.rip = c->next, .undo = BT_SCRATCH, .reg = reg);
 	emit_load(&c->e, reg, SLOT(scratch));
 	return true;
@@ -380,7 +440,9 @@ bool upper_copy(struct compiler *c, bool user)
 		return false;
 	if (stack)
 		return copy_stack(c, stack);
-	if (user && memory_of(insn) && !upper_is_relocated(insn))
-		return copy_user(c);
-	return copy_operands(c);
+	if (!memory_of(insn) || upper_is_relocated(insn))
+		return copy_operands(c);
+	if (uses_gs_slot(c))
+		return !user && copy_gs(c);
+	return user ? copy_displaced(c) : copy_operands(c);
 }

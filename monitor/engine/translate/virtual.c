@@ -213,6 +213,23 @@ static bool clear_ts(struct compiler *c)
 	return true;
 }
 
+void virtual_read_gs(struct compiler *c, unsigned reg)
+{
+	if (c->source->flavour & BT_GS_SLOT)
+		emit_load(&c->e, reg, SLOT(gs));
+	else
+		EMIT(0xf3, REX_W, 0x0f, 0xae, (uint8_t)(0xc8 | reg)); /* RDGSBASE reg */
+}
+
+/* As the cell has it. */
+static void set_gs(struct compiler *c)
+{
+	if (c->source->flavour & BT_GS_SLOT)
+		emit_store(&c->e, RCX, SLOT(gs));
+	else
+		EMIT(0xf3, REX_W, 0x0f, 0xae, 0xd9); /* WRGSBASE RCX */
+}
+
 /* A base that the cell cannot have is refused by the host's instruction: nothing has happened then. */
 static bool swap_gs(struct compiler *c)
 {
@@ -220,8 +237,8 @@ static bool swap_gs(struct compiler *c)
 	emit_store(&c->e, RAX, SLOT(rax));
 	MARK(.rip = c->rip, .undo = BT_BOTH);
 	emit_load(&c->e, RCX, SLOT(kernel_gs));
-	EMIT(0xf3, REX_W, 0x0f, 0xae, 0xc8); /* RDGSBASE RAX */
-	EMIT(0xf3, REX_W, 0x0f, 0xae, 0xd9); /* WRGSBASE RCX */
+	virtual_read_gs(c, RAX);
+	set_gs(c);
 	MARK(.rip = c->next, .undo = BT_SWAPPED);
 	emit_store(&c->e, RAX, SLOT(kernel_gs));
 	MARK(.rip = c->next, .undo = BT_BOTH);
@@ -247,7 +264,7 @@ static bool read_gs(struct compiler *c)
 	struct virtual v;
 	unsigned reg = register_of(c, 0);
 	virtual_begin(c, &v, NULL);
-	EMIT(0xf3, REX_W, 0x0f, 0xae, 0xc9); /* RDGSBASE RCX */
+	virtual_read_gs(c, RCX);
 	emit_state(&c->e, OPCODE_SUB, RCX, SLOT(upper));
 	virtual_flags(c);
 	emit_load(&c->e, RAX, SLOT(rax));
@@ -271,13 +288,17 @@ void virtual_load_fs(struct compiler *c)
 void virtual_load_gs(struct compiler *c)
 {
 	emit_state(&c->e, OPCODE_ADD, RCX, SLOT(upper));
-	EMIT(0xf3, REX_W, 0x0f, 0xae, 0xd9); /* WRGSBASE RCX */
+	set_gs(c);
 }
 
 static bool write_gs(struct compiler *c)
 {
 	struct virtual v;
 	virtual_begin(c, &v, load_operand);
+	if (c->source->flavour & BT_GS_SLOT) {
+		virtual_canonical(c, &v);
+		virtual_plain(c, &v);
+	}
 	virtual_load_gs(c);
 	virtual_end(c, c->next);
 	return true;
@@ -410,7 +431,7 @@ bool compile_virtual(struct compiler *c)
 	case ZYDIS_MNEMONIC_SWAPGS:
 		return reads && flavour & BT_SWAPS && swap_gs(c);
 	case ZYDIS_MNEMONIC_WRMSR:
-		return reads && flavour & BT_SWAPS && compile_write_msr(c);
+		return reads && compile_write_msr(c);
 	case ZYDIS_MNEMONIC_RDFSBASE:
 	case ZYDIS_MNEMONIC_RDGSBASE:
 	case ZYDIS_MNEMONIC_WRFSBASE:

@@ -23,7 +23,7 @@ bool direct_lends_fpu(const struct trap *trap, const struct vcpu *vcpu)
 
 bool direct_lends_bases(const struct trap *trap, const struct vcpu *vcpu)
 {
-	return vcpu->pv.direct || (trap->direct.lends && trap->cells.bases != GATE_BASES_INSNS);
+	return vcpu->pv.direct || (trap->direct.lends && trap->cells.bases != GATE_BASES_INSNS && !trap->direct.fold);
 }
 
 void direct_note_user(struct trap *trap, struct cell *cell, const struct vcpu *vcpu)
@@ -189,9 +189,11 @@ static void know_peers(struct trap *trap, struct cell *cell, struct vm *vm)
 /* The gate may go on with another root, or program. */
 static bool may_switch(const struct trap *trap, const struct cell *cell, const struct vm *vm)
 {
-	/* Bases that the host wants told are told by who tells them; and what to load a root would take away is the
-	 * monitor's to find. */
-	return (cell->armed == GATE_ARMED_PARAVIRT || trap->direct.root_at) && trap->cells.bases == GATE_BASES_INSNS &&
+	const bool paravirt = cell->armed == GATE_ARMED_PARAVIRT;
+	/* Where a kernel has the bases of its programs, the host is told them by who changes the program; and what to
+	 * load a root would take away is the monitor's to find. */
+	return (paravirt || trap->direct.root_at) &&
+	       (trap->cells.bases == GATE_BASES_INSNS || (!paravirt && trap->direct.fold)) &&
 	       spt_users_are_synced(vm->spt);
 }
 
@@ -338,6 +340,7 @@ static bool arm_bare(struct trap *trap, struct cell *cell, struct vcpu *vcpu)
 	xchg->user_ss_at = described ? ss_at + direct->fold : 0;
 	xchg->fold = direct->fold;
 	xchg->fs_at = direct->fs_at;
+	xchg->gs_at = direct->gs_at;
 	xchg->user_cs_is = direct->cs.descriptor;
 	xchg->user_ss_is = direct->ss.descriptor;
 	xchg->sysret = sysret;
@@ -429,9 +432,10 @@ void direct_take_kernel(struct trap *trap, struct cell *cell, struct vcpu *vcpu,
 
 void direct_take_bases(const struct trap *trap, const struct cell *cell, struct vcpu *vcpu)
 {
+	/* A kernel's own that no call loads looks like the 0 that a program has in its place. */
 	if (trap->direct.fold) {
-		vcpu->sreg[SREG_FS].base = trap->direct.fs_base;
-		vcpu->sreg[SREG_GS].base = trap->direct.gs_base;
+		vcpu->sreg[SREG_FS].base = trap->direct.gs_at ? 0 : trap->direct.fs_base;
+		vcpu->sreg[SREG_GS].base = trap->direct.gs_at ? 0 : trap->direct.gs_base;
 	}
 	bases_take(cell->peer, vcpu);
 }

@@ -32,9 +32,10 @@ struct direct {
 
 	/*
 	 * Likewise: so much higher the kernel's cell has guest memory, and the vCPU RSP and GS when it is entered. Not
-	 * 0: where the cell has the guest's FS, whose place is taken; the bases that are the guest's then.
+	 * 0: where the cell has the guest's FS, whose place is taken, and its GS, so much higher, 0: in GS; the bases
+	 * that are the guest's then.
 	 */
-	uint64_t fold, fs_at, fs_base, gs_base;
+	uint64_t fold, fs_at, gs_at, fs_base, gs_base;
 
 	/* Likewise: where its code looks for the FPU's state in user mode's frame, 0 where it is not to be had; or
 	 * NULL. */

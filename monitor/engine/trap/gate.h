@@ -223,9 +223,9 @@ struct gate_xchg {
 	uint64_t named[GATE_NAMES], unnamed;
 	/*
 	 * GATE_ARMED_BARE: so much higher the kernel's cell has addresses, RSP and GS; not 0: FS is not the guest's
-	 * there, which lies at this address.
+	 * there, which lies at this address; nor is GS, unless gs_at is 0.
 	 */
-	uint64_t fold, fs_at;
+	uint64_t fold, fs_at, gs_at;
 	uint64_t user_cs, user_ss;
 	/* GATE_ARMED_BARE: the descriptors that user_cs and user_ss were loaded from, and where; what SYSCALL does to
 	 * RFLAGS. `unreadable` the runner sets when it met memory that the cell does not show. */

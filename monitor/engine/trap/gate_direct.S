@@ -147,13 +147,13 @@ gate_direct_enter:
 gate_bare_entry:
 	testl	%r11d, XCHG_SYSCALL_ODD(%rbx)
 	jnz	gate_peer_exit
-	cmpl	$GATE_BASES_INSNS, XCHG_BASES(%rbx)
-	jne	1f
 	mov	XCHG_FS_BASE(%r14), %rax
 	mov	XCHG_GS_BASE(%r14), %rdi
 	mov	XCHG_FOLD(%rbx), %r13
 	test	%r13, %r13
 	jnz	2f
+	cmpl	$GATE_BASES_INSNS, XCHG_BASES(%rbx)
+	jne	1f
 	wrfsbase %rax
 	jmp	3f
 2:	CHECK_CANONICAL %rax, gate_peer_exit
@@ -162,6 +162,11 @@ gate_bare_entry:
 	mov	%rax, (%rsi)
 	add	%r13, %rdx
 	add	%r13, %rdi
+	mov	XCHG_GS_AT(%rbx), %rsi
+	test	%rsi, %rsi
+	jz	3f
+	mov	%rdi, (%rsi)
+	jmp	1f
 3:	wrgsbase %rdi
 1:	mov	%r11d, %eax
 	andl	XCHG_SYSCALL_KEPT(%rbx), %eax
@@ -344,9 +349,32 @@ gate_sysret:
 	mov	XCHG_GPR + 8 * RSP(%rbx), %rsi
 	sub	XCHG_FOLD(%rbx), %rsi
 
-/* RDI RIP, RDX RFLAGS, RSI RSP of user mode. */
+/* RAX and RCX the guest's bases of FS and GS, where the kernel's cell is folded. */
+.macro FOLDED_BASES
+	mov	XCHG_GS_AT(%rbx), %rcx
+	test	%rcx, %rcx
+	jz	8f
+	mov	(%rcx), %rcx
+	jmp	9f
+8:	rdgsbase %rcx
+9:	sub	XCHG_FOLD(%rbx), %rcx
+	mov	XCHG_FS_AT(%rbx), %rax
+	mov	(%rax), %rax
+.endm
+
+/*
+ * RDI RIP, RDX RFLAGS, RSI RSP of user mode. Where a call loads bases it must not be refused. R11 has been saved.
+ */
 gate_bare_leave:
-	CHECK_RIP %rdi, gate_save_rest
+	cmpq	$0, XCHG_GS_AT(%rbx)
+	je	1f
+	FOLDED_BASES
+	movabs	$LAYOUT_TASK_END, %r11
+	cmp	%r11, %rax
+	jae	gate_save_rest
+	cmp	%r11, %rcx
+	jae	gate_save_rest
+1:	CHECK_RIP %rdi, gate_save_rest
 	mov	%rdx, %rax
 	and	$~BARE_RFLAGS_FREE, %rax
 	cmp	$X86_RFLAGS_IF, %rax
@@ -373,19 +401,17 @@ gate_bare_leave:
 	movl	$0, XCHG_HELD(%rbx)
 	mov	XCHG_PEER_FPU(%rbx), %rdi
 	TELL_FPU %rdi
-3:	cmpl	$GATE_BASES_INSNS, XCHG_BASES(%rbx)
-	jne	gate_direct_committed
-	mov	XCHG_PEER(%rbx), %rcx
-	rdgsbase %rax
-	sub	XCHG_FOLD(%rbx), %rax
-	mov	%rax, XCHG_GS_BASE(%rcx)
+3:	mov	XCHG_PEER(%rbx), %rdx
 	cmpq	$0, XCHG_FOLD(%rbx)
 	jne	1f
+	cmpl	$GATE_BASES_INSNS, XCHG_BASES(%rbx)
+	jne	gate_direct_committed
 	rdfsbase %rax
+	rdgsbase %rcx
 	jmp	2f
-1:	mov	XCHG_FS_AT(%rbx), %rax
-	mov	(%rax), %rax
-2:	mov	%rax, XCHG_FS_BASE(%rcx)
+1:	FOLDED_BASES
+2:	mov	%rax, XCHG_FS_BASE(%rdx)
+	mov	%rcx, XCHG_GS_BASE(%rdx)
 	jmp	gate_direct_committed
 gate_bare_end:
 

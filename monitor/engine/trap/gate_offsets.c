@@ -100,6 +100,7 @@ void gate_offsets(void)
 	OFFSET(XCHG_PKRU, gate_xchg, pkru);
 	OFFSET(XCHG_FOLD, gate_xchg, fold);
 	OFFSET(XCHG_FS_AT, gate_xchg, fs_at);
+	OFFSET(XCHG_GS_AT, gate_xchg, gs_at);
 	OFFSET(XCHG_USER_CS, gate_xchg, user_cs);
 	OFFSET(XCHG_USER_SS, gate_xchg, user_ss);
 	OFFSET(XCHG_USER_CS_AT, gate_xchg, user_cs_at);
