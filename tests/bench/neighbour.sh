@@ -13,7 +13,7 @@ taskset -c "${cpus[1]}" timeout 60 sh -c 'while :; do :; done' &
 neighbour=$!
 trap 'kill $neighbour; wait; rm -rf "$work"' EXIT
 taskset -c "${cpus[0]},${cpus[1]}" "$ring3" run --cpus 2 --timeout 50 --stats "$work/stats" \
-	-a "pv=on bench=syscall_direct count=100000 rounds=4" "$guest" </dev/null || exit
+	-a "pv=on bench=syscall_direct count=25000 rounds=4" "$guest" </dev/null || exit
 grep -E '"contended": *[1-9]' "$work/stats" || {
 	echo "FAIL: it has not noticed"
 	cat "$work/stats"

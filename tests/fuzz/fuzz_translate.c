@@ -17,7 +17,7 @@ static const struct {
 } forms[] = {
 	{0x200000, 0, OPTIONS},
 	{0x7f0000215000, 0, OPTIONS},
-	{0xffffffff81000000, BT_UPPER, OPTIONS},
+	{0xffffffff81000000, BT_UPPER, OPTIONS | BT_GS_SLOT},
 	{0x80100000, BT_NARROW, OPTIONS | BT_USER},
 };
 

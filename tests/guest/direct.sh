@@ -4,7 +4,11 @@
 # where the guest makes more system calls than that. The first few of each kind are the interpreter's. And the kernel
 # itself leaves for what is the monitor's alone, not at each of its globals; of its loads of CR3 at most so many.
 set -u
-"$1" doctor | grep -q '^ok *fsgsbase' || { echo "left out: no segment bases by instructions"; exit 77; }
+# In the lower half the bases are the processor's, in the upper half the translator's own.
+case $2 in
+*upper*) ;;
+*) "$1" doctor | grep -q '^ok *fsgsbase' || { echo "left out: no segment bases by instructions"; exit 77; } ;;
+esac
 stats=$(mktemp) || exit 1
 trap 'rm -f "$stats"' EXIT
 timeout -k 5 60 "$1" run --timeout 50 --engine translate --stats "$stats" -a pv=off "$2" </dev/null ||

@@ -25,8 +25,13 @@ static const struct {
 	uint64_t gva;
 	unsigned flavour;
 } forms[] = {
-	{0x200000, 0},		 {0xffffffff81000000, BT_UPPER},    {0xffff900000200000, BT_UPPER},
-	{0x80100000, BT_NARROW}, {0x80100000, BT_NARROW | BT_USER},
+	{0x200000, 0},
+	{0xffffffff81000000, BT_UPPER},
+	{0xffff900000200000, BT_UPPER},
+	{0x80100000, BT_NARROW},
+	{0x80100000, BT_NARROW | BT_USER},
+	{0xffffffff81000000, BT_UPPER | BT_GS_SLOT},
+	{0xffff900000200000, BT_UPPER | BT_GS_SLOT},
 };
 
 struct piece {

@@ -95,6 +95,7 @@ gate_reexit:
 	jmp	gate_hypercall_wait
 
 #include "monitor/engine/trap/gate_direct.S"
+#include "monitor/engine/trap/gate_bare.S"
 
 /*
  * All signals arrive here, on the alternate stack: RDI signal number, RSI siginfo, RDX ucontext, RSP at the frame. The
