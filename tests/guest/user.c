@@ -342,6 +342,35 @@ static void test_bases(void)
 		pvg_test(right, "and FS and GS bases");
 }
 
+/* Through GS, with a base of the kernel's own; so often that whoever interprets a little behind WRMSR has stopped. */
+static bool has_by_gs(const volatile uint64_t *word)
+{
+	const uint64_t base = pvg_rdmsr(X86_MSR_GS_BASE);
+	uint64_t value;
+	bool right = true;
+
+	pvg_wrmsr(X86_MSR_GS_BASE, (uint64_t)word);
+	for (unsigned n = 0; n < 1000; n++) {
+		__asm__ volatile("movq %%gs:0, %0" : "=r"(value) : : "memory");
+		right &= value == *word;
+	}
+	pvg_wrmsr(X86_MSR_GS_BASE, base);
+	return right;
+}
+
+/* Before there is user mode the kernel may have the bases in its registers, and not from then on. */
+static void test_kernel_base(bool between)
+{
+	bool right = true;
+
+	for (uint64_t word = 1; word <= 20; word++) {
+		right &= has_by_gs(&word);
+		if (between)
+			run(&contexts[word % 2], user_vector, word, 0);
+	}
+	pvg_test(right, between ? "and between its programs" : "a kernel has its own data by GS");
+}
+
 /* What user_switch does not take, while a program waits: nothing of it has happened. */
 static void test_switch_refused(void)
 {
@@ -389,12 +418,16 @@ int main(const char *cmdline)
 	pvg_trap_register(X86_VEC_BP, on_breakpoint, NULL);
 	bare = pvg_option("pv", text, sizeof(text)) && !pvg_strcmp(text, "off");
 	pvg_irq_disable();
+	if (bare)
+		test_kernel_base(false);
 	test_calls();
 	test_interrupts();
 	test_faults();
 	test_vector_state();
 	test_images();
 	test_bases();
+	if (bare)
+		test_kernel_base(true);
 	if (pvg_option("pv", text, sizeof(text)) && !pvg_strcmp(text, "on"))
 		test_switch_refused();
 	test_walls();

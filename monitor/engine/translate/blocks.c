@@ -174,6 +174,7 @@ struct bt_block *block_make(struct translate *t, struct bt_page *page, struct bt
 	memcpy(block->site_mask, code.site_mask, sizeof(block->site_mask));
 	block->calls = code.calls;
 	block->leaves = code.leaves;
+	block->bases = code.bases;
 	block->host = cache_add(t, block, BT_BODY, code.len);
 	for (unsigned n = 0; n < code.inside_count; n++)
 		stats_sensitive(&t->vm->stats, code.inside[n], STAT_WAY_translated, false);
@@ -267,4 +268,17 @@ void block_kill(struct translate *t, struct bt_block *block)
 {
 	block_hide(t, block, true);
 	block->dead = true;
+}
+
+void blocks_turn_bases(struct translate *t)
+{
+	for (unsigned n = 0; n < t->piece_count; n++) {
+		struct bt_block *block = t->pieces[n].block;
+		if (!block || t->pieces[n].kind != BT_BODY || block->dead)
+			continue;
+		if (block->bases)
+			block_kill(t, block);
+		else
+			block->flavour ^= BT_BASES;
+	}
 }

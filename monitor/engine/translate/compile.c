@@ -254,7 +254,7 @@ static bool compile(struct compiler *c)
 	enum outcome outcome = GOES_ON;
 	code->exit_count = code->insns = code->inside_count = 0;
 	memset(code->site_mask, 0, sizeof(code->site_mask));
-	code->calls = code->leaves = false;
+	code->calls = code->leaves = code->bases = false;
 	if (source->hypercall)
 		return compile_hypercall(c);
 	/* The instruction's, and what goes on behind it. */
@@ -264,6 +264,7 @@ static bool compile(struct compiler *c)
 		c->is_quick = !c->user && !c->device && quick_decode(source, at, &c->insn, &c->quick);
 		if (!c->is_quick && !decode_at(source, at, &c->insn))
 			break;
+		code->bases |= !c->is_quick && bt_uses_base(&c->insn);
 		code->start[code->insns] = (uint16_t)c->e.len;
 		code->guest_at[code->insns] = (uint16_t)at;
 		c->rip = source->gva + at;

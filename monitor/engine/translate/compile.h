@@ -250,6 +250,7 @@ struct bt_code {
 	unsigned guest_len; /* bytes of guest code that the block stands for; 0: not even one instruction */
 	unsigned insns;
 	bool calls, leaves;			      /* ends with a call, or what leaves: comes back to behind it */
+	bool bases;				      /* goes through FS or GS, or would with BT_BASES */
 	uint32_t site_mask[BT_SITES];		      /* to compile the same again */
 	uint16_t start[BT_INSNS], guest_at[BT_INSNS]; /* of each: the offset of what was emitted, and of its bytes */
 	unsigned inside_count;

@@ -42,11 +42,14 @@ void state_set_mode(struct translate *t, const struct vcpu *vcpu)
 {
 	/* A kernel that has such bases has them for good. */
 	t->bases_virtual |= t->form == FORM_PLAIN && !bases_are_real(&trap_of(t->vm)->cells, vcpu);
-	unsigned mode = mode_of(t, vcpu);
-	if (mode == t->mode)
+	unsigned mode = mode_of(t, vcpu), changed = mode ^ t->mode;
+	if (!changed)
 		return;
 	t->mode = mode;
-	cache_empty(t);
+	if (changed == BT_BASES && !(mode & BT_NARROW))
+		blocks_turn_bases(t);
+	else
+		cache_empty(t);
 }
 
 /* Where the cell has memory of the kernel's; 0: nowhere. */

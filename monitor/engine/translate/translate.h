@@ -65,7 +65,7 @@ struct bt_block {
 	uint16_t len, stubs, guest_len;
 	uint16_t flavour;
 	uint8_t link_count;
-	bool hypercall, calls, leaves, listed, found;
+	bool hypercall, calls, leaves, bases, listed, found;
 	uint32_t site_mask[BT_SITES];
 	bool dead; /* dropped; its code stays until the cache is emptied, since the vCPU may have stopped in it */
 	struct bt_link link[];
@@ -363,6 +363,9 @@ void block_show(struct translate *t, struct bt_block *block);
 void block_hide(struct translate *t, struct bt_block *block, bool all);
 /* Nobody finds it any more, nor goes there. */
 void block_kill(struct translate *t, struct bt_block *block);
+/* BT_BASES comes to the mode or goes, and the mode is not BT_NARROW: what depends on that is forgotten, the rest stays.
+ */
+void blocks_turn_bases(struct translate *t);
 
 /* pages.c */
 /* The page of gva, which is at `at`, made if need be, live from now on; the frame is watched. NULL: memory is out. */
@@ -391,7 +394,7 @@ unsigned flavour_of(const struct translate *t, const struct vcpu *vcpu);
 /* state.c: the page that translated code shares with the monitor. */
 /* Somebody wants to hear of each sensitive instruction: the monitor executes them, one by one. */
 bool state_is_told(const struct vm *vm);
-/* Empties the cache if what its code stands on has changed. */
+/* Forgets the code that what has changed concerns. */
 void state_set_mode(struct translate *t, const struct vcpu *vcpu);
 void state_fill(struct translate *t, struct vcpu *vcpu);
 /* The kernel may come in by SYSCALL meanwhile, with other segments than it has now: nothing is compared with these
