@@ -37,6 +37,7 @@ static const char usage[] =
 	"  -k SIGNAL  send this signal (number)\n"
 	"  -y TEXT    type TEXT into the command's standard input (^A is Ctrl-A)\n"
 	"  -c         close the command's standard input\n"
+	"  -m KIB     from then on its own memory may grow by that\n"
 	"  -w MS      it must have ended that long after  (default 90000)\n"
 	"  -i MODE    standard input: null (default), closed, pipe, pty\n"
 	"  -f MODE    standard output: pipe (default), closed, full, broken\n"
@@ -111,7 +112,7 @@ static void add_limit(const char *text)
 static void parse(int argc, char **argv)
 {
 	int option;
-	while ((option = getopt(argc, argv, "+s:e:El:o:On:a:k:y:cw:i:f:jN:R:u")) != -1) {
+	while ((option = getopt(argc, argv, "+s:e:El:o:On:a:k:y:cm:w:i:f:jN:R:u")) != -1) {
 		switch (option) {
 		case 's':
 			want.status = optarg;
@@ -145,6 +146,9 @@ static void parse(int argc, char **argv)
 			break;
 		case 'c':
 			want.close_input = true;
+			break;
+		case 'm':
+			want.growth = strtoul(optarg, NULL, 10);
 			break;
 		case 'w':
 			want.within = atoi(optarg);
@@ -357,6 +361,8 @@ static void watch(int64_t started)
 			fail(run.acted ? "still running %lld ms after it was to end"
 				       : "did not print what was waited for in %lld ms",
 			     (long long)(now_ms() - from));
+		if (run.acted && want.growth)
+			left = memory_look();
 		if (poll(fds, 3, (int)left) < 0 && errno != EINTR)
 			fail("poll: %s", strerror(errno));
 		if (fds[1].revents)

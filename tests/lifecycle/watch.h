@@ -31,6 +31,7 @@ extern struct watch_want {
 	int err_lines;
 	const char *after, *typed, *input, *output, *neighbour;
 	int signal;
+	unsigned long growth; /* KiB */
 	int64_t within;
 	struct {
 		int resource;
@@ -47,6 +48,7 @@ extern struct watch_run {
 	struct termios before;
 	bool done, acted;
 	int64_t acted_at;
+	unsigned long memory, memory_most; /* KiB: when it was first looked at, and the most */
 } run;
 
 extern struct watch_neighbour {
@@ -62,5 +64,7 @@ _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)
 
 /* watch_judge.c: returns if all is as wanted. */
 void judge(void);
+/* Notes how much memory the command has of its own; the ms after which to do so again. */
+int64_t memory_look(void);
 
 #endif

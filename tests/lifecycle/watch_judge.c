@@ -15,7 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define GONE_MS 1000 /* what the kernel ends by itself is gone by then */
+#define MEMORY_LOOK_MS 20
+#define GONE_MS	       1000 /* what the kernel ends by itself is gone by then */
 
 static bool matches(const struct stream *stream, const char *pattern)
 {
@@ -103,6 +104,39 @@ static void judge_stats(void)
 	json_decref(stats);
 }
 
+/* KiB of memory that is no file's, guest RAM among these. */
+static unsigned long own_memory(void)
+{
+	char path[64], line[256];
+	unsigned long kib = 0;
+	snprintf(path, sizeof(path), "/proc/%d/status", run.pid);
+	FILE *status = fopen(path, "r");
+	while (status && fgets(line, sizeof(line), status))
+		if (!strncmp(line, "RssAnon:", 8))
+			kib = strtoul(line + 8, NULL, 10);
+	if (status)
+		fclose(status);
+	return kib;
+}
+
+int64_t memory_look(void)
+{
+	unsigned long kib = own_memory();
+	if (!run.memory)
+		run.memory = kib;
+	if (kib > run.memory_most)
+		run.memory_most = kib;
+	return MEMORY_LOOK_MS;
+}
+
+static void judge_memory(void)
+{
+	if (want.growth && !run.memory)
+		fail("its memory was not seen");
+	if (want.growth && run.memory_most > run.memory + want.growth)
+		fail("its own memory has grown from %lu to %lu KiB", run.memory, run.memory_most);
+}
+
 static void on_alarm(int signal)
 {
 }
@@ -154,4 +188,5 @@ void judge(void)
 	judge_output();
 	judge_terminal();
 	judge_stats();
+	judge_memory();
 }
