@@ -177,6 +177,12 @@ static unsigned run_length(const struct string_io *io, unsigned most, uint64_t *
 	return count;
 }
 
+/* A device may have ended the machine; and what one element has it do may take a millisecond. */
+static bool gives_way(struct vm *vm)
+{
+	return vm->ended || atomic_load_explicit(&vm->attention, memory_order_relaxed);
+}
+
 /* As many elements as one page of memory holds: memory is asked once. 0: they go one by one. */
 static unsigned run_of_elements(const struct string_io *io, uint16_t port, unsigned most)
 {
@@ -190,15 +196,14 @@ static unsigned run_of_elements(const struct string_io *io, uint16_t port, unsig
 	if (!(io->input ? gm_probe_write_gva(vcpu, gva, (uint64_t)count * io->size, GM_CPL, &fault)
 			: gm_read_gva(vcpu, gva, bytes, (uint64_t)count * io->size, GM_CPL, &fault)))
 		return 0;
-	while (done < count && !vcpu->vm->ended) {
+	do {
 		uint32_t value = 0;
 		if (!io->input)
 			memcpy(&value, bytes + done * io->size, io->size);
 		port_io(vcpu, port, io->size, !io->input, &value);
 		if (io->input)
 			memcpy(bytes + done * io->size, &value, io->size);
-		done++;
-	}
+	} while (++done < count && !gives_way(vcpu->vm));
 	if (io->input)
 		gm_write_gva(vcpu, gva, bytes, (uint64_t)done * io->size, GM_CPL, &fault);
 	return done;
@@ -225,8 +230,7 @@ static enum emu_step run_string(const struct string_io *io)
 			count = 1;
 		}
 		advance(io, count);
-		/* A device may have ended the machine, or asked for attention. */
-		if (vcpu->vm->ended)
+		if (gives_way(vcpu->vm))
 			break;
 	}
 	return wrap(io, vcpu->gpr[RCX]) ? STEP_STAYS : STEP_NEXT;
