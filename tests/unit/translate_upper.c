@@ -429,6 +429,13 @@ static void test_user_operands(void **state)
 	assert_int_equal(RUN(ALL_USER, 0xc4, 0xc2, 0xf0, 0xf2, 0x01).regs.rax, ~3ull & 0x1118);
 	RUN(ALL_USER, 0x41, 0xff, 0x31); /* PUSH [R9] */
 	assert_int_equal(*at(STACK - 8), 0x1118);
+	/* LOCK CMPXCHG16B [RSI]: one register is left, and RBP */
+	struct user_regs_struct regs = registers();
+	regs.rsi = USER + 0x80;
+	*at(USER + 0x80) = 0x1111, *at(USER + 0x88) = 0x2222;
+	end = RUN_FROM(regs, ALL_USER, 0, 0xf0, 0x48, 0x0f, 0xc7, 0x0e);
+	assert_done(&end, 5);
+	assert_int_equal(*at(USER + 0x88), 3);
 	/* Kernel memory at the same place in the code. */
 	*at(DATA + 0x400) = 0x4321;
 	assert_int_equal(RUN(ALL_USER, 0x49, 0x8b, 0x04, 0x24).regs.rax, 0x4321); /* MOV RAX, [R12] */
