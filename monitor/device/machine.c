@@ -149,6 +149,8 @@ static void attach_pc(struct vm *vm, struct machine *machine)
 		vbe_show(&machine->vbe, vm->config->video.width, vm->config->video.height);
 	acpi_pm_init(&machine->pm, &vm->bus, clock_guest_ns, power_off, vm);
 	pci_init(&machine->pci, &vm->bus, power_off, vm);
+	if (vm->mem.video)
+		pci_add_display(&machine->pci);
 	lapic_init(&machine->lapic, vm->vcpu[0], &vm->bus, &vm->timers, clock_guest_ns, ioapic_eoi, &machine->ioapic);
 	ioapic_init(&machine->ioapic, &vm->bus, send, &machine->lapic);
 	hpet_init(&machine->hpet, &vm->bus, &vm->timers, clock_guest_ns, set_hpet_line, machine);

@@ -10,6 +10,7 @@
 
 #include "hypercalls/x86.h"
 #include "monitor/device/acpi_pm.h"
+#include "monitor/vm/layout.h"
 
 #define ADDRESS_ENABLE	    0x80000000u
 #define ADDRESS_FUNCTION(a) ((a) >> 8 & 0xffff)
@@ -25,12 +26,15 @@ enum {
 	COMMAND = 0x04,
 	REVISION = 0x08, /* and the class above it */
 	HEADER_TYPE = 0x0e,
+	BASE_ADDRESS = 0x10, /* the first of six */
 	SUBSYSTEM = 0x2c,
 	INTERRUPT_LINE = 0x3c,
 	INTERRUPT_PIN = 0x3d,
 };
-#define COMMAND_SPACES 0x07 /* ports, memory, bus master */
-#define MULTIFUNCTION  0x80
+#define COMMAND_SPACES	  0x07 /* ports, memory, bus master */
+#define COMMAND_ANSWERS	  0x03 /* at ports and in memory */
+#define BASE_PREFETCHABLE 0x08
+#define MULTIFUNCTION	  0x80
 
 #define BRIDGE	       0x12378086u
 #define BRIDGE_CLASS   0x06000002u
@@ -58,6 +62,15 @@ enum {
 #define PIIX4_PORTS	 0x80
 #define PIIX4_PORTS_ON	 1
 
+/* As Bochs and QEMU have theirs. Revision 0: no registers in memory. */
+#define DISPLAY_AT    0x10 /* device 2 */
+#define DISPLAY	      0x11111234u
+#define DISPLAY_CLASS 0x03000000u
+/* Of its base address the highest byte can be written; all ones ask which bits can be. */
+#define DISPLAY_HOME  (PC_VIDEO / PC_VIDEO_BYTES)
+#define DISPLAY_ASKED 0xff
+_Static_assert(PC_VIDEO_BYTES == 1 << 24 && PC_VIDEO % PC_VIDEO_BYTES == 0, "one byte of the address");
+
 /* Of the four interrupts of PCI. */
 static const uint8_t piix3_lines[PCI_PINS] = {10, 10, 11, 11};
 
@@ -67,6 +80,15 @@ static struct pci_function *find(struct pci *pci)
 		if (pci->address & ADDRESS_ENABLE && ADDRESS_FUNCTION(pci->address) == pci->function[i].at)
 			return &pci->function[i];
 	return NULL;
+}
+
+/* The display's memory stays where it is, for it is guest RAM to all the rest: another base address is not taken. */
+static void stay(struct pci_function *function)
+{
+	uint8_t *highest = &function->config[BASE_ADDRESS + 3];
+
+	if (function->at == DISPLAY_AT && *highest != DISPLAY_ASKED)
+		*highest = DISPLAY_HOME;
 }
 
 /* Within one register of four bytes. */
@@ -85,6 +107,8 @@ static void access_config(struct pci *pci, unsigned byte, unsigned size, bool wr
 		else
 			*value |= (uint32_t)*config << 8 * i;
 	}
+	if (function && write)
+		stay(function);
 }
 
 static void access_pci(void *device, uint16_t offset, unsigned size, bool write, uint32_t *value)
@@ -156,6 +180,15 @@ void pci_add_piix3(struct pci *pci)
 	pm->config[INTERRUPT_PIN] = 1;
 	pm->config[PIIX4_APM_SMI] = PIIX4_APM_SMI_ON;
 	pm->config[PIIX4_PORTS] = PIIX4_PORTS_ON;
+}
+
+void pci_add_display(struct pci *pci)
+{
+	struct pci_function *display = add(pci, DISPLAY_AT, DISPLAY, DISPLAY_CLASS);
+
+	display->config[COMMAND] = COMMAND_ANSWERS;
+	set(display, BASE_ADDRESS, PC_VIDEO | BASE_PREFETCHABLE);
+	permit(display, BASE_ADDRESS + 3, 1, UINT8_MAX);
 }
 
 void pci_init(struct pci *pci, struct bus *bus, void (*reset)(void *arg), void *arg)

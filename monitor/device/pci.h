@@ -1,6 +1,7 @@
 /*
  * The PCI bus of a PC: configuration mechanism 1, the host bridge and, where firmware or disks want them, the bridge to
- * ISA with its IDE controller and power management; and the reset register that lies among the ports.
+ * ISA with its IDE controller and power management; the display, if it has memory of its own; and the reset register
+ * that lies among the ports.
  */
 #ifndef MONITOR_DEVICE_PCI_H
 #define MONITOR_DEVICE_PCI_H
@@ -15,7 +16,7 @@
 #define PCI_PINS	4 /* INTA to INTD */
 #define PCI_SLOTS_WIRED 4 /* from slot 1 on */
 
-#define PCI_FUNCTIONS_MAX 4
+#define PCI_FUNCTIONS_MAX 5
 #define PCI_CONFIG_BYTES  256
 
 struct pci_function {
@@ -40,5 +41,7 @@ void pci_init(struct pci *pci, struct bus *bus, void (*reset)(void *arg), void *
 /* Adds the PIIX3: its bridge to ISA, and its IDE controller, whose channels are where they are without PCI; and a
  * PIIX4's power management, whose ports are so too. */
 void pci_add_piix3(struct pci *pci);
+/* Adds the display with memory at PC_VIDEO. Its registers are where they are without PCI. */
+void pci_add_display(struct pci *pci);
 
 #endif

@@ -16,6 +16,7 @@
 #include "monitor/device/fw_cfg.h"
 #include "monitor/device/pci.h"
 #include "monitor/device/testdev.h"
+#include "monitor/vm/layout.h"
 #include "tests/unit/ports.h"
 
 static struct bus bus;
@@ -167,6 +168,32 @@ static void test_pci_piix3(void **state)
 	assert_int_equal(config(0x10800), UINT32_MAX);
 }
 
+/* Drivers learn where its memory is and how large, and cannot have it elsewhere, whichever bytes they write. */
+static void test_pci_display(void **state)
+{
+	assert_int_equal(config(0x1000), UINT32_MAX);
+	pci_add_display(&pci);
+	assert_int_equal(config(0x1000), 0x11111234);
+	assert_int_equal(config(0x1008), 0x03000000);
+	assert_int_equal(config(0x1004), 3);
+	assert_int_equal(config(0x1010), PC_VIDEO | 8);
+	out(X86_PORT_PCI + 4, 4, UINT32_MAX);
+	assert_int_equal(-(config(0x1010) & ~0xfu), PC_VIDEO_BYTES);
+	out(X86_PORT_PCI + 4, 4, 0xfd000000);
+	assert_int_equal(config(0x1010), PC_VIDEO | 8);
+	out(X86_PORT_PCI + 7, 1, 0x10);
+	assert_int_equal(config(0x1010), PC_VIDEO | 8);
+	for (uint32_t bar = 0x14; bar < 0x34; bar += 4) {
+		config(0x1000 | bar);
+		out(X86_PORT_PCI + 4, 4, UINT32_MAX);
+		assert_int_equal(config(0x1000 | bar), 0);
+	}
+	/* Others' registers at that place are nothing. */
+	config(0x10);
+	out(X86_PORT_PCI + 4, 4, 0);
+	assert_int_equal(config(0x10), 0);
+}
+
 static void test_pci_reset(void **state)
 {
 	out(PCI_RESET_PORT, 1, 2);
@@ -222,8 +249,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup(test_##name, setup)
 	const struct CMUnitTest tests[] = {
-		T(power_off),  T(pm_timer),  T(pm_events), T(pci),     T(pci_reset),
-		T(pci_writes), T(pci_piix3), T(fw_cfg),	   T(testdev),
+		T(power_off),  T(pm_timer),  T(pm_events),   T(pci),	T(pci_reset),
+		T(pci_writes), T(pci_piix3), T(pci_display), T(fw_cfg), T(testdev),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
