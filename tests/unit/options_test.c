@@ -146,6 +146,8 @@ static void test_pasted_words(void **state)
 	assert_true(config.disks[1].readonly && !config.disks[0].readonly);
 	assert_refused("a disk is file=FILE,format=raw", "-drive", "file=x,format=qcow2", "k.elf");
 	assert_refused("a disk is file=FILE,format=raw", "-drive", "file=x", "k.elf");
+	assert_refused("--net:service=tap100: there are no network devices", "--net:service=tap100", "k.hvt");
+	assert_refused("there are no network devices", "--net-mac:service=02:00:00:00:00:01", "k.hvt");
 	assert_refused("there is no option '-device'", "k.elf", "-device", "e1000");
 	assert_refused("there is no option '-device'", "k.elf", "-device", "isa-debug-exit,iobase=0x501");
 	assert_refused("there is no option '-device'", "k.elf", "-device");

@@ -104,6 +104,12 @@ static void rewrite_colon(char *word)
 	}
 }
 
+/* Solo5's options for devices that are not there. */
+static bool is_network(const char *word)
+{
+	return !strncmp(word, "--net:", strlen("--net:")) || !strncmp(word, "--net-mac:", strlen("--net-mac:"));
+}
+
 /* The word is an option whose value is the next word. Long options may be abbreviated, as getopt allows. */
 static bool value_follows(const char *word)
 {
@@ -255,6 +261,10 @@ int options_rewrite(int *argc, char **argv)
 		}
 		if (!strcmp(argv[i], "-drive") && rewrite_drive(*argc, argv, i))
 			return -EINVAL;
+		if (is_network(argv[i])) {
+			fprintf(stderr, "ring3: %s: there are no network devices yet: leave it out\n", argv[i]);
+			return -EINVAL;
+		}
 		rewrite_colon(argv[i]);
 		if (spelling)
 			argv[i] = (char *)spelling->ours;
