@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "monitor/engine/interpret/interpret.h"
 
@@ -16,6 +15,7 @@
 #include "monitor/host/clock.h"
 #include "monitor/host/cpuid.h"
 #include "monitor/host/prefault.h"
+#include "monitor/host/unforked.h"
 #include "monitor/vm/segment.h"
 #include "monitor/vm/vm.h"
 
@@ -97,13 +97,11 @@ static unsigned fpu_size(void)
 	return host_xsave_size() <= ENGINE_FPU_MAX ? host_state_size() : 0;
 }
 
-/* What is forked from the monitor has no use for it: what they share would be copied when it is written next. */
 bool interp_create(struct vcpu *vcpu)
 {
-	struct engine_vcpu *c = mmap(NULL, sizeof(*c), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (c == MAP_FAILED)
+	struct engine_vcpu *c = unforked_alloc(sizeof(*c));
+	if (!c)
 		return false;
-	madvise(c, sizeof(*c), MADV_DONTFORK);
 	prefault(c, sizeof(*c));
 	vcpu->engine = c;
 	c->vcpu = vcpu;
@@ -128,7 +126,7 @@ void interp_destroy(struct vcpu *vcpu)
 		return;
 	code_destroy(c);
 	native_destroy(c->native);
-	munmap(c, sizeof(*c));
+	unforked_free(c, sizeof(*c));
 	vcpu->engine = NULL;
 }
 

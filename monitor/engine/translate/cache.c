@@ -14,6 +14,7 @@
 #include "monitor/host/clock.h"
 #include "monitor/host/prefault.h"
 #include "monitor/host/refusal.h"
+#include "monitor/host/unforked.h"
 #include "monitor/vm/vm.h"
 
 #define CODE_MAX (GATE_CACHE_SIZE - (GATE_CACHE_CODE - GATE_CACHE))
@@ -57,7 +58,7 @@ void *cache_alloc(struct translate *t, size_t size)
 {
 	size = (size + 15) & ~(size_t)15;
 	if (!t->chunks || t->chunks->used + size > CHUNK_SIZE) {
-		struct bt_chunk *chunk = malloc(sizeof(*chunk));
+		struct bt_chunk *chunk = unforked_alloc(sizeof(*chunk));
 		if (!chunk)
 			return NULL;
 		chunk->next = t->chunks;
@@ -79,7 +80,7 @@ static void free_chunks(struct translate *t)
 {
 	while (t->chunks) {
 		struct bt_chunk *next = t->chunks->next;
-		free(t->chunks);
+		unforked_free(t->chunks, sizeof(*t->chunks));
 		t->chunks = next;
 	}
 	t->kept = 0;
@@ -243,7 +244,7 @@ int cache_create(struct translate *t, uint64_t size, bool traced)
 	t->limit = size && size < CODE_MAX ? (uint32_t)(size > CODE_MIN ? size : CODE_MIN) : (uint32_t)CODE_MAX;
 	t->piece_max = t->limit / BT_ALIGN;
 	t->callout = traced ? 0 : gate_address(gate_callout);
-	t->pieces = calloc(t->piece_max, sizeof(*t->pieces));
+	t->pieces = unforked_alloc(t->piece_max * sizeof(*t->pieces));
 	t->frames = calloc(frames, sizeof(*t->frames));
 	t->hits = calloc(frames, 1);
 	t->stores = calloc(frames, 1);
@@ -273,7 +274,7 @@ int cache_create(struct translate *t, uint64_t size, bool traced)
 void cache_destroy(struct translate *t)
 {
 	free_chunks(t);
-	free(t->pieces);
+	unforked_free(t->pieces, t->piece_max * sizeof(*t->pieces));
 	free(t->frames);
 	free(t->hits);
 	free(t->stores);

@@ -4,7 +4,6 @@
  * behaves as the manual says.
  */
 #include <errno.h>
-#include <sys/mman.h>
 
 #include "monitor/engine/hybrid/hybrid.h"
 #include "monitor/engine/interpret/interpret.h"
@@ -12,6 +11,7 @@
 #include "monitor/engine/trap/gate.h"
 #include "monitor/engine/trap/space.h"
 #include "monitor/engine/trap/trap.h"
+#include "monitor/host/unforked.h"
 #include "monitor/vm/engine.h"
 #include "monitor/vm/vm.h"
 
@@ -331,26 +331,9 @@ static uint64_t translated(struct vcpu *vcpu, uint64_t gva)
 	return block ? cache_address(block->host) : 0;
 }
 
-/* Cells are forked from the monitor, and have no use for it: what they share would be copied when it is written next.
- */
-static struct translate *make(void)
-{
-	struct translate *t = mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (t == MAP_FAILED)
-		return NULL;
-	madvise(t, sizeof(*t), MADV_DONTFORK);
-	return t;
-}
-
-static void unmake(struct translate *t)
-{
-	if (t)
-		munmap(t, sizeof(*t));
-}
-
 static int translate_init(struct vm *vm)
 {
-	struct translate *t = make();
+	struct translate *t = unforked_alloc(sizeof(*t));
 	if (!t)
 		return -ENOMEM;
 	t->vm = vm;
@@ -358,7 +341,7 @@ static int translate_init(struct vm *vm)
 	t->fd = -1;
 	int error = engine_trap.init(vm);
 	if (error) {
-		unmake(t);
+		unforked_free(t, sizeof(*t));
 		return error;
 	}
 	struct trap *trap = trap_of(vm);
@@ -389,7 +372,7 @@ static void translate_exit(struct vm *vm)
 	engine_trap.exit(vm);
 	if (t)
 		cache_destroy(t);
-	unmake(t);
+	unforked_free(t, sizeof(*t));
 }
 
 const struct engine_ops engine_translate = {
