@@ -17,4 +17,4 @@ cp "$kernel" "$work/kernel" && tar -C "$work" -cf "$work/memory.tar" kernel &&
 	"$make" -d "$(dirname "$boot")" -O i386-pc -p '(memdisk)' -m "$work/memory.tar" -c "$work/grub.cfg" \
 		-o "$work/core.img" biosdisk memdisk tar multiboot echo boot &&
 	cat "$boot" "$work/core.img" >"$work/disk.img" && truncate -s 2M "$work/disk.img" || exit 1
-"$here/boot.sh" "$directory" - "$work/disk.img" "$@"
+"$here/boot.sh" "$directory" --disk - "$work/disk.img" "$@"
