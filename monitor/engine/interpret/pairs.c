@@ -33,13 +33,26 @@ FIRSTS(PAIRS)
 static insn_function *const seconds[] = {SECONDS(NAME, ) ENDS(NAME, )};
 #define SECOND_COUNT (sizeof(seconds) / sizeof(seconds[0]))
 
-#define CELL(second, first) first##_##second,
-#define ROW(first)	    {first, {SECONDS(CELL, first) ENDS(CELL, first)}},
-static const struct row {
+#define COUNTED(first) +1
+#define ROW_COUNT      (0 FIRSTS(COUNTED))
+static struct row {
 	insn_function *first, *both[SECOND_COUNT];
-} rows[] = {FIRSTS(ROW)};
+} rows[ROW_COUNT];
 
-#define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))
+/* Not by an initializer: the program is position-independent, and whatever starts would have these pages relocated. */
+#define CELL(second, first) *both++ = first##_##second;
+#define ROW(name)                                                                                                      \
+	both = row->both;                                                                                              \
+	row++->first = name;                                                                                           \
+	SECONDS(CELL, name)                                                                                            \
+	ENDS(CELL, name)
+static void make_rows(void)
+{
+	struct row *row = rows;
+	insn_function **both;
+
+	FIRSTS(ROW)
+}
 
 /* Where a function stands in `rows` and in `seconds`, from 1; 0: nowhere. By its address, or as far behind as it takes.
  */
@@ -60,6 +73,7 @@ static struct place *place_of(insn_function *run)
 
 static void make_places(void)
 {
+	make_rows();
 	for (unsigned n = 0; n < ROW_COUNT; n++) {
 		struct place *place = place_of(rows[n].first);
 		*place = (struct place){rows[n].first, (uint8_t)(n + 1), place->second};
