@@ -12,6 +12,9 @@
 #include "monitor/vm/layout.h"
 #include "monitor/vm/segment.h"
 
+/* Of the boot area: a small guest's tables, and what it is told. */
+#define TOUCHED (4 * X86_PAGE_SIZE)
+
 static const struct boot_protocol *const protocols[] = {
 	&boot_linux,	  /* bzImage, by its 64-bit entry */
 	&boot_linux_32,	  /* by its 32-bit one */
@@ -47,6 +50,7 @@ int image_boot(struct vm *vm)
 void boot_begin(struct boot *boot, struct vm *vm)
 {
 	*boot = (struct boot){.mem = &vm->mem, .next = BOOT_START};
+	gm_prefault(boot->mem, BOOT_START, TOUCHED);
 }
 
 uint64_t boot_alloc(struct boot *boot, uint64_t len, uint64_t align)

@@ -130,6 +130,19 @@ static void check_output(void)
 	_exit(VM_STATUS_HOST);
 }
 
+/* Looks for leaks when the process exits; of a sanitizer alone. */
+void __lsan_do_leak_check(void) __attribute__((weak));
+
+/* Destructors of libraries have nothing to do here, and each page that they are on is a fault. */
+static _Noreturn void leave(int status)
+{
+	if (__lsan_do_leak_check)
+		exit(status);
+	check_output();
+	fflush(NULL);
+	_exit(status);
+}
+
 int main(int argc, char **argv)
 {
 	reserve_gate(argv);
@@ -142,7 +155,7 @@ int main(int argc, char **argv)
 	const char *word = argv[1];
 	const struct verb *verb = verb_find(word);
 	if (verb)
-		return verb->run(argc - 1, argv + 1);
+		leave(verb->run(argc - 1, argv + 1));
 	if (!strcmp(word, "--help") || !strcmp(word, "-h"))
 		return usage();
 	if (!strcmp(word, "help"))

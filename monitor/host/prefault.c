@@ -28,6 +28,8 @@ void prefault(void *at, size_t size)
 		madvise((void *)first, (uintptr_t)at + size - first, MADV_POPULATE_WRITE);
 }
 
+static char *heap; /* NULL: it is not known where that lies, or all of it was touched */
+
 void prefault_heap(void)
 {
 	mallopt(M_TOP_PAD, HEAP);
@@ -35,6 +37,15 @@ void prefault_heap(void)
 	char *first = malloc(1), *end = sbrk(0);
 	/* Another allocator's heap may lie anywhere. */
 	if (first && first < end && end - first <= 2 * HEAP)
-		prefault(first, TOUCHED);
+		heap = first;
+	if (heap)
+		prefault(heap, TOUCHED);
 	free(first);
+}
+
+void prefault_heap_rest(void)
+{
+	if (heap)
+		prefault(heap + TOUCHED, HEAP - TOUCHED);
+	heap = NULL;
 }

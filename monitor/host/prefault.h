@@ -10,5 +10,8 @@
 void prefault(void *at, size_t size);
 /* What the heap needs for a small guest. Once, before there are threads. */
 void prefault_heap(void);
+/* The rest of it, which is for what a guest takes as it runs: once, behind the first fork, which would have it copied.
+ */
+void prefault_heap_rest(void);
 
 #endif

@@ -12,12 +12,13 @@
 #include <unistd.h>
 
 #include "monitor/host/clock.h"
+#include "monitor/host/prefault.h"
 #include "monitor/host/refusal.h"
 #include "monitor/vm/vm.h"
 #include "monitor/vm/watch.h"
 #include "shadowpt/shadowpt.h"
 
-#define READ_PIECE (64 << 10)
+#define READ_PIECE (16 << 10) /* each of its pages is one more to be had from the host */
 
 static int refuse(struct guest_mem *gm, uint64_t size, const char *call)
 {
@@ -130,6 +131,7 @@ ssize_t gm_read_file(const struct guest_mem *gm, uint64_t gpa, uint64_t len, int
 	ssize_t done = 0, n = 0;
 	if (!to)
 		abort();
+	prefault(piece, len < sizeof(piece) ? len : sizeof(piece));
 	for (; (uint64_t)done < len; done += n) {
 		uint64_t left = len - (uint64_t)done;
 		n = pread(fd, piece, left < sizeof(piece) ? left : sizeof(piece), (off_t)offset + done);
@@ -139,6 +141,13 @@ ssize_t gm_read_file(const struct guest_mem *gm, uint64_t gpa, uint64_t len, int
 			memcpy(to + done, piece, (size_t)n);
 	}
 	return done ? done : n;
+}
+
+void gm_prefault(const struct guest_mem *gm, uint64_t gpa, uint64_t len)
+{
+	uint8_t *at = gm_ptr(gm, gpa, len);
+	if (at)
+		prefault(at, len);
 }
 
 static void observe(struct vcpu *vcpu, uint64_t gpa, const void *bytes, uint64_t len, bool write, uint64_t since)

@@ -61,6 +61,9 @@ bool gm_write(const struct guest_mem *gm, uint64_t gpa, const void *from, uint64
 /* As pread(2), to [gpa, gpa+len), which is RAM; before the guest runs. */
 ssize_t gm_read_file(const struct guest_mem *gm, uint64_t gpa, uint64_t len, int fd, uint64_t offset);
 
+/* The monitor is about to write to these pages (monitor/host/prefault.h). */
+void gm_prefault(const struct guest_mem *gm, uint64_t gpa, uint64_t len);
+
 /* An access of the guest's at a gpa that is no RAM: to the bus, and told to who observes devices. */
 void gm_read_device(struct vcpu *vcpu, uint64_t gpa, void *to, uint64_t len);
 void gm_write_device(struct vcpu *vcpu, uint64_t gpa, const void *from, uint64_t len);

@@ -17,12 +17,19 @@
 #include <unistd.h>
 
 #include "hypercalls/x86.h"
+#include "monitor/host/cpuid.h"
+#include "monitor/host/prefault.h"
 #include "monitor/vm/engine.h"
 #include "monitor/vm/vcpu.h"
 
 /* Where nothing of the monitor's lies, nor of what its children map; a vdso is two pages today. */
 #define VDSO_PLACE     0x1000000
 #define VDSO_PAGES_MAX 16
+
+#define XSAVE_ALIGN 64
+
+/* The C library's own two are the last that may have handlers. */
+#define LAST_IGNORED 33
 
 /* The sigaction the kernel takes: the C library's wrapper would put its own restorer in the host's text. */
 struct kernel_sigaction {
@@ -80,9 +87,10 @@ void confine_close_all_but(const int *keep, unsigned count)
 /* The processor may read all that the enabled components take (CPUID 0Dh), whatever the header says is in use. */
 void confine_reset_fpu(void)
 {
-	uint8_t reset[ENGINE_FPU_MAX] __attribute__((aligned(64)));
-	vcpu_fpu_reset(reset, sizeof(reset));
-	__asm__ volatile("xrstor64 %0" : : "m"(reset), "a"(~0u), "d"(~0u));
+	uint32_t size = host_xsave_size();
+	uint8_t *reset = __builtin_alloca_with_align(size, 8 * XSAVE_ALIGN);
+	vcpu_fpu_reset(reset, size);
+	__asm__ volatile("xrstor64 %0" : : "m"(*(const uint8_t(*)[ENGINE_FPU_MAX])reset), "a"(~0u), "d"(~0u));
 }
 
 /* The C library's restartable-sequence area vanishes with the host's pages; the kernel would fault writing to it. */
@@ -119,12 +127,13 @@ static void leave_vdso(void)
 
 /*
  * The monitor's handlers are no code here. Whatever came between fork and setpgid waits, and would have a frame for one
- * pushed on the guest's stack; to be ignored ends its waiting.
+ * pushed on the guest's stack; to be ignored ends its waiting. Real-time signals nobody sends to a group but who would
+ * end the monitor by them.
  */
 static void ignore_signals(void)
 {
 	const struct kernel_sigaction ignored = {.handler = (uint64_t)SIG_IGN};
-	for (int signal = 1; signal < NSIG; signal++)
+	for (int signal = 1; signal <= LAST_IGNORED; signal++)
 		syscall(SYS_rt_sigaction, signal, &ignored, NULL, sizeof(ignored.mask)); /* KILL and STOP refuse */
 }
 
@@ -157,7 +166,8 @@ pid_t confine_fork(void (*child)(const void *arg), const void *arg)
 	sigset_t all, old;
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &old);
-	pid_t pid = fork();
+	/* Not by the C library, which has pages of its own written in the child, of which each is a fault. */
+	pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
 	if (pid == 0) {
 		begin(parent);
 		child(arg);
@@ -165,6 +175,7 @@ pid_t confine_fork(void (*child)(const void *arg), const void *arg)
 	}
 	int error = pid < 0 ? -errno : 0;
 	sigprocmask(SIG_SETMASK, &old, NULL);
+	prefault_heap_rest();
 	return error ? error : pid;
 }
 
