@@ -3,8 +3,10 @@
     kernels.py BUILD [PASSES]
 A table for docs/performance.md goes to stdout: medians in seconds, and the ratio to QEMU's; below it the speed of engine
 interpret on the way there, by --stats: instructions, kernel's and programs', by the time spent with the guest and by the
-process's time on a CPU, which other work on the host makes no longer. The kernels are those of
-tests/kernels, which finds or fetches them; what cannot be had, or has no QEMU beside it, is left out and named."""
+process's time on a CPU, which other work on the host makes no longer; and what a unikernel of Solo5's takes from exec to
+exit. The kernels are those of tests/kernels, which finds or fetches them; what cannot be had, or has no QEMU beside it, is
+left out and named."""
+import gzip
 import json
 import os
 import select
@@ -18,8 +20,10 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LIMIT = 300  # seconds
+RUNS = 20
 QEMU = "qemu-system-x86_64"
 ENGINES = ("translate", "hybrid", "interpret")
+UNIKERNEL_ENGINES = ("trap", *ENGINES)
 
 # What it is, package, file, command line, memory, initramfs, what its console says when it is there.
 KERNELS = [
@@ -29,6 +33,8 @@ KERNELS = [
      "console=ttyS0 acpi=off noapic nolapic pci=off", "256M", "initramfs.cpio", b"shell ready"),
     ("Linux, i386, to its user mode", "linux-image-686:i386", "boot/vmlinuz-*-686", "console=ttyS0", "256M",
      "initramfs32.cpio", b"init: machine i686"),
+    ("GNU Mach, i386, until it misses its first server", "gnumach-image-1.8-486:i386", "boot/gnumach-1.8-486.gz",
+     "console=com0", "128M", None, b"No bootstrap code"),
     ("memtest86+, to its first test", "memtest86+", "boot/memtest86+x64.bin", "console=ttyS0", "16M", None, b"Testing:"),
 ]
 
@@ -60,14 +66,18 @@ def run(command, mark):
     return took, usage.ru_utime + usage.ru_stime
 
 
-def commands(build, kernel, words, memory, initramfs):
-    """By name, in the order of the columns; QEMU last, if it is there."""
+def commands(build, kernel, words, memory, initramfs, work):
+    """By name, in the order of the columns; QEMU, which unpacks no kernel, last, if it is there."""
     options = ["-m", memory, "-append", words]
     if initramfs:
         options += ["-initrd", os.path.join(build, "tests/kernels", initramfs)]
     ways = {engine: [os.path.join(build, "ring3"), "run", "--engine", engine, *options, "-kernel", kernel]
             for engine in ENGINES}
     if shutil.which(QEMU):
+        if kernel.endswith(".gz"):
+            with gzip.open(kernel) as packed, open(os.path.join(work, "kernel"), "wb") as plain:
+                plain.write(packed.read())
+            kernel = plain.name
         ways["QEMU TCG"] = [QEMU, "-accel", "tcg", "-display", "none", "-serial", "stdio", "-monitor", "none",
                             "-no-reboot", *options, "-kernel", kernel]
     return ways
@@ -81,6 +91,19 @@ def speed(file, on_cpu):
     return millions, millions / (vcpu["guest_ns"] / 1e9), millions / on_cpu
 
 
+def unikernels(build, passes):
+    """A line: medians in milliseconds, of so many times RUNS, and of /bin/true's by turns with them."""
+    ring3, image = os.path.join(build, "ring3"), os.path.join(build, "tests/solo5/unikernel.hvt")
+    ways = {engine: [ring3, "run", "--engine", engine, image] for engine in UNIKERNEL_ENGINES} | {"/bin/true": ["/bin/true"]}
+    times = {way: [] for way in ways}
+    for _ in range(passes * RUNS):
+        for way, command in ways.items():
+            start = time.monotonic()
+            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+            times[way].append(time.monotonic() - start)
+    return ", ".join(f"{way} {statistics.median(took) * 1e3:.1f} ms" for way, took in times.items())
+
+
 def cell(times, peer):
     """Median, and the ratio to the peer's."""
     if None in times or not times:
@@ -88,6 +111,20 @@ def cell(times, peer):
     median = statistics.median(times)
     ratio = f", {median / statistics.median(peer):.2f}x" if peer and None not in peer and times is not peer else ""
     return f"{median:.2f} s{ratio}"
+
+
+def measure(ways, mark, passes, work):
+    """Seconds by way, and what speed() says of each pass."""
+    times, speeds = {way: [] for way in ways}, []
+    stats = os.path.join(work, "stats")
+    for _ in range(passes):
+        for way, command in ways.items():
+            told = ["--stats", stats] if way == "interpret" else []
+            took, on_cpu = run([*command[:2], *told, *command[2:]], mark)
+            times[way].append(took)
+            if told and took:
+                speeds.append(speed(stats, on_cpu))
+    return times, speeds
 
 
 def main():
@@ -105,23 +142,15 @@ def main():
         if not kernel:
             print(f"left out, cannot be had: {package}", file=sys.stderr)
             continue
-        ways = commands(build, kernel, words, memory, initramfs)
-        times, speeds = {way: [] for way in ways}, []
-        for _ in range(passes):
-            for way, command in ways.items():
-                with tempfile.NamedTemporaryFile() as stats:
-                    told = ["--stats", stats.name] if way == "interpret" else []
-                    took, on_cpu = run([*command[:2], *told, *command[2:]], mark)
-                    times[way].append(took)
-                    if told and took:
-                        speeds.append(speed(stats.name, on_cpu))
+        with tempfile.TemporaryDirectory() as work:
+            times, speeds = measure(commands(build, kernel, words, memory, initramfs, work), mark, passes, work)
         peer = times.get("QEMU TCG")
         print("| " + " | ".join([what] + [cell(times.get(way, []), peer) for way in columns])
               + " |", flush=True)
         if speeds:
             millions, by_time, by_cpu = (statistics.median(column) for column in zip(*speeds))
             mips.append(f"{what}: {millions:.0f} million, {by_time:.0f} MIPS, {by_cpu:.0f} by CPU time")
-    print("", *mips, sep="\n")
+    print("", *mips, "a unikernel of Solo5's, exec to exit: " + unikernels(build, passes), sep="\n")
 
 
 main()
