@@ -136,7 +136,9 @@ static void fill(uint64_t self)
 	uint64_t word = word_of(2 * self), base = BASES_START + self * BASES_STRIDE;
 
 	look_at(PVG_SPACE_BASE, *(volatile uint64_t *)PVG_SPACE_BASE, self);
-	__asm__ volatile("wrfsbase %0\n\twrgsbase %0" : : "r"(base));
+	/* Elsewhere the host would show them to whoever runs on this processor next. */
+	if (knows_bases)
+		__asm__ volatile("wrfsbase %0\n\twrgsbase %0" : : "r"(base));
 	fill_vectors(word);
 	raw_syscall(word, word, word, word, word, word, word);
 	__asm__ volatile("mov %0, %%rbx\n\t"

@@ -3,9 +3,10 @@
  * not random: each with the letters of the places it may run in. p: in a process beside the test; u: user mode of a
  * guest; k: kernel mode of a guest where the kernel is interpreted; t: kernel mode everywhere. S: it changes the
  * system's registers; I: an interrupt waits; W: not in single steps, of which the processor may make several; A: where
- * the processor is AMD's, for Intel's do otherwise what the manuals leave open; D: where CMPS reads at RDI first, likewise
- * open; K: where programs have protection keys; L: it may lock the bus, which some hosts punish with milliseconds. Each also runs alone, several times, at the beginning of a series: what random sequences
- * found wrong once has its line here. R12 and R15 point into the data, R14 is a small index, R13 and RBP may be used.
+ * the processor is AMD's, for Intel's do otherwise what the manuals leave open; D: where CMPS reads at RDI first,
+ * likewise open; K: where programs have protection keys; L: it may lock the bus, which some hosts punish with
+ * milliseconds. Each also runs alone, several times, at the beginning of a series: what random sequences found wrong
+ * once has its line here. R12 and R15 point into the data, R14 is a small index, R13 and RBP may be used.
  */
 #include "tests/random/sequence.h"
 

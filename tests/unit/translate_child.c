@@ -4,12 +4,12 @@
 #include "tests/unit/translate_child.h"
 
 #include <signal.h>
-#include <sys/auxv.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define HWCAP2_FSGSBASE 2 /* arch/x86/include/uapi/asm/hwcap2.h */
+#include "monitor/engine/trap/bases.h"
+#include "monitor/engine/trap/gate.h"
 
 pid_t test_child(void)
 {
@@ -32,5 +32,5 @@ void test_child_end(pid_t child)
 
 bool test_child_keeps_bases(void)
 {
-	return getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
+	return bases_mode() == GATE_BASES_INSNS;
 }

@@ -20,6 +20,7 @@
 
 #include "hypercalls/x86.h"
 #include "monitor/cli/doctor/internal.h"
+#include "monitor/engine/trap/bases.h"
 #include "monitor/engine/trap/gate.h"
 #include "monitor/engine/trap/reserve.h"
 #include "monitor/engine/trap/sites.h"
@@ -27,8 +28,6 @@
 #include "monitor/host/debug_registers.h"
 #include "monitor/host/refusal.h"
 #include "monitor/vm/cpu.h"
-
-#define HWCAP2_FSGSBASE 2 /* arch/x86/include/uapi/asm/hwcap2.h */
 
 #ifndef SYS_SECCOMP
 #define SYS_SECCOMP 1 /* include/uapi/asm-generic/siginfo.h */
@@ -190,7 +189,7 @@ static int try_fsgsbase(void)
 
 static void check_fsgsbase(struct doctor_result *result)
 {
-	int err = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE ? doctor_try(try_fsgsbase) : -SIGILL;
+	int err = bases_mode() == GATE_BASES_INSNS ? doctor_try(try_fsgsbase) : -SIGILL;
 
 	if (!err)
 		doctor_found(result, DOCTOR_OK, NULL, "RDGSBASE and WRGSBASE work in ring 3");

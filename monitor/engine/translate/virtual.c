@@ -230,7 +230,7 @@ static void set_gs(struct compiler *c)
 		EMIT(0xf3, REX_W, 0x0f, 0xae, 0xd9); /* WRGSBASE RCX */
 }
 
-/* A base that the cell cannot have is refused by the host's instruction: nothing has happened then. */
+/* A base that GS cannot have is refused by the host's instruction: nothing has happened then. */
 static bool swap_gs(struct compiler *c)
 {
 	emit_store(&c->e, RCX, SLOT(rcx));
