@@ -91,6 +91,11 @@ progress() {
 	return "$status"
 }
 
+# heading NAME: with the seconds since the script's start, so that a log tells what took how long.
+heading() {
+	echo "=== $1 (at $SECONDS s)"
+}
+
 passed=0 failed=0
 run_as=() # command in front of ctest: another user, say
 
@@ -98,7 +103,7 @@ run_as=() # command in front of ctest: another user, say
 tests() {
 	local name=$1 dir=$2 log bad all
 	shift 2
-	echo "=== $name"
+	heading "$name"
 	log=$(mktemp) || exit 125
 	# Bounded: each test has its own limit, and all of them have this one.
 	timeout -k 10 2400 "${run_as[@]}" ctest --test-dir "$dir" -j2 --output-on-failure --repeat until-pass:2 --timeout 300 \
@@ -112,7 +117,7 @@ tests() {
 step() {
 	local name=$1 status=0
 	shift
-	echo "=== $name"
+	heading "$name"
 	"$@" || status=$?
 	if [ $status -eq 0 ]; then
 		count 1 0
