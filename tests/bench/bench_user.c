@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/klog.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
@@ -110,6 +111,8 @@ static void take(const struct measure *measure, uint64_t budget_ns)
 
 /* ------------------------------------------------------------------------------------------------------- process 1 */
 
+#define KLOG_CONSOLE_OFF 6 /* syslog(2) */
+
 static void init_prepare(void)
 {
 	int console;
@@ -123,6 +126,8 @@ static void init_prepare(void)
 		fail("/dev/console");
 	for (int fd = 0; fd < 3; fd++)
 		dup2(console, fd);
+	/* What the kernel says would stand in the middle of our lines. */
+	klogctl(KLOG_CONSOLE_OFF, NULL, 0);
 	if (mount("tmpfs", "/tmp", "tmpfs", 0, NULL))
 		fail("mounting /tmp");
 }

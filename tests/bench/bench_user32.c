@@ -21,6 +21,7 @@ enum {
 	SYS_GETPPID = 64,
 	SYS_SIGACTION = 67,
 	SYS_REBOOT = 88,
+	SYS_SYSLOG = 103,
 	SYS_MUNMAP = 91,
 	SYS_MMAP2 = 192,
 	SYS_CLOCK_GETTIME = 265,
@@ -41,9 +42,10 @@ enum {
 #define CLOCK_MONOTONIC	  1
 #define AT_SYSINFO	  32
 
-#define REBOOT_MAGIC	 0xfee1dead
-#define REBOOT_MAGIC2	 672274793
-#define REBOOT_POWER_OFF 0x4321fedc
+#define SYSLOG_CONSOLE_OFF 6
+#define REBOOT_MAGIC	   0xfee1dead
+#define REBOOT_MAGIC2	   672274793
+#define REBOOT_POWER_OFF   0x4321fedc
 
 /* ----------------------------------------------------------------------------------------------------------- calls */
 
@@ -454,6 +456,9 @@ void start(uint32_t *stack)
 	char **words = (char **)(stack + 1), **environment = words + stack[0] + 1;
 	uint32_t budget_ms = 300;
 
+	/* What the kernel says would stand in the middle of our lines. */
+	if (call(SYS_GETPID, 0, 0, 0, 0) == 1)
+		call(SYS_SYSLOG, SYSLOG_CONSOLE_OFF, 0, 0, 0);
 	while (*environment)
 		environment++;
 	for (uint32_t *at = (uint32_t *)environment + 1; at[0]; at += 2)

@@ -6,6 +6,7 @@
 Waits for each TEXT in turn in what COMMAND prints, control sequences of terminals left out, and sends each TEXT to it,
 with a newline. `end` asks it to end by SIGTERM. At last COMMAND must exit with the status. TEXT is a regular expression for expect."""
 
+import contextlib
 import os
 import re
 import select
@@ -29,8 +30,8 @@ class Console:
 
     def fail(self, why):
         self.process.kill()
-        self.process.wait()
-        sys.stdout.write(f"FAIL: {why}\n--- the console\n")
+        status = self.process.wait()
+        sys.stdout.write(f"FAIL: {why} (status {status})\n--- the console\n")
         sys.stdout.write(self.text[-6000:].decode("utf-8", "replace"))
         sys.exit(1)
 
@@ -50,6 +51,8 @@ class Console:
         pattern = re.compile(text.encode(), re.S)
         while not (match := pattern.search(self.text, self.seen)):
             if not self.read():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(10)
                 self.fail(f"no '{text}' before the end")
         self.seen = match.end()
 

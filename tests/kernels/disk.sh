@@ -25,7 +25,7 @@ head -c 4M /dev/urandom >"$work/disk"
 head -c 1M /dev/urandom >"$work/disc"
 sum=$(sha1sum <"$work/disk" | cut -d ' ' -f 1) sum_of_disc=$(sha1sum <"$work/disc" | cut -d ' ' -f 1)
 python3 "$here/console.py" --limit 250 expect "shell ready" \
-	send "for m in scsi_common scsi_mod sd_mod libata ata_piix; do insmod /\$m.ko; done" \
+	send "dmesg -n 7; for m in scsi_common scsi_mod sd_mod libata ata_piix; do insmod /\$m.ko; done" \
 	expect "ata1.00: ATA-6: RING3 DISK" expect "Attached SCSI disk" \
 	send "sha1sum /dev/sda" expect "$sum" \
 	send "for m in cdrom sr_mod; do insmod /\$m.ko; done" expect "sr0. scsi3-mmc drive" \

@@ -14,8 +14,11 @@ enum {
 	SYS_GETPID = 20,
 	SYS_GETPPID = 64,
 	SYS_REBOOT = 88,
+	SYS_SYSLOG = 103,
 	SYS_UNAME = 122,
 };
+
+#define SYSLOG_CONSOLE_OFF 6
 
 #define REBOOT_MAGIC	 0xfee1dead
 #define REBOOT_MAGIC2	 672274793
@@ -105,6 +108,8 @@ void start(const uint32_t *stack)
 {
 	static char names[6][65];
 
+	/* What the kernel says would stand in the middle of our lines. */
+	call(SYS_SYSLOG, SYSLOG_CONSOLE_OFF, 0, 0);
 	call(SYS_UNAME, (uint32_t)names, 0, 0);
 	say("init: machine ");
 	say(names[4]);
