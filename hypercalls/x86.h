@@ -129,9 +129,16 @@
 
 /* The XSAVE image: SDM 1 10.5.1, 13.4. MXCSR bit 6, DAZ, has every processor with AVX. */
 #define X86_FPU_FCW	   0
+#define X86_FCW_UM	   0x10u
 #define X86_FPU_FSW	   2
+#define X86_FSW_EXCEPTIONS 0x3fu
 #define X86_FSW_ES	   R3_BIT(7) /* an exception waits that is not masked */
-#define X86_FPU_FTW	   4
+#define X86_FSW_C0	   0x0100u
+#define X86_FSW_C1	   0x0200u
+#define X86_FSW_C2	   0x0400u
+#define X86_FSW_C3	   0x4000u
+#define X86_FSW_TOP_SHIFT  11
+#define X86_FPU_FTW	   4 /* a bit each register, by its number, that is not empty */
 #define X86_FPU_FOP	   6
 #define X86_FPU_FOP_MASK   0x7ff
 #define X86_FPU_FIP	   8

@@ -26,10 +26,18 @@ struct pattern {
 };
 extern const struct pattern templates[], templates_end[];
 
+struct generator;
+/* Extensions of register numbers, as REX, VEX and EVEX carry them. */
+struct extension {
+	bool r, x, b;
+};
+/* Prefixes and opcode, to `out`; how many bytes. */
+typedef unsigned put_function(struct generator *g, uint8_t *out, struct extension e);
+
 struct generator {
 	struct seq_random random;
 	enum generate_where where;
-	bool common; /* nothing but put_common */
+	put_function *only; /* nothing but that; NULL: all */
 	struct sequence *s;
 };
 
@@ -66,11 +74,6 @@ static uint8_t byte(struct generator *g)
 }
 
 /* -------------------------------------------------------------------------------------------- a random encoding */
-
-/* Extensions of register numbers, as REX, VEX and EVEX carry them. */
-struct extension {
-	bool r, x, b;
-};
 
 /* ModRM, SIB and displacement; the displacement of an address without a register is put right once it is decoded. */
 static unsigned put_operand(struct generator *g, uint8_t *out, struct extension *e)
@@ -132,6 +135,16 @@ static unsigned put_common(struct generator *g, uint8_t *out, struct extension e
 	if (longer)
 		out[len++] = 0x0f;
 	out[len++] = longer ? two[below(g, sizeof(two))] : one[below(g, sizeof(one))];
+	return len;
+}
+
+/* What most code is made of that computes with the x87. */
+static unsigned put_x87(struct generator *g, uint8_t *out, struct extension e)
+{
+	unsigned len = 0;
+	if (e.r || e.x || e.b)
+		out[len++] = (uint8_t)(0x40 | e.r << 2 | e.x << 1 | e.b);
+	out[len++] = (uint8_t)(0xd8 | below(g, 8));
 	return len;
 }
 
@@ -207,7 +220,7 @@ static bool try_encoding(struct generator *g, uint8_t *bytes, uint64_t at, struc
 		bytes[n] = byte(g);
 	memset(operand, 0, sizeof(operand));
 	unsigned operand_len = put_operand(g, operand, &e), kind = below(g, 8), len;
-	len = g->common	  ? put_common(g, bytes, e)
+	len = g->only	  ? g->only(g, bytes, e)
 	      : kind == 0 ? put_evex(g, bytes, e)
 	      : kind <= 2 ? put_vex(g, bytes, e)
 			  : put_legacy(g, bytes, e);
@@ -241,14 +254,14 @@ static bool put_random(struct generator *g)
 	return true;
 }
 
-/* A few common ones in a row. */
+/* A few common ones, or the x87's, in a row. */
 static bool put_row(struct generator *g)
 {
 	bool room = true;
-	g->common = true;
+	g->only = one_in(g, 3) ? put_x87 : put_common;
 	for (unsigned left = 2 + below(g, 4); left && room; left--)
 		room = put_random(g);
-	g->common = false;
+	g->only = NULL;
 	return room;
 }
 

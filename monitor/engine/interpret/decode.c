@@ -339,7 +339,7 @@ static insn_function *pick_native(struct engine_vcpu *c, struct insn *i, bool si
 	if (emu_ignores_prefix(&c->vm->cpu, &d->emu))
 		d->emu.info.mnemonic =
 			d->emu.info.mnemonic == ZYDIS_MNEMONIC_LZCNT ? ZYDIS_MNEMONIC_BSR : ZYDIS_MNEMONIC_BSF;
-	run = d->fpu ? vector_pick(i) : integer_pick(i);
+	run = native_is_x87(&d->emu) ? x87_pick(i) : d->fpu ? vector_pick(i) : integer_pick(i);
 	return run ? run : native_run_insn;
 }
 

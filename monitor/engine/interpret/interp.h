@@ -39,6 +39,7 @@ struct engine_vcpu;
 struct insn;
 struct integer_entry;
 struct vector_entry;
+struct x87_form;
 typedef void insn_function(struct engine_vcpu *c, const struct insn *i);
 
 /* What executing by table does not need: the whole instruction, and its copy that runs natively. */
@@ -51,10 +52,11 @@ struct insn_detail {
 	bool x87;		 /* the x87's too, or MMX's */
 	bool masked;		 /* a mask may leave out bytes of that operand */
 	bool wide;		 /* works on registers that only AVX-512 has */
-	/* integer.c, vector_forms.c: what executes it here after all; enum width of its first operand, or bytes of a
-	   VEX vector (0: legacy) */
+	/* integer.c, vector_forms.c, x87_forms.c: what executes it here after all; enum width of its first operand, or
+	   bytes of a VEX vector (0: legacy) */
 	const struct integer_entry *integer;
 	const struct vector_entry *vector;
+	const struct x87_form *x87_form;
 	uint8_t width;
 	bool immediate;		/* the last operand is one */
 	uint8_t first, element; /* register of the first source, or of a count; bytes of the one element concerned */
@@ -353,8 +355,9 @@ void native_reset(struct native *native);
 bool native_is_full(const struct native *native);
 insn_function native_run_insn;
 
-/* integer.c, vector_forms.c: what executes the instruction i->detail without the task; NULL: nothing. */
+/* integer.c, vector_pick.c, x87_pick.c: what executes the instruction i->detail without the task; NULL: nothing. */
 insn_function *integer_pick(struct insn *i);
+insn_function *x87_pick(struct insn *i);
 insn_function *vector_pick(struct insn *i);
 /* Gives the host its own MXCSR back, which is the guest's (c->rounding). */
 void vector_settle(struct engine_vcpu *c);
