@@ -240,6 +240,7 @@ struct engine_vcpu {
 	struct native *native;
 	/* The state of another engine that FPU instructions are to work on, NULL: the image here. */
 	const struct engine_ops *fpu_of;
+	bool borrowed, changed; /* it is in `fpu` until the interpreter is left; not as it was */
 	unsigned fpu_size;
 	struct tlb_entry tlb[TLB_ENTRIES];
 	struct jump jump[JUMP_ENTRIES];
@@ -361,6 +362,8 @@ insn_function *x87_pick(struct insn *i);
 insn_function *vector_pick(struct insn *i);
 /* Gives the host its own MXCSR back, which is the guest's (c->rounding). */
 void vector_settle(struct engine_vcpu *c);
+/* native.c: gives the FPU state back that is borrowed. */
+void native_fpu_return(struct engine_vcpu *c);
 
 /* ------------------------------------------------------------------------------------------- for instructions */
 

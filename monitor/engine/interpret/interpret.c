@@ -291,6 +291,8 @@ static void interpret(struct engine_vcpu *c, struct vm_exit *exit)
 		run(c);
 	if (c->rounding)
 		vector_settle(c);
+	if (unlikely(c->borrowed))
+		native_fpu_return(c);
 	interp_store(c);
 	if (!c->leave)
 		report_hits(c, exit, stepping);

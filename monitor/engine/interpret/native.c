@@ -51,16 +51,23 @@ void native_fpu_get(struct engine_vcpu *c)
 	if (c->rounding)
 		vector_settle(c);
 	c->xmm_ready = false;
-	if (c->fpu_of)
-		c->fpu_of->fpu_get(c->vcpu, c->fpu, c->fpu_size);
+	if (!c->fpu_of || c->borrowed)
+		return;
+	c->fpu_of->fpu_get(c->vcpu, c->fpu, c->fpu_size);
+	c->borrowed = true;
+	c->changed = false;
 }
 
 void native_fpu_set(struct engine_vcpu *c)
 {
-	if (c->rounding)
-		vector_settle(c);
-	if (c->fpu_of)
+	c->changed = true;
+}
+
+void native_fpu_return(struct engine_vcpu *c)
+{
+	if (c->changed)
 		c->fpu_of->fpu_set(c->vcpu, c->fpu, c->fpu_size);
+	c->borrowed = false;
 }
 
 /* What each class of instructions asks of the control registers: SDM 3A 2.5 and tables 2-2, 23-4 ff.; APM 2 3.1. */

@@ -120,9 +120,18 @@ bool native_wait_done(const struct engine_vcpu *c, const struct insn *i);
 void native_keys_before(struct engine_vcpu *c, const struct insn *i);
 void native_keys_after(struct engine_vcpu *c, const struct insn *i);
 
-/* native.c: brings the FPU image up to date, and back where it lives. */
+/*
+ * native.c: brings the FPU image up to date, borrowing it, until the interpreter is left, from where it lives; says
+ * that it was changed; and both for instructions that work on it as it stands.
+ */
 void native_fpu_get(struct engine_vcpu *c);
 void native_fpu_set(struct engine_vcpu *c);
+static inline void native_fpu_borrow(struct engine_vcpu *c)
+{
+	if (unlikely(c->fpu_of && !c->borrowed))
+		native_fpu_get(c);
+	c->changed = true;
+}
 /* What the control registers forbid: the exception's vector, 0: nothing. */
 uint8_t native_forbidden(const struct engine_vcpu *c, const struct insn_detail *d);
 

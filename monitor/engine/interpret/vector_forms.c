@@ -22,8 +22,7 @@ uint8_t *vector_high(struct engine_vcpu *c, unsigned n)
 static void ready(struct engine_vcpu *c, bool vex)
 {
 	uint64_t present, wanted = X86_XCR0_SSE | (vex ? X86_XCR0_AVX : 0);
-	if (unlikely(c->fpu_of))
-		native_fpu_get(c);
+	native_fpu_borrow(c);
 	memcpy(&present, c->fpu + X86_FPU_HEADER, sizeof(present));
 	if (likely(!(wanted & ~present)))
 		return;
@@ -77,7 +76,7 @@ void vector_settle(struct engine_vcpu *c)
 
 bool vector_ready(struct engine_vcpu *c)
 {
-	if (!c->sse || c->aligned || c->fpu_of)
+	if (!c->sse || c->aligned)
 		return false;
 	ready(c, false);
 	c->xmm_ready = true;
@@ -176,8 +175,6 @@ void vector_run_operation(struct engine_vcpu *c, const struct insn *i)
 	if (d->width == WHOLE)
 		d->vector->run(r + HALF, s + HALF);
 	vector_store_result(c, i, r);
-	if (unlikely(c->fpu_of))
-		native_fpu_set(c);
 	NEXT;
 }
 
@@ -192,8 +189,6 @@ void vector_run_shift(struct engine_vcpu *c, const struct insn *i)
 	if (d->width == WHOLE)
 		d->vector->run(r + HALF, s);
 	vector_store_result(c, i, r);
-	if (unlikely(c->fpu_of))
-		native_fpu_set(c);
 	NEXT;
 }
 
@@ -204,8 +199,6 @@ void vector_run_load(struct engine_vcpu *c, const struct insn *i)
 	if (!vector_load_source(c, i, s))
 		FAULT;
 	vector_store_result(c, i, s);
-	if (unlikely(c->fpu_of))
-		native_fpu_set(c);
 	NEXT;
 }
 
@@ -262,8 +255,6 @@ void vector_run_merge(struct engine_vcpu *c, const struct insn *i)
 	vector_load_first(c, d, r);
 	copy(r, vector_xmm(c, i->src), d->element);
 	vector_store_result(c, i, r);
-	if (unlikely(c->fpu_of))
-		native_fpu_set(c);
 	NEXT;
 }
 
@@ -275,8 +266,6 @@ void vector_run_to_vector(struct engine_vcpu *c, const struct insn *i)
 	PLAIN_OR_TASK(false);
 	copy(r, d->immediate ? (const uint8_t *)c->gpr + i->src : vector_xmm(c, i->src), d->element);
 	vector_store_result(c, i, r);
-	if (unlikely(c->fpu_of))
-		native_fpu_set(c);
 	NEXT;
 }
 
@@ -314,8 +303,6 @@ void vector_run_broadcast(struct engine_vcpu *c, const struct insn *i)
 	for (unsigned n = 0; n < WHOLE; n += d->element)
 		copy(r + n, vector_xmm(c, i->src), d->element);
 	vector_store_result(c, i, r);
-	if (unlikely(c->fpu_of))
-		native_fpu_set(c);
 	NEXT;
 }
 
@@ -345,8 +332,6 @@ void vector_run_compare(struct engine_vcpu *c, const struct insn *i)
 		COMPARE(ucomisd);
 	}
 	c->flags = ax & FLAGS_ALL;
-	if (unlikely(c->fpu_of))
-		native_fpu_set(c);
 	NEXT;
 }
 
@@ -374,8 +359,6 @@ void vector_run_from_gpr(struct engine_vcpu *c, const struct insn *i)
 		__asm__ volatile("cvtsi2ssl %k1, %0" : "+x"(x) : "r"(value[0]));
 	memcpy(r, &x, HALF);
 	vector_store_result(c, i, r);
-	if (unlikely(c->fpu_of))
-		native_fpu_set(c);
 	NEXT;
 }
 
@@ -412,8 +395,6 @@ void vector_run_to_gpr(struct engine_vcpu *c, const struct insn *i)
 		CONVERT(cvttsd2si);
 	}
 	SET64(i->dst, d->element == sizeof(uint64_t) ? value : (uint32_t)value);
-	if (unlikely(c->fpu_of))
-		native_fpu_set(c);
 	NEXT;
 }
 
@@ -445,7 +426,5 @@ void vector_run_shuffle(struct engine_vcpu *c, const struct insn *i)
 		shuffle(d, d->vector->legacy == ZYDIS_MNEMONIC_SHUFPD ? (unsigned)i->imm >> 2 : (unsigned)i->imm,
 			r + HALF, s + HALF);
 	vector_store_result(c, i, r);
-	if (unlikely(c->fpu_of))
-		native_fpu_set(c);
 	NEXT;
 }

@@ -20,8 +20,6 @@ void vector_run_extract(struct engine_vcpu *c, const struct insn *i)
 	}
 	memmove(vector_xmm(c, i->dst), half, HALF);
 	vector_clear_above(c, i->dst, false);
-	if (unlikely(c->fpu_of))
-		native_fpu_set(c);
 	NEXT;
 }
 
@@ -46,8 +44,6 @@ void vector_run_rotate(struct engine_vcpu *c, const struct insn *i)
 	for (unsigned n = 0; n < WHOLE / sizeof(uint32_t); n++)
 		s[n] = s[n] << left | s[n] >> (-left & 31);
 	vector_store_result(c, i, (uint8_t *)s);
-	if (unlikely(c->fpu_of))
-		native_fpu_set(c);
 	NEXT;
 }
 
@@ -67,8 +63,6 @@ void vector_run_permute(struct engine_vcpu *c, const struct insn *i)
 	for (unsigned n = 0; n < count; n++)
 		at[n] = from[at[n] & (2 * count - 1)];
 	vector_store_result(c, i, (uint8_t *)at);
-	if (unlikely(c->fpu_of))
-		native_fpu_set(c);
 	NEXT;
 }
 
@@ -80,8 +74,6 @@ void vector_run_zeroupper(struct engine_vcpu *c, const struct insn *i)
 	memcpy(&present, c->fpu + X86_FPU_HEADER, sizeof(present));
 	present &= ~(X86_XCR0_AVX | R3_BIT(ZMM_BIT));
 	memcpy(c->fpu + X86_FPU_HEADER, &present, sizeof(present));
-	if (unlikely(c->fpu_of))
-		native_fpu_set(c);
 	NEXT;
 }
 
@@ -98,7 +90,5 @@ void vector_run_ldmxcsr(struct engine_vcpu *c, const struct insn *i)
 	if (c->rounding)
 		vector_settle(c);
 	memcpy(c->fpu + X86_FPU_MXCSR, &mxcsr, sizeof(mxcsr));
-	if (unlikely(c->fpu_of))
-		native_fpu_set(c);
 	NEXT;
 }

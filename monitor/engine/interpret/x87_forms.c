@@ -75,8 +75,7 @@ static bool is_good(struct engine_vcpu *c)
 	uint64_t present;
 	if (unlikely((c->vcpu->cr0 & (X86_CR0_EM | X86_CR0_TS)) || c->aligned))
 		return false;
-	if (unlikely(c->fpu_of))
-		native_fpu_get(c);
+	native_fpu_borrow(c);
 	memcpy(&present, c->fpu + X86_FPU_HEADER, sizeof(present));
 	if (unlikely(!(present & X86_XCR0_X87))) {
 		set_word(c, X86_FPU_FCW, X86_FCW_RESET);
@@ -143,8 +142,6 @@ static void finish(struct engine_vcpu *c, const struct insn *i, uint64_t gva)
 	native_pointers_get(c, &pointers);
 	native_pointers_after(c, &pointers, i, gva);
 	native_pointers_put(c, &pointers);
-	if (unlikely(c->fpu_of))
-		native_fpu_set(c);
 }
 
 static bool load_operand(struct engine_vcpu *c, const struct insn *i, uint64_t gva, void *to)
@@ -426,8 +423,6 @@ void x87_run_control_load(struct engine_vcpu *c, const struct insn *i)
 	bool raises = word(c, X86_FPU_FSW) & ~fcw & X86_FSW_EXCEPTIONS;
 	OR_TASK(c, i, (fcw & FCW_FIXED) == FCW_FIXED_VALUE && !raises);
 	set_word(c, X86_FPU_FCW, fcw);
-	if (unlikely(c->fpu_of))
-		native_fpu_set(c);
 	NEXT;
 }
 
