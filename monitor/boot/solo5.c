@@ -319,10 +319,16 @@ static void set_entry(struct tables *tables, uint64_t gva, unsigned level, uint6
 	}
 }
 
+/*
+ * Code that may be executed and not read has this key of supervisor pages, which is not asked of execution, and counts
+ * where the engine has such keys.
+ */
+#define CODE_KEY R3_U64(1)
+
 /* What the unikernel may do with the page: as its segment says, and no instruction in data. */
 static uint64_t page_rights(const struct image *image, uint64_t gpa)
 {
-	uint64_t rights = X86_PTE_NX;
+	uint64_t rights = X86_PTE_NX, key = CODE_KEY << X86_PTE_KEY_SHIFT;
 	bool covered = false;
 
 	for (unsigned i = 0; i < image->segment_count; i++) {
@@ -333,8 +339,11 @@ static uint64_t page_rights(const struct image *image, uint64_t gpa)
 		covered = true;
 		rights |= s->flags & PF_W ? X86_PTE_W : 0;
 		rights &= s->flags & PF_X ? ~X86_PTE_NX : ~R3_U64(0);
+		key = s->flags & PF_R ? 0 : key;
 	}
-	return covered ? rights : X86_PTE_NX | X86_PTE_W;
+	if (!covered)
+		return X86_PTE_NX | X86_PTE_W;
+	return rights & X86_PTE_NX ? rights : rights | key;
 }
 
 /* The image page by page, all above it as data. What boot leaves for the unikernel is mapped by map_boot. */
@@ -393,6 +402,10 @@ static void set_registers(struct vcpu *vcpu, uint64_t root, uint64_t gdt, uint64
 	vcpu->gpr[RDI] = info;
 	vcpu->gpr[RSP] = vm->mem.size - sizeof(uint64_t);
 	vcpu->cr3 = root;
+	if (vm->cpu.has[CPU_pks]) {
+		vcpu->cr4 |= X86_CR4_PKS;
+		vcpu->pkrs = X86_KEY_AD << CODE_KEY * X86_KEY_BITS;
+	}
 	vcpu->gdtr = (struct vcpu_table){.base = gdt, .limit = sizeof(boot_gdt) - 1};
 	for (unsigned i = 0; i < SREG_COUNT; i++)
 		vcpu->sreg[i] = seg_make(SOLO5_DS, boot_gdt[SOLO5_DS / 8]);

@@ -206,6 +206,9 @@ static void hostile(const char *which)
 	case 't':
 		*(volatile uint8_t *)_start = 0;
 		break;
+	case 'l':
+		(void)*(volatile uint8_t *)_start;
+		break;
 	default:
 		break;
 	}
