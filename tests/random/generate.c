@@ -4,6 +4,7 @@
  */
 #include <cpuid.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "monitor/emulate/emulate.h"
 #include "tests/random/generate.h"
@@ -14,6 +15,7 @@
 #define STORE_LEN    7
 
 #define BUS_LOCK_DETECT R3_BIT(24) /* of CPUID 7, ECX */
+#define HWCAP2_FSGSBASE R3_BIT(1)  /* arch/x86/include/uapi/asm/hwcap2.h */
 
 /* How often each template stands alone. */
 #define TEMPLATE_TURNS 4
@@ -345,6 +347,12 @@ bool generate_host_has_keys(void)
 	return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (ecx & bit_OSPKE);
 }
 
+/* What a cell writes where it does not, others find. */
+static bool host_keeps_bases(void)
+{
+	return getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
+}
+
 bool generate_host_resents_locks(void)
 {
 	unsigned eax, ebx, ecx, edx;
@@ -359,6 +367,8 @@ static bool may_stand(const struct generator *g, const struct pattern *t)
 	if (strchr(t->where, 'D') && !host_reads_di_first())
 		return false;
 	if (strchr(t->where, 'K') && !generate_host_has_keys())
+		return false;
+	if (strchr(t->where, 'B') && !host_keeps_bases())
 		return false;
 	if (strchr(t->where, 'L') && generate_host_resents_locks())
 		return false;

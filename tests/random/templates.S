@@ -4,8 +4,8 @@
  * guest; k: kernel mode of a guest where the kernel is interpreted; t: kernel mode everywhere. S: it changes the
  * system's registers; I: an interrupt waits; W: not in single steps, of which the processor may make several; A: where
  * the processor is AMD's, for Intel's do otherwise what the manuals leave open; D: where CMPS reads at RDI first,
- * likewise open; K: where programs have protection keys; L: it may lock the bus, which some hosts punish with
- * milliseconds. Each also runs alone, several times, at the beginning of a series: what random sequences found wrong
+ * likewise open; K: where programs have protection keys; B: where the host keeps their segment bases; L: it may lock the
+ * bus, which some hosts punish with milliseconds. Each also runs alone, several times, at the beginning of a series: what random sequences found wrong
  * once has its line here. R12 and R15 point into the data, R14 is a small index, R13 and RBP may be used.
  */
 #include "tests/random/sequence.h"
@@ -579,7 +579,7 @@ templates:
 	T kI, "and $0x40ed5, %eax; push %rax; popfq; nop; pushfq; pop %rcx; push $2; popfq"
 	T kI, "and $0xed5, %eax; push %ax; popfw; pushfw; pop %cx; cli"
 	T puktA, ".byte 0x66, 0x4d, 0x0f, 0x79, 0xe2 /* EXTRQ %xmm10, %xmm12: SSE4A */"
-	T u, "rdfsbase %rax; wrfsbase %r12; mov %fs:(%r14), %rbx; rdfsbase %rcx"
-	T u, "wrgsbase %r15; mov %gs:8, %rbx; mov %bx, %gs:(%r14); wrgsbase %rbx"
+	T uB, "rdfsbase %rax; wrfsbase %r12; mov %fs:(%r14), %rbx; rdfsbase %rcx"
+	T uB, "wrgsbase %r15; mov %gs:8, %rbx; mov %bx, %gs:(%r14); wrgsbase %rbx"
 templates_end:
 	.section .note.GNU-stack, "", @progbits
