@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "hypercalls/x86.h"
@@ -22,9 +23,9 @@
 /* Whose turn it is. */
 enum side { FIRST, SECOND };
 
-/* One way of waiting for one's turn, and of giving it away. */
+/* One way of waiting for one's turn, for a while (false: it has not come), and of giving it away. */
 struct handover {
-	void (*wait)(uint32_t *turn, uint32_t mine);
+	bool (*wait)(uint32_t *turn, uint32_t mine);
 	void (*pass)(uint32_t *turn, uint32_t next);
 	bool apart; /* the two run on two CPUs */
 };
@@ -39,22 +40,35 @@ static bool has_turn(uint32_t *turn, uint32_t mine)
 	return __atomic_load_n(turn, __ATOMIC_ACQUIRE) == mine;
 }
 
-static void wait_yielding(uint32_t *turn, uint32_t mine)
+#define LOOKS	 1000000
+#define LOOK_SEC 1
+
+static bool wait_yielding(uint32_t *turn, uint32_t mine)
 {
-	while (!has_turn(turn, mine))
+	for (unsigned n = 0; n < LOOKS; n++) {
+		if (has_turn(turn, mine))
+			return true;
 		sched_yield();
+	}
+	return false;
 }
 
-static void wait_spinning(uint32_t *turn, uint32_t mine)
+static bool wait_spinning(uint32_t *turn, uint32_t mine)
 {
-	while (!has_turn(turn, mine))
+	for (unsigned n = 0; n < LOOKS; n++) {
+		if (has_turn(turn, mine))
+			return true;
 		__builtin_ia32_pause();
+	}
+	return false;
 }
 
-static void wait_asleep(uint32_t *turn, uint32_t mine)
+static bool wait_asleep(uint32_t *turn, uint32_t mine)
 {
-	while (!has_turn(turn, mine))
-		syscall(SYS_futex, turn, FUTEX_WAIT, !mine, NULL, NULL, 0);
+	const struct timespec patience = {.tv_sec = LOOK_SEC};
+	if (!has_turn(turn, mine))
+		syscall(SYS_futex, turn, FUTEX_WAIT, !mine, &patience, NULL, 0);
+	return has_turn(turn, mine);
 }
 
 static void pass_waking(uint32_t *turn, uint32_t next)
@@ -81,22 +95,49 @@ static void go_elsewhere(const cpu_set_t *allowed, int here)
 static void second(const struct handover *by, uint32_t *turn, unsigned trips)
 {
 	for (unsigned i = 0; i < trips; i++) {
-		by->wait(turn, SECOND);
+		while (!by->wait(turn, SECOND))
+			;
 		by->pass(turn, FIRST);
 	}
 }
 
-/* ns of a trip, there and back; negative if the host refuses a process or memory. The caller is bound to one CPU. */
+/* There and back. False: the other is gone, and was waited for. */
+static bool trip(const struct handover *by, uint32_t *turn, pid_t other)
+{
+	by->pass(turn, SECOND);
+	while (!by->wait(turn, FIRST))
+		if (waitpid(other, NULL, WNOHANG) == other)
+			return false;
+	return true;
+}
+
+/* ns of a trip, negative if the other went away. */
+static double time_trips(const struct handover *by, uint32_t *turn, unsigned trips, pid_t other)
+{
+	/* The first trip waits for the other to have begun. */
+	bool there = trip(by, turn, other);
+	uint64_t start = clock_ns();
+
+	for (unsigned i = 0; i < trips && there; i++)
+		there = trip(by, turn, other);
+	start = clock_ns() - start;
+	if (!there)
+		return -1;
+	while (waitpid(other, NULL, 0) < 0 && errno == EINTR)
+		;
+	return (double)start / trips;
+}
+
+/* The same of a process made for it; negative, too, if the host refuses it or memory. The caller is bound to one CPU.
+ */
 static double trip_ns(const struct handover *by, unsigned trips, const cpu_set_t *allowed)
 {
 	uint32_t *turn = mmap(NULL, X86_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int here = sched_getcpu();
-	uint64_t start;
-	pid_t pid;
 
 	if (turn == MAP_FAILED)
 		return -1;
-	pid = fork();
+	pid_t pid = fork();
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (by->apart)
@@ -104,21 +145,9 @@ static double trip_ns(const struct handover *by, unsigned trips, const cpu_set_t
 		second(by, turn, trips + 1);
 		_exit(0);
 	}
-	if (pid > 0) {
-		/* The first trip waits for the other to have begun. */
-		by->pass(turn, SECOND);
-		by->wait(turn, FIRST);
-		start = clock_ns();
-		for (unsigned i = 0; i < trips; i++) {
-			by->pass(turn, SECOND);
-			by->wait(turn, FIRST);
-		}
-		start = clock_ns() - start;
-		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
+	double ns = pid > 0 ? time_trips(by, turn, trips, pid) : -1;
 	munmap(turn, X86_PAGE_SIZE);
-	return pid > 0 ? (double)start / trips : -1;
+	return ns;
 }
 
 double bench_peer_ns(enum bench_native native, unsigned trips, const cpu_set_t *allowed)
