@@ -52,8 +52,7 @@ struct insn_detail {
 	bool x87;		 /* the x87's too, or MMX's */
 	bool masked;		 /* a mask may leave out bytes of that operand */
 	bool wide;		 /* works on registers that only AVX-512 has */
-	/* integer.c, vector_forms.c, x87_forms.c: what executes it here after all; enum width of its first operand, or
-	   bytes of a VEX vector (0: legacy) */
+	/* What executes it here after all; enum width of its first operand, or bytes of a VEX vector (0: legacy). */
 	const struct integer_entry *integer;
 	const struct vector_entry *vector;
 	const struct x87_form *x87_form;
@@ -238,9 +237,10 @@ struct engine_vcpu {
 
 	struct code *code;
 	struct native *native;
-	/* The state of another engine that FPU instructions are to work on, NULL: the image here. */
+	/* The state of another engine that FPU instructions are to work on, NULL: the image here. It is here, until the
+	   interpreter is left; and not as it was. */
 	const struct engine_ops *fpu_of;
-	bool borrowed, changed; /* it is in `fpu` until the interpreter is left; not as it was */
+	bool borrowed, changed;
 	unsigned fpu_size;
 	struct tlb_entry tlb[TLB_ENTRIES];
 	struct jump jump[JUMP_ENTRIES];
@@ -356,13 +356,9 @@ void native_reset(struct native *native);
 bool native_is_full(const struct native *native);
 insn_function native_run_insn;
 
-/* integer.c, vector_pick.c, x87_pick.c: what executes the instruction i->detail without the task; NULL: nothing. */
-insn_function *integer_pick(struct insn *i);
-insn_function *x87_pick(struct insn *i);
-insn_function *vector_pick(struct insn *i);
-/* Gives the host its own MXCSR back, which is the guest's (c->rounding). */
+/* When the interpreter is left: gives the host its own MXCSR back, which is the guest's (c->rounding), and the cell the
+ * FPU state that is borrowed. */
 void vector_settle(struct engine_vcpu *c);
-/* native.c: gives the FPU state back that is borrowed. */
 void native_fpu_return(struct engine_vcpu *c);
 
 /* ------------------------------------------------------------------------------------------- for instructions */

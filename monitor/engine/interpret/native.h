@@ -143,6 +143,11 @@ bool native_operand_at_hand(struct engine_vcpu *c, const struct insn_detail *d, 
 /* The exit for a failed access. */
 void native_fault_raise(struct engine_vcpu *c, const struct insn *i, uint8_t vector, uint32_t error, uint64_t gva);
 
+/* integer.c, vector_pick.c, x87_pick.c: what executes the instruction i->detail without the task; NULL: nothing. */
+insn_function *integer_pick(struct insn *i);
+insn_function *x87_pick(struct insn *i);
+insn_function *vector_pick(struct insn *i);
+
 /* vector.c */
 
 /* As cpu_component. */
