@@ -13,7 +13,10 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 dirs="a much/longer/b"
 first=$work
-[ -z "$ready" ] || first=$source
+if [ -n "$ready" ]; then
+	first=$source
+	export SOURCE_DATE_EPOCH=0 # the other one is no repository, which would tell the date
+fi
 
 fail() {
 	echo "FAIL: $*"
