@@ -119,6 +119,14 @@ void cpu_describe(struct cpu *cpu, const struct cpu_model *model, enum cpu_softw
 	cpu->xcr0 &= host_state_components() | (cpu->has[CPU_xsave] ? X86_XCR0_PKRU : 0);
 }
 
+void cpu_share(struct cpu_model *model, enum cpu_software software)
+{
+	for (unsigned n = 0; n < CPU_FEATURE_COUNT; n++)
+		if ((features[n].giver == CPU_BY_KERNEL && software < CPU_ALL_KERNELS) ||
+		    (features[n].giver == CPU_BY_ALL && software < CPU_ALL_CODE))
+			model->wish[n] = CPU_WITHOUT;
+}
+
 enum cpu_feature cpu_wanting(const struct cpu *cpu, const struct cpu_model *model)
 {
 	unsigned n = 0;

@@ -64,6 +64,8 @@ struct cpu_model;
 
 /* `model` NULL: as host and engine give it; `pc`: the machine has a PC's devices. */
 void cpu_describe(struct cpu *cpu, const struct cpu_model *model, enum cpu_software software, bool pc);
+/* Takes from the model what an engine with no more software than that has not. */
+void cpu_share(struct cpu_model *model, enum cpu_software software);
 /* The first feature that the model wants and that is not there; CPU_FEATURE_COUNT: none. */
 enum cpu_feature cpu_wanting(const struct cpu *cpu, const struct cpu_model *model);
 

@@ -123,6 +123,7 @@ static bool up(struct lockstep *ls)
 		struct vm *vm = &ls->vm[n];
 		stats_start(&vm->stats);
 		vm->start_ns = vm->stats.start_ns;
+		cpu_share(&ls->config[n].cpu, less_software(ls));
 		vm->config = &ls->config[n];
 		vm->engine_ops = ls->engines[n];
 		ls->parts[n] = parts_up(vm);
