@@ -130,9 +130,12 @@
 /* The XSAVE image: SDM 1 10.5.1, 13.4. MXCSR bit 6, DAZ, has every processor with AVX. */
 #define X86_FPU_FCW	   0
 #define X86_FCW_UM	   0x10u
+#define X86_FCW_FIXED	   0xe0c0u /* bits that a program cannot choose */
+#define X86_FCW_AS_FIXED   0x0040u
 #define X86_FPU_FSW	   2
 #define X86_FSW_EXCEPTIONS 0x3fu
 #define X86_FSW_ES	   R3_BIT(7) /* an exception waits that is not masked */
+#define X86_FSW_SUMMARY	   0x8080u   /* ES and B, which is the same */
 #define X86_FSW_C0	   0x0100u
 #define X86_FSW_C1	   0x0200u
 #define X86_FSW_C2	   0x0400u

@@ -339,7 +339,7 @@ static uint64_t page_rights(const struct image *image, uint64_t gpa)
 		covered = true;
 		rights |= s->flags & PF_W ? X86_PTE_W : 0;
 		rights &= s->flags & PF_X ? ~X86_PTE_NX : ~R3_U64(0);
-		key = s->flags & PF_R ? 0 : key;
+		key = s->flags & (PF_R | PF_W) ? 0 : key; /* what can be written can be read */
 	}
 	if (!covered)
 		return X86_PTE_NX | X86_PTE_W;

@@ -239,7 +239,7 @@ static void test_walls(void)
 	pvg_test(stop.vector == X86_VEC_PF || stop.vector == X86_VEC_GP, "nor is the upper half");
 	for (uint64_t offset = 0; offset < 8192; offset += 7) {
 		/* From the middle of an instruction on there may be a loop. */
-		pvg_timer_at(pvg_clock_ns() + 50 * PVG_NS_PER_MS, tick, NULL);
+		pvg_timer_every(50 * PVG_NS_PER_MS, tick, NULL);
 		run(&contexts[0], user_gate, gate + offset, 0);
 		pvg_timer_stop();
 		ticks = 0;

@@ -14,7 +14,7 @@ trap 'rm -rf "$work"' EXIT
 dirs="a much/longer/b"
 first=$work
 if [ -n "$ready" ]; then
-	first=$source
+	first=$ready
 	export SOURCE_DATE_EPOCH=0 # the other one is no repository, which would tell the date
 fi
 

@@ -101,13 +101,15 @@ static void second(const struct handover *by, uint32_t *turn, unsigned trips)
 	}
 }
 
-/* There and back. False: the other is gone, and was waited for. */
+/* There and back. False: the other is gone, without having given the turn back. */
 static bool trip(const struct handover *by, uint32_t *turn, pid_t other)
 {
 	by->pass(turn, SECOND);
-	while (!by->wait(turn, FIRST))
-		if (waitpid(other, NULL, WNOHANG) == other)
-			return false;
+	while (!by->wait(turn, FIRST)) {
+		pid_t gone = waitpid(other, NULL, WNOHANG);
+		if (gone == other || (gone < 0 && errno != EINTR))
+			return has_turn(turn, FIRST);
+	}
 	return true;
 }
 

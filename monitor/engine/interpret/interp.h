@@ -237,8 +237,8 @@ struct engine_vcpu {
 
 	struct code *code;
 	struct native *native;
-	/* The state of another engine that FPU instructions are to work on, NULL: the image here. It is here, until the
-	   interpreter is left; and not as it was. */
+	/* The state of another engine that FPU instructions are to work on, NULL: the image here; it is here, until the
+	   interpreter is left; the image is not as it was. */
 	const struct engine_ops *fpu_of;
 	bool borrowed, changed;
 	unsigned fpu_size;

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "monitor/emulate/emulate.h"
 #include "monitor/engine/interpret/interp.h"
@@ -113,6 +114,15 @@ struct native_saving native_state_saving(const struct emu_insn *emu);
 /* Such an instruction done without the task, between the buffer and the FPU image, which is up to date. False: it is
  * the task's, and nothing was done. */
 bool native_state_done(struct engine_vcpu *c, const struct insn *i);
+/* Of the x87 in an image: no exception waits, and what was loaded reads as it is. */
+static inline bool native_x87_is_plain(const uint8_t *image)
+{
+	uint16_t fcw, fsw;
+	memcpy(&fcw, image + X86_FPU_FCW, sizeof(fcw));
+	memcpy(&fsw, image + X86_FPU_FSW, sizeof(fsw));
+	return (fcw & X86_FCW_FIXED) == X86_FCW_AS_FIXED && !(fsw & X86_FSW_SUMMARY) &&
+	       !(fsw & ~fcw & X86_FSW_EXCEPTIONS);
+}
 /* The same of FWAIT, which kernels have at each process's end: no exception waits. */
 bool native_wait_done(const struct engine_vcpu *c, const struct insn *i);
 

@@ -13,10 +13,6 @@
 #define COMPONENTS_END 63
 
 /* Of the control word what reads as it is whatever was loaded, and how; of the status word what follows from both. */
-#define FCW_FIXED      0xe0c0
-#define FCW_AS_FIXED   0x0040
-#define FSW_SUMMARY    0x8080
-#define FSW_EXCEPTIONS 0x003f
 
 /* The components of an image behind its header, in the order in which they lie. */
 struct walk {
@@ -109,15 +105,6 @@ unsigned native_state_size(struct engine_vcpu *c, const struct insn *i, uint64_t
 /* ------------------------------------------------------------------------------------------------------- in software
  */
 
-/* No exception waits, and what was loaded reads as it is. */
-static bool is_plain_x87(const uint8_t *image)
-{
-	uint16_t fcw, fsw;
-	memcpy(&fcw, image + X86_FPU_FCW, sizeof(fcw));
-	memcpy(&fsw, image + X86_FPU_FSW, sizeof(fsw));
-	return (fcw & FCW_FIXED) == FCW_AS_FIXED && !(fsw & FSW_SUMMARY) && !(fsw & ~fcw & FSW_EXCEPTIONS);
-}
-
 /* Between images whose pointers have 64 bits. */
 static void copy_x87(uint8_t *to, const uint8_t *from)
 {
@@ -156,7 +143,7 @@ static bool restore(struct engine_vcpu *c, const uint64_t *header, uint64_t aske
 	if (with_mxcsr)
 		memcpy(&mxcsr, from + X86_FPU_MXCSR, sizeof(mxcsr));
 	if ((mxcsr & ~X86_MXCSR_WRITABLE) || extent(found, layout, compacted) > c->native->size ||
-	    ((found & X86_XCR0_X87) && !is_plain_x87(from)))
+	    ((found & X86_XCR0_X87) && !native_x87_is_plain(from)))
 		return false;
 	if (with_mxcsr || (asked & X86_XCR0_SSE))
 		memcpy(c->fpu + X86_FPU_MXCSR, &mxcsr, sizeof(mxcsr));
@@ -255,7 +242,7 @@ static bool is_initial_x87(const struct engine_vcpu *c)
 static bool is_savable(const struct engine_vcpu *c)
 {
 	return is_initial_x87(c) ||
-	       (is_zero(c->fpu + X86_FPU_FOP, X86_FPU_MXCSR - X86_FPU_FOP) && is_plain_x87(c->fpu));
+	       (is_zero(c->fpu + X86_FPU_FOP, X86_FPU_MXCSR - X86_FPU_FOP) && native_x87_is_plain(c->fpu));
 }
 
 /* To the buffer, which holds what lies in memory. part: what is not in use is not stored. */
@@ -296,7 +283,8 @@ struct native_saving native_state_saving(const struct emu_insn *emu)
 
 bool native_wait_done(const struct engine_vcpu *c, const struct insn *i)
 {
-	return i->detail->emu.info.mnemonic == ZYDIS_MNEMONIC_FWAIT && (is_initial_x87(c) || is_plain_x87(c->fpu));
+	return i->detail->emu.info.mnemonic == ZYDIS_MNEMONIC_FWAIT &&
+	       (is_initial_x87(c) || native_x87_is_plain(c->fpu));
 }
 
 bool native_state_done(struct engine_vcpu *c, const struct insn *i)

@@ -227,8 +227,10 @@ void vector_load64(struct engine_vcpu *c, const struct insn *i)
 void vector_store64(struct engine_vcpu *c, const struct insn *i)
 {
 	uint64_t value;
+	if (unlikely(!VECTOR_READY(c, false)))
+		return vector_run_store(c, i);
 	memcpy(&value, vector_xmm(c, i->src), sizeof(value));
-	if (unlikely(!VECTOR_READY(c, false) || !quick_store64(c, quick_address(c, i), value)))
+	if (unlikely(!quick_store64(c, quick_address(c, i), value)))
 		return vector_run_store(c, i);
 	NEXT;
 }

@@ -69,7 +69,7 @@ static void pop(struct engine_vcpu *c)
 	c->fpu[X86_FPU_FTW] &= (uint8_t) ~(1u << from);
 }
 
-/* Nothing stops x87 instructions, and their state is good as it stands in the image. */
+/* Nothing stops x87 instructions, not an exception that waits either; their state is good as it stands in the image. */
 static bool is_good(struct engine_vcpu *c)
 {
 	uint64_t present;
@@ -85,16 +85,16 @@ static bool is_good(struct engine_vcpu *c)
 		present |= X86_XCR0_X87;
 		memcpy(c->fpu + X86_FPU_HEADER, &present, sizeof(present));
 	}
-	return true;
+	return native_x87_is_plain(c->fpu);
 }
 
 /*
- * Nor does an exception wait; and underflow is masked, for that which is not is flagged where results are exact, too
- * (SDM 1 8.5.5). False: the task knows why not.
+ * Underflow is masked as well, for that which is not is flagged where results are exact, too (SDM 1 8.5.5). False: the
+ * task knows why not.
  */
 static bool ready(struct engine_vcpu *c, const struct insn *i)
 {
-	return is_good(c) && !(word(c, X86_FPU_FSW) & (X86_FSW_ES | i->detail->x87_form->unsure)) &&
+	return is_good(c) && !(word(c, X86_FPU_FSW) & i->detail->x87_form->unsure) &&
 	       (word(c, X86_FPU_FCW) & X86_FCW_UM);
 }
 
@@ -190,6 +190,14 @@ static bool store_operand(struct engine_vcpu *c, const struct insn *i, uint64_t 
 	}
 }
 
+/* If the task comes to read the operand again, since it raises what is not masked, it can: it is no device's. */
+static bool may_read(struct engine_vcpu *c, const struct insn *i)
+{
+	uint64_t len = i->detail->size;
+	bool masked = (word(c, X86_FPU_FCW) & X86_FSW_EXCEPTIONS) == X86_FSW_EXCEPTIONS;
+	return masked || !len || (memory_span(c, address_of(c, i), &len, false) && len == i->detail->size);
+}
+
 /* The other operand of what works on ST(0): memory, or a register, which is not empty. False: the exit is set. */
 static bool load_source(struct engine_vcpu *c, const struct insn *i, uint64_t *gva, uint8_t *from)
 {
@@ -213,7 +221,7 @@ void x87_run_operation(struct engine_vcpu *c, const struct insn *i)
 	const struct x87_form *form = i->detail->x87_form;
 	uint8_t to[X86_FPU_SLOT], from[X86_FPU_SLOT];
 	uint64_t gva;
-	OR_TASK(c, i, ready(c, i) && has_source(c, i));
+	OR_TASK(c, i, ready(c, i) && has_source(c, i) && may_read(c, i));
 	if (!load_source(c, i, &gva, from))
 		FAULT;
 	memcpy(to, st(c, 0), sizeof(to));
@@ -258,7 +266,7 @@ void x87_run_compare(struct engine_vcpu *c, const struct insn *i)
 	const struct x87_form *form = i->detail->x87_form;
 	uint8_t from[X86_FPU_SLOT];
 	uint64_t gva;
-	OR_TASK(c, i, ready(c, i) && has_source(c, i));
+	OR_TASK(c, i, ready(c, i) && has_source(c, i) && may_read(c, i));
 	if (!load_source(c, i, &gva, from))
 		FAULT;
 	uint16_t fsw = operate(c, form->operate, st(c, 0), from);
@@ -268,7 +276,7 @@ void x87_run_compare(struct engine_vcpu *c, const struct insn *i)
 	NEXT;
 }
 
-/* FXAM asks about an empty register too. */
+/* FXAM and FTST; an empty register, of which FXAM says so, is the task's. */
 void x87_run_examine(struct engine_vcpu *c, const struct insn *i)
 {
 	const struct x87_form *form = i->detail->x87_form;
@@ -311,7 +319,7 @@ static void loaded(struct engine_vcpu *c, const struct insn *i, uint64_t gva, co
 void x87_run_load(struct engine_vcpu *c, const struct insn *i)
 {
 	uint8_t value[X86_FPU_SLOT] = {0}, from[sizeof(uint64_t)];
-	OR_TASK(c, i, ready(c, i) && has_room(c));
+	OR_TASK(c, i, ready(c, i) && has_room(c) && may_read(c, i));
 	uint64_t gva = address_of(c, i);
 	if (!load_operand(c, i, gva, from))
 		FAULT;
@@ -411,9 +419,6 @@ void x87_run_conditional(struct engine_vcpu *c, const struct insn *i)
 
 /* ------------------------------------------------------------------------------------------------------- control */
 
-#define FCW_FIXED	0xe0c0u /* bits that a program cannot choose, and what they are */
-#define FCW_FIXED_VALUE 0x0040u
-
 void x87_run_control_load(struct engine_vcpu *c, const struct insn *i)
 {
 	uint16_t fcw;
@@ -421,12 +426,12 @@ void x87_run_control_load(struct engine_vcpu *c, const struct insn *i)
 	if (!load16(c, address_of(c, i), i->ea, &fcw))
 		FAULT;
 	bool raises = word(c, X86_FPU_FSW) & ~fcw & X86_FSW_EXCEPTIONS;
-	OR_TASK(c, i, (fcw & FCW_FIXED) == FCW_FIXED_VALUE && !raises);
+	OR_TASK(c, i, (fcw & X86_FCW_FIXED) == X86_FCW_AS_FIXED && !raises);
 	set_word(c, X86_FPU_FCW, fcw);
 	NEXT;
 }
 
-/* These do not wait for exceptions; imm is where the image has the word. */
+/* These do not wait for exceptions: if one waits, the task knows. imm is where the image has the word. */
 void x87_run_word_store(struct engine_vcpu *c, const struct insn *i)
 {
 	OR_TASK(c, i, is_good(c));

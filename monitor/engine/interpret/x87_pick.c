@@ -1,7 +1,7 @@
 /*
- * Which of the x87's instructions are executed here, by opcode (SDM 2D B.17, tables A-7 to A-22): all but those that
- * work on the environment, on packed decimals, on empty registers, or give two results, and remainders, whose
- * conditions are a matter of what the processor did before.
+ * Which of the x87's instructions are executed here, and the host's that do it, by opcode (SDM 2D B.17, tables A-7 to
+ * A-22): all but those that work on the environment, on packed decimals, on empty registers, or give two results, and
+ * remainders, whose conditions are a matter of what the processor did before.
  */
 #include "monitor/engine/interpret/x87.h"
 
