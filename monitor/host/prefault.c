@@ -6,6 +6,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "monitor/host/unforked.h"
+
 /* Linux 5.14; newer than the C library's headers may be. */
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -38,8 +40,10 @@ void prefault_heap(void)
 	/* Another allocator's heap may lie anywhere. */
 	if (first && first < end && end - first <= 2 * HEAP)
 		heap = first;
-	if (heap)
+	if (heap) {
 		prefault(heap, TOUCHED);
+		unforked_heap(heap);
+	}
 	free(first);
 }
 

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,11 +16,19 @@
 
 #include "monitor/host/unforked.h"
 
-#define SIZE (3 * 4096)
+#define PAGE 4096
+#define SIZE (3 * PAGE)
 
 static bool is_mapped(void *at)
 {
 	return !msync(at, SIZE, MS_ASYNC) || errno != ENOMEM;
+}
+
+static bool has(const void *at)
+{
+	uintptr_t page = (uintptr_t)at & ~(uintptr_t)(PAGE - 1);
+
+	return !msync((void *)page, PAGE, MS_ASYNC) || errno != ENOMEM;
 }
 
 static void is_the_monitors_alone(void **state)
@@ -42,6 +51,40 @@ static void is_the_monitors_alone(void **state)
 	unforked_free(NULL, SIZE);
 }
 
+#ifndef R3_SANITIZED
+static int variable;
+
+/* Bit 0: the page of the one; bit 1: of the other. */
+static int child_has(const void *variable_at, const void *heap_at)
+{
+	pid_t child = fork();
+	int status = -1;
+
+	if (!child)
+		_exit(has(variable_at) | has(heap_at) << 1);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void variables_and_heap_are_kept_from_a_child(void **state)
+{
+	char *block = malloc(1);
+
+	assert_in_range((uintptr_t)block, 0, (uintptr_t)sbrk(0));
+	assert_int_equal(child_has(&variable, block), 3);
+	unforked_own(true);
+	assert_int_equal(child_has(&variable, block), 2);
+	unforked_own(false);
+	unforked_heap(block);
+	unforked_own(true);
+	assert_int_equal(child_has(&variable, block), 0);
+	unforked_own(false);
+	assert_int_equal(child_has(&variable, block), 3);
+	free(block);
+}
+#endif
+
 static void may_be_refused(void **state)
 {
 	assert_null(unforked_alloc(SIZE_MAX - SIZE));
@@ -51,6 +94,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(is_the_monitors_alone),
+#ifndef R3_SANITIZED
+		cmocka_unit_test(variables_and_heap_are_kept_from_a_child),
+#endif
 		cmocka_unit_test(may_be_refused),
 	};
 

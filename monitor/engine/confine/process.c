@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 #include "hypercalls/x86.h"
-#include "monitor/host/cpuid.h"
 #include "monitor/host/prefault.h"
+#include "monitor/host/unforked.h"
 #include "monitor/vm/engine.h"
 #include "monitor/vm/vcpu.h"
 
@@ -85,9 +85,8 @@ void confine_close_all_but(const int *keep, unsigned count)
 }
 
 /* The processor may read all that the enabled components take (CPUID 0Dh), whatever the header says is in use. */
-void confine_reset_fpu(void)
+void confine_reset_fpu(uint32_t size)
 {
-	uint32_t size = host_xsave_size();
 	uint8_t *reset = __builtin_alloca_with_align(size, 8 * XSAVE_ALIGN);
 	vcpu_fpu_reset(reset, size);
 	__asm__ volatile("xrstor64 %0" : : "m"(*(const uint8_t(*)[ENGINE_FPU_MAX])reset), "a"(~0u), "d"(~0u));
@@ -166,6 +165,7 @@ pid_t confine_fork(void (*child)(const void *arg), const void *arg)
 	sigset_t all, old;
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &old);
+	unforked_own(true);
 	/* Not by the C library, which has pages of its own written in the child, of which each is a fault. */
 	pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
 	if (pid == 0) {
@@ -174,6 +174,7 @@ pid_t confine_fork(void (*child)(const void *arg), const void *arg)
 		_exit(EINVAL);
 	}
 	int error = pid < 0 ? -errno : 0;
+	unforked_own(false);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	prefault_heap_rest();
 	return error ? error : pid;

@@ -1,6 +1,7 @@
 /*
  * Making and ending the processes that guest bytes run in. What such a child does between fork and the moment its own
- * code takes over must not use the heap or a lock: the parent's other threads are in whatever state they were in.
+ * code takes over must not use a lock: the parent's other threads are in whatever state they were in. Nor has it the
+ * monitor's heap and variables; what it is told lies on the stack of who forks, or among constants.
  */
 #ifndef MONITOR_ENGINE_CONFINE_PROCESS_H
 #define MONITOR_ENGINE_CONFINE_PROCESS_H
@@ -27,8 +28,8 @@ void confine_handle(int signal, uint64_t handler, uint64_t flags, uint64_t mask)
 void confine_block(uint64_t mask);
 /* Closes all descriptors but these, of which negative ones are none. */
 void confine_close_all_but(const int *keep, unsigned count);
-/* Registers are the monitor's still; guest code could read them. */
-void confine_reset_fpu(void);
+/* Registers are the monitor's still; guest code could read them. `size`: host_xsave_size(), asked before the fork. */
+void confine_reset_fpu(uint32_t size);
 
 /* --------------------------------------------------------------------------------------------------- in the monitor */
 

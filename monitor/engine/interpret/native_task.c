@@ -16,6 +16,7 @@
 #include "monitor/engine/confine/filter.h"
 #include "monitor/engine/confine/process.h"
 #include "monitor/host/clock.h"
+#include "monitor/host/cpuid.h"
 #include "monitor/host/events.h"
 #include "monitor/host/refusal.h"
 
@@ -43,9 +44,14 @@
 
 static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
 
+struct newborn {
+	int fd;
+	uint32_t fpu_size;
+};
+
 static void child_main(const void *arg)
 {
-	const struct task *task = arg;
+	const struct newborn *task = arg;
 	uint64_t mask = ~0ull;
 	for (unsigned n = 0; n < sizeof(faults) / sizeof(faults[0]); n++) {
 		confine_handle(faults[n], task_address(native_stub_handler), SA_NODEFER, 0);
@@ -57,7 +63,7 @@ static void child_main(const void *arg)
 	confine_map(TASK_CODE, TASK_CODE_SIZE, PROT_READ | PROT_EXEC, task->fd, TASK_CODE - TASK_TEXT);
 	confine_map(TASK_XCHG, TASK_XCHG_SIZE, PROT_READ | PROT_WRITE, task->fd, TASK_XCHG - TASK_TEXT);
 	confine_close_all_but(NULL, 0);
-	confine_reset_fpu();
+	confine_reset_fpu(task->fpu_size);
 	((void (*)(void))task_address(native_stub_boot))();
 }
 
@@ -199,7 +205,8 @@ static enum task_result start(struct task *task, const atomic_bool *attention)
 	xchg->altstack.ss_sp = (void *)(TASK_XCHG + TASK_SIGNAL_STACK);
 	xchg->altstack.ss_size = sizeof(xchg->signal_stack);
 	xchg->altstack.ss_flags = 0;
-	pid_t pid = confine_fork(child_main, task);
+	const struct newborn newborn = {.fd = task->fd, .fpu_size = host_xsave_size()};
+	pid_t pid = confine_fork(child_main, &newborn);
 	if (pid < 0)
 		return refuse(task, pid);
 	task->pid = pid;

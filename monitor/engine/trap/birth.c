@@ -14,9 +14,12 @@
 #include "monitor/engine/trap/arena.h"
 #include "monitor/engine/trap/cell.h"
 #include "monitor/host/clock.h"
+#include "monitor/host/cpuid.h"
 
 /* A guest that has needed so many cells needs more. One with less does not pay for a nursery. */
 #define NURSERY_AFTER 4
+/* What list_common() lists at most. */
+#define COMMON_OPS 4
 /* How often to look whether a nursery that does not answer is dead. */
 #define LOOK_NS 20000000
 
@@ -26,6 +29,17 @@ static struct gate_op map_op(uint64_t address, uint64_t size, int prot, int fd, 
 {
 	return (struct gate_op){SYS_mmap,
 				{address, size, (uint64_t)prot, MAP_SHARED | MAP_FIXED, (uint64_t)fd, offset}};
+}
+
+/* What all cells have alike; their children have it from the nursery. */
+static unsigned list_common(const struct cells *cells, struct gate_op *ops)
+{
+	unsigned n = 0;
+
+	ops[n++] = map_op(GATE_TEXT, GATE_TEXT_SIZE, PROT_READ | PROT_EXEC, cells->arena_fd, 0);
+	ops[n++] = map_op(GATE_DATA, GATE_DATA_SIZE, PROT_READ, cells->arena_fd, ARENA_DATA);
+	ops[n++] = map_op(GATE_ANSWERS, GATE_ANSWERS_SIZE, PROT_READ, cells->answers_fd, 0);
+	return n;
 }
 
 /* The gate's pages that are a cell's own, or show in its mode alone. */
@@ -52,7 +66,26 @@ static unsigned list_own(const struct cell *cell, struct gate_op *ops)
 	return n;
 }
 
+static unsigned list_nursery(const struct cells *cells, struct gate_op *ops)
+{
+	unsigned n = list_common(cells, ops);
+
+	ops[n++] = map_op(NURSERY_TEXT, GATE_PAGE, PROT_READ | PROT_EXEC, cells->arena_fd, ARENA_NURSERY);
+	ops[n++] = map_op(NURSERY_ORDER, GATE_PAGE, PROT_READ | PROT_WRITE, cells->arena_fd, ARENA_NURSERY + GATE_PAGE);
+	return n;
+}
+
 /* ------------------------------------------------------------------------------------------------ in the child */
+
+/* What a child is to become: its pages, the descriptors that it keeps, and where it goes on. */
+struct newborn {
+	struct gate_op maps[COMMON_OPS + NURSERY_OPS];
+	unsigned count;
+	int keep[5];
+	uint32_t fpu_size;
+	bool tsc_traps;
+	uint64_t enter;
+};
 
 /* The gate leaves a handler without the call that would undo what it blocks. A kick blocks the next: one frame more is
  * all that it takes. */
@@ -68,52 +101,56 @@ static void child_signals(void)
 	confine_block(mask);
 }
 
-/* What all cells have alike; their children have it from the nursery. */
-static void child_common(const struct cells *cells)
-{
-	child_signals();
-	if (clock_frozen() && prctl(PR_SET_TSC, PR_TSC_SIGSEGV))
-		_exit(errno);
-	confine_map(GATE_TEXT, GATE_TEXT_SIZE, PROT_READ | PROT_EXEC, cells->arena_fd, 0);
-	confine_map(GATE_DATA, GATE_DATA_SIZE, PROT_READ, cells->arena_fd, ARENA_DATA);
-	confine_map(GATE_ANSWERS, GATE_ANSWERS_SIZE, PROT_READ, cells->answers_fd, 0);
-}
-
-/* Runs in the forked child until the gate takes over. It keeps three descriptors: guest RAM, the answers,
- * and the copies of pages (sites.h). */
+/* Runs in the forked child until the gate, or the nursery's text, takes over. */
 static void child_main(const void *arg)
 {
-	const struct cell *cell = arg;
-	const struct cells *cells = cell->owner;
-	struct gate_op ops[NURSERY_OPS];
-	unsigned count = list_own(cell, ops);
+	const struct newborn *newborn = arg;
 
-	child_common(cells);
-	for (unsigned i = 0; i < count; i++)
-		confine_map(ops[i].args[0], ops[i].args[1], (int)ops[i].args[2], (int)ops[i].args[4],
-			    (off_t)ops[i].args[5]);
-	confine_close_all_but((const int[]){cells->ram_fd, cells->answers_fd, cells->sites.fd}, 3);
-	confine_reset_fpu();
-	((void (*)(void))gate_address(gate_boot))();
-	__builtin_unreachable();
-}
+	child_signals();
+	if (newborn->tsc_traps && prctl(PR_SET_TSC, PR_TSC_SIGSEGV))
+		_exit(errno);
+	for (unsigned i = 0; i < newborn->count; i++) {
+		const uint64_t *args = newborn->maps[i].args;
 
-/* Likewise, for the nursery. It keeps what its children map, too. */
-static void nursery_main(const void *arg)
-{
-	const struct cells *cells = arg;
-	const int keep[] = {cells->ram_fd, cells->answers_fd, cells->arena_fd, cells->cache_fd, cells->sites.fd};
-
-	child_common(cells);
-	confine_map(NURSERY_TEXT, GATE_PAGE, PROT_READ | PROT_EXEC, cells->arena_fd, ARENA_NURSERY);
-	confine_map(NURSERY_ORDER, GATE_PAGE, PROT_READ | PROT_WRITE, cells->arena_fd, ARENA_NURSERY + GATE_PAGE);
-	confine_close_all_but(keep, sizeof(keep) / sizeof(keep[0]));
-	confine_reset_fpu();
-	((void (*)(void))NURSERY_TEXT)();
+		confine_map(args[0], args[1], (int)args[2], (int)args[4], (off_t)args[5]);
+	}
+	confine_close_all_but(newborn->keep, sizeof(newborn->keep) / sizeof(newborn->keep[0]));
+	confine_reset_fpu(newborn->fpu_size);
+	((void (*)(void))newborn->enter)();
 	__builtin_unreachable();
 }
 
 /* ------------------------------------------------------------------------------------------------ in the monitor */
+
+/* A cell keeps three descriptors: guest RAM, the answers, and the copies of pages (sites.h). */
+static pid_t fork_cell(const struct cell *cell)
+{
+	const struct cells *cells = cell->owner;
+	struct newborn newborn = {
+		.keep = {cells->ram_fd, cells->answers_fd, cells->sites.fd, -1, -1},
+		.fpu_size = host_xsave_size(),
+		.tsc_traps = clock_frozen(),
+		.enter = gate_address(gate_boot),
+	};
+
+	newborn.count = list_common(cells, newborn.maps);
+	newborn.count += list_own(cell, newborn.maps + newborn.count);
+	return confine_fork(child_main, &newborn);
+}
+
+/* The nursery keeps what its children map, too. */
+static pid_t fork_nursery(const struct cells *cells)
+{
+	struct newborn newborn = {
+		.keep = {cells->ram_fd, cells->answers_fd, cells->arena_fd, cells->cache_fd, cells->sites.fd},
+		.fpu_size = host_xsave_size(),
+		.tsc_traps = clock_frozen(),
+		.enter = NURSERY_TEXT,
+	};
+
+	newborn.count = list_nursery(cells, newborn.maps);
+	return confine_fork(child_main, &newborn);
+}
 
 static uint8_t *nursery_pages(const struct cells *cells)
 {
@@ -131,7 +168,7 @@ static bool nursery_up(struct cells *cells)
 	memcpy(pages, nursery_text, (size_t)(nursery_text_end - nursery_text));
 	nursery->order = (void *)(pages + GATE_PAGE);
 	memset(nursery->order, 0, sizeof(*nursery->order));
-	pid_t pid = confine_fork(nursery_main, cells);
+	pid_t pid = fork_nursery(cells);
 	nursery->pid = pid > 0 ? pid : 0;
 	return pid > 0;
 }
@@ -186,7 +223,7 @@ int birth(struct cell *cell)
 
 	if (error != -ECHILD)
 		return error;
-	cell->pid = confine_fork(child_main, cell);
+	cell->pid = fork_cell(cell);
 	return cell->pid < 0 ? cell->pid : 0;
 }
 
