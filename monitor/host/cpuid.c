@@ -178,6 +178,10 @@ uint32_t host_state_size(void)
 
 	if (size || !host_xsave_size())
 		return size;
+	/* Where guests have all that the host turned on it has said how long that is. CPUID may be an exit of its own.
+	 */
+	if (host_xcr0() == host_state_components())
+		return size = host_xsave_size();
 	size = X86_FPU_EXTENDED;
 	for (uint32_t n = 0; extended >> n; n++) {
 		const struct host_leaf place = extended >> n & 1 ? host_cpuid(LEAF_STATE, n) : (struct host_leaf){0};

@@ -152,9 +152,10 @@ static void print_array(const struct state_field *field, const char *name, const
 static void print_field(const struct state_field *field, const char *outer, const void *state, const char *only,
 			FILE *out)
 {
-	const struct state_field whole = {.name = field->name, .count = 1};
+	struct state_field whole = *field;
 	char name[STATE_NAME_MAX];
 
+	whole.count = 1;
 	append(name, outer, &whole, 0);
 	if (strncmp(name, only, strlen(only)))
 		return;

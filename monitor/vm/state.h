@@ -18,11 +18,12 @@ enum state_kind {
 	STATE_IS_HOST,	/* the monitor's: wiring, notes, what is derived from the rest */
 };
 
+/* The name within: a table of pointers is written to at each start, wherever the program comes to lie. */
 struct state_field {
-	const char *name;
-	size_t offset;
-	size_t size; /* of one element */
-	size_t count;
+	char name[36];
+	uint32_t offset;
+	uint32_t size; /* of one element */
+	uint32_t count;
 	enum state_kind kind;
 	const struct state_list *part;
 };

@@ -32,12 +32,18 @@ static void print_flags(FILE *out, const char *id, unsigned size, const struct f
 }
 #define PRINT_FLAGS(out, id, size, flags) print_flags(out, id, size, flags, sizeof(flags) / sizeof((flags)[0]))
 
+static const char *const feature_names[] = {
+	[FEATURE_CORE] = "org.gnu.gdb.i386.core",	  [FEATURE_SSE] = "org.gnu.gdb.i386.sse",
+	[FEATURE_SEGMENTS] = "org.gnu.gdb.i386.segments", [FEATURE_SYSTEM] = "org.ring3.x86.system",
+	[FEATURE_AVX] = "org.gnu.gdb.i386.avx",
+};
+
 /* The types that the registers of a feature name. */
-static void print_types(FILE *out, const char *feature)
+static void print_types(FILE *out, enum reg_feature feature)
 {
-	if (strstr(feature, "core")) {
+	if (feature == FEATURE_CORE) {
 		PRINT_FLAGS(out, "i386_eflags", 4, eflags);
-	} else if (strstr(feature, "sse")) {
+	} else if (feature == FEATURE_SSE) {
 		fputs("<vector id=\"v4f\" type=\"ieee_single\" count=\"4\"/>"
 		      "<vector id=\"v2d\" type=\"ieee_double\" count=\"2\"/>"
 		      "<vector id=\"v16i8\" type=\"int8\" count=\"16\"/><vector id=\"v8i16\" type=\"int16\" "
@@ -50,7 +56,7 @@ static void print_types(FILE *out, const char *feature)
 		      "<field name=\"v2_int64\" type=\"v2i64\"/><field name=\"uint128\" type=\"uint128\"/></union>",
 		      out);
 		PRINT_FLAGS(out, "i386_mxcsr", 4, mxcsr);
-	} else if (strstr(feature, "system")) {
+	} else if (feature == FEATURE_SYSTEM) {
 		PRINT_FLAGS(out, "cr0_flags", 8, cr0);
 		PRINT_FLAGS(out, "cr4_flags", 8, cr4);
 		PRINT_FLAGS(out, "efer_flags", 8, efer);
@@ -63,7 +69,6 @@ const char *registers_xml(const struct gdb *gdb)
 	static char *texts[3];
 	unsigned width = gdb->bits / 32; /* 16, 32 or 64 */
 	char **text = &texts[width];
-	bool system = false;
 	size_t size, count;
 	const struct reg *regs = registers_list(gdb, &count);
 	FILE *out = *text ? NULL : open_memstream(text, &size);
@@ -76,15 +81,14 @@ const char *registers_xml(const struct gdb *gdb)
 		architectures[width]);
 	for (size_t i = 0; i < count; i++) {
 		const struct reg *reg = &regs[i];
-		if (reg->feature) {
-			system = strstr(reg->feature, "system");
-			fprintf(out, "%s<feature name=\"%s\">", i ? "</feature>" : "", reg->feature);
+		if (!i || reg->feature != reg[-1].feature) {
+			fprintf(out, "%s<feature name=\"%s\">", i ? "</feature>" : "", feature_names[reg->feature]);
 			print_types(out, reg->feature);
 		}
 		fprintf(out, "<reg name=\"%s\" bitsize=\"%u\" type=\"%s\" regnum=\"%zu\"%s/>", reg->name, reg->size * 8,
 			reg->type, i,
 			reg->kind == KIND_ST || reg->kind == KIND_X87 ? " group=\"float\""
-			: system				      ? " group=\"system\""
+			: reg->feature == FEATURE_SYSTEM	      ? " group=\"system\""
 								      : "");
 	}
 	fputs("</feature></target>", out);

@@ -9,42 +9,42 @@
 
 #define GPR(name, n)                                                                                                   \
 	{                                                                                                              \
-		name, "int64", 8, KIND_GPR, n, 0, false, NULL                                                          \
+		name, "int64", FEATURE_CORE, 8, KIND_GPR, n, 0, false                                                  \
 	}
 #define SEG(name, n)                                                                                                   \
 	{                                                                                                              \
-		name, "int32", 4, KIND_FIELD, offsetof(struct vcpu, sreg[n].selector), 2, true, NULL                   \
+		name, "int32", FEATURE_CORE, 4, KIND_FIELD, offsetof(struct vcpu, sreg[n].selector), 2, true           \
 	}
 #define ST(n)                                                                                                          \
 	{                                                                                                              \
-		"st" #n, "i387_ext", 10, KIND_ST, n, 0, false, NULL                                                    \
+		"st" #n, "i387_ext", FEATURE_CORE, 10, KIND_ST, n, 0, false                                            \
 	}
 #define X87(name, at, width)                                                                                           \
 	{                                                                                                              \
-		name, "int", 4, KIND_X87, at, width, false, NULL                                                       \
+		name, "int", FEATURE_CORE, 4, KIND_X87, at, width, false                                               \
 	}
 #define XMM(n)                                                                                                         \
 	{                                                                                                              \
-		"xmm" #n, "vec128", 16, KIND_XMM, n, 0, false, NULL                                                    \
+		"xmm" #n, "vec128", FEATURE_SSE, 16, KIND_XMM, n, 0, false                                             \
 	}
 /* The upper half: the debugger puts both together. */
 #define YMM(n)                                                                                                         \
 	{                                                                                                              \
-		"ymm" #n "h", "uint128", 16, KIND_YMM, n, 0, false, NULL                                               \
+		"ymm" #n "h", "uint128", FEATURE_AVX, 16, KIND_YMM, n, 0, false                                        \
 	}
 #define FIELD(name, field)                                                                                             \
 	{                                                                                                              \
-		name, "int64", 8, KIND_FIELD, offsetof(struct vcpu, field), sizeof(((struct vcpu *)0)->field), false,  \
-			NULL                                                                                           \
+		name, "int64", FEATURE_SYSTEM, 8, KIND_FIELD, offsetof(struct vcpu, field),                            \
+			sizeof(((struct vcpu *)0)->field), false                                                       \
 	}
 #define FIXED(name, field)                                                                                             \
 	{                                                                                                              \
-		name, "int64", 8, KIND_FIELD, offsetof(struct vcpu, field), sizeof(((struct vcpu *)0)->field), true,   \
-			NULL                                                                                           \
+		name, "int64", FEATURE_SYSTEM, 8, KIND_FIELD, offsetof(struct vcpu, field),                            \
+			sizeof(((struct vcpu *)0)->field), true                                                        \
 	}
 #define GPR32(name, type, n)                                                                                           \
 	{                                                                                                              \
-		name, type, 4, KIND_GPR, n, 0, false, NULL                                                             \
+		name, type, FEATURE_CORE, 4, KIND_GPR, n, 0, false                                                     \
 	}
 
 /* clang-format off */
@@ -73,13 +73,13 @@
 	X87("fooff", X86_FPU_FDP, 4), \
 	X87("fop", X86_FPU_FOP, 2)
 #define SYSTEM \
-	{"cr0", "cr0_flags", 8, KIND_FIELD, offsetof(struct vcpu, cr0), 8, true, "org.ring3.x86.system"}, \
+	{"cr0", "cr0_flags", FEATURE_SYSTEM, 8, KIND_FIELD, offsetof(struct vcpu, cr0), 8, true}, \
 	FIELD("cr2", cr2), \
 	FIXED("cr3", cr3), \
-	{"cr4", "cr4_flags", 8, KIND_FIELD, offsetof(struct vcpu, cr4), 8, true, NULL}, \
+	{"cr4", "cr4_flags", FEATURE_SYSTEM, 8, KIND_FIELD, offsetof(struct vcpu, cr4), 8, true}, \
 	FIXED("cr8", cr8), \
 	FIXED("xcr0", xcr0), \
-	{"efer", "efer_flags", 8, KIND_FIELD, offsetof(struct vcpu, efer), 8, true, NULL}, \
+	{"efer", "efer_flags", FEATURE_SYSTEM, 8, KIND_FIELD, offsetof(struct vcpu, efer), 8, true}, \
 	FIXED("cpl", cpl), \
 	FIELD("star", star), \
 	FIELD("lstar", lstar), \
@@ -108,21 +108,16 @@
 	FIXED("pv_shared", pv.shared_gpa)
 /* clang-format on */
 
-/* Last in a list, so that one of a machine without AVX ends before. */
-#define YMM_FIRST                                                                                                      \
-	{                                                                                                              \
-		"ymm0h", "uint128", 16, KIND_YMM, 0, 0, false, "org.gnu.gdb.i386.avx"                                  \
-	}
-
+/* YMM registers are last in a list, so that one of a machine without AVX ends before. */
 static const struct reg regs_64[] = {
-	{"rax", "int64", 8, KIND_GPR, RAX, 0, false, "org.gnu.gdb.i386.core"},
+	{"rax", "int64", FEATURE_CORE, 8, KIND_GPR, RAX, 0, false},
 	GPR("rbx", RBX),
 	GPR("rcx", RCX),
 	GPR("rdx", RDX),
 	GPR("rsi", RSI),
 	GPR("rdi", RDI),
-	{"rbp", "data_ptr", 8, KIND_GPR, RBP, 0, false, NULL},
-	{"rsp", "data_ptr", 8, KIND_GPR, RSP, 0, false, NULL},
+	{"rbp", "data_ptr", FEATURE_CORE, 8, KIND_GPR, RBP, 0, false},
+	{"rsp", "data_ptr", FEATURE_CORE, 8, KIND_GPR, RSP, 0, false},
 	GPR("r8", R8),
 	GPR("r9", R9),
 	GPR("r10", R10),
@@ -131,11 +126,11 @@ static const struct reg regs_64[] = {
 	GPR("r13", R13),
 	GPR("r14", R14),
 	GPR("r15", R15),
-	{"rip", "code_ptr", 8, KIND_RIP, 0, 0, false, NULL},
-	{"eflags", "i386_eflags", 4, KIND_RFLAGS, 0, 0, false, NULL},
+	{"rip", "code_ptr", FEATURE_CORE, 8, KIND_RIP, 0, 0, false},
+	{"eflags", "i386_eflags", FEATURE_CORE, 4, KIND_RFLAGS, 0, 0, false},
 	SEGMENTS,
 	X87_REGISTERS,
-	{"xmm0", "vec128", 16, KIND_XMM, 0, 0, false, "org.gnu.gdb.i386.sse"},
+	{"xmm0", "vec128", FEATURE_SSE, 16, KIND_XMM, 0, 0, false},
 	XMM(1),
 	XMM(2),
 	XMM(3),
@@ -151,12 +146,11 @@ static const struct reg regs_64[] = {
 	XMM(13),
 	XMM(14),
 	XMM(15),
-	{"mxcsr", "i386_mxcsr", 4, KIND_MXCSR, 0, 0, false, NULL},
-	{"fs_base", "int64", 8, KIND_FIELD, offsetof(struct vcpu, sreg[SREG_FS].base), 8, false,
-	 "org.gnu.gdb.i386.segments"},
-	FIELD("gs_base", sreg[SREG_GS].base),
+	{"mxcsr", "i386_mxcsr", FEATURE_SSE, 4, KIND_MXCSR, 0, 0, false},
+	{"fs_base", "int64", FEATURE_SEGMENTS, 8, KIND_FIELD, offsetof(struct vcpu, sreg[SREG_FS].base), 8, false},
+	{"gs_base", "int64", FEATURE_SEGMENTS, 8, KIND_FIELD, offsetof(struct vcpu, sreg[SREG_GS].base), 8, false},
 	SYSTEM,
-	YMM_FIRST,
+	YMM(0),
 	YMM(1),
 	YMM(2),
 	YMM(3),
@@ -175,7 +169,7 @@ static const struct reg regs_64[] = {
 };
 
 static const struct reg regs_32[] = {
-	{"eax", "int32", 4, KIND_GPR, RAX, 0, false, "org.gnu.gdb.i386.core"},
+	{"eax", "int32", FEATURE_CORE, 4, KIND_GPR, RAX, 0, false},
 	GPR32("ecx", "int32", RCX),
 	GPR32("edx", "int32", RDX),
 	GPR32("ebx", "int32", RBX),
@@ -183,11 +177,11 @@ static const struct reg regs_32[] = {
 	GPR32("ebp", "data_ptr", RBP),
 	GPR32("esi", "int32", RSI),
 	GPR32("edi", "int32", RDI),
-	{"eip", "code_ptr", 4, KIND_RIP, 0, 0, false, NULL},
-	{"eflags", "i386_eflags", 4, KIND_RFLAGS, 0, 0, false, NULL},
+	{"eip", "code_ptr", FEATURE_CORE, 4, KIND_RIP, 0, 0, false},
+	{"eflags", "i386_eflags", FEATURE_CORE, 4, KIND_RFLAGS, 0, 0, false},
 	SEGMENTS,
 	X87_REGISTERS,
-	{"xmm0", "vec128", 16, KIND_XMM, 0, 0, false, "org.gnu.gdb.i386.sse"},
+	{"xmm0", "vec128", FEATURE_SSE, 16, KIND_XMM, 0, 0, false},
 	XMM(1),
 	XMM(2),
 	XMM(3),
@@ -195,9 +189,9 @@ static const struct reg regs_32[] = {
 	XMM(5),
 	XMM(6),
 	XMM(7),
-	{"mxcsr", "i386_mxcsr", 4, KIND_MXCSR, 0, 0, false, NULL},
+	{"mxcsr", "i386_mxcsr", FEATURE_SSE, 4, KIND_MXCSR, 0, 0, false},
 	SYSTEM,
-	YMM_FIRST,
+	YMM(0),
 	YMM(1),
 	YMM(2),
 	YMM(3),
