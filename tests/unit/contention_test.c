@@ -179,6 +179,23 @@ static void programs_that_take_turns_are_no_others(void **state)
 	assert_int_equal(contention_look(&strangers, near, nobody, far), CONTENDED_NEAR);
 }
 
+/* A third one came between: what the two had of the CPU says nothing. */
+static void what_is_forgotten_begins_anew(void **state)
+{
+	struct contention contention = {0};
+
+	contention_look(&contention, near, beside, far);
+	live(NEAR, WINDOW_MS / 3, WINDOW_MS / 2);
+	live(BESIDE, WINDOW_MS / 3, WINDOW_MS / 2);
+	contention_forget(&contention);
+	pass(WINDOW_MS);
+	assert_int_equal(contention_look(&contention, near, beside, far), CONTENDED_NOT);
+	live(NEAR, WINDOW_MS / 3, WINDOW_MS / 2);
+	live(BESIDE, WINDOW_MS / 3, WINDOW_MS / 2);
+	pass(WINDOW_MS);
+	assert_int_equal(contention_look(&contention, near, beside, far), CONTENDED_NEAR);
+}
+
 /* Of what the host does not tell, nothing is made. */
 static void who_is_gone_waits_for_nobody(void **state)
 {
@@ -265,6 +282,7 @@ int main(void)
 		cmocka_unit_test_setup(a_mapper_is_no_other_program, begin),
 		cmocka_unit_test_setup(the_monitor_is_no_other_program, begin),
 		cmocka_unit_test_setup(programs_that_take_turns_are_no_others, begin),
+		cmocka_unit_test_setup(what_is_forgotten_begins_anew, begin),
 		cmocka_unit_test_setup(who_is_gone_waits_for_nobody, begin),
 		cmocka_unit_test_setup(the_hosts_words_are_read, begin),
 		cmocka_unit_test_setup(it_lasts_longer_each_time, begin),

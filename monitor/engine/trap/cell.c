@@ -238,6 +238,8 @@ void cell_destroy(struct cell *cell)
 		cells->holder = NULL;
 	if (cells->last == cell)
 		cells->last = NULL;
+	if (cells->before == cell)
+		cells->before = NULL;
 	if (cells->user == cell)
 		cells->user = NULL;
 	if (cells->user_before == cell)

@@ -116,7 +116,8 @@ struct cells {
 	struct cell *all;
 	struct cell *owing;  /* of user mode: who stopped there may only have said so */
 	struct cell *holder; /* the cell whose runner holds the vCPU's FPU state; NULL: none */
-	struct cell *last;   /* the cell entered last */
+	struct cell *last;   /* the cell entered last, */
+	struct cell *before; /* and the last other one before it; placement_entered() has both */
 	/* The user cell that ran last, as far as the monitor knows, and another one before it. */
 	struct cell *user, *user_before;
 	struct cell_recent recent[GATE_PEERS_KNOWN];

@@ -94,6 +94,11 @@ enum contended contention_look(struct contention *contention, struct waiter near
 	return far_ns > window / SHARE + own ? CONTENDED_FAR : CONTENDED_NOT;
 }
 
+void contention_forget(struct contention *contention)
+{
+	contention->since_ns = 0;
+}
+
 void contention_begin(struct contention *contention)
 {
 	uint64_t now = clock_ns();

@@ -139,14 +139,25 @@ static bool find_waiters(const struct placement *placement, const struct cells *
 			 struct waiter *beside, struct waiter *far)
 {
 	bool split = placement->mode == PLACEMENT_SPLIT;
-	const struct cell *last = cells->last, *user = split ? cells->user : last;
+	const struct cell *last = cells->last, *user = split ? cells->user : last,
+			  *before = split ? cells->user_before : cells->before;
 	if (!last || !user || last->dead || user->dead || (split && !last->kernel))
 		return false;
 	*near = runner_of(user);
-	*beside = split && cells->user_before && !cells->user_before->dead ? runner_of(cells->user_before)
-									   : (struct waiter){0};
+	*beside = before && !before->dead ? runner_of(before) : (struct waiter){0};
 	*far = split ? runner_of(last) : (struct waiter){.process = getpid(), .task = getpid()};
 	return true;
+}
+
+/* Of more than two that take turns on a CPU it is not known how much of it they have: they are not judged. */
+void placement_entered(struct placement *placement, struct cells *cells, struct cell *cell)
+{
+	if (cell == cells->last)
+		return;
+	if (cell != cells->before && placement->mode == PLACEMENT_APART)
+		contention_forget(&placement->contention);
+	cells->before = cells->last;
+	cells->last = cell;
 }
 
 /*
