@@ -75,16 +75,18 @@ static int read_to_ram(struct vm *vm, const char *path, int fd, uint64_t offset,
 	return 0;
 }
 
-static int read_head(struct image *image)
+/* Of the first bytes of the file as many as `size`; those that have been read stay as they were. */
+static int read_head(struct image *image, size_t size)
 {
+	size_t had = image->head_len;
 	ssize_t len;
 
 	if (!image->file_size)
 		return image_refuse(image->path, "is empty: build it again");
-	len = pread(image->fd, image->head, sizeof(image->head), 0);
+	len = pread(image->fd, image->head + had, size - had, (off_t)had);
 	if (len < 0)
 		return image_refuse(image->path, "cannot read: %s: copy it to another disk", strerror(errno));
-	image->head_len = (size_t)len;
+	image->head_len = had + (size_t)len;
 	return 0;
 }
 
@@ -96,11 +98,12 @@ static int open_file_and_head(struct vm *vm)
 	image->fd = open_file(image->path, &image->file_size);
 	if (image->fd < 0)
 		return image->fd;
-	err = read_head(image);
+	err = read_head(image, IMAGE_HEAD_OWN);
 	if (!err && image_is_packed(image)) {
 		err = image_unpack(vm);
+		image->head_len = 0;
 		if (!err)
-			err = read_head(image);
+			err = read_head(image, IMAGE_HEAD_OWN);
 	}
 	if (err)
 		return err;
@@ -112,7 +115,7 @@ static int open_file_and_head(struct vm *vm)
 	if (!image->elf)
 		return image_refuse(image->path, "cannot be read as ELF: %s: build it again", elf_errmsg(-1));
 	image_find_notes(image);
-	return 0;
+	return image->notes.ring3 ? 0 : read_head(image, IMAGE_HEAD);
 }
 
 static int load_segments(struct vm *vm)

@@ -14,7 +14,8 @@
 #define IMAGE_SEGMENTS_MAX 32
 
 /* As much of a file as boot protocols look at to recognise it: Multiboot 2 looks farthest. */
-#define IMAGE_HEAD 32768
+#define IMAGE_HEAD     32768
+#define IMAGE_HEAD_OWN 4096 /* that of an image with our note, which is asked for no other headers */
 
 struct boot_protocol;
 struct solo5_image;

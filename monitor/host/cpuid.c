@@ -178,8 +178,7 @@ uint32_t host_state_size(void)
 
 	if (size || !host_xsave_size())
 		return size;
-	/* Where guests have all that the host turned on it has said how long that is. CPUID may be an exit of its own.
-	 */
+	/* The host has told that of all it turned on, and to ask for each by itself may be exits of its own. */
 	if (host_xcr0() == host_state_components())
 		return size = host_xsave_size();
 	size = X86_FPU_EXTENDED;

@@ -44,6 +44,7 @@
 
 static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
 
+/* What the child is told. */
 struct newborn {
 	int fd;
 	uint32_t fpu_size;
@@ -51,19 +52,19 @@ struct newborn {
 
 static void child_main(const void *arg)
 {
-	const struct newborn *task = arg;
+	const struct newborn *newborn = arg;
 	uint64_t mask = ~0ull;
 	for (unsigned n = 0; n < sizeof(faults) / sizeof(faults[0]); n++) {
 		confine_handle(faults[n], task_address(native_stub_handler), SA_NODEFER, 0);
 		mask &= ~(1ull << (faults[n] - 1));
 	}
 	confine_block(mask);
-	confine_map(TASK_TEXT, TASK_TEXT_SIZE, PROT_READ | PROT_EXEC, task->fd, 0);
-	confine_map(TASK_DATA, TASK_DATA_SIZE, PROT_READ, task->fd, TASK_DATA - TASK_TEXT);
-	confine_map(TASK_CODE, TASK_CODE_SIZE, PROT_READ | PROT_EXEC, task->fd, TASK_CODE - TASK_TEXT);
-	confine_map(TASK_XCHG, TASK_XCHG_SIZE, PROT_READ | PROT_WRITE, task->fd, TASK_XCHG - TASK_TEXT);
+	confine_map(TASK_TEXT, TASK_TEXT_SIZE, PROT_READ | PROT_EXEC, newborn->fd, 0);
+	confine_map(TASK_DATA, TASK_DATA_SIZE, PROT_READ, newborn->fd, TASK_DATA - TASK_TEXT);
+	confine_map(TASK_CODE, TASK_CODE_SIZE, PROT_READ | PROT_EXEC, newborn->fd, TASK_CODE - TASK_TEXT);
+	confine_map(TASK_XCHG, TASK_XCHG_SIZE, PROT_READ | PROT_WRITE, newborn->fd, TASK_XCHG - TASK_TEXT);
 	confine_close_all_but(NULL, 0);
-	confine_reset_fpu(task->fpu_size);
+	confine_reset_fpu(newborn->fpu_size);
 	((void (*)(void))task_address(native_stub_boot))();
 }
 

@@ -19,7 +19,7 @@
 /* A guest that has needed so many cells needs more. One with less does not pay for a nursery. */
 #define NURSERY_AFTER 4
 /* What list_common() lists at most. */
-#define COMMON_OPS 4
+#define COMMON_OPS 3
 /* How often to look whether a nursery that does not answer is dead. */
 #define LOOK_NS 20000000
 
