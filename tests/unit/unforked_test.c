@@ -24,13 +24,6 @@ static bool is_mapped(void *at)
 	return !msync(at, SIZE, MS_ASYNC) || errno != ENOMEM;
 }
 
-static bool has(const void *at)
-{
-	uintptr_t page = (uintptr_t)at & ~(uintptr_t)(PAGE - 1);
-
-	return !msync((void *)page, PAGE, MS_ASYNC) || errno != ENOMEM;
-}
-
 static void is_the_monitors_alone(void **state)
 {
 	uint8_t *memory = unforked_alloc(SIZE);
@@ -52,7 +45,14 @@ static void is_the_monitors_alone(void **state)
 }
 
 #ifndef R3_SANITIZED
-static int variable;
+static char variable[3 * PAGE]; /* one page at least is its own */
+
+static bool has(const void *at)
+{
+	uintptr_t page = (uintptr_t)at & ~(uintptr_t)(PAGE - 1);
+
+	return !msync((void *)page, PAGE, MS_ASYNC) || errno != ENOMEM;
+}
 
 /* Bit 0: the page of the one; bit 1: of the other. */
 static int child_has(const void *variable_at, const void *heap_at)
@@ -72,15 +72,15 @@ static void variables_and_heap_are_kept_from_a_child(void **state)
 	char *block = malloc(1);
 
 	assert_in_range((uintptr_t)block, 0, (uintptr_t)sbrk(0));
-	assert_int_equal(child_has(&variable, block), 3);
+	assert_int_equal(child_has(variable + PAGE, block), 3);
 	unforked_own(true);
-	assert_int_equal(child_has(&variable, block), 2);
+	assert_int_equal(child_has(variable + PAGE, block), 2);
 	unforked_own(false);
 	unforked_heap(block);
 	unforked_own(true);
-	assert_int_equal(child_has(&variable, block), 0);
+	assert_int_equal(child_has(variable + PAGE, block), 0);
 	unforked_own(false);
-	assert_int_equal(child_has(&variable, block), 3);
+	assert_int_equal(child_has(variable + PAGE, block), 3);
 	free(block);
 }
 #endif
