@@ -101,7 +101,6 @@ static int open_file_and_head(struct vm *vm)
 	err = read_head(image, IMAGE_HEAD_OWN);
 	if (!err && image_is_packed(image)) {
 		err = image_unpack(vm);
-		image->head_len = 0;
 		if (!err)
 			err = read_head(image, IMAGE_HEAD_OWN);
 	}

@@ -115,6 +115,7 @@ int image_unpack(struct vm *vm)
 		close(image->fd);
 		image->fd = u->to;
 		image->file_size = u->written;
+		image->head_len = 0;
 	} else if (u->to >= 0) {
 		close(u->to);
 	}

@@ -178,7 +178,7 @@ uint32_t host_state_size(void)
 
 	if (size || !host_xsave_size())
 		return size;
-	/* The host has told that of all it turned on, and to ask for each by itself may be exits of its own. */
+	/* Of all that is turned on the leaf tells the size; where the host is a guest each further one is an exit. */
 	if (host_xcr0() == host_state_components())
 		return size = host_xsave_size();
 	size = X86_FPU_EXTENDED;

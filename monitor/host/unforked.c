@@ -4,7 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* By the C library's start files and the linker: the variables, of which those that are relocated only lie before. */
+/* By the C library's start files and the linker: the variables. What only relocation writes lies before. */
 extern char __data_start[], _end[];
 
 static char *heap; /* where it begins; NULL: that is not known */

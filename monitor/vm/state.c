@@ -83,7 +83,7 @@ static void compare_parts(struct comparison *c, const struct state_field *field,
 static void compare_field(struct comparison *c, const struct state_field *field, const struct place *outer,
 			  const void *a, const void *b)
 {
-	size_t bytes = field->size * field->count, n = 0;
+	size_t bytes = (size_t)field->size * field->count, n = 0;
 
 	if ((bytes >= STATE_BULK && !c->bulk) || !memcmp(element(a, field, 0), element(b, field, 0), bytes))
 		return;

@@ -132,8 +132,7 @@ void attack_stale(void)
 	take_away(replace, "replaced by another");
 	take_away(unmap_elsewhere, "unmapped from elsewhere");
 	take_away(leave, "unmapped in tables that are left");
-	/* A bare kernel has no way to say that an address space is gone, and needs none where who has stopped stands.
-	 */
+	/* A bare kernel cannot say that an address space is gone, and need not where who has stopped stands. */
 	if (number("gone", 0) || (pvg_option("pv", pv, sizeof(pv)) && !pvg_strcmp(pv, "on")))
 		take_away(destroy, "of a space that is gone");
 }

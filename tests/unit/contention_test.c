@@ -179,7 +179,7 @@ static void programs_that_take_turns_are_no_others(void **state)
 	assert_int_equal(contention_look(&strangers, near, nobody, far), CONTENDED_NEAR);
 }
 
-/* A third one came between: what the two had of the CPU says nothing. */
+/* Where tasks are placed anew, what they waited for before is no part of the next window. */
 static void what_is_forgotten_begins_anew(void **state)
 {
 	struct contention contention = {0};

@@ -29,7 +29,9 @@ static const struct state_list *const wholes[] = {&machine_state, &vcpu_state, &
 static void mark(const struct state_list *list, uint8_t *marks)
 {
 	for (const struct state_field *field = list->field; field < list->field + list->fields; field++) {
-		size_t bytes = field->size * field->count;
+		size_t bytes = (size_t)field->size * field->count;
+		if (!memchr(field->name, '\0', sizeof(field->name)))
+			fail_msg("%s: a name is too long", list->type);
 		if (field->offset + bytes > list->size)
 			fail_msg("%s: %s lies outside", list->type, field->name);
 		for (size_t n = field->offset; n < field->offset + bytes; n++)

@@ -18,8 +18,9 @@
 
 /* A guest that has needed so many cells needs more. One with less does not pay for a nursery. */
 #define NURSERY_AFTER 4
-/* What list_common() lists at most. */
+/* What list_common() and list_own() list at most. */
 #define COMMON_OPS 3
+#define OWN_OPS	   8
 /* How often to look whether a nursery that does not answer is dead. */
 #define LOOK_NS 20000000
 
@@ -77,9 +78,12 @@ static unsigned list_nursery(const struct cells *cells, struct gate_op *ops)
 
 /* ------------------------------------------------------------------------------------------------ in the child */
 
+/* An order of the nursery's has a setpgid before them, and two descriptors closed after. */
+_Static_assert(OWN_OPS + 3 <= NURSERY_OPS, "a cell's pages fit an order");
+
 /* What a child is to become: its pages, the descriptors that it keeps, and where it goes on. */
 struct newborn {
-	struct gate_op maps[COMMON_OPS + NURSERY_OPS];
+	struct gate_op maps[COMMON_OPS + OWN_OPS];
 	unsigned count;
 	int keep[5];
 	uint32_t fpu_size;

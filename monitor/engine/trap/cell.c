@@ -135,6 +135,15 @@ void cell_set_patience(struct cell *cell)
 	cell->xchg->yields = placement->runner[cell->kernel].yields;
 }
 
+void cell_note_entry(struct cell *cell)
+{
+	struct cells *cells = cell->owner;
+	if (cells->last == cell)
+		return;
+	cells->before = cells->last;
+	cells->last = cell;
+}
+
 void cell_note_user(struct cell *cell)
 {
 	struct cells *cells = cell->owner;

@@ -116,8 +116,8 @@ struct cells {
 	struct cell *all;
 	struct cell *owing;  /* of user mode: who stopped there may only have said so */
 	struct cell *holder; /* the cell whose runner holds the vCPU's FPU state; NULL: none */
-	struct cell *last;   /* the cell entered last, */
-	struct cell *before; /* and the last other one before it; placement_entered() has both */
+	struct cell *last;   /* the cell entered last */
+	struct cell *before; /* the last one before it that is another */
 	/* The user cell that ran last, as far as the monitor knows, and another one before it. */
 	struct cell *user, *user_before;
 	struct cell_recent recent[GATE_PEERS_KNOWN];
@@ -182,6 +182,8 @@ int cell_renew(struct cell *cell);
 void cell_init_exchange(struct cell *cell);
 /* Has the runner wait as the placement says, whatever stands in its memory. */
 void cell_set_patience(struct cell *cell);
+/* The vCPU goes there: cells->last. */
+void cell_note_entry(struct cell *cell);
 /* A user cell has run: cells->user. */
 void cell_note_user(struct cell *cell);
 /* Has the tasks run where, and wait how, the placement says now. Cheap if they do already. */

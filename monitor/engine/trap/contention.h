@@ -35,7 +35,7 @@ enum contended { CONTENDED_NOT, CONTENDED_NEAR, CONTENDED_FAR };
  */
 enum contended contention_look(struct contention *contention, struct waiter near, struct waiter beside,
 			       struct waiter far);
-/* Who is looked at is not all that matters: it begins anew. */
+/* Tasks are placed anew: what they waited before says nothing of now. */
 void contention_forget(struct contention *contention);
 /* One CPU is contended: when to try two again comes later each time. */
 void contention_begin(struct contention *contention);

@@ -74,6 +74,8 @@ static void placement_set(struct placement *placement, enum placement_mode mode)
 	if (is_spread_mode(mode))
 		mode = placement->passes ? PLACEMENT_SPLIT : PLACEMENT_APART;
 	bool apart = mode == PLACEMENT_APART, split = mode == PLACEMENT_SPLIT;
+	if (placement->mode != mode)
+		contention_forget(&placement->contention);
 	placement->mode = mode;
 	/* Where user mode can be entered directly, its kernel may have to run on that CPU next. */
 	placement->runner[false] = split || (apart && !placement->direct) ? spin : yield;
@@ -147,17 +149,6 @@ static bool find_waiters(const struct placement *placement, const struct cells *
 	*beside = before && !before->dead ? runner_of(before) : (struct waiter){0};
 	*far = split ? runner_of(last) : (struct waiter){.process = getpid(), .task = getpid()};
 	return true;
-}
-
-/* Of more than two that take turns on a CPU it is not known how much of it they have: they are not judged. */
-void placement_entered(struct placement *placement, struct cells *cells, struct cell *cell)
-{
-	if (cell == cells->last)
-		return;
-	if (cell != cells->before && placement->mode == PLACEMENT_APART)
-		contention_forget(&placement->contention);
-	cells->before = cells->last;
-	cells->last = cell;
 }
 
 /*

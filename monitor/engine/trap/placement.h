@@ -14,7 +14,6 @@
 
 #include "monitor/engine/trap/contention.h"
 
-struct cell;
 struct cells;
 
 enum placement_mode {
@@ -56,8 +55,6 @@ struct placement {
 int placement_init(struct placement *placement, unsigned cpus);
 /* The guest enters user mode directly from now on. */
 void placement_direct(struct placement *placement);
-/* Notes which cell runs now. */
-void placement_entered(struct placement *placement, struct cells *cells, struct cell *cell);
 /* Notes an exit at tsc, of a run since `entry` with so many direct entries; may change the mode. */
 void placement_note(struct placement *placement, struct cells *cells, uint64_t entry, uint64_t tsc, unsigned direct);
 /* How long the monitor is to wait awake for a runner, and a kernel cell for its user cell. */

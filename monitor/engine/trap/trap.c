@@ -350,7 +350,7 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	atomic_store(&trap->inside, cell);
 	if (atomic_load(&vm->attention)) {
 		atomic_store(&trap->inside, NULL);
-		placement_entered(&trap->placement, &trap->cells, cell);
+		cell_note_entry(cell);
 		return;
 	}
 	struct step step = step_begin(vcpu);
@@ -360,7 +360,7 @@ static void trap_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	/* A kick that came after the look above and before the runner went found nobody to stop. */
 	if (atomic_load(&vm->attention))
 		trap->transport->nudge(cell);
-	placement_entered(&trap->placement, &trap->cells, cell);
+	cell_note_entry(cell);
 	trap_wait(vcpu, cell);
 	uint64_t out = clock_tsc();
 	atomic_store_explicit(&trap->inside, NULL, memory_order_release);
