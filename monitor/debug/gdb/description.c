@@ -1,7 +1,6 @@
 /*
  * The target description: what registers the debugger is to expect, in GDB's XML.
  */
-
 #include "monitor/debug/gdb/registers.h"
 
 struct flag {

@@ -135,22 +135,22 @@ void cell_set_patience(struct cell *cell)
 	cell->xchg->yields = placement->runner[cell->kernel].yields;
 }
 
+static void note(struct cell *cell, struct cell **last, struct cell **before)
+{
+	if (*last == cell)
+		return;
+	*before = *last;
+	*last = cell;
+}
+
 void cell_note_entry(struct cell *cell)
 {
-	struct cells *cells = cell->owner;
-	if (cells->last == cell)
-		return;
-	cells->before = cells->last;
-	cells->last = cell;
+	note(cell, &cell->owner->last, &cell->owner->before);
 }
 
 void cell_note_user(struct cell *cell)
 {
-	struct cells *cells = cell->owner;
-	if (cells->user == cell)
-		return;
-	cells->user_before = cells->user;
-	cells->user = cell;
+	note(cell, &cell->owner->user, &cell->owner->user_before);
 }
 
 void cell_place(struct cell *cell)
